@@ -1,0 +1,93 @@
+"""Many callers, one call: what piles up while a call is under way is the next call."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Generic, TypeVar
+
+from actors.errors import NotWritten, Overloaded, Unanswered
+
+A = TypeVar("A")
+B = TypeVar("B")
+
+
+class Batcher(Generic[A, B]):
+    """Collects requests and answers them by calls that take many.
+
+    Args:
+        call: answers a batch, in order. `NotWritten` for more than one item divides the batch, so that
+            one bad item harms nobody else; `Unanswered` is passed to each caller or repeated.
+        repeat: how often a call without an answer is repeated; only for calls that are idempotent.
+        waiting_max: beyond it `ask` raises Overloaded.
+    """
+
+    def __init__(
+        self,
+        call: Callable[[Sequence[A]], Awaitable[Sequence[B]]],
+        *,
+        batch_max: int = 128,
+        waiting_max: int = 5000,
+        repeat: int = 0,
+    ) -> None:
+        self._call = call
+        self._batch_max = batch_max
+        self._waiting_max = waiting_max
+        self._repeat = repeat
+        self._waiting: deque[tuple[A, asyncio.Future[B]]] = deque()
+        self._wake = asyncio.Event()
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    async def ask(self, request: A) -> B:
+        """The answer to one request.
+
+        Cancellation leaves it unknown whether the request is still sent.
+        """
+        if len(self._waiting) >= self._waiting_max:
+            raise Overloaded("too many requests are waiting")
+        future: asyncio.Future[B] = asyncio.get_running_loop().create_future()
+        self._waiting.append((request, future))
+        self._wake.set()
+        return await future
+
+    async def run(self) -> None:
+        """Answer until cancelled."""
+        while True:
+            await self._wake.wait()
+            while self._waiting:
+                size = min(len(self._waiting), self._batch_max)
+                batch = [self._waiting.popleft() for _ in range(size)]
+                batch = [(request, future) for request, future in batch if not future.done()]
+                if batch:
+                    await self._answer(batch)
+            self._wake.clear()
+
+    async def _answer(self, batch: list[tuple[A, asyncio.Future[B]]], tries: int = 0) -> None:
+        try:
+            answers = await self._call([request for request, _ in batch])
+        except NotWritten as error:
+            if len(batch) > 1 and not error.transient:
+                middle = len(batch) // 2
+                await self._answer(batch[:middle])
+                await self._answer(batch[middle:])
+                return
+            self._fail(batch, error)
+        except Unanswered as error:
+            if tries < self._repeat:
+                await asyncio.sleep(min(1.0, 0.05 * 2**tries))
+                await self._answer(batch, tries + 1)
+                return
+            self._fail(batch, error)
+        else:
+            for (_, future), answer in zip(batch, answers, strict=True):
+                if not future.done():
+                    future.set_result(answer)
+
+    @staticmethod
+    def _fail(batch: list[tuple[A, asyncio.Future[B]]], error: Exception) -> None:
+        for _, future in batch:
+            if not future.done():
+                future.set_exception(error)

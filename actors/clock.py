@@ -1,0 +1,71 @@
+"""Time and chance, as ports.
+
+Nothing else in `actors` and `dispatch` reads a clock or draws a random number, so that a simulator can
+own both and a run can be replayed from its seed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from typing import Protocol
+
+
+class Clock(Protocol):
+    """Two readings that are never mixed: durations by `monotonic`, dates by `wall`."""
+
+    def monotonic(self) -> float:
+        """Seconds that only rise, from an arbitrary start."""
+        ...
+
+    def wall(self) -> float:
+        """UTC seconds since 1970, by the clock of the journal, not of this machine."""
+        ...
+
+    def anchor(self, wall_s: float) -> None:
+        """Say what the journal's clock showed just now."""
+        ...
+
+
+class LoopClock:
+    """The clock of an event loop, anchored to the journal's wall time.
+
+    Two instances never compare their own clocks: each adds its monotonic progress to the last reading
+    of the journal's clock. Under a simulated loop the same class shows virtual time.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, wall_s: float | None = None) -> None:
+        self._loop = loop
+        self._offset_s = (time.time() if wall_s is None else wall_s) - loop.time()
+
+    def monotonic(self) -> float:
+        return self._loop.time()
+
+    def wall(self) -> float:
+        return self._loop.time() + self._offset_s
+
+    def anchor(self, wall_s: float) -> None:
+        self._offset_s = wall_s - self._loop.time()
+
+
+class Entropy(Protocol):
+    """Chance: ids that nobody can guess, and jitter."""
+
+    def token(self) -> str:
+        """32 hexadecimal digits."""
+        ...
+
+    def random(self) -> float:
+        """A number in [0, 1)."""
+        ...
+
+
+class SystemEntropy:
+    """The operating system's randomness."""
+
+    def token(self) -> str:
+        return secrets.token_hex(16)
+
+    def random(self) -> float:
+        return secrets.randbelow(1 << 53) / (1 << 53)

@@ -1,0 +1,54 @@
+"""Command ids, and the ring that remembers their answers.
+
+The ring is part of the actor's row and is written in the same commit as the effect, so a retry gets the
+same answer and has no second effect, also after a crash and on another instance. 32 entries are more
+than any order sees in its life; a driver that sends more commands than that within one network timeout
+is not a driver.
+"""
+
+from __future__ import annotations
+
+from hashlib import blake2b
+from typing import Any
+
+from actors.errors import CommandReused
+from actors.messages import Command
+
+RING_SIZE = 32
+
+Ring = tuple[tuple[str, str, Any], ...]
+
+
+def make_command(principal: str, name: str, target: str, key: str, body: bytes = b"") -> Command:
+    """The command of a client's key: 96-bit id, 64-bit fingerprint of the body."""
+    joined = "\x1f".join((principal, name, target, key)).encode()
+    return Command(blake2b(joined, digest_size=12).hexdigest(), blake2b(body, digest_size=8).hexdigest())
+
+
+def find(ring: Ring, command: Command) -> tuple[str, str, Any] | None:
+    """The remembered entry of this command, or None.
+
+    Raises:
+        CommandReused: the id is there with another fingerprint.
+    """
+    for entry in ring:
+        if entry[0] == command.id:
+            if entry[1] != command.fingerprint:
+                raise CommandReused
+            return entry
+    return None
+
+
+def remember(ring: Ring, command: Command | None, reply: Any) -> Ring:
+    """The ring with this answer at its end, the oldest dropped beyond RING_SIZE.
+
+    `reply` is JSON: it is stored in the row.
+    """
+    if command is None:
+        return ring
+    return (*ring[-(RING_SIZE - 1) :], (command.id, command.fingerprint, reply))
+
+
+def ring_from(rows: Any) -> Ring:
+    """The ring as it comes out of a row (a JSON array of triples)."""
+    return tuple((str(entry[0]), str(entry[1]), entry[2]) for entry in rows or ())

@@ -1,0 +1,203 @@
+"""Group commit.
+
+A lane is one connection. Whenever it is free it sends everything that piled up meanwhile as one call:
+at low load a commit waits for nothing, at high load a batch grows by itself. (No artificial delay; the
+cost of a commit is shared by the batch: 589 accepts/s one by one, 18,700 at 64 in a call, measured on
+one lane of a two-core machine.)
+
+A batch refused as a whole is bisected until the poisoned item is alone. A batch without an answer is
+*settled*: its shards are claimed again, which waits for the in-flight twin or kills it, and then the rows
+tell whether it was written. Until then nobody is told anything.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict, deque
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from actors.cell import Cell
+from actors.errors import (
+    ActorCrashed,
+    JournalError,
+    NoSuchActor,
+    NotWritten,
+    Unanswered,
+    Unavailable,
+)
+from actors.shards import Ownership
+from actors.steps import Outcome
+
+if TYPE_CHECKING:
+    from actors.runtime import Runtime
+
+# More items make the call longer than the two-second statement timeout allows on a slow disk, and keep
+# the first of them waiting for the last; fewer give away throughput.
+BATCH_ITEMS_MAX = 256
+# A deadlock or a serialisation failure goes away by itself; three times in a row is something else.
+TRANSIENT_TRIES = 3
+# First and longest pause between attempts to reach a journal that is down.
+BACKOFF_S_MIN = 0.05
+BACKOFF_S_MAX = 1.0
+
+
+class Lane:
+    """Commits the items of the shards that fall to it, one batch at a time."""
+
+    def __init__(self, index: int, runtime: Runtime) -> None:
+        self.index = index
+        self.settling = False
+        self._runtime = runtime
+        self._waiting: deque[tuple[Cell, float]] = deque()
+        self._wake = asyncio.Event()
+        self._writes = 0
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    def put(self, cell: Cell) -> None:
+        """Queue the commit that the cell holds as pending."""
+        self._waiting.append((cell, self._runtime.clock.monotonic()))
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Commit until cancelled. Cancellation in mid-flush leaves the outcome unknown; that is legal:
+        nobody was told anything.
+        """
+        while True:
+            await self._wake.wait()
+            while self._waiting:
+                size = min(len(self._waiting), BATCH_ITEMS_MAX)
+                taken = [self._waiting.popleft() for _ in range(size)]
+                batch = [cell for cell, _ in taken if cell.pending is not None]
+                if batch:
+                    await self._commit(batch)
+                    now = self._runtime.clock.monotonic()
+                    self._runtime.gauges.gate_wait_s.extend(now - at for _, at in taken)
+            self._wake.clear()
+
+    async def _commit(self, batch: list[Cell]) -> None:
+        tries = 0
+        while True:
+            items = [item for cell in batch if (item := self._item(cell)) is not None]
+            batch = [cell for cell in batch if cell.pending is not None]
+            if not batch:
+                return
+            try:
+                outcomes = await self._flush(items)
+            except NotWritten as error:
+                tries += 1
+                if error.transient and tries < TRANSIENT_TRIES:
+                    await asyncio.sleep(self._backoff_s(tries))
+                    continue
+                await self._divide(batch, error)
+                return
+            except Unanswered:
+                await self._settle(batch)
+                return
+            for cell, outcome in zip(batch, outcomes, strict=True):
+                self._runtime.committed(cell, outcome)
+            return
+
+    def _item(self, cell: Cell) -> dict[str, Any] | None:
+        """The item as it is sent: shard and epoch are read here, together with the state they guard."""
+        ownership = self._runtime.shards.owned[cell.shard]
+        if cell.pending is None or ownership is None or ownership.cells.get(cell.id) is not cell:
+            self._runtime.give_back(cell)
+            return None
+        self._writes += 1
+        cell.writer = f"{self._runtime.incarnation}.{self.index}.{self._writes}"
+        _, commit = cell.pending
+        return {
+            **commit.item,
+            "shard": ownership.shard,
+            "epoch": ownership.epoch,
+            "writer": cell.writer,
+        }
+
+    async def _flush(self, items: list[dict[str, Any]]) -> list[Outcome]:
+        clock, gauges = self._runtime.clock, self._runtime.gauges
+        began = clock.monotonic()
+        outcomes = await self._runtime.journal.flush(self.index, items)
+        gauges.flush_s.append(clock.monotonic() - began)
+        gauges.flush_items.append(len(items))
+        gauges.flushes += 1
+        gauges.flushed_items += len(items)
+        for outcome in outcomes:
+            gauges.outcomes[outcome.code] += 1
+        return outcomes
+
+    async def _divide(self, batch: list[Cell], error: NotWritten) -> None:
+        """Find the item that the journal cannot take; the others are not to blame."""
+        if error.transient:
+            for cell in batch:
+                self._runtime.abandon(cell, Unavailable("the journal is busy"))
+        elif len(batch) == 1:
+            self._runtime.log("refused_item", actor=str(batch[0].id), error_code=str(error))
+            self._runtime.gauges.outcomes["poison"] += 1
+            self._runtime.abandon(batch[0], ActorCrashed("the journal refused the write"))
+        else:
+            middle = len(batch) // 2
+            await self._commit(batch[:middle])
+            await self._commit(batch[middle:])
+
+    def _backoff_s(self, tries: int) -> float:
+        ceiling: float = min(BACKOFF_S_MAX, BACKOFF_S_MIN * 2.0 ** min(tries, 8))
+        return ceiling * (0.5 + self._runtime.entropy.random() / 2)
+
+    async def _settle(self, batch: list[Cell]) -> None:
+        """Learn what an unanswered commit did, and give true answers.
+
+        The claim waits for the lost call's locks, and raises the epoch so that it can never land later;
+        only then are the rows believed.
+        """
+        self.settling = True
+        try:
+            await self._claim_again(sorted({cell.shard for cell in batch}))
+            kinds: dict[str, list[Cell]] = defaultdict(list)
+            for cell in batch:
+                kinds[cell.id.kind].append(cell)
+            for kind, cells in kinds.items():
+                rows = await self._load(kind, cells)
+                for cell in cells:
+                    self._resolve(cell, rows.get(cell.id.number))
+        finally:
+            self.settling = False
+
+    async def _claim_again(self, shards: list[int]) -> None:
+        runtime, tries, claims = self._runtime, 0, None
+        while claims is None:
+            try:
+                claims = await runtime.journal.claim(shards, runtime.instance)
+            except JournalError:
+                tries += 1
+                await asyncio.sleep(self._backoff_s(tries))
+        for claim in claims:
+            held = runtime.shards.owned[claim.shard]
+            if held is None:
+                continue
+            runtime.shards.own(Ownership(claim.shard, claim.epoch, held.cells))
+            if held.epoch != claim.previous_epoch:
+                # Somebody else held it in between (or a claim of ours went unanswered): what is in
+                # memory may be old, so all of it is read again before the next turn.
+                for cell in list(held.cells.values()):
+                    if cell.pending is None:
+                        runtime.reload(cell)
+
+    async def _load(self, kind: str, cells: list[Cell]) -> Mapping[int, Mapping[str, Any]]:
+        tries = 0
+        while True:
+            try:
+                return await self._runtime.journal.load(kind, [cell.id.number for cell in cells])
+            except JournalError:
+                tries += 1
+                await asyncio.sleep(self._backoff_s(tries))
+
+    def _resolve(self, cell: Cell, row: Mapping[str, Any] | None) -> None:
+        if row is None:
+            self._runtime.abandon(cell, NoSuchActor())
+            return
+        written = row["writer"] == cell.writer
+        self._runtime.gauges.settled["written" if written else "not_written"] += 1
+        self._runtime.settled(cell, row, written=written)

@@ -1,0 +1,150 @@
+"""What travels between actors, the edge and the world."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from actors.errors import ActorError
+
+
+class ActorId(NamedTuple):
+    """Kind and number; together they decide the shard."""
+
+    kind: str
+    number: int
+
+    def __str__(self) -> str:
+        return f"{self.kind}:{self.number}"
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """The identity of a client's intent.
+
+    Attributes:
+        id: hash of principal, command, target and the client's key.
+        fingerprint: hash of the body; the same id with another fingerprint is refused.
+    """
+
+    id: str
+    fingerprint: str
+
+
+class Envelope:
+    """A message on its way to one actor.
+
+    Attributes:
+        until: monotonic second after which the turn is not begun any more.
+        started: True as soon as a turn has taken it; from then on a timeout means "unknown".
+        attempts: how often it was put back after its actor had to be reloaded.
+    """
+
+    __slots__ = ("_reply", "attempts", "command", "message", "started", "to", "trace", "until")
+
+    def __init__(
+        self,
+        to: ActorId,
+        message: object,
+        until: float,
+        *,
+        command: Command | None = None,
+        trace: str = "",
+        reply: asyncio.Future[Any] | None = None,
+    ) -> None:
+        self.to = to
+        self.message = message
+        self.until = until
+        self.command = command
+        self.trace = trace
+        self.started = False
+        self.attempts = 0
+        self._reply = reply
+
+    @property
+    def given_up(self) -> bool:
+        """True when the asker has got an answer already, such as that its time was up."""
+        return self._reply is not None and self._reply.done()
+
+    def answer(self, value: object) -> None:
+        """Give the reply, if somebody still waits for one."""
+        if self._reply is not None and not self._reply.done():
+            self._reply.set_result(value)
+
+    def fail(self, error: ActorError) -> None:
+        """Answer with an error, if somebody still waits."""
+        if self._reply is not None and not self._reply.done():
+            self._reply.set_exception(error)
+
+
+@dataclass(frozen=True, slots=True)
+class Tell:
+    """A one-way message to another actor, sent after the commit. Losing it may cost time, never truth.
+
+    Attributes:
+        latest: when given, an unread message with the same value is replaced instead of queued behind.
+        seed: the row of an actor that was created in this very commit, so that it need not be read back.
+    """
+
+    to: ActorId
+    message: object
+    latest: str | None = None
+    seed: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Emit:
+    """A frame for a session or a topic, sent after the commit.
+
+    Attributes:
+        to: session address or topic name; the emitter knows which.
+        lane: `reliable` (bounded, in order), `latest` (the newest of a topic wins) or `close`.
+        topic: what a `latest` frame replaces.
+        frame: what to send; for `close`, the close code.
+    """
+
+    to: str
+    lane: str
+    frame: Any
+    topic: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """A read that an actor asks for in a turn; the answer comes back to it as a `QueryAnswer`."""
+
+    name: str
+    params: tuple[Any, ...] = ()
+    tag: object = None
+
+
+@dataclass(frozen=True, slots=True)
+class QueryAnswer:
+    """The answer to a `Query`: whatever the journal's named read returns."""
+
+    query: Query
+    result: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """A durable timer of the actor came due. Compared by its time: a timer that moved is not this one."""
+
+    at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Wake:
+    """A volatile timer: the actor asked to be woken."""
+
+
+@dataclass(slots=True)
+class Turn:
+    """What a turn may know besides state and message."""
+
+    now_ms: int
+    trace: str = ""
+    command: Command | None = None
+    until: float = 0.0

@@ -1,0 +1,96 @@
+"""What the runtime needs from the world. Other rooms plug real ones in, tests and the simulator their own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from actors.messages import ActorId, Emit, Envelope, Query
+from actors.steps import Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A shard that was just claimed: its new epoch, and the one it had before."""
+
+    shard: int
+    epoch: int
+    previous_epoch: int
+
+
+class Journal(Protocol):
+    """The durable record. Every method raises `Unanswered` when the connection dies under it."""
+
+    async def claim(self, shards: Sequence[int], owner: str) -> list[Claim]:
+        """Raise the epochs of these shards; waits for every flush in flight that names them."""
+        ...
+
+    async def load(self, kind: str, numbers: Sequence[int]) -> Mapping[int, Mapping[str, Any]]:
+        """The rows of these actors, by number; unknown numbers are absent. One query."""
+        ...
+
+    async def flush(self, lane: int, items: Sequence[Mapping[str, Any]]) -> list[Outcome]:
+        """Write a batch: one call, one commit, one outcome per item, in order.
+
+        Raises:
+            NotWritten: refused as a whole.
+            Unanswered: written or not.
+        """
+        ...
+
+    async def due(self, shards: Sequence[int], until_ms: int, limit: int) -> list[tuple[ActorId, int]]:
+        """Actors of these shards whose timer is due by then, the oldest first, with the due time in ms."""
+        ...
+
+    async def read(self, query: Query) -> Any:
+        """Answer a named read."""
+        ...
+
+    async def wall(self) -> float:
+        """The journal's clock, UTC seconds."""
+        ...
+
+
+class LeaseStore(Protocol):
+    """Who should serve a shard. Liveness only: safety is the epoch in the journal."""
+
+    async def acquire(self, shards: Sequence[int]) -> list[int]:
+        """The shards that were won."""
+        ...
+
+    async def renew(self, shards: Sequence[int]) -> list[int]:
+        """Extend what is held; returns what was lost."""
+        ...
+
+    async def release(self, shards: Sequence[int]) -> None: ...
+
+
+class PeerTransport(Protocol):
+    """The way to an actor that lives elsewhere."""
+
+    def forward(self, envelope: Envelope) -> None:
+        """Send it to the owner, or fail it with a `NotProcessed`."""
+        ...
+
+
+class Emitter(Protocol):
+    """The way to sessions and topics."""
+
+    def emit(self, emit: Emit, trace: str) -> None:
+        """Hand a frame over. Never waits; a session that is gone is no error."""
+        ...
+
+
+class SoleLeases:
+    """The leases of an instance that is alone: everything is its own."""
+
+    async def acquire(self, shards: Sequence[int]) -> list[int]:
+        return list(shards)
+
+    async def renew(self, shards: Sequence[int]) -> list[int]:
+        del shards
+        return []
+
+    async def release(self, shards: Sequence[int]) -> None:
+        del shards

@@ -1,0 +1,106 @@
+"""Durable timers.
+
+A timer is a due time in the actor's row, written in the same commit as the state that wants it, so no
+crash loses one. The owner polls the due rows of its shards once a second and keeps what is near in a
+heap; a commit that sets a near timer puts it there at once. Firing is an ordinary message that carries
+the due time: an actor whose timer moved meanwhile ignores it. What is overdue after a takeover fires
+once, at most `BURST` a second.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+from typing import TYPE_CHECKING
+
+from actors.errors import JournalError
+from actors.messages import ActorId, Due, Envelope
+
+if TYPE_CHECKING:
+    from actors.runtime import Runtime
+
+POLL_S = 1.0
+# Rows due within this time are fetched ahead: twice the poll, so that one failed poll delays nothing.
+HORIZON_S = 2.0
+# Fired per poll after a takeover: a mall's worth of overdue offers must not push out live traffic.
+BURST = 500
+# A fired timer whose actor chose to leave it in place is not fired again while remembered here.
+FIRED_MAX = 200_000
+BUDGET_S = 10.0
+
+
+class Timers:
+    """The near timers of this instance."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+        self._heap: list[tuple[int, ActorId]] = []
+        self._armed: dict[ActorId, int] = {}
+        self._fired: dict[ActorId, int] = {}
+        self._changed = asyncio.Event()
+
+    def __len__(self) -> int:
+        return len(self._armed)
+
+    def arm(self, actor: ActorId, due_ms: int) -> None:
+        """Fire at `due_ms` if that is near; a far one is found by a later poll."""
+        if due_ms > self._runtime.now_ms() + HORIZON_S * 1000:
+            self._armed.pop(actor, None)
+            return
+        if self._armed.get(actor) == due_ms or self._fired.get(actor) == due_ms:
+            return
+        self._armed[actor] = due_ms
+        heapq.heappush(self._heap, (due_ms, actor))
+        self._changed.set()
+
+    async def run_poll(self) -> None:
+        """Fetch due rows once a second, until cancelled. A journal that is away is asked again."""
+        while True:
+            runtime = self._runtime
+            shards = runtime.shards.held()
+            if shards:
+                try:
+                    until = int(runtime.now_ms() + HORIZON_S * 1000)
+                    rows = await runtime.journal.due(shards, until, BURST + len(self._fired))
+                    fresh = [r for r in rows if self._fired.get(r[0]) != r[1]]
+                    for actor, due_ms in fresh[:BURST]:
+                        self.arm(actor, due_ms)
+                    runtime.clock.anchor(await runtime.journal.wall())
+                except JournalError:
+                    pass
+            await asyncio.sleep(POLL_S)
+
+    async def run_fire(self) -> None:
+        """Fire what is due, until cancelled."""
+        while True:
+            wait_s = self._fire()
+            self._changed.clear()
+            try:
+                async with asyncio.timeout(wait_s):
+                    await self._changed.wait()
+            except TimeoutError:
+                continue
+
+    def _fire(self) -> float:
+        """Send what is due; returns how long to sleep."""
+        runtime, now_ms = self._runtime, self._runtime.now_ms()
+        while self._heap and self._heap[0][0] <= now_ms:
+            due_ms, actor = heapq.heappop(self._heap)
+            if self._armed.get(actor) != due_ms:
+                continue
+            del self._armed[actor]
+            if len(self._fired) >= FIRED_MAX:
+                self._fired.clear()
+            self._fired[actor] = due_ms
+            runtime.gauges.timers_fired += 1
+            runtime.gauges.timer_late_s.append((now_ms - due_ms) / 1000)
+            until = runtime.clock.monotonic() + BUDGET_S
+            runtime.deliver(Envelope(actor, Due(due_ms), until, trace=runtime.entropy.token()))
+        if not self._heap:
+            return POLL_S
+        return min(POLL_S, max(0.001, (self._heap[0][0] - now_ms) / 1000))
+
+    def disarm(self, actor: ActorId) -> None:
+        """Forget the timers of an actor that has none any more."""
+        self._armed.pop(actor, None)
+        self._fired.pop(actor, None)

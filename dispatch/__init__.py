@@ -1,0 +1,11 @@
+"""The dispatch office: what orders, drivers and zones do.
+
+Map:
+domain/          the pure heart: ids, money, places, orders, drivers, plans; standard library only
+order_actor.py   orders as actors
+driver_actor.py  drivers as actors: availability, position, the feed
+zone_actor.py    zones as actors: who is open, who is free, who is offered what
+service.py       every verb of the system, one short method each
+chores.py        background rounds: positions, feed positions, trimming
+STORIES.md       one command told from frame to fan-out; the state diagram
+"""

@@ -1,0 +1,12 @@
+"""The pure heart: same input, same output, nothing but the standard library.
+
+Map:
+ids.py      prefixed ids: `ord_17`
+money.py    minor units and currency
+geo.py      distances on the sphere
+order.py    the order and its transition table
+decide.py   what a command does to an order: a decision or a refusal
+driver.py   the driver and its availability
+plan.py     who is offered what
+refusals.py why a command was refused
+"""

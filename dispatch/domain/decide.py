@@ -1,0 +1,469 @@
+"""What a command does to an order: a decision, a refusal, or nothing.
+
+Pure: no clock, no database, no await. A decision names everything that must be written together; the
+database checks the driver (online, free slot) and the transition once more before it believes it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any, assert_never
+
+from dispatch.domain import order as o
+from dispatch.domain import refusals as r
+from dispatch.domain.ids import DRIVER, ORDER, STORE, public_id
+from dispatch.domain.order import TRANSITIONS, Order
+from dispatch.domain.refusals import Refused
+
+# A card order that was not paid by then is cancelled and its stock given back.
+PAYMENT_WINDOW_MS = 15 * 60 * 1000
+
+
+@dataclass(frozen=True, slots=True)
+class By:
+    """Who wants it: a role and an id such as `usr_3`."""
+
+    role: str
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Accept:
+    driver_id: int
+    offer_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Decline:
+    driver_id: int
+    offer_id: str | None = None
+    reason: str = "unspecified"
+
+
+@dataclass(frozen=True, slots=True)
+class PickUp:
+    driver_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class Deliver:
+    driver_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class Fail:
+    driver_id: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Cancel:
+    by: By
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    by: By
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Assign:
+    by: By
+    driver_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class SetReady:
+    by: By
+    ready_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class MakeOffers:
+    """The zone proposes the next wave. `round` and `wave` say what it knew: an older view is ignored."""
+
+    round: int
+    wave: int
+    driver_ids: tuple[int, ...]
+    ttl_ms: int
+    reasons: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class SetMode:
+    mode: str
+
+
+@dataclass(frozen=True, slots=True)
+class Expire:
+    """The order's timer came due at `at_ms`."""
+
+    at_ms: int
+
+
+OrderCommand = (
+    Accept | Decline | PickUp | Deliver | Fail | Cancel | Release | Assign | SetReady
+    | MakeOffers | SetMode | Expire
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class FeedEntry:
+    """One entry for one driver's feed, committed together with the change."""
+
+    driver_id: int
+    type: str
+    data: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What must become true, all of it or nothing.
+
+    Attributes:
+        order: the next version.
+        event: type of the history entry, `by` whom, why, and details.
+        take: the driver that must be online and have a free slot, or None.
+        zone_id: when given, the driver taken must belong to this zone.
+        free: the assignment ends.
+        restock: the items go back on the shelf.
+        revoked: drivers whose offer dies with this decision, with the offer's id.
+        answer: the code that the asker gets.
+    """
+
+    order: Order
+    event: str
+    by: By
+    answer: str
+    reason: str | None = None
+    data: dict[str, Any] = field(default_factory=dict)
+    feed: tuple[FeedEntry, ...] = ()
+    take: int | None = None
+    zone_id: int | None = None
+    free: bool = False
+    restock: bool = False
+    revoked: tuple[tuple[int, str], ...] = ()
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Unchanged:
+    """Nothing to write: it is so already."""
+
+    answer: str
+
+
+Verdict = Decision | Refused | Unchanged
+
+DISPATCH = By("dispatch", "zone")
+
+
+def driver_by(driver_id: int) -> By:
+    """A driver as the one who wants it."""
+    return By("driver", public_id(DRIVER, driver_id))
+
+
+def order_for_driver(order: Order) -> dict[str, Any]:
+    """What a driver may see of an order: where to fetch it, where to bring it, nothing about prices paid
+    to others.
+    """
+    facts = order.facts
+    return {
+        "order_id": public_id(ORDER, facts.id),
+        "status": order.status,
+        "version": order.version,
+        "store": {
+            "id": public_id(STORE, facts.store_id),
+            "name": facts.store_name,
+            "lat": facts.pickup.lat,
+            "lon": facts.pickup.lon,
+        },
+        "dropoff": {"lat": facts.dropoff.lat, "lon": facts.dropoff.lon, "address": facts.address},
+        "ready_at_ms": order.ready_ms,
+        "items": sum(item.quantity for item in facts.items),
+        "payment": facts.payment,
+        "notes": facts.notes,
+    }
+
+
+def decide(order: Order, command: OrderCommand, now_ms: int) -> Verdict:
+    """What this command does to this order now."""
+    match command:
+        case Accept():
+            return _accept(order, command, now_ms)
+        case Decline():
+            return _decline(order, command, now_ms)
+        case PickUp(driver_id=driver_id):
+            return _by_carrier(order, driver_id, "picked_up", now_ms)
+        case Deliver(driver_id=driver_id):
+            return _by_carrier(order, driver_id, "delivered", now_ms)
+        case Fail(driver_id=driver_id, reason=reason):
+            return _by_carrier(order, driver_id, "failed", now_ms, reason)
+        case Cancel():
+            return _cancel(order, command, now_ms)
+        case Release():
+            return _release(order, command, now_ms)
+        case Assign():
+            return _assign(order, command, now_ms)
+        case SetReady():
+            return _set_ready(order, command, now_ms)
+        case MakeOffers():
+            return _offer(order, command, now_ms)
+        case SetMode():
+            return _set_mode(order, command, now_ms)
+        case Expire():
+            return _expire(order, command, now_ms)
+        case _:
+            assert_never(command)
+
+
+def _accept(order: Order, command: Accept, now_ms: int) -> Verdict:
+    if order.driver_id == command.driver_id and order.status != o.CONFIRMED:
+        return Unchanged("already_yours")
+    if order.status in o.CARRIED:
+        return Refused(r.ORDER_TAKEN, order.status)
+    if order.status != o.CONFIRMED:
+        return Refused(r.ORDER_CLOSED, order.status)
+    refusal = _offer_refusal(order, command, now_ms)
+    if refusal is not None:
+        return refusal
+    return _assigned(order, command.driver_id, driver_by(command.driver_id), "won", now_ms)
+
+
+def _offer_refusal(order: Order, command: Accept, now_ms: int) -> Refused | None:
+    """Why this driver may not take a confirmed order, or None."""
+    if order.mode == o.OPEN:
+        if command.offer_id is not None and command.offer_id != order.round_id:
+            return Refused(r.OFFER_EXPIRED, order.status)
+        return None
+    offer = order.offer_for(command.driver_id)
+    if offer is None:
+        had_one = command.driver_id in order.tried or command.offer_id is not None
+        return Refused(r.OFFER_EXPIRED if had_one else r.NOT_OFFERED, order.status)
+    if offer.expires_ms <= now_ms or command.offer_id not in (None, offer.id):
+        return Refused(r.OFFER_EXPIRED, order.status)
+    return None
+
+
+def _assigned(order: Order, driver_id: int, by: By, answer: str, now_ms: int) -> Decision:
+    taken = order.moved(
+        TRANSITIONS[order.status, "assigned"],
+        now_ms,
+        driver_id=driver_id,
+        offers=(),
+        tried=(),
+        due_ms=None,
+    )
+    return Decision(
+        order=taken,
+        event="assigned",
+        by=by,
+        answer=answer,
+        data={"driver_id": public_id(DRIVER, driver_id), "wave": order.wave, "mode": order.mode},
+        feed=(FeedEntry(driver_id, "order.assigned", order_for_driver(taken)),),
+        take=driver_id,
+        zone_id=order.facts.zone_id if order.mode == o.OPEN else None,
+        revoked=tuple((x.driver_id, x.id) for x in order.offers if x.driver_id != driver_id),
+        why="taken",
+    )
+
+
+def _decline(order: Order, command: Decline, now_ms: int) -> Verdict:
+    offer = order.offer_for(command.driver_id)
+    if order.status != o.CONFIRMED or offer is None:
+        if command.driver_id in order.tried:
+            return Unchanged("declined")
+        return Refused(r.NOT_OFFERED, order.status)
+    if command.offer_id not in (None, offer.id):
+        return Refused(r.OFFER_EXPIRED, order.status)
+    offers = tuple(x for x in order.offers if x is not offer)
+    return Decision(
+        order=order.moved(
+            order.status,
+            now_ms,
+            offers=offers,
+            tried=(*order.tried, command.driver_id),
+            due_ms=order.due_ms if offers else None,
+        ),
+        event="declined",
+        by=driver_by(command.driver_id),
+        answer="declined",
+        reason=command.reason,
+        data={"offer_id": offer.id},
+    )
+
+
+_FEED_TYPES = {
+    "picked_up": "order.picked_up",
+    "delivered": "order.delivered",
+    "failed": "order.undeliverable",
+}
+
+
+def _by_carrier(order: Order, driver_id: int, event: str, now_ms: int, reason: str | None = None) -> Verdict:
+    """Pick-up, delivery and failure: only by the driver that carries the order."""
+    if order.driver_id != driver_id:
+        return Refused(r.NOT_YOURS, order.status)
+    status = TRANSITIONS.get((order.status, event))
+    if status is None:
+        reached = {"picked_up": o.PICKED_UP, "delivered": o.DELIVERED, "failed": o.UNDELIVERABLE}
+        if order.status == reached[event]:
+            return Unchanged(event)
+        return Refused(r.INVALID_TRANSITION, order.status)
+    moved = order.moved(status, now_ms, due_ms=None)
+    return Decision(
+        order=moved,
+        event=event,
+        by=driver_by(driver_id),
+        answer=event,
+        reason=reason,
+        feed=(FeedEntry(driver_id, _FEED_TYPES[event], order_for_driver(moved)),),
+        free=status in o.TERMINAL,
+    )
+
+
+def _cancel(order: Order, command: Cancel, now_ms: int) -> Verdict:
+    if order.status == o.CANCELLED:
+        return Unchanged("cancelled")
+    status = TRANSITIONS.get((order.status, "cancelled"))
+    if status is None:
+        return Refused(r.INVALID_TRANSITION, order.status)
+    moved = order.moved(status, now_ms, offers=(), due_ms=None)
+    driver_id = order.driver_id
+    entry = order_for_driver(moved) | {"reason": command.reason}
+    return Decision(
+        order=moved,
+        event="cancelled",
+        by=command.by,
+        answer="cancelled",
+        reason=command.reason,
+        feed=() if driver_id is None else (FeedEntry(driver_id, "order.cancelled", entry),),
+        free=driver_id is not None,
+        restock=True,
+        revoked=tuple((x.driver_id, x.id) for x in order.offers),
+        why="cancelled",
+    )
+
+
+def _release(order: Order, command: Release, now_ms: int) -> Verdict:
+    status = TRANSITIONS.get((order.status, "released"))
+    if status is None or order.driver_id is None:
+        return Refused(r.INVALID_TRANSITION, order.status)
+    moved = order.moved(status, now_ms, driver_id=None, round=order.round + 1, wave=0, offers=(), tried=())
+    entry = order_for_driver(moved) | {"reason": command.reason}
+    return Decision(
+        order=moved,
+        event="released",
+        by=command.by,
+        answer="released",
+        reason=command.reason,
+        data={"driver_id": public_id(DRIVER, order.driver_id)},
+        feed=(FeedEntry(order.driver_id, "order.released", entry),),
+        free=True,
+    )
+
+
+def _assign(order: Order, command: Assign, now_ms: int) -> Verdict:
+    if order.status in o.CARRIED:
+        if order.driver_id == command.driver_id:
+            return Unchanged("assigned")
+        return Refused(r.ORDER_TAKEN, order.status)
+    if order.status != o.CONFIRMED:
+        return Refused(r.ORDER_CLOSED, order.status)
+    decision = _assigned(order, command.driver_id, command.by, "assigned", now_ms)
+    mine = tuple((x.driver_id, x.id) for x in order.offers if x.driver_id == command.driver_id)
+    return replace(decision, zone_id=None, revoked=decision.revoked + mine)
+
+
+def _set_ready(order: Order, command: SetReady, now_ms: int) -> Verdict:
+    if order.status in o.TERMINAL or order.status == o.PICKED_UP:
+        return Refused(r.INVALID_TRANSITION, order.status)
+    if order.ready_ms == command.ready_ms:
+        return Unchanged("ready_time_set")
+    moved = order.moved(order.status, now_ms, ready_ms=command.ready_ms)
+    driver_id = order.driver_id
+    entry = order_for_driver(moved)
+    return Decision(
+        order=moved,
+        event="ready_time_set",
+        by=command.by,
+        answer="ready_time_set",
+        data={"ready_at_ms": command.ready_ms},
+        feed=() if driver_id is None else (FeedEntry(driver_id, "order.ready_time", entry),),
+    )
+
+
+def _offer(order: Order, command: MakeOffers, now_ms: int) -> Verdict:
+    live = tuple(x for x in order.offers if x.expires_ms > now_ms)
+    stale = command.round != order.round or command.wave != order.wave or live
+    if order.status != o.CONFIRMED or order.mode != o.WAVES or stale or not command.driver_ids:
+        return Refused(r.ORDER_CLOSED, order.status)
+    expires_ms = now_ms + command.ttl_ms
+    offers = tuple(order.next_offer(i, driver, expires_ms) for i, driver in enumerate(command.driver_ids))
+    lapsed = tuple(x.driver_id for x in order.offers)
+    moved = order.moved(
+        order.status,
+        now_ms,
+        wave=order.wave + 1,
+        offers=offers,
+        offer_count=order.offer_count + len(offers),
+        tried=tuple(dict.fromkeys((*order.tried, *lapsed))),
+        due_ms=expires_ms,
+    )
+    view = order_for_driver(moved)
+    return Decision(
+        order=moved,
+        event="offered",
+        by=DISPATCH,
+        answer="offered",
+        data={"wave": moved.wave, "drivers": list(command.driver_ids), **command.reasons},
+        feed=tuple(
+            FeedEntry(x.driver_id, "offer", view | {"offer_id": x.id, "expires_at_ms": x.expires_ms})
+            for x in offers
+        ),
+    )
+
+
+def _set_mode(order: Order, command: SetMode, now_ms: int) -> Verdict:
+    if order.mode == command.mode or order.status not in (o.CONFIRMED, o.AWAITING_PAYMENT):
+        return Unchanged("mode_set")
+    return Decision(
+        order=order.moved(order.status, now_ms, mode=command.mode, offers=(), round=order.round + 1, wave=0),
+        event="mode_set",
+        by=DISPATCH,
+        answer="mode_set",
+        data={"mode": command.mode},
+        revoked=tuple((x.driver_id, x.id) for x in order.offers),
+        why="mode_changed",
+    )
+
+
+def _expire(order: Order, command: Expire, now_ms: int) -> Verdict:
+    """The timer: an unpaid order ends, a wave of offers lapses."""
+    if order.due_ms != command.at_ms:
+        return Unchanged("moved")
+    if order.status == o.AWAITING_PAYMENT:
+        return _cancel(order, Cancel(By("system", "payment_window"), "payment_timeout"), now_ms)
+    if order.status == o.CONFIRMED and order.offers:
+        lapsed = tuple(x for x in order.offers if x.expires_ms <= now_ms)
+        if not lapsed:
+            return Unchanged("moved")
+        left = tuple(x for x in order.offers if x.expires_ms > now_ms)
+        return Decision(
+            order=order.moved(
+                order.status,
+                now_ms,
+                offers=left,
+                tried=tuple(dict.fromkeys((*order.tried, *(x.driver_id for x in lapsed)))),
+                due_ms=min((x.expires_ms for x in left), default=None),
+            ),
+            event="offer_expired",
+            by=DISPATCH,
+            answer="offer_expired",
+            data={"offers": [x.id for x in lapsed]},
+            revoked=tuple((x.driver_id, x.id) for x in lapsed),
+            why="expired",
+        )
+    return Unchanged("open")

@@ -1,0 +1,50 @@
+"""The driver: its row, its availability."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+ONLINE = "online"
+OFFLINE = "offline"
+
+# More orders than this in one car is no delivery by hand.
+CAPACITY_MAX = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Driver:
+    """A driver as committed.
+
+    Attributes:
+        carrying: ids of the orders it holds; follows from the assignments, not from this row's version.
+    """
+
+    id: int
+    zone_id: int
+    name: str
+    status: str
+    capacity: int
+    version: int
+    carrying: frozenset[int] = frozenset()
+    recent: tuple[tuple[str, str, Any], ...] = ()
+
+    @property
+    def free(self) -> int:
+        """Slots that are not taken."""
+        return max(0, self.capacity - len(self.carrying))
+
+
+def driver_from(row: Mapping[str, Any], recent: tuple[tuple[str, str, Any], ...]) -> Driver:
+    """The driver behind a row."""
+    return Driver(
+        id=row["id"],
+        zone_id=row["zone_id"],
+        name=row["name"],
+        status=row["status"],
+        capacity=row["capacity"],
+        version=row["version"],
+        carrying=frozenset(row["carrying"]),
+        recent=recent,
+    )

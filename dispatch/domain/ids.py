@@ -1,0 +1,44 @@
+"""Public ids: a prefix that says what it is, and the number of the row.
+
+Numbers stay below 2^53 so that every JSON client reads them exactly (v1 shows the bare number).
+"""
+
+from __future__ import annotations
+
+import re
+
+NUMBER_MAX = (1 << 53) - 1
+
+ORDER = "ord"
+DRIVER = "drv"
+STORE = "sto"
+PRODUCT = "prd"
+ZONE = "zon"
+USER = "usr"
+SESSION = "ses"
+
+_NUMBER = re.compile(r"[1-9][0-9]{0,15}", re.ASCII)
+
+
+def public_id(prefix: str, number: int) -> str:
+    """`public_id("ord", 17)` is `ord_17`."""
+    return f"{prefix}_{number}"
+
+
+def parse_id(prefix: str, text: str) -> int | None:
+    """The number behind a public id of this kind, or None if it is none."""
+    head, _, tail = text.partition("_")
+    if head != prefix or _NUMBER.fullmatch(tail) is None:
+        return None
+    number = int(tail)
+    return number if number <= NUMBER_MAX else None
+
+
+def offer_id(order: int, count: int) -> str:
+    """The id of an order's offer number `count`; numbers never repeat within an order."""
+    return f"ofr_{order}_{count}"
+
+
+def round_id(order: int, number: int) -> str:
+    """What an acceptance names in `open` mode: the round of the order, as shown on the board."""
+    return f"rnd_{order}_{number}"

@@ -1,0 +1,25 @@
+"""Money: whole minor units and an ISO 4217 currency. Never a float."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+# 10^12 minor units: far above any order, far below 2^53 after adding a thousand of them.
+AMOUNT_MINOR_MAX = 1_000_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Money:
+    """An amount in minor units (cents) of a currency."""
+
+    amount_minor: int
+    currency: str
+
+    def __add__(self, other: Money) -> Money:
+        if other.currency != self.currency:
+            raise ValueError("different currencies do not add up")
+        return Money(self.amount_minor + other.amount_minor, self.currency)
+
+    def times(self, quantity: int) -> Money:
+        """This amount, `quantity` times."""
+        return Money(self.amount_minor * quantity, self.currency)

@@ -1,0 +1,184 @@
+"""The order: its facts, its state, and the one table of legal transitions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from dispatch.domain.geo import Place
+from dispatch.domain.ids import offer_id, round_id
+
+AWAITING_PAYMENT = "awaiting_payment"
+CONFIRMED = "confirmed"
+ASSIGNED = "assigned"
+PICKED_UP = "picked_up"
+DELIVERED = "delivered"
+CANCELLED = "cancelled"
+UNDELIVERABLE = "undeliverable"
+
+STATUSES = (
+    AWAITING_PAYMENT, CONFIRMED, ASSIGNED, PICKED_UP, DELIVERED, CANCELLED, UNDELIVERABLE,
+)  # fmt: skip
+TERMINAL = frozenset({DELIVERED, CANCELLED, UNDELIVERABLE})
+CARRIED = frozenset({ASSIGNED, PICKED_UP})
+
+# (from, event) -> to. The database holds the same pairs and refuses every other one.
+TRANSITIONS: Mapping[tuple[str, str], str] = {
+    (AWAITING_PAYMENT, "paid"): CONFIRMED,
+    (AWAITING_PAYMENT, "cancelled"): CANCELLED,
+    (CONFIRMED, "assigned"): ASSIGNED,
+    (CONFIRMED, "cancelled"): CANCELLED,
+    (ASSIGNED, "released"): CONFIRMED,
+    (ASSIGNED, "picked_up"): PICKED_UP,
+    (ASSIGNED, "cancelled"): CANCELLED,
+    (ASSIGNED, "failed"): UNDELIVERABLE,
+    (PICKED_UP, "delivered"): DELIVERED,
+    (PICKED_UP, "failed"): UNDELIVERABLE,
+}
+
+WAVES = "waves"
+OPEN = "open"
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """A promise to one driver: until `expires_ms` the order may be yours."""
+
+    id: str
+    driver_id: int
+    expires_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """A line of an order, at the price of the moment it was placed."""
+
+    product_id: int
+    name: str
+    quantity: int
+    price_minor: int
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What never changes about an order."""
+
+    id: int
+    zone_id: int
+    store_id: int
+    store_name: str
+    pickup: Place
+    customer_id: int
+    dropoff: Place
+    address: str
+    items: tuple[Item, ...]
+    total_minor: int
+    currency: str
+    payment: str
+    notes: str | None
+    created_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """An order as committed.
+
+    Attributes:
+        version: rises by one with each commit.
+        round: rises with each release; an acceptance of an earlier round wins nothing.
+        wave: how many waves of offers this round has seen.
+        offers: the live ones.
+        offer_count: offers ever made; numbers the next.
+        tried: drivers that had an offer in this round and did not take it.
+        due_ms: when the order wants to be woken, or None.
+        recent: remembered commands (id, fingerprint, answer).
+    """
+
+    facts: Facts
+    status: str
+    version: int
+    mode: str
+    ready_ms: int
+    updated_ms: int
+    driver_id: int | None = None
+    round: int = 1
+    wave: int = 0
+    offers: tuple[Offer, ...] = ()
+    offer_count: int = 0
+    tried: tuple[int, ...] = ()
+    due_ms: int | None = None
+    recent: tuple[tuple[str, str, Any], ...] = ()
+
+    @property
+    def id(self) -> int:
+        return self.facts.id
+
+    @property
+    def round_id(self) -> str:
+        return round_id(self.facts.id, self.round)
+
+    def next_offer(self, index: int, driver_id: int, expires_ms: int) -> Offer:
+        """The offer with the next free number plus `index`."""
+        return Offer(offer_id(self.facts.id, self.offer_count + index + 1), driver_id, expires_ms)
+
+    def offer_for(self, driver_id: int) -> Offer | None:
+        """This driver's live offer."""
+        return next((o for o in self.offers if o.driver_id == driver_id), None)
+
+    def search(self) -> dict[str, Any]:
+        """The search for a driver, as it is stored in the row."""
+        return {
+            "wave": self.wave,
+            "count": self.offer_count,
+            "offers": [[o.id, o.driver_id, o.expires_ms] for o in self.offers],
+            "tried": list(self.tried),
+        }
+
+    def moved(self, status: str, now_ms: int, **changes: Any) -> Order:
+        """The next version of this order."""
+        return replace(self, status=status, version=self.version + 1, updated_ms=now_ms, **changes)
+
+
+def order_from(row: Mapping[str, Any], recent: tuple[tuple[str, str, Any], ...]) -> Order:
+    """The order behind a row."""
+    search = row["search"] or {}
+    facts = Facts(
+        id=row["id"],
+        zone_id=row["zone_id"],
+        store_id=row["store_id"],
+        store_name=row["store_name"],
+        pickup=Place(row["pickup_lat"], row["pickup_lon"]),
+        customer_id=row["customer_id"],
+        dropoff=Place(row["dropoff_lat"], row["dropoff_lon"]),
+        address=row["address"],
+        items=tuple(Item(*item) for item in row["items"]),
+        total_minor=row["total_minor"],
+        currency=row["currency"],
+        payment=row["payment"],
+        notes=row["notes"],
+        created_ms=row["created_ms"],
+    )
+    return Order(
+        facts=facts,
+        status=row["status"],
+        version=row["version"],
+        mode=row["mode"],
+        ready_ms=row["ready_ms"],
+        updated_ms=row["updated_ms"],
+        driver_id=row["driver_id"],
+        round=row["round"],
+        wave=search.get("wave", 0),
+        offers=tuple(Offer(*offer) for offer in search.get("offers", ())),
+        offer_count=search.get("count", 0),
+        tried=tuple(search.get("tried", ())),
+        due_ms=row["due_ms"],
+        recent=recent,
+    )
+
+
+def diagram() -> str:
+    """The transition table as a Mermaid state diagram (STORIES.md shows it, a test compares it)."""
+    lines = ["stateDiagram-v2"]
+    lines += [f"    {a} --> {b}: {event}" for (a, event), b in TRANSITIONS.items()]
+    return "\n".join(lines)

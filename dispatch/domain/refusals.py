@@ -1,0 +1,27 @@
+"""Why a command was refused. A refusal has no effect; its code is part of the API."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+ORDER_TAKEN = "order_taken"
+DRIVER_BUSY = "driver_busy"
+DRIVER_OFFLINE = "driver_offline"
+NOT_OFFERED = "not_offered"
+ORDER_CLOSED = "order_closed"
+OFFER_EXPIRED = "offer_expired"
+INVALID_TRANSITION = "invalid_transition"
+NOT_YOURS = "not_yours"
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The command came to nothing, and this is why.
+
+    Attributes:
+        code: one of the constants above.
+        status: the order's status when it was refused.
+    """
+
+    code: str
+    status: str = ""

@@ -1,0 +1,356 @@
+"""Drivers as actors: availability, place, what they carry, and their feed.
+
+Only this actor emits to the driver's feed. Commits of order actors append entries to the log and say so
+(`FeedGrew`); the next one in order is sent from the message, a gap is read from the log first. So a
+session sees every position once and in order, whatever got lost on the way here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from actors.dedup import Ring, remember, ring_from
+from actors.messages import ActorId, Emit, Query, QueryAnswer, Tell, Turn
+from actors.steps import Commit, Done, Outcome, Step
+from dispatch import feed
+from dispatch import messages as m
+from dispatch.domain.driver import OFFLINE, ONLINE, Driver, driver_from
+from dispatch.domain.geo import Place
+from dispatch.domain.order import order_from
+from dispatch.feed import TAIL_MAX
+
+IDLE_S = 120.0
+# Entries read at once to close a gap; a client that missed more is better served with a snapshot.
+REPLAY_MAX = 300
+
+
+@dataclass(frozen=True, slots=True)
+class DriverState:
+    """An active driver.
+
+    Attributes:
+        driver: as committed.
+        place, cseq: last position and the client's counter of it; volatile.
+        session: address of the live session, or None.
+        joining: the session waits for its replay or snapshot; entries are kept in the tail meanwhile.
+        last_seq: newest position known to be committed and seen here.
+        tail: the newest entries up to last_seq, contiguous.
+        reading: a read of the log is under way.
+    """
+
+    driver: Driver
+    last_seq: int
+    tail: tuple[m.Entry, ...] = ()
+    place: Place | None = None
+    cseq: int = -1
+    session: str | None = None
+    joining: bool = False
+    reading: bool = False
+
+    @property
+    def recent(self) -> Ring:
+        return self.driver.recent
+
+
+def driver_ref(number: int) -> ActorId:
+    """The actor of a driver."""
+    return ActorId("driver", number)
+
+
+class DriverBehaviour:
+    """Implements actors.steps.Behaviour for drivers."""
+
+    kind = "driver"
+    mailbox_limit = 256
+
+    def __init__(self, feed_epoch: str) -> None:
+        self._epoch = feed_epoch
+
+    def restore(self, number: int, row: Mapping[str, Any], previous: DriverState | None) -> DriverState:
+        del number
+        driver = driver_from(row, ring_from(row["recent"]))
+        if previous is not None:
+            # After a reload the session stays; what it missed is read from the log by activated().
+            return replace(previous, driver=driver, reading=False)
+        place = None if row["lat"] is None else Place(row["lat"], row["lon"])
+        return DriverState(driver, last_seq=row["feed_seq"], place=place)
+
+    def activated(self, state: DriverState, turn: Turn) -> Done:
+        del turn
+        queries = (self._read_after(state),) if state.session is not None else ()
+        return Done(
+            state=replace(state, reading=bool(queries)), tells=(self._to_zone(state),), queries=queries
+        )
+
+    def idle_s(self, state: DriverState) -> float | None:
+        return None if state.session is not None else IDLE_S
+
+    def decide(self, state: DriverState, message: object, turn: Turn) -> Step:
+        match message:
+            case m.FeedGrew(entry=entry):
+                return self._grew(state, entry)
+            case m.FeedAt(seq=seq):
+                return self._catch_up(state) if seq > state.last_seq else Done()
+            case QueryAnswer():
+                return self._answered(state, message, turn)
+            case m.MovedTo():
+                return self._moved(state, message)
+            case m.Carrying(order_id=order_id):
+                return self._carry(state, state.driver.carrying | {order_id})
+            case m.Freed(order_id=order_id):
+                return self._carry(state, state.driver.carrying - {order_id})
+            case m.OfferDied():
+                return Done(emits=self._latest(state, f"offer:{message.offer_id}", feed.revoked(message)))
+            case m.SetAvailability(status=status):
+                return self._set(state, turn, f"now_{status}", status=status)
+            case m.SetDriver(zone_id=zone_id, capacity=capacity):
+                return self._set(state, turn, "changed", zone_id=zone_id, capacity=capacity)
+            case m.Banned():
+                return self._ban(state, turn)
+            case m.Connect():
+                return self._connect(state, message)
+            case m.Disconnect(session=session):
+                gone = session == state.session
+                return Done(state=replace(state, session=None, joining=False) if gone else None)
+            case m.DriverView():
+                return Done(reply=_seen(state))
+            case _:
+                raise AssertionError(message)
+
+    # -- what the driver is -------------------------------------------------------------------
+
+    def _moved(self, state: DriverState, message: m.MovedTo) -> Step:
+        if message.cseq is not None and message.cseq <= state.cseq:
+            return Done()
+        cseq = state.cseq if message.cseq is None else message.cseq
+        moved = replace(state, place=message.place, cseq=cseq)
+        return Done(state=moved, tells=(self._to_zone(moved),))
+
+    def _carry(self, state: DriverState, carrying: frozenset[int]) -> Step:
+        if carrying == state.driver.carrying:
+            return Done()
+        moved = replace(state, driver=replace(state.driver, carrying=carrying))
+        return Done(state=moved, tells=(self._to_zone(moved),))
+
+    def _set(
+        self,
+        state: DriverState,
+        turn: Turn,
+        answer: str,
+        *,
+        status: str | None = None,
+        zone_id: int | None = None,
+        capacity: int | None = None,
+    ) -> Step:
+        """Change the driver's row; an unchanged one costs no commit."""
+        old = state.driver
+        new = replace(
+            old,
+            status=status or old.status,
+            zone_id=zone_id or old.zone_id,
+            capacity=capacity or old.capacity,
+        )
+        if new == old:
+            return Done(reply=m.Reply(answer, old.status, old.version), tells=(self._to_zone(state),))
+        reply = m.Reply(answer, new.status, old.version + 1)
+        recent = remember(old.recent, turn.command, list(reply))
+        new = replace(new, version=old.version + 1, recent=recent)
+
+        def then(outcome: Outcome) -> Done:
+            assert outcome.ok, outcome
+            moved = replace(state, driver=new)
+            tells = [self._to_zone(moved)]
+            if old.zone_id != new.zone_id:
+                gone = m.DriverMoved(old.id, online=False, free=0, place=None)
+                tells.append(Tell(ActorId("zone", old.zone_id), gone))
+            emits = () if old.zone_id == new.zone_id else self._latest(moved, "zone", feed.zone(new.zone_id))
+            return Done(state=moved, reply=reply, tells=tuple(tells), emits=emits)
+
+        return Commit(_item(new, old.version), then)
+
+    def _ban(self, state: DriverState, turn: Turn) -> Step:
+        step = self._set(state, turn, "banned", status=OFFLINE)
+        close = () if state.session is None else (Emit(state.session, "close", feed.DISABLED),)
+        if isinstance(step, Done):
+            return replace(step, emits=close)
+        then = step.then
+        return Commit(step.item, lambda outcome: replace(then(outcome), emits=close))
+
+    def _to_zone(self, state: DriverState) -> Tell:
+        driver = state.driver
+        moved = m.DriverMoved(driver.id, driver.status == ONLINE, driver.free, state.place)
+        return Tell(ActorId("zone", driver.zone_id), moved, latest=f"driver:{driver.id}")
+
+    # -- the feed -----------------------------------------------------------------------------
+
+    def _latest(self, state: DriverState, topic: str, frame: dict[str, Any]) -> tuple[Emit, ...]:
+        if state.session is None or state.joining:
+            return ()
+        return (Emit(state.session, "latest", frame, topic),)
+
+    def _grew(self, state: DriverState, entry: m.Entry) -> Step:
+        if entry.seq <= state.last_seq:
+            return Done()
+        if entry.seq > state.last_seq + 1:
+            return self._catch_up(state)
+        return self._append(state, (entry,))
+
+    def _append(self, state: DriverState, entries: tuple[m.Entry, ...]) -> Done:
+        """Entries that follow last_seq without a gap: keep them, and send them to a live session."""
+        tail = (*state.tail, *entries)[-TAIL_MAX:]
+        moved = replace(state, tail=tail, last_seq=entries[-1].seq)
+        if state.session is None or state.joining:
+            return Done(state=moved)
+        emits = tuple(Emit(state.session, "reliable", feed.event(entry)) for entry in entries)
+        return Done(state=moved, emits=emits)
+
+    def _read_after(self, state: DriverState) -> Query:
+        return Query("feed_after", (state.driver.id, state.last_seq, REPLAY_MAX), tag="gap")
+
+    def _catch_up(self, state: DriverState) -> Step:
+        if state.reading:
+            return Done()
+        return Done(state=replace(state, reading=True), queries=(self._read_after(state),))
+
+    def _answered(self, state: DriverState, answer: QueryAnswer, turn: Turn) -> Step:
+        tag = answer.query.tag
+        if tag == "gap":
+            return self._gap_read(state, answer)
+        if not (isinstance(tag, tuple) and tag[1] == state.session and state.joining):
+            return Done()  # the session that asked is gone
+        if tag[0] == "replay":
+            return self._replay_read(state, answer)
+        return self._snapshot_read(state, answer.result, turn.now_ms)
+
+    def _gap_read(self, state: DriverState, answer: QueryAnswer) -> Step:
+        entries = tuple(_entry(row) for row in answer.result)
+        fresh = tuple(e for e in entries if e.seq > state.last_seq)
+        state = replace(state, reading=False)
+        if answer.query.params[1] > state.last_seq:
+            return self._catch_up(state)  # it was asked before a session joined further back
+        if not fresh:
+            return Done(state=state)
+        if fresh[0].seq != state.last_seq + 1:
+            # The log was trimmed below us: only a snapshot is complete. The client asks for one.
+            close = () if state.session is None else (Emit(state.session, "close", feed.POSITION_LOST),)
+            return Done(state=replace(state, last_seq=fresh[-1].seq, tail=fresh[-1:]), emits=close)
+        done = self._append(state, fresh)
+        if len(entries) == REPLAY_MAX:
+            more = replace(done.state, reading=True)
+            return replace(done, state=more, queries=(self._read_after(more),))
+        return done
+
+    def _connect(self, state: DriverState, message: m.Connect) -> Step:
+        """A new session takes over: the old one is closed, the new one gets what it missed or a snapshot."""
+        emits: tuple[Emit, ...] = ()
+        if state.session not in (None, message.session):
+            emits = (Emit(str(state.session), "close", feed.SUPERSEDED),)
+        joined = replace(state, session=message.session, joining=True)
+        reply = m.Reply("connected", state.driver.status, state.driver.version)
+        after = message.resume_seq
+        if message.epoch != self._epoch or after is None or after > state.last_seq:
+            query = Query("driver_snapshot", (state.driver.id,), tag=("snapshot", message.session))
+            return Done(state=joined, reply=reply, emits=emits, queries=(query,))
+        held = state.tail[0].seq - 1 if state.tail else state.last_seq
+        if after >= held:
+            missed = tuple(e for e in state.tail if e.seq > after)
+            welcome = self._welcome(joined, after, resumed=True, entries=missed)
+            return replace(welcome, reply=reply, emits=(*emits, *welcome.emits))
+        params = (state.driver.id, after, REPLAY_MAX + 1)
+        query = Query("feed_after", params, tag=("replay", message.session, after))
+        return Done(state=joined, reply=reply, emits=emits, queries=(query,))
+
+    def _replay_read(self, state: DriverState, answer: QueryAnswer) -> Step:
+        """What the log has after the resume position: complete, or a snapshot instead. Never a part."""
+        after = answer.query.params[1]
+        entries = tuple(_entry(row) for row in answer.result)
+        complete = bool(entries) and entries[0].seq == after + 1 and len(entries) <= REPLAY_MAX
+        if not complete:
+            query = Query("driver_snapshot", (state.driver.id,), tag=("snapshot", state.session))
+            return Done(state=state, queries=(query,))
+        return self._joined(state, after, entries, None)
+
+    def _snapshot_read(self, state: DriverState, row: Any, now_ms: int) -> Step:
+        if row is None:
+            return Done(emits=(Emit(str(state.session), "close", feed.DISABLED),))
+        orders = [order_from(x, ring_from(x["recent"])) for x in row["carried"]]
+        live = [offer for offer in row["offers"] if offer["expires_at_ms"] > now_ms]
+        snapshot = feed.snapshot(row["status"], row["capacity"], orders, live)
+        return self._joined(state, row["feed_seq"], (), snapshot)
+
+    def _joined(
+        self,
+        state: DriverState,
+        seq: int,
+        entries: tuple[m.Entry, ...],
+        snapshot: dict[str, Any] | None,
+    ) -> Step:
+        """Bring what was read and what arrived meanwhile together, without a gap."""
+        at = entries[-1].seq if entries else seq
+        later = tuple(e for e in state.tail if e.seq > at)
+        complete = state.last_seq <= at or (bool(later) and later[0].seq == at + 1)
+        last = max(at, state.last_seq) if complete else at
+        merged = {e.seq: e for e in (*entries, *state.tail)}
+        tail = _contiguous(tuple(merged[seq] for seq in sorted(merged)), last)
+        sent = (*entries, *(later if complete else ()))
+        moved = replace(state, last_seq=last, tail=tail)
+        done = self._welcome(moved, seq, resumed=snapshot is None, entries=sent, snapshot=snapshot)
+        if complete:
+            return done
+        more = replace(done.state, reading=True)
+        return replace(done, state=more, queries=(self._read_after(more),))
+
+    def _welcome(
+        self,
+        state: DriverState,
+        seq: int,
+        *,
+        resumed: bool,
+        entries: tuple[m.Entry, ...],
+        snapshot: dict[str, Any] | None = None,
+    ) -> Done:
+        session = str(state.session)
+        frame = feed.welcome(
+            session, self._epoch, seq, state.driver.zone_id, resumed=resumed, snapshot=snapshot
+        )
+        emits = [Emit(session, "reliable", frame)]
+        emits += [Emit(session, "reliable", feed.event(entry)) for entry in entries]
+        return Done(state=replace(state, joining=False), emits=tuple(emits))
+
+
+def _contiguous(entries: tuple[m.Entry, ...], last: int) -> tuple[m.Entry, ...]:
+    """The longest run of entries that ends at `last`."""
+    run: list[m.Entry] = []
+    for entry in reversed(entries):
+        if entry.seq > last:
+            continue
+        if entry.seq != last - len(run):
+            break
+        run.append(entry)
+    return tuple(reversed(run))[-TAIL_MAX:]
+
+
+def _entry(row: Any) -> m.Entry:
+    return m.Entry(row["seq"], row["type"], row["at_ms"], row["trace"], row["data"])
+
+
+def _seen(state: DriverState) -> m.DriverSeen:
+    d = state.driver
+    return m.DriverSeen(
+        d.id, d.zone_id, d.name, d.status, d.capacity, tuple(sorted(d.carrying)),
+        state.place, state.session is not None, state.last_seq,
+    )  # fmt: skip
+
+
+def _item(driver: Driver, version: int) -> dict[str, Any]:
+    return {
+        "kind": "driver",
+        "id": driver.id,
+        "version": version,
+        "status": driver.status,
+        "capacity": driver.capacity,
+        "zone": driver.zone_id,
+        "recent": [list(entry) for entry in driver.recent],
+    }

@@ -1,0 +1,94 @@
+"""The frames that a driver's actor puts into its feed; api/feed/PROTOCOL.md describes all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from dispatch import messages as m
+from dispatch.domain.decide import order_for_driver
+from dispatch.domain.ids import ZONE, public_id
+from dispatch.domain.order import Order
+
+# Entries kept in memory per online driver: enough for a lift ride, so that a reconnect reads no rows.
+TAIL_MAX = 64
+
+# Close codes that the actor decides on; the session has more.
+SUPERSEDED = 4006
+DISABLED = 4007
+POSITION_LOST = 4204
+
+
+def event(entry: m.Entry) -> dict[str, Any]:
+    """One entry of the log."""
+    return {
+        "t": "event",
+        "seq": entry.seq,
+        "type": entry.type,
+        "at_ms": entry.at_ms,
+        "trace": entry.trace,
+        "data": entry.data,
+    }
+
+
+def welcome(
+    session: str,
+    epoch: str,
+    seq: int,
+    zone_id: int,
+    *,
+    resumed: bool,
+    snapshot: dict[str, Any] | None,
+) -> dict[str, Any]:
+    """The first frame of a session. `seq` is the position that replay or snapshot starts from."""
+    frame: dict[str, Any] = {
+        "t": "welcome",
+        "session": session,
+        "epoch": epoch,
+        "seq": seq,
+        "resumed": resumed,
+        "zone_id": public_id(ZONE, zone_id),
+    }
+    if snapshot is not None:
+        frame["snapshot"] = snapshot
+    return frame
+
+
+def snapshot(
+    status: str, capacity: int, orders: Sequence[Order], offers: Sequence[dict[str, Any]]
+) -> dict[str, Any]:
+    """All that a driver must know, as of one position."""
+    return {
+        "status": status,
+        "capacity": capacity,
+        "orders": [order_for_driver(order) for order in orders],
+        "offers": list(offers),
+    }
+
+
+def revoked(died: m.OfferDied) -> dict[str, Any]:
+    """An offer that can win nothing any more."""
+    return {"t": "offer.revoked", "offer_id": died.offer_id, "order_id": died.order_id, "why": died.why}
+
+
+def zone(zone_id: int) -> dict[str, Any]:
+    """The driver was moved to another zone."""
+    return {"t": "state", "topic": "zone", "data": {"zone_id": public_id(ZONE, zone_id)}}
+
+
+def board_topic(zone_id: int) -> str:
+    """The topic of a zone's board."""
+    return f"board:{zone_id}"
+
+
+def board(zone_id: int, orders: Sequence[Order], total: int) -> dict[str, Any]:
+    """The open orders of a zone in `open` mode, the oldest first; `total` counts those left out, too."""
+    return {
+        "t": "state",
+        "topic": "board",
+        "data": {
+            "zone_id": public_id(ZONE, zone_id),
+            "total": total,
+            "orders": [order_for_driver(order) | {"offer_id": order.round_id} for order in orders],
+        },
+    }

@@ -1,0 +1,203 @@
+"""What the actors of a mall tell each other, and what they answer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from dispatch.domain.decide import Decision
+from dispatch.domain.geo import Place
+from dispatch.domain.ids import ORDER, public_id
+from dispatch.domain.order import Order
+
+
+class Reply(NamedTuple):
+    """The answer to a command: `code` says what became of it, the rest what the order is now.
+
+    Stored as a JSON triple under the command's id.
+    """
+
+    code: str
+    status: str
+    version: int
+
+
+# -- to orders ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """Answered with the committed order."""
+
+
+@dataclass(frozen=True, slots=True)
+class Created:
+    """The order was placed a moment ago; its row comes along as the seed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """Stream the order's changes to this address; answered with the order as it is."""
+
+    to: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unwatch:
+    to: str
+
+
+# -- to drivers -----------------------------------------------------------------------------------
+
+
+class Entry(NamedTuple):
+    """One entry of a driver's feed."""
+
+    seq: int
+    type: str
+    at_ms: int
+    trace: str
+    data: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class FeedGrew:
+    """A commit has appended this entry."""
+
+    entry: Entry
+
+
+@dataclass(frozen=True, slots=True)
+class FeedAt:
+    """A look at the row: the feed has reached this position."""
+
+    seq: int
+
+
+@dataclass(frozen=True, slots=True)
+class Carrying:
+    """The driver carries this order now."""
+
+    order_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class Freed:
+    """The driver does not carry this order any more."""
+
+    order_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class OfferDied:
+    """An offer of this driver can win nothing any more."""
+
+    offer_id: str
+    order_id: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class SetAvailability:
+    status: str
+
+
+@dataclass(frozen=True, slots=True)
+class SetDriver:
+    """An operator changes the driver; None keeps."""
+
+    zone_id: int | None = None
+    capacity: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Banned:
+    """The account was closed: no session, no offers."""
+
+
+@dataclass(frozen=True, slots=True)
+class MovedTo:
+    """Where the driver is. `cseq` is the client's counter: an older position never wins."""
+
+    place: Place
+    cseq: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Connect:
+    """A session wants the feed; `resume_seq` is the last position it has, None for a fresh start."""
+
+    session: str
+    epoch: str | None
+    resume_seq: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Disconnect:
+    session: str
+
+
+@dataclass(frozen=True, slots=True)
+class DriverView:
+    """Answered with the driver as committed and its place."""
+
+
+@dataclass(frozen=True, slots=True)
+class DriverSeen:
+    """What a driver is, as its actor answers `DriverView`."""
+
+    id: int
+    zone_id: int
+    name: str
+    status: str
+    capacity: int
+    carrying: tuple[int, ...]
+    place: Place | None
+    connected: bool
+    feed_seq: int
+
+
+# -- to zones -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class OrderMoved:
+    """The order as committed."""
+
+    order: Order
+
+
+@dataclass(frozen=True, slots=True)
+class DriverMoved:
+    """What the zone must know about a driver."""
+
+    driver_id: int
+    online: bool
+    free: int
+    place: Place | None
+
+
+@dataclass(frozen=True, slots=True)
+class Reconfigured:
+    """The zone's settings were changed."""
+
+
+@dataclass(frozen=True, slots=True)
+class ZoneView:
+    """Answered with counts for the status page."""
+
+
+# -- to watchers ----------------------------------------------------------------------------------
+
+
+def order_change(order: Order, decision: Decision) -> dict[str, Any]:
+    """A change of an order, as a watcher sees it."""
+    return {
+        "order_id": public_id(ORDER, order.id),
+        "version": order.version,
+        "status": order.status,
+        "event": decision.event,
+        "at_ms": order.updated_ms,
+        "driver_id": None if order.driver_id is None else public_id("drv", order.driver_id),
+        "reason": decision.reason,
+    }

@@ -1,0 +1,213 @@
+"""Orders as actors: the pure decision of domain/decide.py, wrapped in commits and hints."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from actors.dedup import Ring, remember, ring_from
+from actors.messages import ActorId, Due, Emit, Tell, Turn
+from actors.steps import Commit, Done, Outcome, Step
+from dispatch import messages as m
+from dispatch.domain import refusals as r
+from dispatch.domain.decide import (
+    Accept,
+    Assign,
+    Cancel,
+    Decision,
+    Decline,
+    Deliver,
+    Expire,
+    Fail,
+    MakeOffers,
+    OrderCommand,
+    PickUp,
+    Release,
+    SetMode,
+    SetReady,
+    Unchanged,
+    decide,
+)
+from dispatch.domain.ids import ORDER, public_id
+from dispatch.domain.order import CARRIED, CONFIRMED, TERMINAL, Order, order_from
+from dispatch.domain.refusals import Refused
+
+# A finished order is read once more by its customer, seldom later; an open one is talked to all the time.
+IDLE_TERMINAL_S = 30.0
+IDLE_S = 120.0
+# Watchers of one order: its customer's devices, its driver, a few people of the mall.
+WATCHERS_MAX = 50
+
+_GUARDS = {
+    "offline": r.DRIVER_OFFLINE,
+    "busy": r.DRIVER_BUSY,
+    "elsewhere": r.NOT_OFFERED,
+    "conflict": r.ORDER_TAKEN,
+    "illegal": r.INVALID_TRANSITION,
+}
+_COMMANDS = (
+    Accept, Assign, Cancel, Decline, Deliver, Expire, Fail, MakeOffers, PickUp, Release, SetMode, SetReady,
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class OrderState:
+    """An active order.
+
+    Attributes:
+        order: as committed.
+        watchers: addresses of the streams that follow it; volatile.
+    """
+
+    order: Order
+    watchers: frozenset[str] = field(default_factory=frozenset)
+
+    @property
+    def recent(self) -> Ring:
+        return self.order.recent
+
+
+def order_ref(number: int) -> ActorId:
+    """The actor of an order."""
+    return ActorId("order", number)
+
+
+class OrderBehaviour:
+    """Implements actors.steps.Behaviour for orders."""
+
+    kind = "order"
+    mailbox_limit = 1024
+
+    def restore(self, number: int, row: Mapping[str, Any], previous: OrderState | None) -> OrderState:
+        del number
+        watchers = previous.watchers if previous is not None else frozenset()
+        return OrderState(order_from(row, ring_from(row["recent"])), watchers)
+
+    def activated(self, state: OrderState, turn: Turn) -> Done:
+        """Say again what a crash may have left unsaid: losing these costs time, repeating them nothing."""
+        del turn
+        order = state.order
+        if order.status in TERMINAL:
+            return Done()
+        tells = [self._to_zone(order)]
+        if order.status in CARRIED and order.driver_id is not None:
+            tells.append(Tell(ActorId("driver", order.driver_id), m.Carrying(order.id)))
+        return Done(tells=tuple(tells), due_ms=order.due_ms)
+
+    def idle_s(self, state: OrderState) -> float | None:
+        if state.watchers:
+            return None
+        return IDLE_TERMINAL_S if state.order.status in TERMINAL else IDLE_S
+
+    def decide(self, state: OrderState, message: object, turn: Turn) -> Step:
+        if isinstance(message, m.View):
+            return Done(reply=state.order)
+        if isinstance(message, m.Created):
+            return Done()  # its seed has woken the actor, which told the zone
+        if isinstance(message, m.Watch):
+            return self._watch(state, message)
+        if isinstance(message, m.Unwatch):
+            return Done(state=replace(state, watchers=state.watchers - {message.to}))
+        if isinstance(message, Due):
+            message = Expire(message.at_ms)
+        assert isinstance(message, _COMMANDS), message
+        return self._command(state, message, turn)
+
+    def _watch(self, state: OrderState, message: m.Watch) -> Step:
+        if len(state.watchers) >= WATCHERS_MAX:
+            return Done(reply=None)
+        return Done(state=replace(state, watchers=state.watchers | {message.to}), reply=state.order)
+
+    def _command(self, state: OrderState, message: OrderCommand, turn: Turn) -> Step:
+        order = state.order
+        verdict = decide(order, message, turn.now_ms)
+        if isinstance(verdict, Refused):
+            quiet = isinstance(message, MakeOffers)
+            return Done(
+                reply=m.Reply(verdict.code, verdict.status, order.version),
+                tells=(self._to_zone(order),) if quiet else (),
+            )
+        if isinstance(verdict, Unchanged):
+            known = isinstance(message, Expire) and verdict.answer == "open"
+            return Done(
+                reply=m.Reply(verdict.answer, order.status, order.version),
+                tells=(self._to_zone(order),) if known else (),
+            )
+        return self._write(state, verdict, turn)
+
+    def _write(self, state: OrderState, decision: Decision, turn: Turn) -> Commit:
+        order = decision.order
+        reply = m.Reply(decision.answer, order.status, order.version)
+        recent = remember(order.recent, turn.command, list(reply))
+        order = replace(order, recent=recent)
+
+        def then(outcome: Outcome) -> Done:
+            if not outcome.ok:
+                before = state.order
+                return Done(reply=m.Reply(_GUARDS[outcome.code], before.status, before.version))
+            return Done(
+                state=replace(state, order=order),
+                reply=reply,
+                tells=self._tells(state.order, order, decision, outcome, turn),
+                emits=tuple(Emit(to, "reliable", m.order_change(order, decision)) for to in state.watchers),
+                due_ms=order.due_ms,
+            )
+
+        return Commit(_item(state.order, order, decision, turn), then)
+
+    def _tells(
+        self, before: Order, order: Order, decision: Decision, outcome: Outcome, turn: Turn
+    ) -> tuple[Tell, ...]:
+        """After the commit: the feeds' owners, the zone, and drivers whose offer died."""
+        tells = [
+            Tell(
+                ActorId("driver", entry.driver_id),
+                m.FeedGrew(m.Entry(seq, entry.type, turn.now_ms, turn.trace, entry.data)),
+            )
+            for entry, seq in zip(decision.feed, outcome.facts["seqs"], strict=True)
+        ]
+        if decision.take is not None:
+            tells.append(Tell(ActorId("driver", decision.take), m.Carrying(order.id)))
+        if decision.free and before.driver_id is not None:
+            tells.append(Tell(ActorId("driver", before.driver_id), m.Freed(order.id)))
+        tells += [
+            Tell(ActorId("driver", driver), m.OfferDied(offer, public_id(ORDER, order.id), decision.why))
+            for driver, offer in decision.revoked
+        ]
+        if CONFIRMED in (before.status, order.status):
+            tells.append(self._to_zone(order))
+        return tuple(tells)
+
+    @staticmethod
+    def _to_zone(order: Order) -> Tell:
+        return Tell(ActorId("zone", order.facts.zone_id), m.OrderMoved(order))
+
+
+def _item(before: Order, order: Order, decision: Decision, turn: Turn) -> dict[str, Any]:
+    """What flush() writes; see storage/postgres/migrations/sql/0002_functions.sql."""
+    return {
+        "kind": "order",
+        "id": order.id,
+        "version": before.version,
+        "status": order.status,
+        "at_ms": turn.now_ms,
+        "recent": [list(entry) for entry in order.recent],
+        "driver": order.driver_id,
+        "round": order.round,
+        "mode": order.mode,
+        "search": order.search(),
+        "due_ms": order.due_ms,
+        "ready_ms": order.ready_ms,
+        "event": decision.event,
+        "role": decision.by.role,
+        "actor": decision.by.id,
+        "reason": decision.reason,
+        "trace": turn.trace,
+        "data": decision.data or None,
+        "feed": [{"driver": e.driver_id, "type": e.type, "data": e.data} for e in decision.feed] or None,
+        "take": decision.take,
+        "zone": decision.zone_id,
+        "free": decision.free,
+        "restock": decision.restock,
+    }

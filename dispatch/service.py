@@ -1,0 +1,269 @@
+"""Every verb of the system, one short method each. REST and the feed call the same ones."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Any, Protocol
+
+from actors.batch import Batcher
+from actors.dedup import make_command
+from actors.errors import JournalError, NotWritten, OutcomeUnknown, Unavailable
+from actors.messages import ActorId, Command
+from actors.runtime import Runtime
+from dispatch import messages as m
+from dispatch.domain import decide as d
+from dispatch.domain.decide import PAYMENT_WINDOW_MS, By
+from dispatch.domain.driver import OFFLINE, ONLINE
+from dispatch.domain.geo import Place
+from dispatch.domain.order import Order, order_from
+from dispatch.driver_actor import driver_ref
+from dispatch.order_actor import order_ref
+from dispatch.zone_actor import zone_ref
+
+# Keys are remembered for a week: longer than any client retries.
+KEY_TTL_S = 7 * 24 * 3600
+CREATE_ROUTE = "POST /orders"
+# A creation that got no answer is asked for again under its key; five times is two seconds.
+CREATE_TRIES = 5
+
+
+class Placer(Protocol):
+    """Places batches of orders; storage provides it."""
+
+    async def place(self, requests: Sequence[dict[str, Any]]) -> list[dict[str, Any]]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who speaks: role and user number, and the trace of the request.
+
+    `key` is the client's idempotency key, or "" for none; `body` what it said, for the fingerprint.
+    """
+
+    role: str
+    number: int
+    trace: str
+    key: str = ""
+    body: bytes = b""
+
+    def command(self, name: str, target: int) -> Command | None:
+        """The command id of this call, or None without a key."""
+        if not self.key:
+            return None
+        return make_command(f"{self.role}:{self.number}", name, str(target), self.key, self.body)
+
+    @property
+    def by(self) -> By:
+        """As the history shows it."""
+        prefix = "drv" if self.role == "driver" else "usr"
+        return By(self.role, f"{prefix}_{self.number}")
+
+
+@dataclass(frozen=True, slots=True)
+class NewOrder:
+    """What a customer orders; `lines` are (product number, quantity)."""
+
+    lines: tuple[tuple[int, int], ...]
+    dropoff: Place
+    address: str
+    payment: str
+    notes: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """What became of a new order: `code` is `created` or why not; `facts` what was stored under the key."""
+
+    code: str
+    replayed: bool
+    facts: Mapping[str, Any]
+
+    @property
+    def order(self) -> Order:
+        """The order as it was created."""
+        return order_from(self.facts, ())
+
+
+class Dispatch:
+    """The dispatch office of one instance."""
+
+    def __init__(self, runtime: Runtime, placer: Placer) -> None:
+        self.runtime = runtime
+        self.creations: Batcher[dict[str, Any], dict[str, Any]] = Batcher(
+            placer.place, batch_max=64, repeat=CREATE_TRIES
+        )
+
+    async def run(self) -> None:
+        """Serve creations until cancelled."""
+        await self.creations.run()
+
+    # -- orders -------------------------------------------------------------------------------
+
+    async def create_order(self, caller: Caller, new: NewOrder, budget_s: float = 5.0) -> Placed:
+        """Place an order under the caller's key; the same key and body always get the same answer.
+
+        Raises:
+            NotProcessed: nothing happened.
+            OutcomeUnknown: repeat it with the same key.
+        """
+        request = {
+            "customer": caller.number,
+            "route": CREATE_ROUTE,
+            "key": sha256(caller.key.encode()).hexdigest(),
+            "fingerprint": sha256(caller.body).hexdigest(),
+            "lines": [{"product": product, "quantity": quantity} for product, quantity in new.lines],
+            "lat": new.dropoff.lat,
+            "lon": new.dropoff.lon,
+            "address": new.address,
+            "payment": new.payment,
+            "notes": new.notes,
+            "trace": caller.trace,
+            "ttl_s": KEY_TTL_S,
+            "pay_window_s": PAYMENT_WINDOW_MS // 1000,
+        }
+        try:
+            async with asyncio.timeout(budget_s):
+                answer = await self.creations.ask(request)
+        except NotWritten as error:
+            raise Unavailable(str(error)) from error
+        except (JournalError, TimeoutError) as error:
+            raise OutcomeUnknown from error
+        placed = Placed(answer["code"], bool(answer.get("replayed")), answer["facts"])
+        if placed.code == "created" and not placed.replayed:
+            # A hint: the due row in the same commit is the truth.
+            number = placed.facts["id"]
+            self.runtime.tell(order_ref(number), m.Created(), trace=caller.trace, seed=placed.facts)
+        return placed
+
+    async def order(self, number: int, trace: str = "") -> Order:
+        """The order as its owner has committed it.
+
+        Raises:
+            NoSuchActor: there is none.
+        """
+        order: Order = await self.runtime.ask(order_ref(number), m.View(), trace=trace)
+        return order
+
+    async def accept(self, caller: Caller, number: int, offer_id: str | None) -> m.Reply:
+        """A driver accepts; the first wins."""
+        return await self._order(caller, "accept", number, d.Accept(caller.number, offer_id))
+
+    async def decline(self, caller: Caller, number: int, offer_id: str | None, reason: str) -> m.Reply:
+        """A driver declines its offer."""
+        return await self._order(caller, "decline", number, d.Decline(caller.number, offer_id, reason))
+
+    async def pick_up(self, caller: Caller, number: int) -> m.Reply:
+        """The driver has the goods."""
+        return await self._order(caller, "pickup", number, d.PickUp(caller.number))
+
+    async def deliver(self, caller: Caller, number: int) -> m.Reply:
+        """The customer has the goods."""
+        return await self._order(caller, "delivery", number, d.Deliver(caller.number))
+
+    async def fail(self, caller: Caller, number: int, reason: str) -> m.Reply:
+        """The driver cannot deliver."""
+        return await self._order(caller, "failure", number, d.Fail(caller.number, reason))
+
+    async def cancel(self, caller: Caller, number: int, reason: str) -> m.Reply:
+        """Customer or admin cancel."""
+        return await self._order(caller, "cancellation", number, d.Cancel(caller.by, reason))
+
+    async def release(self, caller: Caller, number: int, reason: str) -> m.Reply:
+        """An admin takes the order from its driver; a new round begins."""
+        return await self._order(caller, "release", number, d.Release(caller.by, reason))
+
+    async def assign(self, caller: Caller, number: int, driver_id: int) -> m.Reply:
+        """An admin gives the order to a driver."""
+        return await self._order(caller, "assignment", number, d.Assign(caller.by, driver_id))
+
+    async def set_ready(self, caller: Caller, number: int, ready_ms: int) -> m.Reply:
+        """The store's side says when the goods will be ready."""
+        return await self._order(caller, "ready-time", number, d.SetReady(caller.by, ready_ms))
+
+    async def watch(self, number: int, address: str, trace: str) -> Order | None:
+        """Stream the order's changes to a session address; None when too many watch already."""
+        order: Order | None = await self.runtime.ask(order_ref(number), m.Watch(address), trace=trace)
+        return order
+
+    def unwatch(self, number: int, address: str) -> None:
+        """End a stream."""
+        self.runtime.tell(order_ref(number), m.Unwatch(address))
+
+    async def _order(self, caller: Caller, name: str, number: int, command: d.OrderCommand) -> m.Reply:
+        answer = await self.runtime.ask(
+            order_ref(number), command, command=caller.command(name, number), trace=caller.trace
+        )
+        return m.Reply(*answer)
+
+    # -- drivers ------------------------------------------------------------------------------
+
+    async def driver(self, number: int, trace: str = "") -> m.DriverSeen:
+        """The driver as its actor sees it.
+
+        Raises:
+            NoSuchActor: there is none.
+        """
+        seen: m.DriverSeen = await self.runtime.ask(driver_ref(number), m.DriverView(), trace=trace)
+        return seen
+
+    async def set_availability(self, caller: Caller, status: str) -> m.Reply:
+        """A driver goes online or offline. Offline it gets no offers; what it carries it still delivers."""
+        assert status in (ONLINE, OFFLINE)
+        return await self._driver(caller, "availability", caller.number, m.SetAvailability(status))
+
+    async def set_driver(
+        self, caller: Caller, number: int, zone_id: int | None, capacity: int | None
+    ) -> m.Reply:
+        """An admin moves a driver to another zone or changes its capacity."""
+        return await self._driver(caller, "driver", number, m.SetDriver(zone_id, capacity))
+
+    async def ban_driver(self, caller: Caller, number: int) -> m.Reply:
+        """No more offers, and the session ends."""
+        return await self._driver(caller, "ban", number, m.Banned())
+
+    def locate(self, number: int, place: Place, cseq: int | None = None, trace: str = "") -> None:
+        """Where the driver is: the newest position wins, older ones are never queued."""
+        self.runtime.tell(driver_ref(number), m.MovedTo(place, cseq), trace=trace, latest="place")
+
+    async def connect(
+        self, number: int, session: str, epoch: str | None, seq: int | None, trace: str
+    ) -> m.Reply:
+        """Bind a session to the driver's feed; the welcome comes as a frame."""
+        message = m.Connect(session, epoch, seq)
+        return m.Reply(*await self.runtime.ask(driver_ref(number), message, trace=trace))
+
+    def disconnect(self, number: int, session: str) -> None:
+        """The session has ended."""
+        self.runtime.tell(driver_ref(number), m.Disconnect(session))
+
+    async def _driver(self, caller: Caller, name: str, number: int, message: object) -> m.Reply:
+        answer = await self.runtime.ask(
+            driver_ref(number), message, command=caller.command(name, number), trace=caller.trace
+        )
+        return m.Reply(*answer)
+
+    # -- zones --------------------------------------------------------------------------------
+
+    def wake_zone(self, number: int) -> None:
+        """Have the zone's actor in memory; it plans by itself from then on."""
+        self.runtime.tell(zone_ref(number), m.ZoneView())
+
+    def reconfigure_zone(self, number: int, trace: str) -> None:
+        """The zone's settings were changed in the catalogue."""
+        self.runtime.tell(zone_ref(number), m.Reconfigured(), trace=trace)
+
+    def positions(self) -> list[tuple[int, int]]:
+        """(driver, last position) of every driver with a live session here."""
+        found = []
+        for ownership in self.runtime.shards.owned:
+            for actor, cell in () if ownership is None else ownership.cells.items():
+                if actor.kind == "driver" and cell.state is not None and cell.state.session is not None:
+                    found.append((actor.number, cell.state.last_seq))
+        return found
+
+    def feed_at(self, number: int, seq: int) -> None:
+        """A look at the row has shown that the driver's feed has reached this position."""
+        self.runtime.tell(ActorId("driver", number), m.FeedAt(seq), latest="feed_at")

@@ -1,0 +1,250 @@
+"""Zones as actors: the picture of one mall, and who is offered what.
+
+A zone has nothing to commit: offers are rows of their orders. Its picture is rebuilt from the rows when
+it is activated and again every 15 s, so a lost message costs seconds, never an order. Because no commit
+can fail here, the state is changed in place.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from actors.dedup import Ring, ring_from
+from actors.messages import ActorId, Emit, Query, QueryAnswer, Tell, Turn, Wake
+from actors.steps import Done, Step
+from dispatch import feed
+from dispatch import messages as m
+from dispatch.domain.decide import MakeOffers, SetMode
+from dispatch.domain.geo import Place
+from dispatch.domain.order import CONFIRMED, OPEN, WAVES, Order, order_from
+from dispatch.domain.plan import FreeDriver, OpenOrder, Proposal, plan
+
+TICK_S = 1.0
+REBUILD_MS = 15_000
+# Changes that arrive together are planned together; a driver does not feel a fiftieth of a second.
+PLAN_GAP_MS = 20
+# A proposal that was not heard of again by then is made anew.
+PROPOSED_MS = 3_000
+# When everybody was asked in vain, this long until they are asked again.
+REPEAT_MS = 5_000
+BOARD_GAP_MS = 500
+BOARD_ORDERS_MAX = 50
+
+
+@dataclass(slots=True)
+class ZoneState:
+    """A zone in memory.
+
+    Attributes:
+        orders: confirmed orders by id.
+        drivers: online drivers by id.
+        proposed: orders whose proposal is on its way, with the time it was made.
+        touched: orders and drivers that were heard of since the picture was asked for; they are newer.
+    """
+
+    id: int
+    mode: str
+    wave_size: int
+    offer_ttl_ms: int
+    orders: dict[int, Order] = field(default_factory=dict)
+    drivers: dict[int, m.DriverMoved] = field(default_factory=dict)
+    proposed: dict[int, int] = field(default_factory=dict)
+    touched: set[tuple[str, int]] = field(default_factory=set)
+    planned_ms: int = 0
+    rebuilt_ms: int = 0
+    ticked_ms: int = 0
+    board_ms: int = 0
+    board_dirty: bool = False
+    waking: bool = False
+
+    @property
+    def recent(self) -> Ring:
+        return ()
+
+
+def zone_ref(number: int) -> ActorId:
+    """The actor of a zone."""
+    return ActorId("zone", number)
+
+
+class ZoneBehaviour:
+    """Implements actors.steps.Behaviour for zones."""
+
+    kind = "zone"
+    # Every order and driver of a mall may speak at once after a takeover.
+    mailbox_limit = 100_000
+
+    def restore(self, number: int, row: Mapping[str, Any], previous: ZoneState | None) -> ZoneState:
+        state = previous or ZoneState(number, WAVES, 1, 1)
+        state.mode, state.wave_size = row["mode"], row["wave_size"]
+        state.offer_ttl_ms = row["offer_ttl_s"] * 1000
+        return state
+
+    def activated(self, state: ZoneState, turn: Turn) -> Done:
+        state.ticked_ms = turn.now_ms
+        return Done(queries=(self._ask_picture(state, turn),), wake_s=TICK_S)
+
+    def idle_s(self, state: ZoneState) -> float | None:
+        del state
+        return None
+
+    def decide(self, state: ZoneState, message: object, turn: Turn) -> Step:
+        match message:
+            case m.OrderMoved(order=order):
+                return self._order_moved(state, order, turn)
+            case m.DriverMoved():
+                return self._driver_moved(state, message, turn)
+            case Wake():
+                return self._wake(state, turn)
+            case m.Reconfigured():
+                return Done(queries=(Query("load_zones", ([state.id],), tag="settings"),))
+            case QueryAnswer(query=Query(tag="settings")):
+                return self._reconfigure(state, message.result, turn)
+            case QueryAnswer():
+                return self._rebuild(state, message.result, turn)
+            case m.ZoneView():
+                return Done(reply={"open_orders": len(state.orders), "online_drivers": len(state.drivers)})
+            case _:
+                raise AssertionError(message)
+
+    # -- the picture --------------------------------------------------------------------------
+
+    def _order_moved(self, state: ZoneState, order: Order, turn: Turn) -> Done:
+        state.touched.add(("order", order.id))
+        known = state.orders.get(order.id)
+        if known is not None and known.version > order.version:
+            return Done()
+        state.proposed.pop(order.id, None)
+        state.board_dirty = True
+        if order.status != CONFIRMED:
+            state.orders.pop(order.id, None)
+            return self._act(state, turn)
+        state.orders[order.id] = order
+        if order.mode != state.mode:
+            return Done(tells=(Tell(ActorId("order", order.id), SetMode(state.mode)),))
+        return self._act(state, turn)
+
+    def _driver_moved(self, state: ZoneState, driver: m.DriverMoved, turn: Turn) -> Done:
+        state.touched.add(("driver", driver.driver_id))
+        known = state.drivers.get(driver.driver_id)
+        if not driver.online:
+            state.drivers.pop(driver.driver_id, None)
+            return Done()
+        state.drivers[driver.driver_id] = driver
+        if known is None or driver.free > known.free:
+            return self._act(state, turn)
+        return Done()
+
+    def _ask_picture(self, state: ZoneState, turn: Turn) -> Query:
+        state.rebuilt_ms = turn.now_ms
+        state.touched.clear()
+        return Query("zone_picture", (state.id,), tag="picture")
+
+    def _rebuild(self, state: ZoneState, picture: Mapping[str, Any], turn: Turn) -> Done:
+        """Believe the rows, but for what was heard of after they were read."""
+        read = {row["id"]: order_from(row, ring_from(row["recent"])) for row in picture["orders"]}
+        seen = {
+            number: m.DriverMoved(number, True, max(0, free), None if lat is None else Place(lat, lon))
+            for number, lat, lon, free in picture["drivers"]
+        }
+        for number, driver in seen.items():
+            known = state.drivers.get(number)
+            if known is not None and known.place is not None:
+                # The place in memory is newer than the row, which is written now and then.
+                seen[number] = m.DriverMoved(number, True, driver.free, known.place)
+        state.orders = _merged(read, state.orders, {n for k, n in state.touched if k == "order"})
+        state.proposed = {n: at for n, at in state.proposed.items() if n in state.orders}
+        state.drivers = _merged(seen, state.drivers, {n for k, n in state.touched if k == "driver"})
+        state.board_dirty = True
+        wrong = [o.id for o in state.orders.values() if o.mode != state.mode]
+        done = self._act(state, turn)
+        switch = tuple(Tell(ActorId("order", number), SetMode(state.mode)) for number in wrong)
+        return Done(tells=(*switch, *done.tells), emits=done.emits, wake_s=done.wake_s)
+
+    def _reconfigure(self, state: ZoneState, rows: Any, turn: Turn) -> Done:
+        row = rows[0]
+        state.mode, state.wave_size = row["mode"], row["wave_size"]
+        state.offer_ttl_ms = row["offer_ttl_s"] * 1000
+        state.board_dirty = True
+        return Done(queries=(self._ask_picture(state, turn),))
+
+    # -- acting -------------------------------------------------------------------------------
+
+    def _wake(self, state: ZoneState, turn: Turn) -> Done:
+        state.waking = False
+        done = self._act(state, turn, now=True)
+        if turn.now_ms - state.ticked_ms < TICK_S * 1000 * 0.9:
+            return done
+        state.ticked_ms = turn.now_ms
+        late = turn.now_ms - state.rebuilt_ms >= REBUILD_MS
+        queries = (self._ask_picture(state, turn),) if late else ()
+        return Done(tells=done.tells, emits=done.emits, queries=queries, wake_s=TICK_S)
+
+    def _act(self, state: ZoneState, turn: Turn, *, now: bool = False) -> Done:
+        """Plan and show the board, unless that was done a moment ago: then ask to be woken for it."""
+        gap = PLAN_GAP_MS if state.mode == WAVES else BOARD_GAP_MS
+        last = state.planned_ms if state.mode == WAVES else state.board_ms
+        if not now and turn.now_ms - last < gap:
+            if state.waking:
+                return Done()
+            state.waking = True
+            return Done(wake_s=gap / 1000)
+        if state.mode == OPEN:
+            return Done(emits=self._board(state, turn))
+        state.planned_ms = turn.now_ms
+        return Done(tells=tuple(self._plan(state, turn)))
+
+    def _board(self, state: ZoneState, turn: Turn) -> tuple[Emit, ...]:
+        if not state.board_dirty:
+            return ()
+        state.board_dirty, state.board_ms = False, turn.now_ms
+        oldest = sorted(state.orders.values(), key=lambda o: (o.facts.created_ms, o.id))
+        frame = feed.board(state.id, oldest[:BOARD_ORDERS_MAX], len(oldest))
+        return (Emit(feed.board_topic(state.id), "topic", frame, "board"),)
+
+    def _plan(self, state: ZoneState, turn: Turn) -> list[Tell]:
+        now = turn.now_ms
+        waiting = [o for o in state.orders.values() if self._is_waiting(state, o, now)]
+        if not waiting or not state.drivers:
+            return []
+        offered = Counter(x.driver_id for o in state.orders.values() for x in o.offers if x.expires_ms > now)
+        drivers = [
+            FreeDriver(d.driver_id, d.place, d.free - offered[d.driver_id]) for d in state.drivers.values()
+        ]
+        tells = []
+        for proposal in plan((_open_order(o, now) for o in waiting), drivers, state.wave_size):
+            state.proposed[proposal.order.id] = now
+            tells.append(Tell(ActorId("order", proposal.order.id), _offers(proposal, state.offer_ttl_ms)))
+        return tells
+
+    @staticmethod
+    def _is_waiting(state: ZoneState, order: Order, now_ms: int) -> bool:
+        if order.mode != WAVES or any(x.expires_ms > now_ms for x in order.offers):
+            return False
+        return now_ms - state.proposed.get(order.id, 0) >= PROPOSED_MS
+
+
+def _merged(read: dict[int, Any], known: dict[int, Any], newer: set[int]) -> dict[int, Any]:
+    """What was read, overridden by what is known to be newer (present or gone)."""
+    kept = {number: value for number, value in read.items() if number not in newer}
+    return kept | {number: known[number] for number in sorted(newer) if number in known}
+
+
+def _open_order(order: Order, now_ms: int) -> OpenOrder:
+    return OpenOrder(
+        order.id,
+        order.facts.pickup,
+        order.facts.created_ms,
+        order.round,
+        order.wave,
+        frozenset((*order.tried, *(x.driver_id for x in order.offers))),
+        may_repeat=now_ms - order.updated_ms >= REPEAT_MS,
+    )
+
+
+def _offers(proposal: Proposal, ttl_ms: int) -> MakeOffers:
+    reasons = {"distances_m": list(proposal.distances_m), "again": proposal.again}
+    return MakeOffers(proposal.order.round, proposal.order.wave, proposal.driver_ids, ttl_ms, reasons)

@@ -1,0 +1,10 @@
+"""The cellar: Postgres, Redis, and the servers that `make run` brings along.
+
+The only room that imports asyncpg and redis. SQL and Lua live in files.
+
+Map:
+embedded/   a real Postgres and a real Valkey from wheels, started and stopped by us
+postgres/   pool, named blocks, the journal, migrations
+redis/      client, one-use tickets, rate limits
+memory/     the journal's twin in memory, for unit tests and the simulator
+"""

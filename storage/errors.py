@@ -1,0 +1,33 @@
+"""What goes wrong in the cellar.
+
+StorageError
+  Unreachable       Postgres or Redis cannot be reached, or did not answer in time
+  Duplicate         a unique value exists already; `constraint` says which
+  MissingReference  a row that was referred to does not exist; `constraint` says which
+"""
+
+from __future__ import annotations
+
+
+class StorageError(Exception):
+    """The store did not do what was asked."""
+
+
+class Unreachable(StorageError):
+    """The store cannot be reached."""
+
+
+class Duplicate(StorageError):
+    """This value exists already."""
+
+    def __init__(self, constraint: str) -> None:
+        super().__init__(constraint)
+        self.constraint = constraint
+
+
+class MissingReference(StorageError):
+    """What is referred to does not exist."""
+
+    def __init__(self, constraint: str) -> None:
+        super().__init__(constraint)
+        self.constraint = constraint

@@ -1,0 +1,327 @@
+"""Postgres's functions, once more, over dictionaries.
+
+Every call is one instant: there is nothing to interleave with. What can go wrong between caller and
+store (delays, lost requests, lost answers, restarts) is added by the simulator around it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from copy import deepcopy
+from typing import Any
+
+from actors.messages import ActorId, Query
+from actors.ports import Claim
+from actors.shards import SHARD_COUNT, shard_of
+from actors.steps import Outcome
+
+Row = dict[str, Any]
+
+# The pairs of order_move_legal(); a test compares all three tables.
+LEGAL_MOVES = frozenset(
+    {
+        ("awaiting_payment", "confirmed"),
+        ("awaiting_payment", "cancelled"),
+        ("confirmed", "assigned"),
+        ("confirmed", "cancelled"),
+        ("assigned", "confirmed"),
+        ("assigned", "picked_up"),
+        ("assigned", "cancelled"),
+        ("assigned", "undeliverable"),
+        ("picked_up", "delivered"),
+        ("picked_up", "undeliverable"),
+    }
+)
+
+
+class MemoryJournal:
+    """Implements actors.ports.Journal and dispatch.service.Placer over dictionaries.
+
+    Args:
+        wall: the store's clock, UTC seconds.
+    """
+
+    def __init__(self, wall: Callable[[], float]) -> None:
+        self._wall = wall
+        self.epochs = [0] * SHARD_COUNT
+        self.orders: dict[int, Row] = {}
+        self.drivers: dict[int, Row] = {}
+        self.zones: dict[int, Row] = {}
+        self.stores: dict[int, Row] = {}
+        self.products: dict[int, Row] = {}
+        self.assignments: dict[int, tuple[int, int]] = {}
+        self.order_events: list[Row] = []
+        self.driver_events: dict[int, list[Row]] = {}
+        self.keys: dict[tuple[int, str, str], Row] = {}
+        self._next_order = 1
+
+    # -- the catalogue ------------------------------------------------------------------------
+
+    def add_zone(self, number: int, mode: str = "waves", wave_size: int = 3, offer_ttl_s: int = 20) -> None:
+        self.zones[number] = {
+            "id": number, "name": f"zone {number}", "mode": mode, "wave_size": wave_size,
+            "offer_ttl_s": offer_ttl_s, "writer": "",
+        }  # fmt: skip
+
+    def add_store(self, number: int, zone_id: int, lat: float = 0.0, lon: float = 0.0) -> None:
+        self.stores[number] = {
+            "id": number, "zone_id": zone_id, "name": f"store {number}", "lat": lat, "lon": lon,
+            "preparation_s": 600, "active": True,
+        }  # fmt: skip
+
+    def add_product(
+        self, number: int, store_id: int, price_minor: int = 500, stock: int | None = None
+    ) -> None:
+        self.products[number] = {
+            "id": number, "store_id": store_id, "name": f"product {number}", "price_minor": price_minor,
+            "currency": "EUR", "stock": stock, "active": True,
+        }  # fmt: skip
+
+    def add_driver(self, number: int, zone_id: int, capacity: int = 1, status: str = "offline") -> None:
+        self.drivers[number] = {
+            "id": number, "shard": shard_of(ActorId("driver", number)), "zone_id": zone_id,
+            "name": f"driver {number}", "account": "active", "status": status, "capacity": capacity,
+            "version": 1, "feed_seq": 0, "recent": [], "writer": "", "lat": None, "lon": None,
+        }  # fmt: skip
+        self.driver_events[number] = []
+
+    # -- the journal --------------------------------------------------------------------------
+
+    async def wall(self) -> float:
+        return self._wall()
+
+    async def claim(self, shards: Sequence[int], owner: str) -> list[Claim]:
+        del owner
+        claims = []
+        for shard in sorted(shards):
+            previous = self.epochs[shard]
+            self.epochs[shard] = max(previous + 1, int(self._wall() * 1000))
+            claims.append(Claim(shard, self.epochs[shard], previous))
+        return claims
+
+    async def load(self, kind: str, numbers: Sequence[int]) -> Mapping[int, Mapping[str, Any]]:
+        read = {"order": self._order_row, "driver": self._driver_row, "zone": self._zone_row}[kind]
+        found = {number: read(number) for number in numbers}
+        return {number: row for number, row in found.items() if row is not None}
+
+    def _order_row(self, number: int) -> Row | None:
+        row = self.orders.get(number)
+        return None if row is None else deepcopy(row)
+
+    def _driver_row(self, number: int) -> Row | None:
+        row = self.drivers.get(number)
+        return None if row is None else deepcopy(row) | {"carrying": self._carried(number)}
+
+    def _zone_row(self, number: int) -> Row | None:
+        row = self.zones.get(number)
+        return None if row is None else dict(row)
+
+    def _carried(self, driver: int) -> list[int]:
+        return [order for order, (who, _) in self.assignments.items() if who == driver]
+
+    async def due(self, shards: Sequence[int], until_ms: int, limit: int) -> list[tuple[ActorId, int]]:
+        wanted = set(shards)
+        found = [
+            (row["due_ms"], number)
+            for number, row in self.orders.items()
+            if row["due_ms"] is not None and row["due_ms"] <= until_ms and row["shard"] in wanted
+        ]
+        return [(ActorId("order", number), due) for due, number in sorted(found)[:limit]]
+
+    async def flush(self, lane: int, items: Sequence[Mapping[str, Any]]) -> list[Outcome]:
+        del lane
+        return [self._apply(item) for item in items]
+
+    def _apply(self, item: Mapping[str, Any]) -> Outcome:
+        if self.epochs[item["shard"]] != item["epoch"]:
+            return Outcome("stale", {})
+        if item["kind"] == "driver":
+            return self._apply_driver(item)
+        row = self.orders.get(item["id"])
+        if row is None or row["version"] != item["version"] or row["shard"] != item["shard"]:
+            return Outcome("version", {})
+        if row["status"] != item["status"] and (row["status"], item["status"]) not in LEGAL_MOVES:
+            return Outcome("illegal", {})
+        slot = None
+        if item.get("take") is not None:
+            code, slot = self._slot(item)
+            if code != "ok":
+                return Outcome(code, {})
+            self.assignments[item["id"]] = (item["take"], int(slot or 0))
+        self._write_order(row, item)
+        seqs = [self._append(entry, item) for entry in item.get("feed") or ()]
+        return Outcome("ok", {"slot": slot, "seqs": seqs})
+
+    def _slot(self, item: Mapping[str, Any]) -> tuple[str, int | None]:
+        driver = self.drivers.get(item["take"])
+        if driver is None or driver["status"] != "online":
+            return "offline", None
+        if item["zone"] is not None and driver["zone_id"] != item["zone"]:
+            return "elsewhere", None
+        taken = {slot for who, slot in self.assignments.values() if who == item["take"]}
+        free = [slot for slot in range(driver["capacity"]) if slot not in taken]
+        if not free:
+            return "busy", None
+        if item["id"] in self.assignments:
+            return "conflict", None
+        return "ok", free[0]
+
+    def _write_order(self, row: Row, item: Mapping[str, Any]) -> None:
+        row.update(
+            status=item["status"], version=row["version"] + 1, driver_id=item["driver"], round=item["round"],
+            mode=item["mode"], search=deepcopy(item["search"]), due_ms=item["due_ms"],
+            ready_ms=item["ready_ms"], updated_ms=item["at_ms"], recent=deepcopy(item["recent"]),
+            writer=item["writer"],
+        )  # fmt: skip
+        self.order_events.append(
+            {"order_id": item["id"], "version": row["version"], "type": item["event"],
+             "actor_role": item["role"], "actor_id": item["actor"], "status": item["status"],
+             "driver_id": item["driver"], "trace": item["trace"]}
+        )  # fmt: skip
+        if item["free"]:
+            self.assignments.pop(item["id"], None)
+        if item["restock"]:
+            for product, _, quantity, _ in row["items"]:
+                if self.products[product]["stock"] is not None:
+                    self.products[product]["stock"] += quantity
+
+    def _append(self, entry: Mapping[str, Any], item: Mapping[str, Any]) -> int:
+        driver = self.drivers[entry["driver"]]
+        driver["feed_seq"] += 1
+        self.driver_events[driver["id"]].append(
+            {"seq": driver["feed_seq"], "type": entry["type"], "order_id": item["id"],
+             "at_ms": item["at_ms"], "trace": item["trace"], "data": deepcopy(entry["data"])}
+        )  # fmt: skip
+        return int(driver["feed_seq"])
+
+    def _apply_driver(self, item: Mapping[str, Any]) -> Outcome:
+        row = self.drivers.get(item["id"])
+        if row is None or row["version"] != item["version"] or row["shard"] != item["shard"]:
+            return Outcome("version", {})
+        row.update(
+            status=item["status"], capacity=item["capacity"], zone_id=item["zone"],
+            version=row["version"] + 1, recent=deepcopy(item["recent"]), writer=item["writer"],
+        )  # fmt: skip
+        return Outcome("ok", {"slot": None, "seqs": []})
+
+    # -- reads --------------------------------------------------------------------------------
+
+    async def read(self, query: Query) -> Any:
+        match query.name:
+            case "zone_picture":
+                return self._picture(query.params[0])
+            case "feed_after":
+                number, after, limit = query.params
+                events = [e for e in self.driver_events.get(number, ()) if e["seq"] > after]
+                return deepcopy(events[:limit])
+            case "driver_snapshot":
+                return self._snapshot(query.params[0])
+            case "load_zones":
+                return [dict(self.zones[number]) for number in query.params[0]]
+            case _:
+                raise ValueError(query.name)
+
+    def _picture(self, zone: int) -> Row:
+        return {
+            "orders": [
+                deepcopy(row)
+                for row in self.orders.values()
+                if row["zone_id"] == zone and row["status"] == "confirmed"
+            ],
+            "drivers": [
+                [d["id"], d["lat"], d["lon"], d["capacity"] - len(self._carried(d["id"]))]
+                for d in self.drivers.values()
+                if d["zone_id"] == zone and d["status"] == "online"
+            ],
+        }
+
+    def _snapshot(self, number: int) -> Row | None:
+        driver = self.drivers.get(number)
+        if driver is None:
+            return None
+        offers = []
+        for event in self.driver_events[number][-100:]:
+            order = self.orders[event["order_id"]]
+            live = [offer[0] for offer in (order["search"] or {}).get("offers", ())]
+            if (
+                event["type"] == "offer"
+                and order["status"] == "confirmed"
+                and event["data"]["offer_id"] in live
+            ):
+                offers.append(deepcopy(event["data"]))
+        carried = [deepcopy(self.orders[order]) for order in sorted(self._carried(number))]
+        return {
+            "feed_seq": driver["feed_seq"], "status": driver["status"], "capacity": driver["capacity"],
+            "carried": carried, "offers": offers,
+        }  # fmt: skip
+
+    # -- placing ------------------------------------------------------------------------------
+
+    async def place(self, requests: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+        return [self._place(request) for request in requests]
+
+    def _place(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        key = (request["customer"], request["route"], request["key"])
+        held = self.keys.get(key)
+        if held is not None and held["expires"] > self._wall():
+            if held["fingerprint"] != request["fingerprint"]:
+                return {"code": "key_reused", "facts": {}}
+            return {"code": held["code"], "facts": deepcopy(held["facts"]), "replayed": True}
+        code, facts = self._judge(request)
+        if code == "created":
+            facts = self._create(request)
+        self.keys[key] = {
+            "fingerprint": request["fingerprint"], "code": code, "facts": deepcopy(facts),
+            "expires": self._wall() + request["ttl_s"],
+        }  # fmt: skip
+        return {"code": code, "facts": deepcopy(facts), "replayed": False}
+
+    def _judge(self, request: Mapping[str, Any]) -> tuple[str, Row]:
+        lines = [(self.products.get(x["product"]), x["quantity"]) for x in request["lines"]]
+        unknown = [i for i, (product, _) in enumerate(lines) if product is None]
+        if unknown:
+            return "unknown_product", {"lines": unknown}
+        known = [(product, quantity) for product, quantity in lines if product is not None]
+        stores = [self.stores[product["store_id"]] for product, _ in known]
+        active = [p["active"] and s["active"] for (p, _), s in zip(known, stores, strict=True)]
+        if not all(active):
+            return "inactive_product", {"lines": [i for i, ok in enumerate(active) if not ok]}
+        if len({product["currency"] for product, _ in known}) > 1:
+            return "mixed_currency", {}
+        if len({store["zone_id"] for store in stores}) > 1:
+            return "mixed_zones", {}
+        short = [i for i, (p, n) in enumerate(known) if p["stock"] is not None and p["stock"] < n]
+        return ("out_of_stock", {"lines": short}) if short else ("created", {})
+
+    def _create(self, request: Mapping[str, Any]) -> Row:
+        number, self._next_order = self._next_order, self._next_order + 1
+        now_ms = int(self._wall() * 1000)
+        items = []
+        for line in request["lines"]:
+            product = self.products[line["product"]]
+            if product["stock"] is not None:
+                product["stock"] -= line["quantity"]
+            items.append([product["id"], product["name"], line["quantity"], product["price_minor"]])
+        products = [self.products[line["product"]] for line in request["lines"]]
+        stores = [self.stores[product["store_id"]] for product in products]
+        store, cash = stores[0], request["payment"] == "cash"
+        row = {
+            "id": number, "shard": shard_of(ActorId("order", number)), "zone_id": store["zone_id"],
+            "store_id": store["id"], "store_name": store["name"], "pickup_lat": store["lat"],
+            "pickup_lon": store["lon"], "customer_id": request["customer"],
+            "status": "confirmed" if cash else "awaiting_payment", "version": 1, "driver_id": None, "round": 1,
+            "mode": self.zones[store["zone_id"]]["mode"], "search": None, "recent": [], "writer": "",
+            "dropoff_lat": request["lat"], "dropoff_lon": request["lon"], "address": request["address"],
+            "payment": request["payment"], "notes": request["notes"],
+            "total_minor": sum(i[2] * i[3] for i in items), "currency": products[0]["currency"],
+            "created_ms": now_ms, "updated_ms": now_ms,
+            "ready_ms": now_ms + 1000 * max(s["preparation_s"] for s in stores),
+            "due_ms": now_ms if cash else now_ms + 1000 * request["pay_window_s"], "items": items,
+        }  # fmt: skip
+        self.orders[number] = row
+        self.order_events.append(
+            {"order_id": number, "version": 1, "type": "created", "actor_role": "customer",
+             "actor_id": f"usr_{request['customer']}", "status": row["status"], "driver_id": None,
+             "trace": request["trace"]}
+        )  # fmt: skip
+        return deepcopy(row)

@@ -1,0 +1,12 @@
+"""Postgres: the record.
+
+Map:
+database.py    one pool, named blocks, deadlines, slow-query log
+queries.py     loads sql/*.sql into named blocks
+errors.py      which failures mean "not written" and which "nobody knows"
+journal.py     the actors' Journal: claim, load, flush, due, read
+placing.py     create_orders in batches, order ids in blocks
+migrate.py     alembic on the async engine
+migrations/    revisions and their SQL files
+sql/           named blocks
+"""

@@ -1,0 +1,111 @@
+"""The actors' Journal over Postgres.
+
+Each lane has a connection of its own: a flush is one round trip in autocommit, so a client that freezes
+holds no lock while the server waits for it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from time import perf_counter
+from typing import Any
+
+import orjson
+
+from actors.errors import JournalError, Unanswered
+from actors.messages import ActorId, Query
+from actors.ports import Claim
+from actors.steps import Outcome
+from storage.errors import StorageError
+from storage.postgres.database import Connection, Database, Observe, connect_lane, drivers_in
+from storage.postgres.errors import journal_error
+
+# A flush that was not answered by then is given up as unknown; the server's own limit is 2 s.
+FLUSH_S = 3.0
+_FLUSH = "SELECT flush($1::integer[], $2::bigint[], $3::bigint[], $4::jsonb)"
+_LOADS = {"order": "load_orders", "driver": "load_drivers", "zone": "load_zones"}
+
+
+class PostgresJournal:
+    """Implements actors.ports.Journal."""
+
+    def __init__(self, url: str, database: Database, observe: Observe) -> None:
+        self._url = url
+        self._database = database
+        self._observe = observe
+        self._lanes: dict[int, Connection] = {}
+
+    async def close(self) -> None:
+        """End the lanes' connections; what is under way stays unknown."""
+        for lane in list(self._lanes):
+            self._drop(lane)
+
+    def _drop(self, lane: int) -> None:
+        connection = self._lanes.pop(lane, None)
+        if connection is not None:
+            # Never close() on a suspect connection: it waits for a server that may not answer.
+            connection.terminate()
+
+    async def _lane(self, lane: int) -> Connection:
+        connection = self._lanes.get(lane)
+        if connection is None or connection.is_closed():
+            connection = self._lanes[lane] = await connect_lane(self._url)
+        return connection
+
+    async def flush(self, lane: int, items: Sequence[Mapping[str, Any]]) -> list[Outcome]:
+        """One server-side call; see migrations/sql/0002_functions.sql."""
+        batch = [dict(item) for item in items]
+        shards = sorted({item["shard"] for item in batch})
+        orders = sorted({item["id"] for item in batch if item["kind"] == "order"})
+        began = perf_counter()
+        try:
+            async with asyncio.timeout(FLUSH_S):
+                connection = await self._lane(lane)
+                answer = await connection.fetchval(_FLUSH, shards, drivers_in(batch), orders, batch)
+        except asyncio.CancelledError:
+            self._drop(lane)
+            raise
+        except Exception as error:
+            failure = journal_error(error)
+            if isinstance(failure, Unanswered):
+                self._drop(lane)
+            raise failure from error
+        finally:
+            self._observe("flush", perf_counter() - began)
+        return [Outcome(x["c"], {"slot": x["slot"], "seqs": x["seqs"]}) for x in orjson.loads(answer)]
+
+    async def claim(self, shards: Sequence[int], owner: str) -> list[Claim]:
+        rows = await self._read("claim_shards", list(shards), owner)
+        return [Claim(r["shard_id"], r["new_epoch"], r["previous_epoch"]) for r in rows]
+
+    async def load(self, kind: str, numbers: Sequence[int]) -> Mapping[int, Mapping[str, Any]]:
+        rows = await self._read(_LOADS[kind], list(numbers))
+        return {row["id"]: row for row in rows}
+
+    async def due(self, shards: Sequence[int], until_ms: int, limit: int) -> list[tuple[ActorId, int]]:
+        rows = await self._read("due_orders", list(shards), until_ms, limit)
+        return [(ActorId("order", row["id"]), row["due_ms"]) for row in rows]
+
+    async def wall(self) -> float:
+        rows = await self._read("wall_clock")
+        return float(rows[0][0])
+
+    async def read(self, query: Query) -> Any:
+        """Named reads of actors: `zone_picture` and `driver_snapshot` give one row, the others all."""
+        rows = await self._read(query.name, *query.params)
+        if query.name == "zone_picture":
+            return rows[0]["picture"]
+        if query.name == "driver_snapshot":
+            return rows[0] if rows else None
+        return rows
+
+    async def _read(self, name: str, *args: Any) -> list[Any]:
+        try:
+            return await self._database.rows(name, *args)
+        except StorageError as error:
+            raise Unanswered(str(error)) from error
+        except JournalError:
+            raise
+        except Exception as error:
+            raise journal_error(error) from error

@@ -1,0 +1,86 @@
+"""Migrations: alembic's bookkeeping over plain SQL files.
+
+A revision's file holds many statements and function bodies, which the extended protocol refuses in one
+call; so they run through the raw asyncpg connection's simple protocol. Many instances may migrate at
+once: the first takes an advisory lock, the others find nothing left to do.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+_ROOM = Path(__file__).parent / "migrations"
+# Any number will do as long as nobody else in this database uses it.
+_LOCK = 7_061_944_301
+
+
+class MigrationError(Exception):
+    """The database cannot be brought to this version; the message says what to do."""
+
+
+def run_sql(name: str) -> None:
+    """Run a revision's file on the connection of the migration under way."""
+    from alembic import op
+    from sqlalchemy.util import await_only
+
+    raw = op.get_bind().connection.driver_connection
+    assert raw is not None
+    await_only(raw.execute((_ROOM / "sql" / name).read_text()))
+
+
+async def migrate(database_url: str) -> str:
+    """Bring the database to the newest revision and return its name.
+
+    Raises:
+        MigrationError: the database is newer than this program, or refuses.
+    """
+    # Importing alembic costs 0.2 s; only this path pays.
+    from sqlalchemy.ext.asyncio import create_async_engine
+    from sqlalchemy.pool import NullPool
+
+    engine = create_async_engine(_sqlalchemy_url(database_url), poolclass=NullPool)
+    try:
+        async with engine.connect() as connection:
+            # The lock outlives alembic's transactions; the connection's end releases it.
+            await connection.exec_driver_sql(f"SELECT pg_advisory_lock({_LOCK})")
+            await connection.commit()
+            revision = await connection.run_sync(_upgrade)
+            await connection.commit()
+            await connection.exec_driver_sql(f"SELECT pg_advisory_unlock({_LOCK})")
+            return revision
+    finally:
+        await engine.dispose()
+
+
+def _upgrade(connection: Any) -> str:
+    from alembic import command
+    from alembic.config import Config
+    from alembic.runtime.migration import MigrationContext
+    from alembic.script import ScriptDirectory
+
+    config = Config()
+    config.set_main_option("script_location", str(_ROOM))
+    config.attributes["connection"] = connection
+    known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
+    present = MigrationContext.configure(connection).get_current_revision()
+    connection.commit()
+    if present is not None and present not in known:
+        raise MigrationError(
+            f"the database is at revision {present}, which this version does not know; "
+            "start the version that made it, or a newer one"
+        )
+    command.upgrade(config, "head")
+    return str(MigrationContext.configure(connection).get_current_revision())
+
+
+def _sqlalchemy_url(database_url: str) -> str:
+    parts = urlsplit(database_url)
+    return urlunsplit(parts._replace(scheme="postgresql+asyncpg"))
+
+
+def migrate_blocking(database_url: str) -> str:
+    """`migrate` for programs without a loop."""
+    return asyncio.run(migrate(database_url))

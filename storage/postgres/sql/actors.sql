@@ -1,0 +1,69 @@
+-- What actors read.
+
+-- name: load_orders
+SELECT * FROM order_rows WHERE id = ANY ($1::bigint[]);
+
+-- name: load_drivers
+SELECT * FROM driver_rows WHERE id = ANY ($1::bigint[]);
+
+-- name: load_zones
+SELECT * FROM zone_rows WHERE id = ANY ($1::bigint[]);
+
+-- name: due_orders
+-- Timers of the given shards that are due, the oldest first.
+SELECT id, (extract(epoch FROM due_at) * 1000)::bigint AS due_ms
+  FROM orders WHERE due_at <= to_timestamp($2::bigint / 1000.0) AND shard = ANY ($1::integer[])
+ ORDER BY due_at LIMIT $3;
+
+-- name: zone_picture
+-- Everything a zone works with, as of one moment: its open orders and its online drivers.
+SELECT jsonb_build_object(
+    'orders', (SELECT coalesce(jsonb_agg(to_jsonb(r)), '[]') FROM order_rows r
+                WHERE r.zone_id = $1 AND r.status = 'confirmed'),
+    'drivers', (SELECT coalesce(jsonb_agg(jsonb_build_array(d.id, d.lat, d.lon, d.capacity - (
+                    SELECT count(*) FROM assignment a WHERE a.driver_id = d.id))), '[]')
+                  FROM drivers d WHERE d.zone_id = $1 AND d.status = 'online')) AS picture;
+
+-- name: feed_after
+SELECT seq, type, (extract(epoch FROM at) * 1000)::bigint AS at_ms, trace, data
+  FROM driver_events WHERE driver_id = $1 AND seq > $2 ORDER BY seq LIMIT $3;
+
+-- name: driver_snapshot
+-- What a driver must know, as of one position of its feed: what it carries and what it is offered.
+SELECT d.feed_seq, d.status, d.capacity,
+       (SELECT coalesce(jsonb_agg(to_jsonb(r) ORDER BY r.id), '[]') FROM order_rows r
+         WHERE r.id IN (SELECT a.order_id FROM assignment a WHERE a.driver_id = d.id)) AS carried,
+       (SELECT coalesce(jsonb_agg(e.data ORDER BY e.seq), '[]')
+          FROM (SELECT x.seq, x.data, x.order_id FROM driver_events x
+                 WHERE x.driver_id = d.id AND x.seq > d.feed_seq - 100 AND x.type = 'offer') e
+          JOIN orders o ON o.id = e.order_id
+         WHERE o.status = 'confirmed' AND o.search -> 'offers' @>
+               jsonb_build_array(jsonb_build_array(e.data ->> 'offer_id'))) AS offers
+  FROM drivers d WHERE d.id = $1;
+
+-- name: feed_positions
+SELECT id, feed_seq FROM drivers WHERE id = ANY ($1::bigint[]);
+
+-- name: cluster_meta
+SELECT shards, shard_fn, feed_epoch FROM cluster_meta;
+
+-- name: claim_shards
+SELECT shard_id, new_epoch, previous_epoch FROM claim_shards($1, $2);
+
+-- name: wall_clock
+SELECT extract(epoch FROM clock_timestamp())::double precision;
+
+-- name: take_order_ids
+SELECT nextval('order_id_seq') FROM generate_series(1, $1::integer);
+
+-- name: create_orders
+SELECT create_orders($1::jsonb);
+
+-- name: save_positions
+SELECT save_positions($1::jsonb);
+
+-- name: trim_expired
+SELECT trim_expired($1, $2);
+
+-- name: zones_of_all
+SELECT id FROM zones ORDER BY id;

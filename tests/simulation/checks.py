@@ -1,0 +1,130 @@
+"""What must hold, whatever happens."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+from dispatch.domain.order import TRANSITIONS
+from storage.memory.journal import MemoryJournal
+
+if TYPE_CHECKING:
+    from tests.simulation.world import Phone
+
+LEGAL = {(a, b) for (a, _), b in TRANSITIONS.items()}
+
+
+class Violation(AssertionError):
+    """An invariant is broken."""
+
+
+class Checks:
+    """Invariants at each commit, and a history that is judged at the end."""
+
+    def __init__(self, store: MemoryJournal) -> None:
+        self._store = store
+        self._status: dict[int, tuple[int, str]] = {}
+        self._read_events = 0
+        self._creations: dict[str, int] = {}
+        self._won: dict[tuple[int, int], str] = {}
+        self.accepts: Counter[str] = Counter()
+        self.frames = 0
+
+    # -- at every commit ----------------------------------------------------------------------
+
+    def at_commit(self) -> None:
+        """Capacity, slots, legal paths, rising versions."""
+        slots = Counter(self._store.assignments.values())
+        self._want(all(n == 1 for n in slots.values()), "two orders share a slot")
+        for order, (driver, slot) in self._store.assignments.items():
+            row = self._store.orders[order]
+            self._want(row["driver_id"] == driver, f"order {order} and its assignment disagree")
+            self._want(row["status"] in ("assigned", "picked_up"), f"order {order} is held but {row['status']}")
+            self._want(slot < self._store.drivers[driver]["capacity"], f"driver {driver} is over capacity")
+        for event in self._store.order_events[self._read_events :]:
+            self._event(event)
+        self._read_events = len(self._store.order_events)
+
+    def _event(self, event: dict[str, Any]) -> None:
+        order, version, status = event["order_id"], event["version"], event["status"]
+        before = self._status.get(order)
+        if before is None:
+            self._want(version == 1, f"order {order} begins at version {version}")
+        else:
+            self._want(version == before[0] + 1, f"order {order} jumps from {before[0]} to {version}")
+            same = before[1] == status
+            self._want(same or (before[1], status) in LEGAL, f"order {order}: {before[1]} to {status}")
+        self._status[order] = (version, status)
+
+    # -- at every frame -----------------------------------------------------------------------
+
+    def frame(self, phone: Phone, frame: dict[str, Any]) -> None:
+        """A frame reaches a phone: positions without gap, repetition or invention."""
+        self.frames += 1
+        if frame["t"] == "welcome":
+            if frame["resumed"]:
+                self._want(frame["seq"] == phone.seq, f"driver {phone.driver}: resumed at another position")
+            else:
+                phone.orders = {int(o["order_id"][4:]) for o in frame["snapshot"]["orders"]}
+                phone.offers = {int(o["order_id"][4:]): o["offer_id"] for o in frame["snapshot"]["offers"]}
+            phone.epoch, phone.seq = frame["epoch"], frame["seq"]
+        elif frame["t"] == "event":
+            self._want(frame["seq"] == (phone.seq or 0) + 1, f"driver {phone.driver}: {phone.seq} then {frame['seq']}")
+            phone.seq = frame["seq"]
+            self._apply(phone, frame)
+        elif frame["t"] == "offer.revoked":
+            phone.offers.pop(int(frame["order_id"][4:]), None)
+
+    def _apply(self, phone: Phone, frame: dict[str, Any]) -> None:
+        log = self._store.driver_events[phone.driver]
+        self._want(len(log) >= frame["seq"], f"driver {phone.driver} was told what is not committed")
+        row = log[frame["seq"] - 1]
+        self._want(row["type"] == frame["type"] and row["data"] == frame["data"], "a frame differs from its row")
+        order = int(frame["data"]["order_id"][4:])
+        if frame["type"] == "offer":
+            phone.offers[order] = frame["data"]["offer_id"]
+        elif frame["type"] == "order.assigned":
+            phone.orders.add(order)
+            phone.offers.pop(order, None)
+        elif frame["type"] in ("order.delivered", "order.cancelled", "order.released", "order.undeliverable"):
+            phone.orders.discard(order)
+
+    # -- the history --------------------------------------------------------------------------
+
+    def acked_creation(self, key: str, order: int) -> None:
+        """A creation was answered: it must be there, and the same for ever."""
+        self._want(self._creations.setdefault(key, order) == order, f"key {key} created two orders")
+        self._want(order in self._store.orders, f"order {order} was acknowledged and is not there")
+
+    def answered(self, name: str, who: int, order: int, answers: list[Any]) -> None:
+        """The answers to one command id, in the order they came."""
+        known = [a for a in answers if a is not None]
+        if len(known) > 1:
+            good = {known[0].code, "already_yours"} if known[0].code == "won" else {known[0].code}
+            self._want(known[0].code not in ("won", "declined") or known[1].code in good, f"{name}: {known}")
+        if name == "accept" and known:
+            self.accepts[known[0].code] += 1
+            if known[0].code == "won":
+                events = [
+                    e for e in self._store.order_events
+                    if e["order_id"] == order and e["type"] == "assigned" and e["driver_id"] == who
+                ]  # fmt: skip
+                self._want(bool(events), f"driver {who} was told it won order {order}; no such event")
+        if name == "deliver" and known and known[0].code == "delivered":
+            self._want(self._store.orders[order]["status"] == "delivered", f"order {order} delivered? no")
+
+    def at_end(self, phones: dict[int, Phone]) -> None:
+        """After the faults have stopped: everything settled, every feed complete."""
+        self.at_commit()
+        for number, phone in phones.items():
+            log = self._store.driver_events[number]
+            self._want(phone.seq == len(log), f"driver {number} is at {phone.seq} of {len(log)}")
+            carried = {o for o, (who, _) in self._store.assignments.items() if who == number}
+            self._want(phone.orders == carried, f"driver {number} believes in {phone.orders}, carries {carried}")
+        waiting = [n for n, row in self._store.orders.items() if row["status"] == "confirmed"]
+        self._want(not waiting, f"orders {waiting[:5]} were never assigned though drivers are free")
+
+    @staticmethod
+    def _want(holds: bool, what: str) -> None:
+        if not holds:
+            raise Violation(what)
