@@ -86,12 +86,14 @@ class Tell:
     Attributes:
         latest: when given, an unread message with the same value is replaced instead of queued behind.
         seed: the row of an actor that was created in this very commit, so that it need not be read back.
+        trace: the trace it belongs to, where that is not the one of the turn.
     """
 
     to: ActorId
     message: object
     latest: str | None = None
     seed: Mapping[str, Any] | None = None
+    trace: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -220,7 +220,7 @@ class Runtime:
             if seed is None and self._loader.is_unknown(to):
                 envelope.fail(NoSuchActor(str(to)))
                 return
-            cell = self._activate(ownership, to, seed)
+            cell = self._activate(ownership, to, seed, envelope.trace)
         if latest is not None:
             cell.put_latest(latest, envelope)
         elif envelope.command is not None and len(self.lanes[shard % LANES]) >= GATED_MAX // LANES:
@@ -243,14 +243,16 @@ class Runtime:
 
     # -- cells --------------------------------------------------------------------------------
 
-    def _activate(self, ownership: Ownership, to: ActorId, seed: Mapping[str, Any] | None) -> Cell:
+    def _activate(
+        self, ownership: Ownership, to: ActorId, seed: Mapping[str, Any] | None, trace: str
+    ) -> Cell:
         cell = Cell(to, self._behaviours[to.kind], ownership.shard)
         ownership.cells[to] = cell
         if seed is None:
             self._loader.want(cell)
         else:
             self._loader.forget_unknown(to)
-            self.loaded(cell, seed, reason="created")
+            self.loaded(cell, seed, reason="created", trace=trace)
         return cell
 
     def is_current(self, cell: Cell) -> bool:
@@ -258,7 +260,7 @@ class Runtime:
         ownership = self.shards.owned[cell.shard]
         return ownership is not None and ownership.cells.get(cell.id) is cell
 
-    def loaded(self, cell: Cell, row: Mapping[str, Any], reason: str = "loaded") -> None:
+    def loaded(self, cell: Cell, row: Mapping[str, Any], reason: str = "loaded", trace: str = "") -> None:
         """Install a row that was read while the shard was ours, and open the mailbox."""
         if not self.is_current(cell) or cell.status != LOADING:
             return
@@ -266,7 +268,7 @@ class Runtime:
         cell.status = READY
         cell.used_at = self.clock.monotonic()
         self.gauges.activations[reason] += 1
-        turn = Turn(self.now_ms(), self.entropy.token())
+        turn = Turn(self.now_ms(), trace or self.entropy.token())
         self._tell_all(cell, cell.behaviour.activated(cell.state, turn), turn.trace)
         self._make_ready(cell)
 
@@ -376,7 +378,8 @@ class Runtime:
 
     def _tell_all(self, cell: Cell, done: Done, trace: str) -> None:
         for tell in done.tells:
-            self.tell(tell.to, tell.message, trace=trace, latest=tell.latest, seed=tell.seed)
+            told = trace if tell.trace is None else tell.trace
+            self.tell(tell.to, tell.message, trace=told, latest=tell.latest, seed=tell.seed)
         for emit in done.emits:
             self.emitter.emit(emit, trace)
         for query in done.queries:

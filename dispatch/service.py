@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any, Protocol
@@ -19,7 +19,7 @@ from dispatch.domain.decide import PAYMENT_WINDOW_MS, By
 from dispatch.domain.driver import OFFLINE, ONLINE
 from dispatch.domain.geo import Place
 from dispatch.domain.order import Order, order_from
-from dispatch.driver_actor import driver_ref
+from dispatch.driver_actor import DriverState, driver_ref
 from dispatch.order_actor import order_ref
 from dispatch.zone_actor import zone_ref
 
@@ -255,14 +255,19 @@ class Dispatch:
         """The zone's settings were changed in the catalogue."""
         self.runtime.tell(zone_ref(number), m.Reconfigured(), trace=trace)
 
-    def positions(self) -> list[tuple[int, int]]:
-        """(driver, last position) of every driver with a live session here."""
-        found = []
+    def _drivers(self) -> Iterator[DriverState]:
         for ownership in self.runtime.shards.owned:
-            for actor, cell in () if ownership is None else ownership.cells.items():
-                if actor.kind == "driver" and cell.state is not None and cell.state.session is not None:
-                    found.append((actor.number, cell.state.last_seq))
-        return found
+            for actor, cell in () if ownership is None else list(ownership.cells.items()):
+                if actor.kind == "driver" and cell.state is not None:
+                    yield cell.state
+
+    def positions(self) -> list[tuple[int, int]]:
+        """(driver, last feed position) of every driver with a live session here."""
+        return [(d.driver.id, d.last_seq) for d in self._drivers() if d.session is not None]
+
+    def places(self) -> list[tuple[int, Place]]:
+        """(driver, place) of every driver in memory that said where it is."""
+        return [(d.driver.id, d.place) for d in self._drivers() if d.place is not None]
 
     def feed_at(self, number: int, seq: int) -> None:
         """A look at the row has shown that the driver's feed has reached this position."""

@@ -42,6 +42,7 @@ class ZoneState:
         orders: confirmed orders by id.
         drivers: online drivers by id.
         proposed: orders whose proposal is on its way, with the time it was made.
+        traces: the trace of the last change of each order; its offers continue it.
         touched: orders and drivers that were heard of since the picture was asked for; they are newer.
     """
 
@@ -52,6 +53,7 @@ class ZoneState:
     orders: dict[int, Order] = field(default_factory=dict)
     drivers: dict[int, m.DriverMoved] = field(default_factory=dict)
     proposed: dict[int, int] = field(default_factory=dict)
+    traces: dict[int, str] = field(default_factory=dict)
     touched: set[tuple[str, int]] = field(default_factory=set)
     planned_ms: int = 0
     rebuilt_ms: int = 0
@@ -121,8 +123,10 @@ class ZoneBehaviour:
         state.board_dirty = True
         if order.status != CONFIRMED:
             state.orders.pop(order.id, None)
+            state.traces.pop(order.id, None)
             return self._act(state, turn)
         state.orders[order.id] = order
+        state.traces[order.id] = turn.trace
         if order.mode != state.mode:
             return Done(tells=(Tell(ActorId("order", order.id), SetMode(state.mode)),))
         return self._act(state, turn)
@@ -156,6 +160,7 @@ class ZoneBehaviour:
                 # The place in memory is newer than the row, which is written now and then.
                 seen[number] = m.DriverMoved(number, True, driver.free, known.place)
         state.orders = _merged(read, state.orders, {n for k, n in state.touched if k == "order"})
+        state.traces = {n: trace for n, trace in state.traces.items() if n in state.orders}
         state.proposed = {n: at for n, at in state.proposed.items() if n in state.orders}
         state.drivers = _merged(seen, state.drivers, {n for k, n in state.touched if k == "driver"})
         state.board_dirty = True
@@ -217,7 +222,9 @@ class ZoneBehaviour:
         tells = []
         for proposal in plan((_open_order(o, now) for o in waiting), drivers, state.wave_size):
             state.proposed[proposal.order.id] = now
-            tells.append(Tell(ActorId("order", proposal.order.id), _offers(proposal, state.offer_ttl_ms)))
+            number = proposal.order.id
+            offers = _offers(proposal, state.offer_ttl_ms)
+            tells.append(Tell(ActorId("order", number), offers, trace=state.traces.get(number)))
         return tells
 
     @staticmethod

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from time import perf_counter
-from typing import Any
+from typing import Any, TypeAlias
 
 import asyncpg
 import orjson
@@ -23,7 +23,7 @@ CONNECT_S = 2.0
 COMMAND_S = 2.5
 SLOW_S = 0.1
 
-Connection = asyncpg.Connection[asyncpg.Record]
+Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 Observe = Callable[[str, float], None]
 
 

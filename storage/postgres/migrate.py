@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
+import asyncpg
+
 _ROOM = Path(__file__).parent / "migrations"
 # Any number will do as long as nobody else in this database uses it.
 _LOCK = 7_061_944_301
@@ -26,6 +28,8 @@ def run_sql(name: str) -> None:
     from alembic import op
     from sqlalchemy.util import await_only
 
+    # Open the transaction that alembic's own bookkeeping will share: all of a revision or nothing.
+    op.get_bind().exec_driver_sql("SELECT 1")
     raw = op.get_bind().connection.driver_connection
     assert raw is not None
     await_only(raw.execute((_ROOM / "sql" / name).read_text()))
@@ -47,7 +51,10 @@ async def migrate(database_url: str) -> str:
             # The lock outlives alembic's transactions; the connection's end releases it.
             await connection.exec_driver_sql(f"SELECT pg_advisory_lock({_LOCK})")
             await connection.commit()
-            revision = await connection.run_sync(_upgrade)
+            try:
+                revision = await connection.run_sync(_upgrade)
+            except asyncpg.PostgresError as error:
+                raise MigrationError(f"Postgres refuses: {error}") from error
             await connection.commit()
             await connection.exec_driver_sql(f"SELECT pg_advisory_unlock({_LOCK})")
             return revision

@@ -16,7 +16,9 @@ def main() -> int:
     parser.add_argument("--from", dest="first", type=int, default=0)
     parser.add_argument("--seed", type=int)
     options = parser.parse_args()
-    seeds = [options.seed] if options.seed is not None else range(options.first, options.first + options.seeds)
+    seeds = (
+        [options.seed] if options.seed is not None else range(options.first, options.first + options.seeds)
+    )
     began, orders, simulated, failed = time.monotonic(), 0, 0.0, []
     for seed in seeds:
         try:
@@ -29,7 +31,9 @@ def main() -> int:
         if options.seed is not None:
             print(result)
     spent = time.monotonic() - began
-    print(f"{len(seeds)} seeds, {len(failed)} failed, {orders} orders, {simulated:.0f} s simulated in {spent:.0f} s")
+    print(
+        f"{len(seeds)} seeds, {len(failed)} failed, {orders} orders, {simulated:.0f} s simulated in {spent:.0f} s"
+    )
     return 1 if failed else 0
 
 

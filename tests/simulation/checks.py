@@ -29,6 +29,8 @@ class Checks:
         self._won: dict[tuple[int, int], str] = {}
         self.accepts: Counter[str] = Counter()
         self.frames = 0
+        # Also kept, because a violation inside a callback of the loop raises into nobody.
+        self.broken: list[str] = []
 
     # -- at every commit ----------------------------------------------------------------------
 
@@ -39,7 +41,9 @@ class Checks:
         for order, (driver, slot) in self._store.assignments.items():
             row = self._store.orders[order]
             self._want(row["driver_id"] == driver, f"order {order} and its assignment disagree")
-            self._want(row["status"] in ("assigned", "picked_up"), f"order {order} is held but {row['status']}")
+            self._want(
+                row["status"] in ("assigned", "picked_up"), f"order {order} is held but {row['status']}"
+            )
             self._want(slot < self._store.drivers[driver]["capacity"], f"driver {driver} is over capacity")
         for event in self._store.order_events[self._read_events :]:
             self._event(event)
@@ -69,7 +73,10 @@ class Checks:
                 phone.offers = {int(o["order_id"][4:]): o["offer_id"] for o in frame["snapshot"]["offers"]}
             phone.epoch, phone.seq = frame["epoch"], frame["seq"]
         elif frame["t"] == "event":
-            self._want(frame["seq"] == (phone.seq or 0) + 1, f"driver {phone.driver}: {phone.seq} then {frame['seq']}")
+            self._want(
+                frame["seq"] == (phone.seq or 0) + 1,
+                f"driver {phone.driver}: {phone.seq} then {frame['seq']}",
+            )
             phone.seq = frame["seq"]
             self._apply(phone, frame)
         elif frame["t"] == "offer.revoked":
@@ -79,7 +86,9 @@ class Checks:
         log = self._store.driver_events[phone.driver]
         self._want(len(log) >= frame["seq"], f"driver {phone.driver} was told what is not committed")
         row = log[frame["seq"] - 1]
-        self._want(row["type"] == frame["type"] and row["data"] == frame["data"], "a frame differs from its row")
+        self._want(
+            row["type"] == frame["type"] and row["data"] == frame["data"], "a frame differs from its row"
+        )
         order = int(frame["data"]["order_id"][4:])
         if frame["type"] == "offer":
             phone.offers[order] = frame["data"]["offer_id"]
@@ -115,16 +124,20 @@ class Checks:
 
     def at_end(self, phones: dict[int, Phone]) -> None:
         """After the faults have stopped: everything settled, every feed complete."""
+        if self.broken:
+            raise Violation(self.broken[0])
         self.at_commit()
         for number, phone in phones.items():
             log = self._store.driver_events[number]
             self._want(phone.seq == len(log), f"driver {number} is at {phone.seq} of {len(log)}")
             carried = {o for o, (who, _) in self._store.assignments.items() if who == number}
-            self._want(phone.orders == carried, f"driver {number} believes in {phone.orders}, carries {carried}")
+            self._want(
+                phone.orders == carried, f"driver {number} believes in {phone.orders}, carries {carried}"
+            )
         waiting = [n for n, row in self._store.orders.items() if row["status"] == "confirmed"]
         self._want(not waiting, f"orders {waiting[:5]} were never assigned though drivers are free")
 
-    @staticmethod
-    def _want(holds: bool, what: str) -> None:
+    def _want(self, holds: bool, what: str) -> None:
         if not holds:
+            self.broken.append(what)
             raise Violation(what)

@@ -28,6 +28,7 @@ class Result:
 async def _story(seed: int, faults: Faults | None) -> Result:
     world = World(seed, faults)
     began = world.loop.time()
+    world.loop.set_exception_handler(lambda _, context: world.checks.broken.append(str(context)))
     people = []
     async with asyncio.TaskGroup() as tasks:
         people.append(tasks.create_task(world.serve(), name="serve"))

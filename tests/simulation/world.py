@@ -143,9 +143,7 @@ class Hub:
         del trace
         if emit.lane == "topic":
             for phone in self._world.phones.values():
-                phone.board = {
-                    int(o["order_id"][4:]): o["offer_id"] for o in emit.frame["data"]["orders"]
-                }
+                phone.board = {int(o["order_id"][4:]): o["offer_id"] for o in emit.frame["data"]["orders"]}
             return
         phone = self._world.by_session.get(emit.to)
         if phone is not None and phone.session == emit.to:
@@ -241,9 +239,7 @@ class World:
         self._keys += 1
         return f"key-{self._keys:06d}"
 
-    async def _command(
-        self, call: Callable[[Dispatch], Awaitable[Any]], tries: int = 12
-    ) -> Any:
+    async def _command(self, call: Callable[[Dispatch], Awaitable[Any]], tries: int = 12) -> Any:
         """Repeat a command under its key until there is an answer, as a client's library does."""
         for _ in range(tries):
             if self.dispatch is not None:

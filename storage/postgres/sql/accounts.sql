@@ -57,9 +57,10 @@ UPDATE sessions SET revoked_at = now() WHERE id = $1 AND revoked_at IS NULL;
 -- name: sessions_revoke_user
 UPDATE sessions SET revoked_at = now() WHERE user_id = $1 AND revoked_at IS NULL;
 
--- name: sessions_revoked_lately
--- Sessions whose access tokens may still be alive though the session is not.
-SELECT id FROM sessions WHERE revoked_at > now() - make_interval(secs => $1);
+-- name: revocations
+-- Sessions that ended while access tokens of theirs may be alive, and users that are shut out.
+SELECT ARRAY(SELECT id FROM sessions WHERE revoked_at > now() - make_interval(secs => $1)) AS sessions,
+       ARRAY(SELECT id FROM users WHERE status = 'banned') AS users;
 
 -- name: signing_keys
 SELECT kid, private_pem FROM signing_key ORDER BY created_at DESC;

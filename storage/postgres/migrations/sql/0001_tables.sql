@@ -2,7 +2,7 @@
 -- functions of 0002; everything else by plain statements of storage/postgres/sql.
 
 CREATE TABLE cluster_meta (
-    only        boolean PRIMARY KEY DEFAULT true CHECK (only),
+    sole        boolean PRIMARY KEY DEFAULT true CHECK (sole),  -- one row
     shards      integer NOT NULL CHECK (shards BETWEEN 1 AND 4096),
     shard_fn    text NOT NULL,                      -- changing the function needs a new database
     feed_epoch  text NOT NULL,                      -- changes only when the feeds were restored from elsewhere
@@ -48,6 +48,7 @@ CREATE TABLE users (
 );
 CREATE UNIQUE INDEX users_email ON users (lower(email));
 CREATE INDEX users_role ON users (role, id);
+CREATE INDEX users_banned ON users (id) WHERE status = 'banned';
 
 CREATE TABLE sessions (
     id            text PRIMARY KEY,

@@ -1,0 +1,17 @@
+"""The street: HTTP and WebSocket. The only room that imports aiohttp.
+
+Map:
+app.py         make_app and make_ops_app: routes, middleware, shutdown
+edge.py        what every request passes: trace, deadline, caller, limit, problem, log line, metric
+call.py        a request as a handler sees it
+access.py      one table: who may call what, and which limit counts
+problems.py    one table: everything that can go wrong, and what the caller sees
+bodies.py      strict JSON
+fields.py      strict field types
+present.py     the domain as JSON
+passwords.py   Argon2id off the loop
+tokens.py      Ed25519 access tokens, refresh tokens, revocation
+rest/          one file per resource
+feed/          the drivers' WebSocket: PROTOCOL.md, frames, session, hub
+ops.py         metrics, status, health
+"""

@@ -1,0 +1,89 @@
+"""The two applications: the public one, and the one for operators."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import aiohttp_cors
+from aiohttp import web
+
+from api import ops
+from api.access import ACCESS
+from api.bodies import BODY_BYTES_MAX
+from api.call import OFFICE, Office
+from api.edge import Route, bind, outside
+from api.feed import handshake
+from api.rest import accounts, drivers, health, orders, products, stores, tracking, users, zones
+
+ROUTES: tuple[Route, ...] = (
+    *accounts.ROUTES,
+    *users.ROUTES,
+    *zones.ROUTES,
+    *stores.ROUTES,
+    *products.ROUTES,
+    *orders.ROUTES,
+    *tracking.ROUTES,
+    *handshake.ROUTES,
+    *drivers.ROUTES,
+    *health.ROUTES,
+)
+
+
+def check_routes(routes: Iterable[Route]) -> None:
+    """Every route has a row in ACCESS, every row a route, and none stands twice.
+
+    Raises:
+        ValueError: names what does not fit; such a server must not start.
+    """
+    operations = [route.operation for route in routes]
+    unguarded = sorted(set(operations) - set(ACCESS))
+    unused = sorted(set(ACCESS) - set(operations))
+    twice = sorted({name for name in operations if operations.count(name) > 1})
+    if unguarded or unused or twice:
+        raise ValueError(
+            f"routes without access: {unguarded}; access without route: {unused}; twice: {twice}"
+        )
+
+
+def make_app(office: Office, routes: tuple[Route, ...] = ROUTES) -> web.Application:
+    """The public application: REST, the feed, and probes."""
+    check_routes(routes)
+    app = web.Application(middlewares=[outside], client_max_size=BODY_BYTES_MAX)
+    app[OFFICE] = office
+    added = [app.router.add_route(route.method, route.path, bind(route)) for route in routes]
+    _allow_origins(app, added, office.settings.cors_origins)
+    return app
+
+
+def _allow_origins(app: web.Application, routes: list[web.AbstractRoute], origins: tuple[str, ...]) -> None:
+    """CORS for the configured origins only; never a wildcard, never credentials."""
+    if not origins:
+        return
+    options = aiohttp_cors.ResourceOptions(  # type: ignore[no-untyped-call]
+        allow_credentials=False,
+        expose_headers=("X-Trace-ID", "Location", "ETag", "Retry-After", "Idempotent-Replayed"),
+        allow_headers=("Authorization", "Content-Type", "Idempotency-Key", "traceparent"),
+        allow_methods=("GET", "POST", "PUT", "PATCH", "DELETE"),
+        max_age=600,
+    )
+    cors = aiohttp_cors.setup(app, defaults=dict.fromkeys(origins, options))
+    for route in routes:
+        cors.add(route)
+    app.on_response_prepare.append(_vary_by_origin)
+
+
+async def _vary_by_origin(request: web.Request, response: web.StreamResponse) -> None:
+    """aiohttp-cors forgets it, and a shared cache would hand one origin's answer to another."""
+    del request
+    response.headers.add("Vary", "Origin")
+
+
+def make_ops_app(office: Office) -> web.Application:
+    """The operators' application: metrics, status, probes. Never on a public port."""
+    app = web.Application(middlewares=[outside])
+    app[OFFICE] = office
+    for route in health.ROUTES:
+        app.router.add_route(route.method, route.path, bind(route))
+    app.router.add_get("/metrics", ops.metrics_page)
+    app.router.add_get("/status", ops.status_page)
+    return app

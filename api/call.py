@@ -1,0 +1,168 @@
+"""A request as a handler sees it, and what handlers work with."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import orjson
+from aiohttp import web
+from pydantic import BaseModel
+
+from actors.clock import Clock, Entropy
+from api.bodies import parse_body, parse_value
+from api.passwords import Passwords
+from api.problems import Fault, Problem
+from api.tokens import Principal, Tokens
+from config.settings import Settings
+from dispatch.domain import ids
+from dispatch.service import Caller, Dispatch
+from storage.postgres.database import Database
+from storage.redis.client import Client
+from storage.redis.limits import RateLimits
+from storage.redis.tickets import Tickets
+
+if TYPE_CHECKING:
+    from api.feed.hub import Hub
+
+Model = TypeVar("Model", bound=BaseModel)
+
+_KEY = re.compile(r"[\x21-\x7e]{16,255}")
+
+
+@dataclass
+class Office:
+    """Everything a handler may use. Made once per instance."""
+
+    settings: Settings
+    database: Database
+    redis: Client
+    dispatch: Dispatch
+    tokens: Tokens
+    passwords: Passwords
+    tickets: Tickets
+    limits: RateLimits
+    hub: Hub
+    clock: Clock
+    entropy: Entropy
+    draining: bool = False
+    started: bool = False
+    watchdog: Callable[[], float] = field(default=lambda: 0.0)
+
+
+OFFICE: web.AppKey[Office] = web.AppKey("office", Office)
+
+
+class Call:
+    """One request: its office, its caller, its parts."""
+
+    __slots__ = ("code", "office", "principal", "request", "trace")
+
+    def __init__(self, request: web.Request, office: Office, trace: str) -> None:
+        self.request = request
+        self.office = office
+        self.trace = trace
+        self.principal: Principal | None = None
+        self.code = ""
+
+    @property
+    def who(self) -> Principal:
+        """The caller; only for routes that need one."""
+        assert self.principal is not None
+        return self.principal
+
+    async def body_bytes(self) -> bytes:
+        """The body as it came.
+
+        Raises:
+            Problem: not application/json, or encoded.
+        """
+        request = self.request
+        if request.headers.get("Content-Encoding", "identity").lower() != "identity":
+            raise Problem("unsupported_media_type", "No content encoding is accepted.")
+        if request.content_type != "application/json" or (request.charset or "utf-8").lower() != "utf-8":
+            raise Problem("unsupported_media_type", headers={"Accept-Post": "application/json"})
+        return await request.read()
+
+    async def body(self, model: type[Model]) -> Model:
+        """The body as its model.
+
+        Raises:
+            Problem: see api/bodies.py.
+        """
+        return parse_body(model, await self.body_bytes())
+
+    async def optional_body(self, model: type[Model]) -> Model:
+        """The same, where no body at all means an empty object."""
+        if not self.request.can_read_body:
+            return parse_value(model, {}, "body")
+        return await self.body(model)
+
+    async def no_body(self) -> None:
+        """Refuse a body where none belongs.
+
+        Raises:
+            Problem: there is one.
+        """
+        if self.request.can_read_body and await self.request.read():
+            raise Problem("malformed_request", "This operation takes no body.")
+
+    def query(self, model: type[Model]) -> Model:
+        """The query parameters as their model; unknown and repeated ones are refused.
+
+        Raises:
+            Problem: see api/bodies.py.
+        """
+        found: dict[str, str] = {}
+        for name, value in self.request.query.items():
+            if name in found:
+                fault = Fault("query", name[:50], "repeated", "given more than once")
+                raise Problem("invalid", faults=[fault])
+            found[name] = value
+        return parse_value(model, found, "query")
+
+    def number(self, prefix: str, name: str = "id") -> int:
+        """The number behind the id in the path; a malformed id is simply not found."""
+        number = ids.parse_id(prefix, self.request.match_info[name])
+        if number is None:
+            raise Problem("order_not_found" if prefix == ids.ORDER else "not_found")
+        return number
+
+    def key(self, *, required: bool = False) -> str:
+        """The Idempotency-Key: 16 to 255 visible ASCII characters, quoted or bare.
+
+        Raises:
+            Problem: malformed, repeated, or missing where it is required.
+        """
+        given = self.request.headers.getall("Idempotency-Key", [])
+        if not given and not required:
+            return ""
+        key = given[0].strip() if len(given) == 1 else ""
+        if len(key) >= 2 and key[0] == key[-1] == '"':
+            key = key[1:-1]
+        if _KEY.fullmatch(key) is None or '"' in key:
+            raise Problem(
+                "invalid_idempotency_key",
+                "Send one Idempotency-Key of 16 to 255 visible ASCII characters.",
+                faults=[Fault("header", "Idempotency-Key", "format", "16 to 255 visible ASCII characters")],
+            )
+        return key
+
+    def caller(self, key: str = "", body: bytes = b"") -> Caller:
+        """The caller as the dispatch office knows it."""
+        return Caller(self.who.role, self.who.number, self.trace, key, body)
+
+
+Handler = Callable[[Call], Awaitable[web.StreamResponse]]
+
+
+def json_response(value: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
+    """A JSON answer; private unless said otherwise."""
+    return web.Response(
+        status=status,
+        body=orjson.dumps(value),
+        content_type="application/json",
+        headers={"Cache-Control": "no-store", **(headers or {})},
+    )

@@ -1,0 +1,197 @@
+"""What every request passes, once: trace, caller, scope, limit, deadline, problem, log line, metric."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from time import perf_counter
+
+import structlog
+from aiohttp import web
+
+from api.access import ACCESS, Access, allows
+from api.call import OFFICE, Call, Handler
+from api.problems import KINDS, Problem, problem_for, problem_response
+from api.tokens import BadToken, Principal
+from config import metrics
+
+log = structlog.get_logger()
+
+# A handler that takes longer is cut off; commands have their own, shorter budgets.
+DEADLINE_S = 10.0
+_TRACEPARENT = re.compile(r"00-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}")
+_HTTP_CODES = {
+    404: "not_found", 405: "method_not_allowed", 406: "not_acceptable", 411: "length_required",
+    413: "body_too_large", 415: "unsupported_media_type", 417: "expectation_failed",
+}  # fmt: skip
+SECURITY_HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """A route: its operation (a row of ACCESS), method, path and handler.
+
+    `streams`: it answers for as long as the client listens, so it has no deadline.
+    """
+
+    operation: str
+    method: str
+    path: str
+    handler: Handler
+    streams: bool = False
+    quiet: bool = False
+
+
+def trace_of(request: web.BaseRequest, fresh: Callable[[], str]) -> str:
+    """The trace id of a valid W3C traceparent, or a new one. Nothing else from outside is believed."""
+    found = _TRACEPARENT.fullmatch(request.headers.get("traceparent", ""))
+    if found is None or set(found[1]) == {"0"} or set(found[2]) == {"0"}:
+        return fresh()
+    return found[1]
+
+
+def bind(route: Route) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+    """The aiohttp handler of a route.
+
+    Raises:
+        KeyError: the route has no row in ACCESS; such a server must not start.
+    """
+    access = ACCESS[route.operation]
+
+    async def handle(request: web.Request) -> web.StreamResponse:
+        office = request.app[OFFICE]
+        call = Call(request, office, trace_of(request, office.entropy.token))
+        began = perf_counter()
+        metrics.REQUESTS_IN_FLIGHT.inc()
+        response: web.StreamResponse | None = None
+        try:
+            response = await _answer(route, access, call)
+            return response
+        finally:
+            metrics.REQUESTS_IN_FLIGHT.dec()
+            _record(route, call, response, perf_counter() - began)
+
+    return handle
+
+
+async def _answer(route: Route, access: Access, call: Call) -> web.StreamResponse:
+    try:
+        await admit(access, call)
+        if route.streams:
+            return await route.handler(call)
+        async with asyncio.timeout(DEADLINE_S):
+            response = await route.handler(call)
+    except asyncio.CancelledError:
+        raise
+    except web.HTTPException as error:
+        response = _known(call, error)
+    except TimeoutError:
+        call.code = "outcome_unknown"
+        response = problem_response(Problem("outcome_unknown"), call.trace)
+    except Exception as error:
+        problem = problem_for(error)
+        call.code = problem.code
+        if problem.code == "internal":
+            log.error("failed_request", trace_id=call.trace, route=route.path, exc_info=error)
+        response = problem_response(problem, call.trace)
+    finish(response, call.trace)
+    return response
+
+
+def finish(response: web.StreamResponse, trace: str) -> None:
+    """Headers that every answer has."""
+    if not response.prepared:
+        response.headers["X-Trace-ID"] = trace
+        response.headers.update(SECURITY_HEADERS)
+        response.headers["Server"] = "mall"
+
+
+def _known(call: Call, error: web.HTTPException) -> web.Response:
+    """Aiohttp's own refusals in our form."""
+    call.code = _HTTP_CODES.get(error.status, "malformed_request")
+    headers = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else None
+    return problem_response(Problem(call.code, headers=headers), call.trace)
+
+
+async def admit(access: Access, call: Call) -> None:
+    """Let the request in, or refuse it.
+
+    Raises:
+        Problem: unauthenticated, forbidden, draining, rate_limited.
+    """
+    if call.office.draining and access.scope is not None:
+        raise Problem("draining", headers={"Connection": "close"})
+    if access.scope is not None:
+        call.principal = authenticate(call)
+        if not allows(call.principal.role, access.scope):
+            raise Problem("forbidden", f"The scope {access.scope} is needed.")
+    if access.policy is None or call.office.settings.rate_limits == "off":
+        return
+    who = call.request.remote or "-" if call.principal is None else f"u{call.principal.number}"
+    verdict = await call.office.limits.hit(access.policy, who)
+    if not verdict.allowed:
+        metrics.RATE_LIMITED.labels(access.policy.name).inc()
+        wait = str(max(1, -int(-verdict.wait_s // 1)))
+        raise Problem("rate_limited", headers={"Retry-After": wait})
+
+
+def authenticate(call: Call) -> Principal:
+    """The principal of the bearer token.
+
+    Raises:
+        Problem: unauthenticated.
+    """
+    headers = call.request.headers.getall("Authorization", [])
+    scheme, _, token = headers[0].partition(" ") if len(headers) == 1 else ("", "", "")
+    if scheme.lower() != "bearer" or not token:
+        raise Problem("unauthenticated")
+    try:
+        return call.office.tokens.verify(token)
+    except BadToken:
+        raise Problem(
+            "unauthenticated", headers={"WWW-Authenticate": 'Bearer realm="mall", error="invalid_token"'}
+        ) from None
+
+
+def _record(route: Route, call: Call, response: web.StreamResponse | None, seconds: float) -> None:
+    """One metric and one canonical line per request."""
+    status = 499 if response is None else response.status
+    metrics.REQUESTS.labels(route.path, route.method, status).inc()
+    metrics.REQUEST_SECONDS.labels(route.path).observe(seconds)
+    if route.quiet and status < 400:
+        return
+    level = KINDS[call.code].log if call.code in KINDS else "info"
+    who = call.principal
+    getattr(log, level)(
+        "answered_request",
+        trace_id=call.trace,
+        route=route.path,
+        method=route.method,
+        status=status,
+        error_code=call.code or None,
+        user_id=None if who is None else f"usr_{who.number}",
+        duration_s=round(seconds, 6),
+    )
+
+
+@web.middleware
+async def outside(
+    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+) -> web.StreamResponse:
+    """Requests that no route takes: unknown paths and methods, in the same form as everything else."""
+    try:
+        return await handler(request)
+    except web.HTTPException as error:
+        office = request.app[OFFICE]
+        call = Call(request, office, trace_of(request, office.entropy.token))
+        response = _known(call, error)
+        finish(response, call.trace)
+        log.info("refused_request", trace_id=call.trace, status=response.status, error_code=call.code)
+        metrics.REQUESTS.labels("(none)", "(any)", response.status).inc()
+        return response

@@ -1,0 +1,10 @@
+"""The drivers' feed over WebSocket, `malldrive.v1`. PROTOCOL.md is the contract.
+
+Map:
+PROTOCOL.md   the contract with driver apps
+frames.py     client frames: models, decoding
+handshake.py  upgrade, origin, header or ticket
+outbox.py     two lanes per socket, and who drains them
+session.py    one socket: frames in, commands, answers out
+hub.py        all sockets and streams of this instance; the emitter
+"""

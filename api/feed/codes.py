@@ -1,0 +1,38 @@
+"""Close codes. The range tells a client what to do even if it does not know the code:
+40xx stop, 41xx back off, 42xx reconnect and resume.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from dispatch.feed import DISABLED, POSITION_LOST, SUPERSEDED
+
+UNAUTHENTICATED = 4001
+FORBIDDEN = 4003
+BAD_FRAME = 4004
+OVERLOADED = 4100
+RATE_LIMITED = 4101
+TOO_MANY = 4102
+INTERNAL = 4103
+DRAINING = 4200
+TOKEN_EXPIRED = 4201
+SLOW_CONSUMER = 4202
+NO_PONG = 4203
+
+REASONS: Mapping[int, str] = {
+    UNAUTHENTICATED: "unauthenticated",
+    FORBIDDEN: "forbidden",
+    BAD_FRAME: "bad_frame",
+    SUPERSEDED: "superseded",
+    DISABLED: "disabled",
+    OVERLOADED: "overloaded",
+    RATE_LIMITED: "rate_limited",
+    TOO_MANY: "too_many_connections",
+    INTERNAL: "internal",
+    DRAINING: "draining",
+    TOKEN_EXPIRED: "token_expired",
+    SLOW_CONSUMER: "slow_consumer",
+    NO_PONG: "no_pong",
+    POSITION_LOST: "position_lost",
+}

@@ -1,0 +1,176 @@
+"""Opening a socket: version, subprotocol, origin, and who it is: a bearer header, or a ticket in `hello`."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import orjson
+import structlog
+from aiohttp import WSMsgType, web
+
+from actors.errors import ActorError, NoSuchActor
+from api.access import allows
+from api.call import Call, json_response
+from api.edge import Route, authenticate, finish
+from api.feed import codes, frames
+from api.feed.session import HELLO_S, Session
+from api.problems import Problem
+from api.tokens import Principal
+from storage.errors import StorageError
+from storage.redis.tickets import TICKET_S
+
+log = structlog.get_logger()
+
+PROTOCOL = "malldrive.v1"
+# Sockets that have not said who they are; more is an attack, not a rush.
+STRANGERS_MAX = 500
+_TOKEN_NAMES = frozenset({"token", "access_token", "ticket", "authorization", "jwt"})
+
+_strangers = 0
+
+
+async def ticket(call: Call) -> web.Response:
+    """A one-use ticket for a browser, to be sent in `hello`."""
+    await call.no_body()
+    who = call.who
+    claims: dict[str, object] = {
+        "role": who.role, "number": who.number, "session": who.session, "expires_at": who.expires_at,
+    }  # fmt: skip
+    value = await call.office.tickets.issue(claims)
+    return json_response({"ticket": value, "expires_in": TICKET_S}, 201)
+
+
+def _check_upgrade(call: Call) -> None:
+    """Refuse before the upgrade whatever can be refused there.
+
+    Raises:
+        Problem: see each line.
+    """
+    headers = call.request.headers
+    if any(name.lower() in _TOKEN_NAMES for name in call.request.query):
+        raise Problem("token_in_url", "Send the Authorization header, or a ticket in the first frame.")
+    if call.request.query:
+        raise Problem("malformed_request", "The feed takes no query parameters.")
+    if headers.get("Upgrade", "").lower() != "websocket" or headers.get("Sec-WebSocket-Version") != "13":
+        raise Problem("upgrade_required", headers={"Upgrade": "websocket", "Sec-WebSocket-Version": "13"})
+    offered = [part.strip() for part in headers.get("Sec-WebSocket-Protocol", "").split(",")]
+    if PROTOCOL not in offered:
+        raise Problem("unknown_subprotocol", f"Offer {PROTOCOL}.")
+    origin = headers.get("Origin")
+    if origin is not None and origin not in call.office.settings.cors_origins:
+        raise Problem("forbidden_origin")
+    if call.office.draining:
+        raise Problem("draining")
+
+
+async def open_feed(call: Call) -> web.StreamResponse:
+    """Upgrade, learn who it is, and serve the socket until it ends."""
+    global _strangers
+    _check_upgrade(call)
+    principal = None
+    if "Authorization" in call.request.headers:
+        principal = authenticate(call)
+        if not allows(principal.role, "feed:open"):
+            raise Problem("forbidden", "Only drivers have a feed.")
+    elif _strangers >= STRANGERS_MAX:
+        raise Problem("overloaded")
+    # Deflate costs 90 KB a socket and saves nothing on small frames: it is never negotiated.
+    ws = web.WebSocketResponse(
+        protocols=(PROTOCOL,), compress=False, max_msg_size=frames.FRAME_BYTES_MAX, autoping=True, timeout=2.0
+    )
+    finish(ws, call.trace)
+    await ws.prepare(call.request)
+    _strangers += principal is None
+    try:
+        hello = await _hello(ws)
+        if hello is not None and principal is None:
+            principal = await _redeem(call, hello)
+    finally:
+        _strangers -= "Authorization" not in call.request.headers
+    if hello is None:
+        await ws.close(code=codes.BAD_FRAME, message=b"hello expected")
+    elif principal is None:
+        await ws.close(code=codes.UNAUTHENTICATED, message=b"unauthenticated")
+    else:
+        call.principal = principal
+        await _serve(call, ws, principal, hello)
+    return ws
+
+
+async def _hello(ws: web.WebSocketResponse) -> frames.Hello | None:
+    """The first frame, if it comes in time and is a hello."""
+    try:
+        async with asyncio.timeout(HELLO_S):
+            message = await ws.receive()
+    except TimeoutError:
+        return None
+    if message.type is not WSMsgType.TEXT:
+        return None
+    try:
+        frame = frames.decode_frame(message.data.encode())
+    except (frames.BadFrame, UnicodeEncodeError) as error:
+        detail = error.detail if isinstance(error, frames.BadFrame) else "not UTF-8"
+        await _say(ws, {"t": "error", "code": "bad_frame", "detail": detail, "temporary": False})
+        return None
+    return frame if isinstance(frame, frames.Hello) else None
+
+
+async def _say(ws: web.WebSocketResponse, frame: dict[str, Any]) -> None:
+    if not ws.closed:
+        await ws.send_str(orjson.dumps(frame).decode())
+
+
+async def _redeem(call: Call, hello: frames.Hello) -> Principal | None:
+    """The driver behind the ticket, or None."""
+    if hello.ticket is None:
+        return None
+    try:
+        claims = await call.office.tickets.redeem(hello.ticket)
+    except StorageError:
+        return None
+    if claims is None or claims["role"] != "driver":
+        return None
+    principal = Principal(
+        "driver", int(str(claims["number"])), str(claims["session"]), float(str(claims["expires_at"]))
+    )
+    return None if call.office.tokens.is_revoked(principal) else principal
+
+
+async def _serve(call: Call, ws: web.WebSocketResponse, principal: Principal, hello: frames.Hello) -> None:
+    office = call.office
+    session = Session(ws, office, principal, call.trace)
+    if not office.hub.add(session):
+        await ws.close(code=codes.TOO_MANY, message=b"too_many_connections")
+        return
+    try:
+        resume = hello.resume
+        await office.dispatch.connect(
+            principal.number,
+            session.address,
+            None if resume is None else resume.epoch,
+            None if resume is None else resume.seq,
+            call.trace,
+        )
+        await session.run()
+    except NoSuchActor:
+        session.close(codes.FORBIDDEN)
+    except ActorError:
+        session.close(codes.OVERLOADED)
+    finally:
+        office.hub.remove(session)
+        office.dispatch.disconnect(principal.number, session.address)
+        log.info(
+            "ended_session",
+            trace_id=call.trace,
+            driver_id=f"drv_{principal.number}",
+            code=session.closing or ws.close_code,
+            acked=session.acked,
+            duration_s=round(office.clock.monotonic() - session.opened_at, 3),
+        )
+
+
+ROUTES = (
+    Route("feed.open", "GET", "/api/v2/drivers/feed", open_feed, streams=True, quiet=True),
+    Route("feed.ticket", "POST", "/api/v2/realtime/tickets", ticket),
+)

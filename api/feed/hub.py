@@ -1,0 +1,209 @@
+"""All sockets and streams of this instance; the runtime's Emitter.
+
+Actors address sessions and topics by name. A frame for a session that is gone is dropped: its driver's
+log has it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+import orjson
+import structlog
+
+from actors.clock import Clock, Entropy
+from actors.messages import Emit
+from api.feed import codes
+from config import metrics
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from api.feed.session import Session
+
+log = structlog.get_logger()
+
+# Sockets per instance; the next one is asked to try elsewhere.
+SESSIONS_MAX = 25_000
+# Between two looks at one socket's heartbeat; the sockets are spread over the wheel's slots.
+WHEEL_SLOTS = 25
+# Sockets served before a fan-out lets the loop breathe.
+FAN_OUT = 200
+STREAM_CHANGES_MAX = 64
+
+
+class Stream:
+    """A server-sent stream of one order."""
+
+    __slots__ = ("_changes", "_overflowed", "address")
+
+    def __init__(self, address: str) -> None:
+        self.address = address
+        self._changes: asyncio.Queue[dict[str, Any]] = asyncio.Queue(STREAM_CHANGES_MAX)
+        self._overflowed = False
+
+    def put(self, change: dict[str, Any]) -> None:
+        """Queue a change; a stream that falls behind ends, and its client starts anew."""
+        try:
+            self._changes.put_nowait(change)
+        except asyncio.QueueFull:
+            self._overflowed = True
+
+    async def next(self) -> dict[str, Any] | None:
+        """The next change, or None when some were lost."""
+        if self._overflowed:
+            return None
+        return await self._changes.get()
+
+
+class Hub:
+    """Sessions by address, topics by name."""
+
+    def __init__(self, clock: Clock, entropy: Entropy) -> None:
+        self.clock = clock
+        self.entropy = entropy
+        self.sessions: dict[str, Session] = {}
+        self.draining = False
+        self._streams: dict[str, Stream] = {}
+        self._topics: dict[str, dict[str, Session]] = defaultdict(dict)
+        self._boards: dict[str, str] = {}
+        self._changed_topics: dict[str, str] = {}
+        self._topic_wake = asyncio.Event()
+        self._wheel: list[dict[str, Session]] = [{} for _ in range(WHEEL_SLOTS)]
+        self._opened = 0
+        self._tasks: asyncio.TaskGroup | None = None
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Write frames, beat hearts and fan topics out until the block ends."""
+        async with asyncio.TaskGroup() as tasks:
+            self._tasks = tasks
+            loops = [
+                tasks.create_task(self._beat(), name="heartbeats"),
+                tasks.create_task(self._fan_out(), name="topics"),
+            ]
+            try:
+                yield
+            finally:
+                for session in list(self.sessions.values()):
+                    session.close(codes.DRAINING)
+                await asyncio.sleep(0)
+                for loop in loops:
+                    loop.cancel()
+
+    @property
+    def tasks(self) -> asyncio.TaskGroup:
+        assert self._tasks is not None, "the hub is not running"
+        return self._tasks
+
+    # -- sessions -----------------------------------------------------------------------------
+
+    def add(self, session: Session) -> bool:
+        """Register a session; False when there are too many."""
+        if len(self.sessions) >= SESSIONS_MAX:
+            return False
+        self.sessions[session.address] = session
+        self._opened += 1
+        session.slot = self._opened % WHEEL_SLOTS
+        self._wheel[session.slot][session.address] = session
+        metrics.FEED_SESSIONS.set(len(self.sessions))
+        return True
+
+    def remove(self, session: Session) -> None:
+        self.sessions.pop(session.address, None)
+        self._wheel[session.slot].pop(session.address, None)
+        self.subscribe(session, None)
+        metrics.FEED_SESSIONS.set(len(self.sessions))
+
+    def subscribe(self, session: Session, topic: str | None) -> None:
+        """Have the session follow one topic (its zone's board); it gets the present state at once."""
+        if session.topic is not None:
+            followers = self._topics[session.topic]
+            followers.pop(session.address, None)
+            if not followers:
+                del self._topics[session.topic]
+        session.topic = topic
+        if topic is not None:
+            self._topics[topic][session.address] = session
+            if topic in self._boards:
+                session.push_latest("board", self._boards[topic])
+
+    # -- the emitter --------------------------------------------------------------------------
+
+    def emit(self, emit: Emit, trace: str) -> None:
+        """Implements actors.ports.Emitter."""
+        del trace  # event frames carry their own
+        if emit.lane == "topic":
+            self._boards[emit.to] = self._changed_topics[emit.to] = orjson.dumps(emit.frame).decode()
+            self._topic_wake.set()
+            return
+        session = self.sessions.get(emit.to)
+        if session is not None:
+            if emit.lane == "close":
+                session.close(emit.frame)
+            elif emit.lane == "latest":
+                session.push_latest(emit.topic, emit.frame)
+            else:
+                session.push(emit.frame)
+            return
+        stream = self._streams.get(emit.to)
+        if stream is not None:
+            stream.put(emit.frame)
+
+    async def _fan_out(self) -> None:
+        while True:
+            await self._topic_wake.wait()
+            self._topic_wake.clear()
+            changed, self._changed_topics = self._changed_topics, {}
+            for topic, frame in changed.items():
+                followers = list(self._topics.get(topic, {}).values())
+                for start in range(0, len(followers), FAN_OUT):
+                    for session in followers[start : start + FAN_OUT]:
+                        session.push_latest("board", frame)
+                    await asyncio.sleep(0)
+
+    # -- streams ------------------------------------------------------------------------------
+
+    def open_stream(self) -> Stream:
+        """A new stream with an address of its own."""
+        stream = Stream(f"sse_{self.entropy.token()}")
+        self._streams[stream.address] = stream
+        return stream
+
+    def close_stream(self, stream: Stream) -> None:
+        self._streams.pop(stream.address, None)
+
+    # -- hearts and farewell ------------------------------------------------------------------
+
+    async def _beat(self) -> None:
+        """Every second one slot of the wheel: ping who was silent, close who stayed silent."""
+        at = 0
+        while True:
+            await asyncio.sleep(1.0)
+            for session in list(self._wheel[at].values()):
+                session.beat(self.clock.monotonic())
+            at = (at + 1) % WHEEL_SLOTS
+
+    async def drain(self, window_s: float) -> None:
+        """Send everybody away, spread evenly over the window; each is told its own moment."""
+        self.draining = True
+        sessions = list(self.sessions.values())
+        began = self.clock.monotonic()
+        for index, session in enumerate(sessions):
+            at_s = window_s * index / max(1, len(sessions))
+            session.push_latest(
+                "drain",
+                {"t": "drain", "reconnect_in_ms": int(at_s * 1000), "deadline_ms": int(window_s * 1000)},
+            )
+            if index % FAN_OUT == FAN_OUT - 1:
+                await asyncio.sleep(0)
+        for index, session in enumerate(sessions):
+            wait_s = began + window_s * index / max(1, len(sessions)) - self.clock.monotonic()
+            if wait_s > 0:
+                await asyncio.sleep(wait_s)
+            session.close(codes.DRAINING)
+        await asyncio.sleep(0.05 if sessions else 0)
+        log.info("drained_sessions", count=len(sessions))

@@ -1,0 +1,69 @@
+"""Two lanes per socket.
+
+The reliable lane is bounded; when it is full the socket is closed and the client resumes: nothing is
+lost, because the log is the buffer. The latest-value lane keeps one frame per topic. Fan-out never waits
+for a socket: whoever puts a frame in goes on at once, and a writer task exists only while there is
+something to write.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Any
+
+import orjson
+
+from config import metrics
+
+# A replay of 300 entries of 600 bytes fits; more than that a phone does not miss by a lift ride.
+FRAMES_MAX = 512
+BYTES_MAX = 512 * 1024
+
+
+class Overflow(Exception):
+    """The reliable lane is full: the client reads too slowly."""
+
+
+class Outbox:
+    """What waits to be written to one socket."""
+
+    __slots__ = ("_bytes", "_latest", "_reliable")
+
+    def __init__(self) -> None:
+        self._reliable: deque[str] | None = None
+        self._latest: dict[str, str] | None = None
+        self._bytes = 0
+
+    def put(self, frame: dict[str, Any] | str) -> None:
+        """Queue a frame that must arrive.
+
+        Raises:
+            Overflow: too much is waiting already.
+        """
+        text = frame if isinstance(frame, str) else orjson.dumps(frame).decode()
+        if self._reliable is None:
+            self._reliable = deque()
+        if len(self._reliable) >= FRAMES_MAX or self._bytes + len(text) > BYTES_MAX:
+            raise Overflow
+        self._reliable.append(text)
+        self._bytes += len(text)
+
+    def put_latest(self, topic: str, frame: dict[str, Any] | str) -> None:
+        """Keep the newest frame of a topic."""
+        if self._latest is None:
+            self._latest = {}
+        elif topic in self._latest:
+            metrics.FEED_CONFLATED.inc()
+        self._latest[topic] = frame if isinstance(frame, str) else orjson.dumps(frame).decode()
+
+    def take(self) -> str | None:
+        """The next text to write: reliable frames first."""
+        if self._reliable:
+            text = self._reliable.popleft()
+            self._bytes -= len(text)
+            return text
+        self._reliable = None
+        if self._latest:
+            return self._latest.pop(next(iter(self._latest)))
+        self._latest = None
+        return None

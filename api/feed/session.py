@@ -1,0 +1,327 @@
+"""One socket: frames in, commands to the dispatch office, answers out."""
+
+from __future__ import annotations
+
+import asyncio
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+import structlog
+from aiohttp import WSMsgType, web
+
+from actors.errors import ActorError, NoSuchActor
+from api.call import Office
+from api.feed import codes, frames
+from api.feed.outbox import Outbox, Overflow
+from api.problems import KINDS, problem_for
+from api.tokens import BadToken, Principal
+from config import metrics
+from dispatch import feed
+from dispatch.domain import ids
+from dispatch.domain.geo import Place
+from dispatch.domain.ids import public_id
+from dispatch.messages import Reply
+from dispatch.service import Caller
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
+log = structlog.get_logger()
+
+# Ping after this much silence; without any frame for one and a half of it the line is dead.
+PING_S = 25.0
+# The token's end is announced this long before.
+EXPIRY_NOTICE_S = 60.0
+# Commands of one socket at once; a phone sends one at a time.
+COMMANDS_MAX = 16
+# Frames: a burst of 100, then 50 a second. Locations count like all others.
+BURST_FRAMES = 100.0
+FRAMES_PER_S = 50.0
+# Frames over the limit or beyond understanding, until the socket is closed.
+STRIKES_MAX = 50
+HELLO_S = 5.0
+
+
+class Session:
+    """A driver's socket from its welcome on."""
+
+    __slots__ = (
+        "_allowance", "_allowed_at", "_commands", "_outbox", "_strikes", "_writing", "acked", "address",
+        "closing", "heard_at", "hub", "office", "opened_at", "principal", "slot", "topic", "trace",
+        "warned", "ws",
+    )  # fmt: skip
+
+    def __init__(self, ws: web.WebSocketResponse, office: Office, principal: Principal, trace: str) -> None:
+        self.ws = ws
+        self.office = office
+        self.hub = office.hub
+        self.principal = principal
+        self.trace = trace
+        self.address = f"fed_{office.entropy.token()}"
+        self.slot = 0
+        self.topic: str | None = None
+        self.acked = 0
+        self.closing = 0
+        self.warned = False
+        self.heard_at = self.opened_at = office.clock.monotonic()
+        self._outbox = Outbox()
+        self._writing = False
+        self._commands = 0
+        self._strikes = 0
+        self._allowance = BURST_FRAMES
+        self._allowed_at = self.heard_at
+
+    # -- out ----------------------------------------------------------------------------------
+
+    def push(self, frame: dict[str, Any]) -> None:
+        """Queue a frame that must arrive; a client too slow for it is closed and resumes."""
+        if self.closing:
+            return
+        if frame["t"] == "welcome":
+            frame = self._complete(frame)
+        elif frame["t"] == "event":
+            metrics.FEED_LATE_SECONDS.observe(max(0.0, self.office.clock.wall() - frame["at_ms"] / 1000))
+        try:
+            self._outbox.put(frame)
+        except Overflow:
+            self.close(codes.SLOW_CONSUMER)
+            return
+        metrics.FEED_FRAMES.labels("reliable").inc()
+        self._write()
+
+    def push_latest(self, topic: str, frame: dict[str, Any] | str) -> None:
+        """Send the newest of a topic; older ones that were not sent yet are replaced."""
+        if self.closing:
+            return
+        if topic == "zone" and isinstance(frame, dict):
+            number = ids.parse_id(ids.ZONE, frame["data"]["zone_id"])
+            self.hub.subscribe(self, feed.board_topic(number or 0))
+        self._outbox.put_latest(topic, frame)
+        metrics.FEED_FRAMES.labels("latest").inc()
+        self._write()
+
+    def _complete(self, frame: dict[str, Any]) -> dict[str, Any]:
+        """The welcome with what the edge knows; from now on the session follows its zone's board."""
+        number = ids.parse_id(ids.ZONE, frame["zone_id"])
+        self.hub.subscribe(self, feed.board_topic(number or 0))
+        metrics.FEED_RESUMES.labels("resumed" if frame["resumed"] else "snapshot").inc()
+        return frame | {
+            "ping_s": int(PING_S),
+            "server_time_ms": int(self.office.clock.wall() * 1000),
+            "limits": {"frame_bytes": frames.FRAME_BYTES_MAX, "frames_per_s": int(FRAMES_PER_S)},
+        }
+
+    def _write(self) -> None:
+        if not self._writing:
+            self._writing = True
+            self.hub.tasks.create_task(self._drain(), name="socket writer")
+
+    async def _drain(self) -> None:
+        """Write until nothing waits, then, if that was decided, close."""
+        try:
+            while not self.closing and (text := self._outbox.take()) is not None:
+                await self.ws.send_str(text)
+            if self.closing:
+                reason = codes.REASONS[self.closing].encode()
+                async with asyncio.timeout(2.0):
+                    await self.ws.close(code=self.closing, message=reason)
+        except (ConnectionError, TimeoutError, RuntimeError):
+            # Gone, or too slow even for a farewell: the transport goes, the log stays.
+            self._abort()
+        finally:
+            self._writing = False
+
+    def _abort(self) -> None:
+        transport = self.ws._req.transport if self.ws._req is not None else None
+        if transport is not None:
+            transport.abort()
+
+    def close(self, code: int) -> None:
+        """Close with a code; what waits unsent stays in the log. A writer that is stuck is cut off."""
+        if self.closing:
+            return
+        self.closing = code
+        metrics.FEED_CLOSES.labels(code).inc()
+        if self._writing and code == codes.SLOW_CONSUMER:
+            self._abort()
+        else:
+            self._write()
+
+    def beat(self, now: float) -> None:
+        """Once per turn of the heartbeat wheel."""
+        if self.closing:
+            return
+        expires_in = self.principal.expires_at - self.office.clock.wall()
+        silent = now - self.heard_at
+        if expires_in <= 0:
+            self.close(codes.TOKEN_EXPIRED)
+        elif self.office.tokens.is_revoked(self.principal):
+            self.close(codes.UNAUTHENTICATED)
+        elif silent > PING_S * 1.5:
+            self.close(codes.NO_PONG)
+        elif silent > PING_S * 0.4:
+            self.push_latest("ping", {"t": "ping"})
+        if expires_in <= EXPIRY_NOTICE_S and not self.warned:
+            self.warned = True
+            self.push_latest("auth", {"t": "auth.expiring", "in_s": max(0, int(expires_in))})
+
+    # -- in -----------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Read frames until the socket ends."""
+        async for message in self.ws:
+            self.heard_at = self.office.clock.monotonic()
+            if message.type is not WSMsgType.TEXT:
+                if message.type is WSMsgType.BINARY:
+                    self._refuse("bad_frame", None, "frames are text")
+                continue
+            if not self._allowed():
+                self._refuse("rate_limited", None, "too many frames")
+                continue
+            try:
+                frame = frames.decode_frame(message.data.encode())
+            except frames.BadFrame as error:
+                self._refuse("bad_frame", error.frame_id, error.detail)
+                continue
+            except UnicodeEncodeError:
+                self._refuse("bad_frame", None, "not UTF-8")
+                continue
+            self._take(frame)
+
+    def _allowed(self) -> bool:
+        """A token bucket over all frames of the socket."""
+        refill = (self.heard_at - self._allowed_at) * FRAMES_PER_S
+        self._allowance = min(BURST_FRAMES, self._allowance + refill)
+        self._allowed_at = self.heard_at
+        if self._allowance < 1:
+            return False
+        self._allowance -= 1
+        return True
+
+    def _refuse(self, code: str, frame_id: Any, detail: str) -> None:
+        """Answer with an error; too many of them end the session."""
+        self._strikes += 1
+        if self._strikes > STRIKES_MAX:
+            self.close(codes.RATE_LIMITED if code == "rate_limited" else codes.BAD_FRAME)
+            return
+        self._error(code, frame_id, detail, temporary=code == "rate_limited")
+
+    def _error(self, code: str, frame_id: Any, detail: str, *, temporary: bool, **extra: Any) -> None:
+        frame = {"t": "error", "id": frame_id, "code": code, "temporary": temporary, "trace_id": self.trace}
+        self.push(frame | ({"detail": detail} if detail else {}) | extra)
+
+    def _take(self, frame: frames.Frame) -> None:
+        match frame:
+            case frames.Ping():
+                self.push({"t": "pong", "id": frame.id})
+            case frames.Pong() | frames.Seen():
+                pass
+            case frames.Ack():
+                self.acked = max(self.acked, frame.seq)
+            case frames.Location():
+                place = Place(frame.lat, frame.lon)
+                self.office.dispatch.locate(self.principal.number, place, frame.cseq, self.trace)
+            case frames.AuthRefresh():
+                self._refresh(frame)
+            case frames.Hello():
+                self._refuse("bad_frame", frame.id, "hello is the first frame, and only that")
+            case _:
+                if self._commands >= COMMANDS_MAX:
+                    self._refuse("overloaded", frame.id, "too many commands at once")
+                    return
+                self._commands += 1
+                self.hub.tasks.create_task(self._command(frame), name=frame.t)
+
+    def _refresh(self, frame: frames.AuthRefresh) -> None:
+        try:
+            principal = self.office.tokens.verify(frame.token)
+        except BadToken:
+            self._error("unauthenticated", frame.id, "", temporary=False)
+            return
+        if principal.number != self.principal.number or principal.role != self.principal.role:
+            self._error("forbidden", frame.id, "the token is somebody else's", temporary=False)
+            return
+        self.principal, self.warned = principal, False
+        self.push({"t": "reply", "id": frame.id, "ok": True})
+
+    async def _command(self, frame: Any) -> None:
+        """Run a command and answer it. Each has a trace of its own."""
+        trace, began = self.office.entropy.token(), perf_counter()
+        body = frame.model_dump_json(exclude={"id", "key"}).encode()
+        caller = Caller(self.principal.role, self.principal.number, trace, frame.key, body)
+        result = "error"
+        try:
+            if self.office.draining:
+                self._error("draining", frame.id, "", temporary=True, not_processed=True, trace_id=trace)
+                return
+            if isinstance(frame, frames.Accept | frames.Decline):
+                results = [await self._offer(caller, frame, number) for number in frame.orders]
+                result = results[0]["result"] if len(results) == 1 else "several"
+                self.push({"t": "reply", "id": frame.id, "ok": True, "trace_id": trace, "results": results})
+                return
+            answer = await self._one(caller, frame)
+            result = answer.code
+            self._reply(frame, answer, trace)
+        except (ActorError, TimeoutError) as error:
+            result = self._failed(frame, error, trace)
+        finally:
+            self._commands -= 1
+            seconds = perf_counter() - began
+            metrics.COMMANDS.labels(frame.t, "feed", result).inc()
+            metrics.COMMAND_SECONDS.labels(frame.t).observe(seconds)
+            log.info(
+                "answered_command", trace_id=trace, command=frame.t, result=result,
+                driver_id=f"drv_{self.principal.number}", duration_s=round(seconds, 6),
+            )  # fmt: skip
+
+    def _failed(self, frame: Any, error: Exception, trace: str) -> str:
+        problem = problem_for(error) if isinstance(error, ActorError) else problem_for(NoSuchActor())
+        sure = problem.kind.status == 503
+        extra = {"not_processed": True} if sure else {}
+        retryable = KINDS[problem.code].retryable
+        self._error(problem.code, frame.id, "", temporary=retryable, **extra, trace_id=trace)
+        return problem.code
+
+    async def _offer(
+        self, caller: Caller, frame: frames.Accept | frames.Decline, number: int
+    ) -> dict[str, Any]:
+        """The result for one order of an offer."""
+        dispatch = self.office.dispatch
+        work: Awaitable[Reply]
+        if isinstance(frame, frames.Accept):
+            work = dispatch.accept(caller, number, frame.offer_id)
+        else:
+            work = dispatch.decline(caller, number, frame.offer_id, frame.reason)
+        try:
+            answer = await work
+        except NoSuchActor:
+            return {"order_id": public_id(ids.ORDER, number), "result": "order_not_found"}
+        return {
+            "order_id": public_id(ids.ORDER, number),
+            "result": answer.code,
+            "status": answer.status,
+            "version": answer.version,
+        }
+
+    async def _one(self, caller: Caller, frame: Any) -> Reply:
+        dispatch = self.office.dispatch
+        match frame:
+            case frames.PickUp():
+                return await dispatch.pick_up(caller, frame.order_id)
+            case frames.Deliver():
+                return await dispatch.deliver(caller, frame.order_id)
+            case frames.Fail():
+                return await dispatch.fail(caller, frame.order_id, frame.reason)
+            case _:
+                return await dispatch.set_availability(caller, frame.status)
+
+    def _reply(self, frame: Any, answer: Reply, trace: str) -> None:
+        """One answer; a refusal is an answer, too."""
+        if answer.code == "not_yours":
+            self._error("order_not_found", frame.id, "", temporary=False, trace_id=trace)
+            return
+        shown: dict[str, Any] = {"t": "reply", "id": frame.id, "ok": True, "trace_id": trace}
+        shown |= {"result": answer.code, "status": answer.status, "version": answer.version}
+        if answer.code in KINDS:
+            shown["ok"] = False
+        self.push(shown)

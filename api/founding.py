@@ -1,0 +1,99 @@
+"""What a database needs before the first request: a signing key, an administrator, perhaps a sample mall."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from actors.clock import Entropy
+from actors.messages import ActorId
+from actors.shards import SHARD_COUNT, shard_of
+from api.passwords import Passwords
+from api.tokens import SigningKey, load_signing_key, make_signing_key
+from storage.errors import Duplicate
+from storage.postgres.database import Database
+
+SHARD_FUNCTION = "crc32/kind:number"
+CUSTOMER = ("customer@mall.example", "sample-customer")
+DRIVER = ("driver@mall.example", "sample-driver")
+
+# (store, lat, lon, preparation in seconds, products as (name, price in cents, stock))
+SAMPLE_STORES: tuple[tuple[str, float, float, int, tuple[tuple[str, int, int | None], ...]], ...] = (
+    ("Corner Bakery", 52.5200, 13.4050, 300, (("Sourdough bread", 450, 200), ("Cinnamon roll", 280, None))),
+    ("Noodle House", 52.5203, 13.4056, 900, (("Ramen", 1290, None), ("Gyoza, six pieces", 690, 150))),
+    ("Green Pharmacy", 52.5198, 13.4061, 120, (("Plasters", 390, 500), ("Vitamin C", 790, 80))),
+)
+
+
+class FoundingError(Exception):
+    """The database was made for another program, or by another plan."""
+
+
+@dataclass(frozen=True, slots=True)
+class Meta:
+    """What is fixed for the life of a database."""
+
+    feed_epoch: str
+
+
+async def check_meta(database: Database) -> Meta:
+    """Compare what was fixed when the database was created with what this program does.
+
+    Raises:
+        FoundingError: another number of shards or another shard function.
+    """
+    row = await database.row("cluster_meta")
+    if row["shards"] != SHARD_COUNT or row["shard_fn"] != SHARD_FUNCTION:
+        raise FoundingError(
+            f"this database has {row['shards']} shards by {row['shard_fn']}; "
+            f"this program works with {SHARD_COUNT} by {SHARD_FUNCTION}"
+        )
+    return Meta(row["feed_epoch"])
+
+
+async def load_keys(database: Database) -> list[SigningKey]:
+    """The cluster's signing keys, the newest first; the first instance ever makes one."""
+    rows = await database.rows("signing_keys")
+    if not rows:
+        await database.rows("signing_key_insert", *make_signing_key())
+        rows = await database.rows("signing_keys")
+    return [load_signing_key(row["kid"], row["private_pem"]) for row in rows]
+
+
+async def ensure_admin(
+    database: Database, passwords: Passwords, entropy: Entropy, email: str, password: str | None
+) -> str | None:
+    """Create the first administrator if there is none; returns a generated password, to be shown once."""
+    if await database.value("admin_exists"):
+        return None
+    chosen = password or entropy.token()[:20]
+    try:
+        await database.rows("user_insert", email, await passwords.hash(chosen), "admin", "Administrator")
+    except Duplicate:
+        return None
+    return None if password else chosen
+
+
+async def ensure_sample(database: Database, passwords: Passwords) -> bool:
+    """A small mall in an empty database; True when it was made now."""
+    if await database.rows("zone_list", 0, 1):
+        return False
+    customer = await passwords.hash(CUSTOMER[1])
+    driver = await passwords.hash(DRIVER[1])
+    async with database.transaction() as transaction:
+        zone = await transaction.row("zone_insert", "Sample Mall", "waves", 3, 30, None)
+        for name, lat, lon, preparation_s, products in SAMPLE_STORES:
+            store = await transaction.row("store_insert", zone["id"], name, lat, lon, preparation_s)
+            for product, price, stock in products:
+                await transaction.rows("product_insert", store["id"], product, price, "EUR", stock)
+        await transaction.rows("user_insert", CUSTOMER[0], customer, "customer", "Sample Customer")
+        user = await transaction.row("user_insert", DRIVER[0], driver, "driver", "Sample Driver")
+        await transaction.rows("create_drivers", [driver_item(user["id"], zone["id"], 2)])
+    return True
+
+
+def driver_item(number: int, zone: int, capacity: int) -> dict[str, Any]:
+    """What create_drivers() takes."""
+    return {
+        "id": number, "shard": shard_of(ActorId("driver", number)), "zone": zone, "capacity": capacity,
+    }  # fmt: skip

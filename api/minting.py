@@ -1,0 +1,66 @@
+"""Users and tokens in bulk, for load tests and operators: no Argon2, no login limits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from actors.clock import Entropy, LoopClock
+from api.founding import driver_item, load_keys
+from api.tokens import Tokens
+from dispatch.domain.ids import USER, public_id
+from storage.postgres.database import Database
+
+CHUNK = 1_000
+
+
+class MintError(Exception):
+    """The request for users makes no sense."""
+
+
+async def mint(
+    database: Database,
+    clock: LoopClock,
+    entropy: Entropy,
+    *,
+    role: str,
+    count: int,
+    prefix: str,
+    zone: int | None,
+    capacity: int,
+    hours: float,
+) -> list[dict[str, Any]]:
+    """`count` users `prefix-1@mint.example` … and a token for each, good for `hours`.
+
+    Users that exist already keep their rows and get a new token.
+
+    Raises:
+        MintError: drivers without an existing zone.
+    """
+    if role == "driver" and (zone is None or await database.row("zone_get", zone) is None):
+        raise MintError("drivers need --zone with the id of an existing zone")
+    clock.anchor(float(await database.value("wall_clock")))
+    tokens = Tokens(await load_keys(database), clock, entropy)
+    minted = []
+    for numbers in _chunks(count):
+        names = [f"{prefix}-{number}" for number in numbers]
+        emails = [f"{name}@mint.example" for name in names]
+        async with database.transaction() as transaction:
+            rows = await transaction.rows("user_insert_many", emails, role, names)
+            wrong = [row["email"] for row in rows if row["role"] != role]
+            if wrong:
+                raise MintError(f"{wrong[0]} exists already with another role; choose another --prefix")
+            if role == "driver" and zone is not None:
+                items = [driver_item(row["id"], zone, capacity) for row in rows if row["made"]]
+                await transaction.rows("create_drivers", items)
+        for row in sorted(rows, key=lambda r: int(r["id"])):
+            token = tokens.issue(role, row["id"], f"mnt_{entropy.token()}", int(hours * 3600))
+            minted.append(
+                {"id": public_id(USER, row["id"]), "role": role, "email": row["email"], "access_token": token}
+            )
+    return minted
+
+
+def _chunks(count: int) -> Iterator[range]:
+    for start in range(1, count + 1, CHUNK):
+        yield range(start, min(start + CHUNK, count + 1))

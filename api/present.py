@@ -1,0 +1,186 @@
+"""The domain as JSON of version 2."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from dispatch.domain import ids
+from dispatch.domain.ids import public_id
+from dispatch.domain.order import Order
+from dispatch.messages import DriverSeen, Reply
+
+
+def time_of(ms: int) -> str:
+    """RFC 3339 in UTC with milliseconds."""
+    text = datetime.fromtimestamp(ms / 1000, UTC).isoformat(timespec="milliseconds")
+    return text.replace("+00:00", "Z")
+
+
+def timestamp(value: datetime) -> str:
+    """The same for a database time."""
+    return value.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def money(amount_minor: int, currency: str) -> dict[str, Any]:
+    return {"amount_minor": amount_minor, "currency": currency}
+
+
+def order(o: Order, role: str) -> dict[str, Any]:
+    """An order; drivers do not learn who the customer is, only where to go."""
+    facts = o.facts
+    shown: dict[str, Any] = {
+        "id": public_id(ids.ORDER, facts.id),
+        "status": o.status,
+        "version": o.version,
+        "zone_id": public_id(ids.ZONE, facts.zone_id),
+        "store": {
+            "id": public_id(ids.STORE, facts.store_id),
+            "name": facts.store_name,
+            "lat": facts.pickup.lat,
+            "lon": facts.pickup.lon,
+        },
+        "items": [
+            {
+                "product_id": public_id(ids.PRODUCT, item.product_id),
+                "name": item.name,
+                "quantity": item.quantity,
+                "price": money(item.price_minor, facts.currency),
+            }
+            for item in facts.items
+        ],
+        "total": money(facts.total_minor, facts.currency),
+        "dropoff": {"lat": facts.dropoff.lat, "lon": facts.dropoff.lon, "address": facts.address},
+        "payment": facts.payment,
+        "notes": facts.notes,
+        "driver_id": None if o.driver_id is None else public_id(ids.DRIVER, o.driver_id),
+        "ready_at": time_of(o.ready_ms),
+        "created_at": time_of(facts.created_ms),
+        "updated_at": time_of(o.updated_ms),
+    }
+    if role != "driver":
+        shown["customer_id"] = public_id(ids.USER, facts.customer_id)
+    if role == "admin":
+        shown["round"] = o.round
+        shown["wave"] = o.wave
+        shown["offers"] = [
+            {
+                "offer_id": offer.id,
+                "driver_id": public_id(ids.DRIVER, offer.driver_id),
+                "expires_at": time_of(offer.expires_ms),
+            }
+            for offer in o.offers
+        ]
+    return shown
+
+
+def reply(number: int, answer: Reply) -> dict[str, Any]:
+    """The answer to a command on an order."""
+    return {
+        "result": answer.code,
+        "order_id": public_id(ids.ORDER, number),
+        "status": answer.status,
+        "version": answer.version,
+    }
+
+
+def event(row: Mapping[str, Any], role: str) -> dict[str, Any]:
+    """One entry of an order's history; the reasons of dispatch are for admins."""
+    shown = {
+        "version": row["version"],
+        "type": row["type"],
+        "at": time_of(row["at_ms"]),
+        "by": {"role": row["actor_role"], "id": row["actor_id"]},
+        "reason": row["reason"],
+        "trace_id": row["trace"],
+    }
+    if role == "admin":
+        shown["data"] = row["data"]
+    elif row["actor_role"] == "customer" and role == "driver":
+        shown["by"] = {"role": "customer", "id": None}
+    return shown
+
+
+def driver(seen: DriverSeen) -> dict[str, Any]:
+    place = seen.place
+    return {
+        "id": public_id(ids.DRIVER, seen.id),
+        "name": seen.name,
+        "zone_id": public_id(ids.ZONE, seen.zone_id),
+        "status": seen.status,
+        "capacity": seen.capacity,
+        "orders": [public_id(ids.ORDER, number) for number in seen.carrying],
+        "connected": seen.connected,
+        "location": None if place is None else {"lat": place.lat, "lon": place.lon},
+    }
+
+
+def driver_row(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A driver in a list, as of its row."""
+    located = row["lat"] is not None
+    return {
+        "id": public_id(ids.DRIVER, row["id"]),
+        "name": row["name"],
+        "zone_id": public_id(ids.ZONE, row["zone_id"]),
+        "status": row["status"],
+        "capacity": row["capacity"],
+        "carried": row["carried"],
+        "location": {"lat": row["lat"], "lon": row["lon"]} if located else None,
+    }
+
+
+def zone(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "id": public_id(ids.ZONE, row["id"]),
+        "name": row["name"],
+        "mode": row["mode"],
+        "wave_size": row["wave_size"],
+        "offer_ttl_s": row["offer_ttl_s"],
+        "area": row["area"],
+        "version": row["version"],
+    }
+
+
+def store(row: Mapping[str, Any]) -> dict[str, Any]:
+    shown = {
+        "id": public_id(ids.STORE, row["id"]),
+        "zone_id": public_id(ids.ZONE, row["zone_id"]),
+        "name": row["name"],
+        "lat": row["lat"],
+        "lon": row["lon"],
+        "preparation_s": row["preparation_s"],
+        "active": row["active"],
+        "version": row["version"],
+    }
+    if "distance_m" in row:
+        shown["distance_m"] = round(row["distance_m"], 1)
+    return shown
+
+
+def product(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "id": public_id(ids.PRODUCT, row["id"]),
+        "store_id": public_id(ids.STORE, row["store_id"]),
+        "name": row["name"],
+        "price": money(row["price_minor"], row["currency"]),
+        "stock": row["stock"],
+        "active": row["active"],
+        "version": row["version"],
+    }
+
+
+def user(row: Mapping[str, Any]) -> dict[str, Any]:
+    shown = {
+        "id": public_id(ids.USER, row["id"]),
+        "email": row["email"],
+        "name": row["name"],
+        "role": row["role"],
+        "status": row["status"],
+        "created_at": timestamp(row["created_at"]),
+    }
+    if row["role"] == "driver":
+        shown["driver_id"] = public_id(ids.DRIVER, row["id"])
+        shown["zone_id"] = public_id(ids.ZONE, row["zone_id"]) if row["zone_id"] else None
+        shown["capacity"] = row["capacity"]
+    return shown

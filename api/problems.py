@@ -1,0 +1,181 @@
+"""One table of everything that can go wrong, and what the caller sees (RFC 9457).
+
+`retryable` says whether the very same request, with the same key, may succeed later. A 503 also carries
+`not_processed: true`: it certainly had no effect. 500 and 504 mean that the outcome is unknown: repeat
+with the same key.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+from aiohttp import web
+
+from actors import errors as runtime_errors
+from dispatch.domain import refusals
+from storage import errors as storage_errors
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A row of the table.
+
+    Attributes:
+        status: HTTP status.
+        title: the same for every occurrence.
+        retryable: the same request may succeed later.
+        log: level of the request's log line.
+    """
+
+    status: int
+    title: str
+    retryable: bool = False
+    log: str = "info"
+
+
+KINDS: Mapping[str, Kind] = {
+    "malformed_request": Kind(400, "The request cannot be read"),
+    "malformed_json": Kind(400, "The body is not acceptable JSON"),
+    "invalid_idempotency_key": Kind(400, "The Idempotency-Key is missing or malformed"),
+    "unknown_subprotocol": Kind(400, "No common WebSocket subprotocol"),
+    "token_in_url": Kind(400, "A token does not belong into a URL"),
+    "unauthenticated": Kind(401, "A valid access token is needed"),
+    "invalid_credentials": Kind(401, "E-mail or password is wrong"),
+    "invalid_refresh_token": Kind(401, "The refresh token is not valid any more"),
+    "forbidden": Kind(403, "This is not for your role"),
+    "forbidden_origin": Kind(403, "This origin is not allowed"),
+    "account_disabled": Kind(403, "The account is disabled"),
+    "not_found": Kind(404, "There is no such resource"),
+    "order_not_found": Kind(404, "There is no such order"),
+    "driver_not_found": Kind(404, "There is no such driver"),
+    "method_not_allowed": Kind(405, "The resource does not know this method"),
+    "not_acceptable": Kind(406, "No acceptable representation"),
+    "email_taken": Kind(409, "The e-mail address is in use"),
+    "in_use": Kind(409, "Other resources depend on it"),
+    "request_in_flight": Kind(409, "The same key is being worked on", retryable=True),
+    "out_of_stock": Kind(409, "Not enough in stock"),
+    refusals.ORDER_TAKEN: Kind(409, "Another driver has the order"),
+    refusals.DRIVER_BUSY: Kind(409, "All slots of the driver are taken"),
+    refusals.DRIVER_OFFLINE: Kind(409, "The driver is offline"),
+    refusals.NOT_OFFERED: Kind(409, "The order was not offered to this driver"),
+    refusals.ORDER_CLOSED: Kind(409, "The order is not open"),
+    refusals.INVALID_TRANSITION: Kind(409, "The order's state does not allow it"),
+    "too_many_watchers": Kind(409, "Too many follow this order already", retryable=True),
+    refusals.OFFER_EXPIRED: Kind(410, "The offer has expired"),
+    "length_required": Kind(411, "The request needs a Content-Length"),
+    "body_too_large": Kind(413, "The body is too large"),
+    "unsupported_media_type": Kind(415, "The body must be application/json without encoding"),
+    "expectation_failed": Kind(417, "The expectation cannot be met"),
+    "invalid": Kind(422, "Some fields are not valid"),
+    "key_reused": Kind(422, "The key was used for another request"),
+    "unknown_product": Kind(422, "A product does not exist"),
+    "inactive_product": Kind(422, "A product is not for sale"),
+    "mixed_currency": Kind(422, "The products have different currencies"),
+    "mixed_zones": Kind(422, "The products are in different zones"),
+    "upgrade_required": Kind(426, "This resource speaks WebSocket version 13"),
+    "rate_limited": Kind(429, "Too many requests", retryable=True),
+    "internal": Kind(500, "Something went wrong here", retryable=True, log="error"),
+    "overloaded": Kind(503, "Too much to do at the moment", retryable=True, log="warning"),
+    "unavailable": Kind(503, "Not available at the moment", retryable=True, log="warning"),
+    "draining": Kind(503, "This instance is going away", retryable=True),
+    "outcome_unknown": Kind(504, "The outcome is not known yet", retryable=True, log="warning"),
+}
+
+# Errors of other rooms, by class: the first that fits.
+CODES: Sequence[tuple[type[Exception], str]] = (
+    (runtime_errors.Overloaded, "overloaded"),
+    (runtime_errors.NotProcessed, "unavailable"),
+    (runtime_errors.NoSuchActor, "not_found"),
+    (runtime_errors.CommandReused, "key_reused"),
+    (runtime_errors.OutcomeUnknown, "outcome_unknown"),
+    (runtime_errors.ActorCrashed, "internal"),
+    (storage_errors.Unreachable, "unavailable"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One fault of the input: where (JSON pointer or name), in what part, and what is wrong."""
+
+    location: str
+    pointer: str
+    code: str
+    detail: str
+
+    def as_json(self) -> dict[str, str]:
+        """As a member of `errors`."""
+        return {"location": self.location, "pointer": self.pointer, "code": self.code, "detail": self.detail}
+
+
+class Problem(Exception):
+    """Refuse the request with a row of the table.
+
+    Args:
+        code: key of KINDS.
+        detail: a sentence about this occurrence that is safe to show.
+        faults: the faults of the input, at most 50.
+        headers: further headers, such as Retry-After.
+        extra: further members, such as the order's status.
+    """
+
+    def __init__(
+        self,
+        code: str,
+        detail: str = "",
+        *,
+        faults: Sequence[Fault] = (),
+        headers: Mapping[str, str] | None = None,
+        **extra: Any,
+    ) -> None:
+        super().__init__(code)
+        self.code = code
+        self.kind = KINDS[code]
+        self.detail = detail
+        self.faults = faults[:50]
+        self.headers = dict(headers or {})
+        self.extra = extra
+        if self.kind.status in (429, 503) or code == "request_in_flight":
+            self.headers.setdefault("Retry-After", "1")
+        if self.kind.status == 401:
+            self.headers.setdefault("WWW-Authenticate", 'Bearer realm="mall"')
+
+    def as_json(self, trace: str) -> dict[str, Any]:
+        """The problem as the caller gets it."""
+        body: dict[str, Any] = {
+            "type": f"/problems/{self.code}",
+            "title": self.kind.title,
+            "status": self.kind.status,
+            "code": self.code,
+            "trace_id": trace,
+            "retryable": self.kind.retryable,
+        }
+        if self.detail:
+            body["detail"] = self.detail
+        if self.kind.status == 503:
+            body["not_processed"] = True
+        if self.faults:
+            body["errors"] = [fault.as_json() for fault in self.faults]
+        return body | self.extra
+
+
+def problem_for(error: Exception) -> Problem:
+    """The row for any exception; an unknown one becomes `internal`, and nothing of it is shown."""
+    if isinstance(error, Problem):
+        return error
+    for kind, code in CODES:
+        if isinstance(error, kind):
+            return Problem(code)
+    return Problem("internal")
+
+
+def problem_response(problem: Problem, trace: str) -> web.Response:
+    """The HTTP answer of a problem."""
+    return web.Response(
+        status=problem.kind.status,
+        body=orjson.dumps(problem.as_json(trace)),
+        content_type="application/problem+json",
+        headers={**problem.headers, "Content-Language": "en", "Cache-Control": "no-store"},
+    )

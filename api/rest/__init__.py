@@ -1,0 +1,14 @@
+"""REST, version 2: one file per resource, each with its request models and its routes.
+
+Map:
+accounts.py   register, login, refresh, logout, me, keys
+users.py      users, by admins
+zones.py      zones
+stores.py     stores
+products.py   products
+orders.py     orders and what may be done to them
+tracking.py   history and the live stream of an order
+drivers.py    drivers and their own status
+health.py     probes
+paging.py     cursors
+"""

@@ -1,0 +1,74 @@
+"""Drivers: their own status, and the list that operators see."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from aiohttp import web
+from pydantic import Field
+
+from api import present
+from api.call import Call, json_response
+from api.edge import Route
+from api.fields import Lat, Lon, Strict, ZoneId
+from api.rest.paging import Page, page_of
+from config import metrics
+from dispatch.domain.geo import Place
+
+
+class Availability(Strict):
+    status: Literal["online", "offline"]
+
+
+class Location(Strict):
+    lat: Lat
+    lon: Lon
+    cseq: Annotated[int, Field(ge=0, le=2**53 - 1)] | None = None
+
+
+class DriverPage(Page):
+    zone_id: ZoneId | None = None
+    status: Literal["online", "offline"] | None = None
+
+
+async def me(call: Call) -> web.Response:
+    return json_response(present.driver(await call.office.dispatch.driver(call.who.number, call.trace)))
+
+
+async def my_orders(call: Call) -> web.Response:
+    """What the driver carries now, from the orders' own actors."""
+    dispatch = call.office.dispatch
+    seen = await dispatch.driver(call.who.number, call.trace)
+    orders = [await dispatch.order(number, call.trace) for number in seen.carrying]
+    return json_response({"items": [present.order(order, "driver") for order in orders], "next": None})
+
+
+async def availability(call: Call) -> web.Response:
+    body = await call.body(Availability)
+    caller = call.caller(call.key(), body.model_dump_json().encode())
+    answer = await call.office.dispatch.set_availability(caller, body.status)
+    metrics.COMMANDS.labels("availability", "rest", answer.code).inc()
+    return json_response({"result": answer.code, "status": answer.status})
+
+
+async def location(call: Call) -> web.Response:
+    """Where the driver is: the newest wins, nothing is queued."""
+    body = await call.body(Location)
+    call.office.dispatch.locate(call.who.number, Place(body.lat, body.lon), body.cseq, call.trace)
+    return web.Response(status=204)
+
+
+async def get_list(call: Call) -> web.Response:
+    page = call.query(DriverPage)
+    args = (page.after(0), page.limit + 1, page.zone_id, page.status)
+    rows = await call.office.database.rows("driver_list", *args)
+    return json_response(page_of(rows, page.limit, present.driver_row))
+
+
+ROUTES = (
+    Route("drivers.list", "GET", "/api/v2/drivers", get_list),
+    Route("drivers.me", "GET", "/api/v2/drivers/me", me),
+    Route("drivers.my_orders", "GET", "/api/v2/drivers/me/orders", my_orders),
+    Route("drivers.availability", "PUT", "/api/v2/drivers/me/availability", availability),
+    Route("drivers.location", "PUT", "/api/v2/drivers/me/location", location, quiet=True),
+)

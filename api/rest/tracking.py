@@ -1,0 +1,79 @@
+"""An order's history, and its live stream (server-sent events)."""
+
+from __future__ import annotations
+
+import asyncio
+
+import orjson
+from aiohttp import web
+
+from api import present
+from api.call import Call, json_response
+from api.edge import Route, finish
+from api.problems import Problem
+from api.rest.orders import visible_order
+from dispatch.domain.order import TERMINAL
+
+HISTORY_MAX = 1000
+# Proxies cut silent connections after a minute or less.
+BEAT_S = 15.0
+
+
+async def events(call: Call) -> web.Response:
+    """The history of an order, oldest first."""
+    order = await visible_order(call)
+    rows = await call.office.database.rows("order_history", order.id, HISTORY_MAX)
+    return json_response({"items": [present.event(row, call.who.role) for row in rows], "next": None})
+
+
+async def track(call: Call) -> web.StreamResponse:
+    """Stream an order: its present state, then every change, until it is finished or the client leaves."""
+    order = await visible_order(call)
+    role, number = call.who.role, order.id
+    stream = call.office.hub.open_stream()
+    try:
+        seen = await call.office.dispatch.watch(number, stream.address, call.trace)
+        if seen is None:
+            raise Problem("too_many_watchers")
+        response = web.StreamResponse(
+            headers={
+                "Content-Type": "text/event-stream",
+                "Cache-Control": "no-store",
+                "X-Accel-Buffering": "no",
+            }
+        )
+        finish(response, call.trace)
+        await response.prepare(call.request)
+        await response.write(_frame("order", seen.version, present.order(seen, role)))
+        version, status = seen.version, seen.status
+        while status not in TERMINAL and not call.office.draining:
+            try:
+                async with asyncio.timeout(BEAT_S):
+                    change = await stream.next()
+            except TimeoutError:
+                await response.write(b": beat\n\n")
+                continue
+            if change is None:
+                break  # the stream fell behind: the client reconnects and gets the present state
+            if change["version"] > version:
+                version, status = change["version"], change["status"]
+                shown = {k: v for k, v in change.items() if k != "at_ms"}
+                shown["at"] = present.time_of(change["at_ms"])
+                await response.write(_frame("change", version, shown))
+        await response.write_eof()
+    except ConnectionError:
+        return web.Response(status=499)
+    finally:
+        call.office.hub.close_stream(stream)
+        call.office.dispatch.unwatch(number, stream.address)
+    return response
+
+
+def _frame(event: str, number: int, data: dict[str, object]) -> bytes:
+    return b"event: %s\nid: %d\ndata: %s\n\n" % (event.encode(), number, orjson.dumps(data))
+
+
+ROUTES = (
+    Route("orders.events", "GET", "/api/v2/orders/{id}/events", events),
+    Route("orders.track", "GET", "/api/v2/orders/{id}/track", track, streams=True),
+)

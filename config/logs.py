@@ -1,0 +1,111 @@
+"""Logs: structlog, one line per event, through a bounded buffer and a writer thread.
+
+A terminal that was paused with Ctrl-S, or a pipe that nobody reads, blocks the thread, never the event
+loop; what does not fit into the buffer is dropped and counted, and the next line that gets through says
+how many.
+"""
+
+from __future__ import annotations
+
+import queue
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, BinaryIO
+
+import orjson
+import structlog
+
+# Lines that may wait for the writer: a second of a busy instance, about 5 MB.
+BUFFER_LINES = 20_000
+LINE_BYTES_MAX = 16_384
+
+_LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
+
+
+class LineWriter:
+    """Writes lines from a thread of its own."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self.dropped = 0
+        self._unreported = 0
+        self._stream = stream
+        self._lines: queue.Queue[bytes | None] = queue.Queue(BUFFER_LINES)
+        self._thread = threading.Thread(target=self._run, name="log writer", daemon=True)
+        self._thread.start()
+
+    def write(self, line: bytes) -> None:
+        """Queue a line; never waits."""
+        if self._unreported:
+            line = line[:LINE_BYTES_MAX] + b'\n{"event":"dropped_log_lines","count":%d}' % self._unreported
+        try:
+            self._lines.put_nowait(line[: LINE_BYTES_MAX + 100])
+            self._unreported = 0
+        except queue.Full:
+            self.dropped += 1
+            self._unreported += 1
+
+    def _run(self) -> None:
+        while (line := self._lines.get()) is not None:
+            try:
+                self._stream.write(line + b"\n")
+                if self._lines.empty():
+                    self._stream.flush()
+            except (OSError, ValueError):
+                self.dropped += 1
+
+    def close(self, wait_s: float = 1.0) -> None:
+        """Write what is queued, for at most `wait_s`."""
+        try:
+            self._lines.put(None, timeout=wait_s)
+        except queue.Full:
+            return
+        self._thread.join(wait_s)
+
+
+class _Logger:
+    """What structlog hands finished lines to."""
+
+    def __init__(self, writer: LineWriter) -> None:
+        self._writer = writer
+
+    def msg(self, line: bytes | str) -> None:
+        self._writer.write(line if isinstance(line, bytes) else line.encode(errors="replace"))
+
+    debug = info = warning = error = critical = exception = log = msg
+
+
+def _dumps(value: Any, **_: Any) -> bytes:
+    return orjson.dumps(value, default=str, option=orjson.OPT_UTC_Z)
+
+
+@contextmanager
+def open_logs(
+    log_format: str = "auto", level: str = "info", stream: BinaryIO | None = None
+) -> Iterator[LineWriter]:
+    """Configure structlog until the block ends."""
+    out = stream or sys.stderr.buffer
+    console = log_format == "console" or (log_format == "auto" and sys.stderr.isatty())
+    writer = LineWriter(out)
+    processors: list[Any] = [
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True, key="ts"),
+    ]
+    if console:
+        processors.append(structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), timestamp_key="ts"))
+    else:
+        processors += [
+            structlog.processors.format_exc_info,
+            structlog.processors.JSONRenderer(serializer=_dumps),
+        ]
+    structlog.configure(
+        processors=processors,
+        wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[level]),
+        logger_factory=lambda *_: _Logger(writer),
+        cache_logger_on_first_use=False,
+    )
+    try:
+        yield writer
+    finally:
+        writer.close()

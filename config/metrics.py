@@ -1,0 +1,68 @@
+"""Every metric, declared once. Names begin with `mall_`, units are base units, labels are bounded."""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+REGISTRY = CollectorRegistry()
+
+_FAST = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
+
+REQUESTS = Counter(
+    "mall_requests_total", "HTTP requests answered.", ["route", "method", "status"], registry=REGISTRY
+)
+REQUEST_SECONDS = Histogram(
+    "mall_request_seconds",
+    "From the request's head to its answer.",
+    ["route"],
+    buckets=_FAST,
+    registry=REGISTRY,
+)
+REQUESTS_IN_FLIGHT = Gauge("mall_requests_in_flight", "HTTP requests being answered.", registry=REGISTRY)
+COMMANDS = Counter(
+    "mall_commands_total",
+    "Commands answered, by result code.",
+    ["command", "via", "result"],
+    registry=REGISTRY,
+)
+COMMAND_SECONDS = Histogram(
+    "mall_command_seconds", "From the edge to the answer.", ["command"], buckets=_FAST, registry=REGISTRY
+)
+QUERY_SECONDS = Histogram(
+    "mall_query_seconds", "Named SQL blocks.", ["query"], buckets=_FAST, registry=REGISTRY
+)
+SLOW_QUERIES = Counter("mall_slow_queries_total", "Queries over 100 ms.", ["query"], registry=REGISTRY)
+RATE_LIMITED = Counter(
+    "mall_rate_limited_total", "Requests refused by a limit.", ["policy"], registry=REGISTRY
+)
+IDEMPOTENCY = Counter(
+    "mall_idempotency_total", "Keyed creations, by what the key led to.", ["outcome"], registry=REGISTRY
+)
+LOGINS = Counter("mall_logins_total", "Login attempts.", ["outcome"], registry=REGISTRY)
+FEED_SESSIONS = Gauge("mall_feed_sessions", "Open driver sockets.", registry=REGISTRY)
+FEED_RESUMES = Counter(
+    "mall_feed_resumes_total", "Sessions, by how they began.", ["outcome"], registry=REGISTRY
+)
+FEED_FRAMES = Counter("mall_feed_frames_total", "Frames sent.", ["lane"], registry=REGISTRY)
+FEED_CONFLATED = Counter(
+    "mall_feed_conflated_total", "Latest-value frames replaced before sending.", registry=REGISTRY
+)
+FEED_CLOSES = Counter("mall_feed_closes_total", "Sockets closed by us, by code.", ["code"], registry=REGISTRY)
+FEED_LATE_SECONDS = Histogram(
+    "mall_feed_late_seconds", "From the commit's time to the socket.", buckets=_FAST, registry=REGISTRY
+)
+FEED_SWEPT = Counter("mall_feed_swept_total", "Feeds found behind their row by the sweep.", registry=REGISTRY)
+LOOP_LAG_SECONDS = Histogram(
+    "mall_loop_lag_seconds", "How late the event loop wakes.", buckets=_FAST, registry=REGISTRY
+)
+LOG_LINES_DROPPED = Gauge(
+    "mall_log_lines_dropped", "Log lines that found the buffer full.", registry=REGISTRY
+)
+POOL_CONNECTIONS = Gauge("mall_pool_connections", "Postgres pool.", ["state"], registry=REGISTRY)
+REDIS_ERRORS = Counter("mall_redis_errors_total", "Redis calls that failed.", ["use"], registry=REGISTRY)
+CHORE_SECONDS = Histogram(
+    "mall_chore_seconds", "Background rounds.", ["chore"], buckets=_FAST, registry=REGISTRY
+)
+CHORE_FAILURES = Counter(
+    "mall_chore_failures_total", "Background rounds that failed.", ["chore"], registry=REGISTRY
+)

@@ -1,0 +1,100 @@
+"""Background rounds. Each is bounded, repeats for ever, and may fail without harm: the next one repairs it.
+
+Losing any of them costs time or a worse first offer, never truth.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from dispatch.domain.geo import Place
+from dispatch.service import Dispatch
+
+# Places are written at most this often: a restart begins with places this old.
+POSITIONS_S = 10.0
+# A feed that missed its hint is found by then.
+FEEDS_S = 10.0
+TRIM_S = 600.0
+# Feed entries are kept this long; a client that was away longer gets a snapshot.
+FEED_DAYS = 7
+TRIM_ROWS = 5_000
+# Rows asked for or written by one statement.
+CHUNK = 1_000
+
+
+class Rows(Protocol):
+    """The named blocks that chores need; storage provides them."""
+
+    async def rows(self, name: str, *args: Any) -> Sequence[Any]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Chore:
+    """A round and how often it runs."""
+
+    name: str
+    every_s: float
+    run_once: Callable[[], Awaitable[None]]
+
+
+class Chores:
+    """The rounds of one instance. `failed` and `done` are told about each."""
+
+    def __init__(
+        self,
+        dispatch: Dispatch,
+        rows: Rows,
+        *,
+        done: Callable[[str, float], None],
+        failed: Callable[[str, Exception], None],
+        swept: Callable[[int], None],
+    ) -> None:
+        self._dispatch = dispatch
+        self._rows = rows
+        self._done = done
+        self._failed = failed
+        self._swept = swept
+        self._saved: dict[int, Place] = {}
+        self.all: tuple[Chore, ...] = (
+            Chore("save_positions", POSITIONS_S, self.save_positions),
+            Chore("sweep_feeds", FEEDS_S, self.sweep_feeds),
+            Chore("trim_expired", TRIM_S, self.trim_expired),
+        )
+
+    async def run(self, chore: Chore) -> None:
+        """Repeat a chore until cancelled. Its failure is counted, not passed on."""
+        clock = self._dispatch.runtime.clock
+        while True:
+            await asyncio.sleep(chore.every_s)
+            began = clock.monotonic()
+            try:
+                await chore.run_once()
+            except Exception as error:  # noqa: BLE001 - the next round is the cure
+                self._failed(chore.name, error)
+            else:
+                self._done(chore.name, clock.monotonic() - began)
+
+    async def save_positions(self) -> None:
+        """Write the places that changed since the last round."""
+        moved = {n: place for n, place in self._dispatch.places() if self._saved.get(n) != place}
+        items = [{"id": n, "lat": p.lat, "lon": p.lon} for n, p in sorted(moved.items())]
+        for start in range(0, len(items), CHUNK):
+            await self._rows.rows("save_positions", items[start : start + CHUNK])
+        self._saved = dict(self._dispatch.places())
+
+    async def sweep_feeds(self) -> None:
+        """Compare the feeds of connected drivers with their rows; tell those that are behind."""
+        known = dict(self._dispatch.positions())
+        numbers = sorted(known)
+        for start in range(0, len(numbers), CHUNK):
+            for row in await self._rows.rows("feed_positions", numbers[start : start + CHUNK]):
+                if row["feed_seq"] > known[row["id"]]:
+                    self._swept(1)
+                    self._dispatch.feed_at(row["id"], row["feed_seq"])
+
+    async def trim_expired(self) -> None:
+        """Delete feed entries and idempotency keys past their time."""
+        await self._rows.rows("trim_expired", FEED_DAYS, TRIM_ROWS)

@@ -1,0 +1,135 @@
+"""A server of its own, for tools and tests: real processes over a data folder, to be killed and restarted."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+
+ROOT = Path(__file__).resolve().parent.parent
+READY_S = 30.0
+
+
+def free_port() -> int:
+    """A port that nobody has at the moment."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class ServerProcess:
+    """`run.py serve` in a process of its own, always on the same ports.
+
+    Args:
+        environ: settings; DATABASE_URL and REDIS_URL absent means embedded servers in `data_dir`.
+    """
+
+    def __init__(self, data_dir: Path, environ: Mapping[str, str] | None = None) -> None:
+        self.data_dir = data_dir
+        self.port, self.ops_port = free_port(), free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.ops_url = f"http://127.0.0.1:{self.ops_port}"
+        self.log_path = data_dir / "server.log"
+        self.environ = {
+            **os.environ,
+            "MALL_DATA_DIR": str(data_dir),
+            "MALL_PORT": str(self.port),
+            "MALL_OPS_PORT": str(self.ops_port),
+            "MALL_RATE_LIMITS": "off",
+            "MALL_LOG_FORMAT": "json",
+            "MALL_LOG_LEVEL": "warning",
+            "MALL_ADMIN_PASSWORD": "a password for tests",
+            "MALL_DRAIN_S": "1",
+            "PYTHONUNBUFFERED": "1",
+            **(environ or {}),
+        }
+        self._process: asyncio.subprocess.Process | None = None
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    @property
+    def running(self) -> bool:
+        return self._process is not None and self._process.returncode is None
+
+    async def start(self) -> None:
+        """Start and wait until it is ready.
+
+        Raises:
+            RuntimeError: it ended, or was not ready in time; with the end of its log.
+        """
+        self.data_dir.mkdir(parents=True, exist_ok=True)
+        with self.log_path.open("ab") as out:
+            self._process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                str(ROOT / "run.py"),
+                "serve",
+                cwd=ROOT,
+                env=self.environ,
+                stdout=out,
+                stderr=out,
+            )
+        await self.wait_ready()
+
+    async def wait_ready(self) -> None:
+        """Wait until the readiness probe says yes."""
+        assert self._process is not None
+        async with aiohttp.ClientSession() as http:
+            for _ in range(int(READY_S / 0.02)):
+                if self._process.returncode is not None:
+                    break
+                try:
+                    async with http.get(self.url + "/health/readiness") as response:
+                        if response.status == 200:
+                            return
+                except (aiohttp.ClientError, OSError):
+                    pass
+                await asyncio.sleep(0.02)
+        tail = self.log_path.read_text(errors="replace")[-2000:]
+        raise RuntimeError(f"the server is not ready (exit code {self._process.returncode}):\n{tail}")
+
+    async def kill(self) -> None:
+        """Kill -9 and wait."""
+        await self.stop(signal.SIGKILL)
+
+    async def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
+        """Send a signal and wait for the end; returns the exit code."""
+        if self._process is None or self._process.returncode is not None:
+            return 0
+        self._process.send_signal(number)
+        return await self._process.wait()
+
+    async def mint(self, role: str, count: int, *options: str) -> list[dict[str, Any]]:
+        """Users with tokens, by `run.py mint`."""
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, str(ROOT / "run.py"), "mint", "--role", role, "--count", str(count), *options,
+            cwd=ROOT, env=self.environ, stdout=asyncio.subprocess.PIPE,
+        )  # fmt: skip
+        out, _ = await process.communicate()
+        if process.returncode != 0:
+            raise RuntimeError(f"mint ended with {process.returncode}")
+        return [json.loads(line) for line in out.decode().splitlines()]
+
+
+@asynccontextmanager
+async def open_server(
+    data_dir: Path, environ: Mapping[str, str] | None = None
+) -> AsyncIterator[ServerProcess]:
+    """A running server for the length of a block."""
+    server = ServerProcess(data_dir, environ)
+    await server.start()
+    try:
+        yield server
+    finally:
+        await server.stop()

@@ -1,0 +1,8 @@
+"""Redis: what may be lost at any time. Nothing here is needed for a correct answer.
+
+Map:
+client.py    one client for commands, with short patience
+tickets.py   one-use tickets that open a driver's socket from a browser
+limits.py    rate limits: exact in any window, one round trip
+lua/         one script a file
+"""

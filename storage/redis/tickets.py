@@ -1,0 +1,47 @@
+"""One-use tickets: a browser cannot set headers on a WebSocket, and a token in a URL ends up in logs."""
+
+from __future__ import annotations
+
+import orjson
+from redis.exceptions import RedisError
+
+from actors.clock import Entropy
+from storage.errors import Unreachable
+from storage.redis.client import Client
+
+# Long enough to open a socket on a bad line, too short to be worth stealing.
+TICKET_S = 30
+_KEY = "mall:ticket:"
+
+
+class Tickets:
+    """Issues and redeems tickets."""
+
+    def __init__(self, client: Client, entropy: Entropy) -> None:
+        self._client = client
+        self._entropy = entropy
+
+    async def issue(self, claims: dict[str, object]) -> str:
+        """A new ticket that stands for these claims, once, within TICKET_S.
+
+        Raises:
+            Unreachable: no Redis, no tickets; the bearer header works without.
+        """
+        ticket = f"tkt_{self._entropy.token()}{self._entropy.token()}"
+        try:
+            await self._client.set(_KEY + ticket, orjson.dumps(claims), ex=TICKET_S)
+        except (RedisError, OSError, TimeoutError) as error:
+            raise Unreachable(type(error).__name__) from error
+        return ticket
+
+    async def redeem(self, ticket: str) -> dict[str, object] | None:
+        """The claims behind a ticket; None when there are none (any more). A second call gets None.
+
+        Raises:
+            Unreachable: Redis does not answer.
+        """
+        try:
+            found = await self._client.getdel(_KEY + ticket)
+        except (RedisError, OSError, TimeoutError) as error:
+            raise Unreachable(type(error).__name__) from error
+        return None if found is None else orjson.loads(found)
