@@ -1,0 +1,75 @@
+"""A real Postgres and a real Redis-compatible server in a data folder, for one process.
+
+Everything is synchronous: servers are started before there is an event loop, from the main thread.
+The layout of a data folder is `postgres/` and `valkey/` (the data and, when the path is short
+enough, the sockets), and for each server a `.log` and a `.lock`.
+"""
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from .errors import EmbeddedError
+from .postgres import EmbeddedPostgres, StopMode
+from .valkey import EmbeddedValkey
+
+__all__ = [
+    "EmbeddedError",
+    "EmbeddedPostgres",
+    "EmbeddedValkey",
+    "Servers",
+    "StopMode",
+    "open_embedded",
+    "start_embedded",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Servers:
+    """Two running servers, and where they are. They also stop when this process ends in any way."""
+
+    database_url: str
+    redis_url: str
+    _running: ExitStack = field(repr=False, compare=False)
+
+    def stop(self) -> None:
+        """Stops both and waits; harmless the second time."""
+        self._running.close()
+
+
+def start_embedded(data_dir: Path, *, durable: bool = True, postgres_bin: Path | None = None) -> Servers:
+    """Starts both servers side by side and waits until both can be used.
+
+    Args:
+        data_dir: where their data is or will be; private to the user who first used it.
+        durable: False for tests: a crash of the machine may cost the data.
+        postgres_bin: the folder of initdb and postgres; None looks for one.
+
+    Raises:
+        EmbeddedError: a server cannot run; then neither does, and existing data is untouched.
+    """
+    postgres = EmbeddedPostgres(data_dir, postgres_bin, durable)
+    valkey = EmbeddedValkey(data_dir, durable=durable)
+    with ExitStack() as started:
+        started.callback(valkey.stop)
+        valkey.launch()
+        started.callback(postgres.stop)
+        postgres.launch()
+        valkey.wait_ready()
+        postgres.wait_ready()
+        return Servers(postgres.database_url, valkey.redis_url, started.pop_all())
+
+
+@contextmanager
+def open_embedded(data_dir: Path, *, durable: bool = True) -> Iterator[Servers]:
+    """Both servers for the length of a `with` block.
+
+    Raises:
+        EmbeddedError: a server cannot run.
+    """
+    servers = start_embedded(data_dir, durable=durable)
+    try:
+        yield servers
+    finally:
+        servers.stop()

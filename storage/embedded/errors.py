@@ -1,0 +1,68 @@
+"""What can go wrong with the embedded servers, in words a person can act on."""
+
+import errno
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+_NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
+_NO_RIGHT = (errno.EACCES, errno.EPERM, errno.EROFS)
+_SIGNS_OF_NO_SPACE = ("No space left on device", "Disk quota exceeded", "Check free disk space")
+# Less than this and neither server can even write its first line of log.
+_LEAST_FREE_BYTES = 1 << 20
+
+
+class EmbeddedError(Exception):
+    """An embedded server cannot run; the message says why and what to do."""
+
+
+def disk_is_full(folder: Path, told: str) -> bool:
+    """Whether a server failed for lack of space, by what it told or by what the disk says.
+
+    The disk is asked too because on a full disk the server's own complaint cannot be logged.
+    """
+    if any(sign in told for sign in _SIGNS_OF_NO_SPACE):
+        return True
+    while not folder.exists():
+        folder = folder.parent
+    disk = os.statvfs(folder)
+    return disk.f_bavail * disk.f_frsize < _LEAST_FREE_BYTES
+
+
+def disk_full(folder: Path, doing: str) -> EmbeddedError:
+    """The error for a full disk.
+
+    Args:
+        folder: a folder on the full disk.
+        doing: what could not be done, as in "create the database".
+    """
+    return EmbeddedError(
+        f"Cannot {doing}: the disk that holds {folder} is full. Existing data is untouched. "
+        "Free some space (a fresh database needs about 60 MB), or choose a data folder elsewhere."
+    )
+
+
+@contextmanager
+def system_errors_explained(folder: Path, doing: str) -> Iterator[None]:
+    """Turns an `OSError` of the block into an `EmbeddedError` about `folder`.
+
+    Raises:
+        EmbeddedError: whenever the block raises an `OSError`.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _NO_SPACE:
+            raise disk_full(folder, doing) from error
+        if error.errno in _NO_RIGHT:
+            raise EmbeddedError(
+                f"Cannot {doing} in {folder} as {_whoami()}: {error}. A data folder belongs to the "
+                "user who first used it: run as that user, or choose another data folder."
+            ) from error
+        raise EmbeddedError(f"Cannot {doing} in {folder}: {error}.") from error
+
+
+def _whoami() -> str:
+    uid = os.geteuid()
+    return "root" if uid == 0 else f"user id {uid}"

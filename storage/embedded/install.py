@@ -1,0 +1,134 @@
+"""The Postgres programs, placed where the account that runs them can reach them.
+
+A virtual environment in root's home is closed to `nobody`. Its Postgres is then hard-linked (copied
+where links cannot go) into a folder that everybody can enter: under 0.1 s and no disk space, and nothing
+about the original changes. The links are made anew at every start, so they never go stale, and are
+removed at stop.
+"""
+
+import os
+import re
+import shutil
+import stat
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from .account import Account
+from .errors import EmbeddedError
+from .folder import short_key
+from .process import run_to_end
+
+# First where only root can write and no cleaner comes by.
+_PLACES = ("/var/cache", "/var/tmp")  # noqa: S108 - _fresh refuses what is not root's
+_NOT_NEEDED = shutil.ignore_patterns("include", "pkgconfig", "pgxs", "*.a")
+
+
+@dataclass(frozen=True, slots=True)
+class Install:
+    """Postgres programs that their account can run."""
+
+    bin_dir: Path
+    major: int
+    # Ours to remove when the server has stopped.
+    linked: Path | None = None
+
+    def remove_links(self) -> None:
+        """Removes what was linked for this start; the original install stays."""
+        if self.linked is not None:
+            shutil.rmtree(self.linked, ignore_errors=True)
+
+
+def usable_install(bin_dir: Path, account: Account | None, data_dir: Path) -> Install:
+    """The programs of `bin_dir`, linked elsewhere when `account` cannot run them where they are.
+
+    Args:
+        bin_dir: the folder that holds initdb and postgres.
+        account: who will run them.
+        data_dir: whom the links are for; no two live servers have the same.
+
+    Raises:
+        EmbeddedError: they cannot be run.
+    """
+    version, complaint = _version(bin_dir, account)
+    if version is not None:
+        return Install(bin_dir, version)
+    if account is not None:
+        for place in (*_PLACES, tempfile.gettempdir()):
+            linked = Path(place) / f"mall-postgres-{short_key(data_dir)}"
+            try:
+                moved = _link_install(bin_dir, linked)
+            except OSError as error:
+                complaint += f"\n{linked}: {error}"
+                continue
+            version, said = _version(moved, account)
+            if version is not None:
+                return Install(moved, version, linked)
+            shutil.rmtree(linked, ignore_errors=True)
+            complaint += f"\n{linked}: {said}"
+    who = "us"
+    if account is not None:
+        who = f"user id {account.uid}, and Postgres refuses to run as root. Try as an ordinary user"
+    raise EmbeddedError(f"The Postgres programs in {bin_dir} cannot be run by {who}.\n{complaint}")
+
+
+def _version(bin_dir: Path, account: Account | None) -> tuple[int | None, str]:
+    """The major version, or None and the reason why it cannot be told."""
+    try:
+        # initdb and not postgres: it loads libpq too, which may be out of reach on its own.
+        status, said = run_to_end([str(bin_dir / "initdb"), "--version"], account=account)
+    except OSError as error:
+        return None, str(error)
+    found = re.search(r"\(PostgreSQL\) (\d+)", said)
+    if status != 0 or found is None:
+        return None, said.strip() or f"exit status {status}"
+    return int(found.group(1)), ""
+
+
+def _link_install(bin_dir: Path, target: Path) -> Path:
+    """Links the tree around `bin_dir` into `target`; returns the new bin folder.
+
+    Two levels of folder names are kept, because repaired wheels look for their libraries in
+    ../../../<package>.libs.
+    """
+    tree = bin_dir.resolve().parent
+    libraries = tree.parent.with_name(f"{tree.parent.name}.libs")
+    _fresh(target)
+    moved = target / tree.parent.name / tree.name
+    _link_tree(tree, moved)
+    if libraries.is_dir():
+        _link_tree(libraries, target / libraries.name)
+    # mkdir and copytree bow to the umask, or copy the mode that kept others out.
+    for folder, _, _ in os.walk(target):
+        Path(folder).chmod(0o755)
+    return moved / bin_dir.name
+
+
+def _fresh(target: Path) -> None:
+    """Makes an empty folder of our own, in place of what an earlier run may have left."""
+    if os.path.lexists(target):
+        found = target.lstat()
+        if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid():
+            raise FileExistsError(f"{target} exists and is not ours")
+        shutil.rmtree(target)
+    target.mkdir(mode=0o755)
+
+
+def _link_tree(source: Path, target: Path) -> None:
+    shutil.copytree(source, target, symlinks=True, ignore=_NOT_NEEDED, copy_function=_link)
+
+
+def _link(source: str, target: str) -> None:
+    """Links a file, or copies it when links cannot cross to here or others may not read it."""
+    mode = os.stat(source).st_mode
+    program = bool(mode & stat.S_IXUSR)
+    open_to_all = mode & stat.S_IROTH and (mode & stat.S_IXOTH or not program)
+    if open_to_all:
+        try:
+            os.link(source, target)
+        except OSError:
+            pass
+        else:
+            return
+    shutil.copyfile(source, target)
+    Path(target).chmod(0o755 if program else 0o644)

@@ -1,0 +1,95 @@
+"""Servers that tests share: one real Postgres and one real Valkey per run, one fresh database per test that asks."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
+
+import asyncpg
+import pytest
+
+from storage.embedded import EmbeddedPostgres, EmbeddedValkey
+from storage.postgres.migrate import migrate
+
+POSTGRES_15 = Path("/usr/lib/postgresql/15/bin")
+_numbers = itertools.count(1)
+
+
+@pytest.fixture(scope="session")
+def folder() -> Iterator[Path]:
+    """A short path: sockets live in it."""
+    with tempfile.TemporaryDirectory(prefix="mall-test-") as name:
+        Path(name).chmod(0o755)
+        yield Path(name)
+
+
+@pytest.fixture(scope="session")
+def postgres(folder: Path) -> Iterator[EmbeddedPostgres]:
+    """The Postgres that the wheel brings."""
+    with EmbeddedPostgres(folder / "pg", durable=False) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def postgres_15(folder: Path) -> Iterator[EmbeddedPostgres]:
+    """Debian's Postgres 15, where it is installed."""
+    if not (POSTGRES_15 / "initdb").exists():
+        pytest.skip("needs Debian's postgresql-15 (apt-get install postgresql-15)")
+    with EmbeddedPostgres(folder / "pg15", POSTGRES_15, durable=False) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def redis_url(folder: Path) -> Iterator[str]:
+    """A real Valkey."""
+    server = EmbeddedValkey(folder / "valkey", durable=False)
+    server.start()
+    try:
+        yield server.redis_url
+    finally:
+        server.stop()
+
+
+def with_database(url: str, name: str) -> str:
+    """The same server, another database."""
+    return urlunsplit(urlsplit(url)._replace(path=f"/{name}"))
+
+
+@pytest.fixture(scope="session")
+def template(postgres: EmbeddedPostgres) -> str:
+    """Address of a server with a migrated database `template_mall`, to be copied."""
+    return asyncio.run(make_template(postgres.database_url))
+
+
+@pytest.fixture(scope="session")
+def template_15(postgres_15: EmbeddedPostgres) -> str:
+    """The same on Postgres 15."""
+    return asyncio.run(make_template(postgres_15.database_url))
+
+
+async def make_template(url: str) -> str:
+    """Migrate a database that others are copied from; returns the server's address."""
+    owner = await asyncpg.connect(url)
+    await owner.execute("CREATE DATABASE template_mall")
+    await owner.close()
+    await migrate(with_database(url, "template_mall"))
+    return url
+
+
+async def copy_database(server_url: str) -> str:
+    """A fresh copy of the template; returns its address."""
+    name = f"mall_{next(_numbers)}"
+    owner = await asyncpg.connect(server_url)
+    await owner.execute(f"CREATE DATABASE {name} TEMPLATE template_mall")
+    await owner.close()
+    return with_database(server_url, name)
+
+
+@pytest.fixture
+async def database_url(template: str) -> str:
+    """A fresh, migrated database."""
+    return await copy_database(template)

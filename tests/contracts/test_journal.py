@@ -1,0 +1,380 @@
+"""One suite for both journals: whatever Postgres does, its twin in memory does."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from actors.errors import NotWritten
+from actors.messages import ActorId, Query
+from actors.shards import shard_of
+from actors.steps import Outcome
+from storage.memory.journal import LEGAL_MOVES, MemoryJournal
+from storage.postgres.database import open_database
+from storage.postgres.journal import PostgresJournal
+from storage.postgres.placing import OrderPlacer
+from tests.conftest import copy_database
+
+ZONE, STORE, CUSTOMER = 1, 1, 100
+DRIVERS = (1, 2, 3)
+
+
+class World:
+    """A journal with a zone, a store, two products, three online drivers and a customer."""
+
+    def __init__(self, journal: Any, placer: Any) -> None:
+        self.journal = journal
+        self.placer = placer
+        self.epochs: dict[int, int] = {}
+
+    async def claim(self) -> None:
+        self.epochs = {c.shard: c.epoch for c in await self.journal.claim(range(256), "one")}
+
+    async def order(self, key: str = "k" * 16, lines: Any = ((1, 1),), **other: Any) -> dict[str, Any]:
+        return (await self.placer.place([_request(key, lines, **other)]))[0]
+
+    def item(self, row: Any, status: str, **other: Any) -> dict[str, Any]:
+        shard = shard_of(ActorId("order", row["id"]))
+        item = {
+            "kind": "order", "id": row["id"], "version": row["version"], "status": status, "at_ms": 1_790_000_000_000,
+            "recent": [], "driver": other.get("take", row["driver_id"]), "round": 1, "mode": row["mode"],
+            "search": {"wave": 0, "count": 0, "offers": [], "tried": []}, "due_ms": None,
+            "ready_ms": row["ready_ms"], "event": "changed", "role": "driver", "actor": "drv_1", "reason": None,
+            "trace": "t", "data": None, "feed": None, "take": None, "zone": None, "free": False, "restock": False,
+            "shard": shard, "epoch": self.epochs[shard], "writer": "w1",
+        }  # fmt: skip
+        return item | other
+
+    async def flush(self, *items: dict[str, Any]) -> list[Outcome]:
+        done: list[Outcome] = await self.journal.flush(0, list(items))
+        return done
+
+    async def row(self, number: int) -> Any:
+        return (await self.journal.load("order", [number]))[number]
+
+    async def driver(self, number: int) -> Any:
+        return (await self.journal.load("driver", [number]))[number]
+
+
+def _request(key: str, lines: Any, **other: Any) -> dict[str, Any]:
+    return {
+        "customer": CUSTOMER, "route": "r", "key": key.encode().hex(), "fingerprint": "ab",
+        "lines": [{"product": p, "quantity": q} for p, q in lines], "lat": 1.0, "lon": 2.0, "address": "door",
+        "payment": "cash", "notes": None, "trace": "t", "ttl_s": 600, "pay_window_s": 900,
+    } | other  # fmt: skip
+
+
+def memory_world() -> World:
+    journal = MemoryJournal(time.time)
+    journal.add_zone(ZONE)
+    journal.add_store(STORE, ZONE)
+    journal.add_product(1, STORE)
+    journal.add_product(2, STORE, stock=3)
+    for number in DRIVERS:
+        journal.add_driver(number, ZONE, capacity=2 if number == 2 else 1, status="online")
+    return World(journal, journal)
+
+
+SEED = """
+INSERT INTO zones (id, name) VALUES (1, 'zone 1'), (2, 'zone 2');
+INSERT INTO stores (id, zone_id, name, lat, lon) VALUES (1, 1, 'store 1', 0, 0);
+INSERT INTO products (id, store_id, name, price_minor, currency, stock)
+VALUES (1, 1, 'product 1', 500, 'EUR', NULL), (2, 1, 'product 2', 500, 'EUR', 3);
+INSERT INTO users (id, email, role, name)
+SELECT n, n || '@x.example', CASE WHEN n < 100 THEN 'driver' ELSE 'customer' END, 'driver ' || n
+  FROM unnest(ARRAY[1, 2, 3, 100]) n;
+"""
+
+
+@pytest.fixture(params=["memory", "template", pytest.param("template_15", marks=pytest.mark.long)])
+def server(request: pytest.FixtureRequest) -> str | None:
+    """Address of a server with a template database; None for the twin in memory."""
+    return None if request.param == "memory" else str(request.getfixturevalue(request.param))
+
+
+@pytest.fixture
+async def world(server: str | None) -> AsyncIterator[World]:
+    if server is None:
+        world = memory_world()
+        await world.claim()
+        yield world
+        return
+    url = await copy_database(server)
+    await _seed(url)
+    async with open_database(url, size_max=4) as database:
+        journal = PostgresJournal(url, database, lambda *_: None)
+        world = World(journal, OrderPlacer(database))
+        await world.claim()
+        yield world
+        await journal.close()
+
+
+async def _seed(url: str) -> None:
+    import asyncpg
+
+    owner = await asyncpg.connect(url)
+    await owner.execute(SEED)
+    for number in DRIVERS:
+        await owner.execute(
+            "INSERT INTO drivers (id, shard, zone_id, status, capacity) VALUES ($1, $2, 1, 'online', $3)",
+            number, shard_of(ActorId("driver", number)), 2 if number == 2 else 1,
+        )  # fmt: skip
+    await owner.close()
+
+
+# -- placing -----------------------------------------------------------------------------------
+
+
+async def test_order_is_created_with_prices_of_the_moment(world: World) -> None:
+    answer = await world.order(lines=((1, 2), (2, 1)))
+    facts = answer["facts"]
+    assert answer["code"] == "created"
+    assert facts["total_minor"] == 1500
+    assert [item[2] for item in facts["items"]] == [2, 1]
+    row = await world.row(facts["id"])
+    assert {k: row[k] for k in facts if k not in ("items",)} == {
+        k: v for k, v in facts.items() if k != "items"
+    }
+
+
+async def test_same_key_gets_the_same_facts_and_no_second_order(world: World) -> None:
+    first = await world.order()
+    again = await world.order()
+    assert again["replayed"] is True
+    assert again["facts"] == first["facts"]
+
+
+async def test_same_key_twice_in_one_batch_creates_one_order(world: World) -> None:
+    one, two = await world.placer.place([_request("k" * 16, ((1, 1),)), _request("k" * 16, ((1, 1),))])
+    assert [one["replayed"], two["replayed"]] == [False, True]
+    assert one["facts"]["id"] == two["facts"]["id"]
+
+
+async def test_same_key_with_another_body_is_refused(world: World) -> None:
+    await world.order()
+    assert (await world.order(fingerprint="cd"))["code"] == "key_reused"
+
+
+async def test_expired_key_is_a_new_key(world: World) -> None:
+    first = await world.order(ttl_s=0)
+    second = await world.order(fingerprint="cd")
+    assert second["code"] == "created"
+    assert second["facts"]["id"] != first["facts"]["id"]
+
+
+@pytest.mark.parametrize(
+    ("lines", "code", "at"),
+    [
+        (((1, 1), (9, 1)), "unknown_product", [1]),
+        (((2, 4),), "out_of_stock", [0]),
+    ],
+)
+async def test_refused_order_leaves_nothing_but_its_answer(
+    world: World, lines: Any, code: str, at: Any
+) -> None:
+    answer = await world.order(lines=lines)
+    assert (answer["code"], answer["facts"]["lines"]) == (code, at)
+    assert (await world.order(lines=lines))["replayed"] is True
+    assert (await world.order(key="other" * 4, lines=((2, 3),)))["code"] == "created"
+
+
+async def test_stock_is_never_sold_twice_in_one_batch(world: World) -> None:
+    answers = await world.placer.place([_request(f"key-{n}" * 4, ((2, 2),)) for n in range(3)])
+    assert [a["code"] for a in answers] == ["created", "out_of_stock", "out_of_stock"]
+
+
+async def test_card_order_waits_for_its_payment(world: World) -> None:
+    facts = (await world.order(payment="card"))["facts"]
+    assert facts["status"] == "awaiting_payment"
+    assert facts["due_ms"] == facts["created_ms"] + 900_000
+
+
+# -- the fence ---------------------------------------------------------------------------------
+
+
+async def test_item_of_an_older_epoch_is_stale_and_writes_nothing(world: World) -> None:
+    row = await world.row((await world.order())["facts"]["id"])
+    item = world.item(row, "assigned", take=1, driver=1)
+    await world.claim()
+    assert [o.code for o in await world.flush(item)] == ["stale"]
+    assert (await world.row(row["id"]))["version"] == 1
+    assert list((await world.driver(1))["carrying"]) == []
+
+
+async def test_claim_raises_the_epoch_and_tells_the_previous_one(world: World) -> None:
+    before = dict(world.epochs)
+    claims = await world.journal.claim([7, 3], "two")
+    assert [c.shard for c in claims] == [3, 7]
+    assert all(c.previous_epoch == before[c.shard] and c.epoch > c.previous_epoch for c in claims)
+
+
+async def test_item_on_an_older_version_is_refused(world: World) -> None:
+    row = await world.row((await world.order())["facts"]["id"])
+    item = world.item(row, "confirmed")
+    assert [o.code for o in await world.flush(item)] == ["ok"]
+    assert [o.code for o in await world.flush(item)] == ["version"]
+
+
+async def test_item_with_a_wrong_shard_is_refused(world: World) -> None:
+    row = await world.row((await world.order())["facts"]["id"])
+    wrong = (shard_of(ActorId("order", row["id"])) + 1) % 256
+    item = world.item(row, "cancelled", shard=wrong, epoch=world.epochs[wrong])
+    assert [o.code for o in await world.flush(item)] == ["version"]
+
+
+# -- taking a slot -----------------------------------------------------------------------------
+
+
+async def test_driver_takes_as_many_orders_as_it_has_slots(world: World) -> None:
+    rows = [await world.row((await world.order(key=f"key-{n}" * 4))["facts"]["id"]) for n in range(4)]
+    items = [world.item(row, "assigned", take=2, driver=2) for row in rows]
+    outcomes = await world.flush(*items)
+    assert [o.code for o in outcomes] == ["ok", "ok", "busy", "busy"]
+    assert [o.facts["slot"] for o in outcomes[:2]] == [0, 1]
+    assert sorted((await world.driver(2))["carrying"]) == [rows[0]["id"], rows[1]["id"]]
+    assert (await world.row(rows[2]["id"]))["status"] == "confirmed"
+
+
+async def test_freed_slot_is_taken_again(world: World) -> None:
+    first = await world.row((await world.order())["facts"]["id"])
+    second = await world.row((await world.order(key="second" * 4))["facts"]["id"])
+    await world.flush(world.item(first, "assigned", take=1, driver=1))
+    held = await world.row(first["id"])
+    released = world.item(held, "confirmed", driver=None, free=True)
+    outcomes = await world.flush(released, world.item(second, "assigned", take=1, driver=1))
+    assert [o.code for o in outcomes] == ["ok", "ok"]
+    assert list((await world.driver(1))["carrying"]) == [second["id"]]
+
+
+async def test_offline_driver_takes_nothing(world: World) -> None:
+    await _set_driver(world, 3, status="offline")
+    row = await world.row((await world.order())["facts"]["id"])
+    assert [o.code for o in await world.flush(world.item(row, "assigned", take=3, driver=3))] == ["offline"]
+
+
+async def test_driver_of_another_zone_takes_nothing_where_the_zone_counts(world: World) -> None:
+    row = await world.row((await world.order())["facts"]["id"])
+    item = world.item(row, "assigned", take=3, driver=3, zone=2)
+    assert [o.code for o in await world.flush(item)] == ["elsewhere"]
+
+
+async def test_order_is_not_assigned_to_a_second_driver(world: World) -> None:
+    """The second wall: even a caller that knows version and epoch cannot insert a second assignment."""
+    row = await world.row((await world.order())["facts"]["id"])
+    await world.flush(world.item(row, "assigned", take=1, driver=1))
+    moved = await world.row(row["id"])
+    assert [o.code for o in await world.flush(world.item(moved, "assigned", take=2, driver=2))] == [
+        "conflict"
+    ]
+    assert (await world.row(row["id"]))["driver_id"] == 1
+
+
+async def test_only_legal_moves_are_written(world: World) -> None:
+    row = await world.row((await world.order())["facts"]["id"])
+    assert [o.code for o in await world.flush(world.item(row, "delivered"))] == ["illegal"]
+    assert ("confirmed", "delivered") not in LEGAL_MOVES
+
+
+async def _set_driver(world: World, number: int, **changes: Any) -> list[Outcome]:
+    row = await world.driver(number)
+    shard = shard_of(ActorId("driver", number))
+    item = {
+        "kind": "driver", "id": number, "version": row["version"], "status": row["status"],
+        "capacity": row["capacity"], "zone": row["zone_id"], "recent": [["c", "f", {"x": 1}]],
+        "shard": shard, "epoch": world.epochs[shard], "writer": "w9",
+    }  # fmt: skip
+    return await world.flush(item | changes)
+
+
+async def test_driver_row_is_written_under_its_version(world: World) -> None:
+    assert [o.code for o in await _set_driver(world, 1, capacity=5)] == ["ok"]
+    row = await world.driver(1)
+    assert (row["capacity"], row["version"], row["writer"]) == (5, 2, "w9")
+    assert row["recent"] == [["c", "f", {"x": 1}]]
+    assert [o.code for o in await _set_driver(world, 1, version=1)] == ["version"]
+
+
+# -- feeds -------------------------------------------------------------------------------------
+
+
+async def test_feed_entries_are_numbered_without_gap_across_orders(world: World) -> None:
+    rows = [await world.row((await world.order(key=f"key-{n}" * 4))["facts"]["id"]) for n in range(3)]
+    feed = [
+        {"driver": 1, "type": "offer", "data": {"n": 1}},
+        {"driver": 2, "type": "offer", "data": {"n": 2}},
+    ]
+    outcomes = await world.flush(*(world.item(row, "confirmed", feed=feed) for row in rows))
+    assert [o.facts["seqs"] for o in outcomes] == [[1, 1], [2, 2], [3, 3]]
+    entries = await world.journal.read(Query("feed_after", (1, 1, 10)))
+    assert [(e["seq"], e["type"], e["data"]) for e in entries] == [
+        (2, "offer", {"n": 1}),
+        (3, "offer", {"n": 1}),
+    ]
+    assert (await world.driver(1))["feed_seq"] == 3
+
+
+async def test_refused_item_appends_nothing_to_a_feed(world: World) -> None:
+    row = await world.row((await world.order())["facts"]["id"])
+    feed = [{"driver": 1, "type": "x", "data": {}}]
+    await world.flush(world.item(row, "confirmed", version=9, feed=feed))
+    assert (await world.driver(1))["feed_seq"] == 0
+
+
+async def test_snapshot_shows_carried_orders_and_live_offers_only(world: World) -> None:
+    carried = await world.row((await world.order())["facts"]["id"])
+    offered = await world.row((await world.order(key="second" * 4))["facts"]["id"])
+    dead = await world.row((await world.order(key="third" * 4))["facts"]["id"])
+    live = {"wave": 1, "count": 1, "offers": [[f"ofr_{offered['id']}_1", 2, 9]], "tried": []}
+    await world.flush(
+        world.item(carried, "assigned", take=2, driver=2),
+        world.item(offered, "confirmed", search=live, feed=[_offer(2, offered)]),
+        world.item(dead, "confirmed", feed=[_offer(2, dead)]),
+    )
+    snapshot = await world.journal.read(Query("driver_snapshot", (2,)))
+    assert snapshot["feed_seq"] == 2
+    assert [order["id"] for order in snapshot["carried"]] == [carried["id"]]
+    assert [offer["offer_id"] for offer in snapshot["offers"]] == [f"ofr_{offered['id']}_1"]
+
+
+def _offer(driver: int, row: Any) -> dict[str, Any]:
+    return {"driver": driver, "type": "offer", "data": {"offer_id": f"ofr_{row['id']}_1"}}
+
+
+# -- timers, stock, pictures ----------------------------------------------------------------------
+
+
+async def test_due_rows_are_found_until_their_timer_moves(world: World) -> None:
+    facts = (await world.order())["facts"]
+    actor, until = ActorId("order", facts["id"]), facts["created_ms"] + 1
+    assert await world.journal.due(range(256), until, 10) == [(actor, facts["due_ms"])]
+    await world.flush(world.item(await world.row(facts["id"]), "confirmed", due_ms=until + 5000))
+    assert await world.journal.due(range(256), until, 10) == []
+
+
+async def test_cancelled_order_gives_its_stock_back(world: World) -> None:
+    facts = (await world.order(lines=((2, 3),)))["facts"]
+    await world.flush(world.item(await world.row(facts["id"]), "cancelled", restock=True))
+    assert (await world.order(key="again" * 4, lines=((2, 3),)))["code"] == "created"
+
+
+async def test_zone_picture_holds_open_orders_and_free_slots(world: World) -> None:
+    taken = await world.row((await world.order())["facts"]["id"])
+    open_order = (await world.order(key="second" * 4))["facts"]
+    await world.flush(world.item(taken, "assigned", take=2, driver=2))
+    picture = await world.journal.read(Query("zone_picture", (ZONE,)))
+    assert [row["id"] for row in picture["orders"]] == [open_order["id"]]
+    assert sorted((d[0], d[3]) for d in picture["drivers"]) == [(1, 1), (2, 1), (3, 1)]
+
+
+async def test_poisoned_item_is_refused_as_a_whole_call(world: World) -> None:
+    """Only Postgres can be poisoned; the lane then finds the item by halving."""
+    if isinstance(world.journal, MemoryJournal):
+        return
+    row = await world.row((await world.order())["facts"]["id"])
+    with pytest.raises(NotWritten) as caught:
+        await world.flush(world.item(row, "confirmed", search={"x": "a\x00b"}))
+    assert caught.value.transient is False
+    assert (await world.row(row["id"]))["version"] == 1
