@@ -49,6 +49,8 @@ TELL_BUDGET_S = 30.0
 QUERIES_MAX = 16
 QUERY_TRIES = 5
 CELLS_MAX = 120_000
+# How long commits under way may take when the runtime ends.
+DRAIN_S = 5.0
 
 
 def _no_log(event: str, **values: object) -> None:
@@ -83,6 +85,7 @@ class Runtime:
         self.peers = peers
         self.log = log
         self.lost = lost
+        self.drain_s = DRAIN_S
         self.gauges = Gauges()
         self.shards = Shards()
         self.lanes = [Lane(index, self) for index in range(LANES)]
@@ -122,10 +125,10 @@ class Runtime:
                     task.cancel()
                 self._abandon_all()
 
-    async def _drain(self, budget_s: float = 5.0) -> None:
+    async def _drain(self) -> None:
         """Let commits under way finish, so that nobody is left without an answer who could have one."""
         try:
-            async with asyncio.timeout(budget_s):
+            async with asyncio.timeout(self.drain_s):
                 while self._ready or self.gated:  # noqa: ASYNC110 - once, at the end of our life
                     await asyncio.sleep(0.005)
         except TimeoutError:

@@ -34,7 +34,8 @@ class World:
         self.epochs = {c.shard: c.epoch for c in await self.journal.claim(range(256), "one")}
 
     async def order(self, key: str = "k" * 16, lines: Any = ((1, 1),), **other: Any) -> dict[str, Any]:
-        return (await self.placer.place([_request(key, lines, **other)]))[0]
+        answers: list[dict[str, Any]] = await self.placer.place([_request(key, lines, **other)])
+        return answers[0]
 
     def item(self, row: Any, status: str, **other: Any) -> dict[str, Any]:
         shard = shard_of(ActorId("order", row["id"]))
@@ -135,9 +136,7 @@ async def test_order_is_created_with_prices_of_the_moment(world: World) -> None:
     assert facts["total_minor"] == 1500
     assert [item[2] for item in facts["items"]] == [2, 1]
     row = await world.row(facts["id"])
-    assert {k: row[k] for k in facts if k not in ("items",)} == {
-        k: v for k, v in facts.items() if k != "items"
-    }
+    assert {k: row[k] for k in facts if k != "items"} == {k: v for k, v in facts.items() if k != "items"}
 
 
 async def test_same_key_gets_the_same_facts_and_no_second_order(world: World) -> None:

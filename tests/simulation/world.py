@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,6 +18,7 @@ from actors.messages import ActorId, Emit, Query
 from actors.ports import Claim, SoleLeases
 from actors.runtime import Runtime
 from actors.steps import Outcome
+from dispatch.chores import Chores
 from dispatch.domain.geo import Place
 from dispatch.driver_actor import DriverBehaviour
 from dispatch.messages import Reply
@@ -57,6 +58,15 @@ class Faults:
     planted: str = ""
 
 
+def _run_now(call: Coroutine[Any, Any, Any]) -> Any:
+    """Run a call of the store, which never waits, in this very instant."""
+    try:
+        call.send(None)
+    except StopIteration as done:
+        return done.value
+    raise AssertionError("the store has waited")
+
+
 class BadWire:
     """The journal as an instance reaches it."""
 
@@ -68,19 +78,40 @@ class BadWire:
         self.down = False
         self.alive = True
 
-    async def _call(self, call: Callable[[], Awaitable[Any]], *, commits: bool = False) -> Any:
-        slow = self._rng.random() < self._faults.slow
-        await asyncio.sleep(self._rng.uniform(0.05, 0.4) if slow else self._rng.uniform(0.0005, 0.004))
-        if self.down or self._rng.random() < self._faults.lost_request or not self.alive:
-            await asyncio.sleep(self._rng.uniform(0.0, 0.2))
-            raise Unanswered("lost on the way there")
-        answer = await call()
-        if commits:
-            self._checks.at_commit()
-        await asyncio.sleep(self._rng.uniform(0.0002, 0.002))
-        if self.down or self._rng.random() < self._faults.lost_answer:
-            raise Unanswered("lost on the way back")
-        return answer
+    def _is_down(self) -> bool:
+        return self.down
+
+    async def _call(self, call: Callable[[], Coroutine[Any, Any, Any]], *, commits: bool = False) -> Any:
+        """One round trip. What was sent happens at the store even if the sender is dead by then."""
+        rng, loop = self._rng, asyncio.get_running_loop()
+        if not self.alive:
+            raise Unanswered("dead")
+        answer: asyncio.Future[Any] = loop.create_future()
+        there = rng.uniform(0.05, 0.4) if rng.random() < self._faults.slow else rng.uniform(0.0005, 0.004)
+        back, lost = rng.uniform(0.0002, 0.002), rng.random()
+
+        def lose() -> None:
+            if not answer.done():
+                answer.set_exception(Unanswered("lost"))
+
+        def give(value: Any) -> None:
+            if not answer.done():
+                answer.set_result(value)
+
+        def arrive() -> None:
+            if self._is_down() or lost < self._faults.lost_request:
+                loop.call_later(rng.uniform(0.0, 0.2), lose)
+                return
+            value = _run_now(call())
+            if commits:
+                self._checks.at_commit()
+            if self._is_down() or lost > 1 - self._faults.lost_answer:
+                loop.call_later(back, lose)
+            else:
+                loop.call_later(back, give, value)
+
+        loop.call_later(there, arrive)
+        return await answer
 
     async def claim(self, shards: Sequence[int], owner: str) -> list[Claim]:
         claims: list[Claim] = await self._call(lambda: self._store.claim(shards, owner))
@@ -113,6 +144,10 @@ class BadWire:
         wall: float = await self._call(self._store.wall)
         return wall
 
+    async def rows(self, name: str, *args: Any) -> Sequence[Any]:
+        rows: Sequence[Any] = await self._call(lambda: self._store.rows(name, *args))
+        return rows
+
     async def place(self, requests: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
         answers: list[dict[str, Any]] = await self._call(lambda: self._store.place(requests), commits=True)
         return answers
@@ -138,15 +173,20 @@ class Hub:
 
     def __init__(self, world: World) -> None:
         self._world = world
+        self.alive = True
 
     def emit(self, emit: Emit, trace: str) -> None:
         del trace
+        if not self.alive:
+            return
         if emit.lane == "topic":
+            phone: Phone
             for phone in self._world.phones.values():
                 phone.board = {int(o["order_id"][4:]): o["offer_id"] for o in emit.frame["data"]["orders"]}
             return
-        phone = self._world.by_session.get(emit.to)
-        if phone is not None and phone.session == emit.to:
+        found = self._world.by_session.get(emit.to)
+        if found is not None and found.session == emit.to:
+            phone = found
             if emit.lane == "close":
                 phone.closed = True
             else:
@@ -186,20 +226,18 @@ class World:
                     self._instance = tasks.create_task(self._live(), name="instance")
             except* _Killed:
                 pass
-            self.dispatch = None
-            for phone in self.phones.values():
-                phone.closed = True
             await asyncio.sleep(self.rng.uniform(0.2, 1.5))
 
     async def _live(self) -> None:
         faults = Faults(0.0, 0.0, 0.0, planted=self.faults.planted) if self.quiet else self.faults
         wire = self.wire = BadWire(self.store, self.rng, faults, self.checks)
+        hub = Hub(self)
         runtime = Runtime(
             instance="one",
             behaviours=[OrderBehaviour(), DriverBehaviour("e1"), ZoneBehaviour()],
             journal=wire,
             leases=SoleLeases(),
-            emitter=Hub(self),
+            emitter=hub,
             clock=LoopClock(self.loop, 1_800_000_000.0),
             entropy=SeededEntropy(self.rng),
         )
@@ -207,20 +245,27 @@ class World:
         try:
             async with runtime.running(), asyncio.TaskGroup() as tasks:
                 tasks.create_task(dispatch.run())
+                chores = Chores(dispatch, wire, done=_ignore, failed=_ignore, swept=_ignore)
+                for chore in chores.all:
+                    tasks.create_task(chores.run(chore))
                 for zone in ZONES:
                     dispatch.wake_zone(zone)
                 self.dispatch = dispatch
-                await self._until_killed(wire)
+                await self._until_killed(wire, hub, runtime)
         except* Unanswered:
             pass  # the store was away at start: try again
 
-    async def _until_killed(self, wire: BadWire) -> None:
+    async def _until_killed(self, wire: BadWire, hub: Hub, runtime: Runtime) -> None:
         limit = 1e9 if self.quiet else self.rng.expovariate(1 / self.faults.kill_every_s)
         try:
             await asyncio.sleep(limit)
         finally:
-            wire.alive = False
+            # As by kill -9: no farewell, no more words; only what is on its way still arrives.
+            wire.alive = hub.alive = False
+            runtime.drain_s = 0.0
             self.dispatch = None
+            for phone in self.phones.values():
+                phone.closed = True
         raise _Killed
 
     async def torment_store(self) -> None:
@@ -260,6 +305,7 @@ class World:
             zone, key = self.rng.choice(list(ZONES)), self._key()
             caller = Caller("customer", 100 + number, key, key, b"body")
             new = NewOrder(((zone, 1),), Place(0.02, 0.02), "door", "cash", None)
+            placed: Any = None
             for _ in range(1 + (self.rng.random() < 0.2)):
                 placed = await self._command(lambda d, c=caller, n=new: d.create_order(c, n))  # type: ignore[misc]
                 if placed is not None and placed.code == "created":
@@ -355,6 +401,10 @@ class World:
                 caller = Caller("admin", 999, "t", self._key(), b"")
                 order = self.rng.choice(held)
                 await self._command(lambda d, c=caller, o=order: d.release(c, o, "test"))  # type: ignore[misc]
+
+
+def _ignore(*_: object) -> None:
+    """Nobody counts here."""
 
 
 class _Killed(BaseException):

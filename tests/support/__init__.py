@@ -1,1 +1,1 @@
-
+"""What tests share: waiting without sleeping."""

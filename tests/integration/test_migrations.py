@@ -1,0 +1,88 @@
+"""Migrations on a real server."""
+
+from __future__ import annotations
+
+import asyncio
+
+import asyncpg
+import pytest
+
+from dispatch.domain.order import STATUSES, TRANSITIONS
+from storage.embedded import EmbeddedPostgres
+from storage.memory.journal import LEGAL_MOVES
+from storage.postgres.migrate import MigrationError, migrate
+from storage.postgres.queries import BLOCKS
+from tests.conftest import with_database
+
+
+async def _empty(server: EmbeddedPostgres, name: str) -> str:
+    owner = await asyncpg.connect(server.database_url)
+    await owner.execute(f"CREATE DATABASE {name}")
+    await owner.close()
+    return with_database(server.database_url, name)
+
+
+async def test_many_instances_may_migrate_at_once(postgres: EmbeddedPostgres) -> None:
+    url = await _empty(postgres, "at_once")
+    async with asyncio.TaskGroup() as tasks:
+        done = [tasks.create_task(migrate(url)) for _ in range(4)]
+    assert {task.result() for task in done} == {"0003_role"}
+
+
+async def test_database_of_a_newer_version_is_refused_untouched(database_url: str) -> None:
+    owner = await asyncpg.connect(database_url)
+    await owner.execute("UPDATE alembic_version SET version_num = '9999_future'")
+    with pytest.raises(MigrationError, match="9999_future"):
+        await migrate(database_url)
+    assert await owner.fetchval("SELECT version_num FROM alembic_version") == "9999_future"
+    await owner.close()
+
+
+async def test_revision_that_fails_leaves_nothing_behind(postgres: EmbeddedPostgres) -> None:
+    url = await _empty(postgres, "half_done")
+    owner = await asyncpg.connect(url)
+    await owner.execute("CREATE TABLE outbox (id integer)")  # the first revision ends at its own outbox
+    with pytest.raises(MigrationError):
+        await migrate(url)
+    assert await owner.fetchval("SELECT to_regclass('orders')") is None
+    await owner.execute("DROP TABLE outbox")
+    assert await migrate(url) == "0003_role"
+    await owner.close()
+
+
+async def test_every_named_block_prepares(database_url: str) -> None:
+    owner = await asyncpg.connect(database_url)
+    await owner.execute("SET ROLE mall_app")
+    for name, block in BLOCKS.items():
+        try:
+            await owner.prepare(block)
+        except asyncpg.PostgresError as error:
+            pytest.fail(f"{name}: {error}")
+    await owner.close()
+
+
+async def test_three_tables_of_legal_moves_agree(database_url: str) -> None:
+    """The pure table, the function that guards the rows, and the twin."""
+    pure = {(a, b) for (a, _), b in TRANSITIONS.items()}
+    owner = await asyncpg.connect(database_url)
+    guarded = {
+        (a, b)
+        for a in STATUSES
+        for b in STATUSES
+        if a != b and await owner.fetchval("SELECT order_move_legal($1, $2)", a, b)
+    }
+    await owner.close()
+    paid = {("awaiting_payment", "confirmed")}
+    assert pure == guarded == set(LEGAL_MOVES)
+    assert paid <= pure
+
+
+async def test_every_foreign_key_has_an_index(database_url: str) -> None:
+    owner = await asyncpg.connect(database_url)
+    bare = await owner.fetch(
+        """SELECT c.conrelid::regclass AS place, c.conname FROM pg_constraint c
+            WHERE c.contype = 'f' AND NOT EXISTS (
+                SELECT FROM pg_index i WHERE i.indrelid = c.conrelid AND i.indkey[0] = c.conkey[1])"""
+    )
+    await owner.close()
+    assert [tuple(row) for row in bare] == []

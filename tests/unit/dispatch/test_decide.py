@@ -1,0 +1,247 @@
+"""What commands do to orders: every transition, every answer."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dispatch.domain import decide as d
+from dispatch.domain import order as o
+from dispatch.domain.decide import By, Decision, Unchanged, decide
+from dispatch.domain.geo import Place
+from dispatch.domain.order import Facts, Item, Offer, Order
+from dispatch.domain.refusals import Refused
+
+NOW = 1_790_000_000_000
+ADMIN = By("admin", "usr_9")
+
+
+def order(status: str = o.CONFIRMED, **changes: Any) -> Order:
+    facts = Facts(
+        5, 1, 1, "Bakery", Place(1, 2), 100, Place(3, 4), "door", (Item(1, "Bread", 2, 450),), 900, "EUR",
+        "cash", None, NOW - 60_000,
+    )  # fmt: skip
+    defaults: dict[str, Any] = {"version": 3, "mode": o.WAVES, "ready_ms": NOW, "updated_ms": NOW}
+    if status in (o.ASSIGNED, o.PICKED_UP, o.DELIVERED):
+        defaults["driver_id"] = 7
+    return Order(facts, status, **{**defaults, **changes})
+
+
+def offered(expires_ms: int = NOW + 1000, **changes: Any) -> Order:
+    offers = (Offer("ofr_5_1", 7, expires_ms),)
+    return order(**{"offers": offers, "offer_count": 1, "due_ms": expires_ms, **changes})
+
+
+def code(verdict: object) -> str:
+    if isinstance(verdict, Refused):
+        return verdict.code
+    assert isinstance(verdict, Decision | Unchanged)
+    return verdict.answer
+
+
+def won(verdict: object) -> Decision:
+    assert isinstance(verdict, Decision)
+    return verdict
+
+
+def test_offered_driver_wins_and_the_others_offers_die() -> None:
+    both = offered(offers=(Offer("ofr_5_1", 7, NOW + 1), Offer("ofr_5_2", 8, NOW + 1)))
+    decision = won(decide(both, d.Accept(7, "ofr_5_1"), NOW))
+    assert (decision.answer, decision.take, decision.zone_id) == ("won", 7, None)
+    assert (decision.order.status, decision.order.driver_id, decision.order.version) == (o.ASSIGNED, 7, 4)
+    assert decision.order.offers == ()
+    assert decision.order.due_ms is None
+    assert decision.revoked == ((8, "ofr_5_2"),)
+    assert [(e.driver_id, e.type) for e in decision.feed] == [(7, "order.assigned")]
+
+
+@pytest.mark.parametrize(
+    ("state", "command", "expected"),
+    [
+        (order(o.ASSIGNED), d.Accept(7), "already_yours"),
+        (order(o.DELIVERED), d.Accept(7), "already_yours"),
+        (order(o.ASSIGNED), d.Accept(8), "order_taken"),
+        (order(o.PICKED_UP), d.Accept(8), "order_taken"),
+        (order(o.DELIVERED), d.Accept(8), "order_closed"),
+        (order(o.CANCELLED), d.Accept(8), "order_closed"),
+        (order(o.AWAITING_PAYMENT), d.Accept(8), "order_closed"),
+        (order(), d.Accept(8), "not_offered"),
+        (order(tried=(8,)), d.Accept(8), "offer_expired"),
+        (offered(), d.Accept(7, "ofr_5_9"), "offer_expired"),
+        (offered(expires_ms=NOW), d.Accept(7, "ofr_5_1"), "offer_expired"),
+        (offered(), d.Accept(7), "won"),
+        (order(mode=o.OPEN), d.Accept(8), "won"),
+        (order(mode=o.OPEN), d.Accept(8, "rnd_5_1"), "won"),
+        (order(mode=o.OPEN, round=2), d.Accept(8, "rnd_5_1"), "offer_expired"),
+    ],
+)
+def test_acceptance_is_answered_by_the_state(state: Order, command: d.Accept, expected: str) -> None:
+    assert code(decide(state, command, NOW)) == expected
+
+
+def test_open_zone_takes_only_drivers_of_the_zone() -> None:
+    assert won(decide(order(mode=o.OPEN), d.Accept(8), NOW)).zone_id == 1
+
+
+def test_release_begins_a_round_that_old_acceptances_cannot_win() -> None:
+    released = won(decide(order(o.ASSIGNED, mode=o.OPEN), d.Release(ADMIN, "ill"), NOW))
+    assert released.free
+    assert (released.order.round, released.order.driver_id) == (2, None)
+    assert code(decide(released.order, d.Accept(8, "rnd_5_1"), NOW)) == "offer_expired"
+    assert code(decide(released.order, d.Accept(8, "rnd_5_2"), NOW)) == "won"
+
+
+@pytest.mark.parametrize("status", o.STATUSES)
+@pytest.mark.parametrize(
+    ("command", "event"),
+    [
+        (d.PickUp(7), "picked_up"),
+        (d.Deliver(7), "delivered"),
+        (d.Fail(7, "closed"), "failed"),
+        (d.Cancel(ADMIN, "why"), "cancelled"),
+        (d.Release(ADMIN, "why"), "released"),
+    ],
+)
+def test_status_moves_exactly_as_the_table_says(status: str, command: Any, event: str) -> None:
+    state = order(status, driver_id=7)
+    verdict = decide(state, command, NOW)
+    target = o.TRANSITIONS.get((status, event))
+    if target is not None:
+        assert won(verdict).order.status == target
+        assert won(verdict).order.version == state.version + 1
+    else:
+        assert not isinstance(verdict, Decision)
+
+
+def test_other_driver_neither_picks_up_nor_delivers() -> None:
+    assert code(decide(order(o.ASSIGNED), d.PickUp(8), NOW)) == "not_yours"
+    assert code(decide(order(o.PICKED_UP), d.Deliver(8), NOW)) == "not_yours"
+
+
+def test_repeated_pickup_and_delivery_change_nothing() -> None:
+    assert decide(order(o.PICKED_UP), d.PickUp(7), NOW) == Unchanged("picked_up")
+    assert decide(order(o.DELIVERED), d.Deliver(7), NOW) == Unchanged("delivered")
+
+
+def test_delivery_and_failure_free_the_slot_and_pickup_does_not() -> None:
+    assert won(decide(order(o.PICKED_UP), d.Deliver(7), NOW)).free
+    assert won(decide(order(o.ASSIGNED), d.Fail(7, "x"), NOW)).free
+    assert not won(decide(order(o.ASSIGNED), d.PickUp(7), NOW)).free
+
+
+def test_cancellation_restocks_and_tells_the_driver() -> None:
+    decision = won(decide(order(o.ASSIGNED), d.Cancel(ADMIN, "flood"), NOW))
+    assert decision.restock
+    assert decision.free
+    assert [(e.driver_id, e.type, e.data["reason"]) for e in decision.feed] == [
+        (7, "order.cancelled", "flood")
+    ]
+
+
+def test_declined_offer_leaves_the_others_and_is_remembered() -> None:
+    state = offered(offers=(Offer("ofr_5_1", 7, NOW + 1), Offer("ofr_5_2", 8, NOW + 1)))
+    decision = won(decide(state, d.Decline(7, "ofr_5_1", "far"), NOW))
+    assert [x.driver_id for x in decision.order.offers] == [8]
+    assert decision.order.tried == (7,)
+    assert decide(decision.order, d.Decline(7), NOW) == Unchanged("declined")
+
+
+def test_wave_of_offers_names_each_driver_and_sets_the_timer() -> None:
+    decision = won(decide(order(), d.MakeOffers(1, 0, (7, 8), 5000), NOW))
+    assert [x.id for x in decision.order.offers] == ["ofr_5_1", "ofr_5_2"]
+    assert decision.order.due_ms == NOW + 5000
+    assert [(e.driver_id, e.type, e.data["offer_id"]) for e in decision.feed] == [
+        (7, "offer", "ofr_5_1"),
+        (8, "offer", "ofr_5_2"),
+    ]
+
+
+@pytest.mark.parametrize(
+    "state",
+    [offered(), order(round=2), order(wave=1), order(mode=o.OPEN), order(o.ASSIGNED), order(o.CANCELLED)],
+)
+def test_proposal_on_an_older_view_makes_no_offers(state: Order) -> None:
+    assert isinstance(decide(state, d.MakeOffers(1, 0, (8,), 5000), NOW), Refused)
+
+
+def test_lapsed_offers_end_and_their_drivers_count_as_asked() -> None:
+    state = offered(expires_ms=NOW)
+    decision = won(decide(state, d.Expire(NOW), NOW))
+    assert decision.order.offers == ()
+    assert decision.order.tried == (7,)
+    assert decision.revoked == ((7, "ofr_5_1"),)
+
+
+def test_timer_that_moved_is_ignored() -> None:
+    assert decide(offered(), d.Expire(NOW - 1), NOW) == Unchanged("moved")
+
+
+def test_unpaid_order_is_cancelled_when_its_window_ends() -> None:
+    decision = won(decide(order(o.AWAITING_PAYMENT, due_ms=NOW), d.Expire(NOW), NOW))
+    assert (decision.order.status, decision.reason) == (o.CANCELLED, "payment_timeout")
+    assert decision.restock
+
+
+def test_admin_assigns_any_confirmed_order_to_one_driver() -> None:
+    decision = won(decide(offered(), d.Assign(ADMIN, 9), NOW))
+    assert (decision.take, decision.answer, decision.revoked) == (9, "assigned", ((7, "ofr_5_1"),))
+    assert code(decide(decision.order, d.Assign(ADMIN, 8), NOW)) == "order_taken"
+    assert code(decide(decision.order, d.Assign(ADMIN, 9), NOW)) == "assigned"
+
+
+COMMANDS = st.one_of(
+    st.builds(d.Accept, st.integers(1, 3), st.sampled_from([None, "ofr_5_1", "ofr_5_2", "rnd_5_1"])),
+    st.builds(d.Decline, st.integers(1, 3), st.none()),
+    st.builds(d.PickUp, st.integers(1, 3)),
+    st.builds(d.Deliver, st.integers(1, 3)),
+    st.builds(d.Fail, st.integers(1, 3), st.just("x")),
+    st.builds(d.Cancel, st.just(ADMIN), st.just("x")),
+    st.builds(d.Release, st.just(ADMIN), st.just("x")),
+    st.builds(d.Assign, st.just(ADMIN), st.integers(1, 3)),
+    st.builds(d.SetReady, st.just(ADMIN), st.integers(NOW, NOW + 9)),
+    st.builds(d.MakeOffers, st.integers(1, 2), st.integers(0, 2), st.just((1, 2)), st.just(50)),
+    st.builds(d.SetMode, st.sampled_from([o.WAVES, o.OPEN])),
+)
+
+
+@given(st.lists(COMMANDS, max_size=30))
+def test_no_sequence_of_commands_breaks_the_order(commands: list[Any]) -> None:
+    state, now = order(version=1), NOW
+    for command in commands:
+        now += 20
+        verdict = decide(state, command, now)
+        if not isinstance(verdict, Decision):
+            continue
+        after = verdict.order
+        legal = {b for (a, _), b in o.TRANSITIONS.items() if a == state.status} | {state.status}
+        assert after.status in legal
+        assert after.version == state.version + 1
+        assert (after.driver_id is None) == (after.status in (o.CONFIRMED, o.AWAITING_PAYMENT)) or (
+            after.status in o.TERMINAL
+        )
+        assert (verdict.take is not None) == (state.status != o.ASSIGNED and after.status == o.ASSIGNED)
+        assert not (after.offers and after.status != o.CONFIRMED)
+        assert after.offer_count >= state.offer_count
+        state = after
+
+
+def test_stories_show_the_transition_table() -> None:
+    stories = (Path(o.__file__).parent.parent / "STORIES.md").read_text()
+    assert o.diagram() in stories, "paste dispatch.domain.order.diagram() into STORIES.md"
+
+
+def test_search_survives_its_row() -> None:
+    state = offered(tried=(3,), wave=2)
+    row = {
+        "id": 5, "zone_id": 1, "store_id": 1, "store_name": "Bakery", "pickup_lat": 1, "pickup_lon": 2,
+        "customer_id": 100, "dropoff_lat": 3, "dropoff_lon": 4, "address": "door",
+        "items": [[1, "Bread", 2, 450]], "total_minor": 900, "currency": "EUR", "payment": "cash", "notes": None,
+        "created_ms": NOW - 60_000, "status": state.status, "version": 3, "mode": "waves", "ready_ms": NOW,
+        "updated_ms": NOW, "driver_id": None, "round": 1, "search": state.search(), "due_ms": state.due_ms,
+    }  # fmt: skip
+    assert o.order_from(row, ()) == replace(state, recent=())
