@@ -15,9 +15,7 @@ import json
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from time import perf_counter
 from typing import Any
 
@@ -36,6 +34,7 @@ from api.minting import MintError, mint
 from api.ops import RuntimeCollector
 from api.passwords import Passwords
 from api.tokens import Tokens
+from api.watch import failed_chore, watch_loop, watch_revocations
 from config import metrics
 from config.logs import open_logs
 from config.settings import Settings, SettingsError, describe, load_settings
@@ -44,7 +43,7 @@ from dispatch.driver_actor import DriverBehaviour
 from dispatch.order_actor import OrderBehaviour
 from dispatch.service import Dispatch
 from dispatch.zone_actor import ZoneBehaviour
-from storage.embedded import EmbeddedError, EmbeddedPostgres, EmbeddedValkey
+from storage.embedded import EmbeddedError
 from storage.errors import StorageError, Unreachable
 from storage.postgres.database import open_database
 from storage.postgres.journal import PostgresJournal
@@ -53,74 +52,17 @@ from storage.postgres.placing import OrderPlacer
 from storage.redis.client import open_redis, ping
 from storage.redis.limits import RateLimits
 from storage.redis.tickets import Tickets
+from storage.servers import Addresses, open_servers, reach_servers
 
 log = structlog.get_logger()
 
 BACKLOG = 2048
-REVOCATIONS_S = 0.5
-# Access tokens live ten minutes; minted ones longer, so revocations are looked back for a day.
-REVOKED_WITHIN_S = 86_400.0
-LAG_S = 0.1
 # Postgres may come up after us when a whole machine boots.
 DATABASE_WAIT_S = 30.0
 
 
 class StartError(Exception):
     """The instance cannot start; the message says what to change."""
-
-
-@dataclass(frozen=True)
-class Addresses:
-    """Where the servers are."""
-
-    database_url: str
-    redis_url: str
-
-
-# -- the servers beside us ------------------------------------------------------------------------
-
-
-@contextlib.contextmanager
-def open_servers(settings: Settings) -> Iterator[Addresses]:
-    """The given addresses, or embedded servers in the data folder, started side by side.
-
-    Raises:
-        EmbeddedError: an embedded server cannot run.
-    """
-    with contextlib.ExitStack() as stack:
-        postgres = EmbeddedPostgres(settings.data_dir) if settings.database_url is None else None
-        valkey = EmbeddedValkey(settings.data_dir) if settings.redis_url is None else None
-        started = [server for server in (valkey, postgres) if server is not None]
-        for server in started:
-            stack.callback(server.stop)
-            server.launch()
-        for server in started:
-            server.wait_ready()
-        found = Addresses(
-            settings.database_url or (postgres.database_url if postgres else ""),
-            settings.redis_url or (valkey.redis_url if valkey else ""),
-        )
-        note = _note(settings)
-        if postgres is not None:
-            note.write_text(json.dumps(found.__dict__))
-            stack.callback(note.unlink, missing_ok=True)
-        yield found
-
-
-def _note(settings: Settings) -> Path:
-    """Where a running server leaves its addresses for `mint` and `check`."""
-    return settings.data_dir / "addresses.json"
-
-
-@contextlib.contextmanager
-def reach_servers(settings: Settings) -> Iterator[Addresses]:
-    """The servers of a running instance, or our own for a moment."""
-    note = _note(settings)
-    if settings.database_url is None and note.exists():
-        yield Addresses(**json.loads(note.read_text()))
-        return
-    with open_servers(settings) as found:
-        yield found
 
 
 def bind_port(host: str, port: int, variable: str) -> socket.socket:
@@ -197,14 +139,14 @@ async def working(office: Office) -> AsyncIterator[None]:
         dispatch,
         office.database,
         done=lambda name, seconds: metrics.CHORE_SECONDS.labels(name).observe(seconds),
-        failed=_failed_chore,
+        failed=failed_chore,
         swept=metrics.FEED_SWEPT.inc,
     )
     async with office.hub.running(), runtime.running(), asyncio.TaskGroup() as tasks:
         loops = [tasks.create_task(chores.run(chore), name=chore.name) for chore in chores.all]
         loops.append(tasks.create_task(dispatch.run(), name="creations"))
-        loops.append(tasks.create_task(_watch_revocations(office), name="revocations"))
-        loops.append(tasks.create_task(_watch_loop(office), name="loop lag"))
+        loops.append(tasks.create_task(watch_revocations(office), name="revocations"))
+        loops.append(tasks.create_task(watch_loop(office), name="loop lag"))
         for row in await office.database.rows("zones_of_all"):
             dispatch.wake_zone(row["id"])
         office.started = True
@@ -213,35 +155,6 @@ async def working(office: Office) -> AsyncIterator[None]:
         finally:
             for task in loops:
                 task.cancel()
-
-
-def _failed_chore(name: str, error: Exception) -> None:
-    metrics.CHORE_FAILURES.labels(name).inc()
-    log.warning("failed_chore", chore=name, error_code=type(error).__name__)
-
-
-async def _watch_revocations(office: Office) -> None:
-    """Hold revoked sessions and banned users in memory, never older than half a second."""
-    while True:
-        try:
-            rows = await office.database.rows("revocations", REVOKED_WITHIN_S)
-            office.tokens.revoked_sessions = frozenset(rows[0]["sessions"])
-            office.tokens.banned_users = frozenset(rows[0]["users"])
-        except StorageError as error:
-            _failed_chore("revocations", error)
-        await asyncio.sleep(REVOCATIONS_S)
-
-
-async def _watch_loop(office: Office) -> None:
-    """Measure how late the loop wakes; probes ask when it last did."""
-    loop = asyncio.get_running_loop()
-    seen = loop.time()
-    office.watchdog = lambda: loop.time() - seen
-    while True:
-        due = loop.time() + LAG_S
-        await asyncio.sleep(LAG_S)
-        seen = loop.time()
-        metrics.LOOP_LAG_SECONDS.observe(max(0.0, seen - due))
 
 
 @contextlib.asynccontextmanager

@@ -21,5 +21,6 @@ timers.py      durable timers: due rows, a heap, firing
 sweep.py       passivation
 batch.py       many callers, one call
 gauges.py      what the runtime counts
-runtime.py     Runtime: deliver, ask, tell, the scheduler
+scheduler.py   whose turn it is, and what follows from it
+runtime.py     Runtime: deliver, ask, tell, life and ownership
 """

@@ -9,6 +9,7 @@ is not a driver.
 from __future__ import annotations
 
 from hashlib import blake2b
+from sys import intern
 from typing import Any
 
 from actors.errors import CommandReused
@@ -50,5 +51,14 @@ def remember(ring: Ring, command: Command | None, reply: Any) -> Ring:
 
 
 def ring_from(rows: Any) -> Ring:
-    """The ring as it comes out of a row (a JSON array of triples)."""
-    return tuple((str(entry[0]), str(entry[1]), entry[2]) for entry in rows or ())
+    """The ring as it comes out of a row (a JSON array of triples).
+
+    Answers are a few words and numbers; the words are shared between all rings.
+    """
+    return tuple((str(entry[0]), str(entry[1]), _shared(entry[2])) for entry in rows or ())
+
+
+def _shared(reply: Any) -> Any:
+    if isinstance(reply, list):
+        return tuple(intern(part) if type(part) is str else part for part in reply)
+    return reply

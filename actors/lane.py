@@ -97,14 +97,14 @@ class Lane:
                 await self._settle(batch)
                 return
             for cell, outcome in zip(batch, outcomes, strict=True):
-                self._runtime.committed(cell, outcome)
+                self._runtime.scheduler.committed(cell, outcome)
             return
 
     def _item(self, cell: Cell) -> dict[str, Any] | None:
         """The item as it is sent: shard and epoch are read here, together with the state they guard."""
         ownership = self._runtime.shards.owned[cell.shard]
         if cell.pending is None or ownership is None or ownership.cells.get(cell.id) is not cell:
-            self._runtime.give_back(cell)
+            self._runtime.scheduler.give_back(cell)
             return None
         self._writes += 1
         cell.writer = f"{self._runtime.incarnation}.{self.index}.{self._writes}"
@@ -132,11 +132,11 @@ class Lane:
         """Find the item that the journal cannot take; the others are not to blame."""
         if error.transient:
             for cell in batch:
-                self._runtime.abandon(cell, Unavailable("the journal is busy"))
+                self._runtime.scheduler.abandon(cell, Unavailable("the journal is busy"))
         elif len(batch) == 1:
             self._runtime.log("refused_item", actor=str(batch[0].id), error_code=str(error))
             self._runtime.gauges.outcomes["poison"] += 1
-            self._runtime.abandon(batch[0], ActorCrashed("the journal refused the write"))
+            self._runtime.scheduler.abandon(batch[0], ActorCrashed("the journal refused the write"))
         else:
             middle = len(batch) // 2
             await self._commit(batch[:middle])
@@ -196,8 +196,8 @@ class Lane:
 
     def _resolve(self, cell: Cell, row: Mapping[str, Any] | None) -> None:
         if row is None:
-            self._runtime.abandon(cell, NoSuchActor())
+            self._runtime.scheduler.abandon(cell, NoSuchActor())
             return
         written = row["writer"] == cell.writer
         self._runtime.gauges.settled["written" if written else "not_written"] += 1
-        self._runtime.settled(cell, row, written=written)
+        self._runtime.scheduler.settled(cell, row, written=written)

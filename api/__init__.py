@@ -8,6 +8,9 @@ access.py      one table: who may call what, and which limit counts
 problems.py    one table: everything that can go wrong, and what the caller sees
 bodies.py      strict JSON
 fields.py      strict field types
+founding.py    what a database needs before the first request
+minting.py     users and tokens in bulk
+watch.py       revocations and the event loop, watched
 present.py     the domain as JSON
 passwords.py   Argon2id off the loop
 tokens.py      Ed25519 access tokens, refresh tokens, revocation

@@ -8,6 +8,7 @@ that refuses all of that, and only then given to its model, in strict mode.
 from __future__ import annotations
 
 import json
+import re
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -18,6 +19,9 @@ BODY_BYTES_MAX = 64 * 1024
 DEPTH_MAX = 16
 # Postgres's bigint, and more than any field takes.
 INTEGER_DIGITS_MAX = 19
+
+# Escapes like this come in pairs, or stand for no character at all.
+_ESCAPED_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -77,11 +81,20 @@ def _too_deep(text: str) -> bool:
     return False
 
 
+def _has_lone_surrogate(value: Any) -> bool:
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return True
+    return False
+
+
 def scan_json(data: bytes) -> Any:
     """The value of a JSON text, or the problem `malformed_json`.
 
     Raises:
-        Problem: not UTF-8, not JSON, nested too deep, a name twice, NaN, numbers out of range.
+        Problem: not UTF-8, not JSON, nested too deep, a name twice, NaN, numbers out of range, half a
+            surrogate pair.
     """
     if not data.strip():
         raise Problem("malformed_json", "The body is empty.")
@@ -91,7 +104,10 @@ def scan_json(data: bytes) -> Any:
             raise _Refused("the text begins with a byte order mark")
         if text.count("[") + text.count("{") > DEPTH_MAX and _too_deep(text):
             raise _Refused("the nesting is too deep")
-        return _SCANNER.decode(text)
+        value = _SCANNER.decode(text)
+        if _ESCAPED_SURROGATE.search(text) and _has_lone_surrogate(value):
+            raise _Refused("half of a surrogate pair")
+        return value
     except _Refused as error:
         raise Problem("malformed_json", f"Refused: {error}.") from None
     except UnicodeDecodeError:

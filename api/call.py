@@ -77,14 +77,24 @@ class Call:
         """The body as it came.
 
         Raises:
-            Problem: not application/json, or encoded.
+            Problem: not application/json, encoded, or broken off.
         """
         request = self.request
-        if request.headers.get("Content-Encoding", "identity").lower() != "identity":
-            raise Problem("unsupported_media_type", "No content encoding is accepted.")
+        self._no_encoding()
         if request.content_type != "application/json" or (request.charset or "utf-8").lower() != "utf-8":
             raise Problem("unsupported_media_type", headers={"Accept-Post": "application/json"})
-        return await request.read()
+        return await self._read()
+
+    def _no_encoding(self) -> None:
+        if self.request.headers.get("Content-Encoding", "identity").lower() != "identity":
+            raise Problem("unsupported_media_type", "No content encoding is accepted.")
+
+    async def _read(self) -> bytes:
+        try:
+            return await self.request.read()
+        except ConnectionError:
+            # Nobody reads the answer; the log line must not look like a fault of ours.
+            raise Problem("malformed_request", "The body broke off.") from None
 
     async def body(self, model: type[Model]) -> Model:
         """The body as its model.
@@ -106,7 +116,10 @@ class Call:
         Raises:
             Problem: there is one.
         """
-        if self.request.can_read_body and await self.request.read():
+        if not self.request.can_read_body:
+            return
+        self._no_encoding()
+        if await self._read():
             raise Problem("malformed_request", "This operation takes no body.")
 
     def query(self, model: type[Model]) -> Model:

@@ -22,8 +22,9 @@ log = structlog.get_logger()
 # A handler that takes longer is cut off; commands have their own, shorter budgets.
 DEADLINE_S = 10.0
 _TRACEPARENT = re.compile(r"00-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}")
+# 403 comes from aiohttp-cors alone: a preflight of an origin that is not configured.
 _HTTP_CODES = {
-    404: "not_found", 405: "method_not_allowed", 406: "not_acceptable", 411: "length_required",
+    403: "forbidden_origin", 404: "not_found", 405: "method_not_allowed", 406: "not_acceptable", 411: "length_required",
     413: "body_too_large", 415: "unsupported_media_type", 417: "expectation_failed",
 }  # fmt: skip
 SECURITY_HEADERS = {
@@ -184,11 +185,16 @@ def _record(route: Route, call: Call, response: web.StreamResponse | None, secon
 async def outside(
     request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
 ) -> web.StreamResponse:
-    """Requests that no route takes: unknown paths and methods, in the same form as everything else."""
+    """Requests that no route of ours takes: unknown paths and methods, preflights, pages for operators.
+    In the same form as everything else.
+    """
+    office = request.app[OFFICE]
     try:
-        return await handler(request)
+        response = await handler(request)
+        if "X-Trace-ID" not in response.headers:
+            finish(response, trace_of(request, office.entropy.token))
+        return response
     except web.HTTPException as error:
-        office = request.app[OFFICE]
         call = Call(request, office, trace_of(request, office.entropy.token))
         response = _known(call, error)
         finish(response, call.trace)

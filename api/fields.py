@@ -1,7 +1,11 @@
 """Field types that are at least as strict as the columns behind them.
 
 What a text may not hold: control characters (Postgres refuses NUL), lone surrogates, and characters
-that change what a person sees: bidirectional controls, zero-width ones, line separators.
+that change what a person sees without being seen: bidirectional controls, line separators, and all that
+Unicode calls ignorable (zero-width ones, fillers, tags), except the selectors that colour emoji.
+
+A text is brought into NFC before its length is checked: NFC makes some texts three times as long, and
+the columns count what is stored.
 """
 
 from __future__ import annotations
@@ -10,12 +14,14 @@ import re
 import unicodedata
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
 from dispatch.domain import ids
 
 _FORBIDDEN = re.compile(
-    "[\u0000-\u001f\u007f-\u009f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ud800-\udfff\ufeff\ufffe\uffff]"
+    "[\u0000-\u001f\u007f-\u009f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u2028-\u202e"
+    "\u2060-\u206f\u3164\ud800-\udfff\ufeff\uffa0\ufff0-\ufffb\ufffe\uffff\U0001bca0-\U0001bca3"
+    "\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
 )
 
 
@@ -25,14 +31,16 @@ class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=True, allow_inf_nan=False)
 
 
-def _plain(text: str) -> str:
-    if _FORBIDDEN.search(text):
+def _plain(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    if _FORBIDDEN.search(value):
         raise ValueError("holds a control or invisible character")
-    return unicodedata.normalize("NFC", text)
+    return unicodedata.normalize("NFC", value)
 
 
 # A visible text, NFC.
-Plain = AfterValidator(_plain)
+Plain = BeforeValidator(_plain)
 
 
 def _number_of(prefix: str) -> BeforeValidator:
@@ -65,8 +73,6 @@ Email = Annotated[
     StringConstraints(min_length=3, max_length=254, pattern=r"^[^@\s]{1,64}@[^@\s.][^@\s]{0,188}$"),
     Plain,
 ]
-Password = Annotated[
-    str, StringConstraints(min_length=8, max_length=128, strip_whitespace=False), AfterValidator(_plain)
-]
+Password = Annotated[str, StringConstraints(min_length=8, max_length=128, strip_whitespace=False), Plain]
 OfferId = Annotated[str, StringConstraints(pattern=r"^(ofr|rnd)_[1-9][0-9]{0,15}_[1-9][0-9]{0,8}$")]
 Reason = Annotated[str, StringConstraints(min_length=1, max_length=200), Plain]

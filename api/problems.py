@@ -93,6 +93,9 @@ CODES: Sequence[tuple[type[Exception], str]] = (
     (runtime_errors.OutcomeUnknown, "outcome_unknown"),
     (runtime_errors.ActorCrashed, "internal"),
     (storage_errors.Unreachable, "unavailable"),
+    # Handlers know which value or row it is; where one does not ask, it is our fault.
+    (storage_errors.Duplicate, "internal"),
+    (storage_errors.MissingReference, "internal"),
 )
 
 

@@ -4,5 +4,4 @@ Map:
 settings.py   every setting, once, with its environment variable
 logs.py       structlog behind a bounded buffer and a writer thread
 metrics.py    every metric, declared once
-deploy/       what operators need: see the README there
 """

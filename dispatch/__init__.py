@@ -2,6 +2,8 @@
 
 Map:
 domain/          the pure heart: ids, money, places, orders, drivers, plans; standard library only
+messages.py      what actors tell each other and answer
+feed.py          frames of a driver's feed
 order_actor.py   orders as actors
 driver_actor.py  drivers as actors: availability, position, the feed
 zone_actor.py    zones as actors: who is open, who is free, who is offered what

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from dispatch.domain.decide import Decision
+from dispatch.domain.commands import Decision
 from dispatch.domain.geo import Place
 from dispatch.domain.ids import ORDER, public_id
 from dispatch.domain.order import Order

@@ -11,7 +11,7 @@ from actors.messages import ActorId, Due, Emit, Tell, Turn
 from actors.steps import Commit, Done, Outcome, Step
 from dispatch import messages as m
 from dispatch.domain import refusals as r
-from dispatch.domain.decide import (
+from dispatch.domain.commands import (
     Accept,
     Assign,
     Cancel,
@@ -27,8 +27,8 @@ from dispatch.domain.decide import (
     SetMode,
     SetReady,
     Unchanged,
-    decide,
 )
+from dispatch.domain.decide import decide
 from dispatch.domain.ids import ORDER, public_id
 from dispatch.domain.order import CARRIED, CONFIRMED, TERMINAL, Order, order_from
 from dispatch.domain.refusals import Refused

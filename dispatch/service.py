@@ -14,8 +14,8 @@ from actors.errors import JournalError, NotWritten, OutcomeUnknown, Unavailable
 from actors.messages import ActorId, Command
 from actors.runtime import Runtime
 from dispatch import messages as m
-from dispatch.domain import decide as d
-from dispatch.domain.decide import PAYMENT_WINDOW_MS, By
+from dispatch.domain import commands as d
+from dispatch.domain.commands import PAYMENT_WINDOW_MS, By
 from dispatch.domain.driver import OFFLINE, ONLINE
 from dispatch.domain.geo import Place
 from dispatch.domain.order import Order, order_from

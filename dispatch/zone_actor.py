@@ -17,7 +17,7 @@ from actors.messages import ActorId, Emit, Query, QueryAnswer, Tell, Turn, Wake
 from actors.steps import Done, Step
 from dispatch import feed
 from dispatch import messages as m
-from dispatch.domain.decide import MakeOffers, SetMode
+from dispatch.domain.commands import MakeOffers, SetMode
 from dispatch.domain.geo import Place
 from dispatch.domain.order import CONFIRMED, OPEN, WAVES, Order, order_from
 from dispatch.domain.plan import FreeDriver, OpenOrder, Proposal, plan

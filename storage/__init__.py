@@ -3,6 +3,8 @@
 The only room that imports asyncpg and redis. SQL and Lua live in files.
 
 Map:
+errors.py   what goes wrong here
+servers.py  the servers beside us, given or embedded
 embedded/   a real Postgres and a real Valkey from wheels, started and stopped by us
 postgres/   pool, named blocks, the journal, migrations
 redis/      client, one-use tickets, rate limits

@@ -6,5 +6,6 @@ frames.py     client frames: models, decoding
 handshake.py  upgrade, origin, header or ticket
 outbox.py     two lanes per socket, and who drains them
 session.py    one socket: frames in, commands, answers out
+codes.py      close codes
 hub.py        all sockets and streams of this instance; the emitter
 """

@@ -10,16 +10,20 @@ from pydantic import Field, StringConstraints, ValidationError
 from api.bodies import scan_json
 from api.fields import Lat, Lon, Name, OfferId, OrderId, Reason, Strict
 from api.problems import Problem
+from dispatch.domain.ids import NUMBER_MAX
 
 FRAME_BYTES_MAX = 16 * 1024
 # Orders of one offer: as many as anybody can carry.
 ORDERS_MAX = 20
 
+ID_LENGTH_MAX = 64
+
 FrameId = (
-    Annotated[str, StringConstraints(min_length=1, max_length=64)] | Annotated[int, Field(ge=0, le=2**53 - 1)]
+    Annotated[str, StringConstraints(min_length=1, max_length=ID_LENGTH_MAX)]
+    | Annotated[int, Field(ge=0, le=NUMBER_MAX)]
 )
 Key = Annotated[str, StringConstraints(pattern=r"^[\x21-\x7e]{1,255}$")]
-Seq = Annotated[int, Field(ge=0, le=2**53 - 1)]
+Seq = Annotated[int, Field(ge=0, le=NUMBER_MAX)]
 
 
 class Resume(Strict):
@@ -146,6 +150,16 @@ class BadFrame(Exception):
         self.frame_id = frame_id
 
 
+def _frame_id(raw: Any) -> str | int | None:
+    """The id of a frame that is refused, if it is one: anything else is not sent back."""
+    found = raw.get("id") if isinstance(raw, dict) else None
+    if isinstance(found, str) and 1 <= len(found) <= ID_LENGTH_MAX:
+        return found
+    if type(found) is int and 0 <= found <= NUMBER_MAX:
+        return found
+    return None
+
+
 def decode_frame(data: bytes) -> Frame:
     """The frame of a message.
 
@@ -158,15 +172,16 @@ def decode_frame(data: bytes) -> Frame:
         raise BadFrame(problem.detail) from None
     kind = raw.get("t") if isinstance(raw, dict) else None
     model = FRAMES.get(kind) if isinstance(kind, str) else None
-    frame_id = raw.get("id") if isinstance(raw, dict) else None
-    frame_id = frame_id if isinstance(frame_id, str | int) else None
+    frame_id = _frame_id(raw)
     if model is None:
         raise BadFrame("a frame is an object with a known `t`", frame_id)
     try:
         return model.model_validate_json(data, strict=True)
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-        where = ".".join(str(part) for part in first["loc"]) or "frame"
+        # Inside an id pydantic would name the branches of its union.
+        path = first["loc"][:1] if first["loc"][:1] == ("id",) else first["loc"]
+        where = ".".join(str(part) for part in path) or "frame"
         raise BadFrame(
             f"{where[:100]}: {first['msg'].removeprefix('Value error, ')[:200]}", frame_id
         ) from None

@@ -83,7 +83,7 @@ async def open_feed(call: Call) -> web.StreamResponse:
     await ws.prepare(call.request)
     _strangers += principal is None
     try:
-        hello = await _hello(ws)
+        hello = await _hello(ws, call.trace)
         if hello is not None and principal is None:
             principal = await _redeem(call, hello)
     finally:
@@ -98,7 +98,7 @@ async def open_feed(call: Call) -> web.StreamResponse:
     return ws
 
 
-async def _hello(ws: web.WebSocketResponse) -> frames.Hello | None:
+async def _hello(ws: web.WebSocketResponse, trace: str) -> frames.Hello | None:
     """The first frame, if it comes in time and is a hello."""
     try:
         async with asyncio.timeout(HELLO_S):
@@ -111,7 +111,8 @@ async def _hello(ws: web.WebSocketResponse) -> frames.Hello | None:
         frame = frames.decode_frame(message.data.encode())
     except (frames.BadFrame, UnicodeEncodeError) as error:
         detail = error.detail if isinstance(error, frames.BadFrame) else "not UTF-8"
-        await _say(ws, {"t": "error", "code": "bad_frame", "detail": detail, "temporary": False})
+        said = {"t": "error", "id": None, "code": "bad_frame", "temporary": False, "trace_id": trace}
+        await _say(ws, said | {"detail": detail})
         return None
     return frame if isinstance(frame, frames.Hello) else None
 
@@ -154,9 +155,13 @@ async def _serve(call: Call, ws: web.WebSocketResponse, principal: Principal, he
         )
         await session.run()
     except NoSuchActor:
-        session.close(codes.FORBIDDEN)
+        await session.end(codes.FORBIDDEN)
     except ActorError:
-        session.close(codes.OVERLOADED)
+        await session.end(codes.OVERLOADED)
+    except Exception as error:
+        # Past the upgrade there is no HTTP answer any more: it would end up between the frames.
+        log.error("failed_session", trace_id=call.trace, exc_info=error)
+        await session.end(codes.INTERNAL)
     finally:
         office.hub.remove(session)
         office.dispatch.disconnect(principal.number, session.address)

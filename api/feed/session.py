@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import structlog
 from aiohttp import WSMsgType, web
 
-from actors.errors import ActorError, NoSuchActor
+from actors.errors import ActorError, NoSuchActor, OutcomeUnknown
 from api.call import Office
 from api.feed import codes, frames
 from api.feed.outbox import Outbox, Overflow
-from api.problems import KINDS, problem_for
+from api.problems import KINDS, Problem, problem_for
 from api.tokens import BadToken, Principal
 from config import metrics
 from dispatch import feed
@@ -147,6 +147,17 @@ class Session:
         else:
             self._write()
 
+    async def end(self, code: int) -> None:
+        """The same for the socket's own handler: waits until the client was told, for the socket ends when
+        the handler does.
+        """
+        if not self.closing:
+            self.closing = code
+            metrics.FEED_CLOSES.labels(code).inc()
+        if not self._writing:
+            self._writing = True
+            await self._drain()
+
     def beat(self, now: float) -> None:
         """Once per turn of the heartbeat wheel."""
         if self.closing:
@@ -275,7 +286,10 @@ class Session:
             )  # fmt: skip
 
     def _failed(self, frame: Any, error: Exception, trace: str) -> str:
-        problem = problem_for(error) if isinstance(error, ActorError) else problem_for(NoSuchActor())
+        if isinstance(error, NoSuchActor) and not isinstance(frame, frames.Availability):
+            problem = Problem("order_not_found")  # as for somebody else's order: ids cannot be probed
+        else:
+            problem = problem_for(error if isinstance(error, ActorError) else OutcomeUnknown())
         sure = problem.kind.status == 503
         extra = {"not_processed": True} if sure else {}
         retryable = KINDS[problem.code].retryable

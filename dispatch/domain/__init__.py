@@ -5,6 +5,7 @@ ids.py      prefixed ids: `ord_17`
 money.py    minor units and currency
 geo.py      distances on the sphere
 order.py    the order and its transition table
+commands.py what may be wanted of an order, and what a decision is
 decide.py   what a command does to an order: a decision or a refusal
 driver.py   the driver and its availability
 plan.py     who is offered what

@@ -3,6 +3,18 @@
 Everything is synchronous: servers are started before there is an event loop, from the main thread.
 The layout of a data folder is `postgres/` and `valkey/` (the data and, when the path is short
 enough, the sockets), and for each server a `.log` and a `.lock`.
+
+Map:
+postgres.py   the embedded Postgres
+valkey.py     the embedded Valkey
+binaries.py   where the servers' programs are looked for
+install.py    programs in a place that the server's account can reach
+account.py    whom a server runs as
+cluster.py    a Postgres data folder: made whole or not at all
+folder.py     a server's home: lock, log, leftovers
+sockets.py    short, private paths for Unix sockets
+process.py    child processes that end when we end
+errors.py     messages a person can act on
 """
 
 from collections.abc import Iterator

@@ -103,7 +103,7 @@ class Table:
     """A journal of counters, with faults to order."""
 
     def __init__(self) -> None:
-        self.rows = {
+        self.rows: dict[int, dict[str, Any]] = {
             n: {"id": n, "value": 0, "version": 1, "recent": [], "writer": ""} for n in range(1, 2000)
         }
         self.epochs = [1] * 256

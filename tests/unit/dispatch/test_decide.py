@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dispatch.domain import decide as d
+from dispatch.domain import commands as d
 from dispatch.domain import order as o
-from dispatch.domain.decide import By, Decision, Unchanged, decide
+from dispatch.domain.commands import By, Decision, Unchanged
+from dispatch.domain.decide import decide
 from dispatch.domain.geo import Place
 from dispatch.domain.order import Facts, Item, Offer, Order
 from dispatch.domain.refusals import Refused

@@ -1,0 +1,246 @@
+"""Whose turn it is, and what follows from it.
+
+A cell with a message stands once in the ready queue, takes one message a turn, and goes to the back, so
+that a hot actor starves nobody. A slice of turns ends after 2 ms and lets the loop serve its sockets.
+What a turn wants written waits in a lane; the cell is parked until the journal has answered.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from actors import dedup
+from actors.cell import FLUSHING, LOADING, READY, Cell
+from actors.errors import (
+    ActorCrashed,
+    ActorError,
+    CommandReused,
+    DeadlinePassed,
+    JournalError,
+    OutcomeUnknown,
+    Unavailable,
+)
+from actors.messages import ActorId, Envelope, Query, QueryAnswer, Turn, Wake
+from actors.steps import Done, Outcome
+
+if TYPE_CHECKING:
+    from actors.runtime import Runtime
+
+SLICE_S = 0.002
+SLICE_TURNS = 64
+# A message is put back at most this often after its actor had to be reloaded.
+ATTEMPTS_MAX = 3
+QUERIES_MAX = 16
+QUERY_TRIES = 5
+
+
+class Scheduler:
+    """Runs the cells of one runtime."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+        self._ready: deque[Cell] = deque()
+        self._scheduled = False
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._queries = asyncio.Semaphore(QUERIES_MAX)
+
+    def __len__(self) -> int:
+        return len(self._ready)
+
+    def start(self) -> None:
+        """From now on ready cells take their turns on the running loop."""
+        self._loop = asyncio.get_running_loop()
+
+    def make_ready(self, cell: Cell) -> None:
+        if cell.status == READY and not cell.queued and cell.waiting:
+            cell.queued = True
+            self._ready.append(cell)
+            if not self._scheduled and self._loop is not None:
+                self._scheduled = True
+                self._loop.call_soon(self._run_slice)
+
+    def _run_slice(self) -> None:
+        began = self._runtime.clock.monotonic()
+        turns = 0
+        while self._ready and turns < SLICE_TURNS:
+            cell = self._ready.popleft()
+            cell.queued = False
+            self._turn(cell)
+            self.make_ready(cell)
+            turns += 1
+            if turns % 8 == 0 and self._runtime.clock.monotonic() - began > SLICE_S:
+                break
+        spent = self._runtime.clock.monotonic() - began
+        self._runtime.gauges.slice_s_max = max(self._runtime.gauges.slice_s_max, spent)
+        if self._ready and self._loop is not None:
+            self._loop.call_soon(self._run_slice)
+        else:
+            self._scheduled = False
+
+    def _turn(self, cell: Cell) -> None:
+        envelope = cell.take() if cell.status == READY and self._runtime.is_current(cell) else None
+        if envelope is None:
+            return
+        now = self._runtime.clock.monotonic()
+        if envelope.given_up:
+            return
+        if envelope.until <= now:
+            self._runtime.refuse(envelope, DeadlinePassed())
+            return
+        cell.used_at = now
+        self._runtime.gauges.turns[cell.id.kind] += 1
+        if envelope.command is not None and self._replayed(cell, envelope):
+            return
+        envelope.started = True
+        turn = Turn(self._runtime.now_ms(), envelope.trace, envelope.command, envelope.until)
+        try:
+            step = cell.behaviour.decide(cell.state, envelope.message, turn)
+        except Exception as error:  # noqa: BLE001 - a sick actor must not take the others down
+            self._crash(cell, envelope, error)
+            return
+        if isinstance(step, Done):
+            self._finish(cell, envelope, step)
+        else:
+            cell.status = FLUSHING
+            cell.pending = (envelope, step)
+            self._runtime.lanes[cell.shard % len(self._runtime.lanes)].put(cell)
+
+    def _replayed(self, cell: Cell, envelope: Envelope) -> bool:
+        assert envelope.command is not None
+        try:
+            entry = dedup.find(cell.state.recent, envelope.command)
+        except CommandReused as error:
+            self._runtime.refuse(envelope, error)
+            return True
+        if entry is None:
+            return False
+        self._runtime.gauges.replays += 1
+        envelope.answer(entry[2])
+        return True
+
+    def _crash(self, cell: Cell, envelope: Envelope, error: Exception) -> None:
+        self._runtime.gauges.crashes[cell.id.kind] += 1
+        self._runtime.log(
+            "crashed_actor",
+            actor=str(cell.id),
+            message=type(envelope.message).__name__,
+            trace_id=envelope.trace,
+            exc_info=error,
+        )
+        envelope.fail(ActorCrashed())
+        self._runtime.reload(cell)
+
+    def _finish(self, cell: Cell, envelope: Envelope, done: Done) -> None:
+        """Everything after the commit, or after a turn that needed none: install, then tell."""
+        if done.state is not None:
+            cell.state = done.state
+        cell.status = READY
+        envelope.answer(done.reply)
+        self.tell_all(cell, done, envelope.trace)
+
+    def tell_all(self, cell: Cell, done: Done, trace: str) -> None:
+        for tell in done.tells:
+            told = trace if tell.trace is None else tell.trace
+            self._runtime.tell(tell.to, tell.message, trace=told, latest=tell.latest, seed=tell.seed)
+        for emit in done.emits:
+            self._runtime.emitter.emit(emit, trace)
+        for query in done.queries:
+            self._runtime.tasks.create_task(self._answer(cell.id, query, trace), name=f"read {query.name}")
+        if done.due_ms is not None:
+            self._runtime.timers.arm(cell.id, done.due_ms)
+        if done.wake_s is not None and self._loop is not None:
+            self._loop.call_later(done.wake_s, self._wake, cell, trace)
+
+    def _wake(self, cell: Cell, trace: str) -> None:
+        if self._runtime.is_current(cell):
+            self._runtime.tell(cell.id, Wake(), trace=trace, latest="wake")
+
+    async def _answer(self, to: ActorId, query: Query, trace: str) -> None:
+        """Read what an actor asked for. Gives up after a while: an actor asks again by itself."""
+        async with self._queries:
+            for tries in range(QUERY_TRIES):
+                try:
+                    result = await self._runtime.journal.read(query)
+                    self._runtime.tell(to, QueryAnswer(query, result), trace=trace)
+                    return
+                except JournalError:
+                    await asyncio.sleep(0.1 * 2**tries)
+        self._runtime.log("gave_up_read", actor=str(to), query=query.name)
+
+    # -- after the commit ---------------------------------------------------------------------
+
+    def committed(self, cell: Cell, outcome: Outcome) -> None:
+        """The journal has answered for the pending commit of this cell."""
+        if cell.pending is None:
+            return
+        envelope, commit = cell.pending
+        if outcome.code == "stale":
+            self._lost(cell, envelope)
+            return
+        if outcome.code == "version":
+            self._runtime.log("reloaded_actor", actor=str(cell.id), trace_id=envelope.trace)
+            self._put_back(cell, envelope)
+            self._runtime.reload(cell)
+            return
+        cell.pending = None
+        try:
+            done = commit.then(outcome)
+        except Exception as error:  # noqa: BLE001 - see _turn
+            self._crash(cell, envelope, error)
+            return
+        self._finish(cell, envelope, done)
+        self.make_ready(cell)
+
+    def settled(self, cell: Cell, row: Mapping[str, Any], *, written: bool) -> None:
+        """The row has shown what became of a commit without an answer."""
+        if cell.pending is None or not self._runtime.is_current(cell):
+            return
+        envelope, _ = cell.pending
+        cell.pending = None
+        cell.status = LOADING
+        command = envelope.command
+        if not written:
+            self._put_back(cell, envelope)
+        self._runtime.loaded(cell, row, reason="settled")
+        if written and command is not None:
+            entry = dedup.find(cell.state.recent, command)
+            if entry is not None:
+                envelope.answer(entry[2])
+            else:
+                envelope.fail(OutcomeUnknown())
+        elif written:
+            envelope.answer(None)
+
+    def abandon(self, cell: Cell, error: ActorError) -> None:
+        """The pending commit was certainly not written and is not tried again."""
+        if cell.pending is None:
+            return
+        envelope, _ = cell.pending
+        cell.pending = None
+        self._runtime.refuse(envelope, error)
+        cell.status = READY
+        self.make_ready(cell)
+
+    def give_back(self, cell: Cell) -> None:
+        """The cell is not owned any more: whoever waits in it may try elsewhere."""
+        for envelope in cell.drain():
+            self._runtime.refuse(envelope, Unavailable("ownership moved"))
+
+    def _put_back(self, cell: Cell, envelope: Envelope) -> None:
+        envelope.attempts += 1
+        envelope.started = False
+        if envelope.attempts > ATTEMPTS_MAX:
+            self._runtime.refuse(envelope, Unavailable("the actor keeps moving"))
+        else:
+            cell.put_first(envelope)
+
+    def _lost(self, cell: Cell, envelope: Envelope) -> None:
+        """Somebody else has claimed the shard: all that is in memory for it is worthless."""
+        self._runtime.log("lost_shard", shard=cell.shard, actor=str(cell.id), trace_id=envelope.trace)
+        ownership = self._runtime.shards.drop(cell.shard)
+        for other in list(ownership.cells.values()) if ownership else [cell]:
+            self.give_back(other)
+        self._runtime.lost()

@@ -1,0 +1,156 @@
+"""What may be wanted of an order, and what a decision is.
+
+Commands are requests; a `Decision` names everything that must become true together.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from dispatch.domain.order import Order
+from dispatch.domain.refusals import Refused
+
+# A card order that was not paid by then is cancelled and its stock given back.
+PAYMENT_WINDOW_MS = 15 * 60 * 1000
+
+
+@dataclass(frozen=True, slots=True)
+class By:
+    """Who wants it: a role and an id such as `usr_3`."""
+
+    role: str
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Accept:
+    driver_id: int
+    offer_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Decline:
+    driver_id: int
+    offer_id: str | None = None
+    reason: str = "unspecified"
+
+
+@dataclass(frozen=True, slots=True)
+class PickUp:
+    driver_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class Deliver:
+    driver_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class Fail:
+    driver_id: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Cancel:
+    by: By
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    by: By
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Assign:
+    by: By
+    driver_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class SetReady:
+    by: By
+    ready_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class MakeOffers:
+    """The zone proposes the next wave. `round` and `wave` say what it knew: an older view is ignored."""
+
+    round: int
+    wave: int
+    driver_ids: tuple[int, ...]
+    ttl_ms: int
+    reasons: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class SetMode:
+    mode: str
+
+
+@dataclass(frozen=True, slots=True)
+class Expire:
+    """The order's timer came due at `at_ms`."""
+
+    at_ms: int
+
+
+OrderCommand = (
+    Accept | Decline | PickUp | Deliver | Fail | Cancel | Release | Assign | SetReady
+    | MakeOffers | SetMode | Expire
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class FeedEntry:
+    """One entry for one driver's feed, committed together with the change."""
+
+    driver_id: int
+    type: str
+    data: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What must become true, all of it or nothing.
+
+    Attributes:
+        order: the next version.
+        event: type of the history entry, `by` whom, why, and details.
+        take: the driver that must be online and have a free slot, or None.
+        zone_id: when given, the driver taken must belong to this zone.
+        free: the assignment ends.
+        restock: the items go back on the shelf.
+        revoked: drivers whose offer dies with this decision, with the offer's id.
+        answer: the code that the asker gets.
+    """
+
+    order: Order
+    event: str
+    by: By
+    answer: str
+    reason: str | None = None
+    data: dict[str, Any] = field(default_factory=dict)
+    feed: tuple[FeedEntry, ...] = ()
+    take: int | None = None
+    zone_id: int | None = None
+    free: bool = False
+    restock: bool = False
+    revoked: tuple[tuple[int, str], ...] = ()
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Unchanged:
+    """Nothing to write: it is so already."""
+
+    answer: str
+
+
+Verdict = Decision | Refused | Unchanged
+
+DISPATCH = By("dispatch", "zone")

@@ -1,0 +1,63 @@
+"""The servers beside us: given by address, or embedded in the data folder."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from config.settings import Settings
+from storage.embedded import EmbeddedPostgres, EmbeddedValkey
+
+
+@dataclass(frozen=True, slots=True)
+class Addresses:
+    """Where the servers are."""
+
+    database_url: str
+    redis_url: str
+
+
+@contextlib.contextmanager
+def open_servers(settings: Settings) -> Iterator[Addresses]:
+    """The given addresses, or embedded servers in the data folder, started side by side.
+
+    Raises:
+        EmbeddedError: an embedded server cannot run.
+    """
+    with contextlib.ExitStack() as stack:
+        postgres = EmbeddedPostgres(settings.data_dir) if settings.database_url is None else None
+        valkey = EmbeddedValkey(settings.data_dir) if settings.redis_url is None else None
+        started = [server for server in (valkey, postgres) if server is not None]
+        for server in started:
+            stack.callback(server.stop)
+            server.launch()
+        for server in started:
+            server.wait_ready()
+        found = Addresses(
+            settings.database_url or (postgres.database_url if postgres else ""),
+            settings.redis_url or (valkey.redis_url if valkey else ""),
+        )
+        note = _note(settings)
+        if postgres is not None:
+            note.write_text(json.dumps(asdict(found)))
+            stack.callback(note.unlink, missing_ok=True)
+        yield found
+
+
+def _note(settings: Settings) -> Path:
+    """Where a running server leaves its addresses for `mint` and `check`."""
+    return settings.data_dir / "addresses.json"
+
+
+@contextlib.contextmanager
+def reach_servers(settings: Settings) -> Iterator[Addresses]:
+    """The servers of a running instance, or our own for a moment."""
+    note = _note(settings)
+    if settings.database_url is None and note.exists():
+        yield Addresses(**json.loads(note.read_text()))
+        return
+    with open_servers(settings) as found:
+        yield found

@@ -1,0 +1,84 @@
+"""About the code itself: sizes, maps, docstrings, tasks with owners."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+ROOMS = ("config", "actors", "storage", "dispatch", "api", "loadtests")
+FILE_LINES_MAX = 400
+FUNCTION_LINES_MAX = 60
+SOURCES = [*sorted(p for room in ROOMS for p in (ROOT / room).rglob("*.py")), ROOT / "run.py"]
+PACKAGES = sorted(p.parent for p in SOURCES if p.name == "__init__.py")
+
+
+def _name(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=_name)
+def test_file_and_its_functions_are_short_and_documented(path: Path) -> None:
+    text = path.read_text()
+    tree = ast.parse(text)
+    assert text.count("\n") <= FILE_LINES_MAX
+    assert ast.get_docstring(tree) or not tree.body or "versions" in path.parts, "a module says what it is"
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            length = (node.end_lineno or node.lineno) - node.lineno + 1
+            assert length <= FUNCTION_LINES_MAX, f"{node.name} has {length} lines"
+
+
+def _undocumented(path: Path) -> list[str]:
+    """Public functions, and classes that carry behaviour, without a docstring."""
+    found = []
+    for node in ast.parse(path.read_text()).body:
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            if not node.name.startswith("_") and not ast.get_docstring(node):
+                found.append(node.name)
+        elif isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+            methods = [n for n in node.body if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef)]
+            if methods and not ast.get_docstring(node):
+                found.append(node.name)
+    return found
+
+
+@pytest.mark.parametrize("room", ["actors", "dispatch", "config"])
+def test_every_public_name_of_the_core_is_documented(room: str) -> None:
+    bare = {_name(path): _undocumented(path) for path in (ROOT / room).rglob("*.py")}
+    assert {name: names for name, names in bare.items() if names} == {}
+
+
+@pytest.mark.parametrize("package", [p for p in PACKAGES if "migrations" not in p.parts], ids=_name)
+def test_map_of_a_room_lists_what_is_in_it(package: Path) -> None:
+    """A map that lies is worse than none."""
+    doc = ast.get_docstring(ast.parse((package / "__init__.py").read_text())) or ""
+    there = {p.name for p in package.glob("*.py")} - {"__init__.py"}
+    there |= {f"{p.name}/" for p in package.iterdir() if (p / "__init__.py").exists()}
+    missing = sorted(name for name in there if name not in doc)
+    assert missing == []
+    listed = {word for line in doc.splitlines() for word in line.split()[:1] if word.endswith(".py")}
+    assert sorted(listed - there) == []
+
+
+def test_no_task_without_an_owner() -> None:
+    """A task is made by a group that somebody has opened, nowhere else."""
+    allowed = ("tasks.create_task", "group.create_task", "_tasks.create_task", "hub.tasks.create_task")
+    for path in SOURCES:
+        for number, line in enumerate(path.read_text().splitlines(), 1):
+            if "create_task(" in line and not any(a in line for a in allowed):
+                pytest.fail(f"{_name(path)}:{number} {line.strip()}")
+
+
+@pytest.mark.parametrize(
+    "module", ["actors.runtime", "dispatch.service", "storage.memory.journal", "api.app"]
+)
+def test_module_imports_alone(module: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", f"import {module}"], cwd=ROOT, capture_output=True, check=False
+    )
+    assert done.returncode == 0, done.stderr.decode()[-500:]
