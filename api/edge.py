@@ -24,8 +24,8 @@ DEADLINE_S = 10.0
 _TRACEPARENT = re.compile(r"00-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}")
 # 403 comes from aiohttp-cors alone: a preflight of an origin that is not configured.
 _HTTP_CODES = {
-    403: "forbidden_origin", 404: "not_found", 405: "method_not_allowed", 406: "not_acceptable", 411: "length_required",
-    413: "body_too_large", 415: "unsupported_media_type", 417: "expectation_failed",
+    403: "forbidden_origin", 404: "not_found", 405: "method_not_allowed", 406: "not_acceptable",
+    411: "length_required", 413: "body_too_large", 415: "unsupported_media_type", 417: "expectation_failed",
 }  # fmt: skip
 SECURITY_HEADERS = {
     "X-Content-Type-Options": "nosniff",

@@ -117,8 +117,8 @@ class ZoneBehaviour:
     def _order_moved(self, state: ZoneState, order: Order, turn: Turn) -> Done:
         state.touched.add(("order", order.id))
         known = state.orders.get(order.id)
-        if known is not None and known.version > order.version:
-            return Done()
+        if known is not None and known.version >= order.version:
+            return Done()  # said again, or late
         state.proposed.pop(order.id, None)
         state.board_dirty = True
         if order.status != CONFIRMED:

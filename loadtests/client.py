@@ -187,6 +187,11 @@ class Phone:
                 self.board = {o["order_id"]: o["offer_id"] for o in frame["data"]["orders"]}
 
     @property
+    def close_code(self) -> int | None:
+        """Why the server closed the last connection, if it did."""
+        return None if self._ws is None else self._ws.close_code
+
+    @property
     def closed(self) -> bool:
         return self._ws is None or self._ws.closed
 

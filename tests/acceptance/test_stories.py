@@ -1,0 +1,557 @@
+"""The mall as its users see it: over HTTP and WebSocket alone, against a real server process."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import orjson
+import pytest
+
+from loadtests.client import Mall, Phone, Refused, open_http
+from loadtests.server import ServerProcess, open_server
+from tests.support.waiting import until
+
+keys = (f"story-key-{n:08d}" for n in itertools.count())
+
+
+class Town:
+    """A server with an admin, a customer, and drivers to be had."""
+
+    def __init__(self, server: ServerProcess, http: aiohttp.ClientSession, tokens: dict[str, str]) -> None:
+        self.server = server
+        self.anybody = Mall(http, server.url)
+        self.admin = self.anybody.as_(tokens["admin"])
+        self.customer = self.anybody.as_(tokens["customer"])
+        self.other = self.anybody.as_(tokens["other"])
+        self._numbers = itertools.count(1)
+
+    async def zone(self, **settings: Any) -> Zone:
+        """A zone of its own with a store and a product, so that stories do not meet."""
+        body = {"name": "Zone", "wave_size": 1, "offer_ttl_s": 30} | settings
+        zone = (await self.admin.do("POST", "/api/v2/zones", body))["id"]
+        place = {"lat": 1.0, "lon": 2.0}
+        store = await self.admin.do("POST", "/api/v2/stores", {"zone_id": zone, "name": "Store", **place})
+        price = {"amount_minor": 500, "currency": "EUR"}
+        body = {"store_id": store["id"], "name": "Thing", "price": price, "stock": 10}
+        product = await self.admin.do("POST", "/api/v2/products", body)
+        return Zone(self, zone, product["id"])
+
+
+class Zone:
+    """A zone of a story."""
+
+    def __init__(self, town: Town, zone_id: str, product_id: str) -> None:
+        self.town = town
+        self.id = zone_id
+        self.product_id = product_id
+
+    async def driver(self, capacity: int = 1) -> Driver:
+        """A driver of this zone, offline."""
+        number = next(self.town._numbers)
+        [user] = await self.town.server.mint(
+            "driver", 1, "--zone", self.id, "--prefix", f"story{number}", "--capacity", str(capacity)
+        )
+        return Driver(self.town.anybody.as_(user["access_token"]), user["id"])
+
+    async def order(self, payment: str = "cash", quantity: int = 1) -> str:
+        """An order of the customer; returns its id."""
+        body = {
+            "items": [{"product_id": self.product_id, "quantity": quantity}],
+            "dropoff": {"lat": 1.01, "lon": 2.01, "address": "Door 1"},
+            "payment": payment,
+        }
+        placed = await self.town.customer.do("POST", "/api/v2/orders", body, key=next(keys))
+        return str(placed["id"])
+
+
+class Driver:
+    """A driver with a phone whose events can be waited for."""
+
+    def __init__(self, mall: Mall, user_id: str) -> None:
+        self.mall = mall
+        self.id = "drv_" + user_id.removeprefix("usr_")
+        self.user_id = user_id
+        self.phone = Phone(mall)
+        self.frames: list[dict[str, Any]] = []
+        self._came = asyncio.Event()
+        self.phone.on_frame = self._take
+
+    def _take(self, frame: dict[str, Any]) -> None:
+        self.frames.append(frame)
+        self._came.set()
+
+    async def frame(self, fits: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+        """The first frame that fits, seen already or to come."""
+        async with asyncio.timeout(10):
+            while True:
+                for frame in self.frames:
+                    if fits(frame):
+                        return frame
+                self._came.clear()
+                await self._came.wait()
+
+    async def event(self, kind: str, order: str) -> dict[str, Any]:
+        """An entry of the feed about an order."""
+        return await self.frame(
+            lambda f: f["t"] == "event" and f["type"] == kind and f["data"]["order_id"] == order
+        )
+
+    async def ask(self, **frame: Any) -> dict[str, Any]:
+        """A keyed command over the feed."""
+        return await self.phone.ask({"key": next(keys), **frame})
+
+    async def accept(self, order: str, offer_id: str | None = None) -> str:
+        """Accept over the feed; returns the result."""
+        named = {} if offer_id is None else {"offer_id": offer_id}
+        reply = await self.ask(t="offer.accept", orders=[order], **named)
+        return str(reply["results"][0]["result"])
+
+    async def post(self, order: str, what: str, body: Any = None) -> dict[str, Any]:
+        """A command over REST."""
+        return await self.mall.do("POST", f"/api/v2/orders/{order}/{what}", body)
+
+    @asynccontextmanager
+    async def online(self) -> AsyncIterator[Driver]:
+        """Connected and available."""
+        async with self.phone.connected():
+            await self.ask(t="availability", status="online")
+            yield self
+
+
+@pytest.fixture(scope="module")
+async def town(folder: Path) -> AsyncIterator[Town]:
+    environ = {"MALL_CORS_ORIGINS": "https://shop.example", "MALL_SAMPLE": "off"}
+    async with open_server(folder / "stories", environ) as server, open_http() as http:
+        tokens = {
+            name: (await server.mint(role, 1, "--prefix", name))[0]["access_token"]
+            for name, role in (("admin", "admin"), ("customer", "customer"), ("other", "customer"))
+        }
+        yield Town(server, http, tokens)
+
+
+async def refused(call: Any) -> str:
+    """The code that a call is refused with."""
+    with pytest.raises(Refused) as caught:
+        await call
+    return caught.value.code
+
+
+async def _until_closed(phone: Phone) -> None:
+    """Return once the server has closed the socket."""
+    await until(lambda: phone.close_code is not None)
+
+
+# -- orders and offers ----------------------------------------------------------------------------
+
+
+async def test_order_goes_from_customer_to_door(town: Town) -> None:
+    zone = await town.zone()
+    async with (await zone.driver()).online() as driver:
+        order = await zone.order()
+        offer = (await driver.event("offer", order))["data"]
+        assert (offer["store"]["name"], offer["items"], offer["dropoff"]["address"]) == ("Store", 1, "Door 1")
+        assert await driver.accept(order, offer["offer_id"]) == "won"
+        assert (await driver.mall.do("GET", "/api/v2/drivers/me/orders"))["items"][0]["id"] == order
+        assert (await driver.post(order, "pickup"))["result"] == "picked_up"
+        assert (await driver.post(order, "delivery"))["status"] == "delivered"
+        await driver.event("order.delivered", order)
+        assert driver.phone.faults == []
+        seen = await town.customer.do("GET", f"/api/v2/orders/{order}")
+        assert (seen["status"], seen["driver_id"], seen["version"]) == ("delivered", driver.id, 5)
+        history = (await town.customer.do("GET", f"/api/v2/orders/{order}/events"))["items"]
+        assert [e["type"] for e in history] == ["created", "offered", "assigned", "picked_up", "delivered"]
+
+
+async def test_one_trace_id_runs_from_the_request_to_the_push(town: Town) -> None:
+    zone = await town.zone()
+    async with (await zone.driver()).online() as driver:
+        trace = "0af7651916cd43dd8448eb211c80319c"
+        headers = {
+            "Authorization": f"Bearer {town.customer.token}",
+            "Idempotency-Key": next(keys),
+            "traceparent": f"00-{trace}-b7ad6b7169203331-01",
+        }
+        body = {
+            "items": [{"product_id": zone.product_id, "quantity": 1}], "payment": "cash",
+            "dropoff": {"lat": 1.0, "lon": 2.0, "address": "x"},
+        }  # fmt: skip
+        url = town.server.url + "/api/v2/orders"
+        async with town.anybody.http.post(url, json=body, headers=headers) as response:
+            assert response.headers["X-Trace-ID"] == trace
+            order = (await response.json())["id"]
+        assert (await driver.event("offer", order))["trace"] == trace
+        reply = await driver.ask(t="offer.accept", orders=[order])
+        assert (await driver.event("order.assigned", order))["trace"] == reply["trace_id"]
+        history = (await town.admin.do("GET", f"/api/v2/orders/{order}/events"))["items"]
+        assert [e["trace_id"] for e in history] == [trace, trace, reply["trace_id"]]
+
+
+async def test_waiting_order_is_offered_when_a_driver_comes_online(town: Town) -> None:
+    zone = await town.zone()
+    order = await zone.order()
+    async with (await zone.driver()).online() as driver:
+        await driver.event("offer", order)
+
+
+async def test_declined_order_goes_to_the_next_driver(town: Town) -> None:
+    zone = await town.zone()
+    async with (await zone.driver()).online() as one, (await zone.driver()).online() as two:
+        await one.phone.send({"t": "loc", "cseq": 1, "lat": 1.0, "lon": 2.0})
+        await two.phone.send({"t": "loc", "cseq": 1, "lat": 1.5, "lon": 2.0})
+        await one.mall.do("GET", "/api/v2/drivers/me")
+        order = await zone.order()
+        offer = await one.event("offer", order)
+        reply = await one.ask(
+            t="offer.decline", orders=[order], offer_id=offer["data"]["offer_id"], reason="far"
+        )
+        assert reply["results"][0]["result"] == "declined"
+        await two.event("offer", order)
+        assert await one.accept(order) == "offer_expired"
+        assert await two.accept(order) == "won"
+
+
+async def test_offer_lapses_and_goes_on(town: Town) -> None:
+    zone = await town.zone(offer_ttl_s=1)
+    async with (await zone.driver()).online() as one, (await zone.driver()).online() as two:
+        order = await zone.order()
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(one.event("offer", order))
+            tasks.create_task(two.event("offer", order))
+        revoked = await one.frame(lambda f: f["t"] == "offer.revoked" and f["order_id"] == order)
+        assert revoked["why"] == "expired"
+
+
+async def test_losers_of_a_wave_hear_that_their_offer_died(town: Town) -> None:
+    zone = await town.zone(wave_size=2)
+    async with (await zone.driver()).online() as one, (await zone.driver()).online() as two:
+        order = await zone.order()
+        await two.event("offer", order)
+        offer = await one.event("offer", order)
+        assert await one.accept(order, offer["data"]["offer_id"]) == "won"
+        assert (await two.frame(lambda f: f["t"] == "offer.revoked"))["why"] == "taken"
+        assert await two.accept(order) == "order_taken"
+
+
+async def test_board_of_an_open_zone_shows_open_orders_and_whoever_is_first_wins(town: Town) -> None:
+    zone = await town.zone(mode="open")
+    async with (await zone.driver()).online() as one, (await zone.driver()).online() as two:
+        order = await zone.order()
+
+        def shows(frame: dict[str, Any]) -> bool:
+            return frame["t"] == "state" and any(
+                o["order_id"] == order for o in frame["data"].get("orders", ())
+            )
+
+        board = await one.frame(shows)
+        round_id = board["data"]["orders"][0]["offer_id"]
+        assert await one.accept(order, round_id) == "won"
+        assert await refused(two.post(order, "acceptance", {"offer_id": round_id})) == "order_taken"
+        assert (await one.post(order, "acceptance", {"offer_id": round_id}))["result"] == "already_yours"
+        await town.admin.do("POST", f"/api/v2/orders/{order}/release", {"reason": "flat tyre"})
+        await one.event("order.released", order)
+        assert await two.accept(order, round_id) == "offer_expired"
+        assert await two.accept(order, f"{round_id[:-1]}2") == "won"
+
+
+async def test_driver_of_another_zone_cannot_take_from_the_board(town: Town) -> None:
+    zone, elsewhere = await town.zone(mode="open"), await town.zone()
+    async with (await elsewhere.driver()).online() as stranger:
+        order = await zone.order()
+        assert await refused(stranger.mall.do("GET", f"/api/v2/orders/{order}")) == "order_not_found"
+        assert await stranger.accept(order) == "not_offered"
+
+
+async def test_open_zone_that_turns_to_waves_offers_its_orders(town: Town) -> None:
+    zone = await town.zone(mode="open")
+    order = await zone.order()
+    async with (await zone.driver()).online() as driver:
+        await town.admin.do("PATCH", f"/api/v2/zones/{zone.id}", {"mode": "waves"})
+        await driver.event("offer", order)
+
+
+async def test_full_or_offline_driver_is_refused_by_the_database(town: Town) -> None:
+    zone = await town.zone(mode="open")
+    async with (await zone.driver()).online() as driver:
+        first, second = await zone.order(), await zone.order()
+        assert await driver.accept(first) == "won"
+        assert await driver.accept(second) == "driver_busy"
+        await driver.post(first, "pickup")
+        await driver.post(first, "delivery")
+        await driver.ask(t="availability", status="offline")
+        assert await driver.accept(second) == "driver_offline"
+        await driver.ask(t="availability", status="online")
+        assert await driver.accept(second) == "won"
+
+
+async def test_admin_assigns_and_customer_cancels(town: Town) -> None:
+    zone = await town.zone()
+    async with (await zone.driver()).online() as driver, (await zone.driver()).online() as offered:
+        order = await zone.order(quantity=10)
+        assert await refused(zone.order()) == "out_of_stock"
+        path = f"/api/v2/orders/{order}"
+        body = {"driver_id": driver.id}
+        assert (await town.admin.do("POST", f"{path}/assignment", body))["result"] == "assigned"
+        await driver.event("order.assigned", order)
+        assert (await town.customer.do("POST", f"{path}/cancellation"))["status"] == "cancelled"
+        assert (await driver.event("order.cancelled", order))["data"]["reason"] == "unspecified"
+        assert (await town.customer.do("POST", f"{path}/cancellation"))["result"] == "cancelled"
+        assert await refused(offered.post(order, "acceptance")) == "order_closed"
+        assert await zone.order(quantity=10), "the stock is back"
+
+
+async def test_ready_time_reaches_the_driver(town: Town) -> None:
+    zone = await town.zone()
+    async with (await zone.driver()).online() as driver:
+        order = await zone.order()
+        await driver.event("offer", order)
+        await driver.accept(order)
+        ready = (await town.customer.do("GET", f"/api/v2/orders/{order}"))["ready_at"]
+        later = ready[:-5] + ".999Z"
+        await town.admin.do("PUT", f"/api/v2/orders/{order}/ready-time", {"ready_at": later})
+        await driver.event("order.ready_time", order)
+        assert (await town.customer.do("GET", f"/api/v2/orders/{order}"))["ready_at"] == later
+
+
+async def test_failed_delivery_frees_the_driver(town: Town) -> None:
+    zone = await town.zone(mode="open")
+    async with (await zone.driver()).online() as driver:
+        order = await zone.order()
+        await driver.accept(order)
+        await driver.post(order, "pickup")
+        failed = await driver.ask(t="order.failure", order_id=order, reason="nobody home")
+        assert (failed["ok"], failed["status"]) == (True, "undeliverable")
+        assert (await driver.mall.do("GET", "/api/v2/drivers/me"))["orders"] == []
+
+
+async def test_card_order_waits_and_is_not_offered(town: Town) -> None:
+    zone = await town.zone(mode="open")
+    async with (await zone.driver()).online() as driver:
+        order = await zone.order(payment="card")
+        assert (await town.customer.do("GET", f"/api/v2/orders/{order}"))["status"] == "awaiting_payment"
+        assert await driver.accept(order) == "order_closed"
+
+
+async def test_customer_follows_the_order_live(town: Town) -> None:
+    zone = await town.zone(mode="open")
+    async with (await zone.driver()).online() as driver:
+        order = await zone.order()
+        headers = {"Authorization": f"Bearer {town.customer.token}"}
+        url = f"{town.server.url}/api/v2/orders/{order}/track"
+        async with town.anybody.http.get(url, headers=headers) as stream:
+            assert stream.content_type == "text/event-stream"
+            first = await stream.content.readuntil(b"\n\n")
+            assert b'"status":"confirmed"' in first
+            await driver.accept(order)
+            await driver.post(order, "pickup")
+            await driver.post(order, "delivery")
+            rest = (await stream.content.read()).decode()
+        changes = [orjson.loads(line[6:]) for line in rest.splitlines() if line.startswith("data: ")]
+        assert [c["status"] for c in changes] == ["assigned", "picked_up", "delivered"]
+        assert [c["version"] for c in changes] == [2, 3, 4]
+
+
+# -- feeds ----------------------------------------------------------------------------------------
+
+
+async def test_phone_resumes_where_it_was(town: Town) -> None:
+    zone = await town.zone(mode="open")
+    driver = await zone.driver(capacity=5)
+    async with driver.online():
+        first = await zone.order()
+        await driver.accept(first)
+        await driver.event("order.assigned", first)
+    second = await zone.order()
+    await driver.post(second, "acceptance")
+    async with driver.phone.connected():
+        assert driver.phone.welcome["resumed"] is True
+        await driver.event("order.assigned", second)
+        assert [e["seq"] for e in driver.phone.events] == [1, 2]
+        assert driver.phone.faults == []
+
+
+async def test_phone_without_a_position_gets_a_snapshot(town: Town) -> None:
+    zone = await town.zone()
+    driver = await zone.driver(capacity=2)
+    async with driver.online():
+        carried = await zone.order()
+        await driver.event("offer", carried)
+        await driver.accept(carried)
+        offered = await zone.order()
+        await driver.event("offer", offered)
+    driver.phone = Phone(driver.mall)
+    async with driver.phone.connected():
+        snapshot = driver.phone.welcome["snapshot"]
+        assert [o["order_id"] for o in snapshot["orders"]] == [carried]
+        assert [o["order_id"] for o in snapshot["offers"]] == [offered]
+        assert driver.phone.welcome["seq"] == 3
+
+
+async def test_position_of_another_epoch_gets_a_snapshot(town: Town) -> None:
+    driver = await (await town.zone()).driver()
+    driver.phone.epoch, driver.phone.seq = "elsewhere", 7
+    async with driver.phone.connected():
+        assert driver.phone.welcome["resumed"] is False
+        assert driver.phone.seq == 0
+
+
+async def test_second_socket_closes_the_first(town: Town) -> None:
+    driver = await (await town.zone()).driver()
+    first, second = Phone(driver.mall), Phone(driver.mall)
+    async with first.connected(), second.connected():
+        await _until_closed(first)
+        assert first.close_code == 4006
+        assert not second.closed
+
+
+async def test_browser_opens_the_feed_with_a_ticket_once(town: Town) -> None:
+    driver = await (await town.zone()).driver()
+    ticket = (await driver.mall.do("POST", "/api/v2/realtime/tickets"))["ticket"]
+    url = town.server.url + "/api/v2/drivers/feed"
+    headers = {"Origin": "https://shop.example"}
+    for expected in ("welcome", "closed"):
+        async with town.anybody.http.ws_connect(url, protocols=("malldrive.v1",), headers=headers) as ws:
+            await ws.send_json({"t": "hello", "ticket": ticket})
+            message = await ws.receive(5)
+            if expected == "welcome":
+                assert message.json()["t"] == "welcome"
+            else:
+                assert (message.type, ws.close_code) == (aiohttp.WSMsgType.CLOSE, 4001)
+
+
+async def test_repeated_command_over_another_connection_has_one_effect(town: Town) -> None:
+    zone = await town.zone(mode="open")
+    driver = await zone.driver()
+    order = await zone.order()
+    frame = {"t": "offer.accept", "orders": [order], "key": next(keys)}
+    async with driver.online():
+        first = await driver.phone.ask(frame)
+    async with driver.phone.connected():
+        again = await driver.phone.ask(frame)
+        assert again["results"] == first["results"]
+        other = await driver.phone.ask({**frame, "offer_id": "rnd_1_1"})
+        assert other["code"] == "key_reused"
+
+
+# -- accounts -------------------------------------------------------------------------------------
+
+
+async def test_refresh_token_is_used_up_and_its_reuse_ends_the_session(town: Town) -> None:
+    account = {"email": "ann@example.org", "password": "correct horse", "name": "Ann"}
+    first = await town.anybody.do("POST", "/api/v2/auth/register", account)
+    me = await town.anybody.as_(first["access_token"]).do("GET", "/api/v2/me")
+    assert (me["email"], me["role"]) == ("ann@example.org", "customer")
+    assert await refused(town.anybody.do("POST", "/api/v2/auth/register", account)) == "email_taken"
+    one = {"refresh_token": first["refresh_token"]}
+    second = await town.anybody.do("POST", "/api/v2/auth/refresh", one)
+    third = await town.anybody.do("POST", "/api/v2/auth/refresh", {"refresh_token": second["refresh_token"]})
+    assert await refused(town.anybody.do("POST", "/api/v2/auth/refresh", one)) == "invalid_refresh_token"
+    assert third["access_token"]
+    wrong = {"email": "ann@example.org", "password": "wrong horse"}
+    assert await refused(town.anybody.do("POST", "/api/v2/auth/login", wrong)) == "invalid_credentials"
+    nobody = {"email": "nobody@example.org", "password": "wrong horse"}
+    assert await refused(town.anybody.do("POST", "/api/v2/auth/login", nobody)) == "invalid_credentials"
+
+
+async def test_logout_ends_the_access_token(town: Town) -> None:
+    account = {"email": "bob@example.org", "password": "correct horse", "name": "Bob"}
+    bob = town.anybody.as_((await town.anybody.do("POST", "/api/v2/auth/register", account))["access_token"])
+    await bob.do("POST", "/api/v2/auth/logout")
+    assert await refused(bob.do("GET", "/api/v2/me")) == "unauthenticated"
+
+
+async def test_banned_driver_is_out_at_once(town: Town) -> None:
+    zone = await town.zone()
+    driver = await zone.driver()
+    async with driver.online():
+        await town.admin.do("PATCH", f"/api/v2/users/{driver.user_id}", {"status": "banned"})
+        await _until_closed(driver.phone)
+        assert driver.phone.close_code == 4007
+    assert await refused(driver.mall.do("GET", "/api/v2/drivers/me")) == "unauthenticated"
+    listed = await town.admin.do("GET", f"/api/v2/drivers?zone_id={zone.id}")
+    assert [d["status"] for d in listed["items"]] == ["offline"]
+
+
+async def test_admin_moves_a_driver_to_another_zone(town: Town) -> None:
+    old, new = await town.zone(), await town.zone()
+    async with (await old.driver()).online() as driver:
+        change = {"zone_id": new.id, "capacity": 3}
+        user = await town.admin.do("PATCH", f"/api/v2/users/{driver.user_id}", change)
+        assert (user["zone_id"], user["capacity"]) == (new.id, 3)
+        await driver.frame(lambda f: f["t"] == "state" and f["topic"] == "zone")
+        await driver.event("offer", await new.order())
+
+
+async def test_others_see_no_order_that_does_not_concern_them(town: Town) -> None:
+    zone = await town.zone()
+    order = await zone.order()
+    async with (await zone.driver()).online() as driver:
+        await driver.event("offer", order)
+        assert (await driver.mall.do("GET", f"/api/v2/orders/{order}"))["id"] == order
+        assert "customer_id" not in await driver.mall.do("GET", f"/api/v2/orders/{order}")
+    for path in ("", "/events", "/track"):
+        assert await refused(town.other.do("GET", f"/api/v2/orders/{order}{path}")) == "order_not_found"
+    assert await refused(town.other.do("POST", f"/api/v2/orders/{order}/cancellation")) == "order_not_found"
+    assert all(o["id"] != order for o in (await town.other.do("GET", "/api/v2/orders"))["items"])
+
+
+# -- operations -----------------------------------------------------------------------------------
+
+
+async def test_probes_status_and_metrics_answer(town: Town) -> None:
+    http, server = town.anybody.http, town.server
+    for base in (server.url, server.ops_url):
+        for probe in ("liveness", "readiness", "startup"):
+            async with http.get(f"{base}/health/{probe}") as response:
+                assert response.status == 200
+    async with http.get(server.ops_url + "/status") as response:
+        status = await response.json()
+    assert status["shards"]["owned"] == 256
+    assert {"actors", "mailboxes", "gate", "lanes", "timers", "sessions", "pool"} <= set(status)
+    async with http.get(server.ops_url + "/metrics") as response:
+        text = await response.text()
+    for name in (
+        "mall_flushes_total",
+        "mall_requests_total",
+        "mall_query_seconds_bucket",
+        "mall_actors_active",
+    ):
+        assert name in text
+    for path in ("/metrics", "/status"):
+        async with http.get(server.url + path) as response:
+            assert response.status == 404
+
+
+async def test_configured_origin_is_allowed_and_no_other(town: Town) -> None:
+    url = town.server.url + "/api/v2/products"
+    for origin, allowed in (("https://shop.example", True), ("https://evil.example", False)):
+        headers = {"Origin": origin, "Authorization": f"Bearer {town.customer.token}"}
+        async with town.anybody.http.get(url, headers=headers) as response:
+            assert (response.headers.get("Access-Control-Allow-Origin") == origin) is allowed
+            assert "Origin" in response.headers["Vary"]
+        preflight = {"Origin": origin, "Access-Control-Request-Method": "GET"}
+        async with town.anybody.http.options(url, headers=preflight) as response:
+            assert (response.status == 200) is allowed
+
+
+async def test_pages_hold_every_product_once(town: Town) -> None:
+    zone = await town.zone()
+    store = (await town.admin.do("GET", f"/api/v2/products/{zone.product_id}"))["store_id"]
+    for number in range(5):
+        price = {"amount_minor": number, "currency": "EUR"}
+        await town.admin.do(
+            "POST", "/api/v2/products", {"store_id": store, "name": f"P{number}", "price": price}
+        )
+    found, cursor = [], ""
+    while True:
+        page = await town.customer.do("GET", f"/api/v2/stores/{store}/products?limit=2{cursor}")
+        found += [item["id"] for item in page["items"]]
+        if page["next"] is None:
+            break
+        cursor = f"&cursor={page['next']}"
+    assert len(found) == len(set(found)) == 6
