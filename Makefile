@@ -20,6 +20,7 @@ check: $(READY)
 	@$(VENV)/bin/ruff format --check .
 	@$(VENV)/bin/mypy
 	@$(VENV)/bin/lint-imports
+	@$(VENV)/bin/hadolint Dockerfile
 
 # make replay DAY=path/to/day [SPEEDUP=60] [OUT=replay-out]
 replay: $(READY)

@@ -11,6 +11,10 @@ import secrets
 import time
 from typing import Protocol
 
+# A reading that is this far behind is no late answer: somebody has set the clock of the journal.
+STEP_S = 0.5
+SLEW_S = 0.001
+
 
 class Clock(Protocol):
     """Two readings that are never mixed: durations by `monotonic`, dates by `wall`."""
@@ -46,7 +50,18 @@ class LoopClock:
         return self._loop.time() + self._offset_s
 
     def anchor(self, wall_s: float) -> None:
-        self._offset_s = wall_s - self._loop.time()
+        """Take a reading over.
+
+        A reading is late by its way back, so the highest offset seen is the best one. A lower one is
+        followed by a millisecond a reading, which keeps `wall` from running backwards: a timer that fired
+        must not find that it is not due yet. A step of more than STEP_S is believed.
+        """
+        offset_s = wall_s - self._loop.time()
+        behind_s = self._offset_s - offset_s
+        if behind_s < 0 or behind_s > STEP_S:
+            self._offset_s = offset_s
+        else:
+            self._offset_s -= min(behind_s, SLEW_S)
 
 
 class Entropy(Protocol):

@@ -14,6 +14,7 @@ watch.py       revocations and the event loop, watched
 present.py     the domain as JSON
 passwords.py   Argon2id off the loop
 tokens.py      Ed25519 access tokens, refresh tokens, revocation
+docs/          OpenAPI and the page that shows it
 rest/          one file per resource
 feed/          the drivers' WebSocket: PROTOCOL.md, frames, session, hub
 ops.py         metrics, status, health

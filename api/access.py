@@ -83,6 +83,10 @@ ACCESS: Mapping[str, Access] = {
     "drivers.location": Access("drivers:self"),
     "feed.open": Access(None),  # the handshake looks at header or ticket itself
     "feed.ticket": Access("feed:open"),
+    "docs.openapi": Access(None),
+    "docs.page": Access(None),
+    "docs.script": Access(None),
+    "docs.style": Access(None),
     "health.liveness": Access(None),
     "health.readiness": Access(None),
     "health.startup": Access(None),

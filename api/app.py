@@ -11,6 +11,7 @@ from api import ops
 from api.access import ACCESS
 from api.bodies import BODY_BYTES_MAX
 from api.call import OFFICE, Office
+from api.docs import openapi
 from api.edge import Route, bind, outside
 from api.feed import handshake
 from api.rest import accounts, drivers, health, orders, products, stores, tracking, users, zones
@@ -26,6 +27,7 @@ ROUTES: tuple[Route, ...] = (
     *handshake.ROUTES,
     *drivers.ROUTES,
     *health.ROUTES,
+    *openapi.ROUTES,
 )
 
 

@@ -92,8 +92,8 @@ class Call:
     async def _read(self) -> bytes:
         try:
             return await self.request.read()
-        except ConnectionError:
-            # Nobody reads the answer; the log line must not look like a fault of ours.
+        except (ConnectionError, web.RequestPayloadError):
+            # Perhaps nobody reads the answer; the log must not tell of a fault of ours.
             raise Problem("malformed_request", "The body broke off.") from None
 
     async def body(self, model: type[Model]) -> Model:

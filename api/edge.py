@@ -109,7 +109,8 @@ def finish(response: web.StreamResponse, trace: str) -> None:
     """Headers that every answer has."""
     if not response.prepared:
         response.headers["X-Trace-ID"] = trace
-        response.headers.update(SECURITY_HEADERS)
+        for name, value in SECURITY_HEADERS.items():
+            response.headers.setdefault(name, value)
         response.headers["Server"] = "mall"
 
 

@@ -300,6 +300,8 @@ def _offer(order: Order, command: MakeOffers, now_ms: int) -> Verdict:
             FeedEntry(x.driver_id, "offer", view | {"offer_id": x.id, "expires_at_ms": x.expires_ms})
             for x in offers
         ),
+        revoked=tuple((x.driver_id, x.id) for x in order.offers),
+        why="expired",
     )
 
 
@@ -321,6 +323,7 @@ def _expire(order: Order, command: Expire, now_ms: int) -> Verdict:
     """The timer: an unpaid order ends, a wave of offers lapses."""
     if order.due_ms != command.at_ms:
         return Unchanged("moved")
+    now_ms = max(now_ms, command.at_ms)
     if order.status == o.AWAITING_PAYMENT:
         return _cancel(order, Cancel(By("system", "payment_window"), "payment_timeout"), now_ms)
     if order.status == o.CONFIRMED and order.offers:

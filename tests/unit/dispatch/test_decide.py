@@ -246,3 +246,14 @@ def test_search_survives_its_row() -> None:
         "updated_ms": NOW, "driver_id": None, "round": 1, "search": state.search(), "due_ms": state.due_ms,
     }  # fmt: skip
     assert o.order_from(row, ()) == replace(state, recent=())
+
+
+def test_timer_that_fired_counts_as_due_though_the_clock_is_behind() -> None:
+    decision = won(decide(offered(expires_ms=NOW), d.Expire(NOW), NOW - 3))
+    assert decision.order.offers == ()
+
+
+def test_new_wave_tells_the_drivers_of_the_lapsed_one() -> None:
+    decision = won(decide(offered(expires_ms=NOW - 1), d.MakeOffers(1, 0, (8,), 5000), NOW))
+    assert decision.revoked == ((7, "ofr_5_1"),)
+    assert decision.order.tried == (7,)

@@ -1,0 +1,122 @@
+"""What each operation takes and gives: one row per row of ACCESS."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from pydantic import BaseModel
+
+from api.rest import accounts, drivers, orders, products, stores, users, zones
+from api.rest.paging import Page
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """A row.
+
+    Attributes:
+        summary: one sentence.
+        answer: name of the schema of the good answer; None for an empty one.
+        status: HTTP status of the good answer.
+        problems: codes that are particular to this operation.
+        key: the Idempotency-Key header: `required`, `optional` or "".
+    """
+
+    summary: str
+    answer: str | None = None
+    status: int = 200
+    body: type[BaseModel] | None = None
+    query: type[BaseModel] | None = None
+    problems: tuple[str, ...] = ()
+    key: str = ""
+    media: str = "application/json"
+
+
+_CARRY = ("order_not_found", "invalid_transition", "key_reused")
+_ACCEPT = (
+    "order_taken", "driver_busy", "driver_offline", "not_offered", "order_closed", "offer_expired",
+    "order_not_found", "key_reused",
+)  # fmt: skip
+_PLACE = (
+    "invalid_idempotency_key", "key_reused", "request_in_flight", "unknown_product", "inactive_product",
+    "mixed_currency", "mixed_zones", "out_of_stock",
+)  # fmt: skip
+
+OPERATIONS: Mapping[str, Operation] = {
+    "auth.register": Operation("Register a customer", "Registered", 201, accounts.Register, problems=("email_taken",)),
+    "auth.login": Operation(
+        "Log in", "Tokens", 200, accounts.Login, problems=("invalid_credentials", "account_disabled")
+    ),
+    "auth.refresh": Operation(
+        "Exchange a refresh token", "Tokens", 200, accounts.Refresh, problems=("invalid_refresh_token",)
+    ),
+    "auth.logout": Operation("End the session", None, 204),
+    "auth.me": Operation("The account behind the token", "User"),
+    "auth.jwks": Operation("Public keys of access tokens", "Keys"),
+    "users.list": Operation("Users", "Users", query=users.UserPage),
+    "users.create": Operation("Create a user of any role", "User", 201, users.NewUser, problems=("email_taken",)),
+    "users.get": Operation("A user", "User"),
+    "users.update": Operation("Change or ban a user", "User", body=users.UserChange),
+    "zones.list": Operation("Zones", "Zones", query=Page),
+    "zones.create": Operation("Create a zone", "Zone", 201, zones.NewZone),
+    "zones.get": Operation("A zone", "Zone"),
+    "zones.update": Operation("Change a zone", "Zone", body=zones.ZoneChange),
+    "stores.list": Operation("Stores, or those around a place", "Stores", query=stores.StorePage),
+    "stores.create": Operation("Create a store", "Store", 201, stores.NewStore),
+    "stores.get": Operation("A store", "Store"),
+    "stores.update": Operation("Change a store", "Store", body=stores.StoreChange),
+    "stores.delete": Operation("Take a store off the mall", None, 204),
+    "stores.products": Operation("Products of a store", "Products", query=Page),
+    "products.list": Operation("Products", "Products", query=products.ProductPage),
+    "products.create": Operation("Create a product", "Product", 201, products.NewProduct),
+    "products.get": Operation("A product", "Product"),
+    "products.update": Operation("Change a product", "Product", body=products.ProductChange),
+    "products.delete": Operation("Take a product off the shelf", None, 204),
+    "orders.list": Operation("Orders, the newest first", "Orders", query=orders.OrderPage),
+    "orders.create": Operation("Place an order", "Order", 201, orders.OrderBody, problems=_PLACE, key="required"),
+    "orders.get": Operation("An order", "Order", problems=("order_not_found",)),
+    "orders.events": Operation("History of an order", "Events", problems=("order_not_found",)),
+    "orders.track": Operation(
+        "Follow an order live", "Order", problems=("order_not_found", "too_many_watchers"), media="text/event-stream"
+    ),
+    "orders.ready_time": Operation(
+        "Say when it will be ready", "Done", body=orders.ReadyBody, problems=_CARRY, key="optional"
+    ),
+    "orders.accept": Operation(
+        "Accept an order: the first driver wins", "Done", body=orders.AcceptBody, problems=_ACCEPT, key="optional"
+    ),
+    "orders.decline": Operation(
+        "Decline an offer", "Done", body=orders.DeclineBody, problems=("not_offered", "offer_expired"), key="optional"
+    ),
+    "orders.pickup": Operation("The driver has the goods", "Done", problems=_CARRY, key="optional"),
+    "orders.delivery": Operation("The customer has the goods", "Done", problems=_CARRY, key="optional"),
+    "orders.failure": Operation(
+        "It cannot be delivered", "Done", body=orders.NeededReasonBody, problems=_CARRY, key="optional"
+    ),
+    "orders.cancel": Operation("Cancel an order", "Done", body=orders.ReasonBody, problems=_CARRY, key="optional"),
+    "orders.assign": Operation(
+        "Give an order to a driver", "Done", body=orders.AssignBody, problems=(*_ACCEPT, "driver_not_found"),
+        key="optional",
+    ),
+    "orders.release": Operation(
+        "Take an order from its driver", "Done", body=orders.ReasonBody, problems=_CARRY, key="optional"
+    ),
+    "drivers.list": Operation("Drivers", "DriverRows", query=drivers.DriverPage),
+    "drivers.me": Operation("The driver itself", "Driver"),
+    "drivers.my_orders": Operation("What the driver carries", "Orders"),
+    "drivers.availability": Operation("Go online or offline", "Available", body=drivers.Availability, key="optional"),
+    "drivers.location": Operation("Where the driver is", None, 204, drivers.Location),
+    "feed.open": Operation(
+        "Open the WebSocket malldrive.v1 (see PROTOCOL.md)", None, 101,
+        problems=("unknown_subprotocol", "token_in_url", "forbidden_origin", "upgrade_required", "draining"),
+    ),
+    "feed.ticket": Operation("A one-use ticket for the feed", "Ticket", 201),
+    "health.liveness": Operation("The process is alive", "Health"),
+    "health.readiness": Operation("Traffic may be sent", "Health"),
+    "health.startup": Operation("The start is complete", "Health"),
+    "docs.openapi": Operation("This document", None, 200),
+    "docs.page": Operation("This document, to be read", None, 200, media="text/html"),
+    "docs.script": Operation("The page's script", None, 200, media="text/javascript"),
+    "docs.style": Operation("The page's style", None, 200, media="text/css"),
+}  # fmt: skip
