@@ -193,7 +193,7 @@ class Hub:
         sessions = list(self.sessions.values())
         began = self.clock.monotonic()
         for index, session in enumerate(sessions):
-            at_s = window_s * index / max(1, len(sessions))
+            at_s = window_s * (index + 1) / len(sessions)
             session.push_latest(
                 "drain",
                 {"t": "drain", "reconnect_in_ms": int(at_s * 1000), "deadline_ms": int(window_s * 1000)},
@@ -201,7 +201,7 @@ class Hub:
             if index % FAN_OUT == FAN_OUT - 1:
                 await asyncio.sleep(0)
         for index, session in enumerate(sessions):
-            wait_s = began + window_s * index / max(1, len(sessions)) - self.clock.monotonic()
+            wait_s = began + window_s * (index + 1) / len(sessions) - self.clock.monotonic()
             if wait_s > 0:
                 await asyncio.sleep(wait_s)
             session.close(codes.DRAINING)

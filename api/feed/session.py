@@ -119,7 +119,7 @@ class Session:
     async def _drain(self) -> None:
         """Write until nothing waits, then, if that was decided, close."""
         try:
-            while not self.closing and (text := self._outbox.take()) is not None:
+            while self.closing != codes.SLOW_CONSUMER and (text := self._outbox.take()) is not None:
                 await self.ws.send_str(text)
             if self.closing:
                 reason = codes.REASONS[self.closing].encode()
@@ -137,12 +137,12 @@ class Session:
             transport.abort()
 
     def close(self, code: int) -> None:
-        """Close with a code; what waits unsent stays in the log. A writer that is stuck is cut off."""
+        """Close with a code, after what is queued; a writer that is stuck is cut off, the log has the rest."""
         if self.closing:
             return
         self.closing = code
         metrics.FEED_CLOSES.labels(code).inc()
-        if self._writing and code == codes.SLOW_CONSUMER:
+        if self._writing and code in (codes.SLOW_CONSUMER, codes.NO_PONG):
             self._abort()
         else:
             self._write()
