@@ -45,7 +45,7 @@ from dispatch.service import Dispatch
 from dispatch.zone_actor import ZoneBehaviour
 from storage.embedded import EmbeddedError
 from storage.errors import StorageError, Unreachable
-from storage.postgres.database import open_database
+from storage.postgres.database import SLOW_S, open_database
 from storage.postgres.journal import PostgresJournal
 from storage.postgres.migrate import MigrationError, migrate
 from storage.postgres.placing import OrderPlacer
@@ -97,7 +97,7 @@ async def open_office(settings: Settings, at: Addresses, lost: Callable[[], None
         )
         meta = await founding.check_meta(database)
         redis = await stack.enter_async_context(open_redis(at.redis_url))
-        journal = PostgresJournal(at.database_url, database, _observe)
+        journal = PostgresJournal(at.database_url, database, _observe_flush)
         stack.push_async_callback(journal.close)
         hub = Hub(clock, entropy)
         runtime = Runtime(
@@ -124,6 +124,12 @@ async def open_office(settings: Settings, at: Addresses, lost: Callable[[], None
 
 def _observe(name: str, seconds: float) -> None:
     metrics.QUERY_SECONDS.labels(name).observe(seconds)
+
+
+def _observe_flush(name: str, seconds: float) -> None:
+    _observe(name, seconds)
+    if seconds > SLOW_S:
+        _slow(name, seconds)
 
 
 def _slow(name: str, seconds: float) -> None:

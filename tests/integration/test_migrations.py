@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 
 import asyncpg
 import pytest
@@ -86,3 +87,23 @@ async def test_every_foreign_key_has_an_index(database_url: str) -> None:
     )
     await owner.close()
     assert [tuple(row) for row in bare] == []
+
+
+# Tables of a few rows, which are read whole on purpose.
+SMALL = {"cluster_meta", "signing_key", "zones", "shard"}
+
+
+async def test_every_query_can_be_answered_by_an_index(database_url: str) -> None:
+    """With sequential scans priced out, a plan that still has one has no index to use."""
+    owner = await asyncpg.connect(database_url)
+    await owner.execute("SET enable_seqscan = off; SET plan_cache_mode = force_generic_plan")
+    bare = []
+    for name, block in BLOCKS.items():
+        await owner.execute(f"PREPARE {name} AS {block}")
+        count = max((int(n) for n in re.findall(r"\$([0-9]+)", block)), default=0)
+        given = f"({', '.join(['NULL'] * count)})" if count else ""
+        plan = await owner.fetch(f"EXPLAIN EXECUTE {name}{given}")
+        scans = [row[0].split("Seq Scan on ")[1].split()[0] for row in plan if "Seq Scan on " in row[0]]
+        bare += [f"{name}: {table}" for table in scans if table not in SMALL]
+    await owner.close()
+    assert bare == []
