@@ -23,6 +23,7 @@ from actors.errors import (
     JournalError,
     NoSuchActor,
     NotWritten,
+    OutcomeUnknown,
     Unanswered,
     Unavailable,
 )
@@ -93,7 +94,9 @@ class Lane:
                     continue
                 await self._divide(batch, error)
                 return
-            except Unanswered:
+            except Exception as error:  # noqa: BLE001 - what is not a definite answer is none
+                if not isinstance(error, Unanswered):
+                    self._runtime.log("failed_flush", exc_info=error)
                 await self._settle(batch)
                 return
             for cell, outcome in zip(batch, outcomes, strict=True):
@@ -120,6 +123,8 @@ class Lane:
         clock, gauges = self._runtime.clock, self._runtime.gauges
         began = clock.monotonic()
         outcomes = await self._runtime.journal.flush(self.index, items)
+        if len(outcomes) != len(items):
+            raise Unanswered("not one outcome per item")
         gauges.flush_s.append(clock.monotonic() - began)
         gauges.flush_items.append(len(items))
         gauges.flushes += 1
@@ -161,7 +166,12 @@ class Lane:
             for kind, cells in kinds.items():
                 rows = await self._load(kind, cells)
                 for cell in cells:
-                    self._resolve(cell, rows.get(cell.id.number))
+                    try:
+                        self._resolve(cell, rows.get(cell.id.number))
+                    except Exception as error:  # noqa: BLE001 - one unreadable row must not end the lane
+                        self._runtime.log("unreadable_row", actor=str(cell.id), exc_info=error)
+                        for envelope in self._runtime.remove(cell):
+                            envelope.fail(OutcomeUnknown())
         finally:
             self.settling = False
 

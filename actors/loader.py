@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from actors.cell import LOADING, Cell
-from actors.errors import DeadlinePassed, JournalError, NoSuchActor
+from actors.errors import ActorCrashed, DeadlinePassed, JournalError, NoSuchActor
 
 if TYPE_CHECKING:
     from actors.runtime import Runtime
@@ -65,17 +66,28 @@ class Loader:
             numbers = [cell.id.number for cell in cells]
             try:
                 rows = await self._runtime.journal.load(kind, numbers)
-            except JournalError:
+            except Exception as error:  # noqa: BLE001 - whatever it is, the cells must not wait for ever
+                if not isinstance(error, JournalError):
+                    self._runtime.log("failed_load", kind=kind, exc_info=error)
                 await self._again(cells)
                 return
             for cell in cells:
                 row = rows.get(cell.id.number)
-                if row is not None:
-                    self._runtime.loaded(cell, row)
-                else:
+                if row is None:
                     self._refuse(cell)
+                else:
+                    self._install(cell, row)
         finally:
             self._free.release()
+
+    def _install(self, cell: Cell, row: Mapping[str, Any]) -> None:
+        """A row that its behaviour cannot read costs that actor, not the instance."""
+        try:
+            self._runtime.loaded(cell, row)
+        except Exception as error:  # noqa: BLE001 - see above
+            self._runtime.log("unreadable_row", actor=str(cell.id), exc_info=error)
+            for envelope in self._runtime.remove(cell):
+                envelope.fail(ActorCrashed())
 
     def _refuse(self, cell: Cell) -> None:
         if len(self._unknown) >= UNKNOWN_MAX:

@@ -39,8 +39,10 @@ class Journal(Protocol):
         """
         ...
 
-    async def due(self, shards: Sequence[int], until_ms: int, limit: int) -> list[tuple[ActorId, int]]:
-        """Actors of these shards whose timer is due by then, the oldest first, with the due time in ms."""
+    async def due(
+        self, shards: Sequence[int], from_ms: int, until_ms: int, limit: int
+    ) -> list[tuple[ActorId, int]]:
+        """Actors of these shards whose timer is due in this span, the oldest first, with the due time."""
         ...
 
     async def read(self, query: Query) -> Any:

@@ -68,7 +68,7 @@ class Scheduler:
         while self._ready and turns < SLICE_TURNS:
             cell = self._ready.popleft()
             cell.queued = False
-            self._turn(cell)
+            self._guarded_turn(cell)
             self.make_ready(cell)
             turns += 1
             if turns % 8 == 0 and self._runtime.clock.monotonic() - began > SLICE_S:
@@ -79,6 +79,16 @@ class Scheduler:
             self._loop.call_soon(self._run_slice)
         else:
             self._scheduled = False
+
+    def _guarded_turn(self, cell: Cell) -> None:
+        """A turn whose consequences fail (an emitter, a state of the wrong shape) must not stop the others."""
+        try:
+            self._turn(cell)
+        except Exception as error:  # noqa: BLE001 - see above
+            self._runtime.gauges.crashes[cell.id.kind] += 1
+            self._runtime.log("crashed_turn", actor=str(cell.id), exc_info=error)
+            if cell.status != FLUSHING:
+                self._runtime.reload(cell)
 
     def _turn(self, cell: Cell) -> None:
         envelope = cell.take() if cell.status == READY and self._runtime.is_current(cell) else None
@@ -168,6 +178,9 @@ class Scheduler:
                     return
                 except JournalError:
                     await asyncio.sleep(0.1 * 2**tries)
+                except Exception as error:  # noqa: BLE001 - one bad read must not end the instance
+                    self._runtime.log("failed_read", actor=str(to), query=query.name, exc_info=error)
+                    return
         self._runtime.log("gave_up_read", actor=str(to), query=query.name)
 
     # -- after the commit ---------------------------------------------------------------------
@@ -187,11 +200,10 @@ class Scheduler:
             return
         cell.pending = None
         try:
-            done = commit.then(outcome)
+            self._finish(cell, envelope, commit.then(outcome))
         except Exception as error:  # noqa: BLE001 - see _turn
             self._crash(cell, envelope, error)
             return
-        self._finish(cell, envelope, done)
         self.make_ready(cell)
 
     def settled(self, cell: Cell, row: Mapping[str, Any], *, written: bool) -> None:

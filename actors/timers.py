@@ -27,6 +27,9 @@ BURST = 500
 # A fired timer whose actor chose to leave it in place is not fired again while remembered here.
 FIRED_MAX = 200_000
 BUDGET_S = 10.0
+# A poll looks back this far; a whole one, every so many polls, finds what fell through.
+LOOK_BACK_S = 60.0
+WHOLE_EVERY = 60
 
 
 class Timers:
@@ -38,6 +41,7 @@ class Timers:
         self._armed: dict[ActorId, int] = {}
         self._fired: dict[ActorId, int] = {}
         self._changed = asyncio.Event()
+        self._polls = 0
 
     def __len__(self) -> int:
         return len(self._armed)
@@ -60,15 +64,25 @@ class Timers:
             shards = runtime.shards.held()
             if shards:
                 try:
-                    until = int(runtime.now_ms() + HORIZON_S * 1000)
-                    rows = await runtime.journal.due(shards, until, BURST + len(self._fired))
-                    fresh = [r for r in rows if self._fired.get(r[0]) != r[1]]
-                    for actor, due_ms in fresh[:BURST]:
-                        self.arm(actor, due_ms)
+                    await self._poll(shards)
                     runtime.clock.anchor(await runtime.journal.wall())
                 except JournalError:
                     pass
             await asyncio.sleep(POLL_S)
+
+    async def _poll(self, shards: list[int]) -> None:
+        """Arm what is due. Timers that were fired and left in place are not read again each second."""
+        now_ms = self._runtime.now_ms()
+        whole = self._polls % WHOLE_EVERY == 0
+        since_ms = 0 if whole else int(now_ms - LOOK_BACK_S * 1000)
+        until_ms = int(now_ms + HORIZON_S * 1000)
+        limit = BURST + len(self._fired)
+        rows = await self._runtime.journal.due(shards, since_ms, until_ms, limit)
+        fresh = [row for row in rows if self._fired.get(row[0]) != row[1]]
+        for actor, due_ms in fresh[:BURST]:
+            self.arm(actor, due_ms)
+        if not whole or len(fresh) <= BURST:
+            self._polls += 1  # a backlog is worked off by whole polls
 
     async def run_fire(self) -> None:
         """Fire what is due, until cancelled."""

@@ -164,7 +164,10 @@ class Call:
         return key
 
     def caller(self, key: str = "", body: bytes = b"") -> Caller:
-        """The caller as the dispatch office knows it."""
+        """The caller as the dispatch office knows it. Without a key of the client the command gets one of
+        its own, so that it, too, can be told apart after a lost answer.
+        """
+        key = key or f"auto:{self.office.entropy.token()}"
         return Caller(self.who.role, self.who.number, self.trace, key, body)
 
 

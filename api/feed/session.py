@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import structlog
 from aiohttp import WSMsgType, web
 
-from actors.errors import ActorError, NoSuchActor, OutcomeUnknown
+from actors.errors import NoSuchActor, OutcomeUnknown
 from api.call import Office
 from api.feed import codes, frames
 from api.feed.outbox import Outbox, Overflow
@@ -125,8 +125,10 @@ class Session:
                 reason = codes.REASONS[self.closing].encode()
                 async with asyncio.timeout(2.0):
                     await self.ws.close(code=self.closing, message=reason)
-        except (ConnectionError, TimeoutError, RuntimeError):
+        except Exception as error:
             # Gone, or too slow even for a farewell: the transport goes, the log stays.
+            if not isinstance(error, ConnectionError | TimeoutError | RuntimeError):
+                log.error("failed_socket", trace_id=self.trace, exc_info=error)
             self._abort()
         finally:
             self._writing = False
@@ -273,7 +275,7 @@ class Session:
             answer = await self._one(caller, frame)
             result = answer.code
             self._reply(frame, answer, trace)
-        except (ActorError, TimeoutError) as error:
+        except Exception as error:  # noqa: BLE001 - one command must not end everybody's sockets
             result = self._failed(frame, error, trace)
         finally:
             self._commands -= 1
@@ -289,7 +291,9 @@ class Session:
         if isinstance(error, NoSuchActor) and not isinstance(frame, frames.Availability):
             problem = Problem("order_not_found")  # as for somebody else's order: ids cannot be probed
         else:
-            problem = problem_for(error if isinstance(error, ActorError) else OutcomeUnknown())
+            problem = problem_for(OutcomeUnknown() if isinstance(error, TimeoutError) else error)
+        if problem.code == "internal":
+            log.error("failed_command", trace_id=trace, command=frame.t, exc_info=error)
         sure = problem.kind.status == 503
         extra = {"not_processed": True} if sure else {}
         retryable = KINDS[problem.code].retryable

@@ -51,7 +51,12 @@ async def track(call: Call) -> web.StreamResponse:
                 async with asyncio.timeout(BEAT_S):
                     change = await stream.next()
             except TimeoutError:
-                await response.write(b": beat\n\n")
+                # A change whose notice was lost is found by looking.
+                seen = await call.office.dispatch.order(number, call.trace)
+                news = seen.version > version
+                beat = _frame("order", seen.version, present.order(seen, role)) if news else b": beat\n\n"
+                await response.write(beat)
+                version, status = seen.version, seen.status
                 continue
             if change is None:
                 break  # the stream fell behind: the client reconnects and gets the present state

@@ -119,12 +119,14 @@ class MemoryJournal:
     def _carried(self, driver: int) -> list[int]:
         return [order for order, (who, _) in self.assignments.items() if who == driver]
 
-    async def due(self, shards: Sequence[int], until_ms: int, limit: int) -> list[tuple[ActorId, int]]:
+    async def due(
+        self, shards: Sequence[int], from_ms: int, until_ms: int, limit: int
+    ) -> list[tuple[ActorId, int]]:
         wanted = set(shards)
         found = [
             (row["due_ms"], number)
             for number, row in self.orders.items()
-            if row["due_ms"] is not None and row["due_ms"] <= until_ms and row["shard"] in wanted
+            if row["due_ms"] is not None and from_ms <= row["due_ms"] <= until_ms and row["shard"] in wanted
         ]
         return [(ActorId("order", number), due) for due, number in sorted(found)[:limit]]
 

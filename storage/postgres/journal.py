@@ -83,8 +83,10 @@ class PostgresJournal:
         rows = await self._read(_LOADS[kind], list(numbers))
         return {row["id"]: row for row in rows}
 
-    async def due(self, shards: Sequence[int], until_ms: int, limit: int) -> list[tuple[ActorId, int]]:
-        rows = await self._read("due_orders", list(shards), until_ms, limit)
+    async def due(
+        self, shards: Sequence[int], from_ms: int, until_ms: int, limit: int
+    ) -> list[tuple[ActorId, int]]:
+        rows = await self._read("due_orders", list(shards), from_ms, until_ms, limit)
         return [(ActorId("order", row["id"]), row["due_ms"]) for row in rows]
 
     async def wall(self) -> float:

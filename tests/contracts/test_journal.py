@@ -348,9 +348,10 @@ def _offer(driver: int, row: Any) -> dict[str, Any]:
 async def test_due_rows_are_found_until_their_timer_moves(world: World) -> None:
     facts = (await world.order())["facts"]
     actor, until = ActorId("order", facts["id"]), facts["created_ms"] + 1
-    assert await world.journal.due(range(256), until, 10) == [(actor, facts["due_ms"])]
+    assert await world.journal.due(range(256), 0, until, 10) == [(actor, facts["due_ms"])]
+    assert await world.journal.due(range(256), until, until + 9, 10) == []
     await world.flush(world.item(await world.row(facts["id"]), "confirmed", due_ms=until + 5000))
-    assert await world.journal.due(range(256), until, 10) == []
+    assert await world.journal.due(range(256), 0, until, 10) == []
 
 
 async def test_cancelled_order_gives_its_stock_back(world: World) -> None:

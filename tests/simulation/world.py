@@ -133,8 +133,11 @@ class BadWire:
             raise
         return done
 
-    async def due(self, shards: Sequence[int], until_ms: int, limit: int) -> list[tuple[ActorId, int]]:
-        rows: list[tuple[ActorId, int]] = await self._call(lambda: self._store.due(shards, until_ms, limit))
+    async def due(
+        self, shards: Sequence[int], from_ms: int, until_ms: int, limit: int
+    ) -> list[tuple[ActorId, int]]:
+        rows: list[tuple[ActorId, int]]
+        rows = await self._call(lambda: self._store.due(shards, from_ms, until_ms, limit))
         return rows
 
     async def read(self, query: Query) -> Any:

@@ -12,8 +12,10 @@ SELECT * FROM zone_rows WHERE id = ANY ($1::bigint[]);
 -- name: due_orders
 -- Timers of the given shards that are due, the oldest first.
 SELECT id, (extract(epoch FROM due_at) * 1000)::bigint AS due_ms
-  FROM orders WHERE due_at <= to_timestamp($2::bigint / 1000.0) AND shard = ANY ($1::integer[])
- ORDER BY due_at LIMIT $3;
+  FROM orders
+ WHERE due_at BETWEEN to_timestamp($2::bigint / 1000.0) AND to_timestamp($3::bigint / 1000.0)
+   AND shard = ANY ($1::integer[])
+ ORDER BY due_at LIMIT $4;
 
 -- name: zone_picture
 -- Everything a zone works with, as of one moment: its open orders and its online drivers.

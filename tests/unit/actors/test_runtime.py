@@ -152,8 +152,10 @@ class Table:
         )
         return Outcome("ok", {})
 
-    async def due(self, shards: Sequence[int], until_ms: int, limit: int) -> list[tuple[ActorId, int]]:
-        return [t for t in self.timers if t[1] <= until_ms]
+    async def due(
+        self, shards: Sequence[int], from_ms: int, until_ms: int, limit: int
+    ) -> list[tuple[ActorId, int]]:
+        return [t for t in self.timers if from_ms <= t[1] <= until_ms]
 
     async def read(self, query: Query) -> Any:
         self.reading.set()
