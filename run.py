@@ -170,7 +170,13 @@ async def listening(office: Office, public: socket.socket, ops: socket.socket) -
     try:
         for app, listener in ((make_app(office), public), (make_ops_app(office), ops)):
             runner = web.AppRunner(
-                app, handle_signals=False, access_log=None, keepalive_timeout=75, shutdown_timeout=5
+                app,
+                handle_signals=False,
+                access_log=None,
+                keepalive_timeout=75,
+                shutdown_timeout=5,
+                lingering_time=2.0,  # for the rest of a body that was refused
+                auto_decompress=False,  # no encoding is accepted, so none is undone
             )
             await runner.setup()
             runners.append(runner)

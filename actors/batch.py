@@ -65,7 +65,9 @@ class Batcher(Generic[A, B]):
                     await self._answer(batch)
             self._wake.clear()
 
-    async def _answer(self, batch: list[tuple[A, asyncio.Future[B]]], tries: int = 0) -> None:
+    async def _answer(
+        self, batch: list[tuple[A, asyncio.Future[B]]], tries: int = 0, *, sent: bool = False
+    ) -> None:
         try:
             answers = await self._call([request for request, _ in batch])
         except NotWritten as error:
@@ -74,13 +76,14 @@ class Batcher(Generic[A, B]):
                 await self._answer(batch[:middle])
                 await self._answer(batch[middle:])
                 return
-            self._fail(batch, error)
+            self._fail(batch, Unanswered(str(error)) if sent else error)
         except Unanswered as error:
             if tries < self._repeat:
                 await asyncio.sleep(min(1.0, 0.05 * 2**tries))
-                await self._answer(batch, tries + 1)
+                await self._answer(batch, tries + 1, sent=sent or error.sent)
                 return
-            self._fail(batch, error)
+            surely_not = NotWritten("not reached", transient=True)
+            self._fail(batch, error if sent or error.sent else surely_not)
         else:
             for (_, future), answer in zip(batch, answers, strict=True):
                 if not future.done():

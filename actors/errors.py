@@ -68,4 +68,11 @@ class NotWritten(JournalError):
 
 
 class Unanswered(JournalError):
-    """The connection ended before the answer: written or not, nobody knows yet."""
+    """The connection ended before the answer: written or not, nobody knows yet.
+
+    `sent=False` says that there was no connection to begin with: certainly not written.
+    """
+
+    def __init__(self, reason: str = "", *, sent: bool = True) -> None:
+        super().__init__(reason)
+        self.sent = sent

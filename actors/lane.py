@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from actors.cell import Cell
 from actors.errors import (
     ActorCrashed,
+    DeadlinePassed,
     JournalError,
     NoSuchActor,
     NotWritten,
@@ -95,6 +96,10 @@ class Lane:
                 await self._divide(batch, error)
                 return
             except Exception as error:  # noqa: BLE001 - what is not a definite answer is none
+                if isinstance(error, Unanswered) and not error.sent:
+                    await self._wait(batch, tries)
+                    tries += 1
+                    continue
                 if not isinstance(error, Unanswered):
                     self._runtime.log("failed_flush", exc_info=error)
                 await self._settle(batch)
@@ -103,15 +108,32 @@ class Lane:
                 self._runtime.scheduler.committed(cell, outcome)
             return
 
+    async def _wait(self, batch: list[Cell], tries: int) -> None:
+        """The journal is away and nothing was sent: nothing of it can have happened."""
+        for cell in batch:
+            if cell.pending is not None:
+                cell.pending[0].started = False
+        self.settling = True
+        await asyncio.sleep(self._backoff_s(tries))
+        self.settling = False
+
     def _item(self, cell: Cell) -> dict[str, Any] | None:
-        """The item as it is sent: shard and epoch are read here, together with the state they guard."""
+        """The item as it is sent: shard and epoch are read here, together with the state they guard.
+
+        From here on its asker's patience may end with "unknown"; one whose patience has ended before was
+        told that nothing happened, and so nothing may.
+        """
         ownership = self._runtime.shards.owned[cell.shard]
         if cell.pending is None or ownership is None or ownership.cells.get(cell.id) is not cell:
             self._runtime.scheduler.give_back(cell)
             return None
+        envelope, commit = cell.pending
+        if envelope.given_up:
+            self._runtime.scheduler.abandon(cell, DeadlinePassed())
+            return None
+        envelope.started = True
         self._writes += 1
         cell.writer = f"{self._runtime.incarnation}.{self.index}.{self._writes}"
-        _, commit = cell.pending
         return {
             **commit.item,
             "shard": ownership.shard,

@@ -38,7 +38,7 @@ class Envelope:
 
     Attributes:
         until: monotonic second after which the turn is not begun any more.
-        started: True as soon as a turn has taken it; from then on a timeout means "unknown".
+        started: True as soon as its commit was sent; from then on a timeout means "unknown".
         attempts: how often it was put back after its actor had to be reloaded.
     """
 

@@ -104,7 +104,6 @@ class Scheduler:
         self._runtime.gauges.turns[cell.id.kind] += 1
         if envelope.command is not None and self._replayed(cell, envelope):
             return
-        envelope.started = True
         turn = Turn(self._runtime.now_ms(), envelope.trace, envelope.command, envelope.until)
         try:
             step = cell.behaviour.decide(cell.state, envelope.message, turn)

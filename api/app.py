@@ -12,7 +12,7 @@ from api.access import ACCESS
 from api.bodies import BODY_BYTES_MAX
 from api.call import OFFICE, Office
 from api.docs import openapi
-from api.edge import Route, bind, outside
+from api.edge import Route, bind, expect, outside
 from api.feed import handshake
 from api.rest import accounts, drivers, health, orders, products, stores, tracking, users, zones
 
@@ -52,7 +52,9 @@ def make_app(office: Office, routes: tuple[Route, ...] = ROUTES) -> web.Applicat
     check_routes(routes)
     app = web.Application(middlewares=[outside], client_max_size=BODY_BYTES_MAX)
     app[OFFICE] = office
-    added = [app.router.add_route(route.method, route.path, bind(route)) for route in routes]
+    added = [
+        app.router.add_route(route.method, route.path, bind(route), expect_handler=expect) for route in routes
+    ]
     _allow_origins(app, added, office.settings.cors_origins)
     return app
 

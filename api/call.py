@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 
 Model = TypeVar("Model", bound=BaseModel)
 
+# A body that takes longer is an attack or a line that will not do.
+BODY_S = 8.0
 _KEY = re.compile(r"[\x21-\x7e]{16,255}")
 
 
@@ -91,7 +94,10 @@ class Call:
 
     async def _read(self) -> bytes:
         try:
-            return await self.request.read()
+            async with asyncio.timeout(BODY_S):
+                return await self.request.read()
+        except TimeoutError:
+            raise Problem("request_timeout", headers={"Connection": "close"}) from None
         except (ConnectionError, web.RequestPayloadError):
             # Perhaps nobody reads the answer; the log must not tell of a fault of ours.
             raise Problem("malformed_request", "The body broke off.") from None

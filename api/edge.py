@@ -13,7 +13,7 @@ from aiohttp import web
 
 from api.access import ACCESS, Access, allows
 from api.call import OFFICE, Call, Handler
-from api.problems import KINDS, Problem, problem_for, problem_response
+from api.problems import KINDS, Fault, Problem, problem_for, problem_response
 from api.tokens import BadToken, Principal
 from config import metrics
 
@@ -38,7 +38,8 @@ SECURITY_HEADERS = {
 class Route:
     """A route: its operation (a row of ACCESS), method, path and handler.
 
-    `streams`: it answers for as long as the client listens, so it has no deadline.
+    `streams`: it answers for as long as the client listens, so it has no deadline. `quiet`: no log line
+    when all is well. `query`: it reads query parameters; others refuse them.
     """
 
     operation: str
@@ -47,6 +48,7 @@ class Route:
     handler: Handler
     streams: bool = False
     quiet: bool = False
+    query: bool = False
 
 
 def trace_of(request: web.BaseRequest, fresh: Callable[[], str]) -> str:
@@ -84,6 +86,7 @@ def bind(route: Route) -> Callable[[web.Request], Awaitable[web.StreamResponse]]
 async def _answer(route: Route, access: Access, call: Call) -> web.StreamResponse:
     try:
         await admit(access, call)
+        _refuse_excess(route, call.request)
         if route.streams:
             return await route.handler(call)
         async with asyncio.timeout(DEADLINE_S):
@@ -102,6 +105,29 @@ async def _answer(route: Route, access: Access, call: Call) -> web.StreamRespons
             log.error("failed_request", trace_id=call.trace, route=route.path, exc_info=error)
         response = problem_response(problem, call.trace)
     finish(response, call.trace)
+    return response
+
+
+def _refuse_excess(route: Route, request: web.Request) -> None:
+    """Parts of a request that nobody would read are refused, not ignored."""
+    if request.query_string and not route.query:
+        raise Problem(
+            "invalid", faults=[Fault("query", next(iter(request.query), "?")[:50], "unknown", "not known")]
+        )
+    if route.method == "GET" and request.can_read_body:
+        raise Problem("malformed_request", "This operation takes no body.")
+
+
+async def expect(request: web.Request) -> web.StreamResponse | None:
+    """Answer an Expect header: 100-continue is known, everything else is refused in our form."""
+    if request.headers.get("Expect", "").lower() == "100-continue":
+        assert request.transport is not None
+        request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        return None
+    office = request.app[OFFICE]
+    trace = trace_of(request, office.entropy.token)
+    response = problem_response(Problem("expectation_failed"), trace)
+    finish(response, trace)
     return response
 
 

@@ -25,6 +25,16 @@ _FORBIDDEN = re.compile(
 )
 
 
+def _digits(value: object) -> object:
+    """A whole number in a query: digits and nothing else, though Python would read more."""
+    if isinstance(value, str) and not (value.isascii() and value.isdigit()):
+        raise ValueError("must be digits")
+    return value
+
+
+Digits = BeforeValidator(_digits)
+
+
 class Strict(BaseModel):
     """A request: unknown fields are refused, nothing is converted, texts are stripped."""
 

@@ -53,6 +53,7 @@ KINDS: Mapping[str, Kind] = {
     "driver_not_found": Kind(404, "There is no such driver"),
     "method_not_allowed": Kind(405, "The resource does not know this method"),
     "not_acceptable": Kind(406, "No acceptable representation"),
+    "request_timeout": Kind(408, "The body did not come in time", retryable=True),
     "email_taken": Kind(409, "The e-mail address is in use"),
     "in_use": Kind(409, "Other resources depend on it"),
     "request_in_flight": Kind(409, "The same key is being worked on", retryable=True),

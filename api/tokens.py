@@ -15,12 +15,15 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from actors.clock import Clock, Entropy
+from dispatch.domain.ids import USER, parse_id
 
 ISSUER = "mall"
 AUDIENCE = "mall-api"
 ACCESS_S = 600
 LEEWAY_S = 10
 TOKEN_BYTES_MAX = 4096
+# The end of the year 9999.
+EXPIRES_MAX = 253_402_300_800
 # Verified tokens kept; beyond it the oldest are verified again.
 CACHE_MAX = 50_000
 
@@ -141,11 +144,12 @@ class Tokens:
                 token, key, algorithms=["EdDSA"], audience=AUDIENCE, issuer=ISSUER,
                 options={"require": _REQUIRED, "verify_exp": False, "verify_iat": False},
             )  # fmt: skip
-            number = int(str(claims["sub"]).removeprefix("usr_"))
+            number = parse_id(USER, str(claims["sub"]))
             role, session, expires = claims["role"], claims["sid"], claims["exp"]
         except (jwt.PyJWTError, ValueError, UnicodeError) as error:
             raise BadToken(type(error).__name__) from None
-        if not isinstance(role, str) or not isinstance(session, str) or type(expires) is not int:
+        typed = isinstance(role, str) and isinstance(session, str) and type(expires) is int
+        if number is None or not typed or not 0 < expires < EXPIRES_MAX:
             raise BadToken("claims")
         # The last character of a signature may have spare bits; only its canonical form is a token.
         signature = token.rsplit(".", 1)[1]

@@ -2,6 +2,7 @@
 
 StorageError
   Unreachable       Postgres or Redis cannot be reached, or did not answer in time
+    NotReached      there was no connection: certainly nothing was done
   Duplicate         a unique value exists already; `constraint` says which
   MissingReference  a row that was referred to does not exist; `constraint` says which
 """
@@ -15,6 +16,10 @@ class StorageError(Exception):
 
 class Unreachable(StorageError):
     """The store cannot be reached."""
+
+
+class NotReached(Unreachable):
+    """No connection was to be had; nothing was sent."""
 
 
 class Duplicate(StorageError):

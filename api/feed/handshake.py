@@ -176,6 +176,6 @@ async def _serve(call: Call, ws: web.WebSocketResponse, principal: Principal, he
 
 
 ROUTES = (
-    Route("feed.open", "GET", "/api/v2/drivers/feed", open_feed, streams=True, quiet=True),
+    Route("feed.open", "GET", "/api/v2/drivers/feed", open_feed, streams=True, quiet=True, query=True),
     Route("feed.ticket", "POST", "/api/v2/realtime/tickets", ticket),
 )

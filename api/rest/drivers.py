@@ -66,7 +66,7 @@ async def get_list(call: Call) -> web.Response:
 
 
 ROUTES = (
-    Route("drivers.list", "GET", "/api/v2/drivers", get_list),
+    Route("drivers.list", "GET", "/api/v2/drivers", get_list, query=True),
     Route("drivers.me", "GET", "/api/v2/drivers/me", me),
     Route("drivers.my_orders", "GET", "/api/v2/drivers/me/orders", my_orders),
     Route("drivers.availability", "PUT", "/api/v2/drivers/me/availability", availability),

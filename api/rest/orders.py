@@ -272,7 +272,7 @@ def _ready_ms(call: Call, ready_at: datetime) -> int:
 
 ROUTES = (
     Route("orders.create", "POST", "/api/v2/orders", create),
-    Route("orders.list", "GET", "/api/v2/orders", get_list),
+    Route("orders.list", "GET", "/api/v2/orders", get_list, query=True),
     Route("orders.get", "GET", "/api/v2/orders/{id}", get),
     Route("orders.ready_time", "PUT", "/api/v2/orders/{id}/ready-time", ready_time),
     Route("orders.accept", "POST", "/api/v2/orders/{id}/acceptance", accept),

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, StringConstraints
 
-from api.fields import Strict
+from api.fields import Digits, Strict
 from api.problems import Fault, Problem
 from dispatch.domain.ids import NUMBER_MAX
 
@@ -19,7 +19,7 @@ PAGE_MAX = 100
 class Page(Strict):
     """`limit` rows after `cursor`."""
 
-    limit: Annotated[int, Field(ge=1, le=PAGE_MAX)] = 50
+    limit: Annotated[int, Digits, Field(ge=1, le=PAGE_MAX)] = 50
     cursor: Annotated[str, StringConstraints(max_length=64)] | None = None
 
     def after(self, start: int) -> int:

@@ -101,10 +101,10 @@ async def delete(call: Call) -> web.Response:
 
 
 ROUTES = (
-    Route("products.list", "GET", "/api/v2/products", get_list),
+    Route("products.list", "GET", "/api/v2/products", get_list, query=True),
     Route("products.create", "POST", "/api/v2/products", create),
     Route("products.get", "GET", "/api/v2/products/{id}", get),
     Route("products.update", "PATCH", "/api/v2/products/{id}", update),
     Route("products.delete", "DELETE", "/api/v2/products/{id}", delete),
-    Route("stores.products", "GET", "/api/v2/stores/{id}/products", of_store),
+    Route("stores.products", "GET", "/api/v2/stores/{id}/products", of_store, query=True),
 )

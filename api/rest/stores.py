@@ -12,7 +12,7 @@ from pydantic import Field, StringConstraints, model_validator
 from api import present
 from api.call import Call, json_response
 from api.edge import Route
-from api.fields import Lat, Lon, Name, Strict, ZoneId
+from api.fields import Digits, Lat, Lon, Name, Strict, ZoneId
 from api.problems import Fault, Problem
 from api.rest.paging import Page, page_of
 from dispatch.domain import ids
@@ -43,7 +43,7 @@ class StoreChange(Strict):
 class StorePage(Page):
     zone_id: ZoneId | None = None
     near: Annotated[str, StringConstraints(max_length=40)] | None = None
-    radius_m: Annotated[int, Field(ge=1, le=RADIUS_M_MAX)] | None = None
+    radius_m: Annotated[int, Digits, Field(ge=1, le=RADIUS_M_MAX)] | None = None
 
     @model_validator(mode="after")
     def _both_or_none(self) -> StorePage:
@@ -113,7 +113,7 @@ async def delete(call: Call) -> web.Response:
 
 
 ROUTES = (
-    Route("stores.list", "GET", "/api/v2/stores", get_list),
+    Route("stores.list", "GET", "/api/v2/stores", get_list, query=True),
     Route("stores.create", "POST", "/api/v2/stores", create),
     Route("stores.get", "GET", "/api/v2/stores/{id}", get),
     Route("stores.update", "PATCH", "/api/v2/stores/{id}", update),

@@ -116,7 +116,7 @@ async def update(call: Call) -> web.Response:
 
 
 ROUTES = (
-    Route("users.list", "GET", "/api/v2/users", get_list),
+    Route("users.list", "GET", "/api/v2/users", get_list, query=True),
     Route("users.create", "POST", "/api/v2/users", create),
     Route("users.get", "GET", "/api/v2/users/{id}", get),
     Route("users.update", "PATCH", "/api/v2/users/{id}", update),

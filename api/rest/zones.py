@@ -81,7 +81,7 @@ async def update(call: Call) -> web.Response:
 
 
 ROUTES = (
-    Route("zones.list", "GET", "/api/v2/zones", get_list),
+    Route("zones.list", "GET", "/api/v2/zones", get_list, query=True),
     Route("zones.create", "POST", "/api/v2/zones", create),
     Route("zones.get", "GET", "/api/v2/zones/{id}", get),
     Route("zones.update", "PATCH", "/api/v2/zones/{id}", update),

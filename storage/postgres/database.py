@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 import asyncpg
 import orjson
 
-from storage.errors import Duplicate, MissingReference, Unreachable
+from storage.errors import Duplicate, MissingReference, NotReached, StorageError, Unreachable
 from storage.postgres.queries import BLOCKS
 
 # A statement that runs longer holds locks that others wait for; nothing here needs a tenth of it.
@@ -69,9 +69,9 @@ async def _translated() -> AsyncIterator[None]:
     try:
         yield
     except asyncpg.UniqueViolationError as error:
-        raise Duplicate(error.constraint_name or "") from error
+        raise Duplicate(error.constraint_name or "") from None
     except asyncpg.ForeignKeyViolationError as error:
-        raise MissingReference(error.constraint_name or "") from error
+        raise MissingReference(error.constraint_name or "") from None
     except (
         OSError,
         TimeoutError,
@@ -83,7 +83,10 @@ async def _translated() -> AsyncIterator[None]:
         asyncpg.LockNotAvailableError,
         asyncpg.DeadlockDetectedError,
     ) as error:
-        raise Unreachable(type(error).__name__) from error
+        raise Unreachable(type(error).__name__) from None
+    except asyncpg.PostgresError as error:
+        # Its text may quote the row, password hash and all: what leaves is the kind of fault.
+        raise StorageError(f"{type(error).__name__} {error.sqlstate}") from None
 
 
 class Database:
@@ -96,8 +99,16 @@ class Database:
 
     @asynccontextmanager
     async def _connection(self) -> AsyncIterator[Any]:
-        async with _translated(), self.pool.acquire(timeout=ACQUIRE_S) as connection:
-            yield connection
+        try:
+            async with _translated():
+                connection = await self.pool.acquire(timeout=ACQUIRE_S)
+        except Unreachable as error:
+            raise NotReached(str(error)) from None
+        try:
+            async with _translated():
+                yield connection
+        finally:
+            await self.pool.release(connection)
 
     def _count(self, name: str, began: float) -> None:
         seconds = perf_counter() - began

@@ -11,9 +11,10 @@ from collections.abc import Mapping, Sequence
 from time import perf_counter
 from typing import Any
 
+import asyncpg
 import orjson
 
-from actors.errors import JournalError, Unanswered
+from actors.errors import Unanswered
 from actors.messages import ActorId, Query
 from actors.ports import Claim
 from actors.steps import Outcome
@@ -58,19 +59,22 @@ class PostgresJournal:
         batch = [dict(item) for item in items]
         shards = sorted({item["shard"] for item in batch})
         orders = sorted({item["id"] for item in batch if item["kind"] == "order"})
+        try:
+            connection = await self._lane(lane)
+        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            raise Unanswered(type(error).__name__, sent=False) from None
         began = perf_counter()
         try:
             async with asyncio.timeout(FLUSH_S):
-                connection = await self._lane(lane)
                 answer = await connection.fetchval(_FLUSH, shards, drivers_in(batch), orders, batch)
         except asyncio.CancelledError:
             self._drop(lane)
             raise
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - every failure has one of two meanings
             failure = journal_error(error)
             if isinstance(failure, Unanswered):
                 self._drop(lane)
-            raise failure from error
+            raise failure from None
         finally:
             self._observe("flush", perf_counter() - began)
         return [Outcome(x["c"], {"slot": x["slot"], "seqs": x["seqs"]}) for x in orjson.loads(answer)]
@@ -106,8 +110,4 @@ class PostgresJournal:
         try:
             return await self._database.rows(name, *args)
         except StorageError as error:
-            raise Unanswered(str(error)) from error
-        except JournalError:
-            raise
-        except Exception as error:
-            raise journal_error(error) from error
+            raise Unanswered(str(error)) from None

@@ -10,10 +10,11 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Any
 
+from actors.errors import NotWritten, Unanswered
 from actors.messages import ActorId
 from actors.shards import shard_of
+from storage.errors import NotReached, StorageError, Unreachable
 from storage.postgres.database import Database
-from storage.postgres.errors import journal_error
 
 # At 2,000 orders a second one block lasts a quarter of a second; a restart wastes at most this many.
 ID_BLOCK = 500
@@ -40,9 +41,10 @@ class OrderPlacer:
                 self._ids.extend(row[0] for row in rows)
             items = [self._numbered(request) for request in requests]
             answers = await self._database.value("create_orders", items)
-        except Exception as error:
-            cause = error.__cause__ if error.__cause__ is not None else error
-            raise journal_error(cause) from error
+        except Unreachable as error:
+            raise Unanswered(str(error), sent=not isinstance(error, NotReached)) from None
+        except StorageError as error:
+            raise NotWritten(str(error)) from None
         return list(answers)
 
     def _numbered(self, request: dict[str, Any]) -> dict[str, Any]:

@@ -86,6 +86,9 @@ class BadWire:
         rng, loop = self._rng, asyncio.get_running_loop()
         if not self.alive:
             raise Unanswered("dead")
+        if self.down and rng.random() < 0.5:
+            await asyncio.sleep(rng.uniform(0.001, 0.05))
+            raise Unanswered("no connection", sent=False)
         answer: asyncio.Future[Any] = loop.create_future()
         there = rng.uniform(0.05, 0.4) if rng.random() < self._faults.slow else rng.uniform(0.0005, 0.004)
         back, lost = rng.uniform(0.0002, 0.002), rng.random()

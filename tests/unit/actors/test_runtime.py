@@ -376,6 +376,20 @@ async def test_lost_answer_is_settled_truthfully(written: bool) -> None:
         assert await stage.ask("add", command=command) == 1
 
 
+async def test_command_whose_time_ended_before_it_was_sent_is_never_written() -> None:
+    def away(items: Sequence[Mapping[str, Any]]) -> None:
+        raise Unanswered("no connection", sent=False)
+
+    async with staged() as stage:
+        stage.table.fault = away
+        with pytest.raises(DeadlinePassed):
+            await stage.ask("add", budget_s=0.02)
+        stage.table.fault = lambda _: None
+        assert await stage.ask("get") == 0
+        assert await stage.ask("add") == 1
+        assert stage.table.rows[1]["value"] == 1
+
+
 async def test_stale_epoch_ends_ownership_and_nobody_is_told_a_success() -> None:
     async with staged() as stage:
         await stage.ask("add")

@@ -109,7 +109,7 @@ BEGIN
                     DELETE FROM assignment WHERE order_id = it.id;
                 END IF;
                 IF it.restock THEN
-                    UPDATE products p SET stock = p.stock + i.quantity
+                    UPDATE products p SET stock = least(1000000000, p.stock + i.quantity)
                       FROM (SELECT product_id, sum(quantity)::integer AS quantity FROM order_items
                              WHERE order_id = it.id GROUP BY product_id) i
                      WHERE p.id = i.product_id AND p.stock IS NOT NULL;

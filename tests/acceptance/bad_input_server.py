@@ -1,0 +1,66 @@
+"""The server that all tests about bad input share: a plugin that their modules name in `pytest_plugins`."""
+
+from __future__ import annotations
+
+import base64
+import json
+import tempfile
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import asyncpg
+import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from loadtests.client import Mall, open_http
+from loadtests.server import open_server
+from tests.acceptance.bad_input import ALLOWED_ORIGIN, ORDER, PEOPLE, Target, fresh_key
+from tests.acceptance.forge import Forge
+
+
+async def _sign_up(mall: Mall) -> str:
+    body = {"email": "other@mall.example", "password": "another customer", "name": "Other"}
+    answer = await mall.do("POST", "/api/v2/auth/register", body)
+    return str(answer["access_token"])
+
+
+@pytest.fixture(scope="session")
+async def target() -> AsyncIterator[Target]:
+    """The server; when all is over, its log must not tell of a single fault of its own."""
+    with tempfile.TemporaryDirectory(prefix="mall-bad-") as folder:
+        environ = {"MALL_CORS_ORIGINS": ALLOWED_ORIGIN}
+        async with open_server(Path(folder), environ) as server, open_http() as http:
+            mall = Mall(http, server.url)
+            tokens = {"other": await _sign_up(mall)}
+            for role, (email, password) in PEOPLE.items():
+                login = {"email": email, "password": password}
+                tokens[role] = (await mall.do("POST", "/api/v2/auth/login", login))["access_token"]
+            order = await mall.as_(tokens["customer"]).do("POST", "/api/v2/orders", ORDER, key=fresh_key())
+            note = json.loads((Path(folder) / "addresses.json").read_text())
+            database = await asyncpg.connect(note["database_url"])
+            try:
+                yield Target(server, database, http, tokens, order["id"])
+            finally:
+                await database.close()
+        log = server.log_path.read_text()
+    assert [line for line in log.splitlines() if '"level":"error"' in line] == []
+
+
+@pytest.fixture
+async def nothing_changes(target: Target) -> AsyncIterator[None]:
+    """Not one row is made, changed or lost by the test."""
+    before = await target.contents()
+    yield
+    assert await target.contents() == before
+
+
+@pytest.fixture(scope="session")
+async def forge(target: Target) -> Forge:
+    """The server's key comes out of its database."""
+    row = await target.database.fetchrow("SELECT kid, private_pem FROM signing_key")
+    own = serialization.load_pem_private_key(row["private_pem"].encode(), None)
+    assert isinstance(own, Ed25519PrivateKey)
+    good = target.tokens["driver"]
+    header, claims = (json.loads(base64.urlsafe_b64decode(part + "==")) for part in good.split(".")[:2])
+    return Forge(good, header, claims, own, Ed25519PrivateKey.generate())

@@ -1,0 +1,215 @@
+"""Broken headers: content types and encodings, credentials, traces, origins."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import json
+import re
+import zlib
+
+import pytest
+
+from tests.acceptance.bad_input import (
+    JSON,
+    WITH_BODY,
+    WRITES,
+    Answer,
+    Headers,
+    Target,
+    refusal,
+)  # fmt: skip
+
+pytest_plugins = ("tests.acceptance.bad_input_server",)
+unchanged = pytest.mark.usefixtures("nothing_changes")
+
+# -- what kind of body ------------------------------------------------------------------------------------
+
+TYPES: dict[str, Headers] = {
+    "none": [],
+    "empty": [("Content-Type", "")],
+    "text": [("Content-Type", "text/plain")],
+    "form": [("Content-Type", "application/x-www-form-urlencoded")],
+    "multipart": [("Content-Type", "multipart/form-data; boundary=x")],
+    "text/json": [("Content-Type", "text/json")],
+    "problem": [("Content-Type", "application/problem+json")],
+    "merge patch": [("Content-Type", "application/merge-patch+json")],
+    "anything": [("Content-Type", "*/*")],
+    "latin-1": [("Content-Type", "application/json; charset=latin-1")],
+    "UTF-16": [("Content-Type", "application/json; charset=utf-16")],
+    "unknown charset": [("Content-Type", "application/json; charset=klingon")],
+    "charset that is not ASCII": [("Content-Type", b"application/json; charset=\xff")],
+    "no kind at all": [("Content-Type", "json")],
+}
+
+
+@unchanged
+@pytest.mark.parametrize("headers", TYPES.values(), ids=TYPES)
+async def test_a_body_that_is_not_json_by_its_own_word_is_refused(target: Target, headers: Headers) -> None:
+    for name, operation in WITH_BODY.items():
+        body = json.dumps(operation.body).encode()
+        answer = await target.write(name, body, headers)
+        refusal(answer, 415, "unsupported_media_type")
+        assert answer.headers["accept-post"] == "application/json"
+
+
+ENCODED = {
+    "gzip": ("gzip", gzip.compress(b"{}")),
+    "gzip that is none": ("gzip", b"no gzip"),
+    "gzip cut short": ("gzip", gzip.compress(b"{}" * 100)[:-9]),
+    "gzip bomb": ("gzip", gzip.compress(b" " * 2_000_000)),
+    "gzip twice": ("gzip, gzip", gzip.compress(gzip.compress(b"{}"))),
+    "deflate": ("deflate", zlib.compress(b"{}")),
+    "deflate that is none": ("deflate", b"no deflate"),
+    "unknown": ("rot13", b"{}"),
+    "identity and gzip": ("identity, gzip", gzip.compress(b"{}")),
+}
+
+
+@unchanged
+@pytest.mark.parametrize(("encoding", "body"), ENCODED.values(), ids=ENCODED)
+async def test_no_operation_takes_an_encoded_body(target: Target, encoding: str, body: bytes) -> None:
+    for name in WRITES:
+        answer = await target.write(name, body, (JSON, ("Content-Encoding", encoding)))
+        refusal(answer, 415, "unsupported_media_type")
+
+
+async def test_a_client_that_hangs_up_in_its_body_is_no_fault_of_ours(target: Target) -> None:
+    """What the server thinks of it is in its log, which the end of all tests looks at."""
+    _, writer = await asyncio.open_connection("127.0.0.1", target.server.port)
+    writer.write(b"POST /api/v2/auth/login HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n")
+    writer.write(b"Content-Length: 100\r\n\r\n{")
+    await writer.drain()
+    writer.transport.abort()
+
+
+# -- credentials ------------------------------------------------------------------------------------------
+
+CREDENTIALS = {
+    "none": [],
+    "empty": [("Authorization", "")],
+    "no scheme": [("Authorization", "{token}")],
+    "only a scheme": [("Authorization", "Bearer")],
+    "another scheme": [("Authorization", "Basic YWRtaW46YWRtaW4=")],
+    "an invented scheme": [("Authorization", "Token {token}")],
+    "scheme and token in one": [("Authorization", "Bearer{token}")],
+    "colon": [("Authorization", "Bearer: {token}")],
+    "equals sign": [("Authorization", "Bearer={token}")],
+    "quotes": [("Authorization", 'Bearer "{token}"')],
+    "tab": [("Authorization", "Bearer\t{token}")],
+    "two spaces": [("Authorization", "Bearer  {token}")],
+    "something behind": [("Authorization", "Bearer {token} x")],
+    "a list": [("Authorization", "Bearer {token}, Bearer {token}")],
+    "twice": [("Authorization", "Bearer {token}"), ("Authorization", "Bearer {token}")],
+    "not UTF-8": [("Authorization", b"Bearer \xff\xfe.\xfd.\xfc")],
+    "not ASCII": [("Authorization", "Bearer ключ.ключ.ключ")],
+    "in a cookie": [("Cookie", "access_token={token}; token={token}")],
+    "in another header": [("X-Access-Token", "{token}"), ("Proxy-Authorization", "Bearer {token}")],
+    "by word of a proxy": [("X-Forwarded-User", "usr_1"), ("X-User-Id", "1"), ("X-Role", "admin")],
+}  # fmt: skip
+
+
+@unchanged
+@pytest.mark.parametrize("headers", CREDENTIALS.values(), ids=CREDENTIALS)
+async def test_credentials_in_any_other_form_are_refused(target: Target, headers: Headers) -> None:
+    token = target.tokens["admin"]
+    sent = [(name, v.replace("{token}", token) if isinstance(v, str) else v) for name, v in headers]
+    answer = await target.send("GET", "/api/v2/users", sent)
+    refusal(answer, 401, "unauthenticated")
+    assert answer.headers["www-authenticate"].startswith('Bearer realm="mall"')
+    assert token not in repr(answer)
+
+
+@unchanged
+async def test_a_token_in_the_query_is_no_credential(target: Target) -> None:
+    answer = await target.send("GET", f"/api/v2/me?access_token={target.tokens['admin']}")
+    refusal(answer, 401, "unauthenticated")
+
+
+@unchanged
+async def test_a_wrong_password_and_an_unknown_account_look_the_same(target: Target) -> None:
+    answers = []
+    for email in ("customer@mall.example", "nobody@mall.example"):
+        body = json.dumps({"email": email, "password": "not the password"}).encode()
+        answers.append(refusal(await target.write("auth.login", body), 401, "invalid_credentials"))
+    assert len({json.dumps(problem | {"trace_id": ""}) for problem in answers}) == 1
+
+
+@unchanged
+async def test_an_unknown_refresh_token_is_refused(target: Target) -> None:
+    for token in ("ref_" + "0" * 64, target.tokens["customer"][:90]):
+        body = json.dumps({"refresh_token": token}).encode()
+        refusal(await target.write("auth.refresh", body), 401, "invalid_refresh_token")
+
+
+@unchanged
+async def test_an_address_that_is_taken_is_refused_in_any_case(target: Target) -> None:
+    for email in ("customer@mall.example", "CUSTOMER@Mall.Example"):
+        body = WRITES["auth.register"].body | {"email": email}
+        refusal(await target.write("auth.register", json.dumps(body).encode()), 409, "email_taken")
+
+
+# -- traces -----------------------------------------------------------------------------------------------
+
+TRACE = "0123456789abcdef0123456789abcdef"
+TRACES: dict[str, Headers] = {
+    "our own header": [("X-Trace-ID", TRACE)],
+    "capitals": [("traceparent", f"00-{TRACE.upper()}-0123456789abcdef-01")],
+    "version 01": [("traceparent", f"01-{TRACE}-0123456789abcdef-01")],
+    "only zeros": [("traceparent", f"00-{'0' * 32}-0123456789abcdef-01")],
+    "no parent": [("traceparent", f"00-{TRACE}-{'0' * 16}-01")],
+    "too short": [("traceparent", f"00-{TRACE[:-1]}-0123456789abcdef-01")],
+    "something behind": [("traceparent", f"00-{TRACE}-0123456789abcdef-01-00")],
+    "not UTF-8": [("traceparent", b"\xff\xfe")],
+}
+
+
+@pytest.mark.parametrize("headers", TRACES.values(), ids=TRACES)
+async def test_a_malformed_trace_is_replaced_by_a_new_one(target: Target, headers: Headers) -> None:
+    for path in ("/api/v2/me", "/nowhere", "/health/liveness"):
+        answer = await target.send("GET", path, headers)
+        assert re.fullmatch("[0-9a-f]{32}", answer.headers["x-trace-id"])
+        assert answer.headers["x-trace-id"] != TRACE
+
+
+async def test_a_valid_trace_goes_through_to_the_answer(target: Target) -> None:
+    headers = [("traceparent", f"00-{TRACE}-0123456789abcdef-01")]
+    for path in ("/api/v2/me", "/nowhere"):
+        assert refusal_trace(await target.send("GET", path, headers)) == TRACE
+
+
+def refusal_trace(answer: Answer) -> str:
+    """The trace of a refusal, from header and body alike."""
+    code = {401: "unauthenticated", 404: "not_found"}[answer.status]
+    return str(refusal(answer, answer.status, code)["trace_id"])
+
+
+# -- origins ----------------------------------------------------------------------------------------------
+
+PREFLIGHTS: dict[str, Headers] = {
+    "foreign origin": [("Origin", "https://evil.example"), ("Access-Control-Request-Method", "POST")],
+    "null origin": [("Origin", "null"), ("Access-Control-Request-Method", "POST")],
+    "origin with a suffix": [
+        ("Origin", "https://shop.example.evil"),
+        ("Access-Control-Request-Method", "POST"),
+    ],
+    "no origin": [("Access-Control-Request-Method", "POST")],
+    "unknown method": [("Origin", "https://shop.example"), ("Access-Control-Request-Method", "BREW")],
+}
+
+
+@unchanged
+@pytest.mark.parametrize("headers", PREFLIGHTS.values(), ids=PREFLIGHTS)
+async def test_a_preflight_that_is_not_for_us_is_refused(target: Target, headers: Headers) -> None:
+    answer = await target.send("OPTIONS", "/api/v2/orders", headers)
+    refusal(answer, 403, "forbidden_origin")
+    assert not [name for name in answer.headers if name.startswith("access-control-")]
+
+
+async def test_a_preflight_that_is_for_us_has_no_banner_and_a_trace(target: Target) -> None:
+    headers = [("Origin", "https://shop.example"), ("Access-Control-Request-Method", "POST")]
+    answer = await target.send("OPTIONS", "/api/v2/orders", headers)
+    assert (answer.status, answer.headers["server"]) == (200, "mall")
+    assert re.fullmatch("[0-9a-f]{32}", answer.headers["x-trace-id"])
+    assert answer.headers["access-control-allow-origin"] == "https://shop.example"
+    assert "access-control-allow-credentials" not in answer.headers
