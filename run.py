@@ -44,10 +44,10 @@ from dispatch.order_actor import OrderBehaviour
 from dispatch.service import Dispatch
 from dispatch.zone_actor import ZoneBehaviour
 from storage.embedded import EmbeddedError
-from storage.errors import StorageError, Unreachable
+from storage.errors import StorageError
 from storage.postgres.database import SLOW_S, open_database
 from storage.postgres.journal import PostgresJournal
-from storage.postgres.migrate import MigrationError, migrate
+from storage.postgres.migrate import MigrationError, migrate, wait_for
 from storage.postgres.placing import OrderPlacer
 from storage.redis.client import open_redis, ping
 from storage.redis.limits import RateLimits
@@ -195,10 +195,12 @@ async def serve(settings: Settings, at: Addresses, public: socket.socket, ops: s
         reason[0] = reason[0] or code
         stop.set()
 
+    began = perf_counter()
+    await wait_for(at.database_url, DATABASE_WAIT_S)
+    await migrate(at.database_url)
+    # Until here a signal ends the process at once; from here on it says farewell.
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, end, -number)
-    began = perf_counter()
-    await _migrated(at.database_url)
     async with open_office(settings, at, lambda: end(3)) as office:
         collector = RuntimeCollector(office)
         metrics.REGISTRY.register(collector)
@@ -220,18 +222,6 @@ async def serve(settings: Settings, at: Addresses, public: socket.socket, ops: s
         print("Another instance has claimed this database's shards; this one has stopped.", file=sys.stderr)
         return 3
     return 0
-
-
-async def _migrated(database_url: str) -> None:
-    """Migrate, waiting for a Postgres that is still starting."""
-    async with asyncio.timeout(DATABASE_WAIT_S):
-        while True:
-            try:
-                await migrate(database_url)
-                return
-            except (ConnectionError, Unreachable) as error:
-                log.warning("waiting_for_database", error_code=type(error).__name__)
-                await asyncio.sleep(0.5)
 
 
 async def _found(office: Office) -> list[str]:
@@ -298,6 +288,7 @@ def command_migrate(settings: Settings, options: argparse.Namespace) -> int:
     """Bring the schema to this version."""
     del options
     with reach_servers(settings) as at:
+        asyncio.run(wait_for(at.database_url, 0))
         print(f"at revision {asyncio.run(migrate(at.database_url))}")
     return 0
 
@@ -325,6 +316,7 @@ def command_check(settings: Settings, options: argparse.Namespace) -> int:
     del options
 
     async def work(at: Addresses) -> int:
+        await wait_for(at.database_url, 0)
         revision = await migrate(at.database_url)
         async with open_database(at.database_url, size_max=2) as database:
             await founding.check_meta(database)

@@ -70,20 +70,21 @@ class Batcher(Generic[A, B]):
     ) -> None:
         try:
             answers = await self._call([request for request, _ in batch])
-        except NotWritten as error:
-            if len(batch) > 1 and not error.transient:
+        except NotWritten as refused:
+            if len(batch) > 1 and not refused.transient:
                 middle = len(batch) // 2
-                await self._answer(batch[:middle])
-                await self._answer(batch[middle:])
+                await self._answer(batch[:middle], sent=sent)
+                await self._answer(batch[middle:], sent=sent)
                 return
-            self._fail(batch, Unanswered(str(error)) if sent else error)
-        except Unanswered as error:
+            self._fail(batch, Unanswered(str(refused)) if sent else refused)
+        except Exception as failure:  # noqa: BLE001 - what is not a definite answer is none
+            sent = sent or not isinstance(failure, Unanswered) or failure.sent
             if tries < self._repeat:
                 await asyncio.sleep(min(1.0, 0.05 * 2**tries))
-                await self._answer(batch, tries + 1, sent=sent or error.sent)
+                await self._answer(batch, tries + 1, sent=sent)
                 return
             surely_not = NotWritten("not reached", transient=True)
-            self._fail(batch, error if sent or error.sent else surely_not)
+            self._fail(batch, Unanswered(type(failure).__name__) if sent else surely_not)
         else:
             for (_, future), answer in zip(batch, answers, strict=True):
                 if not future.done():

@@ -92,6 +92,14 @@ class Cell:
     def waiting(self) -> bool:
         return bool(self.mailbox or self.latest)
 
+    def expire(self, now: float) -> list[Envelope]:
+        """Take out what is too late; the rest keeps its place."""
+        late = [e for e in (*(self.mailbox or ()), *(self.latest or {}).values()) if e.until <= now]
+        if late:
+            self.mailbox = deque(e for e in self.mailbox or () if e.until > now) or None
+            self.latest = {t: e for t, e in (self.latest or {}).items() if e.until > now} or None
+        return late
+
     def drain(self) -> list[Envelope]:
         """Everything that waits, and the message under way; the mailbox is empty afterwards."""
         waiting = [self.pending[0]] if self.pending else []

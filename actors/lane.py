@@ -50,6 +50,7 @@ class Lane:
     def __init__(self, index: int, runtime: Runtime) -> None:
         self.index = index
         self.settling = False
+        self.under_way = 0
         self._runtime = runtime
         self._waiting: deque[tuple[Cell, float]] = deque()
         self._wake = asyncio.Event()
@@ -74,7 +75,9 @@ class Lane:
                 taken = [self._waiting.popleft() for _ in range(size)]
                 batch = [cell for cell, _ in taken if cell.pending is not None]
                 if batch:
+                    self.under_way = len(batch)
                     await self._commit(batch)
+                    self.under_way = 0
                     now = self._runtime.clock.monotonic()
                     self._runtime.gauges.gate_wait_s.extend(now - at for _, at in taken)
             self._wake.clear()
@@ -169,6 +172,10 @@ class Lane:
             await self._commit(batch[:middle])
             await self._commit(batch[middle:])
 
+    def _log_strange(self, error: Exception) -> None:
+        if not isinstance(error, JournalError):
+            self._runtime.log("failed_settling", exc_info=error)
+
     def _backoff_s(self, tries: int) -> float:
         ceiling: float = min(BACKOFF_S_MAX, BACKOFF_S_MIN * 2.0 ** min(tries, 8))
         return ceiling * (0.5 + self._runtime.entropy.random() / 2)
@@ -198,31 +205,41 @@ class Lane:
             self.settling = False
 
     async def _claim_again(self, shards: list[int]) -> None:
+        """Raise the epochs of what is still ours; what has gone to somebody else is lost."""
         runtime, tries, claims = self._runtime, 0, None
         while claims is None:
+            held = [o for s in shards if (o := runtime.shards.owned[s]) is not None]
             try:
-                claims = await runtime.journal.claim(shards, runtime.instance)
-            except JournalError:
+                claims = await runtime.journal.claim(
+                    [o.shard for o in held], runtime.instance, runtime.incarnation, [o.epoch for o in held]
+                )
+            except Exception as error:  # noqa: BLE001 - there is no way on but this
+                self._log_strange(error)
                 tries += 1
                 await asyncio.sleep(self._backoff_s(tries))
         for claim in claims:
-            held = runtime.shards.owned[claim.shard]
-            if held is None:
-                continue
-            runtime.shards.own(Ownership(claim.shard, claim.epoch, held.cells))
-            if held.epoch != claim.previous_epoch:
-                # Somebody else held it in between (or a claim of ours went unanswered): what is in
-                # memory may be old, so all of it is read again before the next turn.
-                for cell in list(held.cells.values()):
-                    if cell.pending is None:
-                        runtime.reload(cell)
+            ownership = runtime.shards.owned[claim.shard]
+            if claim.epoch is None:
+                runtime.scheduler.lose(claim.shard)
+            elif ownership is not None:
+                self._renew(ownership, claim.epoch, claim.previous_epoch)
+
+    def _renew(self, ownership: Ownership, epoch: int, previous_epoch: int) -> None:
+        self._runtime.shards.own(Ownership(ownership.shard, epoch, ownership.cells))
+        if ownership.epoch != previous_epoch:
+            # A claim of ours went unanswered before this one. Nobody else can have written, but what was
+            # sent before it may have landed: all that is in memory is read again before its next turn.
+            for cell in list(ownership.cells.values()):
+                if cell.pending is None:
+                    self._runtime.reload(cell)
 
     async def _load(self, kind: str, cells: list[Cell]) -> Mapping[int, Mapping[str, Any]]:
         tries = 0
         while True:
             try:
                 return await self._runtime.journal.load(kind, [cell.id.number for cell in cells])
-            except JournalError:
+            except Exception as error:  # noqa: BLE001 - there is no way on but this
+                self._log_strange(error)
                 tries += 1
                 await asyncio.sleep(self._backoff_s(tries))
 

@@ -103,11 +103,8 @@ class Loader:
         for cell in cells:
             if cell.status != LOADING or not self._runtime.is_current(cell):
                 continue
-            for envelope in cell.drain():
-                if envelope.until > now:
-                    cell.put(envelope)
-                else:
-                    envelope.fail(DeadlinePassed())
+            for envelope in cell.expire(now):
+                envelope.fail(DeadlinePassed())
             # A cell that is read again keeps its state: sessions hang on it.
             if cell.waiting or cell.state is not None:
                 self.want(cell)

@@ -138,8 +138,17 @@ class Due:
 
 
 @dataclass(frozen=True, slots=True)
+class QueryFailed:
+    """There is no answer to a `Query`, and nobody tries any more."""
+
+    query: Query
+
+
+@dataclass(frozen=True, slots=True)
 class Wake:
-    """A volatile timer: the actor asked to be woken."""
+    """A volatile timer: the actor asked to be woken; `tag` says for what."""
+
+    tag: str = ""
 
 
 @dataclass(slots=True)

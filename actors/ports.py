@@ -12,18 +12,27 @@ from actors.steps import Outcome
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A shard that was just claimed: its new epoch, and the one it had before."""
+    """A shard that was just claimed: its new epoch, and the one it had before.
+
+    `epoch` is None where the shard has gone to somebody else and was left alone.
+    """
 
     shard: int
-    epoch: int
+    epoch: int | None
     previous_epoch: int
 
 
 class Journal(Protocol):
     """The durable record. Every method raises `Unanswered` when the connection dies under it."""
 
-    async def claim(self, shards: Sequence[int], owner: str) -> list[Claim]:
-        """Raise the epochs of these shards; waits for every flush in flight that names them."""
+    async def claim(
+        self, shards: Sequence[int], owner: str, incarnation: str, expected: Sequence[int] | None = None
+    ) -> list[Claim]:
+        """Raise the epochs of these shards; waits for every flush in flight that names them.
+
+        With `expected` epochs, a shard that neither has its own nor was claimed by this incarnation is
+        left alone.
+        """
         ...
 
     async def load(self, kind: str, numbers: Sequence[int]) -> Mapping[int, Mapping[str, Any]]:

@@ -137,7 +137,8 @@ class Runtime:
 
     async def take(self, shards: Sequence[int]) -> None:
         """Claim shards whose lease was won; their actors load when they are first needed."""
-        for claim in await self.journal.claim(sorted(shards), self.instance):
+        for claim in await self.journal.claim(sorted(shards), self.instance, self.incarnation):
+            assert claim.epoch is not None
             self.shards.own(Ownership(claim.shard, claim.epoch))
 
     # -- time ---------------------------------------------------------------------------------
@@ -149,7 +150,7 @@ class Runtime:
     @property
     def gated(self) -> int:
         """Commits that wait for the journal."""
-        return sum(len(lane) for lane in self.lanes) + sum(lane.settling for lane in self.lanes)
+        return sum(len(lane) + lane.under_way for lane in self.lanes)
 
     # -- sending ------------------------------------------------------------------------------
 

@@ -23,8 +23,8 @@ from actors.errors import (
     OutcomeUnknown,
     Unavailable,
 )
-from actors.messages import ActorId, Envelope, Query, QueryAnswer, Turn, Wake
-from actors.steps import Done, Outcome
+from actors.messages import ActorId, Envelope, Query, QueryAnswer, QueryFailed, Turn, Wake
+from actors.steps import SETTLED, Done, Outcome
 
 if TYPE_CHECKING:
     from actors.runtime import Runtime
@@ -161,14 +161,14 @@ class Scheduler:
         if done.due_ms is not None:
             self._runtime.timers.arm(cell.id, done.due_ms)
         if done.wake_s is not None and self._loop is not None:
-            self._loop.call_later(done.wake_s, self._wake, cell, trace)
+            self._loop.call_later(done.wake_s, self._wake, cell, done.wake, trace)
 
-    def _wake(self, cell: Cell, trace: str) -> None:
+    def _wake(self, cell: Cell, tag: str, trace: str) -> None:
         if self._runtime.is_current(cell):
-            self._runtime.tell(cell.id, Wake(), trace=trace, latest="wake")
+            self._runtime.tell(cell.id, Wake(tag), trace=trace, latest=f"wake:{tag}")
 
     async def _answer(self, to: ActorId, query: Query, trace: str) -> None:
-        """Read what an actor asked for. Gives up after a while: an actor asks again by itself."""
+        """Read what an actor asked for; after a while it is told that there is no answer."""
         async with self._queries:
             for tries in range(QUERY_TRIES):
                 try:
@@ -179,8 +179,9 @@ class Scheduler:
                     await asyncio.sleep(0.1 * 2**tries)
                 except Exception as error:  # noqa: BLE001 - one bad read must not end the instance
                     self._runtime.log("failed_read", actor=str(to), query=query.name, exc_info=error)
-                    return
+                    break
         self._runtime.log("gave_up_read", actor=str(to), query=query.name)
+        self._runtime.tell(to, QueryFailed(query), trace=trace)
 
     # -- after the commit ---------------------------------------------------------------------
 
@@ -206,24 +207,23 @@ class Scheduler:
         self.make_ready(cell)
 
     def settled(self, cell: Cell, row: Mapping[str, Any], *, written: bool) -> None:
-        """The row has shown what became of a commit without an answer."""
+        """The row has shown what became of a commit without an answer.
+
+        A written one is followed by everything that follows a commit, but for facts that the lost answer
+        took with it (see SETTLED).
+        """
         if cell.pending is None or not self._runtime.is_current(cell):
             return
-        envelope, _ = cell.pending
+        envelope, commit = cell.pending
         cell.pending = None
         cell.status = LOADING
-        command = envelope.command
         if not written:
             self._put_back(cell, envelope)
         self._runtime.loaded(cell, row, reason="settled")
-        if written and command is not None:
-            entry = dedup.find(cell.state.recent, command)
-            if entry is not None:
-                envelope.answer(entry[2])
-            else:
-                envelope.fail(OutcomeUnknown())
-        elif written:
-            envelope.answer(None)
+        if written:
+            done = commit.then(SETTLED)
+            envelope.answer(done.reply)
+            self.tell_all(cell, done, envelope.trace)
 
     def abandon(self, cell: Cell, error: ActorError) -> None:
         """The pending commit was certainly not written and is not tried again."""
@@ -238,7 +238,8 @@ class Scheduler:
     def give_back(self, cell: Cell) -> None:
         """The cell is not owned any more: whoever waits in it may try elsewhere."""
         for envelope in cell.drain():
-            self._runtime.refuse(envelope, Unavailable("ownership moved"))
+            error = OutcomeUnknown() if envelope.started else Unavailable("ownership moved")
+            self._runtime.refuse(envelope, error)
 
     def _put_back(self, cell: Cell, envelope: Envelope) -> None:
         envelope.attempts += 1
@@ -249,9 +250,18 @@ class Scheduler:
             cell.put_first(envelope)
 
     def _lost(self, cell: Cell, envelope: Envelope) -> None:
+        """A flush was refused as stale: certainly not written, and the shard is somebody else's."""
+        envelope.started = False
+        self._runtime.log(
+            "refused_stale_flush", shard=cell.shard, actor=str(cell.id), trace_id=envelope.trace
+        )
+        self.lose(cell.shard)
+        self.give_back(cell)
+
+    def lose(self, shard: int) -> None:
         """Somebody else has claimed the shard: all that is in memory for it is worthless."""
-        self._runtime.log("lost_shard", shard=cell.shard, actor=str(cell.id), trace_id=envelope.trace)
-        ownership = self._runtime.shards.drop(cell.shard)
-        for other in list(ownership.cells.values()) if ownership else [cell]:
-            self.give_back(other)
+        self._runtime.log("lost_shard", shard=shard)
+        ownership = self._runtime.shards.drop(shard)
+        for cell in list(ownership.cells.values()) if ownership else ():
+            self.give_back(cell)
         self._runtime.lost()

@@ -29,6 +29,10 @@ class Outcome:
         return self.code == "ok"
 
 
+# What `then` gets when the row has shown that the commit happened, but its answer is lost: ok, no facts.
+SETTLED = Outcome("ok", {})
+
+
 @dataclass(frozen=True, slots=True)
 class Done:
     """A turn with nothing (more) to write.
@@ -37,7 +41,7 @@ class Done:
         state: the new state; None keeps the present one.
         reply: what the asker gets.
         due_ms: a durable timer that the commit behind this step has set, so that it need not be polled.
-        wake_s: ask for a `Wake` after that many seconds.
+        wake_s: ask for a `Wake` after that many seconds, with the tag `wake`.
     """
 
     state: Any = None
@@ -47,6 +51,7 @@ class Done:
     queries: tuple[Query, ...] = ()
     due_ms: int | None = None
     wake_s: float | None = None
+    wake: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import heapq
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from actors.errors import JournalError
 from actors.messages import ActorId, Due, Envelope
@@ -66,8 +66,9 @@ class Timers:
                 try:
                     await self._poll(shards)
                     runtime.clock.anchor(await runtime.journal.wall())
-                except JournalError:
-                    pass
+                except Exception as error:  # noqa: BLE001 - the next poll is the cure
+                    if not isinstance(error, JournalError):
+                        runtime.log("failed_poll", exc_info=error)
             await asyncio.sleep(POLL_S)
 
     async def _poll(self, shards: list[int]) -> None:
@@ -108,11 +109,26 @@ class Timers:
             self._fired[actor] = due_ms
             runtime.gauges.timers_fired += 1
             runtime.gauges.timer_late_s.append((now_ms - due_ms) / 1000)
-            until = runtime.clock.monotonic() + BUDGET_S
-            runtime.deliver(Envelope(actor, Due(due_ms), until, trace=runtime.entropy.token()))
+            self._send(actor, due_ms)
         if not self._heap:
             return POLL_S
         return min(POLL_S, max(0.001, (self._heap[0][0] - now_ms) / 1000))
+
+    def _send(self, actor: ActorId, due_ms: int) -> None:
+        """Fire one timer. If its message comes to nothing, the next poll finds the row again."""
+        runtime = self._runtime
+        handled: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+
+        def check(future: asyncio.Future[Any]) -> None:
+            failed = not future.cancelled() and future.exception() is not None
+            if failed and self._fired.get(actor) == due_ms:
+                del self._fired[actor]
+                self._polls = 0  # the row may be too old for a short look back
+
+        handled.add_done_callback(check)
+        until = runtime.clock.monotonic() + BUDGET_S
+        message = Envelope(actor, Due(due_ms), until, trace=runtime.entropy.token(), reply=handled)
+        runtime.deliver(message)
 
     def disarm(self, actor: ActorId) -> None:
         """Forget the timers of an actor that has none any more."""

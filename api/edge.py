@@ -100,6 +100,8 @@ async def _answer(route: Route, access: Access, call: Call) -> web.StreamRespons
         response = problem_response(Problem("outcome_unknown"), call.trace)
     except Exception as error:
         problem = problem_for(error)
+        if problem.code == "outcome_unknown" and call.request.method == "GET":
+            problem = Problem("unavailable")  # a read has no outcome
         call.code = problem.code
         if problem.code == "internal":
             log.error("failed_request", trace_id=call.trace, route=route.path, exc_info=error)

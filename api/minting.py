@@ -53,8 +53,12 @@ async def mint(
             if role == "driver" and zone is not None:
                 items = [driver_item(row["id"], zone, capacity) for row in rows if row["made"]]
                 await transaction.rows("create_drivers", items)
+            sessions = {row["id"]: f"mnt_{entropy.token()}" for row in rows}
+            await transaction.rows(
+                "session_insert_many", list(sessions.values()), list(sessions), hours * 3600.0
+            )
         for row in sorted(rows, key=lambda r: int(r["id"])):
-            token = tokens.issue(role, row["id"], f"mnt_{entropy.token()}", int(hours * 3600))
+            token = tokens.issue(role, row["id"], sessions[row["id"]], int(hours * 3600))
             minted.append(
                 {"id": public_id(USER, row["id"]), "role": role, "email": row["email"], "access_token": token}
             )

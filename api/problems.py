@@ -93,7 +93,8 @@ CODES: Sequence[tuple[type[Exception], str]] = (
     (runtime_errors.CommandReused, "key_reused"),
     (runtime_errors.OutcomeUnknown, "outcome_unknown"),
     (runtime_errors.ActorCrashed, "internal"),
-    (storage_errors.Unreachable, "unavailable"),
+    (storage_errors.NotDone, "unavailable"),
+    (storage_errors.Unreachable, "outcome_unknown"),
     # Handlers know which value or row it is; where one does not ask, it is our fault.
     (storage_errors.Duplicate, "internal"),
     (storage_errors.MissingReference, "internal"),

@@ -7,6 +7,7 @@ memory and refreshed twice a second.
 from __future__ import annotations
 
 import base64
+from collections.abc import Iterable
 from dataclasses import dataclass
 from hashlib import sha256
 
@@ -24,6 +25,7 @@ LEEWAY_S = 10
 TOKEN_BYTES_MAX = 4096
 # The end of the year 9999.
 EXPIRES_MAX = 253_402_300_800
+LATELY_S = 10.0
 # Verified tokens kept; beyond it the oldest are verified again.
 CACHE_MAX = 50_000
 
@@ -91,8 +93,10 @@ class Tokens:
         self._clock = clock
         self._entropy = entropy
         self._verified: dict[str, Principal] = {}
-        self.revoked_sessions: frozenset[str] = frozenset()
-        self.banned_users: frozenset[int] = frozenset()
+        self._sessions: frozenset[str] = frozenset()
+        self._users: frozenset[int] = frozenset()
+        # Cut off here a moment ago: a look at the database that began before must not undo it.
+        self._lately: dict[str | int, float] = {}
 
     def issue(self, role: str, number: int, session: str, lifetime_s: int = ACCESS_S) -> str:
         """A new access token."""
@@ -127,7 +131,29 @@ class Tokens:
 
     def is_revoked(self, principal: Principal) -> bool:
         """True when session or user were cut off since the token was issued."""
-        return principal.session in self.revoked_sessions or principal.number in self.banned_users
+        return (
+            principal.session in self._sessions
+            or principal.number in self._users
+            or principal.session in self._lately
+            or principal.number in self._lately
+        )
+
+    def is_over(self, principal: Principal) -> bool:
+        """True when the token has expired or was revoked."""
+        return principal.expires_at + LEEWAY_S <= self._clock.wall() or self.is_revoked(principal)
+
+    def cut_off(self, *, session: str | None = None, user: int | None = None) -> None:
+        """Shut out a session or a user at once, on this instance; the others look twice a second."""
+        now = self._clock.monotonic()
+        for key in (session, user):
+            if key is not None:
+                self._lately[key] = now
+
+    def shut_out(self, sessions: Iterable[str], users: Iterable[int]) -> None:
+        """What a look at the database has found."""
+        self._sessions, self._users = frozenset(sessions), frozenset(users)
+        since = self._clock.monotonic() - LATELY_S
+        self._lately = {key: at for key, at in self._lately.items() if at > since}
 
     def _check(self, token: str) -> Principal:
         if len(token) > TOKEN_BYTES_MAX:

@@ -21,6 +21,9 @@ TRIM_S = 600.0
 # Feed entries are kept this long; a client that was away longer gets a snapshot.
 FEED_DAYS = 7
 TRIM_ROWS = 5_000
+# At most a million rows a round, and room for others between the bites.
+TRIM_BITES = 200
+TRIM_PAUSE_S = 0.05
 # Rows asked for or written by one statement.
 CHUNK = 1_000
 
@@ -58,6 +61,7 @@ class Chores:
         self._failed = failed
         self._swept = swept
         self._saved: dict[int, Place] = {}
+        self._doubts: dict[int, tuple[frozenset[int], frozenset[int]]] = {}
         self.all: tuple[Chore, ...] = (
             Chore("save_positions", POSITIONS_S, self.save_positions),
             Chore("sweep_feeds", FEEDS_S, self.sweep_feeds),
@@ -86,15 +90,32 @@ class Chores:
         self._saved = dict(self._dispatch.places())
 
     async def sweep_feeds(self) -> None:
-        """Compare the feeds of connected drivers with their rows; tell those that are behind."""
-        known = dict(self._dispatch.positions())
+        """Compare connected drivers with their rows: feeds that are behind, orders that they do not carry.
+
+        What is carried is corrected when two looks in a row agree: one may be older than the newest hint.
+        """
+        known = self._dispatch.known()
         numbers = sorted(known)
+        doubts: dict[int, tuple[frozenset[int], frozenset[int]]] = {}
         for start in range(0, len(numbers), CHUNK):
             for row in await self._rows.rows("feed_positions", numbers[start : start + CHUNK]):
-                if row["feed_seq"] > known[row["id"]]:
+                number, (seq, carried) = row["id"], known[row["id"]]
+                if row["feed_seq"] > seq:
                     self._swept(1)
-                    self._dispatch.feed_at(row["id"], row["feed_seq"])
+                    self._dispatch.feed_at(number, row["feed_seq"])
+                seen = frozenset(row["carrying"])
+                if seen != carried:
+                    doubts[number] = (carried, seen)
+                    if self._doubts.get(number) == doubts[number]:
+                        self._swept(1)
+                        self._dispatch.carries(number, seen)
+        self._doubts = doubts
 
     async def trim_expired(self) -> None:
-        """Delete feed entries and idempotency keys past their time."""
-        await self._rows.rows("trim_expired", FEED_DAYS, TRIM_ROWS)
+        """Delete feed entries, idempotency keys and sessions past their time, in small bites."""
+        for _ in range(TRIM_BITES):
+            found = await self._rows.rows("trim_expired", FEED_DAYS, TRIM_ROWS)
+            if not found or found[0][0] < TRIM_ROWS:
+                break
+            await asyncio.sleep(TRIM_PAUSE_S)
+        await self._rows.rows("sessions_trim")

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from actors.dedup import Ring, remember, ring_from
-from actors.messages import ActorId, Emit, Query, QueryAnswer, Tell, Turn
+from actors.messages import ActorId, Emit, Query, QueryAnswer, QueryFailed, Tell, Turn
 from actors.steps import Commit, Done, Outcome, Step
 from dispatch import feed
 from dispatch import messages as m
@@ -23,7 +23,7 @@ from dispatch.feed import TAIL_MAX
 
 IDLE_S = 120.0
 # Entries read at once to close a gap; a client that missed more is better served with a snapshot.
-REPLAY_MAX = 300
+REPLAY_MAX = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,33 +89,44 @@ class DriverBehaviour:
 
     def decide(self, state: DriverState, message: object, turn: Turn) -> Step:
         match message:
-            case m.FeedGrew(entry=entry):
-                return self._grew(state, entry)
-            case m.FeedAt(seq=seq):
-                return self._catch_up(state) if seq > state.last_seq else Done()
-            case QueryAnswer():
-                return self._answered(state, message, turn)
             case m.MovedTo():
                 return self._moved(state, message)
             case m.Carrying(order_id=order_id):
                 return self._carry(state, state.driver.carrying | {order_id})
             case m.Freed(order_id=order_id):
                 return self._carry(state, state.driver.carrying - {order_id})
-            case m.OfferDied():
-                return Done(emits=self._latest(state, f"offer:{message.offer_id}", feed.revoked(message)))
+            case m.Carries(order_ids=order_ids):
+                return self._carry(state, order_ids)
             case m.SetAvailability(status=status):
                 return self._set(state, turn, f"now_{status}", status=status)
             case m.SetDriver(zone_id=zone_id, capacity=capacity):
                 return self._set(state, turn, "changed", zone_id=zone_id, capacity=capacity)
             case m.Banned():
                 return self._ban(state, turn)
+            case m.DriverView():
+                return Done(reply=_seen(state))
+            case _:
+                return self._feed(state, message, turn)
+
+    def _feed(self, state: DriverState, message: object, turn: Turn) -> Step:
+        match message:
+            case m.FeedGrew(entry=entry):
+                return self._grew(state, entry)
+            case m.FeedAt(seq=seq):
+                return self._catch_up(state) if seq > state.last_seq else Done()
+            case m.FeedLook():
+                return self._catch_up(state)
+            case QueryAnswer():
+                return self._answered(state, message, turn)
+            case QueryFailed():
+                return self._unanswered(state, message)
+            case m.OfferDied():
+                return Done(emits=self._latest(state, f"offer:{message.offer_id}", feed.revoked(message)))
             case m.Connect():
                 return self._connect(state, message)
             case m.Disconnect(session=session):
                 gone = session == state.session
                 return Done(state=replace(state, session=None, joining=False) if gone else None)
-            case m.DriverView():
-                return Done(reply=_seen(state))
             case _:
                 raise AssertionError(message)
 
@@ -164,7 +175,7 @@ class DriverBehaviour:
             tells = [self._to_zone(moved)]
             if old.zone_id != new.zone_id:
                 gone = m.DriverMoved(old.id, online=False, free=0, place=None)
-                tells.append(Tell(ActorId("zone", old.zone_id), gone))
+                tells.append(Tell(ActorId("zone", old.zone_id), gone, latest=f"driver:{old.id}"))
             emits = () if old.zone_id == new.zone_id else self._latest(moved, "zone", feed.zone(new.zone_id))
             return Done(state=moved, reply=reply, tells=tuple(tells), emits=emits)
 
@@ -223,6 +234,16 @@ class DriverBehaviour:
         if tag[0] == "replay":
             return self._replay_read(state, answer)
         return self._snapshot_read(state, answer.result, turn.now_ms)
+
+    def _unanswered(self, state: DriverState, failed: QueryFailed) -> Step:
+        """The log could not be read: the next hint or look tries again; a session that waits comes back."""
+        tag = failed.query.tag
+        if tag == "gap":
+            return Done(state=replace(state, reading=False))
+        if not (isinstance(tag, tuple) and tag[1] == state.session and state.joining):
+            return Done()
+        close = Emit(str(state.session), "close", feed.UNREADABLE)
+        return Done(state=replace(state, session=None, joining=False), emits=(close,))
 
     def _gap_read(self, state: DriverState, answer: QueryAnswer) -> Step:
         entries = tuple(_entry(row) for row in answer.result)

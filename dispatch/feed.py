@@ -17,6 +17,7 @@ TAIL_MAX = 64
 SUPERSEDED = 4006
 DISABLED = 4007
 POSITION_LOST = 4204
+UNREADABLE = 4205
 
 
 def event(entry: m.Entry) -> dict[str, Any]:

@@ -68,6 +68,18 @@ class FeedGrew:
 
 
 @dataclass(frozen=True, slots=True)
+class FeedLook:
+    """Entries may have been appended; nobody knows their positions."""
+
+
+@dataclass(frozen=True, slots=True)
+class Carries:
+    """Looks at the rows have shown, twice, that the driver carries just these orders."""
+
+    order_ids: frozenset[int]
+
+
+@dataclass(frozen=True, slots=True)
 class FeedAt:
     """A look at the row: the feed has reached this position."""
 

@@ -160,13 +160,14 @@ class OrderBehaviour:
         self, before: Order, order: Order, decision: Decision, outcome: Outcome, turn: Turn
     ) -> tuple[Tell, ...]:
         """After the commit: the feeds' owners, the zone, and drivers whose offer died."""
-        tells = [
-            Tell(
-                ActorId("driver", entry.driver_id),
-                m.FeedGrew(m.Entry(seq, entry.type, turn.now_ms, turn.trace, entry.data)),
-            )
-            for entry, seq in zip(decision.feed, outcome.facts["seqs"], strict=True)
-        ]
+        seqs = outcome.facts.get("seqs")
+        tells = []
+        for index, entry in enumerate(decision.feed):
+            # Without the answer the position is not known: the driver's actor looks for itself.
+            grew: object = m.FeedLook()
+            if seqs is not None:
+                grew = m.FeedGrew(m.Entry(seqs[index], entry.type, turn.now_ms, turn.trace, entry.data))
+            tells.append(Tell(ActorId("driver", entry.driver_id), grew))
         if decision.take is not None:
             tells.append(Tell(ActorId("driver", decision.take), m.Carrying(order.id)))
         if decision.free and before.driver_id is not None:

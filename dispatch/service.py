@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import Any, Protocol
 
 from actors.batch import Batcher
 from actors.dedup import make_command
 from actors.errors import JournalError, NotWritten, OutcomeUnknown, Unavailable
-from actors.messages import ActorId, Command
+from actors.messages import Command
 from actors.runtime import Runtime
 from dispatch import messages as m
 from dispatch.domain import commands as d
@@ -193,8 +193,12 @@ class Dispatch:
         self.runtime.tell(order_ref(number), m.Unwatch(address))
 
     async def _order(self, caller: Caller, name: str, number: int, command: d.OrderCommand) -> m.Reply:
+        # The fingerprint is of the command, so that REST and feed may repeat each other's.
         answer = await self.runtime.ask(
-            order_ref(number), command, command=caller.command(name, number), trace=caller.trace
+            order_ref(number),
+            command,
+            command=replace(caller, body=repr(command).encode()).command(name, number),
+            trace=caller.trace,
         )
         return m.Reply(*answer)
 
@@ -241,7 +245,10 @@ class Dispatch:
 
     async def _driver(self, caller: Caller, name: str, number: int, message: object) -> m.Reply:
         answer = await self.runtime.ask(
-            driver_ref(number), message, command=caller.command(name, number), trace=caller.trace
+            driver_ref(number),
+            message,
+            command=replace(caller, body=repr(message).encode()).command(name, number),
+            trace=caller.trace,
         )
         return m.Reply(*answer)
 
@@ -261,9 +268,11 @@ class Dispatch:
                 if actor.kind == "driver" and cell.state is not None:
                     yield cell.state
 
-    def positions(self) -> list[tuple[int, int]]:
-        """(driver, last feed position) of every driver with a live session here."""
-        return [(d.driver.id, d.last_seq) for d in self._drivers() if d.session is not None]
+    def known(self) -> dict[int, tuple[int, frozenset[int]]]:
+        """Last feed position and carried orders of every driver with a live session here."""
+        return {
+            d.driver.id: (d.last_seq, d.driver.carrying) for d in self._drivers() if d.session is not None
+        }
 
     def places(self) -> list[tuple[int, Place]]:
         """(driver, place) of every driver in memory that said where it is."""
@@ -271,4 +280,8 @@ class Dispatch:
 
     def feed_at(self, number: int, seq: int) -> None:
         """A look at the row has shown that the driver's feed has reached this position."""
-        self.runtime.tell(ActorId("driver", number), m.FeedAt(seq), latest="feed_at")
+        self.runtime.tell(driver_ref(number), m.FeedAt(seq), latest="feed_at")
+
+    def carries(self, number: int, order_ids: frozenset[int]) -> None:
+        """Looks at the rows have shown what the driver carries."""
+        self.runtime.tell(driver_ref(number), m.Carries(order_ids), latest="carries")

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from actors.dedup import Ring, ring_from
-from actors.messages import ActorId, Emit, Query, QueryAnswer, Tell, Turn, Wake
+from actors.messages import ActorId, Emit, Query, QueryAnswer, QueryFailed, Tell, Turn, Wake
 from actors.steps import Done, Step
 from dispatch import feed
 from dispatch import messages as m
@@ -23,6 +23,7 @@ from dispatch.domain.order import CONFIRMED, OPEN, WAVES, Order, order_from
 from dispatch.domain.plan import FreeDriver, OpenOrder, Proposal, plan
 
 TICK_S = 1.0
+TICK = "tick"
 REBUILD_MS = 15_000
 # Changes that arrive together are planned together; a driver does not feel a fiftieth of a second.
 PLAN_GAP_MS = 20
@@ -57,7 +58,7 @@ class ZoneState:
     touched: set[tuple[str, int]] = field(default_factory=set)
     planned_ms: int = 0
     rebuilt_ms: int = 0
-    ticked_ms: int = 0
+    settings_due: bool = False
     board_ms: int = 0
     board_dirty: bool = False
     waking: bool = False
@@ -86,8 +87,7 @@ class ZoneBehaviour:
         return state
 
     def activated(self, state: ZoneState, turn: Turn) -> Done:
-        state.ticked_ms = turn.now_ms
-        return Done(queries=(self._ask_picture(state, turn),), wake_s=TICK_S)
+        return Done(queries=(self._ask_picture(state, turn),), wake_s=TICK_S, wake=TICK)
 
     def idle_s(self, state: ZoneState) -> float | None:
         del state
@@ -99,10 +99,13 @@ class ZoneBehaviour:
                 return self._order_moved(state, order, turn)
             case m.DriverMoved():
                 return self._driver_moved(state, message, turn)
-            case Wake():
-                return self._wake(state, turn)
+            case Wake(tag=tag):
+                return self._tick(state, turn) if tag == TICK else self._plan_now(state, turn)
+            case QueryFailed(query=query):
+                state.settings_due = state.settings_due or query.tag == "settings"
+                return Done()
             case m.Reconfigured():
-                return Done(queries=(Query("load_zones", ([state.id],), tag="settings"),))
+                return Done(queries=(self._ask_settings(state),))
             case QueryAnswer(query=Query(tag="settings")):
                 return self._reconfigure(state, message.result, turn)
             case QueryAnswer():
@@ -171,32 +174,43 @@ class ZoneBehaviour:
 
     def _reconfigure(self, state: ZoneState, rows: Any, turn: Turn) -> Done:
         row = rows[0]
+        closing = state.mode == OPEN and row["mode"] != OPEN
         state.mode, state.wave_size = row["mode"], row["wave_size"]
         state.offer_ttl_ms = row["offer_ttl_s"] * 1000
         state.board_dirty = True
-        return Done(queries=(self._ask_picture(state, turn),))
+        empty = Emit(feed.board_topic(state.id), "topic", feed.board(state.id, (), 0), "board")
+        return Done(queries=(self._ask_picture(state, turn),), emits=(empty,) if closing else ())
 
     # -- acting -------------------------------------------------------------------------------
 
-    def _wake(self, state: ZoneState, turn: Turn) -> Done:
+    @staticmethod
+    def _ask_settings(state: ZoneState) -> Query:
+        state.settings_due = False
+        return Query("load_zones", ([state.id],), tag="settings")
+
+    def _plan_now(self, state: ZoneState, turn: Turn) -> Done:
         state.waking = False
+        return self._act(state, turn, now=True)
+
+    def _tick(self, state: ZoneState, turn: Turn) -> Done:
+        """Once a second, for ever: what was lost or came to nothing is seen again."""
         done = self._act(state, turn, now=True)
-        if turn.now_ms - state.ticked_ms < TICK_S * 1000 * 0.9:
-            return done
-        state.ticked_ms = turn.now_ms
-        late = turn.now_ms - state.rebuilt_ms >= REBUILD_MS
-        queries = (self._ask_picture(state, turn),) if late else ()
-        return Done(tells=done.tells, emits=done.emits, queries=queries, wake_s=TICK_S)
+        queries: tuple[Query, ...] = ()
+        if not _within(turn.now_ms, state.rebuilt_ms, REBUILD_MS):
+            queries = (self._ask_picture(state, turn),)
+        if state.settings_due:
+            queries = (*queries, self._ask_settings(state))
+        return Done(tells=done.tells, emits=done.emits, queries=queries, wake_s=TICK_S, wake=TICK)
 
     def _act(self, state: ZoneState, turn: Turn, *, now: bool = False) -> Done:
         """Plan and show the board, unless that was done a moment ago: then ask to be woken for it."""
         gap = PLAN_GAP_MS if state.mode == WAVES else BOARD_GAP_MS
         last = state.planned_ms if state.mode == WAVES else state.board_ms
-        if not now and turn.now_ms - last < gap:
+        if not now and _within(turn.now_ms, last, gap):
             if state.waking:
                 return Done()
             state.waking = True
-            return Done(wake_s=gap / 1000)
+            return Done(wake_s=gap / 1000, wake="plan")
         if state.mode == OPEN:
             return Done(emits=self._board(state, turn))
         state.planned_ms = turn.now_ms
@@ -231,7 +245,13 @@ class ZoneBehaviour:
     def _is_waiting(state: ZoneState, order: Order, now_ms: int) -> bool:
         if order.mode != WAVES or any(x.expires_ms > now_ms for x in order.offers):
             return False
-        return now_ms - state.proposed.get(order.id, 0) >= PROPOSED_MS
+        proposed = state.proposed.get(order.id)
+        return proposed is None or not _within(now_ms, proposed, PROPOSED_MS)
+
+
+def _within(now_ms: int, then_ms: int, span_ms: float) -> bool:
+    """True when `then` was less than a span ago. A clock that was set back counts as elapsed."""
+    return 0 <= now_ms - then_ms < span_ms
 
 
 def _merged(read: dict[int, Any], known: dict[int, Any], newer: set[int]) -> dict[int, Any]:
@@ -248,7 +268,7 @@ def _open_order(order: Order, now_ms: int) -> OpenOrder:
         order.round,
         order.wave,
         frozenset((*order.tried, *(x.driver_id for x in order.offers))),
-        may_repeat=now_ms - order.updated_ms >= REPEAT_MS,
+        may_repeat=not _within(now_ms, order.updated_ms, REPEAT_MS),
     )
 
 

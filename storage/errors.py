@@ -2,7 +2,7 @@
 
 StorageError
   Unreachable       Postgres or Redis cannot be reached, or did not answer in time
-    NotReached      there was no connection: certainly nothing was done
+    NotDone         certainly nothing was done: no connection, or rolled back
   Duplicate         a unique value exists already; `constraint` says which
   MissingReference  a row that was referred to does not exist; `constraint` says which
 """
@@ -18,8 +18,8 @@ class Unreachable(StorageError):
     """The store cannot be reached."""
 
 
-class NotReached(Unreachable):
-    """No connection was to be had; nothing was sent."""
+class NotDone(Unreachable):
+    """Nothing was done: there was no connection, or the server has rolled it back."""
 
 
 class Duplicate(StorageError):

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from dispatch.feed import DISABLED, POSITION_LOST, SUPERSEDED
+from dispatch.feed import DISABLED, POSITION_LOST, SUPERSEDED, UNREADABLE
 
 UNAUTHENTICATED = 4001
 FORBIDDEN = 4003
@@ -35,4 +35,5 @@ REASONS: Mapping[int, str] = {
     SLOW_CONSUMER: "slow_consumer",
     NO_PONG: "no_pong",
     POSITION_LOST: "position_lost",
+    UNREADABLE: "log_unreadable",
 }

@@ -69,8 +69,8 @@ class Hub:
         self.draining = False
         self._streams: dict[str, Stream] = {}
         self._topics: dict[str, dict[str, Session]] = defaultdict(dict)
-        self._boards: dict[str, str] = {}
-        self._changed_topics: dict[str, str] = {}
+        self._boards: dict[str, bytes] = {}
+        self._changed_topics: dict[str, bytes] = {}
         self._topic_wake = asyncio.Event()
         self._wheel: list[dict[str, Session]] = [{} for _ in range(WHEEL_SLOTS)]
         self._opened = 0
@@ -137,7 +137,7 @@ class Hub:
         """Implements actors.ports.Emitter."""
         del trace  # event frames carry their own
         if emit.lane == "topic":
-            self._boards[emit.to] = self._changed_topics[emit.to] = orjson.dumps(emit.frame).decode()
+            self._boards[emit.to] = self._changed_topics[emit.to] = orjson.dumps(emit.frame)
             self._topic_wake.set()
             return
         session = self.sessions.get(emit.to)

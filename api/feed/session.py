@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import structlog
 from aiohttp import WSMsgType, web
 
-from actors.errors import NoSuchActor, OutcomeUnknown
+from actors.errors import ActorError, NoSuchActor, OutcomeUnknown
 from api.call import Office
 from api.feed import codes, frames
 from api.feed.outbox import Outbox, Overflow
@@ -40,6 +40,8 @@ FRAMES_PER_S = 50.0
 # Frames over the limit or beyond understanding, until the socket is closed.
 STRIKES_MAX = 50
 HELLO_S = 5.0
+# A client that does not read what is queued before its close is cut off after this long.
+FAREWELL_S = 2.0
 
 
 class Session:
@@ -89,7 +91,7 @@ class Session:
         metrics.FEED_FRAMES.labels("reliable").inc()
         self._write()
 
-    def push_latest(self, topic: str, frame: dict[str, Any] | str) -> None:
+    def push_latest(self, topic: str, frame: dict[str, Any] | bytes) -> None:
         """Send the newest of a topic; older ones that were not sent yet are replaced."""
         if self.closing:
             return
@@ -120,10 +122,10 @@ class Session:
         """Write until nothing waits, then, if that was decided, close."""
         try:
             while self.closing != codes.SLOW_CONSUMER and (text := self._outbox.take()) is not None:
-                await self.ws.send_str(text)
+                await self.ws.send_frame(text, WSMsgType.TEXT)
             if self.closing:
                 reason = codes.REASONS[self.closing].encode()
-                async with asyncio.timeout(2.0):
+                async with asyncio.timeout(FAREWELL_S):
                     await self.ws.close(code=self.closing, message=reason)
         except Exception as error:
             # Gone, or too slow even for a farewell: the transport goes, the log stays.
@@ -148,6 +150,7 @@ class Session:
             self._abort()
         else:
             self._write()
+            asyncio.get_running_loop().call_later(FAREWELL_S, self._abort)
 
     async def end(self, code: int) -> None:
         """The same for the socket's own handler: waits until the client was told, for the socket ends when
@@ -183,6 +186,8 @@ class Session:
     async def run(self) -> None:
         """Read frames until the socket ends."""
         async for message in self.ws:
+            if self.closing:
+                continue  # what it says now is not heard; the farewell is being written
             self.heard_at = self.office.clock.monotonic()
             if message.type is not WSMsgType.TEXT:
                 if message.type is WSMsgType.BINARY:
@@ -238,6 +243,8 @@ class Session:
                 self._refresh(frame)
             case frames.Hello():
                 self._refuse("bad_frame", frame.id, "hello is the first frame, and only that")
+            case _ if self.office.tokens.is_over(self.principal):
+                self.close(codes.UNAUTHENTICATED)
             case _:
                 if self._commands >= COMMANDS_MAX:
                     self._refuse("overloaded", frame.id, "too many commands at once")
@@ -314,6 +321,13 @@ class Session:
             answer = await work
         except NoSuchActor:
             return {"order_id": public_id(ids.ORDER, number), "result": "order_not_found"}
+        except ActorError as error:
+            if len(frame.orders) == 1:
+                raise
+            # Another order of the same frame may have been won: each gets its own answer.
+            problem = problem_for(error)
+            shown = {"order_id": public_id(ids.ORDER, number), "result": problem.code, "temporary": True}
+            return shown | ({"not_processed": True} if problem.kind.status == 503 else {})
         return {
             "order_id": public_id(ids.ORDER, number),
             "result": answer.code,

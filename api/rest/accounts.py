@@ -98,7 +98,7 @@ async def refresh(call: Call) -> web.Response:
         row = await transaction.row("session_lock", given)
         usable = row is not None and not row["revoked"] and not row["expired"] and row["status"] == "active"
         if usable and (row["current"] or row["age_s"] <= REUSE_GRACE_S):
-            await transaction.rows("session_rotate", row["id"], _hash(fresh))
+            await transaction.rows("session_rotate", row["id"], _hash(fresh), float(SESSION_S))
         elif usable:
             await transaction.rows("session_revoke", row["id"])
             usable = False
@@ -111,7 +111,7 @@ async def logout(call: Call) -> web.Response:
     """End the session; its access tokens die within a second."""
     await call.no_body()
     await call.office.database.rows("session_revoke", call.who.session)
-    call.office.tokens.revoked_sessions |= {call.who.session}
+    call.office.tokens.cut_off(session=call.who.session)
     return web.Response(status=204)
 
 

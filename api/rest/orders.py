@@ -143,20 +143,24 @@ async def visible_order(call: Call) -> Order:
         order = await call.office.dispatch.order(number, call.trace)
     except NoSuchActor:
         raise Problem("order_not_found") from None
-    who = call.who
-    mine = {
-        "admin": True,
-        "customer": order.facts.customer_id == who.number,
-        "driver": order.driver_id == who.number or await _offered(call, order),
-    }
-    if not mine[who.role]:
+    if not await may_see(call, order):
         raise Problem("order_not_found")
     return order
 
 
+async def may_see(call: Call, order: Order) -> bool:
+    """True for admins, for the order's customer, and for a driver that carries it or is offered it."""
+    who = call.who
+    if who.role == "customer":
+        return order.facts.customer_id == who.number
+    if who.role == "driver":
+        return order.driver_id == who.number or await _offered(call, order)
+    return who.role == "admin"
+
+
 async def _offered(call: Call, order: Order) -> bool:
     """True when a driver is offered the order: by name, or on the board of its zone."""
-    if call.who.role != "driver" or order.status != "confirmed":
+    if order.status != "confirmed":
         return False
     if order.mode == "open":
         seen = await call.office.dispatch.driver(call.who.number, call.trace)

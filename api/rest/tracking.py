@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
+from typing import Any
 
 import orjson
 from aiohttp import web
 
+from actors.errors import ActorError
 from api import present
 from api.call import Call, json_response
 from api.edge import Route, finish
+from api.feed.hub import Stream
 from api.problems import Problem
-from api.rest.orders import visible_order
-from dispatch.domain.order import TERMINAL
+from api.rest.orders import may_see, visible_order
+from dispatch.domain.order import TERMINAL, Order
 
 HISTORY_MAX = 1000
 # Proxies cut silent connections after a minute or less.
@@ -45,26 +49,8 @@ async def track(call: Call) -> web.StreamResponse:
         finish(response, call.trace)
         await response.prepare(call.request)
         await response.write(_frame("order", seen.version, present.order(seen, role)))
-        version, status = seen.version, seen.status
-        while status not in TERMINAL and not call.office.draining:
-            try:
-                async with asyncio.timeout(BEAT_S):
-                    change = await stream.next()
-            except TimeoutError:
-                # A change whose notice was lost is found by looking.
-                seen = await call.office.dispatch.order(number, call.trace)
-                news = seen.version > version
-                beat = _frame("order", seen.version, present.order(seen, role)) if news else b": beat\n\n"
-                await response.write(beat)
-                version, status = seen.version, seen.status
-                continue
-            if change is None:
-                break  # the stream fell behind: the client reconnects and gets the present state
-            if change["version"] > version:
-                version, status = change["version"], change["status"]
-                shown = {k: v for k, v in change.items() if k != "at_ms"}
-                shown["at"] = present.time_of(change["at_ms"])
-                await response.write(_frame("change", version, shown))
+        with suppress(ActorError):  # an answer that has begun cannot become a problem: it ends
+            await _follow(call, response, stream, seen)
         await response.write_eof()
     except ConnectionError:
         return web.Response(status=499)
@@ -72,6 +58,32 @@ async def track(call: Call) -> web.StreamResponse:
         call.office.hub.close_stream(stream)
         call.office.dispatch.unwatch(number, stream.address)
     return response
+
+
+async def _follow(call: Call, response: web.StreamResponse, stream: Stream, order: Order) -> None:
+    """Write changes until the order is finished, the stream fell behind, or the caller may see no more."""
+    number, version, status = order.id, order.version, order.status
+    while status not in TERMINAL and not call.office.draining:
+        change: dict[str, Any] | None = {}
+        try:
+            async with asyncio.timeout(BEAT_S):
+                change = await stream.next()
+        except TimeoutError:
+            await response.write(b": beat\n\n")
+        if change is None:
+            return  # the client reconnects and gets the present state
+        seen = await call.office.dispatch.order(number, call.trace)
+        if call.office.tokens.is_over(call.who) or not await may_see(call, seen):
+            return
+        if change and change["version"] > version:
+            version, status = change["version"], change["status"]
+            shown = {k: v for k, v in change.items() if k != "at_ms"}
+            shown["at"] = present.time_of(change["at_ms"])
+            await response.write(_frame("change", version, shown))
+        elif not change and seen.version > version:
+            # A change whose notice was lost is found by looking.
+            version, status = seen.version, seen.status
+            await response.write(_frame("order", version, present.order(seen, call.who.role)))
 
 
 def _frame(event: str, number: int, data: dict[str, object]) -> bytes:

@@ -105,11 +105,18 @@ async def update(call: Call) -> web.Response:
         if body.zone_id is not None and await database.row("zone_get", body.zone_id) is None:
             raise _no_zone()
         await dispatch.set_driver(call.caller(), number, body.zone_id, body.capacity)
-    if body.name is not None or body.status is not None:
-        await database.rows("user_update", number, body.name, body.status)
-    if body.status == "banned":
-        await database.rows("sessions_revoke_user", number)
-        call.office.tokens.banned_users |= {number}
+    banned = body.status == "banned"
+    if banned and row["role"] == "driver":
+        # Before the account is closed, so that a failure here leaves nothing half done; and after it,
+        # because the driver may have come back online in between.
+        await dispatch.ban_driver(call.caller(), number)
+    async with database.transaction() as transaction:
+        if body.name is not None or body.status is not None:
+            await transaction.rows("user_update", number, body.name, body.status)
+        if banned:
+            await transaction.rows("sessions_revoke_user", number)
+    if banned:
+        call.office.tokens.cut_off(user=number)
         if row["role"] == "driver":
             await dispatch.ban_driver(call.caller(), number)
     return json_response(present.user(await _row(call, number)))

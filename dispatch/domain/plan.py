@@ -63,6 +63,8 @@ def plan(orders: Iterable[OpenOrder], drivers: Iterable[FreeDriver], k: int) -> 
     for order in sorted(orders, key=lambda x: (x.created_ms, x.id)):
         if not slots:
             break
+        if not order.may_repeat and len(order.tried) >= len(places):
+            continue  # everybody was asked a moment ago
         fresh = [d for d in slots if d not in order.tried]
         again = not fresh
         if again and not order.may_repeat:

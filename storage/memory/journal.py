@@ -44,6 +44,7 @@ class MemoryJournal:
     def __init__(self, wall: Callable[[], float]) -> None:
         self._wall = wall
         self.epochs = [0] * SHARD_COUNT
+        self.incarnations = [""] * SHARD_COUNT
         self.orders: dict[int, Row] = {}
         self.drivers: dict[int, Row] = {}
         self.zones: dict[int, Row] = {}
@@ -90,13 +91,19 @@ class MemoryJournal:
     async def wall(self) -> float:
         return self._wall()
 
-    async def claim(self, shards: Sequence[int], owner: str) -> list[Claim]:
+    async def claim(
+        self, shards: Sequence[int], owner: str, incarnation: str, expected: Sequence[int] | None = None
+    ) -> list[Claim]:
         del owner
+        known = dict(zip(shards, expected or (), strict=False))
         claims = []
         for shard in sorted(shards):
-            previous = self.epochs[shard]
-            self.epochs[shard] = max(previous + 1, int(self._wall() * 1000))
-            claims.append(Claim(shard, self.epochs[shard], previous))
+            previous, epoch = self.epochs[shard], None
+            mine = expected is None or previous == known[shard] or self.incarnations[shard] == incarnation
+            if mine:
+                epoch = self.epochs[shard] = max(previous + 1, int(self._wall() * 1000))
+                self.incarnations[shard] = incarnation
+            claims.append(Claim(shard, epoch, previous))
         return claims
 
     async def load(self, kind: str, numbers: Sequence[int]) -> Mapping[int, Mapping[str, Any]]:
@@ -142,7 +149,7 @@ class MemoryJournal:
         row = self.orders.get(item["id"])
         if row is None or row["version"] != item["version"] or row["shard"] != item["shard"]:
             return Outcome("version", {})
-        if row["status"] != item["status"] and (row["status"], item["status"]) not in LEGAL_MOVES:
+        if not self._is_legal(row, item):
             return Outcome("illegal", {})
         slot = None
         if item.get("take") is not None:
@@ -154,6 +161,20 @@ class MemoryJournal:
         seqs = [self._append(entry, item) for entry in item.get("feed") or ()]
         return Outcome("ok", {"slot": slot, "seqs": seqs})
 
+    @staticmethod
+    def _is_legal(row: Row, item: Mapping[str, Any]) -> bool:
+        before, after, carried = row["status"], item["status"], ("assigned", "picked_up")
+        if before != after and (before, after) not in LEGAL_MOVES:
+            return False
+        takes = item.get("take") is not None
+        if takes != (before == "confirmed" and after == "assigned") or (
+            takes and item["take"] != item["driver"]
+        ):
+            return False
+        if before in carried:
+            return bool(item["driver"] == row["driver_id"] if after in carried else item["free"])
+        return True
+
     def _slot(self, item: Mapping[str, Any]) -> tuple[str, int | None]:
         driver = self.drivers.get(item["take"])
         if driver is None or driver["status"] != "online":
@@ -162,7 +183,7 @@ class MemoryJournal:
             return "elsewhere", None
         taken = {slot for who, slot in self.assignments.values() if who == item["take"]}
         free = [slot for slot in range(driver["capacity"]) if slot not in taken]
-        if not free:
+        if not free or len(taken) >= driver["capacity"]:
             return "busy", None
         if item["id"] in self.assignments:
             return "conflict", None
@@ -227,12 +248,15 @@ class MemoryJournal:
         """The blocks that chores use."""
         match name:
             case "feed_positions":
-                return [{"id": n, "feed_seq": self.drivers[n]["feed_seq"]} for n in args[0]]
+                return [
+                    {"id": n, "feed_seq": self.drivers[n]["feed_seq"], "carrying": self._carried(n)}
+                    for n in args[0]
+                ]
             case "save_positions":
                 for item in args[0]:
                     self.drivers[item["id"]].update(lat=item["lat"], lon=item["lon"])
                 return []
-            case "trim_expired":
+            case "trim_expired" | "sessions_trim":
                 return []
             case _:
                 raise ValueError(name)

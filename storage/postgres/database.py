@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 import asyncpg
 import orjson
 
-from storage.errors import Duplicate, MissingReference, NotReached, StorageError, Unreachable
+from storage.errors import Duplicate, MissingReference, NotDone, StorageError, Unreachable
 from storage.postgres.queries import BLOCKS
 
 # A statement that runs longer holds locks that others wait for; nothing here needs a tenth of it.
@@ -73,15 +73,19 @@ async def _translated() -> AsyncIterator[None]:
     except asyncpg.ForeignKeyViolationError as error:
         raise MissingReference(error.constraint_name or "") from None
     except (
+        asyncpg.LockNotAvailableError,
+        asyncpg.DeadlockDetectedError,
+        asyncpg.QueryCanceledError,
+        asyncpg.TooManyConnectionsError,
+        asyncpg.CannotConnectNowError,
+    ) as error:
+        raise NotDone(type(error).__name__) from None
+    except (
         OSError,
         TimeoutError,
         asyncpg.InterfaceError,
         asyncpg.PostgresConnectionError,
         asyncpg.OperatorInterventionError,
-        asyncpg.CannotConnectNowError,
-        asyncpg.TooManyConnectionsError,
-        asyncpg.LockNotAvailableError,
-        asyncpg.DeadlockDetectedError,
     ) as error:
         raise Unreachable(type(error).__name__) from None
     except asyncpg.PostgresError as error:
@@ -103,12 +107,13 @@ class Database:
             async with _translated():
                 connection = await self.pool.acquire(timeout=ACQUIRE_S)
         except Unreachable as error:
-            raise NotReached(str(error)) from None
-        try:
-            async with _translated():
+            raise NotDone(str(error)) from None
+        # Giving the connection back talks to the server, too, and fails when that hangs.
+        async with _translated():
+            try:
                 yield connection
-        finally:
-            await self.pool.release(connection)
+            finally:
+                await self.pool.release(connection)
 
     def _count(self, name: str, began: float) -> None:
         seconds = perf_counter() - began

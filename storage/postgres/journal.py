@@ -79,8 +79,11 @@ class PostgresJournal:
             self._observe("flush", perf_counter() - began)
         return [Outcome(x["c"], {"slot": x["slot"], "seqs": x["seqs"]}) for x in orjson.loads(answer)]
 
-    async def claim(self, shards: Sequence[int], owner: str) -> list[Claim]:
-        rows = await self._read("claim_shards", list(shards), owner)
+    async def claim(
+        self, shards: Sequence[int], owner: str, incarnation: str, expected: Sequence[int] | None = None
+    ) -> list[Claim]:
+        known = None if expected is None else list(expected)
+        rows = await self._read("claim_shards", list(shards), owner, incarnation, known)
         return [Claim(r["shard_id"], r["new_epoch"], r["previous_epoch"]) for r in rows]
 
     async def load(self, kind: str, numbers: Sequence[int]) -> Mapping[int, Mapping[str, Any]]:

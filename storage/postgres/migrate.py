@@ -62,6 +62,30 @@ async def migrate(database_url: str) -> str:
         await engine.dispose()
 
 
+async def wait_for(database_url: str, limit_s: float) -> None:
+    """Return once Postgres takes connections; it may come up after us when a whole machine boots.
+
+    Raises:
+        MigrationError: it did not within the limit, or it refuses us for good.
+    """
+    loop = asyncio.get_running_loop()
+    until = loop.time() + limit_s
+    while True:
+        try:
+            connection = await asyncpg.connect(database_url, timeout=5)
+            await connection.close()
+            return
+        except (
+            OSError, TimeoutError, asyncpg.CannotConnectNowError, asyncpg.TooManyConnectionsError,
+            asyncpg.PostgresConnectionError, asyncpg.InterfaceError,
+        ) as error:  # fmt: skip
+            if loop.time() >= until:
+                raise MigrationError(f"Cannot reach the database: {type(error).__name__}") from None
+            await asyncio.sleep(0.25)
+        except asyncpg.PostgresError as error:
+            raise MigrationError(f"Postgres refuses: {error}") from None
+
+
 def _upgrade(connection: Any) -> str:
     from alembic import command
     from alembic.config import Config

@@ -13,7 +13,7 @@ from typing import Any
 from actors.errors import NotWritten, Unanswered
 from actors.messages import ActorId
 from actors.shards import shard_of
-from storage.errors import NotReached, StorageError, Unreachable
+from storage.errors import NotDone, StorageError, Unreachable
 from storage.postgres.database import Database
 
 # At 2,000 orders a second one block lasts a quarter of a second; a restart wastes at most this many.
@@ -42,7 +42,7 @@ class OrderPlacer:
             items = [self._numbered(request) for request in requests]
             answers = await self._database.value("create_orders", items)
         except Unreachable as error:
-            raise Unanswered(str(error), sent=not isinstance(error, NotReached)) from None
+            raise Unanswered(str(error), sent=not isinstance(error, NotDone)) from None
         except StorageError as error:
             raise NotWritten(str(error)) from None
         return list(answers)

@@ -67,7 +67,8 @@ async def test_body_that_never_comes_is_given_up(target: Target) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", target.server.port)
     try:
         writer.write(
-            b"POST /api/v2/auth/login HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 99\r\n\r\n{"
+            b"POST /api/v2/auth/login HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+            b"Content-Length: 99\r\n\r\n{"
         )
         async with asyncio.timeout(15):
             answer = await reader.read()

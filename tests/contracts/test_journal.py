@@ -31,7 +31,7 @@ class World:
         self.epochs: dict[int, int] = {}
 
     async def claim(self) -> None:
-        self.epochs = {c.shard: c.epoch for c in await self.journal.claim(range(256), "one")}
+        self.epochs = {c.shard: c.epoch for c in await self.journal.claim(range(256), "one", "one.1")}
 
     async def order(self, key: str = "k" * 16, lines: Any = ((1, 1),), **other: Any) -> dict[str, Any]:
         answers: list[dict[str, Any]] = await self.placer.place([_request(key, lines, **other)])
@@ -205,7 +205,7 @@ async def test_item_of_an_older_epoch_is_stale_and_writes_nothing(world: World) 
 
 async def test_claim_raises_the_epoch_and_tells_the_previous_one(world: World) -> None:
     before = dict(world.epochs)
-    claims = await world.journal.claim([7, 3], "two")
+    claims = await world.journal.claim([7, 3], "two", "two.1")
     assert [c.shard for c in claims] == [3, 7]
     assert all(c.previous_epoch == before[c.shard] and c.epoch > c.previous_epoch for c in claims)
 
@@ -237,6 +237,26 @@ async def test_driver_takes_as_many_orders_as_it_has_slots(world: World) -> None
     assert (await world.row(rows[2]["id"]))["status"] == "confirmed"
 
 
+async def test_driver_with_a_lowered_capacity_takes_nothing_until_it_is_below(world: World) -> None:
+    rows = [await world.row((await world.order(key=f"key-{n}" * 4))["facts"]["id"]) for n in range(3)]
+    await world.flush(*(world.item(row, "assigned", take=2, driver=2) for row in rows[:2]))
+    await _set_driver(world, 2, capacity=1)
+    held = await world.row(rows[0]["id"])
+    released = world.item(held, "confirmed", driver=None, free=True)
+    third = world.item(rows[2], "assigned", take=2, driver=2)
+    assert [o.code for o in await world.flush(released, third)] == ["ok", "busy"]
+
+
+async def test_claim_with_expected_epochs_leaves_alone_what_went_to_somebody_else(world: World) -> None:
+    expected = [world.epochs[3], world.epochs[7]]
+    [taken] = await world.journal.claim([7], "two", "two.1")
+    claims = await world.journal.claim([3, 7], "one", "one.1", expected)
+    assert [c.epoch is not None for c in claims] == [True, False]
+    assert claims[1].previous_epoch == taken.epoch
+    [again] = await world.journal.claim([3], "one", "one.1", [expected[0]])
+    assert again.epoch is not None, "this incarnation has claimed it itself"
+
+
 async def test_freed_slot_is_taken_again(world: World) -> None:
     first = await world.row((await world.order())["facts"]["id"])
     second = await world.row((await world.order(key="second" * 4))["facts"]["id"])
@@ -265,9 +285,14 @@ async def test_order_is_not_assigned_to_a_second_driver(world: World) -> None:
     row = await world.row((await world.order())["facts"]["id"])
     await world.flush(world.item(row, "assigned", take=1, driver=1))
     moved = await world.row(row["id"])
-    assert [o.code for o in await world.flush(world.item(moved, "assigned", take=2, driver=2))] == [
-        "conflict"
-    ]
+    for item in (
+        world.item(moved, "assigned", take=2, driver=2),
+        world.item(moved, "assigned", driver=2),
+        world.item(moved, "picked_up", driver=2),
+        world.item(moved, "confirmed", driver=None),
+        world.item(moved, "assigned", driver=None),
+    ):
+        assert [o.code for o in await world.flush(item)] == ["illegal"]
     assert (await world.row(row["id"]))["driver_id"] == 1
 
 

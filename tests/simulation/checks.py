@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
+from actors.steps import Outcome
 from dispatch.domain.order import TRANSITIONS
 from storage.memory.journal import MemoryJournal
 
 if TYPE_CHECKING:
     from tests.simulation.world import Phone
 
+# What the simulated admins set at most.
+CAPACITY_MAX = 3
 LEGAL = {(a, b) for (a, _), b in TRANSITIONS.items()}
 
 
@@ -25,10 +28,12 @@ class Checks:
         self._store = store
         self._status: dict[int, tuple[int, str]] = {}
         self._read_events = 0
+        self._capacities: dict[int, int] = {}
         self._creations: dict[str, int] = {}
         self._won: dict[tuple[int, int], str] = {}
         self.accepts: Counter[str] = Counter()
         self.frames = 0
+        self.refused_stale = 0
         # Also kept, because a violation inside a callback of the loop raises into nobody.
         self.broken: list[str] = []
 
@@ -44,10 +49,17 @@ class Checks:
             self._want(
                 row["status"] in ("assigned", "picked_up"), f"order {order} is held but {row['status']}"
             )
-            self._want(slot < self._store.drivers[driver]["capacity"], f"driver {driver} is over capacity")
+            self._want(slot < CAPACITY_MAX, f"driver {driver} has slot {slot}")
         for event in self._store.order_events[self._read_events :]:
             self._event(event)
         self._read_events = len(self._store.order_events)
+        self._capacities = {n: row["capacity"] for n, row in self._store.drivers.items()}
+
+    def at_flush(self, stale: list[bool], outcomes: list[Outcome]) -> None:
+        """No commit with an epoch that was raised since."""
+        for late, outcome in zip(stale, outcomes, strict=True):
+            self._want(not (late and outcome.ok), "a stale owner has committed")
+            self.refused_stale += late
 
     def _event(self, event: dict[str, Any]) -> None:
         order, version, status = event["order_id"], event["version"], event["status"]
@@ -59,6 +71,12 @@ class Checks:
             same = before[1] == status
             self._want(same or (before[1], status) in LEGAL, f"order {order}: {before[1]} to {status}")
         self._status[order] = (version, status)
+        if event["type"] == "assigned" and order in self._store.assignments:
+            driver = event["driver_id"]
+            held = sum(who == driver for who, _ in self._store.assignments.values())
+            # A batch may change the capacity, too: the larger one counts.
+            capacity = max(self._store.drivers[driver]["capacity"], self._capacities.get(driver, 0))
+            self._want(held <= capacity, f"driver {driver} took an order beyond its capacity")
 
     # -- at every frame -----------------------------------------------------------------------
 
@@ -121,6 +139,16 @@ class Checks:
                 self._want(bool(events), f"driver {who} was told it won order {order}; no such event")
         if name == "deliver" and known and known[0].code == "delivered":
             self._want(self._store.orders[order]["status"] == "delivered", f"order {order} delivered? no")
+
+    def actors_at_end(self, drivers: list[Any], crashes: dict[str, int]) -> None:
+        """What is in memory agrees with the rows, nobody waits for an answer, and no turn has failed."""
+        self._want(not crashes, f"turns have failed: {crashes}")
+        for state in drivers:
+            number = state.driver.id
+            carried = {o for o, (who, _) in self._store.assignments.items() if who == number}
+            believed = set(state.driver.carrying)
+            self._want(believed == carried, f"driver {number}'s actor believes in {believed}, not {carried}")
+            self._want(not state.joining and not state.reading, f"driver {number}'s actor waits for ever")
 
     def at_end(self, phones: dict[int, Phone]) -> None:
         """After the faults have stopped: everything settled, every feed complete."""

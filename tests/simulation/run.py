@@ -38,8 +38,10 @@ async def _story(seed: int, faults: Faults | None) -> Result:
         people.append(tasks.create_task(world.admin(), name="admin"))
         await asyncio.sleep(STORM_S)
         world.quiet = True
+        world.faults.calm()
         await asyncio.sleep(CALM_S)
         world.checks.at_end(world.phones)
+        world.checks.actors_at_end(world.actors("driver"), world.crashes())
         for person in people:
             person.cancel()
     facts = repr([(e["order_id"], e["version"], e["type"], e["driver_id"]) for e in world.store.order_events])

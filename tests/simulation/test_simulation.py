@@ -100,5 +100,11 @@ def test_planted_defect_is_found(
     assert _find()
 
 
+def test_missing_fence_is_found() -> None:
+    # The version check, the second wall, hides most of them: it takes many late ones and many kills.
+    faults = Faults(lands_late=0.3, late_s=3.0, kill_every_s=4.0, planted="no_fence")
+    assert "stale owner" in _find(faults)
+
+
 def test_answer_before_the_commit_is_found() -> None:
     assert "seed" in _find(Faults(planted="ack_early"))

@@ -10,6 +10,7 @@ import asyncio
 import random
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from actors.clock import LoopClock
@@ -53,9 +54,15 @@ class Faults:
     lost_request: float = 0.01
     lost_answer: float = 0.02
     slow: float = 0.05
+    lands_late: float = 0.01
+    late_s: float = 0.6
     kill_every_s: float = 12.0
     restart_every_s: float = 15.0
     planted: str = ""
+
+    def calm(self) -> None:
+        """No more faults."""
+        self.lost_request = self.lost_answer = self.slow = self.lands_late = 0.0
 
 
 def _run_now(call: Coroutine[Any, Any, Any]) -> Any:
@@ -113,11 +120,18 @@ class BadWire:
             else:
                 loop.call_later(back, give, value)
 
+        if commits and rng.random() < self._faults.lands_late:
+            # The caller gives up, and only then it arrives.
+            loop.call_later(rng.uniform(0.0, 0.05), lose)
+            there += rng.uniform(0.0, self._faults.late_s)
         loop.call_later(there, arrive)
         return await answer
 
-    async def claim(self, shards: Sequence[int], owner: str) -> list[Claim]:
-        claims: list[Claim] = await self._call(lambda: self._store.claim(shards, owner))
+    async def claim(
+        self, shards: Sequence[int], owner: str, incarnation: str, expected: Sequence[int] | None = None
+    ) -> list[Claim]:
+        claims: list[Claim]
+        claims = await self._call(lambda: self._store.claim(shards, owner, incarnation, expected))
         return claims
 
     async def load(self, kind: str, numbers: Sequence[int]) -> Mapping[int, Mapping[str, Any]]:
@@ -125,11 +139,18 @@ class BadWire:
         return rows
 
     async def flush(self, lane: int, items: Sequence[Mapping[str, Any]]) -> list[Outcome]:
-        if self._faults.planted == "no_fence":
-            epochs = self._store.epochs
-            items = [dict(item) | {"epoch": epochs[item["shard"]]} for item in items]
+        async def write() -> list[Outcome]:
+            """What the store does, and whether it should have."""
+            sent = items
+            if self._faults.planted == "no_fence":
+                sent = [dict(item) | {"epoch": self._store.epochs[item["shard"]]} for item in items]
+            stale = [self._store.epochs[item["shard"]] != item["epoch"] for item in items]
+            outcomes = await self._store.flush(lane, sent)
+            self._checks.at_flush(stale, outcomes)
+            return outcomes
+
         try:
-            done: list[Outcome] = await self._call(lambda: self._store.flush(lane, items), commits=True)
+            done: list[Outcome] = await self._call(write, commits=True)
         except Unanswered:
             if self._faults.planted == "ack_early":
                 return [Outcome("ok", {"slot": 0, "seqs": [1] * len(i.get("feed") or ())}) for i in items]
@@ -235,8 +256,7 @@ class World:
             await asyncio.sleep(self.rng.uniform(0.2, 1.5))
 
     async def _live(self) -> None:
-        faults = Faults(0.0, 0.0, 0.0, planted=self.faults.planted) if self.quiet else self.faults
-        wire = self.wire = BadWire(self.store, self.rng, faults, self.checks)
+        wire = self.wire = BadWire(self.store, self.rng, self.faults, self.checks)
         hub = Hub(self)
         runtime = Runtime(
             instance="one",
@@ -261,6 +281,17 @@ class World:
         except* Unanswered:
             pass  # the store was away at start: try again
 
+    def actors(self, kind: str) -> list[Any]:
+        """States of the actors in memory."""
+        runtime = self.dispatch.runtime if self.dispatch is not None else None
+        owned = runtime.shards.owned if runtime is not None else ()
+        cells = [c for o in owned if o is not None for c in o.cells.values()]
+        return [c.state for c in cells if c.id.kind == kind and c.state is not None]
+
+    def crashes(self) -> dict[str, int]:
+        """Turns that failed in the instance that lives now."""
+        return {} if self.dispatch is None else dict(self.dispatch.runtime.gauges.crashes)
+
     async def _until_killed(self, wire: BadWire, hub: Hub, runtime: Runtime) -> None:
         limit = 1e9 if self.quiet else self.rng.expovariate(1 / self.faults.kill_every_s)
         try:
@@ -281,7 +312,8 @@ class World:
             wire = self.wire
             if wire is not None and not self.quiet:
                 wire.down = True
-                await asyncio.sleep(self.rng.uniform(0.1, 2.0))
+                long = self.rng.random() < 0.2
+                await asyncio.sleep(self.rng.uniform(3.0, 8.0) if long else self.rng.uniform(0.1, 2.0))
                 wire.down = False
 
     # -- people -------------------------------------------------------------------------------
@@ -310,7 +342,8 @@ class World:
             await asyncio.sleep(self.rng.expovariate(1.2))
             zone, key = self.rng.choice(list(ZONES)), self._key()
             caller = Caller("customer", 100 + number, key, key, b"body")
-            new = NewOrder(((zone, 1),), Place(0.02, 0.02), "door", "cash", None)
+            payment = "card" if self.rng.random() < 0.05 else "cash"
+            new = NewOrder(((zone, 1),), Place(0.02, 0.02), "door", payment, None)
             placed: Any = None
             for _ in range(1 + (self.rng.random() < 0.2)):
                 placed = await self._command(lambda d, c=caller, n=new: d.create_order(c, n))  # type: ignore[misc]
@@ -399,18 +432,33 @@ class World:
         self.checks.answered(name, who, order, answers)
 
     async def admin(self) -> None:
-        """Releases an order now and then."""
+        """Releases and assigns orders, changes drivers, now and then."""
         while not self.quiet:
-            await asyncio.sleep(self.rng.expovariate(0.3))
+            await asyncio.sleep(self.rng.expovariate(0.4))
             held = sorted(self.store.assignments)
-            if held:
-                caller = Caller("admin", 999, "t", self._key(), b"")
-                order = self.rng.choice(held)
+            key, number = self._key(), self.rng.randint(1, DRIVERS)
+            if self.rng.random() < 0.4:
+                caller, capacity = Caller("admin", 999, "t", key, b""), self.rng.randint(1, 3)
+                zone = self.rng.choice([None, 1 + number % 2])
+                await self._command(partial(_set_driver, caller, number, zone, capacity))
+            elif self.rng.random() < 0.3:
+                waiting = [n for n, row in self.store.orders.items() if row["status"] == "confirmed"]
+                if waiting:
+                    caller, order = Caller("admin", 999, "t", key, b""), self.rng.choice(waiting)
+                    await self._command(lambda d, c=caller, o=order, n=number: d.assign(c, o, n))  # type: ignore[misc]
+            elif held:
+                caller, order = Caller("admin", 999, "t", key, b""), self.rng.choice(held)
                 await self._command(lambda d, c=caller, o=order: d.release(c, o, "test"))  # type: ignore[misc]
 
 
 def _ignore(*_: object) -> None:
     """Nobody counts here."""
+
+
+async def _set_driver(
+    caller: Caller, number: int, zone: int | None, capacity: int, dispatch: Dispatch
+) -> Reply:
+    return await dispatch.set_driver(caller, number, zone, capacity)
 
 
 class _Killed(BaseException):

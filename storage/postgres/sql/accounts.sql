@@ -49,7 +49,8 @@ SELECT s.id, s.user_id, s.token_hash = $1 AS current, s.revoked_at IS NOT NULL A
  WHERE s.token_hash = $1 OR s.previous_hash = $1 FOR UPDATE OF s;
 
 -- name: session_rotate
-UPDATE sessions SET previous_hash = token_hash, token_hash = $2, rotated_at = now() WHERE id = $1;
+UPDATE sessions SET previous_hash = token_hash, token_hash = $2, rotated_at = now(),
+       expires_at = now() + make_interval(secs => $3) WHERE id = $1;
 
 -- name: session_revoke
 UPDATE sessions SET revoked_at = now() WHERE id = $1 AND revoked_at IS NULL;
@@ -59,8 +60,19 @@ UPDATE sessions SET revoked_at = now() WHERE user_id = $1 AND revoked_at IS NULL
 
 -- name: revocations
 -- Sessions that ended while access tokens of theirs may be alive, and users that are shut out.
-SELECT ARRAY(SELECT id FROM sessions WHERE revoked_at > now() - make_interval(secs => $1)) AS sessions,
+SELECT ARRAY(SELECT id FROM sessions WHERE revoked_at > now() - make_interval(secs => $1)
+             UNION ALL
+             SELECT id FROM sessions WHERE revoked_at IS NOT NULL AND id LIKE 'mnt%' AND expires_at > now()) AS sessions,
        ARRAY(SELECT id FROM users WHERE status = 'banned') AS users;
+
+-- name: session_insert_many
+-- Sessions of minted tokens: nothing refreshes them, but they can be revoked.
+INSERT INTO sessions (id, user_id, token_hash, expires_at)
+SELECT x.id, x.user_id, sha256(x.id::bytea), now() + make_interval(secs => $3)
+  FROM unnest($1::text[], $2::bigint[]) AS x(id, user_id);
+
+-- name: sessions_trim
+DELETE FROM sessions WHERE id IN (SELECT id FROM sessions WHERE expires_at < now() - interval '1 day' LIMIT 5000);
 
 -- name: signing_keys
 SELECT kid, private_pem FROM signing_key ORDER BY created_at DESC;

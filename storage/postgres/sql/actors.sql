@@ -44,13 +44,14 @@ SELECT d.feed_seq, d.status, d.capacity,
   FROM drivers d WHERE d.id = $1;
 
 -- name: feed_positions
-SELECT id, feed_seq FROM drivers WHERE id = ANY ($1::bigint[]);
+SELECT d.id, d.feed_seq, ARRAY(SELECT a.order_id FROM assignment a WHERE a.driver_id = d.id) AS carrying
+  FROM drivers d WHERE d.id = ANY ($1::bigint[]);
 
 -- name: cluster_meta
 SELECT shards, shard_fn, feed_epoch FROM cluster_meta;
 
 -- name: claim_shards
-SELECT shard_id, new_epoch, previous_epoch FROM claim_shards($1, $2);
+SELECT shard_id, new_epoch, previous_epoch FROM claim_shards($1, $2, $3, $4);
 
 -- name: wall_clock
 SELECT extract(epoch FROM clock_timestamp())::double precision;

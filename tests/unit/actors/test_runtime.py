@@ -118,10 +118,12 @@ class Table:
     async def wall(self) -> float:
         return 1_790_000_000.0
 
-    async def claim(self, shards: Sequence[int], owner: str) -> list[Claim]:
+    async def claim(
+        self, shards: Sequence[int], owner: str, incarnation: str, expected: Sequence[int] | None = None
+    ) -> list[Claim]:
         claims = [Claim(s, self.epochs[s] + 1, self.epochs[s]) for s in shards]
         for claim in claims:
-            self.epochs[claim.shard] = claim.epoch
+            self.epochs[claim.shard] = claim.epoch or 0
         return claims
 
     async def load(self, kind: str, numbers: Sequence[int]) -> Mapping[int, Mapping[str, Any]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -14,6 +13,7 @@ from loadtests.testimony import (
     OK,
     REFUSED,
     UNKNOWN,
+    UNPROMISED,
     Answer,
     DriverRow,
     FeedEntry,
@@ -172,10 +172,18 @@ def test_two_orders_under_one_key_are_found(mall: Mall) -> None:
     assert "duplicate_creation" in mall.kinds()
 
 
-def test_two_answers_under_one_key_are_found(mall: Mall) -> None:
+def test_two_orders_named_under_one_key_are_found(mall: Mall) -> None:
     create = mall.history.intents[2]
     create.answers.append(answer(OK, "created", 150.0, 4, 1))
     assert "two_answers" in mall.kinds()
+
+
+def test_another_answer_to_a_repeated_key_is_found(mall: Mall) -> None:
+    win = mall.history.intents[-1]
+    win.answers.append(answer(OK, "won", 150.0, 2, 2))
+    assert mall.kinds() == set()
+    win.answers.append(answer(OK, "already_yours", 151.0, 2, 2))
+    assert mall.kinds() == {"two_answers"}
 
 
 def test_an_order_that_nobody_placed_is_found(mall: Mall) -> None:
@@ -334,6 +342,11 @@ def test_a_refusal_that_the_api_does_not_know_is_found(mall: Mall) -> None:
     assert mall.kinds() == {"unexpected_refusal"}
 
 
+def test_a_503_that_does_not_promise_to_be_without_effect_is_found(mall: Mall) -> None:
+    mall.history.intents[-1].answers.insert(0, answer(UNKNOWN, UNPROMISED, 100.0))
+    assert mall.kinds() == {"unpromised_503"}
+
+
 def test_more_orders_at_once_than_a_driver_may_carry_are_found(mall: Mall) -> None:
     mall.win(3, BOB)
     mall.record.assignments[-1] = (3, BOB, 1)
@@ -377,15 +390,7 @@ def test_goods_that_vanish_from_the_shelf_are_found(mall: Mall) -> None:
     assert mall.kinds() == {"stock"}
 
 
-SPOILED: dict[str, Callable[[OrderRow], OrderRow]] = {
-    "status": lambda row: replace(row, status="confirmed"),
-    "driver": lambda row: replace(row, driver=ANN),
-    "version": lambda row: replace(row, version=9),
-}
-
-
-@pytest.mark.parametrize("what", SPOILED)
-def test_a_row_that_differs_from_its_own_history_is_found(mall: Mall, what: str) -> None:
-    mall.record.orders[2] = SPOILED[what](mall.record.orders[2])
-    found: Any = mall.kinds()
-    assert found & {"row_differs", "version_gap"}
+@pytest.mark.parametrize("spoiled", [{"status": "confirmed"}, {"driver": ANN}, {"version": 9}], ids=str)
+def test_a_row_that_differs_from_its_own_history_is_found(mall: Mall, spoiled: dict[str, Any]) -> None:
+    mall.record.orders[2] = replace(mall.record.orders[2], **spoiled)
+    assert mall.kinds() & {"row_differs", "version_gap"}

@@ -14,7 +14,8 @@ VALUES (256, 'crc32/kind:number', substr(md5(random()::text || clock_timestamp()
 CREATE TABLE shard (
     id          integer PRIMARY KEY,
     epoch       bigint NOT NULL DEFAULT 0,
-    owner       text,
+    owner       text,                               -- stable id of the instance
+    incarnation text,                               -- one life of it
     claimed_at  timestamptz
 ) WITH (fillfactor = 50);                           -- 256 hot rows: updates stay on their page
 INSERT INTO shard (id) SELECT generate_series(0, 255);
@@ -62,6 +63,7 @@ CREATE TABLE sessions (
 );
 CREATE INDEX sessions_user ON sessions (user_id);
 CREATE INDEX sessions_revoked ON sessions (revoked_at) WHERE revoked_at IS NOT NULL;
+CREATE INDEX sessions_expiry ON sessions (expires_at);
 CREATE UNIQUE INDEX sessions_token ON sessions (token_hash);
 CREATE INDEX sessions_previous ON sessions (previous_hash) WHERE previous_hash IS NOT NULL;
 

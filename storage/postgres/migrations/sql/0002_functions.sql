@@ -16,17 +16,25 @@ $$;
 -- Raise the epochs of shards. Waits for every flush that holds them in share mode; every later flush of
 -- the old owner sees the new epoch and is refused. The clock in it keeps epochs rising even if Postgres
 -- itself fails over to a replica that missed the last claims.
-CREATE FUNCTION claim_shards(p_shards integer[], p_owner text)
+-- With p_expected, an entry per shard, only a shard that still has that epoch or that this very
+-- incarnation has claimed is claimed again: who settles must not take back what went to somebody else.
+-- A shard that was left alone comes back with new_epoch NULL.
+CREATE FUNCTION claim_shards(p_shards integer[], p_owner text, p_incarnation text, p_expected bigint[])
 RETURNS TABLE (shard_id integer, new_epoch bigint, previous_epoch bigint)
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = public, pg_temp AS $$
 DECLARE
     s record;
 BEGIN
-    FOR s IN SELECT id, epoch FROM shard WHERE id = ANY (p_shards) ORDER BY id FOR UPDATE LOOP
+    FOR s IN SELECT id, epoch, incarnation FROM shard WHERE id = ANY (p_shards) ORDER BY id FOR UPDATE LOOP
         shard_id := s.id;
         previous_epoch := s.epoch;
-        new_epoch := greatest(s.epoch + 1, (extract(epoch FROM clock_timestamp()) * 1000)::bigint);
-        UPDATE shard SET epoch = new_epoch, owner = p_owner, claimed_at = clock_timestamp() WHERE id = s.id;
+        new_epoch := NULL;
+        IF p_expected IS NULL OR s.epoch = p_expected[array_position(p_shards, s.id)]
+           OR s.incarnation = p_incarnation THEN
+            new_epoch := greatest(s.epoch + 1, (extract(epoch FROM clock_timestamp()) * 1000)::bigint);
+            UPDATE shard SET epoch = new_epoch, owner = p_owner, incarnation = p_incarnation,
+                   claimed_at = clock_timestamp() WHERE id = s.id;
+        END IF;
         RETURN NEXT;
     END LOOP;
 END
@@ -71,10 +79,17 @@ BEGIN
              WHERE id = it.id AND version = it.version AND shard = it.shard;
             IF NOT FOUND THEN v_code := 'version'; END IF;
         ELSE
-            SELECT status, version INTO cur FROM orders WHERE id = it.id AND shard = it.shard FOR NO KEY UPDATE;
+            SELECT status, version, driver_id INTO cur FROM orders WHERE id = it.id AND shard = it.shard FOR NO KEY UPDATE;
             IF NOT FOUND OR cur.version <> it.version THEN
                 v_code := 'version';
-            ELSIF NOT order_move_legal(cur.status, it.status) THEN
+            ELSIF NOT order_move_legal(cur.status, it.status)
+                  -- An order is carried by whom it was assigned to, from the taking of a slot to its freeing.
+                  OR (it.status = 'assigned' AND cur.status = 'confirmed') <> (it.take IS NOT NULL)
+                  OR it.take <> it.driver
+                  OR (cur.status IN ('assigned', 'picked_up') AND it.status IN ('assigned', 'picked_up')
+                      AND it.driver IS DISTINCT FROM cur.driver_id)
+                  OR (cur.status IN ('assigned', 'picked_up') AND it.status NOT IN ('assigned', 'picked_up')
+                      AND NOT it.free) THEN
                 v_code := 'illegal';
             ELSIF it.take IS NOT NULL THEN
                 SELECT status, capacity, zone_id INTO d FROM drivers WHERE id = it.take FOR NO KEY UPDATE;
@@ -86,8 +101,10 @@ BEGIN
                     SELECT n INTO v_slot FROM generate_series(0, d.capacity - 1) n
                      WHERE NOT EXISTS (SELECT FROM assignment a WHERE a.driver_id = it.take AND a.slot = n)
                      ORDER BY n LIMIT 1;
-                    IF v_slot IS NULL THEN
-                        v_code := 'busy';
+                    -- Counted, too: a capacity that was lowered leaves slots above it taken.
+                    IF v_slot IS NULL
+                       OR (SELECT count(*) FROM assignment a WHERE a.driver_id = it.take) >= d.capacity THEN
+                        v_code := 'busy'; v_slot := NULL;
                     ELSE
                         INSERT INTO assignment (order_id, driver_id, slot, since)
                         VALUES (it.id, it.take, v_slot, to_timestamp(it.at_ms / 1000.0))
@@ -245,11 +262,19 @@ LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = public, pg_temp AS $$
 $$;
 
 -- Last known places, written now and then: losing the newest ones costs a worse first offer, nothing else.
+-- Rows that somebody works on are left for the next time: acceptances never wait for a map.
 CREATE FUNCTION save_positions(p_items jsonb) RETURNS void
-LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = public, pg_temp AS $$
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = public, pg_temp AS $$
+DECLARE
+    v_ids bigint[];
+BEGIN
+    v_ids := ARRAY(SELECT id FROM drivers
+                    WHERE id IN (SELECT x.id FROM jsonb_to_recordset(p_items) AS x(id bigint))
+                    ORDER BY id FOR NO KEY UPDATE SKIP LOCKED);
     UPDATE drivers d SET lat = x.lat, lon = x.lon, located_at = now()
       FROM jsonb_to_recordset(p_items) AS x(id bigint, lat double precision, lon double precision)
-     WHERE d.id = x.id
+     WHERE d.id = x.id AND d.id = ANY (v_ids);
+END
 $$;
 
 -- Feed entries and idempotency keys past their time, a bounded number at once.

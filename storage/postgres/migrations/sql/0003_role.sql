@@ -23,7 +23,7 @@ GRANT INSERT, UPDATE, DELETE ON zones, users, sessions, stores, products, paymen
 GRANT USAGE ON SEQUENCE order_id_seq TO mall_app;
 GRANT INSERT ON signing_key TO mall_app;
 
-REVOKE ALL ON FUNCTION claim_shards(integer[], text), flush(integer[], bigint[], bigint[], jsonb),
+REVOKE ALL ON FUNCTION claim_shards(integer[], text, text, bigint[]), flush(integer[], bigint[], bigint[], jsonb),
     create_orders(jsonb), create_drivers(jsonb), save_positions(jsonb), trim_expired(integer, integer) FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION claim_shards(integer[], text), flush(integer[], bigint[], bigint[], jsonb),
+GRANT EXECUTE ON FUNCTION claim_shards(integer[], text, text, bigint[]), flush(integer[], bigint[], bigint[], jsonb),
     create_orders(jsonb), create_drivers(jsonb), save_positions(jsonb), trim_expired(integer, integer) TO mall_app;
