@@ -61,7 +61,12 @@ def test_map_of_a_room_lists_what_is_in_it(package: Path) -> None:
     there |= {f"{p.name}/" for p in package.iterdir() if (p / "__init__.py").exists()}
     missing = sorted(name for name in there if name not in doc)
     assert missing == []
-    listed = {word for line in doc.splitlines() for word in line.replace(",", " ").split()[:1] if word.endswith(".py")}
+    listed = {
+        word
+        for line in doc.splitlines()
+        for word in line.replace(",", " ").split()[:1]
+        if word.endswith(".py")
+    }
     assert sorted(listed - there) == []
 
 
