@@ -7,7 +7,7 @@ import asyncio
 import aiohttp
 import pytest
 
-from tests.acceptance.bad_input import Target
+from tests.acceptance.bad_input import ORDER, Target, fresh_key
 
 pytest_plugins = ("tests.acceptance.bad_input_server",)
 
@@ -81,10 +81,16 @@ async def test_body_that_never_comes_is_given_up(target: Target) -> None:
 
 async def test_cancelled_order_with_a_full_shelf_is_cancelled_all_the_same(target: Target) -> None:
     """The shelf holds 10^9 at most; what does not fit is not counted."""
-    order = await target.database.fetchrow("SELECT id FROM orders WHERE status = 'confirmed' LIMIT 1")
-    assert order is not None
-    await target.database.execute("UPDATE products SET stock = 1000000000")
-    url = f"{target.server.url}/api/v2/orders/ord_{order['id']}/cancellation"
+    headers = {"Authorization": f"Bearer {target.tokens['customer']}", "Idempotency-Key": fresh_key()}
+    async with target.http.post(
+        target.server.url + "/api/v2/orders", json=ORDER, headers=headers
+    ) as response:
+        order = (await response.json())["id"]
+    stock = await target.database.fetch("SELECT id, stock FROM products WHERE stock IS NOT NULL")
+    await target.database.execute("UPDATE products SET stock = 1000000000 WHERE stock IS NOT NULL")
+    url = f"{target.server.url}/api/v2/orders/{order}/cancellation"
     async with target.http.post(url, headers=_headers(target)) as response:
         assert response.status == 200
     assert await target.database.fetchval("SELECT max(stock) FROM products") == 1_000_000_000
+    for row in stock:
+        await target.database.execute("UPDATE products SET stock = $2 WHERE id = $1", row["id"], row["stock"])
