@@ -56,7 +56,11 @@ LEAD_S = 2.0
 PATIENCE = 120
 # Sockets besides those of the couriers.
 SPARE_CONNECTIONS = 64
-SPEEDUP_HELP = "how many times as fast as real time [%(default)s]"
+SPEEDUP_HELP = (
+    "how many times as fast as real time [%(default)g]: the most at which two cores answer everything within "
+    "its minute (`slipped` 0); at twice that some percent slip. Overloaded days want 60: how soon a courier "
+    "is asked again is in real seconds"
+)
 MINTED_HELP = (
     "for --url: drivers and customers from `run.py mint`, an object a line; without it they are signed up "
     "one by one over the API, which needs a server without rate limits"
@@ -290,7 +294,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Replay a day; 1 when anything was lost, assigned twice, or came wrong over a feed."""
     options, report = read_options(arguments), {}
     try:
-        report = uvloop.run(replay(options))
+        with contextlib.suppress(KeyboardInterrupt):
+            report = uvloop.run(replay(options))
     except* (DayError, CrewError, Refused, aiohttp.ClientError, OSError, RuntimeError) as group:
         print(f"cannot replay: {_first(group)}", file=sys.stderr)
     if not report:

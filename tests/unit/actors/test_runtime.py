@@ -23,7 +23,7 @@ from actors.errors import (
     Overloaded,
     Unanswered,
 )
-from actors.messages import ActorId, Due, Emit, Query, QueryAnswer, Tell, Turn
+from actors.messages import ActorId, Due, Emit, Query, QueryAnswer, QueryFailed, Tell, Turn
 from actors.ports import Claim, SoleLeases
 from actors.runtime import Runtime
 from actors.shards import shard_of
@@ -73,6 +73,8 @@ class Counter:
                 return Done(state=replace(state, heard=(*state.heard, message.result)))
             case "heard":
                 return Done(reply=state.heard)
+            case QueryFailed():
+                return Done(state=replace(state, heard=(*state.heard, "failed")))
             case Due():
                 return Done(state=replace(state, heard=(*state.heard, f"due {message.at_ms}")))
             case _:
@@ -82,7 +84,7 @@ class Counter:
         value = state.value + 1
         recent = remember(state.recent, turn.command, value)
         item = {
-            "kind": "counter", "id": int(message.split()[-1]) if " " in message else 1,
+            "kind": "counter", "id": int(message.split()[-1]) if message[-1].isdigit() else 1,
             "version": state.version, "value": value, "recent": [list(e) for e in recent], "message": message,
         }  # fmt: skip
 
@@ -121,9 +123,12 @@ class Table:
     async def claim(
         self, shards: Sequence[int], owner: str, incarnation: str, expected: Sequence[int] | None = None
     ) -> list[Claim]:
-        claims = [Claim(s, self.epochs[s] + 1, self.epochs[s]) for s in shards]
-        for claim in claims:
-            self.epochs[claim.shard] = claim.epoch or 0
+        claims = []
+        for index, shard in enumerate(shards):
+            previous = self.epochs[shard]
+            mine = expected is None or expected[index] == previous
+            claims.append(Claim(shard, previous + 1 if mine else None, previous))
+            self.epochs[shard] = previous + mine
         return claims
 
     async def load(self, kind: str, numbers: Sequence[int]) -> Mapping[int, Mapping[str, Any]]:
@@ -444,3 +449,52 @@ async def test_due_timer_fires_once_while_it_stays_in_place() -> None:
         await stage.ask("get")
         assert len(await stage.ask("heard")) == 1
         assert abs(int(heard[0].split()[1]) - due) < 1000
+
+
+async def test_settled_commit_is_followed_by_everything_that_follows_a_commit() -> None:
+    async with staged() as stage:
+        stage.table.lose_answer = True
+        assert await stage.ask("add and tell") == 1
+        assert [e.frame for e in stage.frames.sent] == [1]
+        await until(lambda: stage.counter.turns.count("get") == 1)
+
+
+async def test_read_that_fails_for_good_is_answered_too() -> None:
+    async with staged() as stage:
+
+        async def refuse(query: Query) -> Any:
+            raise ValueError("no such read")
+
+        stage.table.read = refuse  # type: ignore[method-assign]
+        await stage.ask("read")
+        while await stage.ask("heard") == ():
+            await turn()
+        assert await stage.ask("heard") == ("failed",)
+
+
+async def test_timer_whose_message_came_to_nothing_fires_again() -> None:
+    async with staged() as stage:
+        timers, due = stage.runtime.timers, stage.runtime.now_ms() - 5
+        nobody = ActorId("counter", 999_999)
+        timers.arm(nobody, due)
+        await until(lambda: stage.runtime.gauges.timers_fired == 1)
+        await until(lambda: nobody not in timers._fired)
+        timers.arm(nobody, due)
+        await until(lambda: stage.runtime.gauges.timers_fired == 2)
+
+
+async def test_instance_that_settles_takes_nothing_back_from_a_new_owner() -> None:
+    async with staged() as stage:
+        await stage.ask("add")
+        shard = shard_of(ActorId("counter", 1))
+
+        def lose_to_another(items: Sequence[Mapping[str, Any]]) -> None:
+            stage.table.epochs[shard] += 7
+            raise Unanswered("lost")
+
+        stage.table.fault = lose_to_another
+        taken = stage.table.epochs[shard] + 7
+        with pytest.raises(OutcomeUnknown):
+            await stage.ask("add")
+        assert stage.lost.is_set()
+        assert stage.table.epochs[shard] == taken

@@ -1,0 +1,100 @@
+"""The zone's heartbeat, and what it does with what it hears."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from actors.messages import Query, QueryAnswer, QueryFailed, Turn, Wake
+from actors.steps import Done
+from dispatch import messages as m
+from dispatch.domain.commands import MakeOffers, SetMode
+from dispatch.domain.geo import Place
+from dispatch.domain.order import Order
+from dispatch.zone_actor import PROPOSED_MS, REBUILD_MS, REPEAT_MS, TICK, ZoneBehaviour, ZoneState
+from tests.unit.dispatch.test_decide import NOW, order
+
+ZONE = {"mode": "waves", "wave_size": 1, "offer_ttl_s": 10}
+
+
+class Clock:
+    """A zone whose turns happen when the test says."""
+
+    def __init__(self) -> None:
+        self.behaviour = ZoneBehaviour()
+        self.state: ZoneState = self.behaviour.restore(1, ZONE, None)
+        self.now = NOW
+        self.behaviour.activated(self.state, Turn(NOW, "t"))
+
+    def say(self, message: object, after_ms: int = 100) -> Done:
+        self.now += after_ms
+        done = self.behaviour.decide(self.state, message, Turn(self.now, "t"))
+        assert isinstance(done, Done)
+        return done
+
+
+def offers(done: Done) -> list[Any]:
+    return [t.message.driver_ids for t in done.tells if isinstance(t.message, MakeOffers)]
+
+
+def driver(number: int, free: int = 1) -> m.DriverMoved:
+    return m.DriverMoved(number, True, free, Place(1, 2))
+
+
+@pytest.mark.parametrize("step_ms", [1000, -600, -5_000, 3_600_000, 0])
+def test_heart_goes_on_beating_whatever_the_clock_does(step_ms: int) -> None:
+    zone = Clock()
+    for _ in range(5):
+        done = zone.say(Wake(TICK), step_ms)
+        assert (done.wake_s, done.wake) == (1.0, TICK)
+
+
+def test_picture_is_asked_for_again_after_a_while_also_when_the_clock_was_set_back() -> None:
+    zone = Clock()
+    assert zone.say(Wake(TICK), REBUILD_MS - 1000).queries == ()
+    assert [q.name for q in zone.say(Wake(TICK), 1000).queries] == ["zone_picture"]
+    assert [q.name for q in zone.say(Wake(TICK), -60_000).queries] == ["zone_picture"]
+
+
+def test_lost_proposal_is_made_again() -> None:
+    zone = Clock()
+    zone.say(driver(7))
+    assert offers(zone.say(m.OrderMoved(order(version=1, updated_ms=NOW)))) == [(7,)]
+    assert offers(zone.say(Wake(TICK), 1000)) == []
+    assert offers(zone.say(Wake(TICK), PROPOSED_MS)) == [(7,)]
+
+
+def test_everybody_is_asked_again_after_a_pause() -> None:
+    zone = Clock()
+    zone.say(driver(7))
+    zone.say(m.OrderMoved(order(version=2, tried=(7,), wave=1, updated_ms=zone.now)))
+    assert offers(zone.say(Wake(TICK), 1000)) == []
+    assert offers(zone.say(Wake(TICK), REPEAT_MS)) == [(7,)]
+
+
+def test_repeated_or_late_news_of_an_order_changes_nothing() -> None:
+    zone = Clock()
+    new: Order = order(version=3, updated_ms=NOW)
+    zone.say(m.OrderMoved(new))
+    zone.say(m.OrderMoved(order(version=2)))
+    assert zone.state.orders[5] is new
+
+
+def test_order_in_another_mode_is_switched() -> None:
+    done = Clock().say(m.OrderMoved(order(mode="open")))
+    assert [t.message for t in done.tells] == [SetMode("waves")]
+
+
+def test_settings_that_could_not_be_read_are_asked_for_with_the_next_beat() -> None:
+    zone = Clock()
+    [query] = zone.say(m.Reconfigured()).queries
+    zone.say(QueryFailed(query))
+    assert query in zone.say(Wake(TICK), 1000).queries
+
+
+def test_zone_that_leaves_open_mode_clears_its_board() -> None:
+    zone = Clock()
+    zone.say(QueryAnswer(Query("load_zones", tag="settings"), [{**ZONE, "mode": "open"}]))
+    done = zone.say(QueryAnswer(Query("load_zones", tag="settings"), [ZONE]))
+    assert [(e.topic, e.frame["data"]["orders"]) for e in done.emits] == [("board", [])]
