@@ -24,8 +24,6 @@ class ActorError(Exception):
 class NotProcessed(ActorError):
     """The command certainly had no effect."""
 
-    retry_after_s: float = 1.0
-
 
 class Overloaded(NotProcessed):
     """Too much is waiting already."""

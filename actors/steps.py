@@ -70,15 +70,11 @@ class Commit:
 Step = Done | Commit
 
 
-class Remembering(Protocol):
-    """Any state: it carries the ring of remembered commands (see dedup.py), possibly empty."""
-
-    @property
-    def recent(self) -> tuple[tuple[str, str, Any], ...]: ...
-
-
 class Behaviour(Protocol):
-    """One kind of actor."""
+    """One kind of actor.
+
+    Its states carry the ring of remembered commands as `recent` (see dedup.py), possibly empty.
+    """
 
     kind: str
     mailbox_limit: int

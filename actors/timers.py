@@ -129,8 +129,3 @@ class Timers:
         until = runtime.clock.monotonic() + BUDGET_S
         message = Envelope(actor, Due(due_ms), until, trace=runtime.entropy.token(), reply=handled)
         runtime.deliver(message)
-
-    def disarm(self, actor: ActorId) -> None:
-        """Forget the timers of an actor that has none any more."""
-        self._armed.pop(actor, None)
-        self._fired.pop(actor, None)

@@ -8,6 +8,7 @@ from typing import Any
 
 from dispatch.domain import ids
 from dispatch.domain.ids import public_id
+from dispatch.domain.money import Money
 from dispatch.domain.order import Order
 from dispatch.messages import DriverSeen, Reply
 
@@ -23,8 +24,8 @@ def timestamp(value: datetime) -> str:
     return value.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def money(amount_minor: int, currency: str) -> dict[str, Any]:
-    return {"amount_minor": amount_minor, "currency": currency}
+def money(amount: Money) -> dict[str, Any]:
+    return {"amount_minor": amount.amount_minor, "currency": amount.currency}
 
 
 def order(o: Order, role: str) -> dict[str, Any]:
@@ -46,11 +47,11 @@ def order(o: Order, role: str) -> dict[str, Any]:
                 "product_id": public_id(ids.PRODUCT, item.product_id),
                 "name": item.name,
                 "quantity": item.quantity,
-                "price": money(item.price_minor, facts.currency),
+                "price": money(facts.price(item)),
             }
             for item in facts.items
         ],
-        "total": money(facts.total_minor, facts.currency),
+        "total": money(facts.total),
         "dropoff": {"lat": facts.dropoff.lat, "lon": facts.dropoff.lon, "address": facts.address},
         "payment": facts.payment,
         "notes": facts.notes,
@@ -163,7 +164,7 @@ def product(row: Mapping[str, Any]) -> dict[str, Any]:
         "id": public_id(ids.PRODUCT, row["id"]),
         "store_id": public_id(ids.STORE, row["store_id"]),
         "name": row["name"],
-        "price": money(row["price_minor"], row["currency"]),
+        "price": money(Money(row["price_minor"], row["currency"])),
         "stock": row["stock"],
         "active": row["active"],
         "version": row["version"],

@@ -171,6 +171,8 @@ async def _serve(call: Call, ws: web.WebSocketResponse, principal: Principal, he
             driver_id=f"drv_{principal.number}",
             code=session.closing or ws.close_code,
             acked=session.acked,
+            device=hello.device,
+            app_version=hello.app_version,
             duration_s=round(office.clock.monotonic() - session.opened_at, 3),
         )
 

@@ -15,7 +15,6 @@ STORE = "sto"
 PRODUCT = "prd"
 ZONE = "zon"
 USER = "usr"
-SESSION = "ses"
 
 _NUMBER = re.compile(r"[1-9][0-9]{0,15}", re.ASCII)
 

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-# 10^12 minor units: far above any order, far below 2^53 after adding a thousand of them.
-AMOUNT_MINOR_MAX = 1_000_000_000_000
-
 
 @dataclass(frozen=True, slots=True)
 class Money:

@@ -9,6 +9,7 @@ from typing import Any
 
 from dispatch.domain.geo import Place
 from dispatch.domain.ids import offer_id, round_id
+from dispatch.domain.money import Money
 
 AWAITING_PAYMENT = "awaiting_payment"
 CONFIRMED = "confirmed"
@@ -79,6 +80,15 @@ class Facts:
     payment: str
     notes: str | None
     created_ms: int
+
+    @property
+    def total(self) -> Money:
+        """What the order costs."""
+        return Money(self.total_minor, self.currency)
+
+    def price(self, item: Item) -> Money:
+        """What one piece of an item costs."""
+        return Money(item.price_minor, self.currency)
 
 
 @dataclass(frozen=True, slots=True)

@@ -110,8 +110,3 @@ def _upgrade(connection: Any) -> str:
 def _sqlalchemy_url(database_url: str) -> str:
     parts = urlsplit(database_url)
     return urlunsplit(parts._replace(scheme="postgresql+asyncpg"))
-
-
-def migrate_blocking(database_url: str) -> str:
-    """`migrate` for programs without a loop."""
-    return asyncio.run(migrate(database_url))
