@@ -244,6 +244,7 @@ async def _found(office: Office) -> list[str]:
 def _greet(settings: Settings, public: socket.socket, ops: socket.socket, lines: Sequence[str]) -> None:
     at, ops_at = public.getsockname(), ops.getsockname()
     print(f"Mall Delivery Dispatch is open at http://{at[0]}:{at[1]}")
+    print(f"  the API   http://{at[0]}:{at[1]}/docs")
     print(f"  operators http://{ops_at[0]}:{ops_at[1]}/status  and  /metrics")
     print("\n".join(lines))
     if settings.embedded:
