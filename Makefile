@@ -22,9 +22,9 @@ check: $(READY)
 	@$(VENV)/bin/lint-imports
 	@$(VENV)/bin/hadolint Dockerfile
 
-# make replay DAY=path/to/day [SPEEDUP=60] [OUT=replay-out]
+# make replay DAY=path/to/day [SPEEDUP=240] [OUT=replay-out]
 replay: $(READY)
-	@$(PY) -m loadtests.replay $(DAY) --speedup $(or $(SPEEDUP),60) --out $(or $(OUT),replay-out)
+	@$(PY) -m loadtests.replay $(DAY) $(if $(SPEEDUP),--speedup $(SPEEDUP)) --out $(or $(OUT),replay-out)
 
 # make simulate SEEDS=1000
 simulate: $(READY)

@@ -174,7 +174,7 @@ class DriverBehaviour:
             moved = replace(state, driver=new)
             tells = [self._to_zone(moved)]
             if old.zone_id != new.zone_id:
-                gone = m.DriverMoved(old.id, online=False, free=0, place=None)
+                gone = m.DriverMoved(old.id, False, 0, frozenset(), None)
                 tells.append(Tell(ActorId("zone", old.zone_id), gone, latest=f"driver:{old.id}"))
             emits = () if old.zone_id == new.zone_id else self._latest(moved, "zone", feed.zone(new.zone_id))
             return Done(state=moved, reply=reply, tells=tuple(tells), emits=emits)
@@ -191,7 +191,9 @@ class DriverBehaviour:
 
     def _to_zone(self, state: DriverState) -> Tell:
         driver = state.driver
-        moved = m.DriverMoved(driver.id, driver.status == ONLINE, driver.free, state.place)
+        moved = m.DriverMoved(
+            driver.id, driver.status == ONLINE, driver.capacity, driver.carrying, state.place
+        )
         return Tell(ActorId("zone", driver.zone_id), moved, latest=f"driver:{driver.id}")
 
     # -- the feed -----------------------------------------------------------------------------

@@ -185,8 +185,14 @@ class DriverMoved:
 
     driver_id: int
     online: bool
-    free: int
+    capacity: int
+    carrying: frozenset[int]
     place: Place | None
+
+    @property
+    def free(self) -> int:
+        """Slots that are not taken."""
+        return max(0, self.capacity - len(self.carrying))
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from actors.dedup import Ring, ring_from
@@ -19,7 +19,7 @@ from dispatch import feed
 from dispatch import messages as m
 from dispatch.domain.commands import MakeOffers, SetMode
 from dispatch.domain.geo import Place
-from dispatch.domain.order import CONFIRMED, OPEN, WAVES, Order, order_from
+from dispatch.domain.order import CARRIED, CONFIRMED, OPEN, WAVES, Order, order_from
 from dispatch.domain.plan import FreeDriver, OpenOrder, Proposal, plan
 
 TICK_S = 1.0
@@ -42,7 +42,7 @@ class ZoneState:
     Attributes:
         orders: confirmed orders by id.
         drivers: online drivers by id.
-        proposed: orders whose proposal is on its way, with the time it was made.
+        proposed: orders whose proposal is on its way: when it was made, and to whom.
         traces: the trace of the last change of each order; its offers continue it.
         touched: orders and drivers that were heard of since the picture was asked for; they are newer.
     """
@@ -53,7 +53,7 @@ class ZoneState:
     offer_ttl_ms: int
     orders: dict[int, Order] = field(default_factory=dict)
     drivers: dict[int, m.DriverMoved] = field(default_factory=dict)
-    proposed: dict[int, int] = field(default_factory=dict)
+    proposed: dict[int, tuple[int, tuple[int, ...]]] = field(default_factory=dict)
     traces: dict[int, str] = field(default_factory=dict)
     touched: set[tuple[str, int]] = field(default_factory=set)
     planned_ms: int = 0
@@ -125,6 +125,7 @@ class ZoneBehaviour:
         state.proposed.pop(order.id, None)
         state.board_dirty = True
         if order.status != CONFIRMED:
+            self._taken(state, order)
             state.orders.pop(order.id, None)
             state.traces.pop(order.id, None)
             return self._act(state, turn)
@@ -133,6 +134,13 @@ class ZoneBehaviour:
         if order.mode != state.mode:
             return Done(tells=(Tell(ActorId("order", order.id), SetMode(state.mode)),))
         return self._act(state, turn)
+
+    @staticmethod
+    def _taken(state: ZoneState, order: Order) -> None:
+        """The winner's slot is gone before its own actor can say so."""
+        driver = state.drivers.get(order.driver_id or 0)
+        if driver is not None and order.status in CARRIED:
+            state.drivers[driver.driver_id] = replace(driver, carrying=driver.carrying | {order.id})
 
     def _driver_moved(self, state: ZoneState, driver: m.DriverMoved, turn: Turn) -> Done:
         state.touched.add(("driver", driver.driver_id))
@@ -154,14 +162,16 @@ class ZoneBehaviour:
         """Believe the rows, but for what was heard of after they were read."""
         read = {row["id"]: order_from(row, ring_from(row["recent"])) for row in picture["orders"]}
         seen = {
-            number: m.DriverMoved(number, True, max(0, free), None if lat is None else Place(lat, lon))
-            for number, lat, lon, free in picture["drivers"]
+            number: m.DriverMoved(
+                number, True, capacity, frozenset(carried), None if lat is None else Place(lat, lon)
+            )
+            for number, lat, lon, capacity, carried in picture["drivers"]
         }
         for number, driver in seen.items():
             known = state.drivers.get(number)
             if known is not None and known.place is not None:
                 # The place in memory is newer than the row, which is written now and then.
-                seen[number] = m.DriverMoved(number, True, driver.free, known.place)
+                seen[number] = replace(driver, place=known.place)
         state.orders = _merged(read, state.orders, {n for k, n in state.touched if k == "order"})
         state.traces = {n: trace for n, trace in state.traces.items() if n in state.orders}
         state.proposed = {n: at for n, at in state.proposed.items() if n in state.orders}
@@ -230,12 +240,15 @@ class ZoneBehaviour:
         if not waiting or not state.drivers:
             return []
         offered = Counter(x.driver_id for o in state.orders.values() for x in o.offers if x.expires_ms > now)
+        for at_ms, asked in state.proposed.values():
+            if _within(now, at_ms, PROPOSED_MS):
+                offered.update(asked)
         drivers = [
             FreeDriver(d.driver_id, d.place, d.free - offered[d.driver_id]) for d in state.drivers.values()
         ]
         tells = []
         for proposal in plan((_open_order(o, now) for o in waiting), drivers, state.wave_size):
-            state.proposed[proposal.order.id] = now
+            state.proposed[proposal.order.id] = (now, proposal.driver_ids)
             number = proposal.order.id
             offers = _offers(proposal, state.offer_ttl_ms)
             tells.append(Tell(ActorId("order", number), offers, trace=state.traces.get(number)))
@@ -246,7 +259,7 @@ class ZoneBehaviour:
         if order.mode != WAVES or any(x.expires_ms > now_ms for x in order.offers):
             return False
         proposed = state.proposed.get(order.id)
-        return proposed is None or not _within(now_ms, proposed, PROPOSED_MS)
+        return proposed is None or not _within(now_ms, proposed[0], PROPOSED_MS)
 
 
 def _within(now_ms: int, then_ms: int, span_ms: float) -> bool:

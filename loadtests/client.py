@@ -165,7 +165,10 @@ class Phone:
     async def _read(self, ws: aiohttp.ClientWebSocketResponse) -> None:
         async for message in ws:
             if message.type is aiohttp.WSMsgType.TEXT:
-                self._take(orjson.loads(message.data))
+                frame = orjson.loads(message.data)
+                if frame["t"] == "ping":
+                    await ws.send_str('{"t":"pong"}')
+                self._take(frame)
         for future in self._waiting.values():
             if not future.done():
                 future.set_exception(Closed(ws.close_code))

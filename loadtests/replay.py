@@ -57,9 +57,9 @@ PATIENCE = 120
 # Sockets besides those of the couriers.
 SPARE_CONNECTIONS = 64
 SPEEDUP_HELP = (
-    "how many times as fast as real time [%(default)g]: the most at which two cores answer everything within "
-    "its minute (`slipped` 0); at twice that some percent slip. Overloaded days want 60: how soon a courier "
-    "is asked again is in real seconds"
+    "how many times as fast as real time [%(default)g]: with room to spare for two cores to answer within the "
+    "minute; at twice that, some percent do not (`slipped` in the report). A day with too few couriers wants "
+    "60: when those who declined are asked again is in real seconds"
 )
 MINTED_HELP = (
     "for --url: drivers and customers from `run.py mint`, an object a line; without it they are signed up "

@@ -260,15 +260,15 @@ def _set_ready(order: Order, command: SetReady, now_ms: int) -> Verdict:
     if order.ready_ms == command.ready_ms:
         return Unchanged("ready_time_set")
     moved = order.moved(order.status, now_ms, ready_ms=command.ready_ms)
-    driver_id = order.driver_id
     entry = order_for_driver(moved)
+    concerned = [x.driver_id for x in order.offers] if order.driver_id is None else [order.driver_id]
     return Decision(
         order=moved,
         event="ready_time_set",
         by=command.by,
         answer="ready_time_set",
         data={"ready_at_ms": command.ready_ms},
-        feed=() if driver_id is None else (FeedEntry(driver_id, "order.ready_time", entry),),
+        feed=tuple(FeedEntry(driver, "order.ready_time", entry) for driver in concerned),
     )
 
 

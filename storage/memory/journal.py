@@ -269,7 +269,7 @@ class MemoryJournal:
                 if row["zone_id"] == zone and row["status"] == "confirmed"
             ],
             "drivers": [
-                [d["id"], d["lat"], d["lon"], d["capacity"] - len(self._carried(d["id"]))]
+                [d["id"], d["lat"], d["lon"], d["capacity"], self._carried(d["id"])]
                 for d in self.drivers.values()
                 if d["zone_id"] == zone and d["status"] == "online"
             ],

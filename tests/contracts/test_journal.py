@@ -391,7 +391,8 @@ async def test_zone_picture_holds_open_orders_and_free_slots(world: World) -> No
     await world.flush(world.item(taken, "assigned", take=2, driver=2))
     picture = await world.journal.read(Query("zone_picture", (ZONE,)))
     assert [row["id"] for row in picture["orders"]] == [open_order["id"]]
-    assert sorted((d[0], d[3]) for d in picture["drivers"]) == [(1, 1), (2, 1), (3, 1)]
+    seen = sorted((d[0], d[3], list(d[4])) for d in picture["drivers"])
+    assert seen == [(1, 1, []), (2, 2, [taken["id"]]), (3, 1, [])]
 
 
 async def test_poisoned_item_is_refused_as_a_whole_call(world: World) -> None:

@@ -22,8 +22,8 @@ SELECT id, (extract(epoch FROM due_at) * 1000)::bigint AS due_ms
 SELECT jsonb_build_object(
     'orders', (SELECT coalesce(jsonb_agg(to_jsonb(r)), '[]') FROM order_rows r
                 WHERE r.zone_id = $1 AND r.status = 'confirmed'),
-    'drivers', (SELECT coalesce(jsonb_agg(jsonb_build_array(d.id, d.lat, d.lon, d.capacity - (
-                    SELECT count(*) FROM assignment a WHERE a.driver_id = d.id))), '[]')
+    'drivers', (SELECT coalesce(jsonb_agg(jsonb_build_array(d.id, d.lat, d.lon, d.capacity,
+                    ARRAY(SELECT a.order_id FROM assignment a WHERE a.driver_id = d.id))), '[]')
                   FROM drivers d WHERE d.zone_id = $1 AND d.status = 'online')) AS picture;
 
 -- name: feed_after

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -38,8 +39,8 @@ def offers(done: Done) -> list[Any]:
     return [t.message.driver_ids for t in done.tells if isinstance(t.message, MakeOffers)]
 
 
-def driver(number: int, free: int = 1) -> m.DriverMoved:
-    return m.DriverMoved(number, True, free, Place(1, 2))
+def driver(number: int, capacity: int = 1) -> m.DriverMoved:
+    return m.DriverMoved(number, True, capacity, frozenset(), Place(1, 2))
 
 
 @pytest.mark.parametrize("step_ms", [1000, -600, -5_000, 3_600_000, 0])
@@ -63,6 +64,25 @@ def test_lost_proposal_is_made_again() -> None:
     assert offers(zone.say(m.OrderMoved(order(version=1, updated_ms=NOW)))) == [(7,)]
     assert offers(zone.say(Wake(TICK), 1000)) == []
     assert offers(zone.say(Wake(TICK), PROPOSED_MS)) == [(7,)]
+
+
+def test_driver_is_not_proposed_twice_while_the_first_proposal_is_on_its_way() -> None:
+    zone = Clock()
+    zone.say(driver(7))
+    one, two = order(version=1), order(version=1)
+    two = replace(two, facts=replace(two.facts, id=6))
+    assert offers(zone.say(m.OrderMoved(one))) == [(7,)]
+    assert offers(zone.say(m.OrderMoved(two))) == []
+
+
+def test_winner_counts_as_taken_before_it_says_so() -> None:
+    zone = Clock()
+    zone.say(driver(7))
+    waiting = order(version=1)
+    waiting = replace(waiting, facts=replace(waiting.facts, id=6))
+    zone.say(m.OrderMoved(order("assigned", version=4)))
+    assert offers(zone.say(m.OrderMoved(waiting))) == []
+    assert offers(zone.say(driver(7))) == [(7,)]
 
 
 def test_everybody_is_asked_again_after_a_pause() -> None:
