@@ -67,6 +67,8 @@ class Rider:
         match frame["type"]:
             case "offer":
                 self._offers[number] = data
+            case "offer.ready_time" if number in self._offers:
+                self._offers[number] = data
             case "order.assigned" | "order.ready_time":
                 self._mine[number] = data
             case "order.released" | "order.cancelled" | "order.delivered" | "order.undeliverable":

@@ -261,14 +261,19 @@ def _set_ready(order: Order, command: SetReady, now_ms: int) -> Verdict:
         return Unchanged("ready_time_set")
     moved = order.moved(order.status, now_ms, ready_ms=command.ready_ms)
     entry = order_for_driver(moved)
-    concerned = [x.driver_id for x in order.offers] if order.driver_id is None else [order.driver_id]
+    feed = [
+        FeedEntry(x.driver_id, "offer.ready_time", entry | {"offer_id": x.id, "expires_at_ms": x.expires_ms})
+        for x in order.offers
+    ]
+    if order.driver_id is not None:
+        feed.append(FeedEntry(order.driver_id, "order.ready_time", entry))
     return Decision(
         order=moved,
         event="ready_time_set",
         by=command.by,
         answer="ready_time_set",
         data={"ready_at_ms": command.ready_ms},
-        feed=tuple(FeedEntry(driver, "order.ready_time", entry) for driver in concerned),
+        feed=tuple(feed),
     )
 
 

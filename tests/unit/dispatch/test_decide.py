@@ -248,6 +248,15 @@ def test_search_survives_its_row() -> None:
     assert o.order_from(row, ()) == replace(state, recent=())
 
 
+def test_ready_time_reaches_the_carrier_or_those_who_are_offered_it() -> None:
+    offered_it = won(decide(offered(), d.SetReady(ADMIN, NOW + 9), NOW))
+    assert [(e.driver_id, e.type, e.data["offer_id"]) for e in offered_it.feed] == [
+        (7, "offer.ready_time", "ofr_5_1")
+    ]
+    carried = won(decide(order(o.ASSIGNED), d.SetReady(ADMIN, NOW + 9), NOW))
+    assert [(e.driver_id, e.type) for e in carried.feed] == [(7, "order.ready_time")]
+
+
 def test_timer_that_fired_counts_as_due_though_the_clock_is_behind() -> None:
     decision = won(decide(offered(expires_ms=NOW), d.Expire(NOW), NOW - 3))
     assert decision.order.offers == ()
