@@ -111,8 +111,7 @@ class Findings:
             f" {sum(c.resumed for c in self.couriers)} resumed,"
             f" {sum(c.unwelcomed for c in self.couriers)} without a welcome in time",
             f"kill -9     {len(self.kills)} times,"
-            f" ready again after {_spread(kill.ready_s - kill.down_s for kill in self.kills)},"
-            f" the first write answered {_spread(kill.recovery_s or 0.0 for kill in self.kills)} later",
+            f" ready again after {_spread(kill.ready_s - kill.down_s for kill in self.kills)}",
             *(f"Postgres    {outage}" for outage in self.outages),
             f"server log  {counts(self.errors)}",
             f"violations  {len(self.violations)} ({counts(Counter(v.kind for v in self.violations))})",
