@@ -4,6 +4,8 @@ Map:
 client.py            a small client: REST, and a phone that resumes
 phone.py             a driver's phone for the terminal
 server.py            a server of its own for a test or a tool: real processes in a folder
+verdict.py           how a load test ends: tallies, limits, one report
+wire.py              HTTP and WebSocket on bare protocols, for load generators
 scene.py             a mall to test in: zones with a store and products, people with tokens
 race.py              many drivers for one order, one driver for many
 crash.py             kills the server, restarts Postgres, and checks what was promised
