@@ -11,6 +11,7 @@ import asyncio
 import base64
 import os
 from collections.abc import Callable
+from typing import cast
 from urllib.parse import urlsplit
 
 Answered = Callable[[int, bytes], None]
@@ -46,8 +47,8 @@ class HttpWire(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The line is up."""
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        # uvloop's transports are no subclass of asyncio's.
+        self._transport = cast("asyncio.Transport", transport)
 
     def ask(self, request: bytes, then: Answered) -> None:
         """Send a request; `then` gets status and body."""
@@ -140,8 +141,8 @@ class FeedWire(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The line is up."""
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        # uvloop's transports are no subclass of asyncio's.
+        self._transport = cast("asyncio.Transport", transport)
 
     def upgrade(self, path: str, token: str) -> None:
         """Ask for the WebSocket."""

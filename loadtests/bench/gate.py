@@ -1,0 +1,85 @@
+"""The door of every peer: the same check of the same tokens as in our own server, cache and all."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+from dataclasses import dataclass
+
+from actors.clock import LoopClock, SystemEntropy
+from api.founding import load_keys
+from api.tokens import BadToken, Principal, Tokens
+from storage.postgres.database import open_database
+
+# The pool of the original plan.
+POOL_SIZE = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a peer listens and where its tables are."""
+
+    port: int
+    database_url: str
+    schema: str
+
+
+class Refusal(Exception):
+    """An answer other than 200; `status` and `code` are what the client gets."""
+
+    def __init__(self, status: int, code: str) -> None:
+        super().__init__(code)
+        self.status = status
+        self.code = code
+
+
+def parse_place() -> Place:
+    """The place on the command line of a peer's process."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--database-url", required=True)
+    parser.add_argument("--schema", required=True)
+    options = parser.parse_args()
+    return Place(options.port, options.database_url, options.schema)
+
+
+def load_tokens(database_url: str) -> Tokens:
+    """The verifier, with the keys that the server signs with."""
+
+    async def load() -> Tokens:
+        clock = LoopClock(asyncio.get_running_loop())
+        async with open_database(database_url, size_max=2) as database:
+            clock.anchor(float(await database.value("wall_clock")))
+            return Tokens(await load_keys(database), clock, SystemEntropy())
+
+    return asyncio.run(load())
+
+
+def caller(tokens: Tokens, authorization: str | None, role: str) -> Principal:
+    """Who calls.
+
+    Raises:
+        Refusal: nobody known, or not of this role.
+    """
+    scheme, _, token = (authorization or "").partition(" ")
+    if scheme.lower() != "bearer":
+        raise Refusal(401, "unauthenticated")
+    try:
+        principal = tokens.verify(token)
+    except BadToken:
+        raise Refusal(401, "unauthenticated") from None
+    if principal.role != role:
+        raise Refusal(403, "forbidden")
+    return principal
+
+
+def order_number(text: str) -> int:
+    """`ord_17` is 17.
+
+    Raises:
+        Refusal: it is no order's id.
+    """
+    number = text.removeprefix("ord_")
+    if not number.isdigit():
+        raise Refusal(404, "order_not_found")
+    return int(number)

@@ -1,0 +1,114 @@
+"""Peer (a): the row-lock design of the original plan. FastAPI, async SQLAlchemy over asyncpg, and a lock on
+the order's row in a transaction.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Annotated
+
+import uvicorn
+from fastapi import Depends, FastAPI, Header, Request
+from fastapi.responses import JSONResponse
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
+from sqlalchemy.orm import selectinload
+
+from api.tokens import Principal, Tokens
+from loadtests.bench.gate import POOL_SIZE, Place, Refusal, caller, load_tokens, order_number, parse_place
+from loadtests.bench.tables import EventRow, OrderRow, ProductRow, place, shown, take
+from loadtests.bench.wanted import Accepted, NewOrder, ShownOrder
+
+
+async def refuse(request: Request, error: Exception) -> JSONResponse:
+    """A refusal as JSON."""
+    del request
+    assert isinstance(error, Refusal)
+    return JSONResponse({"code": error.code, "status": error.status}, error.status)
+
+
+def make_app(at: Place, tokens: Tokens) -> FastAPI:
+    """The application of the original plan, without what it would lose time with."""
+    engine = create_async_engine(
+        at.database_url.replace("postgresql://", "postgresql+asyncpg://"),
+        pool_size=POOL_SIZE,
+        max_overflow=0,
+        connect_args={"server_settings": {"search_path": at.schema, "jit": "off"}},
+    )
+    sessions = async_sessionmaker(engine, expire_on_commit=False)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        yield
+        await engine.dispose()
+
+    async def customer_of(authorization: Annotated[str | None, Header()] = None) -> Principal:
+        return caller(tokens, authorization, "customer")
+
+    async def driver_of(authorization: Annotated[str | None, Header()] = None) -> Principal:
+        return caller(tokens, authorization, "driver")
+
+    async def session() -> AsyncIterator[AsyncSession]:
+        async with sessions() as open_session:
+            yield open_session
+
+    app = FastAPI(lifespan=lifespan, exception_handlers={Refusal: refuse})
+
+    @app.post("/api/v2/orders", status_code=201)
+    async def create(
+        body: NewOrder,
+        who: Annotated[Principal, Depends(customer_of)],
+        db: Annotated[AsyncSession, Depends(session)],
+    ) -> ShownOrder:
+        async with db.begin():
+            numbers = [line.number for line in body.items]
+            found = await db.scalars(select(ProductRow).where(ProductRow.id.in_(numbers)))
+            row = place(body, who.number, {product.id: product for product in found})
+            db.add(row)
+            await db.flush()
+            db.add(EventRow(order_id=row.id, version=1, type="created", actor=f"usr_{who.number}"))
+        return shown(row)
+
+    @app.get("/api/v2/orders/{order_id}")
+    async def read(
+        order_id: str,
+        who: Annotated[Principal, Depends(customer_of)],
+        db: Annotated[AsyncSession, Depends(session)],
+    ) -> ShownOrder:
+        query = (
+            select(OrderRow)
+            .where(OrderRow.id == order_number(order_id))
+            .options(selectinload(OrderRow.items))
+        )
+        row = await db.scalar(query)
+        if row is None or row.customer_id != who.number:
+            raise Refusal(404, "order_not_found")
+        return shown(row)
+
+    @app.post("/api/v2/orders/{order_id}/acceptance")
+    async def accept(
+        order_id: str,
+        who: Annotated[Principal, Depends(driver_of)],
+        db: Annotated[AsyncSession, Depends(session)],
+    ) -> Accepted:
+        async with db.begin():
+            query = select(OrderRow).where(OrderRow.id == order_number(order_id)).with_for_update()
+            row = await db.scalar(query)
+            event = take(row, who.number)
+            db.add(event)
+        return Accepted(result="won", version=event.version)
+
+    return app
+
+
+def main() -> None:
+    """Serve until killed."""
+    at = parse_place()
+    app = make_app(at, load_tokens(at.database_url))
+    uvicorn.run(
+        app, host="127.0.0.1", port=at.port, loop="uvloop", http="httptools",
+        log_level="warning", access_log=False,
+    )  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,99 @@
+"""Peer (f): the row-lock design in its synchronous form. FastAPI runs each handler on a thread; SQLAlchemy
+and psycopg wait in it.
+"""
+
+from collections.abc import Iterator
+from typing import Annotated
+
+import uvicorn
+from fastapi import Depends, FastAPI, Header
+from sqlalchemy import create_engine, select
+from sqlalchemy.orm import Session, selectinload, sessionmaker
+
+from api.tokens import Principal, Tokens
+from loadtests.bench.gate import POOL_SIZE, Place, Refusal, caller, load_tokens, order_number, parse_place
+from loadtests.bench.rowlock import refuse
+from loadtests.bench.tables import EventRow, OrderRow, ProductRow, place, shown, take
+from loadtests.bench.wanted import Accepted, NewOrder, ShownOrder
+
+
+def make_app(at: Place, tokens: Tokens) -> FastAPI:
+    """The same application, with `def` where (a) has `async def`."""
+    engine = create_engine(
+        at.database_url.replace("postgresql://", "postgresql+psycopg://"),
+        pool_size=POOL_SIZE,
+        max_overflow=0,
+        connect_args={"options": f"-c search_path={at.schema} -c jit=off"},
+    )
+    sessions = sessionmaker(engine, expire_on_commit=False)
+
+    async def customer_of(authorization: Annotated[str | None, Header()] = None) -> Principal:
+        return caller(tokens, authorization, "customer")
+
+    async def driver_of(authorization: Annotated[str | None, Header()] = None) -> Principal:
+        return caller(tokens, authorization, "driver")
+
+    def session() -> Iterator[Session]:
+        with sessions() as open_session:
+            yield open_session
+
+    app = FastAPI(exception_handlers={Refusal: refuse})
+
+    @app.post("/api/v2/orders", status_code=201)
+    def create(
+        body: NewOrder,
+        who: Annotated[Principal, Depends(customer_of)],
+        db: Annotated[Session, Depends(session)],
+    ) -> ShownOrder:
+        with db.begin():
+            numbers = [line.number for line in body.items]
+            found = db.scalars(select(ProductRow).where(ProductRow.id.in_(numbers)))
+            row = place(body, who.number, {product.id: product for product in found})
+            db.add(row)
+            db.flush()
+            db.add(EventRow(order_id=row.id, version=1, type="created", actor=f"usr_{who.number}"))
+        return shown(row)
+
+    @app.get("/api/v2/orders/{order_id}")
+    def read(
+        order_id: str,
+        who: Annotated[Principal, Depends(customer_of)],
+        db: Annotated[Session, Depends(session)],
+    ) -> ShownOrder:
+        query = (
+            select(OrderRow)
+            .where(OrderRow.id == order_number(order_id))
+            .options(selectinload(OrderRow.items))
+        )
+        row = db.scalar(query)
+        if row is None or row.customer_id != who.number:
+            raise Refusal(404, "order_not_found")
+        return shown(row)
+
+    @app.post("/api/v2/orders/{order_id}/acceptance")
+    def accept(
+        order_id: str,
+        who: Annotated[Principal, Depends(driver_of)],
+        db: Annotated[Session, Depends(session)],
+    ) -> Accepted:
+        with db.begin():
+            query = select(OrderRow).where(OrderRow.id == order_number(order_id)).with_for_update()
+            event = take(db.scalar(query), who.number)
+            db.add(event)
+        return Accepted(result="won", version=event.version)
+
+    return app
+
+
+def main() -> None:
+    """Serve until killed."""
+    at = parse_place()
+    app = make_app(at, load_tokens(at.database_url))
+    uvicorn.run(
+        app, host="127.0.0.1", port=at.port, loop="uvloop", http="httptools",
+        log_level="warning", access_log=False,
+    )  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()
