@@ -4,7 +4,7 @@ VENV   ?= .venv
 PY     := $(VENV)/bin/python
 READY  := $(VENV)/.ready
 
-.PHONY: run test test-long check replay simulate race crash clean
+.PHONY: run test test-long check replay simulate race crash demo bench profile clean
 
 run: $(READY)
 	@exec $(PY) run.py serve
@@ -35,6 +35,18 @@ race: $(READY)
 
 crash: $(READY)
 	@$(PY) -m loadtests.crash
+
+# make demo [DRIVERS=60] [ORDERS=120] [SEED=1] [MINUTES=5]: orders a minute
+demo: $(READY)
+	@$(PY) -m loadtests.demo $(if $(DRIVERS),--drivers $(DRIVERS)) $(if $(ORDERS),--orders-per-min $(ORDERS)) $(if $(SEED),--seed $(SEED)) $(if $(MINUTES),--minutes $(MINUTES))
+
+# make bench [OPTIONS="--peers be --widths 64"]
+bench: $(READY)
+	@$(PY) -m loadtests.bench --json bench.json $(OPTIONS)
+
+# make profile [OUT=flames.svg]: acceptances over REST
+profile: $(READY)
+	@$(PY) -m loadtests.bench --peers b --operations accept --rivals 1 --widths 64 --seconds 8 --profile $(or $(OUT),flames.svg) $(OPTIONS)
 
 $(READY): setup.cfg pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, this is " + sys.version.split()[0] if sys.version_info < (3, 11) else 0)'

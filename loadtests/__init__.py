@@ -6,6 +6,11 @@ phone.py             a driver's phone for the terminal
 server.py            a server of its own for a test or a tool: real processes in a folder
 verdict.py           how a load test ends: tallies, limits, one report
 wire.py              HTTP and WebSocket on bare protocols, for load generators
+bench/               this design beside others, on one Postgres
+demo/                a mall that moves, to be watched in the terminal, with a verdict at its end
+rush/                locust, with named profiles
+swarm/               ten thousand sockets and users, in one asyncio process
+locustfile.py        what locust runs
 scene.py             a mall to test in: zones with a store and products, people with tokens
 race.py              many drivers for one order, one driver for many
 crash.py             kills the server, restarts Postgres, and checks what was promised

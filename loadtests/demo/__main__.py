@@ -1,0 +1,104 @@
+"""A live mall in the terminal, and a verdict at its end.
+
+    python -m loadtests.demo [--drivers 60] [--orders-per-min 120] [--seed 1] [--minutes N] [--plain]
+
+Stores, customers who order and cancel, drivers who drive, decline, take breaks, lose their connection and
+resume: all over the public API of a server that is started for it in a folder that is deleted afterwards.
+The town runs 20 times as fast as our time. The first Ctrl-C closes the mall and gives the verdict, the
+second ends at once. With --url a running server is used: users are minted into the database of this
+environment (DATABASE_URL or MALL_DATA_DIR), which must be that server's; it must run with
+MALL_RATE_LIMITS=off.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import signal
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from loadtests.demo.apart import open_server_apart
+from loadtests.demo.hours import Hours
+from loadtests.demo.picture import watch_plain
+from loadtests.demo.plan import make_plan
+from loadtests.demo.screen import watch_screen
+from loadtests.demo.stage import run_demo
+from loadtests.server import ServerProcess
+from loadtests.verdict import Report
+
+# What a terminal, a supervisor and a closed window send.
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+def stop_on_signals(hours: Hours) -> None:
+    """The first signal closes the mall, every other one breaks off this task."""
+    loop, whole = asyncio.get_running_loop(), asyncio.current_task()
+    assert whole is not None
+
+    def hear() -> None:
+        if hours.closing.is_set() or not hours.opened.is_set():
+            whole.cancel()
+        hours.closing.set()
+
+    for number in SIGNALS:
+        loop.add_signal_handler(number, hear)
+
+
+async def demo(options: argparse.Namespace) -> Report:
+    """As the options say: against a server that runs, or against one of our own."""
+    hours = Hours()
+    stop_on_signals(hours)
+    plan = make_plan(options.seed, options.drivers, options.orders_per_min)
+    watch = watch_plain if options.plain or not sys.stdout.isatty() else watch_screen
+    if options.url is not None:
+        server = ServerProcess(Path(os.environ.get("MALL_DATA_DIR") or ".mall"))
+        server.url = options.url.rstrip("/")
+        return await run_demo(server, plan, options.minutes, hours, watch)
+    print("a server is started, and the mall is built ...", flush=True)
+    with tempfile.TemporaryDirectory(prefix="mall-demo-", ignore_cleanup_errors=True) as folder:
+        async with open_server_apart(Path(folder)) as server:
+            return await run_demo(server, plan, options.minutes, hours, watch)
+
+
+def read_options(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m loadtests.demo",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--drivers", type=int, default=60)
+    parser.add_argument("--orders-per-min", type=float, default=120)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--minutes", type=float, help="default: until Ctrl-C")
+    parser.add_argument("--url", help="a running server; default: one of our own")
+    parser.add_argument(
+        "--plain", action="store_true", help="a line every five seconds instead of a live view"
+    )
+    parser.add_argument("--json", type=Path, help="write the report there, too")
+    options = parser.parse_args(arguments)
+    if options.drivers < 1 or options.orders_per_min <= 0:
+        parser.error("there must be drivers and orders")
+    return options
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run, print the verdict; 1 if something is wrong or it was broken off."""
+    options = read_options(arguments)
+    try:
+        report = asyncio.run(demo(options))
+    except asyncio.CancelledError:
+        print("broken off: there is no verdict", file=sys.stderr)
+        return 1
+    print("\n".join(report.lines()))
+    if options.json is not None:
+        report.write(options.json)
+    return 0 if report.passed else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,165 @@
+"""A driver of the demo, on a loop that owns time; the test is the office at the other end of its line."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from loadtests.client import Mall
+from loadtests.demo.driver import DOINGS, OFFLINE, Driver
+from loadtests.demo.handset import Handset
+from loadtests.demo.hours import Hours, wait_or
+from loadtests.demo.ledger import Ledger
+from loadtests.demo.plan import Person
+from loadtests.demo.world import SPEED_MPS, SPEEDUP, Spot, distance_m, place_of, spot_of
+from loadtests.replay_line import Line
+from loadtests.verdict import Report
+from tests.simulation.loop import SimLoop
+
+STORE, HOME = Spot(400.0, 0.0), Spot(400.0, 1600.0)
+# Seeds whose drivers accept, and decline, their first offer.
+ACCEPTS, DECLINES = 1, 2
+
+
+class Office(Line):
+    """Notes what the driver says, and when; answers at once."""
+
+    def __init__(self, handset: Handset) -> None:
+        super().__init__(handset, "test", Counter())
+        self.said: list[tuple[float, str]] = []
+        self.spots: list[Spot] = []
+        self.seq = 0
+        self.refusal: dict[str, Any] = {}
+
+    async def hold(self) -> None:
+        await asyncio.Event().wait()
+
+    async def say_where(self, place: dict[str, float]) -> None:
+        self.spots.append(spot_of(place))
+
+    async def ask(self, frame: dict[str, Any]) -> dict[str, Any]:
+        self.said.append((asyncio.get_running_loop().time(), frame["t"]))
+        if frame["t"] == "offer.accept":
+            self.tell("order.assigned")
+            return {"t": "reply", "results": [{"result": "won", "version": 3}]}
+        if frame["t"] == "offer.decline":
+            return {"t": "reply", "results": [{"result": "declined", "version": 3}]}
+        if frame["t"] == "order.delivery":
+            self.tell("order.delivered")
+        return {"t": "reply", "ok": True, **self.refusal}
+
+    def tell(self, kind: str) -> None:
+        """An entry of the driver's feed, always about the same order."""
+        self.seq += 1
+        order = {
+            "order_id": "ord_1", "offer_id": "ofr_1_1", "version": 3, "status": "assigned",
+            "store": place_of(STORE), "dropoff": place_of(HOME), "ready_at_ms": 0,
+        }  # fmt: skip
+        self.phone.on_event({"seq": self.seq, "type": kind, "data": order})
+
+    @property
+    def carried(self) -> list[str]:
+        return [what for _, what in self.said if what != "availability"]
+
+
+Script = Callable[[Office, Hours], Coroutine[Any, Any, None]]
+
+
+def work(script: Script, seed: int = ACCEPTS) -> tuple[Driver, Office, Ledger]:
+    """A driver's whole day, while the script plays the mall."""
+    loop, hours = SimLoop(1), Hours()
+    ledger = Ledger(Report("test"), loop.time, loop.time)
+    handset = Handset(Mall(None, ""))  # type: ignore[arg-type]
+    office = Office(handset)
+    driver = Driver("drv_1", Person(Spot(0.0, 0.0), seed), office, handset, ledger, hours)
+
+    async def play() -> None:
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(driver.run())
+            tasks.create_task(script(office, hours))
+
+    try:
+        loop.run_until_complete(play())
+    finally:
+        loop.close()
+    return driver, office, ledger
+
+
+def offered(seconds: float, then: str = "") -> Script:
+    """An offer after 2 s, perhaps another entry so much later, and closing time after half a minute."""
+
+    async def script(office: Office, hours: Hours) -> None:
+        await wait_or(hours.over, 2.0)
+        office.tell("offer")
+        await wait_or(hours.over, seconds)
+        if then == "over":
+            hours.closing.set()
+            hours.over.set()
+        elif then:
+            office.tell(then)
+        await wait_or(hours.over, 30.0)
+        hours.closing.set()
+
+    return script
+
+
+def test_driver_brings_what_it_has_won() -> None:
+    driver, office, ledger = work(offered(0.0))
+    assert office.carried == ["offer.accept", "order.pickup", "order.delivery"]
+    assert ledger.orders["ord_1"].carriers == {"drv_1"}
+    assert {won.driver_id for won in ledger.orders["ord_1"].told} == {"drv_1"}
+    assert ledger.report.errors == 0
+    assert driver.doing == OFFLINE
+
+
+def test_driver_is_no_faster_than_its_car_and_tells_where_it_is() -> None:
+    _, office, _ = work(offered(0.0))
+    times = {what: at_s for at_s, what in office.said}
+    way_s = (distance_m(Spot(0, 0), STORE) + distance_m(STORE, HOME)) / (SPEED_MPS * SPEEDUP)
+    assert times["order.delivery"] - times["offer.accept"] >= way_s
+    assert STORE in {Spot(round(x.east_m, 3), round(x.north_m, 3)) for x in office.spots}
+    assert all(distance_m(a, b) < 100 for a, b in zip(office.spots, office.spots[1:], strict=False))
+
+
+def test_driver_declines_some_offers() -> None:
+    _, office, _ = work(offered(0.0), DECLINES)
+    assert office.carried == ["offer.decline"]
+
+
+def test_driver_turns_round_when_the_order_is_cancelled_on_the_way() -> None:
+    _, office, ledger = work(offered(2.0, "order.cancelled"))
+    assert office.carried == ["offer.accept"]
+    assert +ledger.states == {"cancelled": 1}
+    assert ledger.report.errors == 0
+
+
+def test_driver_gives_up_what_it_carries_when_everybody_goes_home() -> None:
+    _, office, ledger = work(offered(5.0, "over"))
+    assert office.carried[-1] == "order.failure"
+    assert office.said[-1][1] == "availability"
+    assert ledger.report.errors == 0
+
+
+def test_refusal_that_nobody_expects_is_an_error() -> None:
+    async def script(office: Office, hours: Hours) -> None:
+        office.refusal = {"ok": False, "result": "invalid_transition", "status": "confirmed"}
+        await offered(0.0)(office, hours)
+
+    _, _, ledger = work(script)
+    assert ledger.report.tally("order.pickup").errors == {"invalid_transition while confirmed": 1}
+
+
+def test_entry_that_was_passed_over_is_a_gap() -> None:
+    async def script(office: Office, hours: Hours) -> None:
+        office.seq += 1
+        await offered(0.0)(office, hours)
+
+    driver, _, _ = work(script)
+    assert driver.handset.positions.gaps == 1
+
+
+def test_every_doing_has_a_name() -> None:
+    driver, _, _ = work(offered(0.0))
+    assert driver.doing in DOINGS
