@@ -138,8 +138,15 @@ class MemoryJournal:
         return [(ActorId("order", number), due) for due, number in sorted(found)[:limit]]
 
     async def flush(self, lane: int, items: Sequence[Mapping[str, Any]]) -> list[Outcome]:
+        """Drivers first; slots that are freed can be taken from the next batch on, as in the SQL."""
         del lane
-        return [self._apply(item) for item in items]
+        outcomes: dict[int, Outcome] = {}
+        for index, item in sorted(enumerate(items), key=lambda pair: pair[1]["kind"] != "driver"):
+            outcomes[index] = self._apply(item)
+        for index, item in enumerate(items):
+            if outcomes[index].ok and item.get("free"):
+                self.assignments.pop(item["id"], None)
+        return [outcomes[index] for index in range(len(items))]
 
     def _apply(self, item: Mapping[str, Any]) -> Outcome:
         if self.epochs[item["shard"]] != item["epoch"]:
@@ -201,8 +208,6 @@ class MemoryJournal:
              "actor_role": item["role"], "actor_id": item["actor"], "status": item["status"],
              "driver_id": item["driver"], "trace": item["trace"]}
         )  # fmt: skip
-        if item["free"]:
-            self.assignments.pop(item["id"], None)
         if item["restock"]:
             for product, _, quantity, _ in row["items"]:
                 if self.products[product]["stock"] is not None:
@@ -225,7 +230,7 @@ class MemoryJournal:
             status=item["status"], capacity=item["capacity"], zone_id=item["zone"],
             version=row["version"] + 1, recent=deepcopy(item["recent"]), writer=item["writer"],
         )  # fmt: skip
-        return Outcome("ok", {"slot": None, "seqs": []})
+        return Outcome("ok", {})
 
     # -- reads --------------------------------------------------------------------------------
 

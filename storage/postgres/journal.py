@@ -19,12 +19,12 @@ from actors.messages import ActorId, Query
 from actors.ports import Claim
 from actors.steps import Outcome
 from storage.errors import StorageError
-from storage.postgres.database import Connection, Database, Observe, connect_lane, drivers_in
+from storage.postgres.database import Connection, Database, Observe, connect_lane
 from storage.postgres.errors import journal_error
 
 # A flush that was not answered by then is given up as unknown; the server's own limit is 2 s.
 FLUSH_S = 3.0
-_FLUSH = "SELECT flush($1::integer[], $2::bigint[], $3::bigint[], $4::jsonb)"
+_FLUSH = "SELECT flush($1::integer[], $2::bigint[], $3::bigint[], $4::jsonb, $5::jsonb, $6::boolean)"
 _LOADS = {"order": "load_orders", "driver": "load_drivers", "zone": "load_zones"}
 
 
@@ -55,10 +55,7 @@ class PostgresJournal:
         return connection
 
     async def flush(self, lane: int, items: Sequence[Mapping[str, Any]]) -> list[Outcome]:
-        """One server-side call; see migrations/sql/0002_functions.sql."""
-        batch = [dict(item) for item in items]
-        shards = sorted({item["shard"] for item in batch})
-        orders = sorted({item["id"] for item in batch if item["kind"] == "order"})
+        """One server-side call; see migrations/sql/0004_batches.sql."""
         try:
             connection = await self._lane(lane)
         except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
@@ -66,7 +63,7 @@ class PostgresJournal:
         began = perf_counter()
         try:
             async with asyncio.timeout(FLUSH_S):
-                answer = await connection.fetchval(_FLUSH, shards, drivers_in(batch), orders, batch)
+                answer = await connection.fetchval(_FLUSH, *_arguments(items))
         except asyncio.CancelledError:
             self._drop(lane)
             raise
@@ -77,7 +74,7 @@ class PostgresJournal:
             raise failure from None
         finally:
             self._observe("flush", perf_counter() - began)
-        return [Outcome(x["c"], {"slot": x["slot"], "seqs": x["seqs"]}) for x in orjson.loads(answer)]
+        return _outcomes(items, orjson.loads(answer))
 
     async def claim(
         self, shards: Sequence[int], owner: str, incarnation: str, expected: Sequence[int] | None = None
@@ -114,3 +111,38 @@ class PostgresJournal:
             return await self._database.rows(name, *args)
         except StorageError as error:
             raise Unanswered(str(error)) from None
+
+
+def _arguments(items: Sequence[Mapping[str, Any]]) -> tuple[Any, ...]:
+    """What flush() takes: everything to lock, and the items by kind."""
+    shards, orders, drivers, restock = set(), [], [], False
+    numbers: list[int] = []
+    locked: set[int] = set()
+    for item in items:
+        shards.add(item["shard"])
+        if item["kind"] == "driver":
+            drivers.append(item)
+            locked.add(item["id"])
+            continue
+        orders.append(item)
+        numbers.append(item["id"])
+        restock = restock or item["restock"]
+        if item["take"] is not None:
+            locked.add(item["take"])
+        for entry in item["feed"] or ():
+            locked.add(entry["driver"])
+    return sorted(shards), sorted(locked), sorted(numbers), orders or None, drivers or None, restock
+
+
+def _outcomes(items: Sequence[Mapping[str, Any]], answer: Mapping[str, Any]) -> list[Outcome]:
+    """An outcome per item, in the order of the items."""
+    orders: list[tuple[str, dict[str, Any]]] = [
+        (code, {"slot": slot, "seqs": []}) for code, slot in answer["orders"]
+    ]
+    for number, seq in answer["feed"]:
+        orders[number - 1][1]["seqs"].append(seq)
+    of_orders, of_drivers = iter(orders), iter(answer["drivers"])
+    return [
+        Outcome(next(of_drivers), {}) if item["kind"] == "driver" else Outcome(*next(of_orders))
+        for item in items
+    ]

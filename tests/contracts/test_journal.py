@@ -263,9 +263,30 @@ async def test_freed_slot_is_taken_again(world: World) -> None:
     await world.flush(world.item(first, "assigned", take=1, driver=1))
     held = await world.row(first["id"])
     released = world.item(held, "confirmed", driver=None, free=True)
-    outcomes = await world.flush(released, world.item(second, "assigned", take=1, driver=1))
-    assert [o.code for o in outcomes] == ["ok", "ok"]
+    early = world.item(second, "assigned", take=1, driver=1)
+    assert [o.code for o in await world.flush(released, early)] == ["ok", "busy"], "from the next batch on"
+    assert [o.code for o in await world.flush(early)] == ["ok"]
     assert list((await world.driver(1))["carrying"]) == [second["id"]]
+
+
+async def test_batch_mixes_drivers_and_orders_and_answers_each_in_its_place(world: World) -> None:
+    rows = [await world.row((await world.order(key=f"key-{n}" * 4))["facts"]["id"]) for n in range(3)]
+    driver = await world.driver(3)
+    offline = {
+        "kind": "driver", "id": 3, "shard": driver["shard"], "epoch": world.epochs[driver["shard"]],
+        "version": driver["version"], "writer": "w.3", "status": "offline", "capacity": 1, "zone": 1, "recent": [],
+    }  # fmt: skip
+    feed = [{"driver": 1, "type": "x", "data": {"n": 1}}, {"driver": 1, "type": "y", "data": {"n": 2}}]
+    outcomes = await world.flush(
+        world.item(rows[0], "assigned", take=3, driver=3),
+        world.item(rows[1], "confirmed", feed=feed),
+        offline,
+        world.item(rows[2], "confirmed", version=9, feed=feed),
+        offline | {"id": 2, "version": 99},
+    )
+    assert [o.code for o in outcomes] == ["offline", "ok", "ok", "version", "version"]
+    assert outcomes[1].facts["seqs"] == [1, 2]
+    assert (await world.driver(3))["status"] == "offline"
 
 
 async def test_offline_driver_takes_nothing(world: World) -> None:
