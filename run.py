@@ -34,7 +34,7 @@ from api.minting import MintError, mint
 from api.ops import RuntimeCollector
 from api.passwords import Passwords
 from api.tokens import Tokens
-from api.watch import failed_chore, watch_loop, watch_revocations
+from api.watch import collect_garbage, failed_chore, watch_loop, watch_revocations
 from config import metrics
 from config.logs import open_logs
 from config.settings import Settings, SettingsError, describe, load_settings
@@ -153,6 +153,7 @@ async def working(office: Office) -> AsyncIterator[None]:
         loops.append(tasks.create_task(dispatch.run(), name="creations"))
         loops.append(tasks.create_task(watch_revocations(office), name="revocations"))
         loops.append(tasks.create_task(watch_loop(office), name="loop lag"))
+        loops.append(tasks.create_task(collect_garbage(), name="garbage"))
         for row in await office.database.rows("zones_of_all"):
             dispatch.wake_zone(row["id"])
         office.started = True

@@ -7,9 +7,9 @@ how many.
 
 from __future__ import annotations
 
-import queue
 import sys
 import threading
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, BinaryIO
@@ -20,6 +20,9 @@ import structlog
 # Lines that may wait for the writer: a second of a busy instance, about 5 MB.
 BUFFER_LINES = 20_000
 LINE_BYTES_MAX = 16_384
+# Lines are written together this often: waking the writer for each costs more than the line does.
+# Warnings and errors do not wait.
+WRITE_S = 0.05
 
 _LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 
@@ -31,36 +34,47 @@ class LineWriter:
         self.dropped = 0
         self._unreported = 0
         self._stream = stream
-        self._lines: queue.Queue[bytes | None] = queue.Queue(BUFFER_LINES)
+        self._lines: deque[bytes] = deque()
+        self._under_way = 0
+        self._wake = threading.Event()
+        self._ended = False
         self._thread = threading.Thread(target=self._run, name="log writer", daemon=True)
         self._thread.start()
 
-    def write(self, line: bytes) -> None:
-        """Queue a line; never waits."""
-        if self._unreported:
-            line = line[:LINE_BYTES_MAX] + b'\n{"event":"dropped_log_lines","count":%d}' % self._unreported
-        try:
-            self._lines.put_nowait(line[: LINE_BYTES_MAX + 100])
-            self._unreported = 0
-        except queue.Full:
+    def write(self, line: bytes, *, urgent: bool = False) -> None:
+        """Queue a line; never waits. An urgent one is written at once, with all before it."""
+        if len(self._lines) + self._under_way >= BUFFER_LINES:
             self.dropped += 1
             self._unreported += 1
+            return
+        if len(line) > LINE_BYTES_MAX:
+            line = line[:LINE_BYTES_MAX]
+        if self._unreported:
+            line += b'\n{"event":"dropped_log_lines","count":%d}' % self._unreported
+            self._unreported = 0
+        self._lines.append(line)
+        if urgent:
+            self._wake.set()
 
     def _run(self) -> None:
-        while (line := self._lines.get()) is not None:
+        while not self._ended or self._lines:
+            self._wake.wait(WRITE_S)
+            self._wake.clear()
+            # What is being written counts as waiting: a stream that blocks fills the buffer up.
+            self._under_way = count = len(self._lines)
+            if count == 0:
+                continue
             try:
-                self._stream.write(line + b"\n")
-                if self._lines.empty():
-                    self._stream.flush()
+                self._stream.write(b"\n".join([self._lines.popleft() for _ in range(count)]) + b"\n")
+                self._stream.flush()
             except (OSError, ValueError):
-                self.dropped += 1
+                self.dropped += count
+            self._under_way = 0
 
     def close(self, wait_s: float = 1.0) -> None:
         """Write what is queued, for at most `wait_s`."""
-        try:
-            self._lines.put(None, timeout=wait_s)
-        except queue.Full:
-            return
+        self._ended = True
+        self._wake.set()
         self._thread.join(wait_s)
 
 
@@ -73,7 +87,11 @@ class _Logger:
     def msg(self, line: bytes | str) -> None:
         self._writer.write(line if isinstance(line, bytes) else line.encode(errors="replace"))
 
-    debug = info = warning = error = critical = exception = log = msg
+    def urgent(self, line: bytes | str) -> None:
+        self._writer.write(line if isinstance(line, bytes) else line.encode(errors="replace"), urgent=True)
+
+    debug = info = log = msg
+    warning = error = critical = exception = urgent
 
 
 def _dumps(value: Any, **_: Any) -> bytes:
