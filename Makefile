@@ -4,7 +4,7 @@ VENV   ?= .venv
 PY     := $(VENV)/bin/python
 READY  := $(VENV)/.ready
 
-.PHONY: run test test-long check replay simulate race crash demo bench profile clean
+.PHONY: run test test-long check replay simulate race crash demo bench profile load load-page clean
 
 run: $(READY)
 	@exec $(PY) run.py serve
@@ -48,6 +48,24 @@ bench: $(READY)
 profile: $(READY)
 	@$(PY) -m loadtests.bench --peers b --operations accept --rivals 1 --widths 64 --seconds 8 --profile $(or $(OUT),flames.svg) $(OPTIONS)
 
+LOAD_VENV := .venv-load
+RUSH = $(PY) -m loadtests.rush --profile $(or $(PROFILE),smoke) $(if $(USERS),--users $(USERS)) \
+       $(if $(SECONDS),--seconds $(SECONDS)) $(if $(URL),--url $(URL)) $(if $(JSON),--json $(JSON))
+
+# make load PROFILE=smoke|peak|flash|reconnect [USERS=200] [SECONDS=60] [URL=http://...] [JSON=report.json]
+load: $(READY) $(LOAD_VENV)/.ready
+	@$(RUSH)
+
+# The same with locust's page, until Ctrl-C
+load-page: $(READY) $(LOAD_VENV)/.ready
+	@$(RUSH) --page
+
+# locust has an environment of its own: gevent patches the world.
+$(LOAD_VENV)/.ready: loadtests/rush/requirements.txt
+	@test -x $(LOAD_VENV)/bin/python || $(PYTHON) -m venv $(LOAD_VENV)
+	@$(LOAD_VENV)/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+	@touch $@
+
 $(READY): setup.cfg pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, this is " + sys.version.split()[0] if sys.version_info < (3, 11) else 0)'
 	@test -x $(PY) || $(PYTHON) -m venv $(VENV)
@@ -55,4 +73,4 @@ $(READY): setup.cfg pyproject.toml
 	@touch $@
 
 clean:
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache *.egg-info
+	rm -rf $(VENV) $(LOAD_VENV) .mypy_cache .ruff_cache .pytest_cache *.egg-info

@@ -123,7 +123,7 @@ async def open_office(settings: Settings, at: Addresses, lost: Callable[[], None
 
 
 def _observe(name: str, seconds: float) -> None:
-    metrics.QUERY_SECONDS.labels(name).observe(seconds)
+    metrics.query_seconds(name).observe(seconds)
 
 
 def _observe_flush(name: str, seconds: float) -> None:

@@ -7,6 +7,7 @@ own both and a run can be replayed from its seed.
 from __future__ import annotations
 
 import asyncio
+import random
 import secrets
 import time
 from typing import Protocol
@@ -65,10 +66,14 @@ class LoopClock:
 
 
 class Entropy(Protocol):
-    """Chance: ids that nobody can guess, and jitter."""
+    """Chance: ids that nobody can guess, ids that only must not repeat, and jitter."""
 
     def token(self) -> str:
-        """32 hexadecimal digits."""
+        """32 hexadecimal digits that nobody can guess."""
+        ...
+
+    def trace(self) -> str:
+        """32 hexadecimal digits that do not repeat; nothing may depend on their being secret."""
         ...
 
     def random(self) -> float:
@@ -79,8 +84,15 @@ class Entropy(Protocol):
 class SystemEntropy:
     """The operating system's randomness."""
 
+    def __init__(self) -> None:
+        # Seeded from the operating system; asking it each time costs a system call per request.
+        self._traces = random.Random(secrets.randbits(256))  # noqa: S311 - no secrets
+
     def token(self) -> str:
         return secrets.token_hex(16)
+
+    def trace(self) -> str:
+        return f"{self._traces.getrandbits(128):032x}"
 
     def random(self) -> float:
         return secrets.randbelow(1 << 53) / (1 << 53)

@@ -266,7 +266,7 @@ class Runtime:
         cell.status = READY
         cell.used_at = self.clock.monotonic()
         self.gauges.activations[reason] += 1
-        turn = Turn(self.now_ms(), trace or self.entropy.token())
+        turn = Turn(self.now_ms(), trace or self.entropy.trace())
         self.scheduler.tell_all(cell, cell.behaviour.activated(cell.state, turn), turn.trace)
         self.scheduler.make_ready(cell)
 

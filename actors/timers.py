@@ -127,5 +127,5 @@ class Timers:
 
         handled.add_done_callback(check)
         until = runtime.clock.monotonic() + BUDGET_S
-        message = Envelope(actor, Due(due_ms), until, trace=runtime.entropy.token(), reply=handled)
+        message = Envelope(actor, Due(due_ms), until, trace=runtime.entropy.trace(), reply=handled)
         runtime.deliver(message)

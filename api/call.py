@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import orjson
 from aiohttp import web
+from multidict import CIMultiDict
 from pydantic import BaseModel
 
 from actors.clock import Clock, Entropy
@@ -32,6 +33,17 @@ Model = TypeVar("Model", bound=BaseModel)
 
 # A body that takes longer is an attack or a line that will not do.
 BODY_S = 8.0
+# What nearly everybody sends; anything else is looked at more closely.
+_JSON_TYPES = frozenset({"application/json", "application/json; charset=utf-8"})
+# Headers that every answer has.
+EVERY_ANSWER = {
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+}
+_JSON_ANSWER = CIMultiDict(
+    {**EVERY_ANSWER, "Server": "mall", "Cache-Control": "no-store", "Content-Type": "application/json"}
+)
 _KEY = re.compile(r"[\x21-\x7e]{16,255}")
 
 
@@ -84,16 +96,21 @@ class Call:
         """
         request = self.request
         self._no_encoding()
-        if request.content_type != "application/json" or (request.charset or "utf-8").lower() != "utf-8":
+        if request.headers.get("Content-Type") not in _JSON_TYPES and (
+            request.content_type != "application/json" or (request.charset or "utf-8").lower() != "utf-8"
+        ):
             raise Problem("unsupported_media_type", headers={"Accept-Post": "application/json"})
         return await self._read()
 
     def _no_encoding(self) -> None:
-        if self.request.headers.get("Content-Encoding", "identity").lower() != "identity":
+        encoding = self.request.headers.get("Content-Encoding")
+        if encoding is not None and encoding.lower() != "identity":
             raise Problem("unsupported_media_type", "No content encoding is accepted.")
 
     async def _read(self) -> bytes:
         try:
+            if self.request.content.is_eof():
+                return await self.request.read()  # it came together with the head
             async with asyncio.timeout(BODY_S):
                 return await self.request.read()
         except TimeoutError:
@@ -173,7 +190,7 @@ class Call:
         """The caller as the dispatch office knows it. Without a key of the client the command gets one of
         its own, so that it, too, can be told apart after a lost answer.
         """
-        key = key or f"auto:{self.office.entropy.token()}"
+        key = key or f"auto:{self.office.entropy.trace()}"
         return Caller(self.who.role, self.who.number, self.trace, key, body)
 
 
@@ -182,9 +199,7 @@ Handler = Callable[[Call], Awaitable[web.StreamResponse]]
 
 def json_response(value: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
     """A JSON answer; private unless said otherwise."""
-    return web.Response(
-        status=status,
-        body=orjson.dumps(value),
-        content_type="application/json",
-        headers={"Cache-Control": "no-store", **(headers or {})},
-    )
+    whole = _JSON_ANSWER.copy()
+    if headers is not None:
+        whole.update(headers)
+    return web.Response(status=status, body=orjson.dumps(value), headers=whole)

@@ -12,7 +12,7 @@ import structlog
 from aiohttp import web
 
 from api.access import ACCESS, Access, allows
-from api.call import OFFICE, Call, Handler
+from api.call import EVERY_ANSWER, OFFICE, Call, Handler
 from api.problems import KINDS, Fault, Problem, problem_for, problem_response
 from api.tokens import BadToken, Principal
 from config import metrics
@@ -27,11 +27,9 @@ _HTTP_CODES = {
     403: "forbidden_origin", 404: "not_found", 405: "method_not_allowed", 406: "not_acceptable",
     411: "length_required", 413: "body_too_large", 415: "unsupported_media_type", 417: "expectation_failed",
 }  # fmt: skip
-SECURITY_HEADERS = {
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
-}
+# Requests being answered; a gauge of the metric library would cost two locks a request.
+_in_flight = 0
+metrics.REQUESTS_IN_FLIGHT.set_function(lambda: _in_flight)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +37,8 @@ class Route:
     """A route: its operation (a row of ACCESS), method, path and handler.
 
     `streams`: it answers for as long as the client listens, so it has no deadline. `quiet`: no log line
-    when all is well. `query`: it reads query parameters; others refuse them.
+    when all is well. `query`: it reads query parameters; others refuse them. `prompt`: everything that it
+    waits for has a shorter deadline of its own.
     """
 
     operation: str
@@ -49,6 +48,7 @@ class Route:
     streams: bool = False
     quiet: bool = False
     query: bool = False
+    prompt: bool = False
 
 
 def trace_of(request: web.BaseRequest, fresh: Callable[[], str]) -> str:
@@ -65,20 +65,23 @@ def bind(route: Route) -> Callable[[web.Request], Awaitable[web.StreamResponse]]
     Raises:
         KeyError: the route has no row in ACCESS; such a server must not start.
     """
-    access = ACCESS[route.operation]
+    access, seconds = ACCESS[route.operation], metrics.REQUEST_SECONDS.labels(route.path)
 
     async def handle(request: web.Request) -> web.StreamResponse:
+        global _in_flight
         office = request.app[OFFICE]
-        call = Call(request, office, trace_of(request, office.entropy.token))
+        call = Call(request, office, trace_of(request, office.entropy.trace))
         began = perf_counter()
-        metrics.REQUESTS_IN_FLIGHT.inc()
+        _in_flight += 1
         response: web.StreamResponse | None = None
         try:
             response = await _answer(route, access, call)
             return response
         finally:
-            metrics.REQUESTS_IN_FLIGHT.dec()
-            _record(route, call, response, perf_counter() - began)
+            _in_flight -= 1
+            took_s = perf_counter() - began
+            seconds.observe(took_s)
+            _record(route, call, response, took_s)
 
     return handle
 
@@ -89,8 +92,11 @@ async def _answer(route: Route, access: Access, call: Call) -> web.StreamRespons
         _refuse_excess(route, call.request)
         if route.streams:
             return await route.handler(call)
-        async with asyncio.timeout(DEADLINE_S):
+        if route.prompt:
             response = await route.handler(call)
+        else:
+            async with asyncio.timeout(DEADLINE_S):
+                response = await route.handler(call)
     except asyncio.CancelledError:
         raise
     except web.HTTPException as error:
@@ -112,7 +118,7 @@ async def _answer(route: Route, access: Access, call: Call) -> web.StreamRespons
 
 def _refuse_excess(route: Route, request: web.Request) -> None:
     """Parts of a request that nobody would read are refused, not ignored."""
-    if request.query_string and not route.query:
+    if "?" in request.raw_path and not route.query and request.query_string:
         raise Problem(
             "invalid", faults=[Fault("query", next(iter(request.query), "?")[:50], "unknown", "not known")]
         )
@@ -127,7 +133,7 @@ async def expect(request: web.Request) -> web.StreamResponse | None:
         request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         return None
     office = request.app[OFFICE]
-    trace = trace_of(request, office.entropy.token)
+    trace = trace_of(request, office.entropy.trace)
     response = problem_response(Problem("expectation_failed"), trace)
     finish(response, trace)
     return response
@@ -136,10 +142,12 @@ async def expect(request: web.Request) -> web.StreamResponse | None:
 def finish(response: web.StreamResponse, trace: str) -> None:
     """Headers that every answer has."""
     if not response.prepared:
-        response.headers["X-Trace-ID"] = trace
-        for name, value in SECURITY_HEADERS.items():
-            response.headers.setdefault(name, value)
-        response.headers["Server"] = "mall"
+        headers = response.headers
+        headers["X-Trace-ID"] = trace
+        if headers.get("Server") != "mall":
+            for name, value in EVERY_ANSWER.items():
+                headers.setdefault(name, value)
+            headers["Server"] = "mall"
 
 
 def _known(call: Call, error: web.HTTPException) -> web.Response:
@@ -192,8 +200,7 @@ def authenticate(call: Call) -> Principal:
 def _record(route: Route, call: Call, response: web.StreamResponse | None, seconds: float) -> None:
     """One metric and one canonical line per request."""
     status = 499 if response is None else response.status
-    metrics.REQUESTS.labels(route.path, route.method, status).inc()
-    metrics.REQUEST_SECONDS.labels(route.path).observe(seconds)
+    metrics.request_count(route.path, route.method, status).inc()
     if route.quiet and status < 400:
         return
     level = KINDS[call.code].log if call.code in KINDS else "info"
@@ -221,10 +228,10 @@ async def outside(
     try:
         response = await handler(request)
         if "X-Trace-ID" not in response.headers:
-            finish(response, trace_of(request, office.entropy.token))
+            finish(response, trace_of(request, office.entropy.trace))
         return response
     except web.HTTPException as error:
-        call = Call(request, office, trace_of(request, office.entropy.token))
+        call = Call(request, office, trace_of(request, office.entropy.trace))
         response = _known(call, error)
         finish(response, call.trace)
         log.info("refused_request", trace_id=call.trace, status=response.status, error_code=call.code)

@@ -93,8 +93,6 @@ class DriverBehaviour:
                 return self._moved(state, message)
             case m.Carrying(order_id=order_id):
                 return self._carry(state, state.driver.carrying | {order_id})
-            case m.Freed(order_id=order_id):
-                return self._carry(state, state.driver.carrying - {order_id})
             case m.Carries(order_ids=order_ids):
                 return self._carry(state, order_ids)
             case m.SetAvailability(status=status):
@@ -110,12 +108,10 @@ class DriverBehaviour:
 
     def _feed(self, state: DriverState, message: object, turn: Turn) -> Step:
         match message:
-            case m.FeedGrew(entry=entry):
-                return self._grew(state, entry)
+            case m.FeedGrew():
+                return self._grew(state, message)
             case m.FeedAt(seq=seq):
                 return self._catch_up(state) if seq > state.last_seq else Done()
-            case m.FeedLook():
-                return self._catch_up(state)
             case QueryAnswer():
                 return self._answered(state, message, turn)
             case QueryFailed():
@@ -203,12 +199,24 @@ class DriverBehaviour:
             return ()
         return (Emit(state.session, "latest", frame, topic),)
 
-    def _grew(self, state: DriverState, entry: m.Entry) -> Step:
-        if entry.seq <= state.last_seq:
-            return Done()
-        if entry.seq > state.last_seq + 1:
-            return self._catch_up(state)
-        return self._append(state, (entry,))
+    def _grew(self, state: DriverState, grew: m.FeedGrew) -> Step:
+        """What a commit changed for this driver: what it carries, and its log."""
+        entry, carrying = grew.entry, state.driver.carrying
+        tells: tuple[Tell, ...] = ()
+        if grew.took is not None and grew.took not in carrying:
+            carrying |= {grew.took}
+        if grew.freed in carrying:
+            carrying -= {grew.freed}
+        if carrying is not state.driver.carrying:
+            state = replace(state, driver=replace(state.driver, carrying=carrying))
+            tells = (self._to_zone(state),)
+        if entry is None or entry.seq > state.last_seq + 1:
+            done = self._catch_up(state)
+        elif entry.seq <= state.last_seq:
+            done = Done()
+        else:
+            done = self._append(state, (entry,))
+        return replace(done, state=done.state or state, tells=tells) if tells else done
 
     def _append(self, state: DriverState, entries: tuple[m.Entry, ...]) -> Done:
         """Entries that follow last_seq without a gap: keep them, and send them to a live session."""
@@ -222,7 +230,7 @@ class DriverBehaviour:
     def _read_after(self, state: DriverState) -> Query:
         return Query("feed_after", (state.driver.id, state.last_seq, REPLAY_MAX), tag="gap")
 
-    def _catch_up(self, state: DriverState) -> Step:
+    def _catch_up(self, state: DriverState) -> Done:
         if state.reading:
             return Done()
         return Done(state=replace(state, reading=True), queries=(self._read_after(state),))

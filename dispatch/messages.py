@@ -62,14 +62,14 @@ class Entry(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class FeedGrew:
-    """A commit has appended this entry."""
+    """A commit has appended this entry; without one, nobody knows at which position.
 
-    entry: Entry
+    `took` and `freed`: the order that the driver carries since this commit, or does not any more.
+    """
 
-
-@dataclass(frozen=True, slots=True)
-class FeedLook:
-    """Entries may have been appended; nobody knows their positions."""
+    entry: Entry | None
+    took: int | None = None
+    freed: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,13 +89,6 @@ class FeedAt:
 @dataclass(frozen=True, slots=True)
 class Carrying:
     """The driver carries this order now."""
-
-    order_id: int
-
-
-@dataclass(frozen=True, slots=True)
-class Freed:
-    """The driver does not carry this order any more."""
 
     order_id: int
 

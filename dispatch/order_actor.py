@@ -139,15 +139,15 @@ class OrderBehaviour:
     def _write(self, state: OrderState, decision: Decision, turn: Turn) -> Commit:
         order = decision.order
         reply = m.Reply(decision.answer, order.status, order.version)
-        recent = remember(order.recent, turn.command, list(reply))
-        order = replace(order, recent=recent)
+        if turn.command is not None:
+            order = order.remembering(remember(order.recent, turn.command, list(reply)))
 
         def then(outcome: Outcome) -> Done:
             if not outcome.ok:
                 before = state.order
                 return Done(reply=m.Reply(_GUARDS[outcome.code], before.status, before.version))
             return Done(
-                state=replace(state, order=order),
+                state=OrderState(order, state.watchers),
                 reply=reply,
                 tells=self._tells(state.order, order, decision, outcome, turn),
                 emits=tuple(Emit(to, "reliable", m.order_change(order, decision)) for to in state.watchers),
@@ -161,17 +161,19 @@ class OrderBehaviour:
     ) -> tuple[Tell, ...]:
         """After the commit: the feeds' owners, the zone, and drivers whose offer died."""
         seqs = outcome.facts.get("seqs")
+        took, freed = decision.take, before.driver_id if decision.free else None
         tells = []
         for index, entry in enumerate(decision.feed):
+            number = entry.driver_id
             # Without the answer the position is not known: the driver's actor looks for itself.
-            grew: object = m.FeedLook()
-            if seqs is not None:
-                grew = m.FeedGrew(m.Entry(seqs[index], entry.type, turn.now_ms, turn.trace, entry.data))
-            tells.append(Tell(ActorId("driver", entry.driver_id), grew))
-        if decision.take is not None:
-            tells.append(Tell(ActorId("driver", decision.take), m.Carrying(order.id)))
-        if decision.free and before.driver_id is not None:
-            tells.append(Tell(ActorId("driver", before.driver_id), m.Freed(order.id)))
+            at = (
+                None
+                if seqs is None
+                else m.Entry(seqs[index], entry.type, turn.now_ms, turn.trace, entry.data)
+            )
+            carries = order.id if took == number else None
+            lets_go = order.id if freed == number else None
+            tells.append(Tell(ActorId("driver", number), m.FeedGrew(at, carries, lets_go)))
         tells += [
             Tell(ActorId("driver", driver), m.OfferDied(offer, public_id(ORDER, order.id), decision.why))
             for driver, offer in decision.revoked

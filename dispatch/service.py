@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any, Protocol
 
@@ -40,7 +40,7 @@ class Placer(Protocol):
 class Caller:
     """Who speaks: role and user number, and the trace of the request.
 
-    `key` is the client's idempotency key, or "" for none; `body` what it said, for the fingerprint.
+    `key` is the client's idempotency key, or "" for none; `body` what a creation said, for its fingerprint.
     """
 
     role: str
@@ -49,11 +49,14 @@ class Caller:
     key: str = ""
     body: bytes = b""
 
-    def command(self, name: str, target: int) -> Command | None:
-        """The command id of this call, or None without a key."""
+    def command(self, name: str, target: int, message: object) -> Command | None:
+        """The command id of this call, or None without a key. The fingerprint is of the message, so that
+        REST and feed may repeat each other's.
+        """
         if not self.key:
             return None
-        return make_command(f"{self.role}:{self.number}", name, str(target), self.key, self.body)
+        who = f"{self.role}:{self.number}"
+        return make_command(who, name, str(target), self.key, repr(message).encode())
 
     @property
     def by(self) -> By:
@@ -193,11 +196,10 @@ class Dispatch:
         self.runtime.tell(order_ref(number), m.Unwatch(address))
 
     async def _order(self, caller: Caller, name: str, number: int, command: d.OrderCommand) -> m.Reply:
-        # The fingerprint is of the command, so that REST and feed may repeat each other's.
         answer = await self.runtime.ask(
             order_ref(number),
             command,
-            command=replace(caller, body=repr(command).encode()).command(name, number),
+            command=caller.command(name, number, command),
             trace=caller.trace,
         )
         return m.Reply(*answer)
@@ -247,7 +249,7 @@ class Dispatch:
         answer = await self.runtime.ask(
             driver_ref(number),
             message,
-            command=replace(caller, body=repr(message).encode()).command(name, number),
+            command=caller.command(name, number, message),
             trace=caller.trace,
         )
         return m.Reply(*answer)

@@ -68,7 +68,11 @@ class HttpWire(asyncio.Protocol):
         if head < 0:
             self._heard = heard
             return
-        length = _content_length(heard[:head])
+        try:
+            status, length = int(heard[9:12]), _content_length(heard[:head])
+        except ValueError:
+            self.close()  # no HTTP, or none that is spoken here: the request is answered with status 0
+            return
         end = head + 4 + length
         if len(heard) < end:
             self._heard, self._wanted = heard, end
@@ -76,7 +80,7 @@ class HttpWire(asyncio.Protocol):
         self._heard, self._wanted = heard[end:], 0
         then, self._then = self._then, None
         if then is not None:
-            then(int(heard[9:12]), heard[head + 4 : end])
+            then(status, heard[head + 4 : end])
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The line is down."""
@@ -94,11 +98,14 @@ class HttpWire(asyncio.Protocol):
 
 def _content_length(head: bytes) -> int:
     lower = head.lower()
-    at = lower.find(b"content-length:")
+    at = lower.find(b"\r\ncontent-length:")
     if at < 0:
         return 0
-    end = lower.find(b"\r\n", at)
-    return min(ANSWER_BYTES_MAX, int(lower[at + 15 : end if end > 0 else None]))
+    end = lower.find(b"\r\n", at + 2)
+    length = int(lower[at + 17 : end if end > 0 else None])
+    if not 0 <= length <= ANSWER_BYTES_MAX:
+        raise ValueError(length)
+    return length
 
 
 async def open_wire(url: str) -> HttpWire:
@@ -122,7 +129,9 @@ def frame_bytes(text: bytes) -> bytes:
 
 
 class FeedWire(asyncio.Protocol):
-    """A driver's socket: upgrades, then hands every text to `on_text`; `on_end` gets the close code."""
+    """A driver's socket: upgrades, then hands every text to `on_text`; `on_end` gets the close code, or the
+    HTTP status of a refused upgrade.
+    """
 
     __slots__ = ("_heard", "_transport", "on_end", "on_text", "on_upgrade", "opened")
 
@@ -171,6 +180,7 @@ class FeedWire(asyncio.Protocol):
                 return
             if not heard.startswith(b"HTTP/1.1 101"):
                 self._heard = b""
+                self._end(int(heard[9:12]) if heard[9:12].isdigit() else 1006)
                 self.close()
                 return
             self.opened = True

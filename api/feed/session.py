@@ -266,9 +266,8 @@ class Session:
 
     async def _command(self, frame: Any) -> None:
         """Run a command and answer it. Each has a trace of its own."""
-        trace, began = self.office.entropy.token(), perf_counter()
-        body = frame.model_dump_json(exclude={"id", "key"}).encode()
-        caller = Caller(self.principal.role, self.principal.number, trace, frame.key, body)
+        trace, began = self.office.entropy.trace(), perf_counter()
+        caller = Caller(self.principal.role, self.principal.number, trace, frame.key)
         result = "error"
         try:
             if self.office.draining:
@@ -287,8 +286,8 @@ class Session:
         finally:
             self._commands -= 1
             seconds = perf_counter() - began
-            metrics.COMMANDS.labels(frame.t, "feed", result).inc()
-            metrics.COMMAND_SECONDS.labels(frame.t).observe(seconds)
+            metrics.command_count(frame.t, "feed", result).inc()
+            metrics.command_seconds(frame.t).observe(seconds)
             log.info(
                 "answered_command", trace_id=trace, command=frame.t, result=result,
                 driver_id=f"drv_{self.principal.number}", duration_s=round(seconds, 6),

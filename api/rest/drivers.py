@@ -45,7 +45,7 @@ async def my_orders(call: Call) -> web.Response:
 
 async def availability(call: Call) -> web.Response:
     body = await call.body(Availability)
-    caller = call.caller(call.key(), body.model_dump_json().encode())
+    caller = call.caller(call.key())
     answer = await call.office.dispatch.set_availability(caller, body.status)
     metrics.COMMANDS.labels("availability", "rest", answer.code).inc()
     return json_response({"result": answer.code, "status": answer.status})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from aiohttp import web
 from pydantic import AwareDatetime, Field, field_validator
@@ -191,17 +191,14 @@ def raise_refusal(answer: Reply) -> None:
     raise Problem(answer.code, order_status=answer.status, order_version=answer.version)
 
 
-async def _command(
-    call: Call, name: str, work: Callable[[Caller, int], Awaitable[Reply]], body: Any = None
-) -> web.Response:
+async def _command(call: Call, name: str, work: Callable[[Caller, int], Awaitable[Reply]]) -> web.Response:
     """Run a command on the order of the path and show its answer."""
     number = call.number(ids.ORDER)
-    data = b"" if body is None else body.model_dump_json().encode()
     try:
-        answer = await work(call.caller(call.key(), data), number)
+        answer = await work(call.caller(call.key()), number)
     except NoSuchActor:
         raise Problem("order_not_found") from None
-    metrics.COMMANDS.labels(name, "rest", answer.code).inc()
+    metrics.command_count(name, "rest", answer.code).inc()
     raise_refusal(answer)
     return json_response(present.reply(number, answer))
 
@@ -209,36 +206,36 @@ async def _command(
 async def accept(call: Call) -> web.Response:
     body = await call.optional_body(AcceptBody)
     accept_order = call.office.dispatch.accept
-    return await _command(call, "accept", lambda c, n: accept_order(c, n, body.offer_id), body)
+    return await _command(call, "accept", lambda c, n: accept_order(c, n, body.offer_id))
 
 
 async def decline(call: Call) -> web.Response:
     body = await call.optional_body(DeclineBody)
     decline_order = call.office.dispatch.decline
-    return await _command(call, "decline", lambda c, n: decline_order(c, n, body.offer_id, body.reason), body)
+    return await _command(call, "decline", lambda c, n: decline_order(c, n, body.offer_id, body.reason))
 
 
 async def pickup(call: Call) -> web.Response:
-    body = await call.optional_body(NoBody)
-    return await _command(call, "pickup", call.office.dispatch.pick_up, body)
+    await call.optional_body(NoBody)
+    return await _command(call, "pickup", call.office.dispatch.pick_up)
 
 
 async def delivery(call: Call) -> web.Response:
-    body = await call.optional_body(NoBody)
-    return await _command(call, "delivery", call.office.dispatch.deliver, body)
+    await call.optional_body(NoBody)
+    return await _command(call, "delivery", call.office.dispatch.deliver)
 
 
 async def failure(call: Call) -> web.Response:
     body = await call.body(NeededReasonBody)
     fail = call.office.dispatch.fail
-    return await _command(call, "failure", lambda c, n: fail(c, n, body.reason), body)
+    return await _command(call, "failure", lambda c, n: fail(c, n, body.reason))
 
 
 async def cancel(call: Call) -> web.Response:
     body = await call.optional_body(ReasonBody)
     await visible_order(call)
     cancel_order = call.office.dispatch.cancel
-    return await _command(call, "cancellation", lambda c, n: cancel_order(c, n, body.reason), body)
+    return await _command(call, "cancellation", lambda c, n: cancel_order(c, n, body.reason))
 
 
 async def assign(call: Call) -> web.Response:
@@ -250,20 +247,20 @@ async def assign(call: Call) -> web.Response:
             "driver_not_found", faults=[Fault("body", "#/driver_id", "unknown", "no such driver")]
         ) from None
     assign_order = call.office.dispatch.assign
-    return await _command(call, "assignment", lambda c, n: assign_order(c, n, body.driver_id), body)
+    return await _command(call, "assignment", lambda c, n: assign_order(c, n, body.driver_id))
 
 
 async def release(call: Call) -> web.Response:
     body = await call.optional_body(ReasonBody)
     release_order = call.office.dispatch.release
-    return await _command(call, "release", lambda c, n: release_order(c, n, body.reason), body)
+    return await _command(call, "release", lambda c, n: release_order(c, n, body.reason))
 
 
 async def ready_time(call: Call) -> web.Response:
     body = await call.body(ReadyBody)
     ready_ms = _ready_ms(call, body.ready_at)
     set_ready = call.office.dispatch.set_ready
-    return await _command(call, "ready-time", lambda c, n: set_ready(c, n, ready_ms), body)
+    return await _command(call, "ready-time", lambda c, n: set_ready(c, n, ready_ms))
 
 
 def _ready_ms(call: Call, ready_at: datetime) -> int:
@@ -277,14 +274,14 @@ def _ready_ms(call: Call, ready_at: datetime) -> int:
 ROUTES = (
     Route("orders.create", "POST", "/api/v2/orders", create),
     Route("orders.list", "GET", "/api/v2/orders", get_list, query=True),
-    Route("orders.get", "GET", "/api/v2/orders/{id}", get),
-    Route("orders.ready_time", "PUT", "/api/v2/orders/{id}/ready-time", ready_time),
-    Route("orders.accept", "POST", "/api/v2/orders/{id}/acceptance", accept),
-    Route("orders.decline", "POST", "/api/v2/orders/{id}/decline", decline),
-    Route("orders.pickup", "POST", "/api/v2/orders/{id}/pickup", pickup),
-    Route("orders.delivery", "POST", "/api/v2/orders/{id}/delivery", delivery),
-    Route("orders.failure", "POST", "/api/v2/orders/{id}/failure", failure),
-    Route("orders.cancel", "POST", "/api/v2/orders/{id}/cancellation", cancel),
-    Route("orders.assign", "POST", "/api/v2/orders/{id}/assignment", assign),
-    Route("orders.release", "POST", "/api/v2/orders/{id}/release", release),
+    Route("orders.get", "GET", "/api/v2/orders/{id}", get, prompt=True),
+    Route("orders.ready_time", "PUT", "/api/v2/orders/{id}/ready-time", ready_time, prompt=True),
+    Route("orders.accept", "POST", "/api/v2/orders/{id}/acceptance", accept, prompt=True),
+    Route("orders.decline", "POST", "/api/v2/orders/{id}/decline", decline, prompt=True),
+    Route("orders.pickup", "POST", "/api/v2/orders/{id}/pickup", pickup, prompt=True),
+    Route("orders.delivery", "POST", "/api/v2/orders/{id}/delivery", delivery, prompt=True),
+    Route("orders.failure", "POST", "/api/v2/orders/{id}/failure", failure, prompt=True),
+    Route("orders.cancel", "POST", "/api/v2/orders/{id}/cancellation", cancel, prompt=True),
+    Route("orders.assign", "POST", "/api/v2/orders/{id}/assignment", assign, prompt=True),
+    Route("orders.release", "POST", "/api/v2/orders/{id}/release", release, prompt=True),
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from sys import intern
 from typing import Any
 
@@ -60,6 +60,10 @@ class Item:
     name: str
     quantity: int
     price_minor: int
+
+
+# A field that stays as it is, where None means something.
+_SAME: Any = object()
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,9 +150,45 @@ class Order:
             "tried": list(self.tried),
         }
 
-    def moved(self, status: str, now_ms: int, **changes: Any) -> Order:
-        """The next version of this order."""
-        return replace(self, status=status, version=self.version + 1, updated_ms=now_ms, **changes)
+    def moved(
+        self,
+        status: str,
+        now_ms: int,
+        *,
+        mode: str = _SAME,
+        ready_ms: int = _SAME,
+        driver_id: int | None = _SAME,
+        round: int = _SAME,  # noqa: A002 - the field's name
+        wave: int = _SAME,
+        offers: tuple[Offer, ...] = _SAME,
+        offer_count: int = _SAME,
+        tried: tuple[int, ...] = _SAME,
+        due_ms: int | None = _SAME,
+    ) -> Order:
+        """The next version of this order. (Written out: `dataclasses.replace` takes three times as long.)"""
+        return Order(
+            self.facts,
+            status,
+            self.version + 1,
+            self.mode if mode is _SAME else mode,
+            self.ready_ms if ready_ms is _SAME else ready_ms,
+            now_ms,
+            self.driver_id if driver_id is _SAME else driver_id,
+            self.round if round is _SAME else round,
+            self.wave if wave is _SAME else wave,
+            self.offers if offers is _SAME else offers,
+            self.offer_count if offer_count is _SAME else offer_count,
+            self.tried if tried is _SAME else tried,
+            self.due_ms if due_ms is _SAME else due_ms,
+            self.recent,
+        )
+
+    def remembering(self, recent: tuple[tuple[str, str, Any], ...]) -> Order:
+        """This very version with another memory of commands."""
+        return Order(
+            self.facts, self.status, self.version, self.mode, self.ready_ms, self.updated_ms, self.driver_id,
+            self.round, self.wave, self.offers, self.offer_count, self.tried, self.due_ms, recent,
+        )  # fmt: skip
 
 
 def order_from(row: Mapping[str, Any], recent: tuple[tuple[str, str, Any], ...]) -> Order:

@@ -43,6 +43,8 @@ class SeededEntropy:
     def token(self) -> str:
         return f"{self._rng.getrandbits(128):032x}"
 
+    trace = token
+
     def random(self) -> float:
         return self._rng.random()
 

@@ -1,0 +1,93 @@
+"""What processes cost: memory and CPU from /proc, and how late this process's own loop wakes.
+
+Every report shows the generator's share beside the server's: a generator that has no processor left
+measures itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from array import array
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+from loadtests.verdict import quantile
+
+TICKS_PER_S = os.sysconf("SC_CLK_TCK")
+LAG_S = 0.05
+
+
+def rss_bytes(pid: int) -> int:
+    """Memory that a process holds now.
+
+    Raises:
+        OSError: there is no such process.
+    """
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("VmRSS:"):
+            return int(line.split()[1]) * 1024
+    return 0
+
+
+def cpu_s(pid: int) -> float:
+    """Processor time of a process so far; 0 when it is gone."""
+    try:
+        after_name = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0.0
+    return (int(after_name[11]) + int(after_name[12])) / TICKS_PER_S
+
+
+def descendants(pid: int) -> list[int]:
+    """Children of a process and theirs: the database that it has started."""
+    found: list[int] = []
+    waiting = [pid]
+    while waiting:
+        try:
+            children = Path(f"/proc/{waiting[-1]}/task/{waiting.pop()}/children").read_text()
+        except OSError:
+            continue
+        waiting += [int(child) for child in children.split()]
+        found += [int(child) for child in children.split()]
+    return found
+
+
+class Meter:
+    """CPU shares and the generator's lag, from `start` to `facts`."""
+
+    def __init__(self, pid: int | None) -> None:
+        self.pid = pid
+        self.lags_s = array("d")
+        self.start()
+
+    def start(self) -> None:
+        """Count from now on."""
+        del self.lags_s[:]
+        self._wall, self._own = perf_counter(), time.process_time()
+        self._server = cpu_s(self.pid) if self.pid else 0.0
+        self._others = {pid: cpu_s(pid) for pid in descendants(self.pid)} if self.pid else {}
+
+    async def watch(self) -> None:
+        """Note how late the loop wakes, until cancelled."""
+        while True:
+            due = perf_counter() + LAG_S
+            await asyncio.sleep(LAG_S)
+            self.lags_s.append(max(0.0, perf_counter() - due))
+
+    def facts(self) -> dict[str, Any]:
+        """Shares of one processor, and the lag's p99 and maximum."""
+        wall = max(1e-9, perf_counter() - self._wall)
+        ordered = sorted(self.lags_s)
+        found: dict[str, Any] = {
+            "cpu_swarm": round((time.process_time() - self._own) / wall, 3),
+            "loop_lag_swarm_p99_ms": round(quantile(ordered, 0.99) * 1000, 2),
+            "loop_lag_swarm_max_ms": round(quantile(ordered, 1.0) * 1000, 2),
+        }
+        if self.pid:
+            others = sum(cpu_s(pid) - self._others.get(pid, 0.0) for pid in descendants(self.pid))
+            found["cpu_server"] = round((cpu_s(self.pid) - self._server) / wall, 3)
+            found["cpu_server_children"] = round(others / wall, 3)
+        return found
