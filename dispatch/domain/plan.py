@@ -7,11 +7,11 @@ rarely finds the driver busy. When all were asked in vain, they are asked again.
 
 from __future__ import annotations
 
-import heapq
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from math import cos, radians
 
+from dispatch.domain.fleet import Fleet
 from dispatch.domain.geo import Place, distance_m
 
 
@@ -32,15 +32,6 @@ class OpenOrder:
 
 
 @dataclass(frozen=True, slots=True)
-class FreeDriver:
-    """A driver that is online; `slots` is what it may still be offered."""
-
-    id: int
-    place: Place | None
-    slots: int
-
-
-@dataclass(frozen=True, slots=True)
 class Proposal:
     """Offer this order to these drivers, the nearest first.
 
@@ -55,48 +46,31 @@ class Proposal:
     again: bool
 
 
-def plan(orders: Iterable[OpenOrder], drivers: Iterable[FreeDriver], k: int) -> list[Proposal]:
-    """Proposals for one moment. Deterministic: ties go to the lower id."""
-    slots = {d.id: d.slots for d in drivers if d.slots > 0}
-    places = {d.id: d.place for d in drivers}
+def plan(
+    orders: Iterable[OpenOrder], fleet: Fleet, k: int, *, offered: Mapping[int, int], online: int
+) -> list[Proposal]:
+    """Proposals for one moment. Deterministic: ties go to the lower id.
+
+    `k` drivers are asked at once. `offered`: slots that are spoken for by live offers, by driver. `online`:
+    how many drivers there are, with a free slot or without.
+    """
+    spoken = Counter(offered)
     proposals = []
     for order in sorted(orders, key=lambda x: (x.created_ms, x.id)):
-        if not slots:
-            break
-        if not order.may_repeat and len(order.tried) >= len(places):
+        if not order.may_repeat and len(order.tried) >= online:
             continue  # everybody was asked a moment ago
-        fresh = [d for d in slots if d not in order.tried]
-        again = not fresh
-        if again and not order.may_repeat:
-            continue
-        nearest = _nearest(order.pickup, fresh or list(slots), places, k)
-        proposals.append(
-            Proposal(
-                order,
-                tuple(nearest),
-                tuple(_metres(order.pickup, places[d]) for d in nearest),
-                again,
-            )
-        )
-        for driver in nearest:
-            slots[driver] -= 1
-            if slots[driver] == 0:
-                del slots[driver]
+        asked = fleet.nearest(order.pickup, k, order.tried, spoken)
+        again = not asked
+        if again:
+            asked = fleet.nearest(order.pickup, k, (), spoken)
+            if not asked:
+                break  # nobody has a slot left
+            if not order.may_repeat:
+                continue
+        spoken.update(asked)
+        metres = tuple(_metres(order.pickup, fleet.place_of(driver)) for driver in asked)
+        proposals.append(Proposal(order, tuple(asked), metres, again))
     return proposals
-
-
-def _nearest(at: Place, ids: list[int], places: dict[int, Place | None], k: int) -> list[int]:
-    """The k nearest by flat distance, which orders a city as the sphere does and costs a tenth."""
-    shrink = cos(radians(at.lat))
-
-    def far(driver: int) -> tuple[float, int]:
-        place = places[driver]
-        if place is None:
-            return (float("inf"), driver)
-        north, east = place.lat - at.lat, (place.lon - at.lon) * shrink
-        return (north * north + east * east, driver)
-
-    return heapq.nsmallest(k, ids, key=far)
 
 
 def _metres(at: Place, place: Place | None) -> int:

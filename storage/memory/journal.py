@@ -236,8 +236,12 @@ class MemoryJournal:
 
     async def read(self, query: Query) -> Any:
         match query.name:
-            case "zone_picture":
-                return self._picture(query.params[0])
+            case "zone_orders":
+                return self._open_orders(query.params[0])
+            case "zone_drivers":
+                return self._online_drivers(query.params[0])
+            case "load_orders":
+                return [deepcopy(self.orders[n]) for n in query.params[0] if n in self.orders]
             case "feed_after":
                 number, after, limit = query.params
                 events = [e for e in self.driver_events.get(number, ()) if e["seq"] > after]
@@ -266,19 +270,13 @@ class MemoryJournal:
             case _:
                 raise ValueError(name)
 
-    def _picture(self, zone: int) -> Row:
-        return {
-            "orders": [
-                deepcopy(row)
-                for row in self.orders.values()
-                if row["zone_id"] == zone and row["status"] == "confirmed"
-            ],
-            "drivers": [
-                [d["id"], d["lat"], d["lon"], d["capacity"], self._carried(d["id"])]
-                for d in self.drivers.values()
-                if d["zone_id"] == zone and d["status"] == "online"
-            ],
-        }
+    def _open_orders(self, zone: int) -> list[tuple[int, int]]:
+        open_ones = [o for o in self.orders.values() if o["zone_id"] == zone and o["status"] == "confirmed"]
+        return [(order["id"], order["version"]) for order in open_ones]
+
+    def _online_drivers(self, zone: int) -> list[tuple[Any, ...]]:
+        online = [d for d in self.drivers.values() if d["zone_id"] == zone and d["status"] == "online"]
+        return [(d["id"], d["lat"], d["lon"], d["capacity"], self._carried(d["id"])) for d in online]
 
     def _snapshot(self, number: int) -> Row | None:
         driver = self.drivers.get(number)

@@ -98,10 +98,8 @@ class PostgresJournal:
         return float(rows[0][0])
 
     async def read(self, query: Query) -> Any:
-        """Named reads of actors: `zone_picture` and `driver_snapshot` give one row, the others all."""
+        """Named reads of actors: `driver_snapshot` gives one row, the others all."""
         rows = await self._read(query.name, *query.params)
-        if query.name == "zone_picture":
-            return rows[0]["picture"]
         if query.name == "driver_snapshot":
             return rows[0] if rows else None
         return rows

@@ -410,9 +410,12 @@ async def test_zone_picture_holds_open_orders_and_free_slots(world: World) -> No
     taken = await world.row((await world.order())["facts"]["id"])
     open_order = (await world.order(key="second" * 4))["facts"]
     await world.flush(world.item(taken, "assigned", take=2, driver=2))
-    picture = await world.journal.read(Query("zone_picture", (ZONE,)))
-    assert [row["id"] for row in picture["orders"]] == [open_order["id"]]
-    seen = sorted((d[0], d[3], list(d[4])) for d in picture["drivers"])
+    rows = await world.journal.read(Query("zone_orders", (ZONE,)))
+    assert [tuple(row) for row in rows] == [(open_order["id"], 1)]
+    [whole] = await world.journal.read(Query("load_orders", ([open_order["id"]],)))
+    assert (whole["id"], whole["status"]) == (open_order["id"], "confirmed")
+    drivers = await world.journal.read(Query("zone_drivers", (ZONE,)))
+    seen = sorted((d[0], d[3], list(d[4])) for d in drivers)
     assert seen == [(1, 1, []), (2, 2, [taken["id"]]), (3, 1, [])]
 
 

@@ -17,14 +17,14 @@ SELECT id, (extract(epoch FROM due_at) * 1000)::bigint AS due_ms
    AND shard = ANY ($1::integer[])
  ORDER BY due_at LIMIT $4;
 
--- name: zone_picture
--- Everything a zone works with, as of one moment: its open orders and its online drivers.
-SELECT jsonb_build_object(
-    'orders', (SELECT coalesce(jsonb_agg(to_jsonb(r)), '[]') FROM order_rows r
-                WHERE r.zone_id = $1 AND r.status = 'confirmed'),
-    'drivers', (SELECT coalesce(jsonb_agg(jsonb_build_array(d.id, d.lat, d.lon, d.capacity,
-                    ARRAY(SELECT a.order_id FROM assignment a WHERE a.driver_id = d.id))), '[]')
-                  FROM drivers d WHERE d.zone_id = $1 AND d.status = 'online')) AS picture;
+-- name: zone_orders
+-- The open orders of a zone, as numbers and versions: the zone reads whole what it does not know.
+SELECT id, version FROM orders WHERE zone_id = $1 AND status = 'confirmed';
+
+-- name: zone_drivers
+SELECT d.id, d.lat, d.lon, d.capacity,
+       ARRAY(SELECT a.order_id FROM assignment a WHERE a.driver_id = d.id) AS carrying
+  FROM drivers d WHERE d.zone_id = $1 AND d.status = 'online';
 
 -- name: feed_after
 SELECT seq, type, (extract(epoch FROM at) * 1000)::bigint AS at_ms, trace, data

@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from dispatch.domain import plan as planning
+from dispatch.domain.fleet import Fleet
 from dispatch.domain.geo import Place, distance_m
-from dispatch.domain.plan import FreeDriver, OpenOrder, plan
+from dispatch.domain.plan import OpenOrder, Proposal
 
 MALL = Place(52.52, 13.405)
 
 
-def driver(number: int, north_m: float, slots: int = 1) -> FreeDriver:
-    return FreeDriver(number, Place(52.52 + north_m / 111_195, 13.405), slots)
+Free = tuple[int, Place | None, int]
+
+
+def driver(number: int, north_m: float, slots: int = 1) -> Free:
+    return number, Place(52.52 + north_m / 111_195, 13.405), slots
+
+
+def plan(orders: Sequence[OpenOrder], drivers: Sequence[Free], k: int) -> list[Proposal]:
+    fleet = Fleet()
+    for one in drivers:
+        fleet.put(*one)
+    return planning.plan(orders, fleet, k, offered={}, online=len(drivers))
 
 
 def open_order(
@@ -44,7 +58,7 @@ def test_those_asked_before_are_asked_again_only_when_all_were_and_it_is_time() 
 
 
 def test_driver_without_a_place_comes_last() -> None:
-    [proposal] = plan([open_order(1)], [FreeDriver(1, None, 1), driver(2, 9_000)], 2)
+    [proposal] = plan([open_order(1)], [(1, None, 1), driver(2, 9_000)], 2)
     assert proposal.driver_ids == (2, 1)
     assert proposal.distances_m == (9_000, -1)
 
