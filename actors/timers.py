@@ -27,8 +27,9 @@ BURST = 500
 # A fired timer whose actor chose to leave it in place is not fired again while remembered here.
 FIRED_MAX = 200_000
 BUDGET_S = 10.0
-# A poll looks back this far; a whole one, every so many polls, finds what fell through.
-LOOK_BACK_S = 60.0
+# A poll begins this long before the last one that succeeded: a row may be committed some seconds after the
+# moment that it names. Every so many polls a whole one finds what fell through.
+LOOK_BACK_S = 5.0
 WHOLE_EVERY = 60
 
 
@@ -42,6 +43,7 @@ class Timers:
         self._fired: dict[ActorId, int] = {}
         self._changed = asyncio.Event()
         self._polls = 0
+        self._read_ms = 0
 
     def __len__(self) -> int:
         return len(self._armed)
@@ -75,11 +77,13 @@ class Timers:
         """Arm what is due. Timers that were fired and left in place are not read again each second."""
         now_ms = self._runtime.now_ms()
         whole = self._polls % WHOLE_EVERY == 0
-        since_ms = 0 if whole else int(now_ms - LOOK_BACK_S * 1000)
+        since_ms = 0 if whole else int(self._read_ms - LOOK_BACK_S * 1000)
         until_ms = int(now_ms + HORIZON_S * 1000)
         limit = BURST + len(self._fired)
         rows = await self._runtime.journal.due(shards, since_ms, until_ms, limit)
         fresh = [row for row in rows if self._fired.get(row[0]) != row[1]]
+        if len(fresh) <= BURST:
+            self._read_ms = now_ms
         for actor, due_ms in fresh[:BURST]:
             self.arm(actor, due_ms)
         if not whole or len(fresh) <= BURST:

@@ -11,6 +11,7 @@ import json
 import re
 from typing import Any, TypeVar
 
+import orjson
 from pydantic import BaseModel, ValidationError
 
 from api.problems import Fault, Problem
@@ -96,6 +97,31 @@ def scan_json(data: bytes) -> Any:
         Problem: not UTF-8, not JSON, nested too deep, a name twice, NaN, numbers out of range, half a
             surrogate pair.
     """
+    if b"\\" not in data and data.count(b"[") + data.count(b"{") <= DEPTH_MAX:
+        try:
+            value = orjson.loads(data)
+        except orjson.JSONDecodeError:
+            pass
+        else:
+            # A name and its value take one colon. As many colons as names: none stood twice (and no text
+            # holds one); otherwise the scanner below looks for itself.
+            if _names_in(value) == data.count(b":"):
+                return value
+    return _scan_slowly(data)
+
+
+def _names_in(value: Any) -> int:
+    """How many names stand in all objects; -1000 for a number that the scanner must see."""
+    if type(value) is dict:
+        return len(value) + sum(map(_names_in, value.values()))
+    if type(value) is list:
+        return sum(map(_names_in, value))
+    if type(value) is float and not -1e15 < value < 1e15:
+        return -1000  # infinite, or an integer of too many digits
+    return 0
+
+
+def _scan_slowly(data: bytes) -> Any:
     if not data.strip():
         raise Problem("malformed_json", "The body is empty.")
     try:

@@ -16,7 +16,7 @@ from pydantic import BaseModel
 from actors.clock import Clock, Entropy
 from api.bodies import parse_body, parse_value
 from api.passwords import Passwords
-from api.problems import Fault, Problem
+from api.problems import EVERY_ANSWER, Fault, Problem, problem_response
 from api.tokens import Principal, Tokens
 from config.settings import Settings
 from dispatch.domain import ids
@@ -35,12 +35,6 @@ Model = TypeVar("Model", bound=BaseModel)
 BODY_S = 8.0
 # What nearly everybody sends; anything else is looked at more closely.
 _JSON_TYPES = frozenset({"application/json", "application/json; charset=utf-8"})
-# Headers that every answer has.
-EVERY_ANSWER = {
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
-}
 _JSON_ANSWER = CIMultiDict(
     {**EVERY_ANSWER, "Server": "mall", "Cache-Control": "no-store", "Content-Type": "application/json"}
 )
@@ -87,6 +81,11 @@ class Call:
         """The caller; only for routes that need one."""
         assert self.principal is not None
         return self.principal
+
+    def refuse(self, problem: Problem) -> web.Response:
+        """The answer that raising the problem would lead to."""
+        self.code = problem.code
+        return problem_response(problem, self.trace)
 
     async def body_bytes(self) -> bytes:
         """The body as it came.

@@ -12,8 +12,8 @@ import structlog
 from aiohttp import web
 
 from api.access import ACCESS, Access, allows
-from api.call import EVERY_ANSWER, OFFICE, Call, Handler
-from api.problems import KINDS, Fault, Problem, problem_for, problem_response
+from api.call import OFFICE, Call, Handler
+from api.problems import EVERY_ANSWER, KINDS, Fault, Problem, problem_for, problem_response
 from api.tokens import BadToken, Principal
 from config import metrics
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import orjson
 from aiohttp import web
+from multidict import CIMultiDict
 
 from actors import errors as runtime_errors
 from dispatch.domain import refusals
@@ -101,6 +102,23 @@ CODES: Sequence[tuple[type[Exception], str]] = (
 )
 
 
+# Headers that every answer has.
+EVERY_ANSWER = {
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+}
+_PROBLEM_ANSWER = CIMultiDict(
+    {
+        **EVERY_ANSWER,
+        "Server": "mall",
+        "Cache-Control": "no-store",
+        "Content-Language": "en",
+        "Content-Type": "application/problem+json",
+    }
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Fault:
     """One fault of the input: where (JSON pointer or name), in what part, and what is wrong."""
@@ -178,9 +196,8 @@ def problem_for(error: Exception) -> Problem:
 
 def problem_response(problem: Problem, trace: str) -> web.Response:
     """The HTTP answer of a problem."""
+    headers = _PROBLEM_ANSWER.copy()
+    headers.update(problem.headers)
     return web.Response(
-        status=problem.kind.status,
-        body=orjson.dumps(problem.as_json(trace)),
-        content_type="application/problem+json",
-        headers={**problem.headers, "Content-Language": "en", "Cache-Control": "no-store"},
+        status=problem.kind.status, body=orjson.dumps(problem.as_json(trace)), headers=headers
     )

@@ -10,8 +10,9 @@ from __future__ import annotations
 import sys
 import threading
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, MutableMapping
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from typing import Any, BinaryIO
 
 import orjson
@@ -94,8 +95,12 @@ class _Logger:
     warning = error = critical = exception = urgent
 
 
-def _dumps(value: Any, **_: Any) -> bytes:
-    return orjson.dumps(value, default=str, option=orjson.OPT_UTC_Z)
+def _render(logger: object, method: str, event: MutableMapping[str, Any]) -> bytes:
+    """A line of JSON. One step for what structlog does in three: it is taken for every request."""
+    del logger
+    event["level"] = method
+    event["ts"] = datetime.now(UTC)  # noqa: TID251 - a line tells of this machine, by its own clock
+    return orjson.dumps(event, default=str, option=orjson.OPT_UTC_Z)
 
 
 @contextmanager
@@ -106,17 +111,15 @@ def open_logs(
     out = stream or sys.stderr.buffer
     console = log_format == "console" or (log_format == "auto" and sys.stderr.isatty())
     writer = LineWriter(out)
-    processors: list[Any] = [
+    stamp: list[Any] = [
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True, key="ts"),
     ]
     if console:
-        processors.append(structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), timestamp_key="ts"))
+        colours = sys.stderr.isatty()
+        processors = [*stamp, structlog.dev.ConsoleRenderer(colors=colours, timestamp_key="ts")]
     else:
-        processors += [
-            structlog.processors.format_exc_info,
-            structlog.processors.JSONRenderer(serializer=_dumps),
-        ]
+        processors = [structlog.processors.format_exc_info, _render]
     structlog.configure(
         processors=processors,
         wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[level]),

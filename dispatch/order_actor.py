@@ -195,7 +195,7 @@ def _item(before: Order, order: Order, decision: Decision, turn: Turn) -> dict[s
         "version": before.version,
         "status": order.status,
         "at_ms": turn.now_ms,
-        "recent": [list(entry) for entry in order.recent],
+        "recent": order.recent,
         "driver": order.driver_id,
         "round": order.round,
         "mode": order.mode,

@@ -190,7 +190,8 @@ class ZoneBehaviour:
         if not driver.online:
             state.unseat(driver.driver_id)
             return Done()
-        state.seat(driver)
+        if driver != known:
+            state.seat(driver)
         if known is None or driver.free > known.free:
             return self._act(state, turn)
         return Done()

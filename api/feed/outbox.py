@@ -57,8 +57,18 @@ class Outbox:
             metrics.FEED_CONFLATED.inc()
         self._latest[topic] = frame if isinstance(frame, bytes) else orjson.dumps(frame)
 
-    def take(self) -> bytes | None:
-        """The next text to write: reliable frames first."""
+    def take(self, bytes_max: int) -> bytes:
+        """The next frames as they go over the line (RFC 6455, unmasked text), reliable ones first: at least
+        one if any waits, more while they fit.
+        """
+        parts: list[bytes] = []
+        size = 0
+        while size < bytes_max and (text := self._next()) is not None:
+            parts += (_head(len(text)), text)
+            size += len(text)
+        return b"".join(parts)
+
+    def _next(self) -> bytes | None:
         if self._reliable:
             text = self._reliable.popleft()
             self._bytes -= len(text)
@@ -68,3 +78,15 @@ class Outbox:
             return self._latest.pop(next(iter(self._latest)))
         self._latest = None
         return None
+
+    def __bool__(self) -> bool:
+        return bool(self._reliable or self._latest)
+
+
+def _head(size: int) -> bytes:
+    """The header of an unmasked text frame."""
+    if size < 126:
+        return bytes((0x81, size))
+    if size < 65536:
+        return b"\x81\x7e" + size.to_bytes(2, "big")
+    return b"\x81\x7f" + size.to_bytes(8, "big")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
@@ -40,6 +41,9 @@ FRAMES_PER_S = 50.0
 # Frames over the limit or beyond understanding, until the socket is closed.
 STRIKES_MAX = 50
 HELLO_S = 5.0
+# Frames that leave in one write, and what may wait in the transport before a task takes over.
+PACKET_BYTES = 64 * 1024
+CONGESTED_BYTES = 16 * 1024
 # A client that does not read what is queued before its close is cut off after this long.
 FAREWELL_S = 2.0
 
@@ -114,15 +118,37 @@ class Session:
         }
 
     def _write(self) -> None:
+        """Have what waits written at the end of this turn of the loop: an entry and the reply that belongs to
+        it leave together, for a packet costs more than a frame does.
+        """
         if not self._writing:
             self._writing = True
+            asyncio.get_running_loop().call_soon(self._flush)
+
+    def _flush(self) -> None:
+        """Write at once what a line that is not congested takes; a task waits for the others."""
+        request = self.ws._req
+        transport = None if request is None else request.transport
+        if self.closing or transport is None or transport.get_write_buffer_size() > CONGESTED_BYTES:
             self.hub.tasks.create_task(self._drain(), name="socket writer")
+            return
+        packet = self._outbox.take(PACKET_BYTES)
+        if packet and not transport.is_closing():
+            transport.write(packet)
+        if packet and self._outbox:
+            asyncio.get_running_loop().call_soon(self._flush)
+        else:
+            self._writing = False
 
     async def _drain(self) -> None:
         """Write until nothing waits, then, if that was decided, close."""
         try:
-            while self.closing != codes.SLOW_CONSUMER and (text := self._outbox.take()) is not None:
-                await self.ws.send_frame(text, WSMsgType.TEXT)
+            request = self.ws._req
+            while self.closing != codes.SLOW_CONSUMER and (packet := self._outbox.take(PACKET_BYTES)):
+                if request is None or request.transport is None:
+                    raise ConnectionResetError
+                request.transport.write(packet)
+                await request.writer.drain()
             if self.closing:
                 reason = codes.REASONS[self.closing].encode()
                 async with asyncio.timeout(FAREWELL_S):
@@ -159,7 +185,11 @@ class Session:
         if not self.closing:
             self.closing = code
             metrics.FEED_CLOSES.labels(code).inc()
-        if not self._writing:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(FAREWELL_S):
+                while self._writing:  # noqa: ASYNC110 - a moment, once in a socket's life
+                    await asyncio.sleep(0.005)
+        if not self.ws.closed:
             self._writing = True
             await self._drain()
 
