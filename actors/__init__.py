@@ -20,6 +20,7 @@ loader.py      activation in sets
 timers.py      durable timers: due rows, a heap, firing
 sweep.py       passivation
 batch.py       many callers, one call
+patience.py    who waits for an answer, and until when
 gauges.py      what the runtime counts
 scheduler.py   whose turn it is, and what follows from it
 runtime.py     Runtime: deliver, ask, tell, life and ownership

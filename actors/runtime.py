@@ -16,7 +16,6 @@ from actors.cell import LOADING, READY, Cell
 from actors.clock import Clock, Entropy
 from actors.errors import (
     ActorError,
-    DeadlinePassed,
     NoSuchActor,
     OutcomeUnknown,
     Overloaded,
@@ -26,6 +25,7 @@ from actors.gauges import Gauges
 from actors.lane import Lane
 from actors.loader import Loader
 from actors.messages import ActorId, Command, Envelope, Turn
+from actors.patience import Patience
 from actors.ports import Emitter, Journal, LeaseStore, PeerTransport
 from actors.scheduler import Scheduler
 from actors.shards import SHARD_COUNT, Ownership, Shards, shard_of
@@ -83,6 +83,7 @@ class Runtime:
         self._behaviours = {b.kind: b for b in behaviours}
         self._loader = Loader(self)
         self._sweep = Sweep(self, cells_max)
+        self._patience = Patience(clock)
         self.scheduler = Scheduler(self)
         self._tasks: asyncio.TaskGroup | None = None
 
@@ -110,6 +111,7 @@ class Runtime:
             loops.append(tasks.create_task(self.timers.run_poll(), name="timer poll"))
             loops.append(tasks.create_task(self.timers.run_fire(), name="timer fire"))
             loops.append(tasks.create_task(self._sweep.run(), name="sweep"))
+            loops.append(tasks.create_task(self._patience.run(), name="patience"))
             try:
                 yield
             finally:
@@ -170,20 +172,12 @@ class Runtime:
             NoSuchActor, CommandReused, ActorCrashed: as they say; no effect.
             OutcomeUnknown: the budget ended after the turn began.
         """
-        loop = asyncio.get_running_loop()
-        reply: asyncio.Future[Any] = loop.create_future()
+        reply: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         until = self.clock.monotonic() + budget_s
         envelope = Envelope(to, message, until, command=command, trace=trace, reply=reply)
-        timer = loop.call_later(budget_s, self._give_up, envelope)
-        try:
-            self.deliver(envelope)
-            return await reply
-        finally:
-            timer.cancel()
-
-    @staticmethod
-    def _give_up(envelope: Envelope) -> None:
-        envelope.fail(OutcomeUnknown() if envelope.started else DeadlinePassed())
+        self._patience.watch(envelope)
+        self.deliver(envelope)
+        return await reply
 
     def tell(
         self,

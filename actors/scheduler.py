@@ -63,48 +63,46 @@ class Scheduler:
                 self._loop.call_soon(self._run_slice)
 
     def _run_slice(self) -> None:
-        began = self._runtime.clock.monotonic()
+        clock, ready, gauges = self._runtime.clock, self._ready, self._runtime.gauges
+        began = now = clock.monotonic()
         turns = 0
-        while self._ready and turns < SLICE_TURNS:
-            cell = self._ready.popleft()
+        while ready and turns < SLICE_TURNS and now - began < SLICE_S:
+            cell = ready.popleft()
             cell.queued = False
-            self._guarded_turn(cell)
+            try:
+                self._turn(cell, now)
+            except Exception as error:  # noqa: BLE001 - one sick turn must not stop the others
+                self._broken(cell, error)
             self.make_ready(cell)
             turns += 1
-            if turns % 8 == 0 and self._runtime.clock.monotonic() - began > SLICE_S:
-                break
-        spent = self._runtime.clock.monotonic() - began
-        self._runtime.gauges.slice_s_max = max(self._runtime.gauges.slice_s_max, spent)
-        if self._ready and self._loop is not None:
+            now = clock.monotonic()
+        gauges.slice_s_max = max(gauges.slice_s_max, now - began)
+        if ready and self._loop is not None:
             self._loop.call_soon(self._run_slice)
         else:
             self._scheduled = False
 
-    def _guarded_turn(self, cell: Cell) -> None:
-        """A turn whose consequences fail (an emitter, a state of the wrong shape) must not stop the others."""
-        try:
-            self._turn(cell)
-        except Exception as error:  # noqa: BLE001 - see above
-            self._runtime.gauges.crashes[cell.id.kind] += 1
-            self._runtime.log("crashed_turn", actor=str(cell.id), exc_info=error)
-            if cell.status != FLUSHING:
-                self._runtime.reload(cell)
+    def _broken(self, cell: Cell, error: Exception) -> None:
+        """The consequences of a turn have failed: an emitter, a state of the wrong shape."""
+        self._runtime.gauges.crashes[cell.id.kind] += 1
+        self._runtime.log("crashed_turn", actor=str(cell.id), exc_info=error)
+        if cell.status != FLUSHING:
+            self._runtime.reload(cell)
 
-    def _turn(self, cell: Cell) -> None:
-        envelope = cell.take() if cell.status == READY and self._runtime.is_current(cell) else None
-        if envelope is None:
-            return
-        now = self._runtime.clock.monotonic()
-        if envelope.given_up:
+    def _turn(self, cell: Cell, now: float) -> None:
+        """One message: decided, and either finished or sent to be written."""
+        runtime = self._runtime
+        envelope = cell.take() if cell.status == READY and runtime.is_current(cell) else None
+        if envelope is None or envelope.given_up:
             return
         if envelope.until <= now:
-            self._runtime.refuse(envelope, DeadlinePassed())
+            runtime.refuse(envelope, DeadlinePassed())
             return
         cell.used_at = now
-        self._runtime.gauges.turns[cell.id.kind] += 1
+        runtime.gauges.turns[cell.id.kind] += 1
         if envelope.command is not None and self._replayed(cell, envelope):
             return
-        turn = Turn(self._runtime.now_ms(), envelope.trace, envelope.command, envelope.until)
+        turn = Turn(runtime.now_ms(), envelope.trace, envelope.command, envelope.until)
         try:
             step = cell.behaviour.decide(cell.state, envelope.message, turn)
         except Exception as error:  # noqa: BLE001 - a sick actor must not take the others down
@@ -115,7 +113,7 @@ class Scheduler:
         else:
             cell.status = FLUSHING
             cell.pending = (envelope, step)
-            self._runtime.lanes[cell.shard % len(self._runtime.lanes)].put(cell)
+            runtime.lanes[cell.shard % len(runtime.lanes)].put(cell)
 
     def _replayed(self, cell: Cell, envelope: Envelope) -> bool:
         assert envelope.command is not None

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import orjson
+import structlog
 from aiohttp import web
 from multidict import CIMultiDict
 from pydantic import BaseModel
@@ -59,6 +60,8 @@ class Office:
     draining: bool = False
     started: bool = False
     watchdog: Callable[[], float] = field(default=lambda: 0.0)
+    # Bound once: the lazy kind binds anew for every line.
+    log: Any = field(default_factory=lambda: structlog.get_logger().bind())
 
 
 OFFICE: web.AppKey[Office] = web.AppKey("office", Office)
@@ -108,8 +111,9 @@ class Call:
 
     async def _read(self) -> bytes:
         try:
-            if self.request.content.is_eof():
-                return await self.request.read()  # it came together with the head
+            content = self.request.content
+            if content.is_eof():
+                return content.read_nowait()  # it came together with the head
             async with asyncio.timeout(BODY_S):
                 return await self.request.read()
         except TimeoutError:

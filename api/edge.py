@@ -205,7 +205,7 @@ def _record(route: Route, call: Call, response: web.StreamResponse | None, secon
         return
     level = KINDS[call.code].log if call.code in KINDS else "info"
     who = call.principal
-    getattr(log, level)(
+    getattr(call.office.log, level)(
         "answered_request",
         trace_id=call.trace,
         route=route.path,

@@ -5,6 +5,7 @@ domain/          the pure heart: ids, money, places, orders, drivers, plans; sta
 messages.py      what actors tell each other and answer
 feed.py          frames of a driver's feed
 order_actor.py   orders as actors
+driver_state.py  what a driver's actor has in memory
 driver_actor.py  drivers as actors: availability, position, the feed
 zone_actor.py    zones as actors: who is open, who is free, who is offered what
 service.py       every verb of the system, one short method each

@@ -8,10 +8,10 @@ session sees every position once and in order, whatever got lost on the way here
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
-from actors.dedup import Ring, remember, ring_from
+from actors.dedup import remember, ring_from
 from actors.messages import ActorId, Emit, Query, QueryAnswer, QueryFailed, Tell, Turn
 from actors.steps import Commit, Done, Outcome, Step
 from dispatch import feed
@@ -19,39 +19,12 @@ from dispatch import messages as m
 from dispatch.domain.driver import OFFLINE, ONLINE, Driver, driver_from
 from dispatch.domain.geo import Place
 from dispatch.domain.order import order_from
+from dispatch.driver_state import DriverState, contiguous, entry_from
 from dispatch.feed import TAIL_MAX
 
 IDLE_S = 120.0
 # Entries read at once to close a gap; a client that missed more is better served with a snapshot.
 REPLAY_MAX = 200
-
-
-@dataclass(frozen=True, slots=True)
-class DriverState:
-    """An active driver.
-
-    Attributes:
-        driver: as committed.
-        place, cseq: last position and the client's counter of it; volatile.
-        session: address of the live session, or None.
-        joining: the session waits for its replay or snapshot; entries are kept in the tail meanwhile.
-        last_seq: newest position known to be committed and seen here.
-        tail: the newest entries up to last_seq, contiguous.
-        reading: a read of the log is under way.
-    """
-
-    driver: Driver
-    last_seq: int
-    tail: tuple[m.Entry, ...] = ()
-    place: Place | None = None
-    cseq: int = -1
-    session: str | None = None
-    joining: bool = False
-    reading: bool = False
-
-    @property
-    def recent(self) -> Ring:
-        return self.driver.recent
 
 
 def driver_ref(number: int) -> ActorId:
@@ -132,13 +105,13 @@ class DriverBehaviour:
         if message.cseq is not None and message.cseq <= state.cseq:
             return Done()
         cseq = state.cseq if message.cseq is None else message.cseq
-        moved = replace(state, place=message.place, cseq=cseq)
+        moved = state.at(message.place, cseq)
         return Done(state=moved, tells=(self._to_zone(moved),))
 
     def _carry(self, state: DriverState, carrying: frozenset[int]) -> Step:
         if carrying == state.driver.carrying:
             return Done()
-        moved = replace(state, driver=replace(state.driver, carrying=carrying))
+        moved = state.with_driver(state.driver.loaded_with(carrying))
         return Done(state=moved, tells=(self._to_zone(moved),))
 
     def _set(
@@ -202,30 +175,29 @@ class DriverBehaviour:
     def _grew(self, state: DriverState, grew: m.FeedGrew) -> Step:
         """What a commit changed for this driver: what it carries, and its log."""
         entry, carrying = grew.entry, state.driver.carrying
-        tells: tuple[Tell, ...] = ()
         if grew.took is not None and grew.took not in carrying:
             carrying |= {grew.took}
         if grew.freed in carrying:
             carrying -= {grew.freed}
+        tells: tuple[Tell, ...] = ()
         if carrying is not state.driver.carrying:
-            state = replace(state, driver=replace(state.driver, carrying=carrying))
+            state = state.with_driver(state.driver.loaded_with(carrying))
             tells = (self._to_zone(state),)
-        if entry is None or entry.seq > state.last_seq + 1:
-            done = self._catch_up(state)
-        elif entry.seq <= state.last_seq:
-            done = Done()
-        else:
-            done = self._append(state, (entry,))
-        return replace(done, state=done.state or state, tells=tells) if tells else done
+        if entry is not None and entry.seq == state.last_seq + 1:
+            return self._append(state, (entry,), tells)
+        if entry is not None and entry.seq <= state.last_seq:
+            return Done(state=state, tells=tells)
+        done = self._catch_up(state)
+        return replace(done, state=done.state or state, tells=tells)
 
-    def _append(self, state: DriverState, entries: tuple[m.Entry, ...]) -> Done:
+    def _append(self, state: DriverState, entries: tuple[m.Entry, ...], tells: tuple[Tell, ...] = ()) -> Done:
         """Entries that follow last_seq without a gap: keep them, and send them to a live session."""
         tail = (*state.tail, *entries)[-TAIL_MAX:]
-        moved = replace(state, tail=tail, last_seq=entries[-1].seq)
+        moved = state.grown(tail, entries[-1].seq)
         if state.session is None or state.joining:
-            return Done(state=moved)
-        emits = tuple(Emit(state.session, "reliable", feed.event(entry)) for entry in entries)
-        return Done(state=moved, emits=emits)
+            return Done(state=moved, tells=tells)
+        emits = tuple([Emit(state.session, "reliable", feed.event(entry)) for entry in entries])
+        return Done(state=moved, tells=tells, emits=emits)
 
     def _read_after(self, state: DriverState) -> Query:
         return Query("feed_after", (state.driver.id, state.last_seq, REPLAY_MAX), tag="gap")
@@ -256,7 +228,7 @@ class DriverBehaviour:
         return Done(state=replace(state, session=None, joining=False), emits=(close,))
 
     def _gap_read(self, state: DriverState, answer: QueryAnswer) -> Step:
-        entries = tuple(_entry(row) for row in answer.result)
+        entries = tuple(entry_from(row) for row in answer.result)
         fresh = tuple(e for e in entries if e.seq > state.last_seq)
         state = replace(state, reading=False)
         if answer.query.params[1] > state.last_seq:
@@ -296,7 +268,7 @@ class DriverBehaviour:
     def _replay_read(self, state: DriverState, answer: QueryAnswer) -> Step:
         """What the log has after the resume position: complete, or a snapshot instead. Never a part."""
         after = answer.query.params[1]
-        entries = tuple(_entry(row) for row in answer.result)
+        entries = tuple(entry_from(row) for row in answer.result)
         complete = bool(entries) and entries[0].seq == after + 1 and len(entries) <= REPLAY_MAX
         if not complete:
             query = Query("driver_snapshot", (state.driver.id,), tag=("snapshot", state.session))
@@ -324,7 +296,7 @@ class DriverBehaviour:
         complete = state.last_seq <= at or (bool(later) and later[0].seq == at + 1)
         last = max(at, state.last_seq) if complete else at
         merged = {e.seq: e for e in (*entries, *state.tail)}
-        tail = _contiguous(tuple(merged[seq] for seq in sorted(merged)), last)
+        tail = contiguous(tuple(merged[seq] for seq in sorted(merged)), last)
         sent = (*entries, *(later if complete else ()))
         moved = replace(state, last_seq=last, tail=tail)
         done = self._welcome(moved, seq, resumed=snapshot is None, entries=sent, snapshot=snapshot)
@@ -349,22 +321,6 @@ class DriverBehaviour:
         emits = [Emit(session, "reliable", frame)]
         emits += [Emit(session, "reliable", feed.event(entry)) for entry in entries]
         return Done(state=replace(state, joining=False), emits=tuple(emits))
-
-
-def _contiguous(entries: tuple[m.Entry, ...], last: int) -> tuple[m.Entry, ...]:
-    """The longest run of entries that ends at `last`."""
-    run: list[m.Entry] = []
-    for entry in reversed(entries):
-        if entry.seq > last:
-            continue
-        if entry.seq != last - len(run):
-            break
-        run.append(entry)
-    return tuple(reversed(run))[-TAIL_MAX:]
-
-
-def _entry(row: Any) -> m.Entry:
-    return m.Entry(row["seq"], row["type"], row["at_ms"], row["trace"], row["data"])
 
 
 def _seen(state: DriverState) -> m.DriverSeen:

@@ -19,7 +19,8 @@ from dispatch.domain.commands import PAYMENT_WINDOW_MS, By
 from dispatch.domain.driver import OFFLINE, ONLINE
 from dispatch.domain.geo import Place
 from dispatch.domain.order import Order, order_from
-from dispatch.driver_actor import DriverState, driver_ref
+from dispatch.driver_actor import driver_ref
+from dispatch.driver_state import DriverState
 from dispatch.order_actor import order_ref
 from dispatch.zone_actor import zone_ref
 

@@ -8,10 +8,10 @@ the loop's time). Because no commit can fail here, the state is changed in place
 
 from __future__ import annotations
 
-from bisect import bisect_left, insort
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from typing import Any
 
 from actors.dedup import Ring, ring_from
@@ -46,7 +46,7 @@ class ZoneState:
 
     Attributes:
         orders: confirmed orders by id.
-        queue: (created, id) of the same, the oldest first.
+            In order of creation, unless `mixed`.
         drivers: online drivers by id.
         fleet: those of them with a free slot, by place.
         proposed: orders whose proposal is on its way: when it was made, and to whom.
@@ -59,7 +59,8 @@ class ZoneState:
     wave_size: int
     offer_ttl_ms: int
     orders: dict[int, Order] = field(default_factory=dict)
-    queue: list[tuple[int, int]] = field(default_factory=list)
+    mixed: bool = False
+    newest_ms: int = 0
     drivers: dict[int, m.DriverMoved] = field(default_factory=dict)
     fleet: Fleet = field(default_factory=Fleet)
     proposed: dict[int, tuple[int, tuple[int, ...]]] = field(default_factory=dict)
@@ -79,18 +80,24 @@ class ZoneState:
 
     def admit(self, order: Order) -> None:
         """The order looks for a driver."""
-        if order.id not in self.orders:
-            insort(self.queue, (order.facts.created_ms, order.id))
+        if order.facts.created_ms < self.newest_ms:
+            self.mixed = True
+        self.newest_ms = max(self.newest_ms, order.facts.created_ms)
         self.orders[order.id] = order
 
     def dismiss(self, number: int) -> None:
         """The order does not look for a driver, or not any more."""
-        order = self.orders.pop(number, None)
+        self.orders.pop(number, None)
         self.traces.pop(number, None)
         self.proposed.pop(number, None)
-        if order is not None:
-            place = (order.facts.created_ms, number)
-            del self.queue[bisect_left(self.queue, place)]
+
+    def oldest(self, count: int) -> list[Order]:
+        """The orders that were created first."""
+        if self.mixed:
+            by_age = sorted(self.orders.values(), key=lambda o: (o.facts.created_ms, o.id))
+            self.orders = {order.id: order for order in by_age}
+            self.mixed = False
+        return list(islice(self.orders.values(), count))
 
     def seat(self, driver: m.DriverMoved) -> None:
         """The driver is online, and this is what is known of it."""
@@ -179,8 +186,8 @@ class ZoneBehaviour:
 
     @staticmethod
     def _taken(state: ZoneState, order: Order) -> None:
-        """The winner's slot is gone before its own actor can say so."""
-        driver = state.drivers.get(order.driver_id or 0)
+        """The winner's slot is gone before its own actor can say so, for the next plan."""
+        driver = state.drivers.get(order.driver_id or 0) if state.mode == WAVES else None
         if driver is not None and order.status in CARRIED:
             state.seat(replace(driver, carrying=driver.carrying | {order.id}))
 
@@ -307,8 +314,7 @@ class ZoneBehaviour:
         if not state.board_dirty:
             return ()
         state.board_dirty, state.board_ms = False, turn.now_ms
-        oldest = [state.orders[number] for _, number in state.queue[:BOARD_ORDERS_MAX]]
-        frame = feed.board(state.id, oldest, len(state.orders))
+        frame = feed.board(state.id, state.oldest(BOARD_ORDERS_MAX), len(state.orders))
         return (Emit(feed.board_topic(state.id), "topic", frame, "board"),)
 
     def _plan(self, state: ZoneState, turn: Turn) -> list[Tell]:

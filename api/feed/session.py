@@ -318,7 +318,7 @@ class Session:
             seconds = perf_counter() - began
             metrics.command_count(frame.t, "feed", result).inc()
             metrics.command_seconds(frame.t).observe(seconds)
-            log.info(
+            self.office.log.info(
                 "answered_command", trace_id=trace, command=frame.t, result=result,
                 driver_id=f"drv_{self.principal.number}", duration_s=round(seconds, 6),
             )  # fmt: skip

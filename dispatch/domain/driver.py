@@ -30,6 +30,12 @@ class Driver:
     carrying: frozenset[int] = frozenset()
     recent: tuple[tuple[str, str, Any], ...] = ()
 
+    def loaded_with(self, carrying: frozenset[int]) -> Driver:
+        """The same, carrying these orders."""
+        return Driver(
+            self.id, self.zone_id, self.name, self.status, self.capacity, self.version, carrying, self.recent
+        )
+
     @property
     def free(self) -> int:
         """Slots that are not taken."""

@@ -10,7 +10,8 @@ import pytest
 
 from actors.steps import Step
 from dispatch import messages as m
-from dispatch.driver_actor import DriverBehaviour, DriverState
+from dispatch.driver_actor import DriverBehaviour
+from dispatch.driver_state import DriverState
 from storage.memory.journal import MemoryJournal
 from tests.simulation.checks import Violation
 from tests.simulation.run import run_seed

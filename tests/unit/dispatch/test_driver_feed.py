@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from actors.messages import QueryAnswer, Turn
 from actors.steps import Done
 from dispatch import messages as m
-from dispatch.driver_actor import REPLAY_MAX, DriverBehaviour, DriverState
+from dispatch.driver_actor import REPLAY_MAX, DriverBehaviour
+from dispatch.driver_state import DriverState
 from dispatch.feed import TAIL_MAX
 
 EPOCH = "e1"

@@ -1,0 +1,46 @@
+"""Who waits for an answer, and until when.
+
+A timer per question costs more than the question: nearly all are answered within milliseconds, and setting
+and cancelling a timer of the loop takes a microsecond and a half. So questions are put into slots of 50 ms
+by their deadline, and one task looks at a slot when its time has come.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+
+from actors.clock import Clock
+from actors.errors import DeadlinePassed, OutcomeUnknown
+from actors.messages import Envelope
+
+SLOT_S = 0.05
+
+
+class Patience:
+    """Gives up on questions whose time has passed; at most one slot late."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._slots: defaultdict[int, list[Envelope]] = defaultdict(list)
+
+    def __len__(self) -> int:
+        return sum(map(len, self._slots.values()))
+
+    def watch(self, envelope: Envelope) -> None:
+        """Answer it with an error at its deadline, if nobody has answered it by then."""
+        self._slots[int(envelope.until / SLOT_S)].append(envelope)
+
+    async def run(self) -> None:
+        """Look until cancelled."""
+        while True:
+            await asyncio.sleep(SLOT_S)
+            self.look()
+
+    def look(self) -> None:
+        """Give up on everything that is late."""
+        now = int(self._clock.monotonic() / SLOT_S)
+        for slot in [slot for slot in self._slots if slot < now]:
+            for envelope in self._slots.pop(slot):
+                if not envelope.given_up:
+                    envelope.fail(OutcomeUnknown() if envelope.started else DeadlinePassed())
