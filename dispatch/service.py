@@ -29,6 +29,7 @@ KEY_TTL_S = 7 * 24 * 3600
 CREATE_ROUTE = "POST /orders"
 # A creation that got no answer is asked for again under its key; five times is two seconds.
 CREATE_TRIES = 5
+CREATE_LANES = 2
 
 
 class Placer(Protocol):
@@ -101,8 +102,10 @@ class Dispatch:
         )
 
     async def run(self) -> None:
-        """Serve creations until cancelled."""
-        await self.creations.run()
+        """Serve creations until cancelled: while one batch is being written, the next is on its way."""
+        async with asyncio.TaskGroup() as tasks:
+            for _ in range(CREATE_LANES):
+                tasks.create_task(self.creations.run(), name="creations")
 
     # -- orders -------------------------------------------------------------------------------
 

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable
 
 log = structlog.get_logger()
+_RELIABLE = metrics.FEED_FRAMES.labels("reliable")
+_LATEST = metrics.FEED_FRAMES.labels("latest")
 
 # Ping after this much silence; without any frame for one and a half of it the line is dead.
 PING_S = 25.0
@@ -92,7 +94,7 @@ class Session:
         except Overflow:
             self.close(codes.SLOW_CONSUMER)
             return
-        metrics.FEED_FRAMES.labels("reliable").inc()
+        _RELIABLE.inc()
         self._write()
 
     def push_latest(self, topic: str, frame: dict[str, Any] | bytes) -> None:
@@ -103,7 +105,7 @@ class Session:
             number = ids.parse_id(ids.ZONE, frame["data"]["zone_id"])
             self.hub.subscribe(self, feed.board_topic(number or 0))
         self._outbox.put_latest(topic, frame)
-        metrics.FEED_FRAMES.labels("latest").inc()
+        _LATEST.inc()
         self._write()
 
     def _complete(self, frame: dict[str, Any]) -> dict[str, Any]:

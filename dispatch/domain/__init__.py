@@ -9,5 +9,6 @@ commands.py what may be wanted of an order, and what a decision is
 decide.py   what a command does to an order: a decision or a refusal
 driver.py   the driver and its availability
 plan.py     who is offered what
+fleet.py    where the free drivers are
 refusals.py why a command was refused
 """

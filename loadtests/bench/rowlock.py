@@ -2,7 +2,7 @@
 the order's row in a transaction.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Annotated
 
@@ -17,6 +17,9 @@ from api.tokens import Principal, Tokens
 from loadtests.bench.gate import POOL_SIZE, Place, Refusal, caller, load_tokens, order_number, parse_place
 from loadtests.bench.tables import EventRow, OrderRow, ProductRow, place, shown, take
 from loadtests.bench.wanted import Accepted, NewOrder, ShownOrder
+
+Caller = Callable[..., Awaitable[Principal]]
+Open = Callable[[], AsyncIterator[AsyncSession]]
 
 
 async def refuse(request: Request, error: Exception) -> JSONResponse:
@@ -53,6 +56,14 @@ def make_app(at: Place, tokens: Tokens) -> FastAPI:
 
     app = FastAPI(lifespan=lifespan, exception_handlers={Refusal: refuse})
 
+    add_orders(app, customer_of, session)
+    add_acceptance(app, driver_of, session)
+    return app
+
+
+def add_orders(app: FastAPI, customer_of: Caller, session: Open) -> None:
+    """Creating and reading."""
+
     @app.post("/api/v2/orders", status_code=201)
     async def create(
         body: NewOrder,
@@ -84,6 +95,10 @@ def make_app(at: Place, tokens: Tokens) -> FastAPI:
             raise Refusal(404, "order_not_found")
         return shown(row)
 
+
+def add_acceptance(app: FastAPI, driver_of: Caller, session: Open) -> None:
+    """Accepting: the order's row is locked, looked at, and written."""
+
     @app.post("/api/v2/orders/{order_id}/acceptance")
     async def accept(
         order_id: str,
@@ -96,8 +111,6 @@ def make_app(at: Place, tokens: Tokens) -> FastAPI:
             event = take(row, who.number)
             db.add(event)
         return Accepted(result="won", version=event.version)
-
-    return app
 
 
 def main() -> None:

@@ -2,7 +2,7 @@
 and psycopg wait in it.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Annotated
 
 import uvicorn
@@ -12,9 +12,11 @@ from sqlalchemy.orm import Session, selectinload, sessionmaker
 
 from api.tokens import Principal, Tokens
 from loadtests.bench.gate import POOL_SIZE, Place, Refusal, caller, load_tokens, order_number, parse_place
-from loadtests.bench.rowlock import refuse
+from loadtests.bench.rowlock import Caller, refuse
 from loadtests.bench.tables import EventRow, OrderRow, ProductRow, place, shown, take
 from loadtests.bench.wanted import Accepted, NewOrder, ShownOrder
+
+Open = Callable[[], Iterator[Session]]
 
 
 def make_app(at: Place, tokens: Tokens) -> FastAPI:
@@ -38,6 +40,14 @@ def make_app(at: Place, tokens: Tokens) -> FastAPI:
             yield open_session
 
     app = FastAPI(exception_handlers={Refusal: refuse})
+
+    add_orders(app, customer_of, session)
+    add_acceptance(app, driver_of, session)
+    return app
+
+
+def add_orders(app: FastAPI, customer_of: Caller, session: Open) -> None:
+    """Creating and reading."""
 
     @app.post("/api/v2/orders", status_code=201)
     def create(
@@ -70,6 +80,10 @@ def make_app(at: Place, tokens: Tokens) -> FastAPI:
             raise Refusal(404, "order_not_found")
         return shown(row)
 
+
+def add_acceptance(app: FastAPI, driver_of: Caller, session: Open) -> None:
+    """Accepting: the order's row is locked, looked at, and written."""
+
     @app.post("/api/v2/orders/{order_id}/acceptance")
     def accept(
         order_id: str,
@@ -81,8 +95,6 @@ def make_app(at: Place, tokens: Tokens) -> FastAPI:
             event = take(db.scalar(query), who.number)
             db.add(event)
         return Accepted(result="won", version=event.version)
-
-    return app
 
 
 def main() -> None:
