@@ -88,13 +88,17 @@ async def open_feed(call: Call) -> web.StreamResponse:
             principal = await _redeem(call, hello)
     finally:
         _strangers -= "Authorization" not in call.request.headers
+    # Ten thousand of them live for hours: what was sent is not kept.
+    ws.headers.clear()
     if hello is None:
         await ws.close(code=codes.BAD_FRAME, message=b"hello expected")
     elif principal is None:
         await ws.close(code=codes.UNAUTHENTICATED, message=b"unauthenticated")
     else:
         call.principal = principal
-        await _serve(call, ws, principal, hello)
+        resume, told = hello.resume, (hello.device, hello.app_version)
+        del hello
+        await _serve(call, ws, principal, resume, told)
     return ws
 
 
@@ -138,14 +142,20 @@ async def _redeem(call: Call, hello: frames.Hello) -> Principal | None:
     return None if call.office.tokens.is_revoked(principal) else principal
 
 
-async def _serve(call: Call, ws: web.WebSocketResponse, principal: Principal, hello: frames.Hello) -> None:
+async def _serve(
+    call: Call,
+    ws: web.WebSocketResponse,
+    principal: Principal,
+    resume: frames.Resume | None,
+    told: tuple[str | None, str | None],
+) -> None:
+    """The socket from its hello on; `told` is what the app said of itself: device and version."""
     office = call.office
     session = Session(ws, office, principal, call.trace)
     if not office.hub.add(session):
         await ws.close(code=codes.TOO_MANY, message=b"too_many_connections")
         return
     try:
-        resume = hello.resume
         await office.dispatch.connect(
             principal.number,
             session.address,
@@ -171,8 +181,8 @@ async def _serve(call: Call, ws: web.WebSocketResponse, principal: Principal, he
             driver_id=f"drv_{principal.number}",
             code=session.closing or ws.close_code,
             acked=session.acked,
-            device=hello.device,
-            app_version=hello.app_version,
+            device=told[0],
+            app_version=told[1],
             duration_s=round(office.clock.monotonic() - session.opened_at, 3),
         )
 
