@@ -42,7 +42,7 @@ class Envelope:
         attempts: how often it was put back after its actor had to be reloaded.
     """
 
-    __slots__ = ("_reply", "attempts", "command", "message", "started", "to", "trace", "until")
+    __slots__ = ("_answered", "_reply", "attempts", "command", "message", "started", "to", "trace", "until")
 
     def __init__(
         self,
@@ -62,21 +62,30 @@ class Envelope:
         self.started = False
         self.attempts = 0
         self._reply = reply
+        self._answered = False
 
     @property
     def given_up(self) -> bool:
         """True when the asker has got an answer already, such as that its time was up."""
-        return self._reply is not None and self._reply.done()
+        return self._answered or (self._reply is not None and self._reply.done())
 
     def answer(self, value: object) -> None:
         """Give the reply, if somebody still waits for one."""
-        if self._reply is not None and not self._reply.done():
-            self._reply.set_result(value)
+        reply = self._let_go()
+        if reply is not None and not reply.done():
+            reply.set_result(value)
 
     def fail(self, error: ActorError) -> None:
         """Answer with an error, if somebody still waits."""
-        if self._reply is not None and not self._reply.done():
-            self._reply.set_exception(error)
+        reply = self._let_go()
+        if reply is not None and not reply.done():
+            reply.set_exception(error)
+
+    def _let_go(self) -> asyncio.Future[Any] | None:
+        """The future, for the last time: the envelope may lie about until its deadline, the reply shall not."""
+        reply, self._reply = self._reply, None
+        self._answered = self._answered or reply is not None
+        return reply
 
 
 @dataclass(frozen=True, slots=True)

@@ -80,9 +80,9 @@ class ZoneState:
 
     def admit(self, order: Order) -> None:
         """The order looks for a driver."""
-        if order.facts.created_ms < self.newest_ms:
-            self.mixed = True
-        self.newest_ms = max(self.newest_ms, order.facts.created_ms)
+        if order.id not in self.orders:
+            self.mixed = self.mixed or order.facts.created_ms < self.newest_ms
+            self.newest_ms = max(self.newest_ms, order.facts.created_ms)
         self.orders[order.id] = order
 
     def dismiss(self, number: int) -> None:

@@ -5,6 +5,8 @@ client.py            a small client: REST, and a phone that resumes
 phone.py             a driver's phone for the terminal
 server.py            a server of its own for a test or a tool: real processes in a folder
 verdict.py           how a load test ends: tallies, limits, one report
+usage.py             what processes cost, from /proc
+resident.py          what many actors in memory cost
 wire.py              HTTP and WebSocket on bare protocols, for load generators
 bench/               this design beside others, on one Postgres
 demo/                a mall that moves, to be watched in the terminal, with a verdict at its end

@@ -11,8 +11,8 @@ from urllib.parse import urlsplit
 from loadtests.bench.flames import profiled
 from loadtests.bench.load import Answers, FeedJob, FeedLoop, RestLoop
 from loadtests.bench.stage import CAPACITY, Driver, Peer, Stage, ids_in
-from loadtests.bench.usage import Usage
 from loadtests.scene import Zone
+from loadtests.usage import Usage
 from loadtests.verdict import quantile
 from loadtests.wire import FeedWire, request_bytes
 
@@ -131,7 +131,7 @@ class Bench:
 
     async def _acceptances(self, peer: Peer, cell: Cell, count: int) -> list[bytes]:
         if peer.letter == "b":
-            return await self._own_acceptances(cell, count)
+            return await self.acceptances(cell.rivals, count)
         drivers = await self._drivers()
         orders = ["ord_1"] * count
         if peer.letter != "d":
@@ -153,7 +153,7 @@ class Bench:
         path = f"{peer.prefix}/orders/{order}/acceptance"
         return request_bytes("POST", path, token=driver.token, body=b"{}", key=key)
 
-    async def _own_acceptances(self, cell: Cell, count: int) -> list[bytes]:
+    async def acceptances(self, rivals: int, count: int) -> list[bytes]:
         """Fresh zones, drivers and orders for each cell, for here every slot counts."""
         peer, per_zone = self._stage.peers["b"], min(DRIVERS * CAPACITY, count // ZONES)
         columns = []
@@ -161,12 +161,12 @@ class Bench:
             zone = await self._stage.open_zone()
             drivers = await self._stage.mint_tokens("driver", DRIVERS, zone.number)
             await self._stage.warm_tokens(peer, [driver.token for driver in drivers])
-            orders = await self._stage.place(zone, per_zone // cell.rivals)
-            columns.append((orders, _rivals(drivers, cell.rivals)))
+            orders = await self._stage.place(zone, per_zone // rivals)
+            columns.append((orders, _rivals(drivers, rivals)))
         jobs = []
-        for index in range(per_zone // cell.rivals):
-            for orders, rivals in columns:
-                jobs += [self._accept(peer, orders[index], driver) for driver in next(rivals)]
+        for index in range(per_zone // rivals):
+            for orders, turns in columns:
+                jobs += [self._accept(peer, orders[index], driver) for driver in next(turns)]
         return jobs
 
     # -- commands over the feed ---------------------------------------------------------------

@@ -18,12 +18,12 @@ from typing import Any
 import orjson
 
 from loadtests.scene import Zone, order_body
-from loadtests.swarm.gauges import rss_bytes
 from loadtests.swarm.line import Asked, Crew, Line
 from loadtests.swarm.opening import all_answered, close_all, open_all
 from loadtests.swarm.rest import Caller
 from loadtests.swarm.scrape import grown
 from loadtests.swarm.stage import Stage
+from loadtests.usage import rss_bytes
 from loadtests.verdict import Limit, Report, quantile
 
 OTHERS = 200

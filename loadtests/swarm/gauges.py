@@ -1,4 +1,4 @@
-"""What processes cost: memory and CPU from /proc, and how late this process's own loop wakes.
+"""Shares of the processors, and how late this process's own loop wakes.
 
 Every report shows the generator's share beside the server's: a generator that has no processor left
 measures itself.
@@ -7,52 +7,15 @@ measures itself.
 from __future__ import annotations
 
 import asyncio
-import os
 import time
 from array import array
-from pathlib import Path
 from time import perf_counter
 from typing import Any
 
+from loadtests.usage import cpu_s, descendants
 from loadtests.verdict import quantile
 
-TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 LAG_S = 0.05
-
-
-def rss_bytes(pid: int) -> int:
-    """Memory that a process holds now.
-
-    Raises:
-        OSError: there is no such process.
-    """
-    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith("VmRSS:"):
-            return int(line.split()[1]) * 1024
-    return 0
-
-
-def cpu_s(pid: int) -> float:
-    """Processor time of a process so far; 0 when it is gone."""
-    try:
-        after_name = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return 0.0
-    return (int(after_name[11]) + int(after_name[12])) / TICKS_PER_S
-
-
-def descendants(pid: int) -> list[int]:
-    """Children of a process and theirs: the database that it has started."""
-    found: list[int] = []
-    waiting = [pid]
-    while waiting:
-        try:
-            children = Path(f"/proc/{waiting[-1]}/task/{waiting.pop()}/children").read_text()
-        except OSError:
-            continue
-        waiting += [int(child) for child in children.split()]
-        found += [int(child) for child in children.split()]
-    return found
 
 
 class Meter:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 
-from loadtests.swarm.gauges import rss_bytes
 from loadtests.swarm.line import Crew
 from loadtests.swarm.opening import close_all, open_all
 from loadtests.swarm.scrape import lag_facts
 from loadtests.swarm.stage import Stage
+from loadtests.usage import rss_bytes
 from loadtests.verdict import Limit, Report
 
 SOCKET_BYTES_MAX = 20 * 1024

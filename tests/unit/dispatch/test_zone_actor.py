@@ -119,3 +119,14 @@ def test_zone_that_leaves_open_mode_clears_its_board() -> None:
     zone.say(QueryAnswer(Query("load_zones", tag="settings"), [{**ZONE, "mode": "open"}]))
     done = zone.say(QueryAnswer(Query("load_zones", tag="settings"), [ZONE]))
     assert [(e.topic, e.frame["data"]["orders"]) for e in done.emits] == [("board", [])]
+
+
+def test_oldest_orders_come_first_whatever_the_order_of_their_news() -> None:
+    state = Clock().state
+    made = order(version=1)
+    by_age = [replace(made, facts=replace(made.facts, id=n, created_ms=NOW + n)) for n in range(1, 6)]
+    for one in (by_age[3], by_age[0], by_age[4], by_age[1], by_age[2], replace(by_age[0], version=2)):
+        state.admit(one)
+    assert [o.id for o in state.oldest(3)] == [1, 2, 3]
+    assert state.oldest(1)[0].version == 2
+    assert state.mixed is False

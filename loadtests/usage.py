@@ -1,4 +1,4 @@
-"""Processor time of processes, read from /proc."""
+"""What processes cost: processor time and memory, read from /proc."""
 
 from __future__ import annotations
 
@@ -24,11 +24,32 @@ def cpu_s(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / _TICKS_PER_S if fields else 0.0
 
 
+def rss_bytes(pid: int) -> int:
+    """Memory that a process holds now; 0 when it is gone."""
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    except OSError:
+        return 0
+    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("VmRSS:")), 0)
+
+
+def descendants(pid: int) -> list[int]:
+    """Children of a process and theirs: the database that it has started."""
+    found: list[int] = []
+    waiting = [pid]
+    while waiting:
+        try:
+            children = Path(f"/proc/{waiting[-1]}/task/{waiting.pop()}/children").read_text()
+        except OSError:
+            continue
+        waiting += [int(child) for child in children.split()]
+        found += [int(child) for child in children.split()]
+    return found
+
+
 def family_cpu_s(parent: int) -> float:
-    """The same for a process and its children that still live."""
-    pids = [int(entry) for entry in os.listdir("/proc") if entry.isdigit()]
-    children = [pid for pid in pids if (fields := _stat(pid)) and int(fields[1]) == parent]
-    return sum(cpu_s(pid) for pid in (parent, *children))
+    """Processor time of a process and of those below it that still live."""
+    return sum(cpu_s(pid) for pid in (parent, *descendants(parent)))
 
 
 @dataclass(frozen=True, slots=True)
