@@ -182,7 +182,9 @@ class DriverBehaviour:
         tells: tuple[Tell, ...] = ()
         if carrying is not state.driver.carrying:
             state = state.with_driver(state.driver.loaded_with(carrying))
-            tells = (self._to_zone(state),)
+            # Of an order of its own that was taken the zone hears from the order itself.
+            known = grew.freed is None and grew.zone_id == state.driver.zone_id
+            tells = () if known else (self._to_zone(state),)
         if entry is not None and entry.seq == state.last_seq + 1:
             return self._append(state, (entry,), tells)
         if entry is not None and entry.seq <= state.last_seq:

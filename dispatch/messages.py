@@ -64,12 +64,14 @@ class Entry(NamedTuple):
 class FeedGrew:
     """A commit has appended this entry; without one, nobody knows at which position.
 
-    `took` and `freed`: the order that the driver carries since this commit, or does not any more.
+    `took` and `freed`: the order that the driver carries since this commit, or does not any more; `zone_id`:
+    the order's.
     """
 
     entry: Entry | None
     took: int | None = None
     freed: int | None = None
+    zone_id: int = 0
 
 
 @dataclass(frozen=True, slots=True)

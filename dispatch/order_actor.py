@@ -173,7 +173,9 @@ class OrderBehaviour:
             )
             carries = order.id if took == number else None
             lets_go = order.id if freed == number else None
-            tells.append(Tell(ActorId("driver", number), m.FeedGrew(at, carries, lets_go)))
+            tells.append(
+                Tell(ActorId("driver", number), m.FeedGrew(at, carries, lets_go, order.facts.zone_id))
+            )
         tells += [
             Tell(ActorId("driver", driver), m.OfferDied(offer, public_id(ORDER, order.id), decision.why))
             for driver, offer in decision.revoked
