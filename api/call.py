@@ -15,7 +15,7 @@ from multidict import CIMultiDict
 from pydantic import BaseModel
 
 from actors.clock import Clock, Entropy
-from api.bodies import parse_body, parse_value
+from api.bodies import BODY_BYTES_MAX, parse_body, parse_value
 from api.passwords import Passwords
 from api.problems import EVERY_ANSWER, Fault, Problem, problem_response
 from api.tokens import Principal, Tokens
@@ -112,8 +112,11 @@ class Call:
     async def _read(self) -> bytes:
         try:
             content = self.request.content
-            if content.is_eof():
-                return content.read_nowait()  # it came together with the head
+            if content.is_eof():  # it came together with the head
+                data = content.read_nowait()
+                if len(data) > BODY_BYTES_MAX:
+                    raise web.HTTPRequestEntityTooLarge(BODY_BYTES_MAX, len(data))
+                return data
             async with asyncio.timeout(BODY_S):
                 return await self.request.read()
         except TimeoutError:
