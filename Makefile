@@ -4,7 +4,7 @@ VENV   ?= .venv
 PY     := $(VENV)/bin/python
 READY  := $(VENV)/.ready
 
-.PHONY: run test test-long check replay simulate race crash demo bench profile load load-page clean
+.PHONY: run test test-long check replay simulate race crash demo bench profile load load-page swarm resident clean
 
 run: $(READY)
 	@exec $(PY) run.py serve
@@ -47,6 +47,14 @@ bench: $(READY)
 # make profile [OUT=flames.svg]: acceptances over REST
 profile: $(READY)
 	@$(PY) -m loadtests.bench --peers b --operations accept --rivals 1 --widths 64 --seconds 8 --profile $(or $(OUT),flames.svg) $(OPTIONS)
+
+# make swarm SCENARIO=idle|offers|storm|users|deaf [ARGS="--sockets 2000"]
+swarm: $(READY)
+	@$(PY) -m loadtests.swarm $(or $(SCENARIO),idle) $(ARGS)
+
+# make resident WHAT=cost|cycles|lag
+resident: $(READY)
+	@$(PY) -m loadtests.resident $(or $(WHAT),cost) $(ARGS)
 
 LOAD_VENV := .venv-load
 RUSH = $(PY) -m loadtests.rush --profile $(or $(PROFILE),smoke) $(if $(USERS),--users $(USERS)) \

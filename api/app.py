@@ -12,7 +12,7 @@ from api.access import ACCESS
 from api.bodies import BODY_BYTES_MAX
 from api.call import OFFICE, Office
 from api.docs import openapi
-from api.edge import Route, bind, expect, outside
+from api.edge import UNKNOWN_PATH, Route, bind, expect, outside, unknown
 from api.feed import handshake
 from api.rest import accounts, drivers, health, orders, products, stores, tracking, users, zones
 
@@ -50,11 +50,14 @@ def check_routes(routes: Iterable[Route]) -> None:
 def make_app(office: Office, routes: tuple[Route, ...] = ROUTES) -> web.Application:
     """The public application: REST, the feed, and probes."""
     check_routes(routes)
-    app = web.Application(middlewares=[outside], client_max_size=BODY_BYTES_MAX)
+    # Only preflights have handlers that are not ours.
+    foreign = [outside] if office.settings.cors_origins else []
+    app = web.Application(middlewares=foreign, client_max_size=BODY_BYTES_MAX)
     app[OFFICE] = office
     added = [
         app.router.add_route(route.method, route.path, bind(route), expect_handler=expect) for route in routes
     ]
+    app.router.add_route("*", UNKNOWN_PATH, unknown, expect_handler=expect)
     _allow_origins(app, added, office.settings.cors_origins)
     return app
 

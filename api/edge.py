@@ -27,6 +27,8 @@ _HTTP_CODES = {
     403: "forbidden_origin", 404: "not_found", 405: "method_not_allowed", 406: "not_acceptable",
     411: "length_required", 413: "body_too_large", 415: "unsupported_media_type", 417: "expectation_failed",
 }  # fmt: skip
+# What matches every path, and is asked last.
+UNKNOWN_PATH, UNKNOWN_CANONICAL = "/{tail:.*}", "/{tail}"
 # Requests being answered; a gauge of the metric library would cost two locks a request.
 _in_flight = 0
 metrics.REQUESTS_IN_FLIGHT.set_function(lambda: _in_flight)
@@ -217,23 +219,39 @@ def _record(route: Route, call: Call, response: web.StreamResponse | None, secon
     )
 
 
+async def unknown(request: web.Request) -> web.StreamResponse:
+    """Requests that no route takes: an unknown path, or a known one with another method. Registered behind all
+    others; a middleware would see these, too, but costs every request.
+    """
+    allowed: set[str] = set()
+    for resource in request.app.router.resources():
+        if resource.canonical != UNKNOWN_CANONICAL:
+            allowed |= (await resource.resolve(request))[1]
+    if allowed:
+        return _refused(request, web.HTTPMethodNotAllowed(request.method, sorted(allowed)))
+    return _refused(request, web.HTTPNotFound())
+
+
+def _refused(request: web.Request, error: web.HTTPException) -> web.Response:
+    """The answer to what never became a call; in the same form as everything else."""
+    office = request.app[OFFICE]
+    call = Call(request, office, trace_of(request, office.entropy.trace))
+    response = _known(call, error)
+    finish(response, call.trace)
+    log.info("refused_request", trace_id=call.trace, status=response.status, error_code=call.code)
+    metrics.REQUESTS.labels("(none)", "(any)", response.status).inc()
+    return response
+
+
 @web.middleware
 async def outside(
     request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
 ) -> web.StreamResponse:
-    """Requests that no route of ours takes: unknown paths and methods, preflights, pages for operators.
-    In the same form as everything else.
-    """
-    office = request.app[OFFICE]
+    """Handlers that are not ours: preflights of aiohttp-cors, pages for operators."""
     try:
         response = await handler(request)
         if "X-Trace-ID" not in response.headers:
-            finish(response, trace_of(request, office.entropy.trace))
+            finish(response, trace_of(request, request.app[OFFICE].entropy.trace))
         return response
     except web.HTTPException as error:
-        call = Call(request, office, trace_of(request, office.entropy.trace))
-        response = _known(call, error)
-        finish(response, call.trace)
-        log.info("refused_request", trace_id=call.trace, status=response.status, error_code=call.code)
-        metrics.REQUESTS.labels("(none)", "(any)", response.status).inc()
-        return response
+        return _refused(request, error)

@@ -190,7 +190,7 @@ class OrderBehaviour:
 
 
 def _item(before: Order, order: Order, decision: Decision, turn: Turn) -> dict[str, Any]:
-    """What flush() writes; see storage/postgres/migrations/sql/0002_functions.sql."""
+    """What flush() writes; see storage/postgres/migrations/sql/0004_batches.sql."""
     return {
         "kind": "order",
         "id": order.id,

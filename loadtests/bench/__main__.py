@@ -46,7 +46,11 @@ async def bench(options: argparse.Namespace) -> tuple[Report, list[Measure], lis
                 for peer in peers:
                     if peer.letter == "c" and cell.operation != "accept":
                         continue
-                    measure = await runner.measure(peer, cell)
+                    try:
+                        measure = await runner.measure(peer, cell)
+                    except TimeoutError:
+                        print(f"{table.title(cell)}: ({peer.letter}) hangs", file=sys.stderr)
+                        continue
                     measures.append(measure)
                     print(f"{table.title(cell)}: ({peer.letter}) {measure.won_per_s:.0f}/s", file=sys.stderr)
             text = table.lines(measures, peers)

@@ -19,7 +19,7 @@ from loadtests.bench.tables import EventRow, OrderRow, ProductRow, place, shown,
 from loadtests.bench.wanted import Accepted, NewOrder, ShownOrder
 
 Caller = Callable[..., Awaitable[Principal]]
-Open = Callable[[], AsyncIterator[AsyncSession]]
+Sessions = async_sessionmaker[AsyncSession]
 
 
 async def refuse(request: Request, error: Exception) -> JSONResponse:
@@ -50,27 +50,22 @@ def make_app(at: Place, tokens: Tokens) -> FastAPI:
     async def driver_of(authorization: Annotated[str | None, Header()] = None) -> Principal:
         return caller(tokens, authorization, "driver")
 
-    async def session() -> AsyncIterator[AsyncSession]:
-        async with sessions() as open_session:
-            yield open_session
-
     app = FastAPI(lifespan=lifespan, exception_handlers={Refusal: refuse})
 
-    add_orders(app, customer_of, session)
-    add_acceptance(app, driver_of, session)
+    add_orders(app, customer_of, sessions)
+    add_acceptance(app, driver_of, sessions)
     return app
 
 
-def add_orders(app: FastAPI, customer_of: Caller, session: Open) -> None:
+def add_orders(app: FastAPI, customer_of: Caller, sessions: Sessions) -> None:
     """Creating and reading."""
 
     @app.post("/api/v2/orders", status_code=201)
     async def create(
         body: NewOrder,
         who: Annotated[Principal, Depends(customer_of)],
-        db: Annotated[AsyncSession, Depends(session)],
     ) -> ShownOrder:
-        async with db.begin():
+        async with sessions() as db, db.begin():
             numbers = [line.number for line in body.items]
             found = await db.scalars(select(ProductRow).where(ProductRow.id.in_(numbers)))
             row = place(body, who.number, {product.id: product for product in found})
@@ -83,29 +78,28 @@ def add_orders(app: FastAPI, customer_of: Caller, session: Open) -> None:
     async def read(
         order_id: str,
         who: Annotated[Principal, Depends(customer_of)],
-        db: Annotated[AsyncSession, Depends(session)],
     ) -> ShownOrder:
         query = (
             select(OrderRow)
             .where(OrderRow.id == order_number(order_id))
             .options(selectinload(OrderRow.items))
         )
-        row = await db.scalar(query)
+        async with sessions() as db:
+            row = await db.scalar(query)
         if row is None or row.customer_id != who.number:
             raise Refusal(404, "order_not_found")
         return shown(row)
 
 
-def add_acceptance(app: FastAPI, driver_of: Caller, session: Open) -> None:
+def add_acceptance(app: FastAPI, driver_of: Caller, sessions: Sessions) -> None:
     """Accepting: the order's row is locked, looked at, and written."""
 
     @app.post("/api/v2/orders/{order_id}/acceptance")
     async def accept(
         order_id: str,
         who: Annotated[Principal, Depends(driver_of)],
-        db: Annotated[AsyncSession, Depends(session)],
     ) -> Accepted:
-        async with db.begin():
+        async with sessions() as db, db.begin():
             query = select(OrderRow).where(OrderRow.id == order_number(order_id)).with_for_update()
             row = await db.scalar(query)
             event = take(row, who.number)

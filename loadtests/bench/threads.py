@@ -1,8 +1,10 @@
 """Peer (f): the row-lock design in its synchronous form. FastAPI runs each handler on a thread; SQLAlchemy
 and psycopg wait in it.
+
+Sessions are opened in the handlers. As a dependency with `yield` a session is closed on a thread, too, and at
+256 requests at once all threads waited for connections whose owners waited for a thread.
 """
 
-from collections.abc import Callable, Iterator
 from typing import Annotated
 
 import uvicorn
@@ -16,7 +18,7 @@ from loadtests.bench.rowlock import Caller, refuse
 from loadtests.bench.tables import EventRow, OrderRow, ProductRow, place, shown, take
 from loadtests.bench.wanted import Accepted, NewOrder, ShownOrder
 
-Open = Callable[[], Iterator[Session]]
+Sessions = sessionmaker[Session]
 
 
 def make_app(at: Place, tokens: Tokens) -> FastAPI:
@@ -35,27 +37,22 @@ def make_app(at: Place, tokens: Tokens) -> FastAPI:
     async def driver_of(authorization: Annotated[str | None, Header()] = None) -> Principal:
         return caller(tokens, authorization, "driver")
 
-    def session() -> Iterator[Session]:
-        with sessions() as open_session:
-            yield open_session
-
     app = FastAPI(exception_handlers={Refusal: refuse})
 
-    add_orders(app, customer_of, session)
-    add_acceptance(app, driver_of, session)
+    add_orders(app, customer_of, sessions)
+    add_acceptance(app, driver_of, sessions)
     return app
 
 
-def add_orders(app: FastAPI, customer_of: Caller, session: Open) -> None:
+def add_orders(app: FastAPI, customer_of: Caller, sessions: Sessions) -> None:
     """Creating and reading."""
 
     @app.post("/api/v2/orders", status_code=201)
     def create(
         body: NewOrder,
         who: Annotated[Principal, Depends(customer_of)],
-        db: Annotated[Session, Depends(session)],
     ) -> ShownOrder:
-        with db.begin():
+        with sessions() as db, db.begin():
             numbers = [line.number for line in body.items]
             found = db.scalars(select(ProductRow).where(ProductRow.id.in_(numbers)))
             row = place(body, who.number, {product.id: product for product in found})
@@ -68,29 +65,28 @@ def add_orders(app: FastAPI, customer_of: Caller, session: Open) -> None:
     def read(
         order_id: str,
         who: Annotated[Principal, Depends(customer_of)],
-        db: Annotated[Session, Depends(session)],
     ) -> ShownOrder:
         query = (
             select(OrderRow)
             .where(OrderRow.id == order_number(order_id))
             .options(selectinload(OrderRow.items))
         )
-        row = db.scalar(query)
+        with sessions() as db:
+            row = db.scalar(query)
         if row is None or row.customer_id != who.number:
             raise Refusal(404, "order_not_found")
         return shown(row)
 
 
-def add_acceptance(app: FastAPI, driver_of: Caller, session: Open) -> None:
+def add_acceptance(app: FastAPI, driver_of: Caller, sessions: Sessions) -> None:
     """Accepting: the order's row is locked, looked at, and written."""
 
     @app.post("/api/v2/orders/{order_id}/acceptance")
     def accept(
         order_id: str,
         who: Annotated[Principal, Depends(driver_of)],
-        db: Annotated[Session, Depends(session)],
     ) -> Accepted:
-        with db.begin():
+        with sessions() as db, db.begin():
             query = select(OrderRow).where(OrderRow.id == order_number(order_id)).with_for_update()
             event = take(db.scalar(query), who.number)
             db.add(event)

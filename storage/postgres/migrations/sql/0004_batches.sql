@@ -8,6 +8,9 @@ ALTER TABLE order_events DROP CONSTRAINT order_events_order_id_fkey;
 ALTER TABLE assignment DROP CONSTRAINT assignment_order_id_fkey, DROP CONSTRAINT assignment_driver_id_fkey;
 ALTER TABLE orders DROP CONSTRAINT orders_driver_id_fkey;
 
+-- No query asks for it, and every change of an order wrote it.
+DROP INDEX orders_store;
+
 DROP FUNCTION flush(integer[], bigint[], bigint[], jsonb);
 
 -- Write a batch of decisions; lock order and codes are those of 0002_functions.sql:
