@@ -64,7 +64,7 @@ def main() -> int:
     """Read the command line, measure, report; 1 when a promise is broken."""
     parser = argparse.ArgumentParser(prog="python -m loadtests.bench", description=__doc__)
     parser.add_argument("--peers", default="abcdef", help="which of them [abcdef]")
-    parser.add_argument("--operations", nargs="*", default=["accept", "create", "read"])
+    parser.add_argument("--operations", nargs="*", default=["create", "read", "accept"])
     parser.add_argument("--rivals", nargs="*", type=int, default=list(RIVALS))
     parser.add_argument("--widths", nargs="*", type=int, default=list(WIDTHS))
     parser.add_argument("--seconds", type=float, default=2.5, help="of each measurement")

@@ -22,7 +22,7 @@ DRIVERS = 100
 # Sockets of the feed: they win 20 orders each, then hand them back outside of the measurement, and so on.
 SOCKETS = 256
 # A little more than any peer answers in a second: jobs are made before the clock starts.
-RATE_MAX = {"a": 1500, "b": 9000, "c": 11000, "d": 30000, "e": 6000, "f": 1500}
+RATE_MAX = {"a": 1500, "b": 6500, "c": 11000, "d": 30000, "e": 6000, "f": 1500}
 WARM_S = 0.4
 # Different orders that are read.
 READABLE = 2000
