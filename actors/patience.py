@@ -18,7 +18,7 @@ SLOT_S = 0.05
 
 
 class Patience:
-    """Gives up on questions whose time has passed; at most one slot late."""
+    """Gives up on questions whose time has passed; at most two slots late."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock

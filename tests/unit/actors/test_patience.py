@@ -1,0 +1,69 @@
+"""Questions are given up at their deadline, and only those."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from actors.errors import DeadlinePassed, OutcomeUnknown
+from actors.messages import ActorId, Envelope
+from actors.patience import SLOT_S, Patience
+
+
+class Hands:
+    """A clock whose hands the test moves."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def wall(self) -> float:
+        return self.now
+
+    def anchor(self, wall_s: float) -> None:
+        del wall_s
+
+
+def asked(until: float) -> tuple[Envelope, asyncio.Future[Any]]:
+    reply: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+    return Envelope(ActorId("order", 1), "?", until, reply=reply), reply
+
+
+async def test_question_is_given_up_after_its_deadline_and_not_before() -> None:
+    hands = Hands()
+    patience = Patience(hands)
+    envelope, reply = asked(100.5)
+    patience.watch(envelope)
+    hands.now = 100.45
+    patience.look()
+    assert not reply.done()
+    hands.now = 100.5 + 2 * SLOT_S
+    patience.look()
+    with pytest.raises(DeadlinePassed):
+        await reply
+    assert len(patience) == 0
+
+
+async def test_outcome_is_unknown_when_the_commit_was_already_sent() -> None:
+    hands = Hands()
+    patience = Patience(hands)
+    envelope, reply = asked(100.1)
+    envelope.started = True
+    patience.watch(envelope)
+    hands.now = 101.0
+    patience.look()
+    with pytest.raises(OutcomeUnknown):
+        await reply
+
+
+async def test_answered_question_holds_no_answer_until_its_deadline() -> None:
+    envelope, reply = asked(100.1)
+    envelope.answer("yes")
+    assert await reply == "yes"
+    assert envelope.given_up
+    envelope.fail(DeadlinePassed())
+    assert reply.result() == "yes", "the first answer stands"
