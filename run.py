@@ -57,9 +57,6 @@ from storage.servers import Addresses, open_servers, reach_servers
 log = structlog.get_logger()
 
 BACKLOG = 2048
-# Left to itself Linux buffers up to 4 MB for a client that does not read, before we notice it. (It doubles
-# what is asked for.)
-SEND_BYTES = 64 * 1024
 # Postgres may come up after us when a whole machine boots.
 DATABASE_WAIT_S = 30.0
 
@@ -77,7 +74,6 @@ def bind_port(host: str, port: int, variable: str) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BYTES)
     try:
         listener.bind((host, port))
     except OSError as error:
