@@ -1,7 +1,7 @@
 """Who waits for an answer, and until when.
 
-A timer per question costs more than the question: nearly all are answered within milliseconds, and setting
-and cancelling a timer of the loop takes a microsecond and a half. So questions are put into slots of 50 ms
+A timer per question is wasted: nearly all are answered within milliseconds, and setting
+and cancelling a timer of the loop takes 1.2 us. So questions are put into slots of 50 ms
 by their deadline, and one task looks at a slot when its time has come.
 """
 

@@ -7,8 +7,8 @@
 ALTER TABLE order_events DROP CONSTRAINT order_events_order_id_fkey;
 ALTER TABLE assignment DROP CONSTRAINT assignment_order_id_fkey, DROP CONSTRAINT assignment_driver_id_fkey;
 ALTER TABLE orders DROP CONSTRAINT orders_driver_id_fkey;
--- The same for what create_orders() writes: it has just joined these very rows, and seven checks were a third
--- of its time. The other way round the role makes sure: it may not delete what orders point to.
+-- The same for what create_orders() writes: it has just joined these very rows, and for two lines it paid
+-- six checks an order. The other way round the role makes sure: it may not delete what orders point to.
 ALTER TABLE orders DROP CONSTRAINT orders_zone_id_fkey, DROP CONSTRAINT orders_store_id_fkey;
 ALTER TABLE order_items DROP CONSTRAINT order_items_order_id_fkey, DROP CONSTRAINT order_items_product_id_fkey;
 REVOKE DELETE ON zones, users, stores, products FROM mall_app;
