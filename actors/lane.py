@@ -15,6 +15,7 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict, deque
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from actors.cell import Cell
@@ -188,7 +189,7 @@ class Lane:
         """
         self.settling = True
         try:
-            await self._claim_again(sorted({cell.shard for cell in batch}))
+            await self._claim_again(batch)
             kinds: dict[str, list[Cell]] = defaultdict(list)
             for cell in batch:
                 kinds[cell.id.kind].append(cell)
@@ -204,8 +205,9 @@ class Lane:
         finally:
             self.settling = False
 
-    async def _claim_again(self, shards: list[int]) -> None:
+    async def _claim_again(self, batch: list[Cell]) -> None:
         """Raise the epochs of what is still ours; what has gone to somebody else is lost."""
+        shards = sorted({cell.shard for cell in batch})
         runtime, tries, claims = self._runtime, 0, None
         while claims is None:
             held = [o for s in shards if (o := runtime.shards.owned[s]) is not None]
@@ -222,16 +224,17 @@ class Lane:
             if claim.epoch is None:
                 runtime.scheduler.lose(claim.shard)
             elif ownership is not None:
-                self._renew(ownership, claim.epoch, claim.previous_epoch)
+                self._renew(ownership, claim.epoch, claim.previous_epoch, batch)
 
-    def _renew(self, ownership: Ownership, epoch: int, previous_epoch: int) -> None:
-        self._runtime.shards.own(Ownership(ownership.shard, epoch, ownership.cells))
+    def _renew(self, ownership: Ownership, epoch: int, previous_epoch: int, batch: list[Cell]) -> None:
+        self._runtime.shards.own(replace(ownership, epoch=epoch))
         if ownership.epoch != previous_epoch:
-            # A claim of ours went unanswered before this one. Nobody else can have written, but what was
-            # sent before it may have landed: all that is in memory is read again before its next turn.
-            for cell in list(ownership.cells.values()):
-                if cell.pending is None:
-                    self._runtime.reload(cell)
+            # A claim of ours went unanswered before this one, and may have landed late: after another owner
+            # had come, written and gone (the model in actors/model tells the story). So nothing in memory
+            # is believed: what waits for its flush is decided anew, and every row is read again.
+            settling = set(map(id, batch))
+            for cell in [c for c in ownership.cells.values() if id(c) not in settling]:
+                self._runtime.scheduler.think_again(cell)
 
     async def _load(self, kind: str, cells: list[Cell]) -> Mapping[int, Mapping[str, Any]]:
         tries = 0

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
-from actors.errors import ActorError
+from actors.errors import ActorError, NotProcessed, OutcomeUnknown
 
 
 class ActorId(NamedTuple):
@@ -33,6 +31,14 @@ class Command:
     fingerprint: str
 
 
+class Receiver(Protocol):
+    """Where a reply goes: a future of this loop, or a line to the instance that asked."""
+
+    def done(self) -> bool: ...
+    def set_result(self, result: Any, /) -> None: ...
+    def set_exception(self, exception: BaseException, /) -> None: ...
+
+
 class Envelope:
     """A message on its way to one actor.
 
@@ -40,9 +46,15 @@ class Envelope:
         until: monotonic second after which the turn is not begun any more.
         started: True as soon as its commit was sent; from then on a timeout means "unknown".
         attempts: how often it was put back after its actor had to be reloaded.
+        hop: how many lines between instances it has crossed.
+        doubtful: True once it was with an owner that gave no definite answer: from then on nobody may say
+            that it was not processed.
     """
 
-    __slots__ = ("_answered", "_reply", "attempts", "command", "message", "started", "to", "trace", "until")
+    __slots__ = (
+        "_answered", "_reply", "attempts", "command", "doubtful", "hop", "message", "started", "to", "trace",
+        "until",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -52,7 +64,8 @@ class Envelope:
         *,
         command: Command | None = None,
         trace: str = "",
-        reply: asyncio.Future[Any] | None = None,
+        reply: Receiver | None = None,
+        hop: int = 0,
     ) -> None:
         self.to = to
         self.message = message
@@ -61,6 +74,8 @@ class Envelope:
         self.trace = trace
         self.started = False
         self.attempts = 0
+        self.hop = hop
+        self.doubtful = False
         self._reply = reply
         self._answered = False
 
@@ -77,11 +92,27 @@ class Envelope:
 
     def fail(self, error: ActorError) -> None:
         """Answer with an error, if somebody still waits."""
+        if self.doubtful and isinstance(error, NotProcessed):
+            error = OutcomeUnknown()
         reply = self._let_go()
         if reply is not None and not reply.done():
             reply.set_exception(error)
 
-    def _let_go(self) -> asyncio.Future[Any] | None:
+    @property
+    def asked(self) -> bool:
+        """True while somebody waits for the reply."""
+        return self._reply is not None
+
+    def held(self) -> Envelope:
+        """A copy that has taken the asker over: answering this one answers nobody any more."""
+        copy = Envelope(
+            self.to, self.message, self.until,
+            command=self.command, trace=self.trace, reply=self._let_go(), hop=self.hop,
+        )  # fmt: skip
+        copy.started, copy.doubtful = self.started, self.doubtful
+        return copy
+
+    def _let_go(self) -> Receiver | None:
         """The future, for the last time: the envelope may lie about until its deadline, the reply shall not."""
         reply, self._reply = self._reply, None
         self._answered = self._answered or reply is not None
@@ -94,14 +125,12 @@ class Tell:
 
     Attributes:
         latest: when given, an unread message with the same value is replaced instead of queued behind.
-        seed: the row of an actor that was created in this very commit, so that it need not be read back.
         trace: the trace it belongs to, where that is not the one of the turn.
     """
 
     to: ActorId
     message: object
     latest: str | None = None
-    seed: Mapping[str, Any] | None = None
     trace: str | None = None
 
 

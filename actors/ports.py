@@ -6,8 +6,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from actors.messages import ActorId, Emit, Envelope, Query
+from actors.messages import ActorId, Emit, Query
+from actors.shards import Parked
 from actors.steps import Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class ShardRow:
+    """What the journal says of a shard: its epoch, and the instance that claimed it last (None: nobody)."""
+
+    epoch: int
+    owner: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +42,10 @@ class Journal(Protocol):
         With `expected` epochs, a shard that neither has its own nor was claimed by this incarnation is
         left alone.
         """
+        ...
+
+    async def shards(self) -> Sequence[ShardRow]:
+        """All shards, by number. One query; waits for nobody."""
         ...
 
     async def load(self, kind: str, numbers: Sequence[int]) -> Mapping[int, Mapping[str, Any]]:
@@ -63,25 +76,11 @@ class Journal(Protocol):
         ...
 
 
-class LeaseStore(Protocol):
-    """Who should serve a shard. Liveness only: safety is the epoch in the journal."""
-
-    async def acquire(self, shards: Sequence[int]) -> list[int]:
-        """The shards that were won."""
-        ...
-
-    async def renew(self, shards: Sequence[int]) -> list[int]:
-        """Extend what is held; returns what was lost."""
-        ...
-
-    async def release(self, shards: Sequence[int]) -> None: ...
-
-
 class PeerTransport(Protocol):
     """The way to an actor that lives elsewhere."""
 
-    def forward(self, envelope: Envelope) -> None:
-        """Send it to the owner, or fail it with a `NotProcessed`."""
+    def forward(self, parked: Parked) -> None:
+        """Send it to the owner, keep it until there is one, or fail it. Never waits."""
         ...
 
 
@@ -91,17 +90,3 @@ class Emitter(Protocol):
     def emit(self, emit: Emit, trace: str) -> None:
         """Hand a frame over. Never waits; a session that is gone is no error."""
         ...
-
-
-class SoleLeases:
-    """The leases of an instance that is alone: everything is its own."""
-
-    async def acquire(self, shards: Sequence[int]) -> list[int]:
-        return list(shards)
-
-    async def renew(self, shards: Sequence[int]) -> list[int]:
-        del shards
-        return []
-
-    async def release(self, shards: Sequence[int]) -> None:
-        del shards

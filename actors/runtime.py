@@ -8,12 +8,15 @@ the loop serve its sockets.
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import Any
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 from actors.cell import LOADING, READY, Cell
 from actors.clock import Clock, Entropy
+from actors.doubts import Doubts
 from actors.errors import (
     ActorError,
     NoSuchActor,
@@ -26,9 +29,9 @@ from actors.lane import Lane
 from actors.loader import Loader
 from actors.messages import ActorId, Command, Envelope, Turn
 from actors.patience import Patience
-from actors.ports import Emitter, Journal, LeaseStore, PeerTransport
+from actors.ports import Emitter, Journal, PeerTransport
 from actors.scheduler import Scheduler
-from actors.shards import SHARD_COUNT, Ownership, Shards, shard_of
+from actors.shards import SHARD_COUNT, Ownership, Parked, Shards, shard_of
 from actors.steps import Behaviour
 from actors.sweep import Sweep
 from actors.timers import Timers
@@ -47,8 +50,34 @@ def _no_log(event: str, **values: object) -> None:
     del event, values
 
 
+def _ignore(shard: int) -> None:
+    del shard
+
+
+# What a shard keeps while it is handed over; the rest is told to come back.
+PARKED_MAX = 2_000
+
+
+class Seed(NamedTuple):
+    """The row of an actor that was just created, so that it need not be read back.
+
+    Attributes:
+        at: monotonic second before it was written or read. Whoever has owned the shard since then has seen
+            every change of it.
+    """
+
+    at: float
+    row: Mapping[str, Any]
+
+
 class Runtime:
-    """Everything that runs actors on one instance. Open it with `running()`."""
+    """Everything that runs actors on one instance. Open it with `running()`.
+
+    Args:
+        instance, incarnation: stable name, and the name of this life of it (made up when it is not given).
+        peers: the way to other instances. Without it the instance is alone, and everything is its own.
+        lost: told when somebody else has claimed a shard.
+    """
 
     def __init__(
         self,
@@ -56,19 +85,18 @@ class Runtime:
         instance: str,
         behaviours: Sequence[Behaviour],
         journal: Journal,
-        leases: LeaseStore,
         emitter: Emitter,
         clock: Clock,
         entropy: Entropy,
+        incarnation: str = "",
         peers: PeerTransport | None = None,
         cells_max: int = CELLS_MAX,
         log: Callable[..., None] = _no_log,
-        lost: Callable[[], None] = lambda: None,
+        lost: Callable[[int], None] = _ignore,
     ) -> None:
         self.instance = instance
-        self.incarnation = f"{instance}.{entropy.token()[:12]}"
+        self.incarnation = incarnation or f"{instance}.{entropy.token()[:12]}"
         self.journal = journal
-        self.leases = leases
         self.emitter = emitter
         self.clock = clock
         self.entropy = entropy
@@ -84,6 +112,7 @@ class Runtime:
         self._loader = Loader(self)
         self._sweep = Sweep(self, cells_max)
         self._patience = Patience(clock)
+        self.doubts = Doubts(self)
         self.scheduler = Scheduler(self)
         self._tasks: asyncio.TaskGroup | None = None
 
@@ -97,21 +126,22 @@ class Runtime:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Own every shard that the leases give, and serve until the block ends.
-
-        The order is: lease, epoch, and only then the first row is read.
+        """Serve until the block ends. An instance that is alone owns everything from the first moment;
+        for others the keeper of the cluster takes and gives shards while this runs.
         """
         self.scheduler.start()
         async with asyncio.TaskGroup() as tasks:
             self._tasks = tasks
             self.clock.anchor(await self.journal.wall())
-            await self.take(await self.leases.acquire(range(SHARD_COUNT)))
+            if self.peers is None:
+                await self.take(range(SHARD_COUNT))
             loops = [tasks.create_task(lane.run(), name=f"lane {lane.index}") for lane in self.lanes]
             loops.append(tasks.create_task(self._loader.run(tasks), name="loader"))
             loops.append(tasks.create_task(self.timers.run_poll(), name="timer poll"))
             loops.append(tasks.create_task(self.timers.run_fire(), name="timer fire"))
             loops.append(tasks.create_task(self._sweep.run(), name="sweep"))
             loops.append(tasks.create_task(self._patience.run(), name="patience"))
+            loops.append(tasks.create_task(self.doubts.run(), name="doubts"))
             try:
                 yield
             finally:
@@ -131,17 +161,60 @@ class Runtime:
 
     def _abandon_all(self) -> None:
         for shard in self.shards.held():
-            ownership = self.shards.drop(shard)
-            for cell in list(ownership.cells.values()) if ownership else ():
-                for envelope in cell.drain():
-                    error = OutcomeUnknown() if envelope.started else Unavailable("stopping")
-                    envelope.fail(error)
+            for parked in self.surrender(shard):
+                started = parked.envelope.started
+                parked.envelope.fail(OutcomeUnknown() if started else Unavailable("stopping"))
 
     async def take(self, shards: Sequence[int]) -> None:
-        """Claim shards whose lease was won; their actors load when they are first needed."""
-        for claim in await self.journal.claim(sorted(shards), self.instance, self.incarnation):
+        """Claim shards whose lease was won; their actors load when they are first needed.
+
+        The order is: lease, epoch, and only then the first row is read.
+
+        Raises:
+            JournalError: not claimed, or nobody knows; claiming again is the cure.
+        """
+        claims = await self.journal.claim(sorted(shards), self.instance, self.incarnation)
+        self.timers.forget(frozenset(shards))
+        for claim in claims:
             assert claim.epoch is not None
-            self.shards.own(Ownership(claim.shard, claim.epoch))
+            waiting = self.surrender(claim.shard)
+            self.shards.own(Ownership(claim.shard, claim.epoch, since=self.clock.monotonic()))
+            for parked in waiting:
+                self.deliver(parked.envelope, latest=parked.latest)
+
+    def park(self, shard: int) -> None:
+        """From now on what arrives for the shard waits; what is in its mailboxes is still worked off."""
+        ownership = self.shards.owned[shard]
+        if ownership is not None and ownership.parked is None:
+            self.shards.own(replace(ownership, parked=deque()))
+
+    def is_quiet(self, shard: int) -> bool:
+        """True when no commit of the shard is under way and nothing waits in its mailboxes."""
+        ownership = self.shards.owned[shard]
+        return ownership is None or not any(
+            cell.pending is not None or cell.waiting for cell in ownership.cells.values()
+        )
+
+    def freeze(self, shards: Sequence[int]) -> None:
+        """Have no more turns in these parked shards: what waits in mailboxes goes in front of the parked."""
+        for shard in shards:
+            ownership = self.shards.owned[shard]
+            if ownership is not None and ownership.parked is not None:
+                waiting = [e for cell in ownership.cells.values() for e in cell.empty()]
+                ownership.parked.extendleft(Parked(e) for e in reversed(waiting))
+
+    def is_committing(self, shard: int) -> bool:
+        """True while a commit of the shard is under way."""
+        ownership = self.shards.owned[shard]
+        return ownership is not None and any(c.pending is not None for c in ownership.cells.values())
+
+    def surrender(self, shard: int) -> list[Parked]:
+        """Drop a shard; returns everything that waited for it, in order of arrival."""
+        ownership = self.shards.drop(shard)
+        if ownership is None:
+            return []
+        waiting = [Parked(e) for cell in list(ownership.cells.values()) for e in cell.drain()]
+        return [*waiting, *(ownership.parked or ())]
 
     # -- time ---------------------------------------------------------------------------------
 
@@ -175,9 +248,13 @@ class Runtime:
         reply: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         until = self.clock.monotonic() + budget_s
         envelope = Envelope(to, message, until, command=command, trace=trace, reply=reply)
-        self._patience.watch(envelope)
+        self.watch(envelope)
         self.deliver(envelope)
         return await reply
+
+    def watch(self, envelope: Envelope) -> None:
+        """Answer it with an error at its deadline, if nobody has by then."""
+        self._patience.watch(envelope)
 
     def tell(
         self,
@@ -186,7 +263,7 @@ class Runtime:
         *,
         trace: str = "",
         latest: str | None = None,
-        seed: Mapping[str, Any] | None = None,
+        seed: Seed | None = None,
     ) -> None:
         """Send a message that nobody waits for."""
         until = self.clock.monotonic() + TELL_BUDGET_S
@@ -197,17 +274,26 @@ class Runtime:
         envelope: Envelope,
         *,
         latest: str | None = None,
-        seed: Mapping[str, Any] | None = None,
+        seed: Seed | None = None,
     ) -> None:
-        """Put a message into its actor's mailbox, here or on the owner's instance."""
+        """Put a message into its actor's mailbox, here or on the owner's instance.
+
+        A seed serves the actor of this instance, here and now; it never travels and never waits, for the
+        actor may have changed meanwhile.
+        """
         to = envelope.to
         shard = shard_of(to)
         ownership = self.shards.owned[shard]
         if ownership is None:
-            self._elsewhere(envelope)
+            self._elsewhere(Parked(envelope, latest))
+            return
+        if ownership.parked is not None:
+            self._park(ownership.parked, Parked(envelope, latest))
             return
         cell = ownership.cells.get(to)
         if cell is None:
+            if seed is not None and seed.at < ownership.since:
+                seed = None
             if seed is None and self._loader.is_unknown(to):
                 envelope.fail(NoSuchActor(str(to)))
                 return
@@ -222,11 +308,26 @@ class Runtime:
             return
         self.scheduler.make_ready(cell)
 
-    def _elsewhere(self, envelope: Envelope) -> None:
-        if self.peers is not None:
-            self.peers.forward(envelope)
+    def _park(self, queue: deque[Parked], parked: Parked) -> None:
+        if len(queue) >= PARKED_MAX:
+            self.refuse(parked.envelope, Unavailable("too much waits for the hand-over"))
         else:
-            self.refuse(envelope, Unavailable("no owner"))
+            queue.append(parked)
+
+    def _elsewhere(self, parked: Parked) -> None:
+        if self.peers is not None:
+            self.peers.forward(parked)
+        else:
+            self.refuse(parked.envelope, Unavailable("no owner"))
+
+    def redirect(self, envelope: Envelope) -> None:
+        """The shard has gone while this waited or was under way: its new owner knows what became of it."""
+        if self.peers is None:
+            error = OutcomeUnknown() if envelope.started else Unavailable("ownership moved")
+            self.refuse(envelope, error)
+        elif not envelope.given_up:
+            envelope.doubtful = envelope.doubtful or envelope.started
+            self.peers.forward(Parked(envelope))
 
     def refuse(self, envelope: Envelope, error: ActorError) -> None:
         """Answer with an error, and count it."""
@@ -235,16 +336,14 @@ class Runtime:
 
     # -- cells --------------------------------------------------------------------------------
 
-    def _activate(
-        self, ownership: Ownership, to: ActorId, seed: Mapping[str, Any] | None, trace: str
-    ) -> Cell:
+    def _activate(self, ownership: Ownership, to: ActorId, seed: Seed | None, trace: str) -> Cell:
         cell = Cell(to, self._behaviours[to.kind], ownership.shard)
         ownership.cells[to] = cell
         if seed is None:
             self._loader.want(cell)
         else:
             self._loader.forget_unknown(to)
-            self.loaded(cell, seed, reason="created", trace=trace)
+            self.loaded(cell, seed.row, reason="created", trace=trace)
         return cell
 
     def is_current(self, cell: Cell) -> bool:

@@ -20,7 +20,6 @@ from actors.errors import (
     CommandReused,
     DeadlinePassed,
     JournalError,
-    OutcomeUnknown,
     Unavailable,
 )
 from actors.messages import ActorId, Envelope, Query, QueryAnswer, QueryFailed, Turn, Wake
@@ -109,6 +108,9 @@ class Scheduler:
             self._crash(cell, envelope, error)
             return
         if isinstance(step, Done):
+            if envelope.asked and not runtime.doubts.sure():
+                # Our lease may be over: what memory says counts when the epoch still stands.
+                runtime.doubts.put(cell.shard, envelope, step.reply)
             self._finish(cell, envelope, step)
         else:
             cell.status = FLUSHING
@@ -151,7 +153,7 @@ class Scheduler:
     def tell_all(self, cell: Cell, done: Done, trace: str) -> None:
         for tell in done.tells:
             told = trace if tell.trace is None else tell.trace
-            self._runtime.tell(tell.to, tell.message, trace=told, latest=tell.latest, seed=tell.seed)
+            self._runtime.tell(tell.to, tell.message, trace=told, latest=tell.latest)
         for emit in done.emits:
             self._runtime.emitter.emit(emit, trace)
         for query in done.queries:
@@ -204,6 +206,13 @@ class Scheduler:
             return
         self.make_ready(cell)
 
+    def think_again(self, cell: Cell) -> None:
+        """The memory of this cell is in doubt: what it has decided and not sent is decided on the row."""
+        if cell.pending is not None:
+            self._put_back(cell, cell.pending[0])
+            cell.pending = None
+        self._runtime.reload(cell)
+
     def settled(self, cell: Cell, row: Mapping[str, Any], *, written: bool) -> None:
         """The row has shown what became of a commit without an answer.
 
@@ -234,10 +243,9 @@ class Scheduler:
         self.make_ready(cell)
 
     def give_back(self, cell: Cell) -> None:
-        """The cell is not owned any more: whoever waits in it may try elsewhere."""
+        """The cell is not owned any more: whoever waits in it is sent on."""
         for envelope in cell.drain():
-            error = OutcomeUnknown() if envelope.started else Unavailable("ownership moved")
-            self._runtime.refuse(envelope, error)
+            self._runtime.redirect(envelope)
 
     def _put_back(self, cell: Cell, envelope: Envelope) -> None:
         envelope.attempts += 1
@@ -258,8 +266,11 @@ class Scheduler:
 
     def lose(self, shard: int) -> None:
         """Somebody else has claimed the shard: all that is in memory for it is worthless."""
+        if self._runtime.shards.owned[shard] is None:
+            return
         self._runtime.log("lost_shard", shard=shard)
-        ownership = self._runtime.shards.drop(shard)
-        for cell in list(ownership.cells.values()) if ownership else ():
-            self.give_back(cell)
-        self._runtime.lost()
+        waiting = self._runtime.surrender(shard)
+        self._runtime.gauges.lost_shards += 1
+        self._runtime.lost(shard)
+        for parked in waiting:
+            self._runtime.redirect(parked.envelope)

@@ -7,10 +7,12 @@ orders and 40 drivers each at full load, and enough for 25 instances by the rule
 from __future__ import annotations
 
 from binascii import crc32
+from collections import deque
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from actors.cell import Cell
-from actors.messages import ActorId
+from actors.messages import ActorId, Envelope
 
 SHARD_COUNT = 256
 
@@ -20,17 +22,31 @@ def shard_of(to: ActorId) -> int:
     return crc32(f"{to.kind}:{to.number}".encode()) % SHARD_COUNT
 
 
+class Parked(NamedTuple):
+    """A message that arrived while its shard was being handed over, as it was delivered."""
+
+    envelope: Envelope
+    latest: str | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Ownership:
     """The right to write a shard, together with the state that was loaded under it.
 
     Epoch and cells live in one object so that they can only be read, replaced or dropped together; a
     command that kept an epoch from before an await and memory from after it double-books.
+
+    Attributes:
+        since: monotonic second of the claim's answer; what was read before may be older than the epoch.
+        parked: what arrives while the shard is on its way to another instance, in order of arrival;
+            None while it stays.
     """
 
     shard: int
     epoch: int
     cells: dict[ActorId, Cell] = field(default_factory=dict)
+    parked: deque[Parked] | None = None
+    since: float = 0.0
 
 
 class Shards:
@@ -49,6 +65,10 @@ class Shards:
 
     def held(self) -> list[int]:
         return [o.shard for o in self.owned if o is not None]
+
+    def leaving(self) -> list[int]:
+        """Shards that are being handed over."""
+        return [o.shard for o in self.owned if o is not None and o.parked is not None]
 
     def cells_count(self) -> int:
         return sum(len(o.cells) for o in self.owned if o is not None)

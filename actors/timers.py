@@ -11,10 +11,12 @@ from __future__ import annotations
 
 import asyncio
 import heapq
+from collections.abc import Set
 from typing import TYPE_CHECKING, Any
 
 from actors.errors import JournalError
 from actors.messages import ActorId, Due, Envelope
+from actors.shards import shard_of
 
 if TYPE_CHECKING:
     from actors.runtime import Runtime
@@ -58,6 +60,13 @@ class Timers:
         self._armed[actor] = due_ms
         heapq.heappush(self._heap, (due_ms, actor))
         self._changed.set()
+
+    def forget(self, shards: Set[int]) -> None:
+        """These shards have just become ours: whatever was fired before they came is read afresh."""
+        for memory in (self._armed, self._fired):
+            for actor in [actor for actor in memory if shard_of(actor) in shards]:
+                del memory[actor]
+        self._polls = 0
 
     async def run_poll(self) -> None:
         """Fetch due rows once a second, until cancelled. A journal that is away is asked again."""
@@ -108,6 +117,8 @@ class Timers:
             if self._armed.get(actor) != due_ms:
                 continue
             del self._armed[actor]
+            if runtime.shards.owned[shard_of(actor)] is None:
+                continue  # its new owner has it in its own heap
             if len(self._fired) >= FIRED_MAX:
                 self._fired.clear()
             self._fired[actor] = due_ms
@@ -124,8 +135,12 @@ class Timers:
         handled: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
 
         def check(future: asyncio.Future[Any]) -> None:
-            failed = not future.cancelled() and future.exception() is not None
-            if failed and self._fired.get(actor) == due_ms:
+            if not future.cancelled() and future.exception() is not None:
+                # After a pause, for it may be the actor itself that fails.
+                asyncio.get_running_loop().call_later(POLL_S, again)
+
+        def again() -> None:
+            if self._fired.get(actor) == due_ms:
                 del self._fired[actor]
                 self._polls = 0  # the row may be too old for a short look back
 

@@ -2,6 +2,7 @@
 
 Map:
 app.py         make_app and make_ops_app: routes, middleware, shutdown
+doors.py       the listening sockets, and the servers behind them
 edge.py        what every request passes: trace, deadline, caller, limit, problem, log line, metric
 call.py        a request as a handler sees it
 access.py      one table: who may call what, and which limit counts

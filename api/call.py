@@ -15,6 +15,7 @@ from multidict import CIMultiDict
 from pydantic import BaseModel
 
 from actors.clock import Clock, Entropy
+from actors.cluster.cluster import Cluster
 from api.bodies import BODY_BYTES_MAX, parse_body, parse_value
 from api.passwords import Passwords
 from api.problems import EVERY_ANSWER, Fault, Problem, problem_response
@@ -57,6 +58,9 @@ class Office:
     hub: Hub
     clock: Clock
     entropy: Entropy
+    cluster: Cluster
+    # Set when shards were taken: their zones must be woken.
+    zones_due: asyncio.Event
     draining: bool = False
     started: bool = False
     watchdog: Callable[[], float] = field(default=lambda: 0.0)

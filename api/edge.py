@@ -115,6 +115,8 @@ async def _answer(route: Route, access: Access, call: Call) -> web.StreamRespons
             log.error("failed_request", trace_id=call.trace, route=route.path, exc_info=error)
         response = problem_response(problem, call.trace)
     finish(response, call.trace)
+    if call.office.draining:
+        response.force_close()  # the next request finds another instance
     return response
 
 
@@ -163,10 +165,8 @@ async def admit(access: Access, call: Call) -> None:
     """Let the request in, or refuse it.
 
     Raises:
-        Problem: unauthenticated, forbidden, draining, rate_limited.
+        Problem: unauthenticated, forbidden, rate_limited.
     """
-    if call.office.draining and access.scope is not None:
-        raise Problem("draining", headers={"Connection": "close"})
     if access.scope is not None:
         call.principal = authenticate(call)
         if not allows(call.principal.role, access.scope):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Any
 
 from actors.clock import Entropy
@@ -10,6 +11,7 @@ from actors.messages import ActorId
 from actors.shards import SHARD_COUNT, shard_of
 from api.passwords import Passwords
 from api.tokens import SigningKey, load_signing_key, make_signing_key
+from config.settings import Settings
 from storage.errors import Duplicate
 from storage.postgres.database import Database
 
@@ -34,6 +36,12 @@ class Meta:
     """What is fixed for the life of a database."""
 
     feed_epoch: str
+    peer_secret: bytes
+
+    @property
+    def cluster(self) -> str:
+        """A name for all instances of this database; says nothing about the secret."""
+        return sha256(b"cluster" + self.peer_secret).hexdigest()[:12]
 
 
 async def check_meta(database: Database) -> Meta:
@@ -48,7 +56,7 @@ async def check_meta(database: Database) -> Meta:
             f"this database has {row['shards']} shards by {row['shard_fn']}; "
             f"this program works with {SHARD_COUNT} by {SHARD_FUNCTION}"
         )
-    return Meta(row["feed_epoch"])
+    return Meta(row["feed_epoch"], row["peer_secret"].encode())
 
 
 async def load_keys(database: Database) -> list[SigningKey]:
@@ -97,3 +105,20 @@ def driver_item(number: int, zone: int, capacity: int) -> dict[str, Any]:
     return {
         "id": number, "shard": shard_of(ActorId("driver", number)), "zone": zone, "capacity": capacity,
     }  # fmt: skip
+
+
+async def found(settings: Settings, database: Database, passwords: Passwords, entropy: Entropy) -> list[str]:
+    """Administrator and sample mall, where they are missing; returns what the operator should read."""
+    lines = []
+    generated = await ensure_admin(
+        database, passwords, entropy, settings.admin_email, settings.admin_password
+    )
+    if generated:
+        lines.append(f"  admin     {settings.admin_email}  password {generated}  (shown this once)")
+    else:
+        lines.append(f"  admin     {settings.admin_email}")
+    if settings.embedded and settings.sample == "on":
+        await ensure_sample(database, passwords)
+        lines.append("  customer  {}  password {}".format(*CUSTOMER))
+        lines.append("  driver    {}  password {}".format(*DRIVER))
+    return lines

@@ -2,6 +2,8 @@
 
 Map:
 settings.py   every setting, once, with its environment variable
+commandline.py  what can be asked of the program
+supervisor.py several instances behind one port, kept alive
 logs.py       structlog behind a bounded buffer and a writer thread
 metrics.py    every metric, declared once
 """

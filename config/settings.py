@@ -43,7 +43,9 @@ class Settings(BaseSettings):
     peer_host: str = Field(
         "127.0.0.1", alias="MALL_PEER_HOST", description="Address that other instances reach."
     )
-    peer_port: Port = Field(8082, alias="MALL_PEER_PORT", description="Port that other instances reach.")
+    peer_port: Port = Field(
+        0, alias="MALL_PEER_PORT", description="Port that other instances reach; 0: any that is free."
+    )
     data_dir: Path = Field(
         Path(".mall"), alias="MALL_DATA_DIR", description="Where embedded servers keep data."
     )

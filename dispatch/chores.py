@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from dispatch.domain.geo import Place
 from dispatch.service import Dispatch
 
+# A zone that was made on another instance plans by then; those of shards just taken at once.
+ZONES_S = 5.0
 # Places are written at most this often: a restart begins with places this old.
 POSITIONS_S = 10.0
 # A feed that missed its hint is found by then.
@@ -36,11 +39,12 @@ class Rows(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Chore:
-    """A round and how often it runs."""
+    """A round and how often it runs; at once when `due` is set."""
 
     name: str
     every_s: float
     run_once: Callable[[], Awaitable[None]]
+    due: asyncio.Event | None = None
 
 
 class Chores:
@@ -54,6 +58,7 @@ class Chores:
         done: Callable[[str, float], None],
         failed: Callable[[str, Exception], None],
         swept: Callable[[int], None],
+        zones_due: asyncio.Event | None = None,
     ) -> None:
         self._dispatch = dispatch
         self._rows = rows
@@ -63,6 +68,7 @@ class Chores:
         self._saved: dict[int, Place] = {}
         self._doubts: dict[int, tuple[frozenset[int], frozenset[int]]] = {}
         self.all: tuple[Chore, ...] = (
+            Chore("wake_zones", ZONES_S, self.wake_zones, zones_due),
             Chore("save_positions", POSITIONS_S, self.save_positions),
             Chore("sweep_feeds", FEEDS_S, self.sweep_feeds),
             Chore("trim_expired", TRIM_S, self.trim_expired),
@@ -72,7 +78,7 @@ class Chores:
         """Repeat a chore until cancelled. Its failure is counted, not passed on."""
         clock = self._dispatch.runtime.clock
         while True:
-            await asyncio.sleep(chore.every_s)
+            await self._pause(chore)
             began = clock.monotonic()
             try:
                 await chore.run_once()
@@ -80,6 +86,20 @@ class Chores:
                 self._failed(chore.name, error)
             else:
                 self._done(chore.name, clock.monotonic() - began)
+
+    async def _pause(self, chore: Chore) -> None:
+        if chore.due is None:
+            await asyncio.sleep(chore.every_s)
+            return
+        with suppress(TimeoutError):
+            async with asyncio.timeout(chore.every_s):
+                await chore.due.wait()
+        chore.due.clear()
+
+    async def wake_zones(self) -> None:
+        """Have every zone of our shards in memory: nobody else would wake them."""
+        numbers = [row["id"] for row in await self._rows.rows("zones_of_all")]
+        self._dispatch.wake_zones(numbers)
 
     async def save_positions(self) -> None:
         """Write the places that changed since the last round."""

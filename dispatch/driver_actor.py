@@ -248,13 +248,20 @@ class DriverBehaviour:
         return done
 
     def _connect(self, state: DriverState, message: m.Connect) -> Step:
-        """A new session takes over: the old one is closed, the new one gets what it missed or a snapshot."""
+        """A new session takes over: the old one is closed, the new one gets what it missed or a snapshot.
+
+        A session that is bound already asks again when it may have missed something.
+        """
         emits: tuple[Emit, ...] = ()
-        if state.session not in (None, message.session):
-            emits = (Emit(str(state.session), "close", feed.SUPERSEDED),)
-        joined = replace(state, session=message.session, joining=True)
         reply = m.Reply("connected", state.driver.status, state.driver.version)
         after = message.resume_seq
+        if state.session not in (None, message.session):
+            if message.opened_ms < state.session_ms:
+                return Done(reply=reply, emits=(Emit(message.session, "close", feed.SUPERSEDED),))
+            emits = (Emit(str(state.session), "close", feed.SUPERSEDED),)
+        elif message.again and state.session and not state.joining and after == state.last_seq:
+            return Done(reply=reply)
+        joined = replace(state, session=message.session, session_ms=message.opened_ms, joining=True)
         if message.epoch != self._epoch or after is None or after > state.last_seq:
             query = Query("driver_snapshot", (state.driver.id,), tag=("snapshot", message.session))
             return Done(state=joined, reply=reply, emits=emits, queries=(query,))

@@ -19,7 +19,7 @@ class DriverState:
     Attributes:
         driver: as committed.
         place, cseq: last position and the client's counter of it; volatile.
-        session: address of the live session, or None.
+        session: address of the live session, or None; `session_ms` is when it was opened.
         joining: the session waits for its replay or snapshot; entries are kept in the tail meanwhile.
         last_seq: newest position known to be committed and seen here.
         tail: the newest entries up to last_seq, contiguous.
@@ -34,6 +34,7 @@ class DriverState:
     session: str | None = None
     joining: bool = False
     reading: bool = False
+    session_ms: int = 0
 
     @property
     def recent(self) -> Ring:
@@ -44,20 +45,23 @@ class DriverState:
     def with_driver(self, driver: Driver) -> DriverState:
         """The same with other committed facts."""
         return DriverState(
-            driver, self.last_seq, self.tail, self.place, self.cseq, self.session, self.joining, self.reading
-        )
+            driver, self.last_seq, self.tail, self.place, self.cseq, self.session, self.joining, self.reading,
+            self.session_ms,
+        )  # fmt: skip
 
     def grown(self, tail: tuple[m.Entry, ...], last_seq: int) -> DriverState:
         """The same with a longer log."""
         return DriverState(
-            self.driver, last_seq, tail, self.place, self.cseq, self.session, self.joining, self.reading
-        )
+            self.driver, last_seq, tail, self.place, self.cseq, self.session, self.joining, self.reading,
+            self.session_ms,
+        )  # fmt: skip
 
     def at(self, place: Place, cseq: int) -> DriverState:
         """The same in another place."""
         return DriverState(
-            self.driver, self.last_seq, self.tail, place, cseq, self.session, self.joining, self.reading
-        )
+            self.driver, self.last_seq, self.tail, place, cseq, self.session, self.joining, self.reading,
+            self.session_ms,
+        )  # fmt: skip
 
 
 def contiguous(entries: tuple[m.Entry, ...], last: int) -> tuple[m.Entry, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dispatch import messages as m
@@ -18,6 +18,27 @@ SUPERSEDED = 4006
 DISABLED = 4007
 POSITION_LOST = 4204
 UNREADABLE = 4205
+
+
+def verdict(position: int | None, frame: Mapping[str, Any]) -> str:
+    """What the holder of a session does with a frame of the driver's actor.
+
+    The actor may have moved to another instance, and frames of the old one may come late or not at all; so
+    the holder counts, too. `position` is the last one that it has passed on, None before the welcome.
+
+    Returns:
+        `send` it, `drop` it (it was sent already), `gap` (some were lost: bind the session again, which brings
+        them), or `end` (they cannot be had: the client must come back for a snapshot).
+    """
+    if frame["t"] == "welcome":
+        if position is None:
+            return "send"
+        return "drop" if frame["resumed"] and frame["seq"] <= position else "end"
+    if frame["t"] != "event":
+        return "send"
+    if position is None or frame["seq"] <= position:
+        return "drop"
+    return "send" if frame["seq"] == position + 1 else "gap"
 
 
 def event(entry: m.Entry) -> dict[str, Any]:
@@ -80,6 +101,11 @@ def zone(zone_id: int) -> dict[str, Any]:
 def board_topic(zone_id: int) -> str:
     """The topic of a zone's board."""
     return f"board:{zone_id}"
+
+
+def zone_of(topic: str) -> int:
+    """The zone of a board's topic."""
+    return int(topic.removeprefix("board:"))
 
 
 def board(zone_id: int, orders: Sequence[Order], total: int) -> dict[str, Any]:

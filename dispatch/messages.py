@@ -132,11 +132,17 @@ class MovedTo:
 
 @dataclass(frozen=True, slots=True)
 class Connect:
-    """A session wants the feed; `resume_seq` is the last position it has, None for a fresh start."""
+    """A session wants the feed; `resume_seq` is the last position it has, None for a fresh start.
+
+    `opened_ms`: when it was opened. Of two sessions the one that was opened last has the feed, in whatever
+    order they are bound again after the actor has moved. `again`: it has had its welcome.
+    """
 
     session: str
     epoch: str | None
     resume_seq: int | None
+    opened_ms: int = 0
+    again: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,6 +199,11 @@ class DriverMoved:
 @dataclass(frozen=True, slots=True)
 class Reconfigured:
     """The zone's settings were changed."""
+
+
+@dataclass(frozen=True, slots=True)
+class ShowBoard:
+    """An instance has followers of the zone's board, and no board."""
 
 
 @dataclass(frozen=True, slots=True)

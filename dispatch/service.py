@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any, Protocol
@@ -12,7 +12,8 @@ from actors.batch import Batcher
 from actors.dedup import make_command
 from actors.errors import JournalError, NotWritten, OutcomeUnknown, Unavailable
 from actors.messages import Command
-from actors.runtime import Runtime
+from actors.runtime import Runtime, Seed
+from actors.shards import shard_of
 from dispatch import messages as m
 from dispatch.domain import commands as d
 from dispatch.domain.commands import PAYMENT_WINDOW_MS, By
@@ -131,6 +132,7 @@ class Dispatch:
             "ttl_s": KEY_TTL_S,
             "pay_window_s": PAYMENT_WINDOW_MS // 1000,
         }
+        began = self.runtime.clock.monotonic()
         try:
             async with asyncio.timeout(budget_s):
                 answer = await self.creations.ask(request)
@@ -142,7 +144,8 @@ class Dispatch:
         if placed.code == "created" and not placed.replayed:
             # A hint: the due row in the same commit is the truth.
             number = placed.facts["id"]
-            self.runtime.tell(order_ref(number), m.Created(), trace=caller.trace, seed=placed.facts)
+            seed = Seed(began, placed.facts)
+            self.runtime.tell(order_ref(number), m.Created(), trace=caller.trace, seed=seed)
         return placed
 
     async def order(self, number: int, trace: str = "") -> Order:
@@ -239,10 +242,18 @@ class Dispatch:
         self.runtime.tell(driver_ref(number), m.MovedTo(place, cseq), trace=trace, latest="place")
 
     async def connect(
-        self, number: int, session: str, epoch: str | None, seq: int | None, trace: str
+        self,
+        number: int,
+        session: str,
+        epoch: str | None,
+        seq: int | None,
+        trace: str,
+        *,
+        opened_ms: int = 0,
+        again: bool = False,
     ) -> m.Reply:
-        """Bind a session to the driver's feed; the welcome comes as a frame."""
-        message = m.Connect(session, epoch, seq)
+        """Bind a session to the driver's feed, or bind it again; the welcome comes as a frame."""
+        message = m.Connect(session, epoch, seq, opened_ms, again)
         return m.Reply(*await self.runtime.ask(driver_ref(number), message, trace=trace))
 
     def disconnect(self, number: int, session: str) -> None:
@@ -263,6 +274,17 @@ class Dispatch:
     def wake_zone(self, number: int) -> None:
         """Have the zone's actor in memory; it plans by itself from then on."""
         self.runtime.tell(zone_ref(number), m.ZoneView())
+
+    def wake_zones(self, numbers: Iterable[int]) -> None:
+        """The same for those of these zones that belong here and sleep."""
+        for number in numbers:
+            ownership = self.runtime.shards.owned[shard_of(zone_ref(number))]
+            if ownership is not None and zone_ref(number) not in ownership.cells:
+                self.wake_zone(number)
+
+    def show_board(self, number: int) -> None:
+        """Have the zone show its board again, to all instances; asking twice is asking once."""
+        self.runtime.tell(zone_ref(number), m.ShowBoard(), latest="board")
 
     def reconfigure_zone(self, number: int, trace: str) -> None:
         """The zone's settings were changed in the catalogue."""

@@ -156,6 +156,9 @@ class ZoneBehaviour:
                 return self._compare_drivers(state, message.result, turn)
             case QueryAnswer():
                 return self._fill(state, message.result, turn)
+            case m.ShowBoard():
+                state.board_dirty = True
+                return self._act(state, turn)
             case m.ZoneView():
                 return Done(reply={"open_orders": len(state.orders), "online_drivers": len(state.drivers)})
             case _:
@@ -205,6 +208,8 @@ class ZoneBehaviour:
 
     def _ask_picture(self, state: ZoneState, turn: Turn) -> tuple[Query, ...]:
         state.rebuilt_ms = turn.now_ms
+        # Shown again as well: an instance may have missed it, or have no sockets for longer than it knows.
+        state.board_dirty = True
         state.touched.clear()
         state.met.clear()
         orders = Query("zone_orders", (state.id,), tag="orders")

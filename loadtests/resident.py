@@ -25,7 +25,7 @@ import uvloop
 
 from actors.clock import LoopClock, SystemEntropy
 from actors.messages import ActorId, Emit
-from actors.ports import Claim, SoleLeases
+from actors.ports import Claim, ShardRow
 from actors.runtime import Runtime
 from actors.sweep import Sweep
 from dispatch import messages as m
@@ -105,6 +105,9 @@ class _Shelf:
     async def claim(self, shards: Sequence[int], *_: object) -> list[Claim]:
         return [Claim(shard, 1, 0) for shard in shards]
 
+    async def shards(self) -> list[ShardRow]:
+        return []
+
     async def load(self, kind: str, numbers: Sequence[int]) -> Mapping[int, Mapping[str, Any]]:
         del kind
         return {number: _row(number) for number in numbers}
@@ -143,8 +146,8 @@ async def cycles(count: int = CYCLES) -> Report:
     report = Report("activations and passivations")
     clock = LoopClock(asyncio.get_running_loop())
     runtime = Runtime(
-        instance="one", behaviours=[OrderBehaviour()], journal=_Shelf(), leases=SoleLeases(),
-        emitter=_Nobody(), clock=clock, entropy=SystemEntropy(),
+        instance="one", behaviours=[OrderBehaviour()], journal=_Shelf(), emitter=_Nobody(), clock=clock,
+        entropy=SystemEntropy(),
     )  # fmt: skip
     sweep, sizes, began = Sweep(runtime, 0), [], time.perf_counter()
     async with runtime.running():

@@ -6,7 +6,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from dispatch.feed import DISABLED, POSITION_LOST, SUPERSEDED, UNREADABLE
+from dispatch.feed import DISABLED as DISABLED
+from dispatch.feed import POSITION_LOST as POSITION_LOST
+from dispatch.feed import SUPERSEDED as SUPERSEDED
+from dispatch.feed import UNREADABLE as UNREADABLE
 
 UNAUTHENTICATED = 4001
 FORBIDDEN = 4003

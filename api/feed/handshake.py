@@ -152,6 +152,8 @@ async def _serve(
     """The socket from its hello on; `told` is what the app said of itself: device and version."""
     office = call.office
     session = Session(ws, office, principal, call.trace)
+    if resume is not None:
+        session.epoch, session.position = resume.epoch, resume.seq
     if not office.hub.add(session):
         await ws.close(code=codes.TOO_MANY, message=b"too_many_connections")
         return
@@ -159,9 +161,10 @@ async def _serve(
         await office.dispatch.connect(
             principal.number,
             session.address,
-            None if resume is None else resume.epoch,
-            None if resume is None else resume.seq,
+            session.epoch,
+            session.position,
             call.trace,
+            opened_ms=session.opened_ms,
         )
         await session.run()
     except NoSuchActor:

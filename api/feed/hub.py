@@ -16,11 +16,14 @@ import structlog
 
 from actors.clock import Clock, Entropy
 from actors.messages import Emit
+from actors.shards import shard_of
 from api.feed import codes
 from config import metrics
+from dispatch import feed
+from dispatch.zone_actor import zone_ref
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable, Container
 
     from api.feed.session import Session
 
@@ -33,15 +36,27 @@ WHEEL_SLOTS = 25
 # Sockets served before a fan-out lets the loop breathe.
 FAN_OUT = 200
 STREAM_CHANGES_MAX = 64
+# No change, but the order's actor has moved: look, and watch it where it is now.
+MOVED: dict[str, Any] = {}
+
+
+def _is_here(shard: int) -> bool:
+    del shard
+    return False
+
+
+def _leave_it(wanted: object) -> None:
+    del wanted
 
 
 class Stream:
     """A server-sent stream of one order."""
 
-    __slots__ = ("_changes", "_overflowed", "address")
+    __slots__ = ("_changes", "_overflowed", "address", "shard")
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, shard: int) -> None:
         self.address = address
+        self.shard = shard
         self._changes: asyncio.Queue[dict[str, Any]] = asyncio.Queue(STREAM_CHANGES_MAX)
         self._overflowed = False
 
@@ -60,13 +75,22 @@ class Stream:
 
 
 class Hub:
-    """Sessions by address, topics by name."""
+    """Sessions by address, topics by name.
 
-    def __init__(self, clock: Clock, entropy: Entropy) -> None:
+    Args:
+        home: incarnation of this instance; addresses end in it, so that actors elsewhere find the way.
+    """
+
+    def __init__(self, clock: Clock, entropy: Entropy, home: str = "") -> None:
+        self.home = home
         self.clock = clock
         self.entropy = entropy
         self.sessions: dict[str, Session] = {}
         self.draining = False
+        # Where the actors are, and who binds sessions to them again; an instance that is alone needs neither.
+        self.is_far: Callable[[int], bool] = _is_here
+        self.bind_again: Callable[[Session], None] = _leave_it
+        self.want_board: Callable[[str], None] = _leave_it
         self._streams: dict[str, Stream] = {}
         self._topics: dict[str, dict[str, Session]] = defaultdict(dict)
         self._boards: dict[str, bytes] = {}
@@ -130,6 +154,8 @@ class Hub:
             self._topics[topic][session.address] = session
             if topic in self._boards:
                 session.push_latest("board", self._boards[topic])
+            else:
+                self.want_board(topic)
 
     # -- the emitter --------------------------------------------------------------------------
 
@@ -137,8 +163,10 @@ class Hub:
         """Implements actors.ports.Emitter."""
         del trace  # event frames carry their own
         if emit.lane == "topic":
-            self._boards[emit.to] = self._changed_topics[emit.to] = orjson.dumps(emit.frame)
-            self._topic_wake.set()
+            board = orjson.dumps(emit.frame)
+            if board != self._boards.get(emit.to):
+                self._boards[emit.to] = self._changed_topics[emit.to] = board
+                self._topic_wake.set()
             return
         session = self.sessions.get(emit.to)
         if session is not None:
@@ -167,14 +195,26 @@ class Hub:
 
     # -- streams ------------------------------------------------------------------------------
 
-    def open_stream(self) -> Stream:
-        """A new stream with an address of its own."""
-        stream = Stream(f"sse_{self.entropy.token()}")
+    def open_stream(self, shard: int) -> Stream:
+        """A new stream with an address of its own; `shard` is the order's."""
+        stream = Stream(f"sse_{self.entropy.token()}@{self.home}", shard)
         self._streams[stream.address] = stream
         return stream
 
     def close_stream(self, stream: Stream) -> None:
         self._streams.pop(stream.address, None)
+
+    def moved(self, shards: Container[int]) -> None:
+        """The actors of these shards live elsewhere now, or may have been misheard: bind to them again."""
+        for session in self.sessions.values():
+            if session.shard in shards:
+                self.bind_again(session)
+        for stream in self._streams.values():
+            if stream.shard in shards:
+                stream.put(MOVED)
+        for topic in self._topics:
+            if shard_of(zone_ref(feed.zone_of(topic))) in shards:
+                self.want_board(topic)
 
     # -- hearts and farewell ------------------------------------------------------------------
 

@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import structlog
 from aiohttp import WSMsgType, web
 
-from actors.errors import ActorError, NoSuchActor, OutcomeUnknown
+from actors.errors import NoSuchActor, OutcomeUnknown
+from actors.shards import shard_of
 from api.call import Office
 from api.feed import codes, frames
+from api.feed.decisions import decide, decide_offer
 from api.feed.outbox import Outbox, Overflow
 from api.problems import KINDS, Problem, problem_for
 from api.tokens import BadToken, Principal
@@ -20,12 +22,9 @@ from config import metrics
 from dispatch import feed
 from dispatch.domain import ids
 from dispatch.domain.geo import Place
-from dispatch.domain.ids import public_id
+from dispatch.driver_actor import driver_ref
 from dispatch.messages import Reply
 from dispatch.service import Caller
-
-if TYPE_CHECKING:
-    from collections.abc import Awaitable
 
 log = structlog.get_logger()
 _RELIABLE = metrics.FEED_FRAMES.labels("reliable")
@@ -55,8 +54,8 @@ class Session:
 
     __slots__ = (
         "_allowance", "_allowed_at", "_commands", "_outbox", "_strikes", "_writing", "acked", "address",
-        "closing", "heard_at", "hub", "office", "opened_at", "principal", "slot", "topic", "trace",
-        "warned", "ws",
+        "closing", "epoch", "heard_at", "hub", "office", "opened_at", "opened_ms", "position", "principal",
+        "shard", "slot", "topic", "trace", "warned", "welcomed", "ws",
     )  # fmt: skip
 
     def __init__(self, ws: web.WebSocketResponse, office: Office, principal: Principal, trace: str) -> None:
@@ -65,7 +64,13 @@ class Session:
         self.hub = office.hub
         self.principal = principal
         self.trace = trace
-        self.address = f"fed_{office.entropy.token()}"
+        self.address = f"fed_{office.entropy.token()[:16]}@{office.hub.home}"
+        self.shard = shard_of(driver_ref(principal.number))
+        self.epoch: str | None = None
+        # Where it is in the feed; until the welcome, where the client says that it was.
+        self.position: int | None = None
+        self.welcomed = False
+        self.opened_ms = int(office.clock.wall() * 1000)
         self.slot = 0
         self.topic: str | None = None
         self.acked = 0
@@ -85,9 +90,13 @@ class Session:
         """Queue a frame that must arrive; a client too slow for it is closed and resumes."""
         if self.closing:
             return
+        if (verdict := feed.verdict(self.position if self.welcomed else None, frame)) != "send":
+            self._mend(verdict)
+            return
         if frame["t"] == "welcome":
             frame = self._complete(frame)
         elif frame["t"] == "event":
+            self.position = frame["seq"]
             metrics.FEED_LATE_SECONDS.observe(max(0.0, self.office.clock.wall() - frame["at_ms"] / 1000))
         try:
             self._outbox.put(frame)
@@ -96,6 +105,13 @@ class Session:
             return
         _RELIABLE.inc()
         self._write()
+
+    def _mend(self, verdict: str) -> None:
+        """The actor has moved, or a line to it was cut: see feed.verdict."""
+        if verdict == "gap":
+            self.hub.bind_again(self)
+        elif verdict == "end":
+            self.close(codes.POSITION_LOST)
 
     def push_latest(self, topic: str, frame: dict[str, Any] | bytes) -> None:
         """Send the newest of a topic; older ones that were not sent yet are replaced."""
@@ -113,7 +129,9 @@ class Session:
         number = ids.parse_id(ids.ZONE, frame["zone_id"])
         self.hub.subscribe(self, feed.board_topic(number or 0))
         metrics.FEED_RESUMES.labels("resumed" if frame["resumed"] else "snapshot").inc()
+        self.epoch, self.position, self.welcomed = frame["epoch"], frame["seq"], True
         return frame | {
+            "session": self.address.partition("@")[0],
             "ping_s": int(PING_S),
             "server_time_ms": int(self.office.clock.wall() * 1000),
             "limits": {"frame_bytes": frames.FRAME_BYTES_MAX, "frames_per_s": int(FRAMES_PER_S)},
@@ -209,6 +227,8 @@ class Session:
             self.close(codes.NO_PONG)
         elif silent > PING_S * 0.4:
             self.push_latest("ping", {"t": "ping"})
+        if self.hub.is_far(self.shard):
+            self.hub.bind_again(self)  # should a frame have been lost without a trace
         if expires_in <= EXPIRY_NOTICE_S and not self.warned:
             self.warned = True
             self.push_latest("auth", {"t": "auth.expiring", "in_s": max(0, int(expires_in))})
@@ -300,17 +320,14 @@ class Session:
         """Run a command and answer it. Each has a trace of its own."""
         trace, began = self.office.entropy.trace(), perf_counter()
         caller = Caller(self.principal.role, self.principal.number, trace, frame.key)
-        result = "error"
+        dispatch, result = self.office.dispatch, "error"
         try:
-            if self.office.draining:
-                self._error("draining", frame.id, "", temporary=True, not_processed=True, trace_id=trace)
-                return
             if isinstance(frame, frames.Accept | frames.Decline):
-                results = [await self._offer(caller, frame, number) for number in frame.orders]
+                results = [await decide_offer(dispatch, caller, frame, number) for number in frame.orders]
                 result = results[0]["result"] if len(results) == 1 else "several"
                 self.push({"t": "reply", "id": frame.id, "ok": True, "trace_id": trace, "results": results})
                 return
-            answer = await self._one(caller, frame)
+            answer = await decide(dispatch, caller, frame)
             result = answer.code
             self._reply(frame, answer, trace)
         except Exception as error:  # noqa: BLE001 - one command must not end everybody's sockets
@@ -337,46 +354,6 @@ class Session:
         retryable = KINDS[problem.code].retryable
         self._error(problem.code, frame.id, "", temporary=retryable, **extra, trace_id=trace)
         return problem.code
-
-    async def _offer(
-        self, caller: Caller, frame: frames.Accept | frames.Decline, number: int
-    ) -> dict[str, Any]:
-        """The result for one order of an offer."""
-        dispatch = self.office.dispatch
-        work: Awaitable[Reply]
-        if isinstance(frame, frames.Accept):
-            work = dispatch.accept(caller, number, frame.offer_id)
-        else:
-            work = dispatch.decline(caller, number, frame.offer_id, frame.reason)
-        try:
-            answer = await work
-        except NoSuchActor:
-            return {"order_id": public_id(ids.ORDER, number), "result": "order_not_found"}
-        except ActorError as error:
-            if len(frame.orders) == 1:
-                raise
-            # Another order of the same frame may have been won: each gets its own answer.
-            problem = problem_for(error)
-            shown = {"order_id": public_id(ids.ORDER, number), "result": problem.code, "temporary": True}
-            return shown | ({"not_processed": True} if problem.kind.status == 503 else {})
-        return {
-            "order_id": public_id(ids.ORDER, number),
-            "result": answer.code,
-            "status": answer.status,
-            "version": answer.version,
-        }
-
-    async def _one(self, caller: Caller, frame: Any) -> Reply:
-        dispatch = self.office.dispatch
-        match frame:
-            case frames.PickUp():
-                return await dispatch.pick_up(caller, frame.order_id)
-            case frames.Deliver():
-                return await dispatch.deliver(caller, frame.order_id)
-            case frames.Fail():
-                return await dispatch.fail(caller, frame.order_id, frame.reason)
-            case _:
-                return await dispatch.set_availability(caller, frame.status)
 
     def _reply(self, frame: Any, answer: Reply, trace: str) -> None:
         """One answer; a refusal is an answer, too."""

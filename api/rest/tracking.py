@@ -10,6 +10,7 @@ import orjson
 from aiohttp import web
 
 from actors.errors import ActorError
+from actors.shards import shard_of
 from api import present
 from api.call import Call, json_response
 from api.edge import Route, finish
@@ -17,6 +18,7 @@ from api.feed.hub import Stream
 from api.problems import Problem
 from api.rest.orders import may_see, visible_order
 from dispatch.domain.order import TERMINAL, Order
+from dispatch.order_actor import order_ref
 
 HISTORY_MAX = 1000
 # Proxies cut silent connections after a minute or less.
@@ -34,7 +36,7 @@ async def track(call: Call) -> web.StreamResponse:
     """Stream an order: its present state, then every change, until it is finished or the client leaves."""
     order = await visible_order(call)
     role, number = call.who.role, order.id
-    stream = call.office.hub.open_stream()
+    stream = call.office.hub.open_stream(shard_of(order_ref(number)))
     try:
         seen = await call.office.dispatch.watch(number, stream.address, call.trace)
         if seen is None:
@@ -72,7 +74,14 @@ async def _follow(call: Call, response: web.StreamResponse, stream: Stream, orde
             await response.write(b": beat\n\n")
         if change is None:
             return  # the client reconnects and gets the present state
-        seen = await call.office.dispatch.order(number, call.trace)
+        # Each quiet look watches again: the order's actor may live elsewhere since the last.
+        seen = await (
+            call.office.dispatch.order(number, call.trace)
+            if change
+            else call.office.dispatch.watch(number, stream.address, call.trace)
+        )
+        if seen is None:
+            return
         if call.office.tokens.is_over(call.who) or not await may_see(call, seen):
             return
         if change and change["version"] > version:

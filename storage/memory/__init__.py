@@ -1,7 +1,8 @@
-"""The journal's twin in memory: same rules, same answers, no server.
+"""The twins in memory of the journal and the leases: same rules, same answers, no server.
 
-Unit tests and the simulator use it; tests/contracts holds it and the real one to one suite.
+Unit tests and the simulator use it; tests/contracts holds each and the real one to one suite.
 
 Map:
 journal.py   MemoryJournal: claim, load, flush, due, read, place
+leases.py    LeaseTable: what Redis would hold; MemoryLeases: one instance's view of it
 """

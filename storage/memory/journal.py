@@ -11,7 +11,7 @@ from copy import deepcopy
 from typing import Any
 
 from actors.messages import ActorId, Query
-from actors.ports import Claim
+from actors.ports import Claim, ShardRow
 from actors.shards import SHARD_COUNT, shard_of
 from actors.steps import Outcome
 
@@ -45,6 +45,7 @@ class MemoryJournal:
         self._wall = wall
         self.epochs = [0] * SHARD_COUNT
         self.incarnations = [""] * SHARD_COUNT
+        self.owners: list[str | None] = [None] * SHARD_COUNT
         self.orders: dict[int, Row] = {}
         self.drivers: dict[int, Row] = {}
         self.zones: dict[int, Row] = {}
@@ -94,7 +95,6 @@ class MemoryJournal:
     async def claim(
         self, shards: Sequence[int], owner: str, incarnation: str, expected: Sequence[int] | None = None
     ) -> list[Claim]:
-        del owner
         known = dict(zip(shards, expected or (), strict=False))
         claims = []
         for shard in sorted(shards):
@@ -103,8 +103,12 @@ class MemoryJournal:
             if mine:
                 epoch = self.epochs[shard] = max(previous + 1, int(self._wall() * 1000))
                 self.incarnations[shard] = incarnation
+                self.owners[shard] = owner
             claims.append(Claim(shard, epoch, previous))
         return claims
+
+    async def shards(self) -> Sequence[ShardRow]:
+        return [ShardRow(epoch, owner) for epoch, owner in zip(self.epochs, self.owners, strict=True)]
 
     async def load(self, kind: str, numbers: Sequence[int]) -> Mapping[int, Mapping[str, Any]]:
         read = {"order": self._order_row, "driver": self._driver_row, "zone": self._zone_row}[kind]
@@ -265,6 +269,8 @@ class MemoryJournal:
                 for item in args[0]:
                     self.drivers[item["id"]].update(lat=item["lat"], lon=item["lon"])
                 return []
+            case "zones_of_all":
+                return [{"id": n} for n in self.zones]
             case "trim_expired" | "sessions_trim":
                 return []
             case _:

@@ -16,7 +16,7 @@ import orjson
 
 from actors.errors import Unanswered
 from actors.messages import ActorId, Query
-from actors.ports import Claim
+from actors.ports import Claim, ShardRow
 from actors.steps import Outcome
 from storage.errors import StorageError
 from storage.postgres.database import Connection, Database, Observe, connect_lane
@@ -82,6 +82,9 @@ class PostgresJournal:
         known = None if expected is None else list(expected)
         rows = await self._read("claim_shards", list(shards), owner, incarnation, known)
         return [Claim(r["shard_id"], r["new_epoch"], r["previous_epoch"]) for r in rows]
+
+    async def shards(self) -> Sequence[ShardRow]:
+        return [ShardRow(row["epoch"], row["owner"]) for row in await self._read("all_shards")]
 
     async def load(self, kind: str, numbers: Sequence[int]) -> Mapping[int, Mapping[str, Any]]:
         rows = await self._read(_LOADS[kind], list(numbers))

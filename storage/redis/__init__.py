@@ -4,5 +4,7 @@ Map:
 client.py    one client for commands, with short patience
 tickets.py   one-use tickets that open a driver's socket from a browser
 limits.py    rate limits: exact in any window, one round trip
+leases.py    RedisLeases: who should serve a shard
+ticker.py    the thread that renews the leases
 lua/         one script a file
 """

@@ -14,8 +14,7 @@ PROGRAM = """
 import asyncio, gc, json, time
 from actors.clock import LoopClock, SystemEntropy
 from actors.messages import ActorId
-from actors.ports import SoleLeases
-from actors.runtime import Runtime
+from actors.runtime import Runtime, Seed
 from dispatch import messages as m
 from dispatch.driver_actor import DriverBehaviour
 from dispatch.order_actor import OrderBehaviour
@@ -33,9 +32,10 @@ class Nobody:
 async def main(orders, drivers):
     journal = MemoryJournal(time.time)
     journal.add_zone(1); journal.add_store(1, 1); journal.add_product(1, 1)
+    clock = LoopClock(asyncio.get_running_loop())
     runtime = Runtime(instance="one", behaviours=[OrderBehaviour(), DriverBehaviour("e"), ZoneBehaviour()],
-                      journal=journal, leases=SoleLeases(), emitter=Nobody(),
-                      clock=LoopClock(asyncio.get_running_loop()), entropy=SystemEntropy(), cells_max=10**6)
+                      journal=journal, emitter=Nobody(),
+                      clock=clock, entropy=SystemEntropy(), cells_max=10**6)
     async with runtime.running():
         gc.collect(); before = resident_mib()
         for n in range(1, orders + 1):
@@ -49,13 +49,13 @@ async def main(orders, drivers):
                    "payment": "cash", "notes": f"ring {n}", "total_minor": n, "currency": "EUR", "created_ms": n,
                    "updated_ms": n, "ready_ms": n, "due_ms": None,
                    "items": [[n, f"product {n % 5000}", 2, 450], [n + 1, f"product {n % 4999}", 1, 900]]}
-            runtime.tell(ActorId("order", n), m.Created(), seed=row)
+            runtime.tell(ActorId("order", n), m.Created(), seed=Seed(clock.monotonic(), row))
             if n % 500 == 0:
                 await runtime.ask(ActorId("order", n), m.View(), budget_s=60)
         for n in range(1, drivers + 1):
             row = {"id": n, "zone_id": 1, "name": f"driver {n}", "account": "active", "status": "online", "capacity": 1,
                    "version": 1, "feed_seq": 9, "recent": [], "writer": "", "lat": 1.0, "lon": 2.0, "carrying": []}
-            runtime.tell(ActorId("driver", n), m.DriverView(), seed=row)
+            runtime.tell(ActorId("driver", n), m.DriverView(), seed=Seed(clock.monotonic(), row))
         while await runtime.ask(ActorId("order", orders), m.View(), budget_s=60) is None: ...
         gc.collect()
         print(json.dumps({"actors": runtime.shards.cells_count(), "mib": resident_mib() - before}))

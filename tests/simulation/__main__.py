@@ -15,6 +15,7 @@ def main() -> int:
     parser.add_argument("--seeds", type=int, default=60)
     parser.add_argument("--from", dest="first", type=int, default=0)
     parser.add_argument("--seed", type=int)
+    parser.add_argument("--tell", action="store_true", help="print what happens; for one seed")
     options = parser.parse_args()
     seeds = (
         [options.seed] if options.seed is not None else range(options.first, options.first + options.seeds)
@@ -22,7 +23,7 @@ def main() -> int:
     began, orders, simulated, failed = time.monotonic(), 0, 0.0, []
     for seed in seeds:
         try:
-            result = run_seed(seed)
+            result = run_seed(seed, tell=options.tell)
         except Violation as error:
             failed.append(seed)
             print(f"FAILED {error}\n  again: python -m tests.simulation --seed {seed}", flush=True)

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
+from actors.ports import Claim
 from actors.steps import Outcome
 from dispatch.domain.order import TRANSITIONS
 from storage.memory.journal import MemoryJournal
 
 if TYPE_CHECKING:
-    from tests.simulation.world import Phone
+    from tests.simulation.node import Phone
 
 # What the simulated admins set at most.
 CAPACITY_MAX = 3
@@ -34,6 +35,10 @@ class Checks:
         self.accepts: Counter[str] = Counter()
         self.frames = 0
         self.refused_stale = 0
+        self.unknowns = 0
+        self.claims = 0
+        # The newest version of each order that somebody was told of.
+        self.told: dict[int, int] = {}
         # Also kept, because a violation inside a callback of the loop raises into nobody.
         self.broken: list[str] = []
 
@@ -60,6 +65,24 @@ class Checks:
         for late, outcome in zip(stale, outcomes, strict=True):
             self._want(not (late and outcome.ok), "a stale owner has committed")
             self.refused_stale += late
+
+    def at_claim(self, before: list[int], claims: list[Claim]) -> None:
+        """Epochs rise."""
+        self.claims += 1
+        for claim in claims:
+            rises = claim.epoch is None or claim.epoch > before[claim.shard]
+            self._want(
+                rises, f"epoch of shard {claim.shard} fell from {before[claim.shard]} to {claim.epoch}"
+            )
+
+    def read(self, order: int, known: int, version: int) -> None:
+        """A read that began after somebody was told of version `known`."""
+        self._want(version >= known, f"order {order} was shown at version {version} after {known}")
+
+    def owners_at_end(self, served: list[list[str]]) -> None:
+        """Each shard has exactly one owner."""
+        wrong = {shard: names for shard, names in enumerate(served) if len(names) != 1}
+        self._want(not wrong, f"shards without exactly one owner: {dict(list(wrong.items())[:5])}")
 
     def _event(self, event: dict[str, Any]) -> None:
         order, version, status = event["order_id"], event["version"], event["status"]
@@ -126,9 +149,14 @@ class Checks:
     def answered(self, name: str, who: int, order: int, answers: list[Any]) -> None:
         """The answers to one command id, in the order they came."""
         known = [a for a in answers if a is not None]
+        for answer in known:
+            if answer.version:
+                self.told[order] = max(self.told.get(order, 0), answer.version)
         if len(known) > 1:
-            good = {known[0].code, "already_yours"} if known[0].code == "won" else {known[0].code}
-            self._want(known[0].code not in ("won", "declined") or known[1].code in good, f"{name}: {known}")
+            # A decline of an offer that had lapsed already changes nothing and is not remembered.
+            good = {"won": {"won", "already_yours"}, "declined": {"declined", "not_offered"}}
+            wanted = good.get(known[0].code)
+            self._want(wanted is None or known[1].code in wanted, f"{name}: {known}")
         if name == "accept" and known:
             self.accepts[known[0].code] += 1
             if known[0].code == "won":

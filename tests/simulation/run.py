@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from hashlib import blake2b
 
 from tests.simulation.checks import Violation
+from tests.simulation.evil import Nemesis
 from tests.simulation.loop import SimLoop
-from tests.simulation.world import CUSTOMERS, DRIVERS, Faults, World, _Killed
+from tests.simulation.wires import Faults
+from tests.simulation.world import CUSTOMERS, DRIVERS, World
 
 STORM_S = 25.0
 CALM_S = 60.0
@@ -25,14 +27,15 @@ class Result:
     simulated_s: float
 
 
-async def _story(seed: int, faults: Faults | None) -> Result:
-    world = World(seed, faults)
+async def _story(seed: int, faults: Faults | None, tell: bool) -> Result:
+    world = World(seed, faults, tell=tell)
     began = world.loop.time()
     world.loop.set_exception_handler(lambda _, context: world.checks.broken.append(str(context)))
     people = []
     async with asyncio.TaskGroup() as tasks:
-        people.append(tasks.create_task(world.serve(), name="serve"))
-        people.append(tasks.create_task(world.torment_store(), name="store"))
+        people += [tasks.create_task(host.live(), name=host.name) for host in world.hosts]
+        people.append(tasks.create_task(Nemesis(world).run(), name="nemesis"))
+        people.append(tasks.create_task(world.reader(), name="reader"))
         people += [tasks.create_task(world.customer(n), name=f"customer {n}") for n in range(CUSTOMERS)]
         people += [tasks.create_task(world.driver(n), name=f"driver {n}") for n in range(1, DRIVERS + 1)]
         people.append(tasks.create_task(world.admin(), name="admin"))
@@ -41,6 +44,7 @@ async def _story(seed: int, faults: Faults | None) -> Result:
         world.faults.calm()
         await asyncio.sleep(CALM_S)
         world.checks.at_end(world.phones)
+        world.checks.owners_at_end(world.owners())
         world.checks.actors_at_end(world.actors("driver"), world.crashes())
         for person in people:
             person.cancel()
@@ -54,7 +58,7 @@ async def _story(seed: int, faults: Faults | None) -> Result:
     )
 
 
-def run_seed(seed: int, faults: Faults | None = None) -> Result:
+def run_seed(seed: int, faults: Faults | None = None, *, tell: bool = False) -> Result:
     """Run one seed.
 
     Raises:
@@ -63,7 +67,7 @@ def run_seed(seed: int, faults: Faults | None = None) -> Result:
     loop = SimLoop(seed)
     asyncio.set_event_loop(loop)
     try:
-        return loop.run_until_complete(_story(seed, faults))
+        return loop.run_until_complete(_story(seed, faults, tell))
     except BaseExceptionGroup as group:
         broken = group.subgroup(Violation)
         if broken is not None:
@@ -75,6 +79,3 @@ def run_seed(seed: int, faults: Faults | None = None) -> Result:
     finally:
         asyncio.set_event_loop(None)
         loop.close()
-
-
-__all__ = ["Result", "_Killed", "run_seed"]

@@ -15,7 +15,7 @@ from dispatch.driver_state import DriverState
 from storage.memory.journal import MemoryJournal
 from tests.simulation.checks import Violation
 from tests.simulation.run import run_seed
-from tests.simulation.world import Faults
+from tests.simulation.wires import Faults
 
 KEPT = [int(line) for line in (Path(__file__).parent / "seeds.txt").read_text().split() if line.isdigit()]
 

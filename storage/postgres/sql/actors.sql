@@ -48,10 +48,13 @@ SELECT d.id, d.feed_seq, ARRAY(SELECT a.order_id FROM assignment a WHERE a.drive
   FROM drivers d WHERE d.id = ANY ($1::bigint[]);
 
 -- name: cluster_meta
-SELECT shards, shard_fn, feed_epoch FROM cluster_meta;
+SELECT shards, shard_fn, feed_epoch, peer_secret FROM cluster_meta;
 
 -- name: claim_shards
 SELECT shard_id, new_epoch, previous_epoch FROM claim_shards($1, $2, $3, $4);
+
+-- name: all_shards
+SELECT epoch, owner FROM shard ORDER BY id;
 
 -- name: wall_clock
 SELECT extract(epoch FROM clock_timestamp())::double precision;

@@ -21,6 +21,9 @@ class Hands:
     def monotonic(self) -> float:
         return self.now
 
+    def boot(self) -> float:
+        return self.now
+
     def wall(self) -> float:
         return self.now
 

@@ -24,7 +24,7 @@ from actors.errors import (
     Unanswered,
 )
 from actors.messages import ActorId, Due, Emit, Query, QueryAnswer, QueryFailed, Tell, Turn
-from actors.ports import Claim, SoleLeases
+from actors.ports import Claim, ShardRow
 from actors.runtime import Runtime
 from actors.shards import shard_of
 from actors.steps import Commit, Done, Outcome, Step
@@ -131,6 +131,9 @@ class Table:
             self.epochs[shard] = previous + mine
         return claims
 
+    async def shards(self) -> list[ShardRow]:
+        return [ShardRow(epoch, "one") for epoch in self.epochs]
+
     async def load(self, kind: str, numbers: Sequence[int]) -> Mapping[int, Mapping[str, Any]]:
         self.loads.append(list(numbers))
         return {n: dict(self.rows[n]) for n in numbers if n in self.rows}
@@ -188,9 +191,9 @@ class Stage:
         self.frames = Frames()
         self.lost = asyncio.Event()
         self.runtime = Runtime(
-            instance="one", behaviours=[self.counter], journal=self.table, leases=SoleLeases(),
+            instance="one", behaviours=[self.counter], journal=self.table,
             emitter=self.frames, clock=LoopClock(asyncio.get_running_loop()), entropy=SystemEntropy(),
-            lost=self.lost.set,
+            lost=lambda shard: self.lost.set(),
         )  # fmt: skip
 
     def ask(self, message: str, number: int = 1, **options: Any) -> Coroutine[Any, Any, Any]:

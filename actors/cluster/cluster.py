@@ -1,0 +1,100 @@
+"""One instance's part in the cluster: everything of this room, put together."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+from actors.clock import Clock, Entropy
+from actors.cluster.codec import Codec
+from actors.cluster.directory import Directory
+from actors.cluster.forwarding import Forwarding
+from actors.cluster.keeper import Keeper
+from actors.cluster.leases import LeaseStore
+from actors.cluster.network import Greeting, Network
+from actors.cluster.peers import Peers
+from actors.ports import Emitter
+from actors.runtime import Runtime
+from actors.shards import SHARD_COUNT
+
+
+def _ignore(*_: Any, **__: Any) -> None:
+    """Nobody wants to know."""
+
+
+class Cluster:
+    """Give `peers` to the runtime as its emitter and `forwarding` as its way to others, `lost` as its `lost`;
+    then `attach` the runtime and open `running()` inside the runtime's.
+
+    Args:
+        types: messages and replies that travel.
+        taken: told which shards this instance has just begun to serve.
+        moved: told which shards have another owner, or one whose words may have been lost: sessions of
+            their actors must be bound again.
+        status: what to tell a peer that asks how we are.
+    """
+
+    def __init__(
+        self,
+        *,
+        me: Greeting,
+        network: Network,
+        leases: LeaseStore,
+        emitter: Emitter,
+        types: Iterable[type],
+        clock: Clock,
+        entropy: Entropy,
+        version: str = "",
+        log: Callable[..., None] = _ignore,
+        taken: Callable[[Sequence[int]], None] = _ignore,
+        moved: Callable[[Sequence[int]], None] = _ignore,
+        status: Callable[[], Any] = dict,
+    ) -> None:
+        self.me = me
+        self.leases = leases
+        self.peers = Peers(me, network, emitter, clock, log)
+        self.directory = Directory(self._moved)
+        self.forwarding = Forwarding(self.peers, self.directory, Codec(types), entropy.random)
+        self.version = version
+        self._taken, self._listener, self._status = taken, moved, status
+        self._keeper: Keeper | None = None
+
+    def attach(self, runtime: Runtime) -> None:
+        """The runtime whose messages travel."""
+        self.forwarding.runtime = runtime
+        self._keeper = Keeper(
+            runtime, self.leases, self.peers, self.directory,
+            version=self.version, taken=self._taken, cut_off=self._cut_off, status=self._status,
+        )  # fmt: skip
+        self.peers.connect(self.forwarding, self._keeper)
+
+    @property
+    def keeper(self) -> Keeper:
+        assert self._keeper is not None, "no runtime is attached"
+        return self._keeper
+
+    def lost(self, shard: int) -> None:
+        """Tell the keeper that somebody else has claimed a shard."""
+        self.keeper.lost(shard)
+
+    def _cut_off(self, incarnation: str) -> None:
+        """The line to it has ended: what its actors said to sessions here may be lost."""
+        self._listener([s for s in range(SHARD_COUNT) if self.directory.owner(s) == incarnation])
+
+    def _moved(self, shards: list[int]) -> None:
+        self.forwarding.moved(shards)
+        self._listener(shards)
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Take part until the block ends."""
+        async with self.peers.running(), asyncio.TaskGroup() as tasks:
+            waiting = tasks.create_task(self.forwarding.run(), name="messages without an owner")
+            try:
+                async with self.keeper.running():
+                    yield
+            finally:
+                waiting.cancel()
+                self.forwarding.abandon()

@@ -1,0 +1,353 @@
+"""Messages on their way to an actor that lives elsewhere.
+
+The instance that got a request is its edge. The edge alone repeats: a message that came over a line is served,
+kept (while its shard is being handed over), or sent back with `moved` or a failure; it crosses two lines at
+most. One sending happens at most once; repetitions carry the same command id, which the owner's ring knows,
+so they have one effect. An ask without a command id is a read or can be repeated as it is.
+
+While nobody is known to serve a shard its messages wait here, bounded in number and by their own deadlines,
+and leave as soon as somebody says that the shard is theirs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter, deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from actors import errors
+from actors.cluster.codec import Codec, Untransferable
+from actors.cluster.directory import Directory
+from actors.cluster.network import Line
+from actors.cluster.peers import Peers
+from actors.errors import ActorCrashed, ActorError, DeadlinePassed, OutcomeUnknown, Overloaded, Unavailable
+from actors.messages import ActorId, Command, Envelope
+from actors.shards import Parked, shard_of
+
+if TYPE_CHECKING:
+    from actors.runtime import Runtime
+
+HOPS_MAX = 2
+# Repetitions after a definite "not now", and the first pause before one; each is four times the last.
+ATTEMPTS_MAX = 5
+BACKOFF_S = 0.005
+# Asks under way to one peer; beyond it the peer is too slow and the client is told so at once.
+UNDER_WAY_MAX = 4_000
+WAITING_MAX = 10_000
+# Between two looks at messages without an owner; the news of one wakes them at once.
+LOOK_S = 0.05
+_ERRORS: dict[str, type[ActorError]] = {
+    name: kind
+    for name, kind in vars(errors).items()
+    if isinstance(kind, type) and issubclass(kind, ActorError)
+}
+
+
+class Asked(NamedTuple):
+    """An ask that was sent."""
+
+    parked: Parked
+    line: Line
+    shard: int
+
+
+class FarReply:
+    """The asker is on another instance."""
+
+    __slots__ = ("_corr", "_done", "_forwarding", "_line")
+
+    def __init__(self, forwarding: Forwarding, line: Line, corr: int) -> None:
+        self._forwarding = forwarding
+        self._line = line
+        self._corr = corr
+        self._done = False
+
+    def done(self) -> bool:
+        return self._done
+
+    def set_result(self, result: Any) -> None:
+        self._done = True
+        self._forwarding.reply(self._line, self._corr, result)
+
+    def set_exception(self, exception: BaseException) -> None:
+        self._done = True
+        frame = ["F", self._corr, type(exception).__name__, str(exception)]
+        self._forwarding.peers.send(self._line, frame)
+
+
+class Forwarding:
+    """Implements actors.ports.PeerTransport. `runtime` is set before the first message."""
+
+    def __init__(self, peers: Peers, directory: Directory, codec: Codec, random: Callable[[], float]) -> None:
+        self.peers = peers
+        self.directory = directory
+        self.runtime: Runtime | None = None
+        self._codec = codec
+        self._random = random
+        self._asked: dict[int, Asked] = {}
+        self._under_way: Counter[Line] = Counter()
+        self._waiting: dict[int, deque[Parked]] = {}
+        self._count = 0
+        self._numbers = 0
+        self._wake = asyncio.Event()
+        self._stopped = False
+
+    @property
+    def under_way(self) -> int:
+        """Asks that other instances have not answered yet."""
+        return len(self._asked)
+
+    @property
+    def waiting(self) -> int:
+        """Messages for shards that nobody is known to serve."""
+        return self._count
+
+    def _own(self) -> Runtime:
+        assert self.runtime is not None
+        return self.runtime
+
+    # -- out ----------------------------------------------------------------------------------
+
+    def forward(self, parked: Parked) -> None:
+        """Send it to the owner, keep it until there is one, or fail it. Never waits."""
+        envelope, runtime = parked.envelope, self._own()
+        if envelope.given_up:
+            return
+        if envelope.until <= runtime.clock.monotonic():
+            runtime.refuse(envelope, DeadlinePassed())
+            return
+        if self._stopped:
+            runtime.refuse(envelope, Unavailable("stopping"))
+            return
+        if envelope.hop >= HOPS_MAX:
+            self._drop(envelope, "too many hops")
+            return
+        shard = shard_of(envelope.to)
+        line = self.peers.lines.get(self.directory.owner(shard))
+        if line is not None:
+            self._send(parked, line, shard)
+        elif envelope.hop:
+            self._drop(envelope, "no owner is known")
+        else:
+            self._wait(parked, shard)
+
+    def _drop(self, envelope: Envelope, why: str) -> None:
+        if not envelope.asked:
+            self.peers.counts["tells_dropped"] += 1
+        self._own().refuse(envelope, Unavailable(why))
+
+    def _send(self, parked: Parked, line: Line, shard: int) -> None:
+        envelope, runtime = parked.envelope, self._own()
+        try:
+            payload = self._codec.pack(envelope.message)
+        except Untransferable:
+            # It belongs to the memory that has gone with the shard; whoever owns it now asks for itself.
+            runtime.refuse(envelope, Unavailable("this message does not travel"))
+            return
+        to, command = envelope.to, envelope.command
+        budget_ms = int((envelope.until - runtime.clock.monotonic()) * 1000)
+        if not envelope.asked:
+            frame = ["T", *to, envelope.hop, budget_ms, envelope.trace, payload, parked.latest]
+            if not self.peers.send(line, frame):
+                self._drop(envelope, "the line is full")
+            return
+        if self._under_way[line] >= UNDER_WAY_MAX:
+            runtime.refuse(envelope, Overloaded("too much is under way to the owner"))
+            return
+        self._numbers += 1
+        ids = [None, None] if command is None else [command.id, command.fingerprint]
+        frame = ["A", self._numbers, *to, envelope.hop, budget_ms, *ids, envelope.trace, payload]
+        if not self.peers.send(line, frame):
+            runtime.refuse(envelope, Overloaded("the line to the owner is full"))
+            return
+        envelope.started = command is not None
+        self._asked[self._numbers] = Asked(parked, line, shard)
+        self._under_way[line] += 1
+        self.peers.counts["forwarded"] += 1
+
+    def _settle(self, corr: int) -> Asked | None:
+        asked = self._asked.pop(corr, None)
+        if asked is not None:
+            self._under_way[asked.line] -= 1
+        return asked
+
+    def _wait(self, parked: Parked, shard: int) -> None:
+        if self._count >= WAITING_MAX:
+            self._own().refuse(parked.envelope, Overloaded("too much waits for an owner"))
+            return
+        if shard not in self._waiting:
+            self._waiting[shard] = deque()
+            self.peers.broadcast(["W", [shard]])
+        self._waiting[shard].append(parked)
+        self._count += 1
+        self._wake.set()
+
+    def _later(self, parked: Parked, *, counted: bool) -> None:
+        """Try again after a pause; the edge does that, nobody else."""
+        envelope, runtime = parked.envelope, self._own()
+        if envelope.hop:
+            runtime.refuse(envelope, Unavailable("not here, not now"))
+            return
+        envelope.attempts += counted
+        if envelope.attempts > ATTEMPTS_MAX:
+            runtime.refuse(envelope, Unavailable("the owner keeps refusing"))
+            return
+        self.peers.counts["repeated"] += 1
+        pause_s = BACKOFF_S * 4 ** max(0, envelope.attempts - 1) * (0.5 + self._random())
+        asyncio.get_running_loop().call_later(pause_s, self._redeliver, parked)
+
+    def _redeliver(self, parked: Parked) -> None:
+        """Perhaps the shard is ours by now."""
+        if not parked.envelope.given_up:
+            self._own().deliver(parked.envelope, latest=parked.latest)
+
+    async def run(self) -> None:
+        """Look after what waits for an owner, until cancelled."""
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            while self._count:
+                await asyncio.sleep(LOOK_S)
+                now = self._own().clock.monotonic()
+                for shard, queue in list(self._waiting.items()):
+                    while queue and (queue[0].envelope.given_up or queue[0].envelope.until <= now):
+                        queue.popleft()
+                        self._count -= 1
+                    self._release(shard)
+
+    def _release(self, shard: int) -> None:
+        owned = self._own().shards.owned[shard] is not None
+        if owned or self.directory.owner(shard) in self.peers.lines or not self._waiting.get(shard):
+            queue = self._waiting.pop(shard, ())
+            self._count -= len(queue)
+            for parked in queue:
+                self._redeliver(parked)
+
+    def abandon(self) -> None:
+        """This instance ends: whoever still waits here is told so."""
+        self._stopped = True
+        for corr in list(self._asked):
+            asked = self._settle(corr)
+            if asked is not None:
+                started = asked.parked.envelope.started
+                asked.parked.envelope.fail(OutcomeUnknown() if started else Unavailable("stopping"))
+        for queue in self._waiting.values():
+            for parked in queue:
+                parked.envelope.fail(Unavailable("stopping"))
+        self._waiting.clear()
+        self._count = 0
+
+    # -- what changes on the way --------------------------------------------------------------
+
+    def moved(self, shards: list[int]) -> None:
+        """These have another owner now: what waits for one leaves, what is under way to the old one is sent
+        once more (it may be frozen; if it has answered already, the ring knows).
+        """
+        for shard in shards:
+            self._release(shard)
+        gone = set(shards)
+        for corr, asked in list(self._asked.items()):
+            if asked.shard in gone and asked.line.peer.incarnation != self.directory.owner(asked.shard):
+                self._settle(corr)
+                self._uncertain(asked)
+
+    def _uncertain(self, asked: Asked) -> None:
+        envelope = asked.parked.envelope
+        envelope.doubtful = envelope.doubtful or envelope.command is not None
+        self._later(asked.parked, counted=False)
+
+    def line_up(self, incarnation: str) -> None:
+        """There is a line to it again."""
+        for shard in [s for s in self._waiting if self.directory.owner(s) == incarnation]:
+            self._release(shard)
+
+    def line_lost(self, line: Line) -> None:
+        """Whatever was under way on it: nobody knows, and the ring will tell."""
+        for corr in [corr for corr, asked in self._asked.items() if asked.line is line]:
+            asked = self._settle(corr)
+            if asked is not None:
+                self._uncertain(asked)
+        del self._under_way[line]
+
+    # -- in -----------------------------------------------------------------------------------
+
+    def receive(self, line: Line, frame: list[Any]) -> None:
+        """A frame of this module; anything else is garbled."""
+        match frame[0]:
+            case "A":
+                self._ask(line, frame)
+            case "T":
+                self._tell(frame)
+            case "R":
+                if (asked := self._settle(frame[1])) is not None:
+                    asked.parked.envelope.answer(self._codec.unpack(frame[2]))
+            case "F":
+                self._failed(*frame[1:])
+            case "M":
+                self._has_moved(*frame[1:])
+            case _:
+                raise ValueError(frame[0])
+
+    def _ask(self, line: Line, frame: list[Any]) -> None:
+        _, corr, kind, number, hop, budget_ms, command_id, fingerprint, trace, payload = frame
+        runtime, to = self._own(), ActorId(kind, number)
+        shard = shard_of(to)
+        if runtime.shards.owned[shard] is None:
+            owner = self.directory.owner(shard)
+            known = "" if owner == self.peers.me.incarnation else owner
+            self.peers.counts["moved"] += 1
+            self.peers.send(line, ["M", corr, shard, known, self.directory.epoch(shard)])
+            return
+        envelope = Envelope(
+            to, self._codec.unpack(payload), runtime.clock.monotonic() + budget_ms / 1000,
+            command=Command(command_id, fingerprint) if command_id else None,
+            trace=trace, reply=FarReply(self, line, corr), hop=hop + 1,
+        )  # fmt: skip
+        self.peers.counts["served"] += 1
+        runtime.watch(envelope)
+        runtime.deliver(envelope)
+
+    def _tell(self, frame: list[Any]) -> None:
+        _, kind, number, hop, budget_ms, trace, payload, latest = frame
+        runtime = self._own()
+        until = runtime.clock.monotonic() + budget_ms / 1000
+        envelope = Envelope(
+            ActorId(kind, number), self._codec.unpack(payload), until, trace=trace, hop=hop + 1
+        )
+        runtime.deliver(envelope, latest=latest)
+
+    def reply(self, line: Line, corr: int, value: object) -> None:
+        """Answer an ask that came over a line."""
+        try:
+            packed = self._codec.pack(list(value) if type(value) is tuple else value)
+        except Untransferable as error:
+            self._own().log("untransferable_reply", reply=str(error))
+            self.peers.send(line, ["F", corr, ActorCrashed.__name__, ""])
+        else:
+            self.peers.send(line, ["R", corr, packed])
+
+    def _failed(self, corr: int, name: str, detail: str) -> None:
+        asked = self._settle(corr)
+        if asked is None:
+            return
+        envelope = asked.parked.envelope
+        if name == Unavailable.__name__:
+            envelope.started = False
+            self._later(asked.parked, counted=True)
+        elif name == OutcomeUnknown.__name__ and not envelope.hop:
+            envelope.doubtful = True
+            self._later(asked.parked, counted=True)
+        else:
+            self._own().refuse(envelope, _ERRORS.get(name, ActorCrashed)(detail))
+
+    def _has_moved(self, corr: int, shard: int, owner: str, epoch: int) -> None:
+        """The receiver does not serve it; perhaps it knows who does."""
+        asked = self._settle(corr)
+        if asked is None:
+            return
+        asked.parked.envelope.started = False
+        self.directory.forget(shard, asked.line.peer.incarnation)
+        if owner and epoch >= self.directory.epoch(shard):
+            self.directory.hear(owner, [(shard, epoch)], self._own().clock.boot())
+        self._later(asked.parked, counted=False)

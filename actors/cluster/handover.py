@@ -1,0 +1,167 @@
+"""Hand-over of shards from an owner to the instance that should have them.
+
+1. The giver parks what arrives for them, and lets what is under way finish (one commit, a few milliseconds).
+2. It passes the leases on, in one step: there is no moment without a holder.
+3. It calls the taker, which claims (the epoch rises: the giver is fenced off from here on) and serves.
+4. It drops its memory and sends on what was parked.
+
+If the taker does not answer in time the giver takes the leases back and claims again; if that fails, too,
+somebody else has them by now, and the parked messages are sent to whoever it is. Whatever happens, a shard's
+memory is never used after its epoch may have risen: the giver serves again only after a claim of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from actors.cluster.leases import DRAINING, LeasesAway, LeaseStore
+from actors.cluster.network import LineLost
+from actors.cluster.peers import Peers
+from actors.errors import JournalError
+
+if TYPE_CHECKING:
+    from actors.cluster.keeper import Keeper
+    from actors.runtime import Runtime
+
+# Shards that one hand-over takes together. More and the first waits for the last one's commit.
+SHARDS_MAX = 8
+# For the mailboxes to run empty; what is left in them then travels with the parked.
+QUIET_S = 0.2
+# For commits under way: the flush's own limit is 3 s, and who needs longer keeps its shards for now.
+COMMIT_S = 1.0
+TAKE_S = 2.0
+LOOK_S = 0.002
+
+
+class Handover:
+    """Gives shards away, one group at a time for each taker, and takes them."""
+
+    def __init__(self, keeper: Keeper, runtime: Runtime, leases: LeaseStore, peers: Peers) -> None:
+        self._keeper = keeper
+        self._runtime = runtime
+        self._leases = leases
+        self._peers = peers
+        self._giving: dict[str, asyncio.Task[None]] = {}
+        self._moving: set[int] = set()
+        self._change = asyncio.Event()
+        self.seconds: list[float] = []
+
+    def moves(self, shard: int) -> bool:
+        """True while it is being given or taken."""
+        return shard in self._moving
+
+    def cancel(self) -> None:
+        """End what is under way; the next owner claims what was left half done."""
+        for task in self._giving.values():
+            task.cancel()
+
+    async def changed(self) -> None:
+        """Wait until a hand-over has ended, or half a second."""
+        self._change.clear()
+        try:
+            async with asyncio.timeout(0.5):
+                await self._change.wait()
+        except TimeoutError:
+            pass
+
+    def give(self, wanted: Sequence[str]) -> None:
+        """Start what should be given and can be: to members that serve and have a line."""
+        groups: dict[str, list[int]] = defaultdict(list)
+        for shard in self._runtime.shards.held():
+            if wanted[shard] not in ("", self._runtime.incarnation) and shard not in self._moving:
+                groups[wanted[shard]].append(shard)
+        for taker, shards in groups.items():
+            if taker not in self._giving and taker in self._peers.lines:
+                part = shards[:SHARDS_MAX]
+                task = self._keeper.tasks.create_task(self._give(part, taker), name=f"hand over to {taker}")
+                self._giving[taker] = task
+
+    async def _give(self, shards: list[int], taker: str) -> None:
+        clock = self._runtime.clock
+        began = clock.monotonic()
+        self._moving.update(shards)
+        try:
+            for shard in shards:
+                self._runtime.park(shard)
+            passed: list[int] = []
+            try:
+                await self._finish(shards)
+                passed = await self._leases.transfer(shards, self._runtime.incarnation, taker)
+                value = {"shards": passed, "draining": self._keeper.member.state == DRAINING}
+                taken = await self._peers.call(taker, "take", value, TAKE_S)
+            except (LeasesAway, LineLost, TimeoutError) as error:
+                self._keeper.counts["handovers_failed"] += 1
+                self._runtime.log("failed_handover", taker=taker, reason=type(error).__name__)
+                await self._take_back(shards, taker)
+            else:
+                self._keeper.owned_by(taker, [(int(s), int(e)) for s, e in taken])
+                await self._take_back([s for s in shards if self._is_parked(s)], taker)
+                self._keeper.counts["handovers"] += len(taken)
+                self.seconds = [*self.seconds[-4095:], clock.monotonic() - began]
+        finally:
+            self._moving.difference_update(shards)
+            self._giving.pop(taker, None)
+            self._change.set()
+            self._keeper.look()
+
+    def _is_parked(self, shard: int) -> bool:
+        ownership = self._runtime.shards.owned[shard]
+        return ownership is not None and ownership.parked is not None
+
+    async def _finish(self, shards: Sequence[int]) -> None:
+        """Wait for commits under way, and a moment for the mailboxes.
+
+        Raises:
+            TimeoutError: a commit is still under way.
+        """
+        runtime, clock = self._runtime, self._runtime.clock
+        end = clock.monotonic() + QUIET_S
+        while clock.monotonic() < end and not all(map(runtime.is_quiet, shards)):  # noqa: ASYNC110 - milliseconds
+            await asyncio.sleep(LOOK_S)
+        runtime.freeze(shards)
+        async with asyncio.timeout(COMMIT_S):
+            while any(map(runtime.is_committing, shards)):  # noqa: ASYNC110 - milliseconds
+                await asyncio.sleep(LOOK_S)
+
+    def hand_on(self, shard: int) -> None:
+        """It is served elsewhere now: send on what waited."""
+        for parked in self._runtime.surrender(shard):
+            self._runtime.deliver(parked.envelope, latest=parked.latest)
+
+    async def _take_back(self, shards: Sequence[int], taker: str) -> None:
+        """It came to nothing: serve again what is still ours, under a new epoch and from the rows."""
+        if not shards:
+            return
+        me = self._runtime.incarnation
+        with contextlib.suppress(LeasesAway):  # the claim decides
+            await self._leases.transfer(shards, taker, me)
+        tries = 0
+        while True:
+            try:
+                rows = await self._runtime.journal.shards()
+                ours = [
+                    s for s in shards
+                    if (o := self._runtime.shards.owned[s]) is not None and rows[s].epoch == o.epoch
+                ]  # fmt: skip
+                for shard in shards:
+                    if shard not in ours:
+                        self._runtime.scheduler.lose(shard)
+                if ours:
+                    await self._keeper.own(ours)
+                return
+            except JournalError:
+                tries += 1
+                await asyncio.sleep(min(1.0, 0.05 * 2**tries))
+
+    async def take(self, shards: Any) -> list[tuple[int, int]]:
+        """A peer has passed the leases of these shards to us."""
+        numbers = [int(s) for s in shards]
+        self._moving.update(numbers)
+        try:
+            return await self._keeper.own(numbers) if numbers else []
+        finally:
+            self._moving.difference_update(numbers)

@@ -1,0 +1,369 @@
+"""The keeper: compares what this instance should serve with what it serves, and does the next step.
+
+Level-triggered: every tick of the lease store, and every event that may matter, ends in one look at the
+whole. Each step can be repeated, and none depends on another having happened, so a step that fails is simply
+found again. There is no coordinator and no global barrier; each shard moves by itself.
+
+    should be | lease of           | here     | step
+    ----------|--------------------|----------|------------------------------------------------------
+    mine      | nobody             | not mine | acquire, claim
+    mine      | me                 | not mine | claim
+    mine      | an old life of me  | not mine | transfer to this life, claim
+    mine      | somebody else      | not mine | wait: its holder gives it, or its lease ends
+    another's | me                 | mine     | hand over (handover.py), once the other is active
+    another's | me                 | not mine | release
+    any       | somebody else      | mine     | compare epochs with the journal; lost, or keep
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from typing import Any
+
+from actors.cluster.directory import Directory
+from actors.cluster.handover import Handover
+from actors.cluster.leases import (
+    ACTIVE,
+    DRAINING,
+    JOINING,
+    QUIET_S,
+    RENEW_S,
+    Holding,
+    LeasesAway,
+    LeaseStore,
+    Member,
+    Tick,
+)
+from actors.cluster.network import Greeting
+from actors.cluster.peers import Peers
+from actors.cluster.placement import desired
+from actors.cluster.roster import Roster
+from actors.cluster.tenure import Tenure
+from actors.errors import JournalError
+from actors.runtime import Runtime
+
+# A newcomer serves at the latest after this long, lines or not: a peer may be out of reach for good.
+JOIN_S = 3.0
+# Between two questions to the store whether a silent peer is dead; and until we leave it to its lease.
+SUSPECT_EVERY_S = 0.2
+SUSPECT_S = 6.0
+
+
+# Somebody is missing: the next tick comes after this long instead of a second.
+DOUBT_S = 0.25
+
+
+class Keeper:
+    """Ownership of one instance. Open it with `running()`, inside the runtime's and the peers'.
+
+    Args:
+        taken: told which shards this instance has just begun to serve.
+        status: what to answer when a peer asks how we are.
+    """
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        leases: LeaseStore,
+        peers: Peers,
+        directory: Directory,
+        *,
+        version: str = "",
+        taken: Callable[[Sequence[int]], None],
+        cut_off: Callable[[str], None],
+        status: Callable[[], Any] = dict,
+    ) -> None:
+        self.member = Member(runtime.instance, runtime.incarnation, "", JOINING, version)
+        self.tenure = Tenure(runtime.clock)
+        self.roster = Roster(runtime.incarnation)
+        self.counts: Counter[str] = Counter()
+        self.tick: Tick | None = None
+        self.handover = Handover(self, runtime, leases, peers)
+        self.leases = leases
+        self._runtime = runtime
+        self._peers = peers
+        self._directory = directory
+        self._taken = taken
+        self._cut_off = cut_off
+        self._status = status
+        # Set once: this instance serves, and every shard has an owner that is known.
+        self.settled = asyncio.Event()
+        self._wake = asyncio.Event()
+        self._ticked = asyncio.Event()
+        self._owned_at: dict[int, float] = {}
+        self._suspected: set[str] = set()
+        self._joined_at = 0.0
+        self._tasks: asyncio.TaskGroup | None = None
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Take part until the block ends. To leave well, await `leave` before it does."""
+        runtime = self._runtime
+        runtime.doubts.sure = self.tenure.sure
+        self.member = replace(self.member, address=self._peers.address)
+        self._joined_at = runtime.clock.monotonic()
+        async with self.leases.ticking(self._holding, self._told), asyncio.TaskGroup() as tasks:
+            self._tasks = tasks
+            looking = tasks.create_task(self._run(), name="keeper")
+            try:
+                yield
+            finally:
+                looking.cancel()
+                self.handover.cancel()
+                self._tasks = None
+
+    @property
+    def tasks(self) -> asyncio.TaskGroup:
+        assert self._tasks is not None, "the keeper is not running"
+        return self._tasks
+
+    # -- what it hears ------------------------------------------------------------------------
+
+    def _holding(self) -> Holding:
+        return Holding(self.member, tuple(self._runtime.shards.held()))
+
+    def _told(self, tick: Tick | None) -> None:
+        if tick is None:
+            self.counts["ticks_failed"] += 1
+        else:
+            self.tick = tick
+            self.tenure.renewed(tick.sent_at)
+            self.roster.learn(tick)
+            self.roster.update(self.member)
+            owned = self._runtime.shards.owned
+            self._directory.learn(tick, self._runtime.incarnation, lambda shard: owned[shard] is not None)
+            self._ticked.set()
+            if self.roster.in_doubt:
+                asyncio.get_running_loop().call_later(DOUBT_S, self.leases.hurry)
+        self.look()
+
+    def look(self) -> None:
+        """Something may have to be done."""
+        self._wake.set()
+
+    def lost(self, shard: int) -> None:
+        """Somebody else has claimed it; who, the others know."""
+        self._directory.forget(shard, self._runtime.incarnation)
+        self._peers.broadcast(["W", [shard]])
+        self.look()
+
+    def owned_by(self, incarnation: str, epochs: list[tuple[int, int]]) -> None:
+        """A peer says that it serves these shards at these epochs; a higher epoch than ours ends ours."""
+        self._directory.hear(incarnation, epochs, self._runtime.clock.boot())
+        for shard, epoch in epochs:
+            ownership = self._runtime.shards.owned[shard]
+            if ownership is not None and epoch > ownership.epoch:
+                if ownership.parked is not None:
+                    self.handover.hand_on(shard)
+                else:
+                    self._runtime.scheduler.lose(shard)
+
+    def mine(self, shards: Iterable[int] | None) -> list[tuple[int, int]]:
+        """Which of these (None: of all) are served here, with their epochs."""
+        owned = self._runtime.shards.owned
+        looked = owned if shards is None else [owned[s] for s in shards]
+        return [(o.shard, o.epoch) for o in looked if o is not None and o.parked is None]
+
+    def cut_off(self, incarnation: str) -> None:
+        """A line to a peer has ended: what was on it may be lost."""
+        self._cut_off(incarnation)
+
+    async def called(self, name: str, peer: Greeting, value: Any) -> Any:
+        """A peer asks something."""
+        if name == "take":
+            giver = self.roster.of(peer.incarnation)
+            if giver is not None and value["draining"]:
+                self.roster.update(replace(giver, state=DRAINING))
+            return await self.handover.take(value["shards"])
+        if name == "status":
+            return self._status()
+        raise ValueError(name)
+
+    # -- the look -----------------------------------------------------------------------------
+
+    async def _run(self) -> None:
+        while True:
+            try:
+                async with asyncio.timeout(RENEW_S):
+                    await self._wake.wait()
+            except TimeoutError:
+                pass
+            self._wake.clear()
+            try:
+                await self._look()
+            except (LeasesAway, JournalError) as error:
+                self.counts["looks_failed"] += 1
+                self._runtime.log("failed_look", reason=str(error) or type(error).__name__)
+                await asyncio.sleep(0.1)
+
+    async def _look(self) -> None:
+        """One step for everything that is not as it should be."""
+        self._peers.meet(self.roster.members)
+        if self.tenure.must_check and self.tenure.margin_s > 0:
+            await self._check(self._runtime.shards.held())
+            self.tenure.checked()
+        if self.member.state == JOINING and self._may_serve():
+            self._become(ACTIVE)
+        tick = self.tick
+        if tick is None or not self.tenure.sure():
+            return  # who cannot renew what it has takes nothing and gives nothing
+        await self._check(self._foreign(tick))
+        wanted, me = self.wanted(), self._runtime.incarnation
+        await self._take([s for s, owner in enumerate(wanted) if owner == me], tick)
+        await self._release([s for s, owner in enumerate(wanted) if owner != me], tick)
+        self.handover.give(wanted)
+        if self.member.state == ACTIVE and not self._directory.counts().get(""):
+            self.settled.set()
+
+    def wanted(self) -> tuple[str, ...]:
+        """The incarnation that should serve each shard."""
+        active = self.roster.active
+        names = {name: member.incarnation for name, member in active.items()}
+        return tuple(names.get(name, "") for name in desired(active))
+
+    def _may_serve(self) -> bool:
+        """Warm: a tick has shown who is there, and there is a line to each of them."""
+        if self.tick is None:
+            return False
+        others = [m.incarnation for m in self.roster.members if m.incarnation != self._runtime.incarnation]
+        late = self._runtime.clock.monotonic() - self._joined_at > JOIN_S
+        return late or all(i in self._peers.lines for i in others)
+
+    def _become(self, state: str) -> None:
+        self.member = replace(self.member, state=state)
+        self.roster.update(self.member)
+        self._runtime.log("changed_state", state=state)
+        self.leases.hurry()
+        self.look()
+
+    def _foreign(self, tick: Tick) -> list[int]:
+        """Shards that are served here although their lease is somebody else's."""
+        me = self._runtime.incarnation
+        return [
+            s for s in self._runtime.shards.held()
+            if tick.holders[s] not in ("", me)
+            and self._owned_at.get(s, 0.0) < tick.sent_at
+            and not self.handover.moves(s)
+        ]  # fmt: skip
+
+    async def _check(self, shards: Sequence[int]) -> None:
+        """Give up those of these shards that somebody else has claimed."""
+        if not shards:
+            return
+        rows = await self._runtime.journal.shards()
+        for shard in shards:
+            ownership = self._runtime.shards.owned[shard]
+            if ownership is not None and rows[shard].epoch > ownership.epoch:
+                self._runtime.scheduler.lose(shard)
+
+    async def _take(self, shards: Sequence[int], tick: Tick) -> None:
+        runtime, me = self._runtime, self._runtime.incarnation
+        missing = [s for s in shards if runtime.shards.owned[s] is None and not self.handover.moves(s)]
+        if not missing:
+            return
+        free = [s for s in missing if tick.holders[s] == ""]
+        won = [s for s in missing if tick.holders[s] == me]
+        if free and tick.young:
+            rows = await runtime.journal.shards()
+            proven = [s for s in free if rows[s].owner in (None, runtime.instance)]
+            won += await self.leases.acquire(me, proven, proven=True)
+            free = [s for s in free if s not in proven]
+        if free:
+            won += await self.leases.acquire(me, free, proven=False)
+        for giver in {tick.holders[s] for s in missing} - {"", me}:
+            if giver.rpartition(".")[0] == runtime.instance:
+                old = [s for s in missing if tick.holders[s] == giver]
+                won += await self.leases.transfer(old, giver, me)
+        if won:
+            await self.own(won)
+
+    async def own(self, shards: Sequence[int]) -> list[tuple[int, int]]:
+        """Claim shards whose lease is ours, and serve them; returns them with their epochs."""
+        runtime = self._runtime
+        await runtime.take(shards)
+        now = runtime.clock.boot()
+        for shard in shards:
+            self._owned_at[shard] = now
+        epochs = self.mine(shards)
+        self.counts["shards_taken"] += len(epochs)
+        runtime.log("took_shards", count=len(epochs), shards=[s for s, _ in epochs][:16])
+        self._directory.hear(runtime.incarnation, epochs, now)
+        self._peers.broadcast(["O", epochs])
+        self._taken([s for s, _ in epochs])
+        self.leases.hurry()
+        return epochs
+
+    async def _release(self, shards: Sequence[int], tick: Tick) -> None:
+        me, owned = self._runtime.incarnation, self._runtime.shards.owned
+        idle = [
+            s for s in shards
+            if tick.holders[s] == me and owned[s] is None
+            and self._owned_at.get(s, 0.0) < tick.sent_at and not self.handover.moves(s)
+        ]  # fmt: skip
+        if idle:
+            await self.leases.release(me, idle)
+
+    # -- the dead -----------------------------------------------------------------------------
+
+    def suspect(self, member: Member) -> None:
+        """Its line has ended and nobody listens at its address: ask the store whether it still renews."""
+        if member.incarnation not in self._suspected and self._tasks is not None:
+            self._suspected.add(member.incarnation)
+            self._tasks.create_task(self._bury(member), name=f"suspect {member.incarnation}")
+
+    async def _bury(self, member: Member) -> None:
+        """Have a dead peer's leases removed before they end by themselves.
+
+        Stealing early is safe (the fence), and a connection that is refused is no mere slowness.
+        """
+        try:
+            async with asyncio.timeout(SUSPECT_S):
+                while not await self._is_dead(member):  # noqa: ASYNC110 - the store has no event for it
+                    await asyncio.sleep(SUSPECT_EVERY_S)
+                self.counts["buried"] += 1
+                self._runtime.log("buried_peer", peer=member.incarnation)
+                self.roster.bury(member.incarnation, certain=True)
+                self._directory.forget_all(member.incarnation)
+                self.leases.hurry()
+        except TimeoutError:
+            self._runtime.log("spared_peer", peer=member.incarnation)
+        finally:
+            self._suspected.discard(member.incarnation)
+
+    async def _is_dead(self, member: Member) -> bool:
+        try:
+            return await self.leases.suspect(member.incarnation, member.instance, QUIET_S)
+        except LeasesAway:
+            return False
+
+    # -- leaving ------------------------------------------------------------------------------
+
+    async def leave(self, within_s: float) -> None:
+        """Give every shard to those who stay, as far as that goes in time, and take the own name away.
+
+        Needs neither lease store nor journal to end.
+        """
+        try:
+            async with asyncio.timeout(within_s):
+                self._become(DRAINING)
+                while self._runtime.shards.held() and self._heirs():
+                    self._ticked.clear()
+                    self.look()
+                    await self.handover.changed()
+        except TimeoutError:
+            self._runtime.log("gave_up_leaving", shards=len(self._runtime.shards.held()))
+
+    def _heirs(self) -> bool:
+        return bool(self.roster.active) and self.tenure.sure()
+
+    async def forsake(self, within_s: float = 1.0) -> None:
+        """After the last commit: remove the own leases and record, so that nobody waits for them to end."""
+        try:
+            async with asyncio.timeout(within_s):
+                await self.leases.leave(self._runtime.incarnation, self._runtime.instance)
+        except (TimeoutError, LeasesAway):
+            self._runtime.log("left_leases_behind")

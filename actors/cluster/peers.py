@@ -1,0 +1,301 @@
+"""Lines to all other members, and what goes over them besides forwarded messages.
+
+Every instance dials every other one, so there are two lines between a pair: each carries the requests of
+the end that dialled, and the answers to them. Frames are JSON arrays that begin with their kind:
+
+    A  ask       R reply  F failure  M moved        forwarding.py
+    T  tell
+    E  emit      a frame for a session or a topic on the instance that holds the sockets
+    O  owned     the sender serves these shards: [[shard, epoch], ...]
+    N  new       the sender has just made this line: what it sent before may be lost
+    W  who       does the receiver serve these shards? It answers with O.
+    C  call      a question from instance to instance, answered by R or F: hand-over, status
+    P  ping      a line without any frame for SILENT_S has ended
+    B  bye       the sender leaves by itself: nobody need suspect it
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
+from typing import Any, Protocol
+
+import orjson
+
+from actors.clock import Clock
+from actors.cluster.codec import Garbled
+from actors.cluster.leases import LeasesAway, Member
+from actors.cluster.network import Greeting, Line, LineLost, Network
+from actors.errors import JournalError
+from actors.messages import Emit
+from actors.ports import Emitter
+
+PING_S = 1.0
+# A frozen peer keeps its sockets: by then its leases are gone, too.
+SILENT_S = 5.0
+REDIAL_S_MIN = 0.1
+REDIAL_S_MAX = 1.0
+CALL_S = 2.0
+
+
+class Courier(Protocol):
+    """Who takes the frames of forwarded messages."""
+
+    def receive(self, line: Line, frame: list[Any]) -> None: ...
+    def line_up(self, incarnation: str) -> None: ...
+    def line_lost(self, line: Line) -> None: ...
+
+
+class Post(Protocol):
+    """Who is told what the lines bring; the keeper of the cluster."""
+
+    def owned_by(self, incarnation: str, epochs: list[tuple[int, int]]) -> None: ...
+    def mine(self, shards: Iterable[int] | None) -> list[tuple[int, int]]: ...
+    def suspect(self, member: Member) -> None: ...
+    def cut_off(self, incarnation: str) -> None: ...
+    async def called(self, name: str, peer: Greeting, value: Any) -> Any: ...
+
+
+class Peers:
+    """The lines of one instance; also the runtime's emitter.
+
+    Args:
+        emitter: sessions and topics of this instance.
+    """
+
+    def __init__(
+        self, me: Greeting, network: Network, emitter: Emitter, clock: Clock, log: Callable[..., None]
+    ) -> None:
+        self.me = me
+        self.lines: dict[str, Line] = {}
+        self.counts: Counter[str] = Counter()
+        self.address = ""
+        self._network = network
+        self._emitter = emitter
+        self._clock = clock
+        self._log = log
+        self._courier: Courier | None = None
+        self._post: Post | None = None
+        self._keeping: dict[str, asyncio.Task[None]] = {}
+        self._ended: dict[Line, asyncio.Event] = {}
+        self._heard_at: dict[Line, float] = {}
+        self._byes: set[str] = set()
+        self._calls: dict[int, tuple[Line, asyncio.Future[Any]]] = {}
+        self._numbers = 0
+        self._tasks: asyncio.TaskGroup | None = None
+
+    def connect(self, courier: Courier, post: Post) -> None:
+        """Say who takes what arrives. Once, before `running`."""
+        self._courier, self._post = courier, post
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Take and make lines until the block ends; then say goodbye on each."""
+        async with self._network.serving(self.me, self._receive, self._line_ended) as address:
+            self.address = address
+            async with asyncio.TaskGroup() as tasks:
+                self._tasks = tasks
+                pinging = tasks.create_task(self._ping(), name="peer pings")
+                try:
+                    yield
+                finally:
+                    self.broadcast(["B"])
+                    await asyncio.sleep(0)
+                    self.meet(())
+                    pinging.cancel()
+                    for line in list(self._heard_at):
+                        line.close()
+                    for _, answer in self._calls.values():
+                        answer.cancel()
+
+    # -- members ------------------------------------------------------------------------------
+
+    def meet(self, members: Iterable[Member]) -> None:
+        """Have a line to each of these, and to nobody else."""
+        wanted = {m.incarnation: m for m in members if m.incarnation != self.me.incarnation}
+        for incarnation in [i for i in self._keeping if i not in wanted]:
+            self._keeping.pop(incarnation).cancel()
+            self._byes.discard(incarnation)
+        for incarnation, member in wanted.items():
+            if incarnation not in self._keeping and self._tasks is not None:
+                task = self._tasks.create_task(self._keep(member), name=f"line to {incarnation}")
+                self._keeping[incarnation] = task
+
+    async def _keep(self, member: Member) -> None:
+        """A line to this member, made anew whenever it ends, until cancelled."""
+        assert self._courier is not None
+        assert self._post is not None
+        wait_s, line = REDIAL_S_MIN, None
+        try:
+            while True:
+                try:
+                    line = await self._network.dial(member.address, self.me, self._receive, self._line_ended)
+                    if line.peer.incarnation != member.incarnation:
+                        line.close()
+                        raise LineLost("another life answers", refused=True)
+                except LineLost as error:
+                    if error.refused and member.incarnation not in self._byes:
+                        self._post.suspect(member)
+                    await asyncio.sleep(wait_s)
+                    wait_s = min(REDIAL_S_MAX, wait_s * 2)
+                    continue
+                wait_s = REDIAL_S_MIN
+                ended = self._ended[line] = asyncio.Event()
+                self._heard_at[line] = self._clock.monotonic()
+                self.lines[member.incarnation] = line
+                self.send(line, ["O", self._post.mine(None)])
+                self.send(line, ["N"])
+                self._courier.line_up(member.incarnation)
+                await ended.wait()
+                line = None
+        finally:
+            if line is not None:
+                self.lines.pop(member.incarnation, None)
+                self._forget(line)
+                line.close()
+
+    def _forget(self, line: Line) -> None:
+        self._ended.pop(line, None)
+        self._heard_at.pop(line, None)
+
+    def _line_ended(self, line: Line) -> None:
+        assert self._courier is not None
+        assert self._post is not None
+        ended = self._ended.get(line)
+        self._forget(line)
+        for number in [n for n, (used, _) in self._calls.items() if used is line]:
+            _, answer = self._calls.pop(number)
+            if not answer.done():
+                answer.set_exception(LineLost("ended before the answer"))
+        if ended is None:
+            return  # one that they dialled: they make it anew
+        if self.lines.get(line.peer.incarnation) is line:
+            del self.lines[line.peer.incarnation]
+        self.counts["lines_lost"] += 1
+        self._courier.line_lost(line)
+        self._post.cut_off(line.peer.incarnation)
+        ended.set()
+
+    async def _ping(self) -> None:
+        while True:
+            await asyncio.sleep(PING_S)
+            now = self._clock.monotonic()
+            for line, heard_at in list(self._heard_at.items()):
+                if now - heard_at > SILENT_S:
+                    self._log("silent_line", peer=line.peer.incarnation)
+                    line.close()
+                    self._line_ended(line)
+                else:
+                    self.send(line, ["P"])
+
+    # -- frames -------------------------------------------------------------------------------
+
+    def send(self, line: Line, frame: list[Any]) -> bool:
+        """Send one frame; False when the line is full or gone."""
+        return line.send(orjson.dumps(frame))
+
+    def broadcast(self, frame: list[Any]) -> None:
+        """Send one frame to everybody."""
+        body = orjson.dumps(frame)
+        for line in list(self.lines.values()):
+            line.send(body)
+
+    def _receive(self, line: Line, body: bytes) -> None:
+        self._heard_at[line] = self._clock.monotonic()
+        try:
+            self._take(line, orjson.loads(body))
+        except (Garbled, KeyError, TypeError, ValueError, IndexError) as error:
+            self._log("garbled_frame", peer=line.peer.incarnation, exc_info=error)
+            self.counts["garbled"] += 1
+
+    def _take(self, line: Line, frame: list[Any]) -> None:
+        assert self._courier is not None
+        assert self._post is not None
+        match frame[0]:
+            case "P":
+                pass
+            case "E":
+                _, to, lane, content, topic, trace = frame
+                self._emitter.emit(Emit(to, lane, content, topic), trace)
+            case "O":
+                epochs = [(int(s), int(e)) for s, e in frame[1]]
+                self._post.owned_by(line.peer.incarnation, epochs)
+            case "N":
+                self._post.cut_off(line.peer.incarnation)
+            case "W":
+                mine, asker = self._post.mine(frame[1]), self.lines.get(line.peer.incarnation)
+                if mine and asker is not None:
+                    self.send(asker, ["O", mine])
+            case "B":
+                self._byes.add(line.peer.incarnation)
+            case "C":
+                assert self._tasks is not None
+                self._tasks.create_task(self._answer(line, *frame[1:]), name=f"called {frame[2]}")
+            case "r" | "f":
+                self._answered(frame)
+            case _:
+                self._courier.receive(line, frame)
+
+    # -- calls --------------------------------------------------------------------------------
+
+    async def call(self, incarnation: str, name: str, value: Any, wait_s: float = CALL_S) -> Any:
+        """Ask an instance something.
+
+        Raises:
+            LineLost: there is no line, it ended, or the other end has failed.
+            TimeoutError: no answer within `wait_s`.
+        """
+        line = self.lines.get(incarnation)
+        if line is None:
+            raise LineLost("no line")
+        self._numbers += 1
+        number = self._numbers
+        answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self._calls[number] = (line, answer)
+        try:
+            if not self.send(line, ["C", number, name, value]):
+                raise LineLost("the line is full")
+            async with asyncio.timeout(wait_s):
+                return await answer
+        finally:
+            self._calls.pop(number, None)
+
+    async def _answer(self, line: Line, number: int, name: str, value: Any) -> None:
+        assert self._post is not None
+        try:
+            result = await self._post.called(name, line.peer, value)
+        except (JournalError, LeasesAway):
+            self.send(line, ["f", number])
+        except Exception as error:  # noqa: BLE001 - a failed answer is an answer
+            self._log("failed_call", call=name, peer=line.peer.incarnation, exc_info=error)
+            self.send(line, ["f", number])
+        else:
+            self.send(line, ["r", number, result])
+
+    def _answered(self, frame: list[Any]) -> None:
+        _, answer = self._calls.get(frame[1], (None, None))
+        if answer is not None and not answer.done():
+            if frame[0] == "r":
+                answer.set_result(frame[2])
+            else:
+                answer.set_exception(LineLost("the other end has failed"))
+
+    # -- the emitter --------------------------------------------------------------------------
+
+    def emit(self, emit: Emit, trace: str) -> None:
+        """Implements actors.ports.Emitter: addresses end in `@incarnation` of the instance that has them."""
+        home = emit.to.rpartition("@")[2]
+        if home == self.me.incarnation:
+            self._emitter.emit(emit, trace)
+            return
+        frame = ["E", emit.to, emit.lane, emit.frame, emit.topic, trace]
+        if emit.lane == "topic":
+            self._emitter.emit(emit, trace)
+            if self.lines:
+                self.broadcast(frame)
+            return
+        line = self.lines.get(home)
+        if line is None or not self.send(line, frame):
+            self.counts["emits_dropped"] += 1

@@ -1,0 +1,275 @@
+"""Lines over TCP: length-prefixed frames, and a handshake that proves the shared secret both ways.
+
+    client: {"instance", "incarnation", "cluster", "nonce"}
+    server: {"instance", "incarnation", "nonce", "proof"}
+    client: {"proof"}
+
+A proof is HMAC-SHA256 over the role, both nonces and both names. What follows is not encrypted: the peers'
+port belongs into a private network.
+
+All frames of one turn of the loop leave in one write; that makes a forwarded call 6 us of processor time at
+64 in flight where an HTTP call takes 245 (measured on one machine with uvloop).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import socket
+import struct
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, cast
+
+import orjson
+
+from actors.clock import Entropy
+from actors.cluster.network import (
+    FRAME_BYTES_MAX,
+    LINE_BYTES_MAX,
+    Ended,
+    Greeting,
+    LineLost,
+    Receive,
+)
+
+DIAL_S = 1.0
+GREETING_BYTES_MAX = 2048
+_LENGTH = struct.Struct(">I")
+
+
+class TcpLine(asyncio.Protocol):
+    """One connection. Until the greeting is through, frames are part of it; then they go to `receive`."""
+
+    def __init__(self, network: TcpNetwork, me: Greeting, receive: Receive, ended: Ended) -> None:
+        self.peer = Greeting("", "")
+        self._network = network
+        self._me = me
+        self._receive = receive
+        self._ended = ended
+        self._transport: asyncio.Transport | None = None
+        self._read = bytearray()
+        self._queued: list[bytes] = []
+        self._flushing = False
+        self._nonce = network.entropy.token()
+        self._their_nonce = ""
+        self._greeted = False
+        self._open = True
+        self.ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    # -- frames out ---------------------------------------------------------------------------
+
+    def send(self, frame: bytes) -> bool:
+        """Queue a frame for the end of this turn of the loop."""
+        transport = self._transport
+        if not self._open or transport is None or len(frame) > FRAME_BYTES_MAX:
+            return False
+        if transport.get_write_buffer_size() > LINE_BYTES_MAX:
+            return False
+        self._queued += (_LENGTH.pack(len(frame)), frame)
+        if not self._flushing:
+            self._flushing = True
+            asyncio.get_running_loop().call_soon(self._flush)
+        return True
+
+    def _flush(self) -> None:
+        self._flushing = False
+        queued, self._queued = self._queued, []
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.write(b"".join(queued))
+
+    def close(self) -> None:
+        """End it after what is queued."""
+        if self._transport is not None and self._open:
+            self._flush()
+            self._open = False
+            self._transport.close()
+
+    def abort(self) -> None:
+        """End it now."""
+        self._open = False
+        if self._transport is not None:
+            self._transport.abort()
+
+    # -- asyncio.Protocol ---------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's is none by name
+        self._network.lines.add(self)
+        sock = transport.get_extra_info("socket")
+        if sock is not None and sock.family != socket.AF_UNIX:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    def data_received(self, data: bytes) -> None:
+        self._read += data
+        start, view = 0, self._read
+        while len(view) - start >= 4:
+            (length,) = _LENGTH.unpack_from(view, start)
+            if length > (FRAME_BYTES_MAX if self._greeted else GREETING_BYTES_MAX):
+                self._fail("a frame is too long")
+                return
+            if len(view) - start - 4 < length:
+                break
+            frame = bytes(view[start + 4 : start + 4 + length])
+            start += 4 + length
+            if self._greeted:
+                self._receive(self, frame)
+            else:
+                self._greet(frame)
+            if not self._open:
+                return
+        del self._read[:start]
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        del exc
+        self._open = False
+        self._network.lines.discard(self)
+        if not self.ready.done():
+            self.ready.set_exception(LineLost("ended in the greeting"))
+            self.ready.exception()  # nobody may be waiting for it
+        if self._greeted:
+            self._greeted = False
+            self._ended(self)
+
+    # -- the greeting -------------------------------------------------------------------------
+
+    def _fail(self, reason: str) -> None:
+        if not self.ready.done():
+            self.ready.set_exception(LineLost(reason))
+            self.ready.exception()
+        self.abort()
+
+    def _greet(self, frame: bytes) -> None:
+        try:
+            self._answer(orjson.loads(frame))
+        except (KeyError, TypeError, ValueError, AttributeError):
+            self._fail("the greeting is garbled")
+
+    def _answer(self, said: dict[str, Any]) -> None:
+        raise NotImplementedError
+
+    def _say(self, **values: str) -> None:
+        self.send(orjson.dumps(values))
+
+    def _prove(self, role: str, client: Greeting, server: Greeting, nonces: tuple[str, str]) -> str:
+        parts = (role, self._network.cluster, client.instance, client.incarnation)
+        text = "\x1f".join((*parts, server.instance, server.incarnation, *nonces))
+        return hmac.new(self._network.secret, text.encode(), "sha256").hexdigest()
+
+    def _done(self) -> None:
+        self._greeted = True
+        if not self.ready.done():
+            self.ready.set_result(None)
+
+
+class DialledLine(TcpLine):
+    """The end that dialled."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        me = self._me
+        self._say(
+            instance=me.instance, incarnation=me.incarnation, cluster=self._network.cluster, nonce=self._nonce
+        )
+
+    def _answer(self, said: dict[str, Any]) -> None:
+        self.peer = Greeting(str(said["instance"]), str(said["incarnation"]))
+        nonces = (self._nonce, str(said["nonce"]))
+        if not hmac.compare_digest(self._prove("server", self._me, self.peer, nonces), said["proof"]):
+            self._fail("the peer does not know the secret")
+            return
+        self._say(proof=self._prove("client", self._me, self.peer, nonces))
+        self._done()
+
+
+class AcceptedLine(TcpLine):
+    """The end that was dialled."""
+
+    def _answer(self, said: dict[str, Any]) -> None:
+        if not self._their_nonce:
+            if said["cluster"] != self._network.cluster:
+                self._fail("another cluster")
+                return
+            self.peer = Greeting(str(said["instance"]), str(said["incarnation"]))
+            self._their_nonce = str(said["nonce"]) or "-"
+            proof = self._prove("server", self.peer, self._me, (self._their_nonce, self._nonce))
+            me = self._me
+            self._say(instance=me.instance, incarnation=me.incarnation, nonce=self._nonce, proof=proof)
+            return
+        expected = self._prove("client", self.peer, self._me, (self._their_nonce, self._nonce))
+        if hmac.compare_digest(expected, said["proof"]):
+            self._done()
+        else:
+            self._fail("the peer does not know the secret")
+
+
+class TcpNetwork:
+    """Implements actors.cluster.network.Network.
+
+    Args:
+        listener: a listening socket, bound already.
+        host: the address under which peers reach it.
+        secret: known to every instance of the cluster and to nobody else.
+        cluster: name of the cluster, so that a line to another one is refused by name.
+    """
+
+    def __init__(
+        self, listener: socket.socket, host: str, secret: bytes, cluster: str, entropy: Entropy
+    ) -> None:
+        self.secret = secret
+        self.cluster = cluster
+        self.entropy = entropy
+        self.lines: set[TcpLine] = set()
+        self._listener = listener
+        self._address = f"{host}:{listener.getsockname()[1]}"
+
+    @asynccontextmanager
+    async def serving(self, me: Greeting, receive: Receive, ended: Ended) -> AsyncIterator[str]:
+        """Take lines until the block ends; then all lines end."""
+        loop = asyncio.get_running_loop()
+
+        def make() -> AcceptedLine:
+            line = AcceptedLine(self, me, receive, ended)
+            loop.call_later(DIAL_S, _hurry, line)
+            return line
+
+        server = await loop.create_server(make, sock=self._listener)
+        try:
+            yield self._address
+        finally:
+            server.close()
+            for line in list(self.lines):
+                line.close()
+
+    async def dial(self, address: str, me: Greeting, receive: Receive, ended: Ended) -> DialledLine:
+        """Make a line and greet.
+
+        Raises:
+            LineLost: `refused` when nobody listens there.
+        """
+        host, _, port = address.rpartition(":")
+        loop = asyncio.get_running_loop()
+        line: DialledLine | None = None
+        try:
+            async with asyncio.timeout(DIAL_S):
+                _, line = await loop.create_connection(
+                    lambda: DialledLine(self, me, receive, ended), host, int(port)
+                )
+                await line.ready
+        except ConnectionRefusedError:
+            raise LineLost("refused", refused=True) from None
+        except (OSError, TimeoutError, ValueError) as error:
+            if line is not None:
+                line.abort()
+            raise LineLost(type(error).__name__) from None
+        except asyncio.CancelledError:
+            if line is not None:
+                line.abort()
+            raise
+        return line
+
+
+def _hurry(line: AcceptedLine) -> None:
+    """Whoever does not greet in time is no peer."""
+    if not line.ready.done():
+        line.abort()

@@ -1,0 +1,138 @@
+"""What the model is asked, and what it must answer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+HOLDS, BROKEN = "holds", "broken"
+PROPERTIES = ("P1", "P2", "P3", "P4", "P5")
+
+# The protocol as it is. Values are TLA+.
+OURS: Mapping[str, str] = {
+    "Fence": '"lock"',
+    "EpochIn": '"postgres"',
+    "LoadFirst": "FALSE",
+    "HandOffLoads": "FALSE",
+    "AckEarly": "FALSE",
+    "SettleClaim": '"conditional"',
+    "SettleReads": '"ring"',
+    "SettleKeeps": "FALSE",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """How much may happen. The search within them is exhaustive; every number multiplies the states."""
+
+    instances: int = 2
+    orders: int = 1
+    epochs: int = 3
+    losses: int = 1
+    crashes: int = 0
+    silences: int = 1
+    writes: int = 2
+
+    def __str__(self) -> str:
+        return (
+            f"{self.instances} instances, {self.orders} order{'s' * (self.orders > 1)}, {self.epochs} claims, "
+            f"{self.losses} losses, {self.crashes} crashes, {self.silences} silences, {self.writes} writes"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One search: these properties, of this protocol, within these bounds."""
+
+    name: str
+    properties: tuple[str, ...]
+    expected: str
+    bounds: Bounds
+    switches: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """A protocol that somebody might have built.
+
+    Attributes:
+        name: for the table, and for `STORY=`.
+        switches: what differs from OURS.
+        broken: properties that it breaks, each found by a search of its own.
+        bounds: the smallest in which all of that shows.
+        holds: properties that it keeps; None means all others, () that none is asked for.
+    """
+
+    name: str
+    switches: Mapping[str, str]
+    broken: tuple[str, ...]
+    bounds: Bounds = Bounds()
+    holds: tuple[str, ...] | None = None
+
+    def cases(self) -> list[Case]:
+        """A search per broken property, since each ends at the first story it finds, and one for the rest."""
+        rest = tuple(p for p in PROPERTIES if p not in self.broken) if self.holds is None else self.holds
+        found = [Case(self.name, (p,), BROKEN, self.bounds, self.switches) for p in self.broken]
+        return [*found, *([Case(self.name, rest, HOLDS, self.bounds, self.switches)] if rest else [])]
+
+
+CORRECT = (
+    Bounds(epochs=4, losses=2, crashes=1, silences=2),
+    Bounds(epochs=4, silences=2, writes=3),
+    # Two orders: what stays in memory over a claim is another order than the one that is settled.
+    Bounds(orders=2, epochs=4, silences=2, writes=3),
+    Bounds(instances=3, losses=2, crashes=1),
+)
+
+# Two silences: one claim that lands late, and one flush that is settled.
+_STRAY = Bounds(epochs=4, silences=2)
+_STRAY_TWO = Bounds(orders=2, epochs=4, silences=2, writes=3)
+
+VARIANTS = (
+    Variant("no fence", {"Fence": '"none"'}, ("P1", "P2", "P3", "P4")),
+    Variant("state before epoch", {"LoadFirst": "TRUE"}, ("P1", "P3")),
+    Variant("epoch read apart from the write", {"Fence": '"apart"'}, ("P1", "P2", "P3", "P4")),
+    Variant("epochs counted in Redis", {"EpochIn": '"redis"'}, PROPERTIES),
+    Variant("acknowledged before the commit", {"AckEarly": "TRUE"}, ("P3",)),
+    Variant("hand-off loads before the claim", {"HandOffLoads": "TRUE"}, ("P1", "P3")),
+    Variant("row version instead of epoch", {"Fence": '"version"'}, ("P2", "P4")),
+    Variant("settled by reading only", {"SettleClaim": '"none"'}, ("P1", "P3", "P4")),
+    Variant("settled by an unconditional claim", {"SettleClaim": '"unconditional"'}, ("P5",)),
+    Variant("settled by the writer mark only", {"SettleReads": '"writer"'}, ("P4",), _STRAY),
+    # Only P1 is asked: within these bounds a search costs a hundred times the others.
+    Variant("memory kept over a lost claim", {"SettleKeeps": "TRUE"}, ("P1",), _STRAY_TWO, ()),
+    Variant("the same, row version as well", {"SettleKeeps": "TRUE", "Fence": '"both"'}, (), _STRAY_TWO),
+)
+
+# A model in which nothing can happen keeps every promise. Each of these says that something never happens.
+NEVER = (
+    "OneOwnerAtATime",
+    "NothingAcked",
+    "NothingRefused",
+    "NothingSettledAsWritten",
+    "NothingSettledUnderWay",
+    "NoStrayClaimLands",
+)
+
+
+def correct_cases() -> list[Case]:
+    """Searches of the protocol as it is."""
+    return [Case("ours", PROPERTIES, HOLDS, bounds) for bounds in CORRECT]
+
+
+def other_cases() -> list[Case]:
+    """Searches that must find something, and of what a wrong protocol still keeps."""
+    reached = [Case("ours is not empty", (name,), BROKEN, Bounds(silences=2)) for name in NEVER]
+    return [*reached, *(case for variant in VARIANTS for case in variant.cases())]
+
+
+def story_cases(name: str) -> list[Case]:
+    """The searches of a variant that end in a story.
+
+    Raises:
+        KeyError: no variant has this name.
+    """
+    found = [v for v in VARIANTS if v.name == name]
+    if not found:
+        raise KeyError(name)
+    return [case for case in found[0].cases() if case.expected == BROKEN]

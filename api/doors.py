@@ -1,0 +1,139 @@
+"""The listening sockets, and the servers behind them."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import socket
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+
+from aiohttp import web
+
+from api.app import make_app, make_ops_app
+from api.call import Office
+from config.settings import Settings
+
+BACKLOG = 2048
+
+
+class StartError(Exception):
+    """The instance cannot start; the message says what to change."""
+
+
+def bind_port(host: str, port: int, variable: str) -> socket.socket:
+    """A listening socket, before anything else is touched.
+
+    Raises:
+        StartError: somebody else has the port.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        raise StartError(f"cannot listen on {host}:{port} ({error.strerror}); set {variable}") from None
+    listener.listen(BACKLOG)
+    listener.setblocking(False)
+    return listener
+
+
+def adopt_port(descriptor: int) -> socket.socket:
+    """A listening socket that a supervisor has bound, and keeps."""
+    listener = socket.socket(fileno=descriptor)
+    listener.setblocking(False)
+    return listener
+
+
+@dataclass(frozen=True, slots=True)
+class Sockets:
+    """What an instance listens on, and, if it has a supervisor, the ends of two pipes.
+
+    Attributes:
+        ready: to be written to when the instance serves.
+        lifeline: ends when the supervisor does.
+    """
+
+    public: socket.socket
+    ops: socket.socket
+    peers: socket.socket
+    ready: int | None = None
+    lifeline: int | None = None
+
+    def close(self) -> None:
+        """Close the sockets."""
+        for listener in (self.public, self.ops, self.peers):
+            listener.close()
+
+
+def open_sockets(settings: Settings, options: argparse.Namespace) -> Sockets:
+    """Bind, or adopt what the supervisor has bound.
+
+    Raises:
+        StartError: a port is taken.
+    """
+    adopted = options.public is not None
+    return Sockets(
+        adopt_port(options.public) if adopted else bind_port(settings.host, settings.port, "MALL_PORT"),
+        adopt_port(options.ops)
+        if adopted
+        else bind_port(settings.ops_host, settings.ops_port, "MALL_OPS_PORT"),
+        bind_port(settings.peer_host, 0 if adopted else settings.peer_port, "MALL_PEER_HOST, MALL_PEER_PORT"),
+        options.ready,
+        options.lifeline,
+    )
+
+
+def greeting(settings: Settings, public: socket.socket, ops: socket.socket, lines: Sequence[str]) -> str:
+    """What the operator reads first."""
+    at, ops_at = public.getsockname(), ops.getsockname()
+    text = [
+        f"Mall Delivery Dispatch is open at http://{at[0]}:{at[1]}",
+        f"  the API   http://{at[0]}:{at[1]}/docs",
+        f"  operators http://{ops_at[0]}:{ops_at[1]}/status  and  /metrics",
+        *lines,
+    ]
+    if settings.embedded:
+        text.append(f"  data      {settings.data_dir.resolve()}   Ctrl-C stops everything")
+    return "\n".join(text)
+
+
+class Doors:
+    """Both servers of an instance, open inside `async with`."""
+
+    def __init__(self, office: Office, public: socket.socket, ops: socket.socket) -> None:
+        self._office = office
+        self._listeners = (public, ops)
+        self._sites: list[web.SockSite] = []
+
+    @contextlib.asynccontextmanager
+    async def open(self) -> AsyncIterator[None]:
+        """Serve until the block ends; answers under way get three seconds more."""
+        office, runners = self._office, []
+        try:
+            for app, listener in zip((make_app(office), make_ops_app(office)), self._listeners, strict=True):
+                runner = web.AppRunner(
+                    app,
+                    handle_signals=False,
+                    access_log=None,
+                    keepalive_timeout=75,
+                    shutdown_timeout=3,
+                    lingering_time=2.0,  # for the rest of a body that was refused
+                    auto_decompress=False,  # no encoding is accepted, so none is undone
+                )
+                await runner.setup()
+                runners.append(runner)
+                site = web.SockSite(runner, listener, backlog=BACKLOG)
+                await site.start()
+                self._sites.append(site)
+            yield
+        finally:
+            for runner in runners:
+                await runner.cleanup()
+
+    async def close_public(self) -> None:
+        """Take no new connections; what is connected stays."""
+        if self._sites:
+            await self._sites[0].stop()

@@ -1,0 +1,42 @@
+"""What can be asked of the program."""
+
+from __future__ import annotations
+
+import argparse
+
+from config.settings import describe
+
+
+def _zone(text: str) -> int:
+    number = text.removeprefix("zon_")
+    if not number.isdigit():
+        raise argparse.ArgumentTypeError(f"{text!r} is no zone id such as zon_1")
+    return int(number)
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        prog="run.py",
+        description="Mall Delivery Dispatch",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog="settings, from the environment [default]:\n" + describe(),
+    )
+    commands = parser.add_subparsers(dest="command", required=True)
+    serving = commands.add_parser("serve", help="start an instance, or several")
+    serving.add_argument("--instances", type=int, default=1, help="so many, behind one port")
+    for name in ("public", "ops", "ready", "lifeline"):
+        # Descriptors that the supervisor hands to its instances.
+        serving.add_argument(f"--{name}", type=int, help=argparse.SUPPRESS)
+    commands.add_parser("migrate", help="migrate the database")
+    commands.add_parser("check", help="look at what a start needs")
+    verifying = commands.add_parser("verify", help="audit every invariant: 0 all hold, 1 one is broken")
+    verifying.add_argument("--json", action="store_true", help="a report for machines")
+    minting = commands.add_parser("mint", help="users and tokens in bulk, a JSON object a line")
+    minting.add_argument("--role", choices=("customer", "driver", "admin"), required=True)
+    minting.add_argument("--count", type=int, default=1)
+    minting.add_argument("--prefix", default="minted", help="names and addresses begin with it")
+    minting.add_argument("--zone", type=_zone, help="for drivers, such as zon_1")
+    minting.add_argument("--capacity", type=int, default=1, help="for drivers: orders at once")
+    minting.add_argument("--hours", type=float, default=12.0, help="how long the tokens are good")
+    return parser

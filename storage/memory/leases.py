@@ -1,0 +1,206 @@
+"""The leases' twin in memory: the scripts in storage/redis/lua, once more, over dictionaries.
+
+Every call is one instant; delays and losses are added by the wire, which the simulator brings. Time comes
+only from the clocks given, chance only from Entropy.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
+from typing import Protocol, TypeVar
+
+from actors.clock import Entropy
+from actors.cluster.leases import LEASE_S, RENEW_JITTER, RENEW_S, Holding, LeasesAway, Member, Tick
+from actors.shards import SHARD_COUNT
+
+T = TypeVar("T")
+
+# As in the real one: however often somebody hurries, a hundred ticks a second at most.
+GAP_S = 0.01
+
+
+class LeaseTable:
+    """What Redis would hold.
+
+    Args:
+        clock: the store's own, seconds.
+        lease_s: how long records and leases live.
+    """
+
+    def __init__(self, clock: Callable[[], float], lease_s: float = LEASE_S) -> None:
+        self._clock = clock
+        self._lease_ms = round(lease_s * 1000)
+        self.flush()
+
+    def flush(self) -> None:
+        """Lose everything."""
+        self._gen = ""
+        self._young_until_ms = 0
+        # Value and end of its life, by key, as Redis keeps them.
+        self._records: dict[str, tuple[Member, int]] = {}
+        self._leases: dict[int, tuple[str, int]] = {}
+
+    def tick(self, holding: Holding, token: str, sent_at: float) -> Tick:
+        """tick.lua."""
+        now_ms = self._expire()
+        until_ms = now_ms + self._lease_ms
+        if not self._gen:
+            self._gen, self._young_until_ms = token, until_ms
+        member = holding.member
+        self._records[member.instance] = (member, until_ms)
+        for shard in holding.shards:
+            if self._holder(shard) in ("", member.incarnation):
+                self._leases[shard] = (member.incarnation, until_ms)
+        return Tick(
+            sent_at=sent_at,
+            gen=self._gen,
+            young=now_ms < self._young_until_ms,
+            members=tuple(self._records[name][0] for name in sorted(self._records)),
+            holders=tuple(self._holder(shard) for shard in range(SHARD_COUNT)),
+        )
+
+    def acquire(self, incarnation: str, shards: Sequence[int], *, proven: bool) -> list[int]:
+        """acquire.lua."""
+        now_ms = self._expire()
+        if not proven and (not self._gen or now_ms < self._young_until_ms):
+            return []
+        won = [shard for shard in dict.fromkeys(shards) if not self._holder(shard)]
+        self._leases |= dict.fromkeys(won, (incarnation, now_ms + self._lease_ms))
+        return won
+
+    def transfer(self, shards: Sequence[int], giver: str, taker: str) -> list[int]:
+        """transfer.lua."""
+        now_ms = self._expire()
+        passed = [shard for shard in dict.fromkeys(shards) if self._holder(shard) == giver]
+        self._leases |= dict.fromkeys(passed, (taker, now_ms + self._lease_ms))
+        return passed
+
+    def release(self, incarnation: str, shards: Sequence[int]) -> None:
+        """release.lua without an instance."""
+        self._expire()
+        for shard in shards:
+            if self._holder(shard) == incarnation:
+                del self._leases[shard]
+
+    def suspect(self, incarnation: str, instance: str, quiet_s: float) -> bool:
+        """suspect.lua."""
+        now_ms = self._expire()
+        remaining_ms_max = self._lease_ms - round(quiet_s * 1000)
+        ends = [until_ms for holder, until_ms in self._leases.values() if holder == incarnation]
+        if self._is_recorded(incarnation, instance):
+            ends.append(self._records[instance][1])
+        if any(until_ms - now_ms > remaining_ms_max for until_ms in ends):
+            return False
+        self.leave(incarnation, instance)
+        return True
+
+    def leave(self, incarnation: str, instance: str) -> None:
+        """release.lua with an instance."""
+        self.release(incarnation, range(SHARD_COUNT))
+        if self._is_recorded(incarnation, instance):
+            del self._records[instance]
+
+    def _holder(self, shard: int) -> str:
+        return self._leases[shard][0] if shard in self._leases else ""
+
+    def _is_recorded(self, incarnation: str, instance: str) -> bool:
+        return instance in self._records and self._records[instance][0].incarnation == incarnation
+
+    def _expire(self) -> int:
+        """Forget what has ended; returns the time in ms, the finest that Redis knows."""
+        now_ms = round(self._clock() * 1000)
+        self._records = {k: kept for k, kept in self._records.items() if kept[1] > now_ms}
+        self._leases = {k: kept for k, kept in self._leases.items() if kept[1] > now_ms}
+        return now_ms
+
+
+class Wire(Protocol):
+    """The way to the table and back. May delay, may lose the call or its answer by raising LeasesAway."""
+
+    def __call__(self, call: Callable[[], T], /) -> Awaitable[T]: ...
+
+
+async def at_once(call: Callable[[], T]) -> T:
+    """A wire without delay and loss."""
+    return call()
+
+
+class MemoryLeases:
+    """Implements actors.cluster.leases.LeaseStore over a table that several of these share.
+
+    Ticks are a task on the loop: with a simulated loop all of it can be replayed from a seed. Where the real
+    one survives an error in `holding` or `told`, this one lets it end the block: a simulation should see it.
+
+    Args:
+        table: what Redis would hold.
+        clock: the boot clock of this instance, seconds; may run apart from the table's.
+        entropy: tokens and jitter.
+        wire: every call goes through it.
+        renew_s: pause between ticks.
+    """
+
+    def __init__(
+        self,
+        table: LeaseTable,
+        clock: Callable[[], float],
+        entropy: Entropy,
+        wire: Wire = at_once,
+        renew_s: float = RENEW_S,
+    ) -> None:
+        self._table = table
+        self._clock = clock
+        self._entropy = entropy
+        self._wire = wire
+        self._renew_s = renew_s
+        self._wake = asyncio.Event()
+
+    @asynccontextmanager
+    async def ticking(
+        self, holding: Callable[[], Holding], told: Callable[[Tick | None], None]
+    ) -> AsyncIterator[None]:
+        """Renew in a task until the block ends."""
+        async with asyncio.TaskGroup() as tasks:
+            ticker = tasks.create_task(self._run(holding, told), name="lease ticker")
+            try:
+                yield
+            finally:
+                ticker.cancel()
+
+    def hurry(self) -> None:
+        """Have the next tick now."""
+        self._wake.set()
+
+    async def acquire(self, incarnation: str, shards: Sequence[int], *, proven: bool) -> list[int]:
+        return await self._wire(lambda: self._table.acquire(incarnation, shards, proven=proven))
+
+    async def transfer(self, shards: Sequence[int], giver: str, taker: str) -> list[int]:
+        return await self._wire(lambda: self._table.transfer(shards, giver, taker))
+
+    async def release(self, incarnation: str, shards: Sequence[int]) -> None:
+        await self._wire(lambda: self._table.release(incarnation, shards))
+
+    async def suspect(self, incarnation: str, instance: str, quiet_s: float) -> bool:
+        return await self._wire(lambda: self._table.suspect(incarnation, instance, quiet_s))
+
+    async def leave(self, incarnation: str, instance: str) -> None:
+        await self._wire(lambda: self._table.leave(incarnation, instance))
+
+    async def _run(self, holding: Callable[[], Holding], told: Callable[[Tick | None], None]) -> None:
+        while True:
+            self._wake.clear()
+            began = self._clock()
+            told(await self._tick(holding()))
+            pause_s = self._renew_s * (1 + RENEW_JITTER * (2 * self._entropy.random() - 1))
+            await asyncio.sleep(GAP_S)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(min(pause_s, max(0.0, pause_s - (self._clock() - began)))):
+                    await self._wake.wait()
+
+    async def _tick(self, holding: Holding) -> Tick | None:
+        sent_at, token = self._clock(), self._entropy.token()
+        try:
+            return await self._wire(lambda: self._table.tick(holding, token, sent_at))
+        except LeasesAway:
+            return None

@@ -1,0 +1,275 @@
+"""The auditor: whether everything that must be so is so, in any database of this product.
+
+One read-only transaction sees one moment, also of a database that is being written to, and waits for no
+writer and blocks none. The checks are the blocks of sql/audit.sql; large tables are read in slices, so
+that neither a statement's time nor what it holds grows with the database.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from time import perf_counter
+from typing import Any, Literal, TypeAlias
+
+import asyncpg
+import orjson
+
+from actors.dedup import RING_SIZE
+from actors.messages import ActorId
+from actors.shards import SHARD_COUNT, shard_of
+from storage.errors import StorageError, Unreachable
+from storage.postgres.database import CONNECT_S, Connection
+from storage.postgres.migrate import MigrationError
+from storage.postgres.queries import BLOCKS
+
+# Rows that are named of each check; the rest is counted.
+ROWS_SHOWN = 10
+# Rows to a slice. A driver's feed of a week is some hundred entries, an order's history some ten.
+SLICE_ROWS = {"orders": 20_000, "drivers": 1_000, "users": 20_000, "products": 50_000}
+# Bounds of bigint: what no id should be is looked at, too.
+ID_MIN, ID_MAX = -(1 << 63), (1 << 63) - 1
+
+SETTINGS = {
+    "application_name": "mall verify",
+    # A slice takes a second or so; ten minutes mean that something is wrong with the plan or the disk.
+    "statement_timeout": "600000",
+    # We wait for nobody but a migration, which has the tables to itself.
+    "lock_timeout": "10000",
+    "idle_in_transaction_session_timeout": "60000",
+    # Every slice is planned for its own bounds.
+    "plan_cache_mode": "force_custom_plan",
+    # A table that was not analysed yet looks small, and a loop over it is quadratic; hashing a slice never is.
+    "enable_nestloop": "off",
+    "jit": "off",
+    "timezone": "UTC",
+}
+
+Scope: TypeAlias = Literal["orders", "drivers", "users", "products", "whole"]
+Bounds: TypeAlias = "tuple[int, int]"
+
+
+@dataclass(frozen=True, slots=True)
+class Law:
+    """What the domain promises and the database does not know.
+
+    Attributes:
+        transitions: the transition table, (status, event) to the next status.
+        carried: the statuses in which a driver has the order.
+        feed_days: how long entries of drivers' feeds are kept.
+
+    Raises:
+        ValueError: an event leads to two statuses, so that a history does not tell them apart.
+    """
+
+    transitions: Mapping[tuple[str, str], str]
+    carried: Collection[str]
+    feed_days: int
+
+    def __post_init__(self) -> None:
+        if len({(event, after) for (_, event), after in self.transitions.items()}) != len(
+            {event for _, event in self.transitions}
+        ):
+            raise ValueError("an event leads to two statuses")
+
+    @property
+    def terminal(self) -> frozenset[str]:
+        """Statuses that nothing leads out of."""
+        return frozenset(self.transitions.values()) - {before for before, _ in self.transitions}
+
+    def arguments(self, name: str) -> tuple[Any, ...]:
+        """What checks take besides their bounds, by the name in `Check.takes`."""
+        befores, events = zip(*self.transitions, strict=True)
+        moves = (list(befores), list(events), list(self.transitions.values()))
+        ends = (sorted(self.terminal),)
+        given: dict[str, tuple[Any, ...]] = {
+            "": (), "carried": (sorted(self.carried),), "moves": moves, "moves and ends": (*moves, *ends),
+            "ends": ends, "days": (self.feed_days,), "ring": (RING_SIZE,), "shards": (SHARD_COUNT,),
+        }  # fmt: skip
+        return given[name]
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """An invariant: block `audit_<name>` finds what breaks it.
+
+    Attributes:
+        scope: whose ids the slices are of.
+        takes: what the block is given besides the bounds of a slice; see `Law.arguments`.
+        kind: the block gives (id, shard) of these actors, and the shard is computed here: Postgres has
+            no crc32 before 18.
+    """
+
+    name: str
+    scope: Scope
+    promise: str
+    takes: str = ""
+    kind: str = ""
+
+
+CHECKS = (
+    Check(
+        "assignments", "orders", "an order is held by one driver while it is carried, else by none", "carried"
+    ),
+    Check("carriers", "orders", "the assignment names the order's driver and the moment it was won"),
+    Check("slots", "drivers", "a driver's orders are in slots of its own, no more than it may carry"),
+    Check("history", "orders", "an order's events are numbered from 1 to its version, its creation first"),
+    Check("moves", "orders", "every change of status is one of the transition table", "moves"),
+    Check(
+        "outcomes", "orders", "an order's status, driver and last change are what its history says",
+        "moves and ends",
+    ),
+    Check("winners", "orders", "one driver wins an order, and the next only after a release"),
+    Check("timers", "orders", "what waits for payment or for an answer to an offer has its timer"),
+    Check("ends", "orders", "what has ended has no timer, and only confirmed orders are on offer", "ends"),
+    Check("totals", "orders", "an order costs what its lines cost"),
+    Check("currencies", "orders", "an order and its payment are in one currency"),
+    Check("references", "orders", "zones, stores, products, customers and drivers of orders exist"),
+    Check("order_shards", "orders", "an order's shard follows from its number", kind="order"),
+    Check("driver_shards", "drivers", "a driver's shard follows from its number", kind="driver"),
+    Check("order_memories", "orders", "an order remembers a command once, and not too many", "ring"),
+    Check("driver_memories", "drivers", "a driver remembers a command once, and not too many", "ring"),
+    Check("feed_bounds", "drivers", "a feed has no entry outside 1 to feed_seq"),
+    Check("feed_gaps", "drivers", "a feed has no gap but what was trimmed", "days"),
+    Check("feed_sources", "drivers", "every entry of a feed tells of an event that was"),
+    Check("feed_news", "orders", "what happened to a carrier's order is in its feed", "days"),
+    Check("keys", "users", "an idempotency key leads to the one order that was made under it"),
+    Check("stock", "products", "no stock is below zero"),
+    Check("prices", "products", "prices are not negative, in an ISO 4217 currency"),
+    Check("cluster", "whole", "the database was made for this program's shards", "shards"),
+    Check("epochs", "whole", "every shard has its epoch", "shards"),
+    Check("numbers", "whole", "the sequence of order numbers is ahead of the orders"),
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What a check has found: how many rows break it, and of the first ones the key and what is wrong."""
+
+    check: Check
+    broken: int
+    rows: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What an audit has found. `took_s` is how long the snapshot was held."""
+
+    findings: tuple[Finding, ...]
+    took_s: float
+
+    @property
+    def holds(self) -> bool:
+        """True when nothing is broken."""
+        return not any(finding.broken for finding in self.findings)
+
+    def text(self, *, as_json: bool = False) -> str:
+        """A line per invariant for people, with the rows under what is broken; or JSON for machines."""
+        if as_json:
+            return orjson.dumps(self._shown(), option=orjson.OPT_INDENT_2).decode()
+        lines = []
+        for finding in self.findings:
+            count = f"BROKEN {finding.broken}" if finding.broken else "ok"
+            lines.append(f"{count:<14} {finding.check.name:<15} {finding.check.promise}")
+            lines += [f"    {key}: {why}" for key, why in finding.rows]
+        broken = sum(finding.broken > 0 for finding in self.findings)
+        verdict = f"{broken} are broken" if broken else "all hold"
+        return "\n".join([*lines, f"{len(self.findings)} invariants in {self.took_s:.1f} s: {verdict}"])
+
+    def _shown(self) -> dict[str, Any]:
+        return {
+            "holds": self.holds,
+            "took_s": round(self.took_s, 3),
+            "invariants": [
+                {
+                    "name": finding.check.name,
+                    "promise": finding.check.promise,
+                    "holds": not finding.broken,
+                    "broken": finding.broken,
+                    "rows": [{"key": key, "why": why} for key, why in finding.rows],
+                }
+                for finding in self.findings
+            ],
+        }
+
+
+async def audit(database_url: str, law: Law) -> Report:
+    """Run every check on one moment of the database. Needs SELECT on all tables, and writes nothing.
+
+    The snapshot is held for the length of the audit: meanwhile vacuum removes nothing that is younger,
+    and a migration waits.
+
+    Raises:
+        Unreachable: nobody answers at this address, or stops answering.
+        MigrationError: it has not the tables of this version.
+        StorageError: it refuses: no such database, no right to read, a statement took too long.
+    """
+    began = perf_counter()
+    async with _snapshot(database_url) as connection:
+        slices: dict[str, list[Bounds]] = {
+            table: [x async for x in _slices(connection, table, rows)] for table, rows in SLICE_ROWS.items()
+        }
+        findings = [await _examine(connection, check, law, slices) for check in CHECKS]
+    return Report(tuple(findings), perf_counter() - began)
+
+
+@asynccontextmanager
+async def _snapshot(database_url: str) -> AsyncIterator[Connection]:
+    """A connection that sees one moment and can write nothing; its errors are ours."""
+    try:
+        connection: Connection = await asyncpg.connect(
+            database_url, timeout=CONNECT_S, server_settings=SETTINGS
+        )
+        try:
+            async with connection.transaction(isolation="repeatable_read", readonly=True):
+                yield connection
+        finally:
+            await connection.close(timeout=CONNECT_S)
+    except (asyncpg.UndefinedTableError, asyncpg.UndefinedColumnError):
+        raise MigrationError(
+            "the database is not at this version; `run.py migrate` brings it there"
+        ) from None
+    except (
+        OSError, TimeoutError, asyncpg.InterfaceError, asyncpg.PostgresConnectionError,
+        asyncpg.CannotConnectNowError, asyncpg.AdminShutdownError, asyncpg.CrashShutdownError,
+    ) as error:  # fmt: skip
+        raise Unreachable(type(error).__name__) from None
+    except asyncpg.PostgresError as error:
+        raise StorageError(f"{type(error).__name__} {error.sqlstate}") from None
+
+
+async def _slices(connection: Connection, table: str, rows: int) -> AsyncIterator[Bounds]:
+    """Bounds (above, up to) of some rows each, which together cover every number."""
+    above = ID_MIN
+    while (last := await connection.fetchval(BLOCKS[f"slice_of_{table}"], above, rows)) is not None:
+        yield above, last
+        above = last
+    yield above, ID_MAX
+
+
+async def _examine(
+    connection: Connection, check: Check, law: Law, slices: Mapping[str, Sequence[Bounds]]
+) -> Finding:
+    """One check over all of its slices."""
+    broken = 0
+    shown: list[tuple[str, str]] = []
+    for bounds in slices.get(check.scope, [()]):
+        rows = await connection.fetch(BLOCKS[f"audit_{check.name}"], *bounds, *law.arguments(check.takes))
+        found = _misplaced(check.kind, rows) if check.kind else [(row["key"], row["why"]) for row in rows]
+        broken += len(found)
+        shown += found[: ROWS_SHOWN - len(shown)]
+    return Finding(check, broken, tuple(shown))
+
+
+_PREFIX = {"order": "ord", "driver": "drv"}
+
+
+def _misplaced(kind: str, rows: Sequence[asyncpg.Record]) -> list[tuple[str, str]]:
+    """Actors whose shard is not that of their number."""
+    found = []
+    for row in rows:
+        shard = shard_of(ActorId(kind, row["id"]))
+        if shard != row["shard"]:
+            found.append((f"{_PREFIX[kind]}_{row['id']}", f"in shard {row['shard']}, belongs to {shard}"))
+    return found

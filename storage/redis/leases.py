@@ -1,0 +1,145 @@
+"""Leases in Redis: implements actors.cluster.leases.LeaseStore.
+
+Every call is one script, so each is one instant to all others. Nothing is repeated here: who calls compares
+what should be with what is every second anyway.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.commands.core import AsyncScript
+from redis.exceptions import RedisError
+
+from actors.clock import Entropy, boot_clock
+from actors.cluster.leases import Holding, LeasesAway, Tick
+from actors.shards import SHARD_COUNT
+from storage.redis.ticker import TIMEOUT_S, Renewal, Ticker, Timing
+
+_LUA = Path(__file__).parent / "lua"
+
+
+class RedisLeases:
+    """The lease store of one instance. Connects when first used, to be closed by `close`.
+
+    Args:
+        url: of the Redis server.
+        entropy: tokens and jitter; also drawn in another thread.
+        prefix: name of the cluster. Clusters of different names may share a server.
+        clock: the boot clock, seconds; readings are compared with `Tick.sent_at` only.
+        timing: shortened by tests. All instances of a cluster must agree on the length of a lease.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        entropy: Entropy,
+        *,
+        prefix: str = "mall",
+        clock: Callable[[], float] = boot_clock,
+        timing: Timing = Timing(),
+    ) -> None:
+        self._url = url
+        self._entropy = entropy
+        # Braces make a hash tag: on a Redis cluster all keys are in one slot, as scripts need it.
+        self._base = f"{{{prefix}}}:"
+        self._clock = clock
+        self._timing = timing
+        self._ticker: Ticker | None = None
+        self._client: Redis = Redis.from_url(
+            url,
+            socket_timeout=TIMEOUT_S,
+            socket_connect_timeout=TIMEOUT_S,
+            retry=Retry(NoBackoff(), 0),
+        )
+        self._acquire = self._script("acquire")
+        self._transfer = self._script("transfer")
+        self._release = self._script("release")
+        self._suspect = self._script("suspect")
+
+    async def close(self) -> None:
+        """End the connections. Outside of `ticking`."""
+        await self._client.aclose()
+
+    @property
+    def trouble(self) -> str:
+        """Why the last tick failed; "" when it did not. For logs and /status."""
+        return "" if self._ticker is None else self._ticker.trouble
+
+    @asynccontextmanager
+    async def ticking(
+        self, holding: Callable[[], Holding], told: Callable[[Tick | None], None]
+    ) -> AsyncIterator[None]:
+        """Renew in a thread until the block ends. `holding` is asked in that thread."""
+        renewal = Renewal(self._url, self._base, self._clock, self._entropy, self._timing.lease_ms)
+        ticker = Ticker(renewal, holding, told, self._clock, self._entropy, self._timing)
+        self._ticker = ticker
+        async with ticker.running():
+            yield
+
+    def hurry(self) -> None:
+        """Have the next tick now; nothing outside of `ticking`."""
+        if self._ticker is not None:
+            self._ticker.hurry()
+
+    async def acquire(self, incarnation: str, shards: Sequence[int], *, proven: bool) -> list[int]:
+        """Take shards that nobody holds, not even the caller; returns what was won.
+
+        Raises:
+            LeasesAway: no answer in time; taken or not, the next tick shows it.
+        """
+        won = await self._call(self._acquire, incarnation, self._timing.lease_ms, int(proven), *shards)
+        return [int(shard) for shard in won]
+
+    async def transfer(self, shards: Sequence[int], giver: str, taker: str) -> list[int]:
+        """Pass leases on; returns what was passed on.
+
+        Raises:
+            LeasesAway: no answer in time; passed on or not, the next tick shows it.
+        """
+        passed = await self._call(self._transfer, giver, taker, self._timing.lease_ms, *shards)
+        return [int(shard) for shard in passed]
+
+    async def release(self, incarnation: str, shards: Sequence[int]) -> None:
+        """Give up leases that are still held by this incarnation.
+
+        Raises:
+            LeasesAway: no answer in time; the leases end by themselves if nobody renews them.
+        """
+        await self._call(self._release, incarnation, "", *shards)
+
+    async def suspect(self, incarnation: str, instance: str, quiet_s: float) -> bool:
+        """Remove an incarnation and its leases if none of them was renewed for `quiet_s`.
+
+        Raises:
+            LeasesAway: no answer in time.
+        """
+        gone = await self._call(
+            self._suspect, incarnation, instance, self._timing.lease_ms, round(quiet_s * 1000), SHARD_COUNT
+        )
+        return bool(gone)
+
+    async def leave(self, incarnation: str, instance: str) -> None:
+        """Remove the own record and all own leases. After `ticking`: a tick would bring them back.
+
+        Raises:
+            LeasesAway: no answer in time; all of it ends by itself within a lease.
+        """
+        await self._call(self._release, incarnation, instance, *range(SHARD_COUNT))
+
+    def _script(self, name: str) -> AsyncScript:
+        return self._client.register_script((_LUA / f"{name}.lua").read_text())
+
+    async def _call(self, script: AsyncScript, *args: str | int) -> Any:
+        try:
+            async with asyncio.timeout(TIMEOUT_S):
+                return await script(keys=[self._base], args=args)
+        except (RedisError, OSError, TimeoutError) as error:
+            raise LeasesAway(type(error).__name__) from error

@@ -1,0 +1,52 @@
+-- One renewal: the caller's record and leases live on, and it learns who else lives and who holds what.
+-- KEYS[1]: what every key begins with; one hash tag, so that all are in one slot.
+-- ARGV: instance, incarnation, record, lease in ms, random token, number of shards, shards held...
+-- Returns {gen, 1 while young, records, holders' names, for each shard the place of its holder's name or 0}.
+local base, instance, incarnation, lease_ms = KEYS[1], ARGV[1], ARGV[2], ARGV[4]
+
+-- No generation: the store is new or has lost its memory. "Young" is a key that expires, not a date:
+-- no two clocks are compared.
+if redis.call('SET', base .. 'gen', ARGV[5], 'NX') then
+  redis.call('SET', base .. 'young', '1', 'PX', lease_ms)
+end
+
+-- The latest life under a name counts: a restart takes over at once.
+redis.call('SET', base .. 'inst:' .. instance, ARGV[3], 'PX', lease_ms)
+redis.call('SADD', base .. 'members', instance)
+local records = {}
+for _, name in ipairs(redis.call('SMEMBERS', base .. 'members')) do
+  local record = redis.call('GET', base .. 'inst:' .. name)
+  if record then
+    records[#records + 1] = record
+  else
+    redis.call('SREM', base .. 'members', name)
+  end
+end
+
+local leases = {}
+for shard = 0, tonumber(ARGV[6]) - 1 do
+  leases[shard + 1] = base .. 'lease:' .. shard
+end
+local held = redis.call('MGET', unpack(leases))
+for i = 7, #ARGV do
+  local place = tonumber(ARGV[i]) + 1
+  if held[place] == incarnation then
+    redis.call('PEXPIRE', leases[place], lease_ms)
+  elseif not held[place] then
+    redis.call('SET', leases[place], incarnation, 'PX', lease_ms)
+    held[place] = incarnation
+  end
+end
+
+-- 256 shards have a handful of holders: names once, then numbers.
+local names, number_of, holders = {}, {}, {}
+for place = 1, #leases do
+  local holder = held[place]
+  if holder and not number_of[holder] then
+    names[#names + 1] = holder
+    number_of[holder] = #names
+  end
+  holders[place] = holder and number_of[holder] or 0
+end
+local young = redis.call('EXISTS', base .. 'young')
+return {redis.call('GET', base .. 'gen'), young, records, names, table.concat(holders, ',')}

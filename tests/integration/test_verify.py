@@ -1,0 +1,543 @@
+"""The auditor: silent on whatever the server can write, and naming the one thing that was broken by hand."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+from urllib.parse import urlsplit
+
+import asyncpg
+import pytest
+
+import run
+from actors.dedup import remember, ring_from
+from actors.messages import ActorId, Command, Turn
+from actors.shards import shard_of
+from dispatch.chores import FEED_DAYS
+from dispatch.domain import commands as c
+from dispatch.domain.decide import decide
+from dispatch.domain.order import CARRIED, TERMINAL, TRANSITIONS, order_from
+from dispatch.order_actor import _item
+from storage.errors import StorageError, Unreachable
+from storage.postgres.audit import CHECKS, ROWS_SHOWN, SLICE_ROWS, Law, Report, audit
+from storage.postgres.database import open_database
+from storage.postgres.journal import PostgresJournal
+from storage.postgres.migrate import MigrationError
+from storage.postgres.placing import OrderPlacer
+from storage.postgres.queries import BLOCKS
+from tests.conftest import copy_database, with_database
+from tests.contracts.test_journal import World, _seed
+
+LAW = Law(TRANSITIONS, CARRIED, FEED_DAYS)
+ADMIN = c.By("admin", "usr_9")
+NOBODY = 999_999
+_ticks = itertools.count()
+
+
+class Mall:
+    """Orders that live by the real decisions and the real functions. `orders`: their numbers by name."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.orders: dict[str, int] = {}
+
+    async def place(self, name: str, **other: Any) -> None:
+        answer = await self.world.order(key=name.ljust(16, "."), **other)
+        assert answer["code"] == "created"
+        self.orders[name] = answer["facts"]["id"]
+
+    async def do(self, name: str, *commands: c.OrderCommand) -> None:
+        """Each as an order's actor would: decide, remember, flush."""
+        for command in commands:
+            row = await self.world.row(self.orders[name])
+            before = order_from(row, ring_from(row["recent"]))
+            tick = next(_ticks)
+            # Later than the order's creation by Postgres's clock, and never twice the same.
+            now_ms = max(int(time.time() * 1000), before.updated_ms) + tick
+            decision = decide(before, command, now_ms)
+            assert isinstance(decision, c.Decision), decision
+            after = decision.order.remembering(remember(before.recent, Command(f"c{tick}", "f"), ["x"]))
+            item = _item(before, after, decision, Turn(now_ms, f"trace{tick}"))
+            [outcome] = await self.world.flush(self._owned(item, "order"))
+            assert outcome.ok, outcome
+
+    async def limit(self, driver: int, capacity: int) -> None:
+        """Another capacity, as the driver's actor would write it."""
+        row = await self.world.driver(driver)
+        item = {
+            "kind": "driver", "id": driver, "version": row["version"], "status": "online", "capacity": capacity,
+            "zone": row["zone_id"], "recent": [["c", "f", ["changed"]]],
+        }  # fmt: skip
+        [outcome] = await self.world.flush(self._owned(item, "driver"))
+        assert outcome.ok, outcome
+
+    def _owned(self, item: dict[str, Any], kind: str) -> dict[str, Any]:
+        shard = shard_of(ActorId(kind, item["id"]))
+        return item | {"shard": shard, "epoch": self.world.epochs[shard], "writer": f"w{next(_ticks)}"}
+
+    async def live(self) -> None:
+        """An order in every status, with every kind of event on the way, and every kind of key."""
+        await self.place("unpaid", payment="card")
+        await self.place("forgotten", payment="card", lines=((2, 1),))
+        row = await self.world.row(self.orders["forgotten"])
+        await self.do("forgotten", c.SetMode("open"), c.Expire(row["due_ms"]))
+        await self.place("offered", lines=((1, 2), (2, 1)))
+        await self.do("offered", c.MakeOffers(1, 0, (1, 3), 20_000), c.Decline(3))
+        await self.place("waiting")
+        await self.do("waiting", c.SetReady(ADMIN, 1_900_000_000_000), c.SetReady(ADMIN, 1_900_000_060_000))
+        await self.place("retaken")
+        await self.do("retaken", c.MakeOffers(1, 0, (1,), 20_000), c.Accept(1), c.Release(ADMIN, "flat tyre"))
+        await self.do("retaken", c.Assign(ADMIN, 2), c.SetReady(ADMIN, 1_900_000_000_000), c.PickUp(2))
+        await self.place("held")
+        await self.do("held", c.Assign(ADMIN, 2))
+        await self.limit(2, 1)
+        await self.place("first")
+        await self.do("first", c.Assign(ADMIN, 1))
+        await self.place("delivered")
+        await self.do("delivered", c.Assign(ADMIN, 3), c.PickUp(3), c.Deliver(3))
+        await self.place("failed")
+        await self.do("failed", c.Assign(ADMIN, 3), c.Fail(3, "nobody there"))
+        await self.place("cancelled", lines=((2, 2),))
+        await self.do("cancelled", c.Assign(ADMIN, 3), c.Cancel(ADMIN, "sold out"))
+        assert (await self.world.order(key="too many........", lines=((2, 9),)))["code"] == "out_of_stock"
+
+    async def cycle(self, name: str) -> None:
+        """One short life."""
+        await self.place(name)
+        await self.do(name, c.MakeOffers(1, 0, (3,), 20_000), c.Accept(3), c.PickUp(3), c.Deliver(3))
+
+
+@asynccontextmanager
+async def open_mall(url: str) -> AsyncIterator[Mall]:
+    """A mall at work on a seeded database, connections closed behind it."""
+    async with open_database(url, size_max=4) as database:
+        journal = PostgresJournal(url, database, lambda *_: None)
+        world = World(journal, OrderPlacer(database))
+        await world.claim()
+        try:
+            yield Mall(world)
+        finally:
+            await journal.close()
+
+
+class Healthy:
+    """A database in which the mall has lived; `orders`: the numbers of its orders by name."""
+
+    def __init__(self, url: str, orders: dict[str, int]) -> None:
+        self.url = url
+        self.orders = orders
+        self._copies = itertools.count(1)
+
+    async def copy(self) -> str:
+        """A copy to be broken."""
+        name = urlsplit(self.url).path.removeprefix("/")
+        copied = f"{name}_broken_{next(self._copies)}"
+        owner = await asyncpg.connect(with_database(self.url, "postgres"))
+        await owner.execute(f"CREATE DATABASE {copied} TEMPLATE {name}")
+        await owner.close()
+        return with_database(self.url, copied)
+
+
+@pytest.fixture(scope="module", params=["template", pytest.param("template_15", marks=pytest.mark.long)])
+def server(request: pytest.FixtureRequest) -> str:
+    return str(request.getfixturevalue(request.param))
+
+
+@pytest.fixture(scope="module")
+async def healthy(server: str) -> Healthy:
+    url = await copy_database(server)
+    await _seed(url)
+    async with open_mall(url) as mall:
+        await mall.live()
+    return Healthy(url, mall.orders)
+
+
+async def alter(url: str, *statements: str) -> None:
+    """As the owner, past functions, triggers and foreign keys."""
+    owner = await asyncpg.connect(url)
+    await owner.execute("SET session_replication_role = replica")
+    for statement in statements:
+        await owner.execute(statement)
+    await owner.close()
+
+
+def broken(report: Report) -> dict[str, list[str]]:
+    """The keys of what is broken, by check."""
+    return {f.check.name: [key for key, _ in f.rows] for f in report.findings if f.broken}
+
+
+# -- what is legal --------------------------------------------------------------------------------
+
+
+async def test_database_that_the_functions_made_is_clean(healthy: Healthy) -> None:
+    report = await audit(healthy.url, LAW)
+    assert broken(report) == {}
+    assert report.holds
+    owner = await asyncpg.connect(healthy.url)
+    statuses = {row[0] for row in await owner.fetch("SELECT DISTINCT status FROM orders")}
+    events = {row[0] for row in await owner.fetch("SELECT DISTINCT type FROM order_events")}
+    over = await owner.fetchval("SELECT count(*) FROM assignment WHERE driver_id = 2")
+    await owner.close()
+    assert statuses == {status for status, _ in TRANSITIONS} | TERMINAL, "or less was audited than it seems"
+    # `paid` has no command yet.
+    assert events >= {event for _, event in TRANSITIONS} - {"paid"}
+    assert over == 2, "driver 2 carries more than its lowered capacity"
+
+
+async def test_empty_database_is_clean(server: str) -> None:
+    assert broken(await audit(await copy_database(server), LAW)) == {}
+
+
+async def test_result_does_not_depend_on_how_tables_are_sliced(
+    healthy: Healthy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for table in SLICE_ROWS:
+        monkeypatch.setitem(SLICE_ROWS, table, 1)
+    assert broken(await audit(healthy.url, LAW)) == {}
+    url = await healthy.copy()
+    await alter(url, f"INSERT INTO assignment VALUES ({NOBODY}, 1, 7, now()), (-5, 1, 8, now())")
+    assert broken(await audit(url, LAW))["assignments"] == ["ord_-5", f"ord_{NOBODY}"]
+
+
+async def test_trimmed_feed_is_clean_whichever_old_entries_went_first(healthy: Healthy) -> None:
+    url = await healthy.copy()
+    past = (
+        "driver_events.at",
+        "order_events.at",
+        "assignment.since",
+        "orders.updated_at",
+        "users.created_at",
+    )
+    names = [name.split(".") for name in past]
+    await alter(
+        url, *(f"UPDATE {table} SET {column} = {column} - interval '8 days'" for table, column in names)
+    )
+    # From the middle, as trimming in bites may leave it.
+    await alter(url, "DELETE FROM driver_events WHERE driver_id = 3 AND seq = 2")
+    async with open_mall(url) as mall:
+        await mall.cycle("after trimming")
+    assert broken(await audit(url, LAW)) == {}
+    await alter(url, f"SELECT trim_expired({FEED_DAYS}, 5000)")
+    assert broken(await audit(url, LAW)) == {}
+    owner = await asyncpg.connect(url)
+    assert await owner.fetchval("SELECT min(seq) > 3 FROM driver_events WHERE driver_id = 3")
+    await owner.execute("DELETE FROM driver_events WHERE seq = (SELECT max(seq) - 1 FROM driver_events)")
+    await owner.close()
+    assert set(broken(await audit(url, LAW))) == {"feed_gaps", "feed_news"}, "a young one is missed"
+
+
+async def test_database_at_work_is_clean_at_every_moment(healthy: Healthy) -> None:
+    url = await healthy.copy()
+
+    async def work(mall: Mall) -> None:
+        for number in range(20):
+            await mall.cycle(f"order {number}")
+
+    audits = 0
+    async with open_mall(url) as mall, asyncio.TaskGroup() as tasks:
+        working = tasks.create_task(work(mall))
+        while not working.done():
+            assert broken(await audit(url, LAW)) == {}
+            audits += 1
+    assert audits > 1
+
+
+async def test_audit_waits_for_no_lock_that_a_writer_holds(healthy: Healthy) -> None:
+    url = await healthy.copy()
+    writer = await asyncpg.connect(url)
+    async with writer.transaction():
+        for table in ("shard", "orders", "drivers", "assignment", "driver_events", "idempotency"):
+            await writer.execute(f"SELECT FROM {table} FOR UPDATE")
+        await writer.execute("UPDATE orders SET status = 'delivered'")
+        async with asyncio.timeout(30):
+            assert broken(await audit(url, LAW)) == {}
+    await writer.close()
+
+
+# -- what is broken -------------------------------------------------------------------------------
+
+# (checks that must report it, what was done to the database, the key that the first of them names).
+# {name} is the number of an order of Mall.live().
+BROKEN: list[tuple[str, str, str]] = [
+    ("assignments", "DELETE FROM assignment WHERE order_id = {held}", "ord_{held}"),
+    (
+        "assignments",
+        "ALTER TABLE assignment DROP CONSTRAINT assignment_pkey;"
+        "INSERT INTO assignment SELECT order_id, driver_id, 7, since FROM assignment WHERE order_id = {held}",
+        "ord_{held}",
+    ),
+    (
+        "assignments",
+        "INSERT INTO assignment SELECT order_id, 3, 0, at FROM order_events"
+        " WHERE order_id = {delivered} AND type = 'assigned'",
+        "ord_{delivered}",
+    ),
+    ("assignments", "INSERT INTO assignment VALUES (999999, 3, 0, now())", "ord_999999"),
+    ("carriers", "UPDATE assignment SET driver_id = 3, slot = 0 WHERE order_id = {held}", "ord_{held}"),
+    ("carriers", "UPDATE assignment SET since = since + '1 ms'::interval WHERE order_id = {held}", "ord_{held}"),
+    ("slots", "UPDATE assignment SET slot = 20 WHERE order_id = {held}", "drv_2"),
+    ("slots", "UPDATE assignment SET slot = 1 WHERE order_id = {first}", "drv_1"),
+    (
+        "slots",
+        "ALTER TABLE assignment DROP CONSTRAINT assignment_driver_id_slot_key;"
+        "UPDATE assignment SET slot = 0 WHERE order_id = {held}",
+        "drv_2",
+    ),
+    ("history", "DELETE FROM order_events WHERE order_id = {waiting} AND version = 2", "ord_{waiting}"),
+    ("history", "DELETE FROM order_events WHERE order_id = {waiting} AND version = 1", "ord_{waiting}"),
+    ("history", "DELETE FROM order_events WHERE order_id = {unpaid}", "ord_{unpaid}"),
+    ("history", "UPDATE orders SET version = 4 WHERE id = {waiting}", "ord_{waiting}"),
+    ("history", "UPDATE order_events SET type = 'created' WHERE order_id = {waiting}", "ord_{waiting}"),
+    (
+        "history",
+        "INSERT INTO order_events VALUES (999999, 1, 'created', 'customer', 'usr_100', NULL, 't', now())",
+        "ord_999999",
+    ),
+    (
+        "moves",
+        "UPDATE order_events SET type = 'paid' WHERE order_id = {waiting} AND version = 2",
+        "ord_{waiting}",
+    ),
+    ("outcomes", "UPDATE orders SET status = 'undeliverable' WHERE id = {delivered}", "ord_{delivered}"),
+    ("outcomes", "UPDATE orders SET driver_id = 2 WHERE id = {delivered}", "ord_{delivered}"),
+    ("outcomes", "UPDATE orders SET driver_id = 2 WHERE id = {waiting}", "ord_{waiting}"),
+    ("outcomes", "UPDATE orders SET updated_at = now() + '1 h'::interval WHERE id = {unpaid}", "ord_{unpaid}"),
+    (
+        "outcomes",
+        "UPDATE orders SET version = 5 WHERE id = {delivered};"
+        "INSERT INTO order_events SELECT id, 5, 'ready_time_set', 'admin', 'usr_9', NULL, 't', updated_at"
+        " FROM orders WHERE id = {delivered}",
+        "ord_{delivered}",
+    ),
+    ("winners", "UPDATE orders SET round = 1 WHERE id = {retaken}", "ord_{retaken}"),
+    (
+        # Two winners without a release are no legal moves either, and the first one's feed tells of a release.
+        "winners moves feed_sources",
+        "UPDATE order_events SET type = 'noted' WHERE order_id = {retaken} AND type = 'released'",
+        "ord_{retaken}",
+    ),
+    ("timers", "UPDATE orders SET due_at = NULL WHERE id = {unpaid}", "ord_{unpaid}"),
+    ("timers", "UPDATE orders SET due_at = NULL WHERE id = {offered}", "ord_{offered}"),
+    ("timers", "UPDATE orders SET due_at = due_at + '1 s'::interval WHERE id = {offered}", "ord_{offered}"),
+    ("ends", "UPDATE orders SET due_at = now() WHERE id = {delivered}", "ord_{delivered}"),
+    (
+        "ends",
+        "UPDATE orders SET search = (SELECT search FROM orders WHERE id = {offered}) WHERE id = {held}",
+        "ord_{held}",
+    ),
+    ("totals", "UPDATE order_items SET quantity = 9 WHERE order_id = {offered} AND line = 2", "ord_{offered}"),
+    ("totals", "DELETE FROM order_items WHERE order_id = {waiting}", "ord_{waiting}"),
+    ("totals", "UPDATE order_items SET line = 3 WHERE order_id = {offered} AND line = 2", "ord_{offered}"),
+    ("totals", "INSERT INTO order_items VALUES (999999, 1, 1, 'x', 1, 5)", "ord_999999"),
+    ("totals keys", "UPDATE orders SET total_minor = 1 WHERE id = {waiting}", "ord_{waiting}"),
+    ("currencies keys", "UPDATE orders SET currency = 'euro' WHERE id = {waiting}", "ord_{waiting}"),
+    (
+        "currencies",
+        "INSERT INTO payments (order_id, method, status, amount_minor, currency)"
+        " VALUES ({waiting}, 'card', 'paid', 500, 'USD')",
+        "ord_{waiting}",
+    ),
+    ("references", "UPDATE orders SET zone_id = 77 WHERE id = {waiting}", "ord_{waiting}"),
+    ("references", "UPDATE orders SET store_id = 77 WHERE id = {waiting}", "ord_{waiting}"),
+    ("references keys", "UPDATE orders SET customer_id = 77 WHERE id = {waiting}", "ord_{waiting}"),
+    ("references outcomes", "UPDATE orders SET driver_id = 77 WHERE id = {failed}", "ord_{failed}"),
+    ("references", "UPDATE order_items SET product_id = 77 WHERE order_id = {waiting}", "ord_{waiting}"),
+    ("order_shards", "UPDATE orders SET shard = (shard + 1) % 256 WHERE id = {waiting}", "ord_{waiting}"),
+    ("driver_shards", "UPDATE drivers SET shard = (shard + 1) % 256 WHERE id = 3", "drv_3"),
+    ("order_memories", "UPDATE orders SET recent = recent || recent WHERE id = {held}", "ord_{held}"),
+    (
+        "order_memories",
+        "UPDATE orders SET recent = (SELECT jsonb_agg(jsonb_build_array(n, 'f', 'x')) FROM generate_series(1, 33) n)"
+        " WHERE id = {held}",
+        "ord_{held}",
+    ),
+    ("order_memories", "UPDATE orders SET recent = '{{}}' WHERE id = {held}", "ord_{held}"),
+    ("driver_memories", "UPDATE drivers SET recent = recent || recent WHERE id = 2", "drv_2"),
+    ("feed_bounds", "UPDATE drivers SET feed_seq = feed_seq - 1 WHERE id = 3", "drv_3"),
+    (
+        "feed_bounds",
+        "INSERT INTO driver_events VALUES (77, 1, 'note', {waiting}, now(), 't', '{{}}')",
+        "drv_77",
+    ),
+    ("feed_bounds", "INSERT INTO driver_events VALUES (3, 0, 'note', {waiting}, now(), 't', '{{}}')", "drv_3"),
+    ("feed_gaps", "UPDATE drivers SET feed_seq = feed_seq + 1 WHERE id = 3", "drv_3"),
+    ("feed_gaps", "DELETE FROM driver_events WHERE driver_id = 1 AND type = 'offer' AND seq = 1", "drv_1"),
+    ("feed_sources", "UPDATE driver_events SET trace = 'x' WHERE driver_id = 1 AND seq = 1", "drv_1 seq 1"),
+    (
+        "feed_sources",
+        """UPDATE driver_events SET data = jsonb_set(data, '{{version}}', '99')
+            WHERE driver_id = 3 AND type = 'order.delivered' AND seq = 4""",
+        "drv_3 seq 4",
+    ),
+    (
+        "feed_sources",
+        "INSERT INTO driver_events VALUES (1, 6, 'note', 999999, now(), 't', '{{}}');"
+        "UPDATE drivers SET feed_seq = 6 WHERE id = 1",
+        "drv_1 seq 6",
+    ),
+    (
+        # Another driver was told that it has won.
+        "feed_sources feed_news",
+        "INSERT INTO driver_events SELECT 1, 6, type, order_id, at, trace, data FROM driver_events"
+        " WHERE order_id = {held} AND type = 'order.assigned';"
+        "UPDATE drivers SET feed_seq = 6 WHERE id = 1;"
+        "UPDATE driver_events SET type = 'note' WHERE order_id = {held} AND driver_id = 2",
+        "drv_1 seq 6",
+    ),
+    ("feed_news", "UPDATE driver_events SET type = 'note' WHERE type = 'order.delivered'", "ord_{delivered}"),
+    ("feed_news", "UPDATE driver_events SET type = 'note' WHERE type = 'order.released'", "ord_{retaken}"),
+    (
+        "keys",
+        "UPDATE idempotency SET facts = jsonb_set(facts, '{{id}}', '999999') WHERE facts ->> 'id' = '{waiting}'",
+        "usr_100 r {waiting_key}",
+    ),
+    (
+        "keys",
+        "UPDATE idempotency SET facts = '{{}}' WHERE facts ->> 'id' = '{waiting}'",
+        "usr_100 r {waiting_key}",
+    ),
+    (
+        "keys",
+        "INSERT INTO idempotency SELECT principal_id, route, '\\xff', fingerprint, code, facts, created_at, expires_at"
+        " FROM idempotency WHERE facts ->> 'id' = '{waiting}'",
+        "usr_100 r {waiting_key}",
+    ),
+    ("keys", "DELETE FROM orders WHERE id = {unpaid}; DELETE FROM order_events WHERE order_id = {unpaid};"
+             "DELETE FROM order_items WHERE order_id = {unpaid}", "usr_100 r {unpaid_key}"),
+    (
+        "stock",
+        "ALTER TABLE products DROP CONSTRAINT products_stock_check; UPDATE products SET stock = -1 WHERE id = 2",
+        "prd_2",
+    ),
+    (
+        "prices",
+        "ALTER TABLE products DROP CONSTRAINT products_price_minor_check;"
+        "UPDATE products SET price_minor = -1 WHERE id = 2",
+        "prd_2",
+    ),
+    ("cluster", "UPDATE cluster_meta SET shards = 128", "cluster_meta"),
+    ("cluster", "DELETE FROM cluster_meta", "cluster_meta"),
+    ("epochs", "DELETE FROM shard WHERE id = 7", "shard 7"),
+    ("epochs", "INSERT INTO shard (id) VALUES (256)", "shard 256"),
+    ("epochs", "UPDATE shard SET incarnation = NULL WHERE id = 9", "shard 9"),
+    ("numbers", "SELECT setval('order_id_seq', 1)", "order_id_seq"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("checks", "done", "key"), BROKEN, ids=lambda value: value[:70])
+async def test_what_was_broken_by_hand_is_named_by_its_check_alone(
+    healthy: Healthy, checks: str, done: str, key: str
+) -> None:
+    keys = {f"{name}_key": name.ljust(16, ".").encode().hex() for name in healthy.orders}
+    names = healthy.orders | keys
+    url = await healthy.copy()
+    await alter(url, done.format(**names))
+    report = await audit(url, LAW)
+    assert not report.holds
+    found = broken(report)
+    assert set(found) == set(checks.split())
+    assert key.format(**names) in found[checks.split()[0]]
+
+
+def test_every_check_has_been_seen_to_report() -> None:
+    assert {name for checks, _, _ in BROKEN for name in checks.split()} == {check.name for check in CHECKS}
+
+
+async def test_everything_broken_is_counted_and_only_the_first_are_shown(healthy: Healthy) -> None:
+    url = await healthy.copy()
+    await alter(url, "UPDATE shard SET incarnation = NULL")
+    [finding] = [f for f in (await audit(url, LAW)).findings if f.broken]
+    assert finding.broken == 256
+    assert [key for key, _ in finding.rows] == [f"shard {n}" for n in range(ROWS_SHOWN)]
+
+
+def test_table_in_which_an_event_leads_to_two_statuses_is_refused() -> None:
+    with pytest.raises(ValueError, match="two statuses"):
+        Law({("a", "go"): "b", ("b", "go"): "c"}, (), 7)
+
+
+def test_terminal_statuses_follow_from_the_table() -> None:
+    assert LAW.terminal == TERMINAL
+
+
+# -- the command ----------------------------------------------------------------------------------
+
+
+async def verify(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], url: str, *options: str
+) -> tuple[int, str]:
+    """Exit code and output of `run.py verify`, in a thread of its own for its own loop."""
+    monkeypatch.setenv("DATABASE_URL", url)
+    monkeypatch.setenv("REDIS_URL", "redis://127.0.0.1:9")
+    monkeypatch.setenv("MALL_ADMIN_PASSWORD", "long enough")
+    code = await asyncio.to_thread(run.main, ["verify", *options])
+    said = capsys.readouterr()
+    return code, said.out + said.err
+
+
+async def test_command_prints_a_line_per_invariant_and_ends_with_zero(
+    healthy: Healthy, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, said = await verify(monkeypatch, capsys, healthy.url)
+    *lines, last = said.splitlines()
+    assert code == 0
+    assert [line.split()[:2] for line in lines] == [["ok", check.name] for check in CHECKS]
+    assert last.endswith("all hold")
+
+
+async def test_command_names_what_is_broken_and_ends_with_one(
+    healthy: Healthy, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    url = await healthy.copy()
+    await alter(url, "UPDATE drivers SET feed_seq = feed_seq + 2 WHERE id = 3")
+    code, said = await verify(monkeypatch, capsys, url)
+    assert code == 1
+    assert ["BROKEN", "1", "feed_gaps"] in [line.split()[:3] for line in said.splitlines()]
+    assert "    drv_3: 2 entries missing" in said
+    assert said.splitlines()[-1].endswith("1 are broken")
+
+
+async def test_json_of_the_command_says_the_same_to_machines(
+    healthy: Healthy, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    url = await healthy.copy()
+    await alter(url, "DELETE FROM shard WHERE id = 7")
+    code, said = await verify(monkeypatch, capsys, url, "--json")
+    report = json.loads(said)
+    assert code == 1
+    assert report["holds"] is False
+    assert [x["name"] for x in report["invariants"]] == [check.name for check in CHECKS]
+    [found] = [x for x in report["invariants"] if not x["holds"]]
+    assert (found["name"], found["broken"]) == ("epochs", 1)
+    assert found["rows"] == [{"key": "shard 7", "why": "has no row"}]
+
+
+async def test_command_ends_with_two_when_nobody_answers(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, said = await verify(monkeypatch, capsys, "postgresql://x@127.0.0.1:9/x")
+    assert code == 2
+    assert said.startswith("Cannot reach the database: Unreachable")
+    assert "Traceback" not in said
+
+
+async def test_database_that_is_not_ours_is_no_broken_one(template: str) -> None:
+    with pytest.raises(MigrationError, match=r"run\.py migrate"):
+        await audit(with_database(template, "postgres"), LAW)
+    with pytest.raises(StorageError, match="InvalidCatalogName") as caught:
+        await audit(with_database(template, "nowhere"), LAW)
+    assert not isinstance(caught.value, Unreachable)
+
+
+async def test_audit_writes_nothing_even_as_the_owner(
+    healthy: Healthy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = await healthy.copy()
+    monkeypatch.setitem(BLOCKS, "audit_stock", "UPDATE products SET stock = 0 WHERE id > $1 AND id <= $2")
+    with pytest.raises(StorageError, match="ReadOnlySQLTransaction"):
+        await audit(url, LAW)
