@@ -100,7 +100,7 @@ async def open_office(settings: Settings, at: Addresses, peers: socket.socket) -
         zones_due = asyncio.Event()
         cluster = Cluster(
             me=me,
-            network=TcpNetwork(peers, settings.peer_host, meta.peer_secret, meta.cluster, entropy),
+            network=TcpNetwork(peers, settings.peer_advertise, meta.peer_secret, meta.cluster, entropy),
             leases=leases,
             emitter=hub,
             types=TRAVELLERS,

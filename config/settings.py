@@ -46,6 +46,12 @@ class Settings(BaseSettings):
     peer_port: Port = Field(
         0, alias="MALL_PEER_PORT", description="Port that other instances reach; 0: any that is free."
     )
+    peer_advertise: str = Field(
+        "",
+        alias="MALL_PEER_ADVERTISE",
+        pattern=r"^$|^[^\s:]{1,253}:[0-9]{1,5}$",
+        description="host:port that other instances dial where it is not the one above (NAT, a proxy).",
+    )
     data_dir: Path = Field(
         Path(".mall"), alias="MALL_DATA_DIR", description="Where embedded servers keep data."
     )

@@ -208,20 +208,20 @@ class TcpNetwork:
 
     Args:
         listener: a listening socket, bound already.
-        host: the address under which peers reach it.
+        address: `host:port` under which peers reach it; "" for what it is bound to.
         secret: known to every instance of the cluster and to nobody else.
         cluster: name of the cluster, so that a line to another one is refused by name.
     """
 
     def __init__(
-        self, listener: socket.socket, host: str, secret: bytes, cluster: str, entropy: Entropy
+        self, listener: socket.socket, address: str, secret: bytes, cluster: str, entropy: Entropy
     ) -> None:
         self.secret = secret
         self.cluster = cluster
         self.entropy = entropy
         self.lines: set[TcpLine] = set()
         self._listener = listener
-        self._address = f"{host}:{listener.getsockname()[1]}"
+        self._address = address or "{}:{}".format(*listener.getsockname()[:2])
 
     @asynccontextmanager
     async def serving(self, me: Greeting, receive: Receive, ended: Ended) -> AsyncIterator[str]:
