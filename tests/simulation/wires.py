@@ -109,14 +109,26 @@ class StoreWire:
     ) -> list[Claim]:
         async def raise_epochs() -> list[Claim]:
             before = list(self._store.epochs)
-            if self._faults.planted == "same_epoch":
-                return [Claim(s, max(1, before[s]), before[s]) for s in sorted(shards)]
+            if self._faults.planted == "epochs_in_redis":
+                self._count_in_redis(shards)
+                claims = [Claim(s, self._store.epochs[s], before[s]) for s in sorted(shards)]
+                self._checks.at_claim(before, claims)
+                return claims
             claims = await self._store.claim(shards, owner, incarnation, expected)
             self._checks.at_claim(before, claims)
             return claims
 
         claims: list[Claim] = await self._call(raise_epochs)
         return claims
+
+    def _count_in_redis(self, shards: Sequence[int]) -> None:
+        """A defect: the counters live where they may be forgotten."""
+        memory = self._host.world.table.__dict__
+        if memory.get("counted_gen") != memory["_gen"]:
+            memory["counted_gen"], memory["counted"] = memory["_gen"], {}
+        for shard in shards:
+            memory["counted"][shard] = memory["counted"].get(shard, 0) + 1
+            self._store.epochs[shard] = memory["counted"][shard]
 
     async def shards(self) -> Sequence[ShardRow]:
         rows: Sequence[ShardRow] = await self._call(self._store.shards)
@@ -132,11 +144,17 @@ class StoreWire:
             sent = items
             if self._faults.planted == "no_fence":
                 sent = [dict(item) | {"epoch": self._store.epochs[item["shard"]]} for item in items]
+            if self._faults.planted == "check_then_write" and checked:
+                sent = [dict(item) | {"epoch": self._store.epochs[item["shard"]]} for item in items]
             stale = [self._store.epochs[item["shard"]] != item["epoch"] for item in items]
             outcomes = await self._store.flush(lane, sent)
             self._checks.at_flush(stale, outcomes)
             return outcomes
 
+        checked = False
+        if self._faults.planted == "check_then_write":
+            rows = await self.shards()
+            checked = all(rows[item["shard"]].epoch == item["epoch"] for item in items)
         try:
             done: list[Outcome] = await self._call(write, commits=True)
         except Unanswered:

@@ -1,0 +1,194 @@
+"""The simulator finds what is planted: each defect of a kind that real systems have had, within 300 seeds."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import pytest
+
+from actors.cluster.tenure import Tenure
+from actors.messages import ActorId
+from actors.runtime import Runtime, Seed
+from actors.shards import Parked, shard_of
+from actors.steps import Done
+from dispatch import feed
+from dispatch import messages as m
+from dispatch.domain import order as orders
+from dispatch.driver_actor import DriverBehaviour
+from dispatch.driver_state import DriverState
+from storage.memory.journal import MemoryJournal
+from tests.simulation.checks import Violation
+from tests.simulation.run import run_seed
+from tests.simulation.wires import Faults
+
+SEEDS = 300
+Plant = Callable[[pytest.MonkeyPatch], Faults]
+
+
+def _fence_is_missing(patch: pytest.MonkeyPatch) -> Faults:
+    del patch
+    # The version check, the second wall, hides most of them: it takes many late ones and many faults.
+    return Faults(lands_late=0.3, late_s=3.0, evil_every_s=2.0, planted="no_fence")
+
+
+def _epochs_are_counted_in_redis(patch: pytest.MonkeyPatch) -> Faults:
+    del patch
+    return Faults(planted="epochs_in_redis")
+
+
+def _epoch_is_checked_apart_from_the_write(patch: pytest.MonkeyPatch) -> Faults:
+    del patch
+    return Faults(lands_late=0.2, evil_every_s=2.0, planted="check_then_write")
+
+
+def _commit_is_acknowledged_early(patch: pytest.MonkeyPatch) -> Faults:
+    del patch
+    return Faults(planted="ack_early")
+
+
+def _state_is_loaded_before_the_claim(patch: pytest.MonkeyPatch) -> Faults:
+    take = Runtime.take
+
+    async def hasty(self: Runtime, shards: Sequence[int]) -> None:
+        numbers = [n for n in range(1, 200) if shard_of(ActorId("order", n)) in set(shards)]
+        rows: Mapping[int, Mapping[str, Any]] = await self.journal.load("order", numbers)
+        await take(self, shards)
+        for number, row in rows.items():
+            self.tell(ActorId("order", number), m.Created(), seed=Seed(float("inf"), row))
+
+    patch.setattr(Runtime, "take", hasty)
+    return Faults()
+
+
+def _memory_outlives_the_ownership(patch: pytest.MonkeyPatch) -> Faults:
+    surrender, take = Runtime.surrender, Runtime.take
+    kept: dict[tuple[int, int], dict[Any, Any]] = {}
+
+    def keep(self: Runtime, shard: int) -> list[Parked]:
+        ownership = self.shards.owned[shard]
+        if ownership is not None:
+            kept[id(self), shard] = dict(ownership.cells)
+        return surrender(self, shard)
+
+    async def with_old_memory(self: Runtime, shards: Sequence[int]) -> None:
+        await take(self, shards)
+        for shard in shards:
+            ownership = self.shards.owned[shard]
+            if ownership is not None:
+                cells = kept.get((id(self), shard), {})
+                ownership.cells.update(
+                    {k: c for k, c in cells.items() if c.status == 1 and k.kind == "order"}
+                )
+
+    patch.setattr(Runtime, "surrender", keep)
+    patch.setattr(Runtime, "take", with_old_memory)
+    return Faults()
+
+
+def _lease_is_believed_for_ever(patch: pytest.MonkeyPatch) -> Faults:
+    patch.setattr(Tenure, "sure", lambda self: True)
+    return Faults(evil_every_s=2.0)
+
+
+def _slots_are_not_counted(patch: pytest.MonkeyPatch) -> Faults:
+    patch.setattr(MemoryJournal, "_slot", lambda self, item: ("ok", 0))
+    return Faults()
+
+
+def _capacity_is_not_checked(patch: pytest.MonkeyPatch) -> Faults:
+    def roomy(self: MemoryJournal, item: Mapping[str, Any]) -> tuple[str, int | None]:
+        taken = {slot for who, slot in self.assignments.values() if who == item["take"]}
+        return "ok", next(slot for slot in range(99) if slot not in taken)
+
+    patch.setattr(MemoryJournal, "_slot", roomy)
+    return Faults()
+
+
+def _keys_are_forgotten(patch: pytest.MonkeyPatch) -> Faults:
+    place = MemoryJournal._place
+
+    def forgetful(self: MemoryJournal, request: Any) -> dict[str, Any]:
+        self.keys.clear()
+        return place(self, request)
+
+    patch.setattr(MemoryJournal, "_place", forgetful)
+    return Faults()
+
+
+def _feed_has_gaps(patch: pytest.MonkeyPatch) -> Faults:
+    def careless(self: DriverBehaviour, state: DriverState, grew: m.FeedGrew) -> Done:
+        return Done() if grew.entry is None else self._append(state, (grew.entry,))
+
+    patch.setattr(DriverBehaviour, "_grew", careless)
+    patch.setattr(feed, "verdict", lambda position, frame: "send")
+    return Faults()
+
+
+def _feed_repeats(patch: pytest.MonkeyPatch) -> Faults:
+    # Only a session that was bound again while frames of the old owner were on their way sees it.
+    patch.setattr(feed, "verdict", lambda position, frame: "send")
+    return Faults(evil_every_s=2.0)
+
+
+def _any_move_is_legal(patch: pytest.MonkeyPatch) -> Faults:
+    patch.setitem(orders.TRANSITIONS, ("picked_up", "cancelled"), "cancelled")
+    patch.setattr(
+        "storage.memory.journal.LEGAL_MOVES",
+        frozenset((a, b) for a in orders.STATUSES for b in orders.STATUSES),
+    )
+    return Faults()
+
+
+# What is planted, and what the finding must say: anything else would be luck.
+PLANTED: dict[str, tuple[Plant, str]] = {
+    "the fence is missing": (_fence_is_missing, "stale owner has committed"),
+    "epochs are counted in Redis": (_epochs_are_counted_in_redis, "epoch of shard .* fell"),
+    "the epoch is checked apart from the write": (
+        _epoch_is_checked_apart_from_the_write, "stale owner has committed",
+    ),
+    "a commit is acknowledged early": (_commit_is_acknowledged_early, "told|at \\d+ of|shown at version|then"),
+    "state is loaded before the claim": (_state_is_loaded_before_the_claim, "shown at version"),
+    "memory outlives the ownership": (_memory_outlives_the_ownership, "shown at version"),
+    "a lease is believed for ever": (_lease_is_believed_for_ever, "shown at version"),
+    "slots are not counted": (_slots_are_not_counted, "share a slot"),
+    "capacity is not checked": (_capacity_is_not_checked, "capacity|has slot"),
+    "keys are forgotten": (_keys_are_forgotten, "created two orders"),
+    "the feed has gaps": (_feed_has_gaps, "driver \\d+: .* then|is at"),
+    "the feed repeats": (_feed_repeats, "driver \\d+: .* then|resumed at another"),
+    "any move is legal": (_any_move_is_legal, "picked_up to cancelled"),
+}  # fmt: skip
+QUICK = (
+    "slots are not counted",
+    "keys are forgotten",
+    "the fence is missing",
+    "the feed has gaps",
+    "any move is legal",
+)
+
+
+def find(plant: Plant, patch: pytest.MonkeyPatch) -> str:
+    """The first violation."""
+    faults = plant(patch)
+    for seed in range(SEEDS):
+        try:
+            run_seed(seed, faults)
+        except Violation as error:
+            return str(error)
+        finally:
+            faults = plant(patch)
+    return ""
+
+
+@pytest.mark.parametrize("name", QUICK)
+def test_common_defect_is_found(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    plant, said = PLANTED[name]
+    assert re.search(said, find(plant, monkeypatch))
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", [name for name in PLANTED if name not in QUICK])
+def test_planted_defect_is_found(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    plant, said = PLANTED[name]
+    assert re.search(said, find(plant, monkeypatch))
