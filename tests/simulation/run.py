@@ -13,7 +13,7 @@ from tests.simulation.wires import Faults
 from tests.simulation.world import CUSTOMERS, DRIVERS, World
 
 STORM_S = 25.0
-CALM_S = 60.0
+CALM_S = 40.0
 
 
 @dataclass(frozen=True)
