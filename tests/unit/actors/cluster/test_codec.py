@@ -1,0 +1,61 @@
+"""Messages over the line: the same at the other end, or refused."""
+
+from __future__ import annotations
+
+import orjson
+import pytest
+
+from actors.cluster.codec import Codec, Garbled, Untransferable
+from actors.messages import Due, Query, QueryAnswer
+from dispatch import messages as m
+from dispatch.domain import commands as c
+from dispatch.domain.geo import Place
+from dispatch.domain.order import Facts, Item, Offer, Order
+from dispatch.wire import TRAVELLERS
+
+CODEC = Codec(TRAVELLERS)
+ORDER = Order(
+    Facts(
+        1, 2, 3, "store", Place(1.5, -2.5), 4, Place(0.0, 0.1), "door",
+        (Item(7, "soup", 2, 30),), 60, "EUR", "cash", None, 99,
+    ),
+    "confirmed", 3, "waves", 10, 20,
+    offers=(Offer("ofr_1_1", 5, 77),), tried=(5, 6), recent=(("id", "fp", ["won", "assigned", 3]),),
+)  # fmt: skip
+MESSAGES = [
+    m.View(), m.OrderMoved(ORDER), m.Reply("won", "assigned", 3), ORDER,
+    m.FeedGrew(m.Entry(4, "offer", 1, "trace", {"a": [1, None]}), took=3, zone_id=2), m.FeedGrew(None, freed=3),
+    m.DriverMoved(1, True, 2, frozenset({1, 2}), None), m.MovedTo(Place(1.0, 2.0), 4),
+    m.Connect("s@x", "e", 4, 5, True), m.DriverSeen(1, 2, "n", "online", 1, (1,), Place(0.0, 0.0), True, 3),
+    c.Accept(3, None), c.Cancel(c.By("customer", "usr_1"), "why"),
+    c.MakeOffers(1, 2, (3, 4), 5, {"distances_m": [1]}), [1, "two", None], None, {"open_orders": 3}, 7,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("message", MESSAGES, ids=[type(x).__name__ for x in MESSAGES])
+def test_message_arrives_as_it_was_sent(message: object) -> None:
+    arrived = CODEC.unpack(orjson.loads(orjson.dumps(CODEC.pack(message))))
+    assert arrived == message
+    assert type(arrived) is type(message)
+
+
+@pytest.mark.parametrize("message", [Due(3), QueryAnswer(Query("x"), ()), object(), (1, 2)])
+def test_message_that_belongs_to_the_memory_stays(message: object) -> None:
+    with pytest.raises(Untransferable):
+        CODEC.pack(message)
+
+
+@pytest.mark.parametrize(
+    "packed",
+    [
+        ["Query", {"name": "x"}], ["Accept", {"driver_id": "three"}], ["Accept", 3], ["Accept"], None, 3,
+        ["Reply", ["won"]], ["OrderMoved", {"order": {}}], [["Accept"], {}],
+    ],
+)  # fmt: skip
+def test_garbage_is_refused(packed: object) -> None:
+    with pytest.raises(Garbled):
+        CODEC.unpack(packed)
+
+
+def test_everything_that_travels_has_a_name_of_its_own() -> None:
+    assert len({kind.__name__ for kind in TRAVELLERS}) == len(TRAVELLERS)

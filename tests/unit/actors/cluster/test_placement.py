@@ -1,0 +1,73 @@
+"""Placement: even, stable, and the same for everybody; a plain hash ring beside it."""
+
+from __future__ import annotations
+
+from bisect import bisect
+from collections import Counter
+from statistics import mean
+
+import pytest
+
+from actors.cluster.placement import desired, weight
+from actors.shards import SHARD_COUNT
+
+CLUSTERS = [tuple(f"host-{seed}-{n}" for n in range(8)) for seed in range(20)]
+VNODES = 128
+
+
+def _ring(instances: tuple[str, ...]) -> tuple[str, ...]:
+    """The classic: points of each instance on a circle, a shard belongs to the next point."""
+    points = sorted((weight(f"{i}#{v}", -1), i) for i in instances for v in range(VNODES))
+    keys = [at for at, _ in points]
+    return tuple(points[bisect(keys, weight("shard", s)) % len(points)][1] for s in range(SHARD_COUNT))
+
+
+def _moved(before: tuple[str, ...], after: tuple[str, ...]) -> float:
+    return sum(a != b for a, b in zip(before, after, strict=True)) / SHARD_COUNT
+
+
+def _imbalance(placed: tuple[str, ...], count: int) -> float:
+    return max(Counter(placed).values()) / (SHARD_COUNT / count)
+
+
+@pytest.mark.parametrize("count", range(1, 9))
+def test_no_instance_has_more_than_one_shard_above_another(count: int) -> None:
+    for names in CLUSTERS:
+        loads = Counter(desired(names[:count]))
+        assert len(loads) == count
+        assert max(loads.values()) - min(loads.values()) <= 1
+
+
+def test_order_of_names_and_repetitions_do_not_matter() -> None:
+    assert desired(["b", "a", "c"]) == desired(("c", "b", "a", "a"))
+
+
+def test_nobody_serves_when_nobody_is_there() -> None:
+    assert set(desired(())) == {""}
+
+
+@pytest.mark.parametrize(("before", "after"), [(2, 4), (4, 5), (3, 2), (4, 3), (4, 2)])
+def test_little_more_moves_than_must(before: int, after: int) -> None:
+    least = abs(after - before) / max(before, after)
+    moves = [_moved(desired(names[:before]), desired(names[:after])) for names in CLUSTERS]
+    assert mean(moves) <= 1.1 * least
+    assert max(moves) <= 1.25 * least
+
+
+def test_load_is_more_even_than_on_a_ring_and_as_little_moves() -> None:
+    ours = [_imbalance(desired(names[:4]), 4) for names in CLUSTERS]
+    ring = [_imbalance(_ring(names[:4]), 4) for names in CLUSTERS]
+    assert max(ours) == 1.0
+    assert mean(ring) > 1.1, "a ring of 128 points gives somebody a tenth more than its share"
+    moved = mean(_moved(desired(names[:2]), desired(names[:4])) for names in CLUSTERS)
+    moved_ring = mean(_moved(_ring(names[:2]), _ring(names[:4])) for names in CLUSTERS)
+    assert moved <= moved_ring * 1.1
+
+
+def test_restart_under_the_same_name_brings_the_same_shards() -> None:
+    names = CLUSTERS[0][:4]
+    without = desired(names[1:])
+    back = desired(names)
+    assert desired(names) == back
+    kept = sum(a == b for a, b in zip(without, back, strict=True))
+    assert kept >= SHARD_COUNT * 0.7, "survivors keep nearly all of theirs"
