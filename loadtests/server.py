@@ -8,7 +8,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -30,11 +30,15 @@ class ServerProcess:
     """`run.py serve` in a process of its own, always on the same ports.
 
     Args:
+        arguments: of `serve`.
         environ: settings; DATABASE_URL and REDIS_URL absent means embedded servers in `data_dir`.
     """
 
-    def __init__(self, data_dir: Path, environ: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, data_dir: Path, environ: Mapping[str, str] | None = None, arguments: Sequence[str] = ()
+    ) -> None:
         self.data_dir = data_dir
+        self.arguments = arguments
         self.port, self.ops_port = free_port(), free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.ops_url = f"http://127.0.0.1:{self.ops_port}"
@@ -75,6 +79,7 @@ class ServerProcess:
                 sys.executable,
                 str(ROOT / "run.py"),
                 "serve",
+                *self.arguments,
                 cwd=ROOT,
                 env=self.environ,
                 stdout=out,

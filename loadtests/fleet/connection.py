@@ -1,0 +1,132 @@
+"""A kept-alive connection as ordinary HTTP clients hold it, with nothing hidden.
+
+A connection that the server has closed between two requests, or has announced to close, is opened anew for the
+next one. A request whose connection ends without an answer is not repeated: it is a failure, and is told.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Sequence
+from time import perf_counter
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+from loadtests.swarm.rest import problem_code
+from loadtests.verdict import Report
+from loadtests.wire import HttpWire
+
+# Longer than the server's own limit for a request: an answer that it gives is heard.
+CALL_S = 12.0
+_LAST = re.compile(rb"\r\nconnection:\s*close\r\n", re.IGNORECASE)
+
+
+class Answer(NamedTuple):
+    """`status` 0: there was none, and `fault` says why: cut, refused, or late."""
+
+    status: int
+    body: bytes
+    fault: str = ""
+
+    @property
+    def good(self) -> bool:
+        return 200 <= self.status < 300
+
+    @property
+    def error(self) -> str:
+        """Status and code, or the fault; "" when it is good."""
+        return "" if self.good else self.fault or f"{self.status} {problem_code(self.body)}"
+
+
+class KeptWire(HttpWire):
+    """Knows whether another request may be sent: not after the answer that said `Connection: close`."""
+
+    def __init__(self) -> None:
+        super().__init__(self._gone)
+        self.usable = True
+
+    def data_received(self, data: bytes) -> None:
+        """Part of an answer. Heads of this server are small and arrive whole."""
+        if _LAST.search(data):
+            self.usable = False
+        super().data_received(data)
+
+    def _gone(self) -> None:
+        self.usable = False
+
+
+class Caller:
+    """One request at a time, at the first of `urls` that takes a connection.
+
+    Attributes:
+        url: where the connection leads; "" without one.
+        opened: connections so far.
+    """
+
+    def __init__(self, urls: Sequence[str]) -> None:
+        self._urls = list(urls)
+        self._wire: KeptWire | None = None
+        self.url = ""
+        self.opened = 0
+
+    def use(self, urls: Sequence[str]) -> None:
+        """Go elsewhere from the next request on, unless the connection leads to one of these."""
+        self._urls = list(urls)
+
+    async def call(self, request: bytes) -> Answer:
+        """Send a whole request; returns what came of it, and never raises for the server's sake."""
+        try:
+            async with asyncio.timeout(CALL_S):
+                wire = await self._connected()
+                if wire is None:
+                    return Answer(0, b"", "refused")
+                return await self._ask(wire, request)
+        except TimeoutError:
+            self.close()
+            return Answer(0, b"", "no answer in time")
+
+    async def timed(self, report: Report, name: str, request: bytes) -> Answer:
+        """A call that goes into the report."""
+        began = perf_counter()
+        answer = await self.call(request)
+        if answer.good:
+            report.done(name, perf_counter() - began)
+        else:
+            report.failed(name, answer.error)
+        return answer
+
+    async def _ask(self, wire: KeptWire, request: bytes) -> Answer:
+        answered: asyncio.Future[tuple[int, bytes]] = asyncio.get_running_loop().create_future()
+
+        def then(status: int, body: bytes) -> None:
+            if not answered.done():
+                answered.set_result((status, body))
+
+        wire.ask(request, then)
+        status, body = await answered
+        return Answer(status, body, "" if status else "cut")
+
+    async def _connected(self) -> KeptWire | None:
+        wire = self._wire
+        if wire is not None and wire.usable and self.url in self._urls:
+            return wire
+        self.close()
+        for url in self._urls:
+            parts = urlsplit(url)
+            try:
+                _, wire = await asyncio.get_running_loop().create_connection(
+                    KeptWire, parts.hostname or "127.0.0.1", parts.port or 80
+                )
+            except OSError:
+                continue
+            self._wire, self.url = wire, url
+            self.opened += 1
+            return wire
+        return None
+
+    def close(self) -> None:
+        """Hang up."""
+        wire, self._wire, self.url = self._wire, None, ""
+        if wire is not None:
+            wire.close()

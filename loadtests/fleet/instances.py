@@ -1,0 +1,182 @@
+"""The processes of a run: Postgres and Valkey of its own, and instances side by side or under a supervisor."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from time import perf_counter
+
+import aiohttp
+
+from loadtests.client import open_http
+from loadtests.fleet.ownership import Holding, is_balanced, read_holdings
+from loadtests.server import ROOT, ServerProcess, free_port
+from storage.embedded import EmbeddedPostgres, EmbeddedValkey
+
+# A member that leaves or joins has moved its shards long before, or something is wrong.
+BALANCE_S = 60.0
+LOOK_S = 0.05
+PORT_TRIES = 50
+
+
+class Supervisor(ServerProcess):
+    """`run.py serve --instances N`: one public port, an operators' port for each instance."""
+
+    def __init__(self, folder: Path, count: int, environ: dict[str, str]) -> None:
+        base = free_ports(count)
+        super().__init__(folder, {**environ, "MALL_OPS_PORT": str(base)})
+        self.count = count
+        self.ops_urls = [f"http://127.0.0.1:{base + index}" for index in range(count)]
+
+    async def start(self) -> None:
+        """Start and wait until the first instance is ready.
+
+        Raises:
+            RuntimeError: it ended, or was not ready in time.
+        """
+        self.data_dir.mkdir(parents=True, exist_ok=True)
+        with self.log_path.open("ab") as out:
+            self._process = await asyncio.create_subprocess_exec(
+                sys.executable, str(ROOT / "run.py"), "serve", "--instances", str(self.count),
+                cwd=ROOT, env=self.environ, stdout=out, stderr=out,
+            )  # fmt: skip
+        await self.wait_ready()
+
+    def said(self, line: str) -> int:
+        """How often it has said this."""
+        return self.log_path.read_text(errors="replace").count(line)
+
+
+def free_ports(count: int) -> int:
+    """The first of so many ports in a row that nobody has at the moment.
+
+    Raises:
+        OSError: none found.
+    """
+    for _ in range(PORT_TRIES):
+        first = free_port()
+        try:
+            for port in range(first, first + count):
+                with socket.socket() as probe:
+                    probe.bind(("127.0.0.1", port))
+        except (OSError, OverflowError):
+            continue
+        return first
+    raise OSError("no free ports in a row")
+
+
+@dataclass(slots=True)
+class Fleet:
+    """The servers that everybody shares, and the instances that were started.
+
+    Attributes:
+        environ: settings that all instances have.
+        members: instances side by side, by name, whether they run or not.
+    """
+
+    folder: Path
+    http: aiohttp.ClientSession
+    postgres: EmbeddedPostgres
+    valkey: EmbeddedValkey
+    environ: dict[str, str]
+    members: dict[str, ServerProcess] = field(default_factory=dict)
+    supervisor: Supervisor | None = None
+
+    @property
+    def running(self) -> list[ServerProcess]:
+        return [member for member in self.members.values() if member.running]
+
+    @property
+    def urls(self) -> list[str]:
+        """The public addresses of those who run."""
+        return [self.supervisor.url] if self.supervisor else [member.url for member in self.running]
+
+    async def start(self, count: int) -> None:
+        """Have so many instances side by side, and wait until each serves its share.
+
+        Raises:
+            RuntimeError: one does not start.
+        """
+        for number in range(1, count + 1):
+            name = f"mall-{number}"
+            if name not in self.members:
+                environ = {**self.environ, "MALL_INSTANCE": name}
+                self.members[name] = ServerProcess(self.folder / name, environ)
+        waiting = [member for member in list(self.members.values())[:count] if not member.running]
+        if waiting and not self.running:
+            # The first one alone: it makes the schema.
+            await waiting.pop(0).start()
+        async with asyncio.TaskGroup() as tasks:
+            for member in waiting:
+                tasks.create_task(member.start())
+        await self.balanced(count)
+
+    async def supervise(self, count: int) -> Supervisor:
+        """Start so many instances behind one port."""
+        self.supervisor = Supervisor(self.folder / "supervised", count, self.environ)
+        await self.supervisor.start()
+        await self.balanced(count)
+        return self.supervisor
+
+    async def holdings(self) -> list[Holding]:
+        """Who serves what, as the instances say."""
+        urls: Sequence[str] = [member.ops_url for member in self.running]
+        return await read_holdings(self.http, self.supervisor.ops_urls if self.supervisor else urls)
+
+    async def balanced(self, count: int) -> float:
+        """Wait until so many instances serve all shards in equal parts; returns the seconds that took.
+
+        Raises:
+            RuntimeError: it did not come to that.
+        """
+        began = perf_counter()
+        held: list[Holding] = []
+        while perf_counter() - began < BALANCE_S:
+            held = await self.holdings()
+            if is_balanced(held, count):
+                return perf_counter() - began
+            await asyncio.sleep(LOOK_S)
+        raise RuntimeError(f"not balanced: {[(h.instance, len(h.epochs)) for h in held]}")
+
+    async def stop(self) -> None:
+        """Stop all instances at once."""
+        stopping = [*self.running, *([self.supervisor] if self.supervisor else [])]
+        async with asyncio.TaskGroup() as tasks:
+            for member in stopping:
+                tasks.create_task(member.stop())
+
+
+@asynccontextmanager
+async def open_fleet(drain_s: float) -> AsyncIterator[Fleet]:
+    """Postgres and Valkey, without instances yet; everything ends with the block.
+
+    Raises:
+        EmbeddedError: one of the servers cannot run.
+    """
+    async with AsyncExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mall-fleet-")))
+        # Postgres runs under an account of its own where we are root.
+        os.chmod(folder, 0o755)
+        postgres = stack.enter_context(EmbeddedPostgres(folder / "data"))
+        valkey = EmbeddedValkey(folder / "data", durable=False)
+        stack.callback(valkey.stop)
+        valkey.start()
+        http = await stack.enter_async_context(open_http(20))
+        environ = {
+            "DATABASE_URL": postgres.database_url,
+            "REDIS_URL": valkey.redis_url,
+            "MALL_SAMPLE": "off",
+            "MALL_DRAIN_S": f"{drain_s:g}",
+        }
+        fleet = Fleet(folder, http, postgres, valkey, environ)
+        try:
+            yield fleet
+        finally:
+            await fleet.stop()

@@ -1,0 +1,98 @@
+"""Several instances behind one port: they are kept alive, restarted in turn, and never left behind."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from loadtests.client import Mall, open_http
+from loadtests.server import ServerProcess
+
+LIMIT_S = 30.0
+
+
+def children_of(pid: int) -> set[int]:
+    """The instances of a supervisor."""
+    try:
+        found = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    except OSError:
+        return set()
+    return {int(child) for child in found if b"--lifeline" in _command(int(child))}
+
+
+def _command(pid: int) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return b""
+
+
+async def _until(holds: object, what: str) -> None:
+    """Wait until `holds()`, looking whenever the system's clock has moved on a little."""
+    assert callable(holds)
+    async with asyncio.timeout(LIMIT_S):
+        while not holds():
+            await asyncio.to_thread(os.sched_yield)
+    assert holds(), what
+
+
+@asynccontextmanager
+async def _supervised(folder: Path, name: str) -> AsyncIterator[ServerProcess]:
+    server = ServerProcess(folder / name, {"MALL_LOG_LEVEL": "info"}, ("--instances", "2"))
+    await server.start()
+    try:
+        await _until(lambda: server.log_path.read_text().count("started_instance") >= 2, "both serve")
+        yield server
+    finally:
+        await server.stop()
+
+
+async def _works(server: ServerProcess) -> bool:
+    async with open_http() as http:
+        mall = Mall(http, server.url)
+        login = {"email": "admin@mall.example", "password": "a password for tests"}
+        return "access_token" in await mall.do("POST", "/api/v2/auth/login", login)
+
+
+async def test_instance_that_is_killed_comes_back_and_the_port_stays_open(folder: Path) -> None:
+    async with _supervised(folder, "kept-alive") as server:
+        before = children_of(server.pid)
+        assert len(before) == 2
+        victim = min(before)
+        os.kill(victim, signal.SIGKILL)
+        assert await _works(server), "the other one answers"
+        await _until(lambda: len(children_of(server.pid) - {victim}) == 2, "a new life")
+        assert await _works(server)
+
+
+async def test_hangup_restarts_the_instances_one_after_the_other(folder: Path) -> None:
+    async with _supervised(folder, "rolling") as server:
+        before = children_of(server.pid)
+        os.kill(server.pid, signal.SIGHUP)
+        await _until(lambda: "restarted all instances" in server.log_path.read_text(), "done")
+        after = children_of(server.pid)
+        assert len(after) == 2
+        assert not before & after
+        assert "Traceback" not in server.log_path.read_text()
+        assert await _works(server)
+
+
+async def test_farewell_ends_everything_with_code_zero(folder: Path) -> None:
+    async with _supervised(folder, "farewell") as server:
+        instances = children_of(server.pid)
+        assert await server.stop() == 0
+        assert not any(_command(pid) for pid in instances)
+        said = server.log_path.read_text()
+        assert said.count("draining_instance") == 2
+        assert "Traceback" not in said
+
+
+async def test_instances_leave_when_their_supervisor_is_killed(folder: Path) -> None:
+    async with _supervised(folder, "orphans") as server:
+        instances = children_of(server.pid)
+        await server.kill()
+        await _until(lambda: not any(_command(pid) for pid in instances), "they saw the lifeline end")
