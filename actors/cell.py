@@ -32,11 +32,12 @@ class Cell:
         writer: unique name of the commit under way; found in the row, it proves that it was written.
         used_at: monotonic second of the last turn.
         queued: True while it stands in the ready queue.
+        turns: taken since it came into memory.
     """
 
     __slots__ = (
         "behaviour", "id", "latest", "mailbox", "pending", "queued",
-        "shard", "state", "status", "used_at", "writer",
+        "shard", "state", "status", "turns", "used_at", "writer",
     )  # fmt: skip
 
     def __init__(self, actor: ActorId, behaviour: Behaviour, shard: int) -> None:
@@ -51,6 +52,7 @@ class Cell:
         self.writer = ""
         self.used_at = 0.0
         self.queued = False
+        self.turns = 0
 
     def put(self, envelope: Envelope) -> bool:
         """Queue a message; False when the mailbox is full."""

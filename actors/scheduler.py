@@ -98,6 +98,7 @@ class Scheduler:
             runtime.refuse(envelope, DeadlinePassed())
             return
         cell.used_at = now
+        cell.turns += 1
         runtime.gauges.turns[cell.id.kind] += 1
         if envelope.command is not None and self._replayed(cell, envelope):
             return

@@ -17,6 +17,8 @@ codec.py       messages as JSON values, and back
 peers.py       lines to all members; calls, and frames for far sessions
 forwarding.py  messages on their way to another instance
 keeper.py      compares what should be served here with what is
+suspicion.py   peers that are probably dead
+health.py      whether we reach the journal
 handover.py    gives shards to others, and takes them
 cluster.py     all of it, put together
 """

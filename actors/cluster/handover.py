@@ -18,7 +18,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from actors.cluster.leases import DRAINING, LeasesAway, LeaseStore
+from actors.cluster.leases import AILING, LeasesAway, LeaseStore
 from actors.cluster.network import LineLost
 from actors.cluster.peers import Peers
 from actors.errors import JournalError
@@ -70,6 +70,11 @@ class Handover:
 
     def give(self, wanted: Sequence[str]) -> None:
         """Start what should be given and can be: to members that serve and have a line."""
+        me = self._runtime.incarnation
+        stranded = [s for s in self._runtime.shards.leaving() if wanted[s] == me and s not in self._moving]
+        if stranded and me not in self._giving:
+            task = self._keeper.tasks.create_task(self._serve_again(stranded), name="serve again")
+            self._giving[me] = task
         groups: dict[str, list[int]] = defaultdict(list)
         for shard in self._runtime.shards.held():
             if wanted[shard] not in ("", self._runtime.incarnation) and shard not in self._moving:
@@ -91,7 +96,7 @@ class Handover:
             try:
                 await self._finish(shards)
                 passed = await self._leases.transfer(shards, self._runtime.incarnation, taker)
-                value = {"shards": passed, "draining": self._keeper.member.state == DRAINING}
+                value = {"shards": passed, "state": self._keeper.member.state}
                 taken = await self._peers.call(taker, "take", value, TAKE_S)
             except (LeasesAway, LineLost, TimeoutError) as error:
                 self._keeper.counts["handovers_failed"] += 1
@@ -108,6 +113,16 @@ class Handover:
             self._change.set()
             self._keeper.look()
 
+    async def _serve_again(self, shards: list[int]) -> None:
+        """They were to be given away, and are ours after all."""
+        self._moving.update(shards)
+        try:
+            await self._take_back(shards, self._runtime.incarnation)
+        finally:
+            self._moving.difference_update(shards)
+            self._giving.pop(self._runtime.incarnation, None)
+            self._keeper.look()
+
     def _is_parked(self, shard: int) -> bool:
         ownership = self._runtime.shards.owned[shard]
         return ownership is not None and ownership.parked is not None
@@ -118,6 +133,8 @@ class Handover:
         Raises:
             TimeoutError: a commit is still under way.
         """
+        if self._keeper.member.state == AILING:
+            return  # no commit will end; whoever waits for one is sent on, and the ring knows what became of it
         runtime, clock = self._runtime, self._runtime.clock
         end = clock.monotonic() + QUIET_S
         while clock.monotonic() < end and not all(map(runtime.is_quiet, shards)):  # noqa: ASYNC110 - milliseconds
@@ -130,17 +147,19 @@ class Handover:
     def hand_on(self, shard: int) -> None:
         """It is served elsewhere now: send on what waited."""
         for parked in self._runtime.surrender(shard):
-            self._runtime.deliver(parked.envelope, latest=parked.latest)
+            envelope = parked.envelope
+            envelope.doubtful = envelope.doubtful or envelope.started
+            self._runtime.deliver(envelope, latest=parked.latest)
 
     async def _take_back(self, shards: Sequence[int], taker: str) -> None:
         """It came to nothing: serve again what is still ours, under a new epoch and from the rows."""
         if not shards:
             return
         me = self._runtime.incarnation
-        with contextlib.suppress(LeasesAway):  # the claim decides
+        with contextlib.suppress(LeasesAway):  # the claim decides who serves
             await self._leases.transfer(shards, taker, me)
         tries = 0
-        while True:
+        while self._keeper.member.state != AILING:
             try:
                 rows = await self._runtime.journal.shards()
                 ours = [

@@ -26,11 +26,12 @@ from typing import Any
 
 from actors.cluster.directory import Directory
 from actors.cluster.handover import Handover
+from actors.cluster.health import Health
 from actors.cluster.leases import (
     ACTIVE,
+    AILING,
     DRAINING,
     JOINING,
-    QUIET_S,
     RENEW_S,
     Holding,
     LeasesAway,
@@ -42,15 +43,13 @@ from actors.cluster.network import Greeting
 from actors.cluster.peers import Peers
 from actors.cluster.placement import desired
 from actors.cluster.roster import Roster
+from actors.cluster.suspicion import Suspicion
 from actors.cluster.tenure import Tenure
 from actors.errors import JournalError
 from actors.runtime import Runtime
 
 # A newcomer serves at the latest after this long, lines or not: a peer may be out of reach for good.
 JOIN_S = 3.0
-# Between two questions to the store whether a silent peer is dead; and until we leave it to its lease.
-SUSPECT_EVERY_S = 0.2
-SUSPECT_S = 6.0
 
 
 # Somebody is missing: the next tick comes after this long instead of a second.
@@ -83,6 +82,8 @@ class Keeper:
         self.counts: Counter[str] = Counter()
         self.tick: Tick | None = None
         self.handover = Handover(self, runtime, leases, peers)
+        self.suspicion = Suspicion(self, leases)
+        self.health = Health(self, runtime, peers)
         self.leases = leases
         self._runtime = runtime
         self._peers = peers
@@ -95,7 +96,6 @@ class Keeper:
         self._wake = asyncio.Event()
         self._ticked = asyncio.Event()
         self._owned_at: dict[int, float] = {}
-        self._suspected: set[str] = set()
         self._joined_at = 0.0
         self._tasks: asyncio.TaskGroup | None = None
 
@@ -103,23 +103,38 @@ class Keeper:
     async def running(self) -> AsyncIterator[None]:
         """Take part until the block ends. To leave well, await `leave` before it does."""
         runtime = self._runtime
-        runtime.doubts.sure = self.tenure.sure
+        runtime.doubts.sure = self._is_sure
         self.member = replace(self.member, address=self._peers.address)
         self._joined_at = runtime.clock.monotonic()
         async with self.leases.ticking(self._holding, self._told), asyncio.TaskGroup() as tasks:
             self._tasks = tasks
-            looking = tasks.create_task(self._run(), name="keeper")
+            loops = [
+                tasks.create_task(self._run(), name="keeper"),
+                tasks.create_task(self.health.run(), name="health of the journal"),
+            ]
             try:
                 yield
             finally:
-                looking.cancel()
+                for loop in loops:
+                    loop.cancel()
                 self.handover.cancel()
                 self._tasks = None
+
+    @property
+    def is_running(self) -> bool:
+        return self._tasks is not None
 
     @property
     def tasks(self) -> asyncio.TaskGroup:
         assert self._tasks is not None, "the keeper is not running"
         return self._tasks
+
+    def _is_sure(self) -> bool:
+        """Asked once for each answer from memory: every no is an answer that waits for its epoch's check."""
+        sure = self.tenure.sure()
+        if not sure:
+            self.counts["doubts"] += 1
+        return sure
 
     # -- what it hears ------------------------------------------------------------------------
 
@@ -176,9 +191,11 @@ class Keeper:
         """A peer asks something."""
         if name == "take":
             giver = self.roster.of(peer.incarnation)
-            if giver is not None and value["draining"]:
-                self.roster.update(replace(giver, state=DRAINING))
+            if giver is not None:
+                self.roster.update(replace(giver, state=value["state"]))
             return await self.handover.take(value["shards"])
+        if name == "healthy":
+            return self.health.is_well
         if name == "status":
             return self._status()
         raise ValueError(name)
@@ -307,38 +324,26 @@ class Keeper:
         if idle:
             await self.leases.release(me, idle)
 
-    # -- the dead -----------------------------------------------------------------------------
+    # -- the dead and the ailing --------------------------------------------------------------
 
     def suspect(self, member: Member) -> None:
-        """Its line has ended and nobody listens at its address: ask the store whether it still renews."""
-        if member.incarnation not in self._suspected and self._tasks is not None:
-            self._suspected.add(member.incarnation)
-            self._tasks.create_task(self._bury(member), name=f"suspect {member.incarnation}")
+        """Its line has ended and nobody listens at its address."""
+        self.suspicion.raise_against(member)
 
-    async def _bury(self, member: Member) -> None:
-        """Have a dead peer's leases removed before they end by themselves.
+    def buried(self, member: Member) -> None:
+        """The store has removed a dead peer: its shards are free."""
+        self.counts["buried"] += 1
+        self._runtime.log("buried_peer", peer=member.incarnation)
+        self.roster.bury(member.incarnation, certain=True)
+        self._directory.forget_all(member.incarnation)
+        self.leases.hurry()
 
-        Stealing early is safe (the fence), and a connection that is refused is no mere slowness.
-        """
-        try:
-            async with asyncio.timeout(SUSPECT_S):
-                while not await self._is_dead(member):  # noqa: ASYNC110 - the store has no event for it
-                    await asyncio.sleep(SUSPECT_EVERY_S)
-                self.counts["buried"] += 1
-                self._runtime.log("buried_peer", peer=member.incarnation)
-                self.roster.bury(member.incarnation, certain=True)
-                self._directory.forget_all(member.incarnation)
-                self.leases.hurry()
-        except TimeoutError:
-            self._runtime.log("spared_peer", peer=member.incarnation)
-        finally:
-            self._suspected.discard(member.incarnation)
-
-    async def _is_dead(self, member: Member) -> bool:
-        try:
-            return await self.leases.suspect(member.incarnation, member.instance, QUIET_S)
-        except LeasesAway:
-            return False
+    def ail(self, *, ailing: bool) -> None:
+        """The journal is out of our reach and not of others', or within reach again."""
+        if ailing and self.member.state == ACTIVE:
+            self._become(AILING)
+        elif not ailing and self.member.state == AILING:
+            self._become(ACTIVE)
 
     # -- leaving ------------------------------------------------------------------------------
 

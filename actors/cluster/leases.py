@@ -26,7 +26,7 @@ QUIET_S = 1.5
 # A loop that made no progress for this long does not get its leases renewed: somebody else should serve.
 LOOP_DEAD_S = 2.0
 
-JOINING, ACTIVE, DRAINING = "joining", "active", "draining"
+JOINING, ACTIVE, AILING, DRAINING = "joining", "active", "ailing", "draining"
 
 
 class LeasesAway(Exception):
@@ -41,7 +41,8 @@ class Member:
         instance: stable name; a restart under the same name gets the same shards.
         incarnation: this life of it.
         address: `host:port` where it takes the lines of its peers.
-        state: JOINING (not yet able to serve), ACTIVE, or DRAINING (gives everything away).
+        state: JOINING (not yet able to serve), ACTIVE, AILING (cannot reach the journal, others can: gives
+            its shards away until it can again), or DRAINING (gives everything away and leaves).
         version: of the program.
     """
 

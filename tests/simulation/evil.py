@@ -73,7 +73,7 @@ class Nemesis:
     async def _cut_store(self) -> None:
         host = self._victim()
         host.no_store = True
-        await asyncio.sleep(self._world.rng.uniform(0.2, 5.0))
+        await asyncio.sleep(self._world.rng.uniform(0.2, 9.0))
         host.no_store = False
 
     async def _forget(self) -> None:
