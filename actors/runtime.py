@@ -359,6 +359,8 @@ class Runtime:
         cell.status = READY
         cell.used_at = self.clock.monotonic()
         self.gauges.activations[reason] += 1
+        if not trace and cell.mailbox:
+            trace = cell.mailbox[0].trace  # what follows from waking belongs to what has woken it
         turn = Turn(self.now_ms(), trace or self.entropy.trace())
         self.scheduler.tell_all(cell, cell.behaviour.activated(cell.state, turn), turn.trace)
         self.scheduler.make_ready(cell)

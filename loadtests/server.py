@@ -129,10 +129,10 @@ class ServerProcess:
 
 @asynccontextmanager
 async def open_server(
-    data_dir: Path, environ: Mapping[str, str] | None = None
+    data_dir: Path, environ: Mapping[str, str] | None = None, arguments: Sequence[str] = ()
 ) -> AsyncIterator[ServerProcess]:
     """A running server for the length of a block."""
-    server = ServerProcess(data_dir, environ)
+    server = ServerProcess(data_dir, environ, arguments)
     await server.start()
     try:
         yield server

@@ -6,6 +6,9 @@ SELECT * FROM order_rows
    AND ($5::text IS NULL OR status = $5) AND ($6::bigint IS NULL OR zone_id = $6)
  ORDER BY id DESC LIMIT $2;
 
+-- name: carried_orders
+SELECT * FROM order_rows WHERE id IN (SELECT order_id FROM assignment WHERE driver_id = $1) ORDER BY id;
+
 -- name: order_history
 SELECT version, type, actor_role, actor_id, reason, trace, (extract(epoch FROM at) * 1000)::bigint AS at_ms, data
   FROM order_events WHERE order_id = $1 ORDER BY version LIMIT $2;
