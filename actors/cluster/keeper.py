@@ -20,7 +20,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from typing import Any
 
@@ -184,8 +184,10 @@ class Keeper:
         return [(o.shard, o.epoch) for o in looked if o is not None and o.parked is None]
 
     def cut_off(self, incarnation: str) -> None:
-        """A line to a peer has ended: what was on it may be lost."""
+        """A line to a peer has ended: what was on it may be lost, and its shards may be free."""
         self._cut_off(incarnation)
+        self.leases.hurry()
+        asyncio.get_running_loop().call_later(DOUBT_S, self.leases.hurry)
 
     async def called(self, name: str, peer: Greeting, value: Any) -> Any:
         """A peer asks something."""
@@ -354,16 +356,21 @@ class Keeper:
         """
         try:
             async with asyncio.timeout(within_s):
+                self._ticked.clear()
                 self._become(DRAINING)
+                with suppress(TimeoutError):  # somebody may have come since the last tick
+                    async with asyncio.timeout(RENEW_S):
+                        await self._ticked.wait()
                 while self._runtime.shards.held() and self._heirs():
-                    self._ticked.clear()
                     self.look()
                     await self.handover.changed()
         except TimeoutError:
             self._runtime.log("gave_up_leaving", shards=len(self._runtime.shards.held()))
 
     def _heirs(self) -> bool:
-        return bool(self.roster.active) and self.tenure.sure()
+        """True while somebody serves, or is about to."""
+        states = {m.state for m in self.roster.members}
+        return bool(states & {ACTIVE, JOINING}) and self.tenure.sure()
 
     async def forsake(self, within_s: float = 1.0) -> None:
         """After the last commit: remove the own leases and record, so that nobody waits for them to end."""
