@@ -18,5 +18,5 @@ tokens.py      Ed25519 access tokens, refresh tokens, revocation
 docs/          OpenAPI and the page that shows it
 rest/          one file per resource
 feed/          the drivers' WebSocket: PROTOCOL.md, frames, session, hub
-ops.py         metrics, status, health
+ops/           metrics, and the status of the whole cluster
 """

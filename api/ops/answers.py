@@ -1,0 +1,88 @@
+"""How /metrics and /status are asked for, and answered."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from aiohttp import web
+from prometheus_client import generate_latest
+
+from api.call import OFFICE, Call, json_response
+from api.edge import finish, trace_of
+from api.fields import Strict
+from api.ops import page
+from api.ops.own import status
+from api.ops.whole import cluster_status
+from api.problems import EVERY_ANSWER, Problem
+from config import metrics
+
+
+class StatusQuery(Strict):
+    """`local=1`: this instance alone; nobody else is asked."""
+
+    local: Literal["0", "1"] = "0"
+
+
+async def metrics_page(request: web.Request) -> web.Response:
+    """Prometheus's text format."""
+    del request
+    return web.Response(
+        body=generate_latest(metrics.REGISTRY), headers={"Content-Type": "text/plain; version=0.0.4"}
+    )
+
+
+async def status_page(request: web.Request) -> web.Response:
+    """The own status with that of the cluster under `cluster`: as JSON, or as a page for who prefers HTML.
+
+    With `local=1` only the own one, always as JSON.
+    """
+    office = request.app[OFFICE]
+    call = Call(request, office, trace_of(request, office.entropy.trace))
+    try:
+        local = call.query(StatusQuery).local == "1"
+    except Problem as problem:
+        response = call.refuse(problem)
+        finish(response, call.trace)
+        return response
+    own = status(office)
+    if local:
+        return json_response(own)
+    whole = own | {"cluster": await cluster_status(office, own)}
+    if not prefers_html(request.headers.get("Accept", "")):
+        return json_response(whole, headers={"Vary": "Accept"})
+    headers = {
+        **EVERY_ANSWER,
+        "Content-Security-Policy": page.POLICY,
+        "Cache-Control": "no-store",
+        "Vary": "Accept",
+    }
+    return web.Response(
+        text=page.render(whole["cluster"]), content_type="text/html", charset="utf-8", headers=headers
+    )
+
+
+def prefers_html(accept: str) -> bool:
+    """True when an Accept header would rather have HTML than JSON, as a browser's has. JSON wins a tie."""
+    return _rank(accept, "text/html") > _rank(accept, "application/json")
+
+
+def _rank(accept: str, wanted: str) -> tuple[float, int]:
+    """Quality of a media type and how precisely it was named; the most precise range counts (RFC 9110, 12.5.1)."""
+    ranges = {wanted: 2, wanted.partition("/")[0] + "/*": 1, "*/*": 0}
+    best = (0.0, -1)
+    for item in accept.lower().split(","):
+        name, *parameters = (part.strip() for part in item.split(";"))
+        if name in ranges and ranges[name] > best[1]:
+            best = (_quality(parameters), ranges[name])
+    return best if best[0] > 0 else (0.0, -1)
+
+
+def _quality(parameters: list[str]) -> float:
+    for parameter in parameters:
+        name, _, value = parameter.partition("=")
+        if name == "q":
+            try:
+                return float(value)
+            except ValueError:
+                return 0.0
+    return 1.0
