@@ -18,6 +18,7 @@ import signal
 import socket
 import sys
 from collections.abc import AsyncIterator, Coroutine, Sequence
+from importlib.metadata import version
 from time import perf_counter
 from typing import Any
 
@@ -69,6 +70,7 @@ log = structlog.get_logger()
 
 # Postgres may come up after us when a whole machine boots.
 DATABASE_WAIT_S = 30.0
+VERSION = version("mall-delivery-dispatch")
 
 
 # Whatever happens, an instance that was told to leave is gone by then: 9 s for sockets and shards, the rest for
@@ -106,6 +108,7 @@ async def open_office(settings: Settings, at: Addresses, peers: socket.socket) -
             types=TRAVELLERS,
             clock=clock,
             entropy=entropy,
+            version=VERSION,
             log=log.warning,
             taken=lambda _: zones_due.set(),
             moved=hub.moved,

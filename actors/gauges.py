@@ -4,13 +4,28 @@ from __future__ import annotations
 
 from collections import Counter, deque
 
+# Enough for a p99 of the last seconds under load.
+NEWEST = 4096
+
+
+class Samples:
+    """Durations or sizes: how many ever, their sum, and the newest of them."""
+
+    __slots__ = ("count", "newest", "total")
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.total = 0.0
+        self.newest: deque[float] = deque(maxlen=NEWEST)
+
+    def add(self, sample: float) -> None:
+        self.count += 1
+        self.total += sample
+        self.newest.append(sample)
+
 
 class Gauges:
-    """Counters since start and the last few durations; read by `/metrics` and `/status`.
-
-    The deques keep the newest 4,096 samples: enough for a p99 of the last seconds under load, and
-    bounded.
-    """
+    """Counters since start and the newest durations; read by `/metrics` and `/status`."""
 
     def __init__(self) -> None:
         self.turns: Counter[str] = Counter()
@@ -26,8 +41,8 @@ class Gauges:
         self.timers_fired = 0
         self.lost_shards = 0
         self.stale_answers = 0
-        self.flush_s: deque[float] = deque(maxlen=4096)
-        self.flush_items: deque[int] = deque(maxlen=4096)
-        self.gate_wait_s: deque[float] = deque(maxlen=4096)
-        self.timer_late_s: deque[float] = deque(maxlen=4096)
+        self.flush_s = Samples()
+        self.flush_items = Samples()
+        self.gate_wait_s = Samples()
+        self.timer_late_s = Samples()
         self.slice_s_max = 0.0

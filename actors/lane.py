@@ -80,7 +80,8 @@ class Lane:
                     await self._commit(batch)
                     self.under_way = 0
                     now = self._runtime.clock.monotonic()
-                    self._runtime.gauges.gate_wait_s.extend(now - at for _, at in taken)
+                    for _, at in taken:
+                        self._runtime.gauges.gate_wait_s.add(now - at)
             self._wake.clear()
 
     async def _commit(self, batch: list[Cell]) -> None:
@@ -151,8 +152,8 @@ class Lane:
         outcomes = await self._runtime.journal.flush(self.index, items)
         if len(outcomes) != len(items):
             raise Unanswered("not one outcome per item")
-        gauges.flush_s.append(clock.monotonic() - began)
-        gauges.flush_items.append(len(items))
+        gauges.flush_s.add(clock.monotonic() - began)
+        gauges.flush_items.add(len(items))
         gauges.flushes += 1
         gauges.flushed_items += len(items)
         for outcome in outcomes:

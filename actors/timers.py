@@ -123,7 +123,7 @@ class Timers:
                 self._fired.clear()
             self._fired[actor] = due_ms
             runtime.gauges.timers_fired += 1
-            runtime.gauges.timer_late_s.append((now_ms - due_ms) / 1000)
+            runtime.gauges.timer_late_s.add((now_ms - due_ms) / 1000)
             self._send(actor, due_ms)
         if not self._heap:
             return POLL_S

@@ -22,6 +22,7 @@ from actors.cluster.leases import AILING, LeasesAway, LeaseStore
 from actors.cluster.network import LineLost
 from actors.cluster.peers import Peers
 from actors.errors import JournalError
+from actors.gauges import Samples
 
 if TYPE_CHECKING:
     from actors.cluster.keeper import Keeper
@@ -48,7 +49,7 @@ class Handover:
         self._giving: dict[str, asyncio.Task[None]] = {}
         self._moving: set[int] = set()
         self._change = asyncio.Event()
-        self.seconds: list[float] = []
+        self.seconds = Samples()
 
     def moves(self, shard: int) -> bool:
         """True while it is being given or taken."""
@@ -106,7 +107,7 @@ class Handover:
                 self._keeper.owned_by(taker, [(int(s), int(e)) for s, e in taken])
                 await self._take_back([s for s in shards if self._is_parked(s)], taker)
                 self._keeper.counts["handovers"] += len(taken)
-                self.seconds = [*self.seconds[-4095:], clock.monotonic() - began]
+                self.seconds.add(clock.monotonic() - began)
         finally:
             self._moving.difference_update(shards)
             self._giving.pop(taker, None)

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric, SummaryMetricFamily
 
+from actors.gauges import Samples
 from api.call import Office
 from api.ops.own import kinds
 from config import metrics
@@ -135,6 +136,5 @@ def _totals(names: dict[str, tuple[str, str]], counts: Counter[str]) -> Iterable
         yield CounterMetricFamily(name, text, value=counts[key])
 
 
-def _summary(name: str, text: str, samples: Iterable[float]) -> Metric:
-    found = list(samples)
-    return SummaryMetricFamily(name, text, count_value=len(found), sum_value=sum(found))
+def _summary(name: str, text: str, samples: Samples) -> Metric:
+    return SummaryMetricFamily(name, text, count_value=samples.count, sum_value=samples.total)

@@ -55,7 +55,7 @@ def status(office: Office) -> dict[str, Any]:
         "gate": {
             "pending": runtime.gated,
             "oldest_s": _oldest_gated_s(busy, runtime.clock.monotonic()),
-            "wait_s_p99": quantile(g.gate_wait_s, 0.99),
+            "wait_s_p99": quantile(g.gate_wait_s.newest, 0.99),
         },
         "lanes": [
             {"lane": lane.index, "waiting": len(lane), "settling": lane.settling} for lane in runtime.lanes
@@ -63,8 +63,8 @@ def status(office: Office) -> dict[str, Any]:
         "flush": {
             "count": g.flushes,
             "items_mean": g.flushed_items / g.flushes if g.flushes else 0.0,
-            "s_p50": quantile(g.flush_s, 0.5),
-            "s_p99": quantile(g.flush_s, 0.99),
+            "s_p50": quantile(g.flush_s.newest, 0.5),
+            "s_p99": quantile(g.flush_s.newest, 0.99),
             "outcomes": dict(g.outcomes),
             "settled": dict(g.settled),
         },
@@ -149,8 +149,8 @@ def _handovers(office: Office) -> dict[str, Any]:
         "failed": keeper.counts["handovers_failed"],
         "under_way": sum(map(keeper.handover.moves, range(SHARD_COUNT))),
         "parked": sum(len(o.parked) for o in runtime.shards.owned if o is not None and o.parked),
-        "s_p50": quantile(keeper.handover.seconds, 0.5),
-        "s_p99": quantile(keeper.handover.seconds, 0.99),
+        "s_p50": quantile(keeper.handover.seconds.newest, 0.5),
+        "s_p99": quantile(keeper.handover.seconds.newest, 0.99),
         "buried": keeper.counts["buried"],
     }
 
