@@ -94,6 +94,7 @@ class Keeper:
         # Set once: this instance serves, and every shard has an owner that is known.
         self.settled = asyncio.Event()
         self._wake = asyncio.Event()
+        self._claiming = asyncio.Lock()
         self._ticked = asyncio.Event()
         self._owned_at: dict[int, float] = {}
         self._joined_at = 0.0
@@ -302,17 +303,21 @@ class Keeper:
 
     async def own(self, shards: Sequence[int]) -> list[tuple[int, int]]:
         """Claim shards whose lease is ours, and serve them; returns them with their epochs."""
-        runtime = self._runtime
-        await runtime.take(shards)
+        runtime, owned = self._runtime, self._runtime.shards.owned
+        async with self._claiming:
+            # A giver's call and our own look may come to the same shards: one claim is enough.
+            missing = [s for s in shards if (o := owned[s]) is None or o.parked is not None]
+            if missing:
+                await runtime.take(missing)
         now = runtime.clock.boot()
-        for shard in shards:
+        for shard in missing:
             self._owned_at[shard] = now
         epochs = self.mine(shards)
-        self.counts["shards_taken"] += len(epochs)
-        runtime.log("took_shards", count=len(epochs), shards=[s for s, _ in epochs][:16])
+        self.counts["shards_taken"] += len(missing)
+        runtime.log("took_shards", count=len(missing), shards=missing[:16])
         self._directory.hear(runtime.incarnation, epochs, now)
         self._peers.broadcast(["O", epochs])
-        self._taken([s for s, _ in epochs])
+        self._taken(missing)
         self.leases.hurry()
         return epochs
 
