@@ -28,6 +28,7 @@ from actors.clock import LoopClock, SystemEntropy, boot_clock
 from actors.cluster.cluster import Cluster
 from actors.cluster.network import Greeting
 from actors.cluster.tcp import TcpNetwork
+from actors.ending import end
 from actors.errors import JournalError
 from actors.runtime import Runtime
 from api import founding
@@ -184,8 +185,7 @@ async def working(office: Office) -> AsyncIterator[None]:
         try:
             yield
         finally:
-            for task in loops:
-                task.cancel()
+            await end(loops)
 
 
 async def _settle(office: Office) -> None:

@@ -23,6 +23,7 @@ batch.py       many callers, one call
 patience.py    who waits for an answer, and until when
 gauges.py      what the runtime counts
 scheduler.py   whose turn it is, and what follows from it
+ending.py      the end of tasks that repeat for ever
 doubts.py      answers of an owner whose lease may be over
 runtime.py     Runtime: deliver, ask, tell, life and ownership
 model/         the protocol of ownership as a TLA+ model: make model

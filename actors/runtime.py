@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 from actors.cell import LOADING, READY, Cell
 from actors.clock import Clock, Entropy
 from actors.doubts import Doubts
+from actors.ending import end
 from actors.errors import (
     ActorError,
     NoSuchActor,
@@ -146,8 +147,7 @@ class Runtime:
                 yield
             finally:
                 await self._drain()
-                for task in loops:
-                    task.cancel()
+                await end(loops)
                 self._abandon_all()
 
     async def _drain(self) -> None:

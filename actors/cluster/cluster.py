@@ -15,6 +15,7 @@ from actors.cluster.keeper import Keeper
 from actors.cluster.leases import LeaseStore
 from actors.cluster.network import Greeting, Network
 from actors.cluster.peers import Peers
+from actors.ending import end
 from actors.ports import Emitter
 from actors.runtime import Runtime
 from actors.shards import SHARD_COUNT
@@ -96,5 +97,5 @@ class Cluster:
                 async with self.keeper.running():
                     yield
             finally:
-                waiting.cancel()
+                await end([waiting])
                 self.forwarding.abandon()

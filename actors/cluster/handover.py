@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 from actors.cluster.leases import AILING, LeasesAway, LeaseStore
 from actors.cluster.network import LineLost
 from actors.cluster.peers import Peers
+from actors.ending import end
 from actors.errors import JournalError
 from actors.gauges import Samples
 
@@ -55,10 +56,9 @@ class Handover:
         """True while it is being given or taken."""
         return shard in self._moving
 
-    def cancel(self) -> None:
+    async def end(self) -> None:
         """End what is under way; the next owner claims what was left half done."""
-        for task in self._giving.values():
-            task.cancel()
+        await end(list(self._giving.values()))
 
     async def changed(self) -> None:
         """Wait until a hand-over has ended, or half a second."""

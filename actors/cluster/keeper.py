@@ -45,6 +45,7 @@ from actors.cluster.placement import desired
 from actors.cluster.roster import Roster
 from actors.cluster.suspicion import Suspicion
 from actors.cluster.tenure import Tenure
+from actors.ending import end
 from actors.errors import JournalError
 from actors.runtime import Runtime
 
@@ -116,9 +117,8 @@ class Keeper:
             try:
                 yield
             finally:
-                for loop in loops:
-                    loop.cancel()
-                self.handover.cancel()
+                await end(loops)
+                await self.handover.end()
                 self._tasks = None
 
     @property

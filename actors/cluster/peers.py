@@ -28,6 +28,7 @@ from actors.clock import Clock
 from actors.cluster.codec import Garbled
 from actors.cluster.leases import LeasesAway, Member
 from actors.cluster.network import Greeting, Line, LineLost, Network
+from actors.ending import end
 from actors.errors import JournalError
 from actors.messages import Emit
 from actors.ports import Emitter
@@ -103,8 +104,7 @@ class Peers:
                 finally:
                     self.broadcast(["B"])
                     await asyncio.sleep(0)
-                    self.meet(())
-                    pinging.cancel()
+                    await end([pinging, *self._keeping.values()])
                     for line in list(self._heard_at):
                         line.close()
                     for _, answer in self._calls.values():

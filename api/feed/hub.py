@@ -15,6 +15,7 @@ import orjson
 import structlog
 
 from actors.clock import Clock, Entropy
+from actors.ending import end
 from actors.messages import Emit
 from actors.shards import shard_of
 from api.feed import codes
@@ -115,8 +116,7 @@ class Hub:
                 for session in list(self.sessions.values()):
                     session.close(codes.DRAINING)
                 await asyncio.sleep(0)
-                for loop in loops:
-                    loop.cancel()
+                await end(loops)
 
     @property
     def tasks(self) -> asyncio.TaskGroup:
