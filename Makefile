@@ -4,7 +4,7 @@ VENV   ?= .venv
 PY     := $(VENV)/bin/python
 READY  := $(VENV)/.ready
 
-.PHONY: run test test-long check replay simulate model race crash demo bench profile load load-page swarm resident clean
+.PHONY: run test test-long check replay simulate model race crash chaos demo bench profile load load-page swarm resident clean
 
 run: $(READY)
 	@exec $(PY) run.py serve
@@ -49,6 +49,10 @@ race: $(READY)
 
 crash: $(READY)
 	@$(PY) -m loadtests.crash
+
+# make chaos [ARGS="--minutes 20 --instances 4 --seed 1"]: the same for a cluster, with many more kinds of faults
+chaos: $(READY)
+	@$(PY) -m loadtests.chaos $(ARGS)
 
 # make demo [DRIVERS=60] [ORDERS=120] [SEED=1] [MINUTES=5]: orders a minute
 demo: $(READY)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import socket
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
@@ -11,6 +13,12 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 Switch = Literal["on", "off"]
 Port = Annotated[int, Field(ge=0, le=65535)]
+
+
+def _own_name() -> str:
+    """A name that instances on other hosts do not have."""
+    host = re.sub(r"[^a-z0-9.-]", "-", socket.gethostname().lower()).strip("-.")[:40]
+    return f"{host or 'mall'}-1"
 
 
 class SettingsError(Exception):
@@ -35,10 +43,10 @@ class Settings(BaseSettings):
     ops_port: Port = Field(8081, alias="MALL_OPS_PORT", description="Metrics, status, health. Never public.")
     ops_host: str = Field("127.0.0.1", alias="MALL_OPS_HOST", description="Address of the ops port.")
     instance: str = Field(
-        "mall-1",
+        _own_name(),
         alias="MALL_INSTANCE",
         pattern=r"^[a-z0-9][a-z0-9.-]{0,62}$",
-        description="Stable name of this instance; a restart under the same name takes its shards back at once.",
+        description="Stable name of this instance, of no other one; a restart under it takes its shards back.",
     )
     peer_host: str = Field(
         "127.0.0.1", alias="MALL_PEER_HOST", description="Address that other instances reach."

@@ -73,19 +73,17 @@ class ServerProcess:
         Raises:
             RuntimeError: it ended, or was not ready in time; with the end of its log.
         """
+        await self.launch()
+        await self.wait_ready()
+
+    async def launch(self, keep: Sequence[int] = ()) -> None:
+        """The first half of `start`; `keep` are descriptors that it inherits."""
         self.data_dir.mkdir(parents=True, exist_ok=True)
         with self.log_path.open("ab") as out:
             self._process = await asyncio.create_subprocess_exec(
-                sys.executable,
-                str(ROOT / "run.py"),
-                "serve",
-                *self.arguments,
-                cwd=ROOT,
-                env=self.environ,
-                stdout=out,
-                stderr=out,
-            )
-        await self.wait_ready()
+                sys.executable, str(ROOT / "run.py"), "serve", *self.arguments,
+                cwd=ROOT, env=self.environ, stdout=out, stderr=out, pass_fds=keep,
+            )  # fmt: skip
 
     async def wait_ready(self) -> None:
         """Wait until the readiness probe says yes."""

@@ -67,12 +67,15 @@ class Caller:
     def __init__(self, urls: Sequence[str]) -> None:
         self._urls = list(urls)
         self._wire: KeptWire | None = None
+        self._anew = False
         self.url = ""
         self.opened = 0
 
-    def use(self, urls: Sequence[str]) -> None:
-        """Go elsewhere from the next request on, unless the connection leads to one of these."""
-        self._urls = list(urls)
+    def use(self, urls: Sequence[str], *, anew: bool = False) -> None:
+        """Go elsewhere from the next request on, unless the connection leads to one of these and is not to be
+        made `anew`.
+        """
+        self._urls, self._anew = list(urls), anew
 
     async def call(self, request: bytes) -> Answer:
         """Send a whole request; returns what came of it, and never raises for the server's sake."""
@@ -109,7 +112,7 @@ class Caller:
 
     async def _connected(self) -> KeptWire | None:
         wire = self._wire
-        if wire is not None and wire.usable and self.url in self._urls:
+        if wire is not None and wire.usable and self.url in self._urls and not self._anew:
             return wire
         self.close()
         for url in self._urls:
@@ -120,7 +123,7 @@ class Caller:
                 )
             except OSError:
                 continue
-            self._wire, self.url = wire, url
+            self._wire, self.url, self._anew = wire, url, False
             self.opened += 1
             return wire
         return None

@@ -4,25 +4,29 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import socket
-import sys
 import tempfile
+from collections import Counter
 from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import perf_counter
 
 import aiohttp
+import orjson
 
 from loadtests.client import open_http
 from loadtests.fleet.ownership import Holding, is_balanced, read_holdings
-from loadtests.server import ROOT, ServerProcess, free_port
+from loadtests.server import ServerProcess, free_port
 from storage.embedded import EmbeddedPostgres, EmbeddedValkey
 
 # A member that leaves or joins has moved its shards long before, or something is wrong.
 BALANCE_S = 60.0
-LOOK_S = 0.05
+LOOK_S = 0.1
+# An instance promises to be gone after 15 s; its supervisor waits 20.
+STOP_S = 25.0
 PORT_TRIES = 50
 
 
@@ -31,23 +35,13 @@ class Supervisor(ServerProcess):
 
     def __init__(self, folder: Path, count: int, environ: dict[str, str]) -> None:
         base = free_ports(count)
-        super().__init__(folder, {**environ, "MALL_OPS_PORT": str(base)})
+        super().__init__(folder, {**environ, "MALL_OPS_PORT": str(base)}, ("--instances", str(count)))
         self.count = count
         self.ops_urls = [f"http://127.0.0.1:{base + index}" for index in range(count)]
 
-    async def start(self) -> None:
-        """Start and wait until the first instance is ready.
-
-        Raises:
-            RuntimeError: it ended, or was not ready in time.
-        """
-        self.data_dir.mkdir(parents=True, exist_ok=True)
-        with self.log_path.open("ab") as out:
-            self._process = await asyncio.create_subprocess_exec(
-                sys.executable, str(ROOT / "run.py"), "serve", "--instances", str(self.count),
-                cwd=ROOT, env=self.environ, stdout=out, stderr=out,
-            )  # fmt: skip
-        await self.wait_ready()
+    def hang_up(self) -> None:
+        """Have all instances restarted, one after the other."""
+        os.kill(self.pid, signal.SIGHUP)
 
     def said(self, line: str) -> int:
         """How often it has said this."""
@@ -145,12 +139,33 @@ class Fleet:
             await asyncio.sleep(LOOK_S)
         raise RuntimeError(f"not balanced: {[(h.instance, len(h.epochs)) for h in held]}")
 
-    async def stop(self) -> None:
-        """Stop all instances at once."""
+    def events(self) -> Counter[str]:
+        """What the instances have logged as a warning or worse, by event."""
+        found: Counter[str] = Counter()
+        for path in sorted(self.folder.glob("*/server.log")):
+            for line in path.read_text(errors="replace").splitlines():
+                if line.startswith("{"):
+                    with suppress(orjson.JSONDecodeError):
+                        found[str(orjson.loads(line).get("event"))] += 1
+        return found
+
+    async def stop(self) -> list[str]:
+        """Stop all instances at once; returns the folders of those that had to be killed."""
         stopping = [*self.running, *([self.supervisor] if self.supervisor else [])]
         async with asyncio.TaskGroup() as tasks:
             for member in stopping:
                 tasks.create_task(member.stop())
+            waiting = [tasks.create_task(self._end(member)) for member in stopping]
+        return [name for task in waiting if (name := task.result())]
+
+    async def _end(self, member: ServerProcess) -> str:
+        """Wait for its end; its folder's name if that does not come."""
+        for _ in range(int(STOP_S / LOOK_S)):
+            if not member.running:
+                return ""
+            await asyncio.sleep(LOOK_S)
+        await member.kill()
+        return member.data_dir.name
 
 
 @asynccontextmanager

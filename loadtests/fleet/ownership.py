@@ -66,7 +66,7 @@ async def read_holdings(http: aiohttp.ClientSession, ops_urls: Iterable[str]) ->
     found = []
     for url in ops_urls:
         try:
-            async with http.get(url + "/status", timeout=aiohttp.ClientTimeout(total=ASK_S)) as response:
+            async with http.get(url + "/status?local=1", timeout=aiohttp.ClientTimeout(total=ASK_S)) as response:
                 found.append(holding_of(await response.json()))
         except (aiohttp.ClientError, OSError, TimeoutError):
             continue

@@ -10,13 +10,12 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from random import Random
 
+import asyncpg
 import orjson
 
 from actors.clock import LoopClock, SystemEntropy
-from actors.messages import ActorId
 from actors.shards import SHARD_COUNT, shard_of
 from api.minting import mint
-from dispatch.driver_actor import driver_ref
 from dispatch.order_actor import order_ref
 from loadtests.bench.load import RestLoop
 from loadtests.bench.stage import ids_in
@@ -39,6 +38,7 @@ class Stage:
     """A fleet and its mall.
 
     Attributes:
+        sql: a connection as the database's owner.
         orders: the public id of one open order by shard; nobody ever delivers them.
     """
 
@@ -46,6 +46,7 @@ class Stage:
     fleet: Fleet
     report: Report
     database: Database
+    sql: asyncpg.Connection[asyncpg.Record]
     admin: Mall
     customer: Person
     chance: Random
@@ -71,9 +72,9 @@ class Stage:
         )  # fmt: skip
         return [Person(number_of(user["id"]), user["access_token"]) for user in users]
 
-    async def open_zone(self, mode: str, **settings: object) -> Zone:
+    async def open_zone(self, mode: str) -> Zone:
         """A new zone with a store."""
-        return await open_zone(self.admin, f"fleet-{next(self._numbers)}", mode, **settings)
+        return await open_zone(self.admin, f"fleet-{next(self._numbers)}", mode)
 
     async def place(self, zone: Zone, count: int, urls: Sequence[str] = ()) -> list[str]:
         """New orders; their public ids."""
@@ -121,22 +122,20 @@ class Stage:
 
     async def go_online(self, drivers: Iterable[Person]) -> None:
         """Drivers whom no instance has loaded yet: their rows are written past their actors."""
-        await self.database.execute_online([driver.number for driver in drivers])
-
-
-def shard_of_driver(driver: Person) -> int:
-    """Where a driver's actor lives."""
-    to: ActorId = driver_ref(driver.number)
-    return shard_of(to)
+        numbers = [driver.number for driver in drivers]
+        await self.sql.execute("UPDATE drivers SET status = 'online' WHERE id = ANY($1)", numbers)
 
 
 @asynccontextmanager
 async def open_stage(options: Options, fleet: Fleet, report: Report) -> AsyncIterator[Stage]:
     """People and an administrator, once the first instance runs."""
     async with open_database(fleet.postgres.database_url, size_max=2) as database:
-        nobody = Person(0, "")
-        admin = Mall(fleet.http, fleet.urls[0])
-        stage = Stage(options, fleet, report, database, admin, nobody, Random(options.seed))
-        stage.admin = admin.as_((await stage.mint("admin", 1))[0].token)
-        [stage.customer] = await stage.mint("customer", 1)
-        yield stage
+        sql = await asyncpg.connect(fleet.postgres.database_url)
+        try:
+            nobody, admin = Person(0, ""), Mall(fleet.http, fleet.urls[0])
+            stage = Stage(options, fleet, report, database, sql, admin, nobody, Random(options.seed))
+            stage.admin = admin.as_((await stage.mint("admin", 1))[0].token)
+            [stage.customer] = await stage.mint("customer", 1)
+            yield stage
+        finally:
+            await sql.close()
