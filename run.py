@@ -133,10 +133,9 @@ async def open_office(settings: Settings, at: Addresses, peers: socket.socket) -
         limits = RateLimits(redis, clock, entropy, metrics.REDIS_ERRORS.labels("limits").inc)
         tokens = Tokens(await founding.load_keys(database), clock, entropy)
         dispatch = Dispatch(runtime, OrderPlacer(database))
-        tickets = Tickets(redis, entropy)
         office = Office(
-            settings, database, redis, dispatch, tokens, passwords, tickets, limits, hub, clock, entropy,
-            cluster, zones_due,
+            settings, database, redis, dispatch, tokens, passwords, Tickets(redis, entropy), limits, hub, clock,
+            entropy, cluster, zones_due,
         )  # fmt: skip
         yield office
 
@@ -204,6 +203,8 @@ async def serve(settings: Settings, at: Addresses, sockets: Sockets) -> int:
     began = perf_counter()
     await wait_for(at.database_url, DATABASE_WAIT_S)
     await migrate(at.database_url)
+    full = asyncio.Event()
+    loop.add_signal_handler(signal.SIGUSR1, full.set)
     # Until here a signal ends the process at once; from here on it says farewell.
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, end, number)
@@ -215,7 +216,7 @@ async def serve(settings: Settings, at: Addresses, sockets: Sockets) -> int:
         try:
             welcome = await founding.found(settings, office.database, office.passwords, office.entropy)
             doors = Doors(office, sockets.public, sockets.ops)
-            async with working(office), doors.open():
+            async with working(office), doors.open(full):
                 _announce(settings, sockets, welcome)
                 log.info(
                     "started_instance",
@@ -297,7 +298,7 @@ def command_supervise(settings: Settings, count: int) -> int:
         stack.callback(public.close)
         ops = [
             bind_port(settings.ops_host, settings.ops_port and settings.ops_port + i, "MALL_OPS_PORT")
-            for i in range(count)
+            for i in range(count + 1)  # one for the spare of rolling restarts
         ]
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
         at = stack.enter_context(open_servers(settings))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
 import contextlib
 import socket
 from collections.abc import AsyncIterator, Sequence
@@ -10,6 +11,7 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
+from actors.ending import end
 from api.app import make_app, make_ops_app
 from api.call import Office
 from config.settings import Settings
@@ -109,8 +111,11 @@ class Doors:
         self._sites: list[web.SockSite] = []
 
     @contextlib.asynccontextmanager
-    async def open(self) -> AsyncIterator[None]:
-        """Serve until the block ends; answers under way get three seconds more."""
+    async def open(self, full: asyncio.Event) -> AsyncIterator[None]:
+        """Serve until the block ends; answers under way get three seconds more.
+
+        `full` ends the taking of new connections: during a rolling restart they belong to new instances.
+        """
         office, runners = self._office, []
         try:
             for app, listener in zip((make_app(office), make_ops_app(office)), self._listeners, strict=True):
@@ -128,12 +133,22 @@ class Doors:
                 site = web.SockSite(runner, listener, backlog=BACKLOG)
                 await site.start()
                 self._sites.append(site)
-            yield
+            async with asyncio.TaskGroup() as tasks:
+                watching = tasks.create_task(self._close_when(full), name="no more connections")
+                try:
+                    yield
+                finally:
+                    await end([watching])
         finally:
             for runner in runners:
                 await runner.cleanup()
 
+    async def _close_when(self, full: asyncio.Event) -> None:
+        await full.wait()
+        await self.close_public()
+
     async def close_public(self) -> None:
         """Take no new connections; what is connected stays."""
-        if self._sites:
-            await self._sites[0].stop()
+        site, self._sites = self._sites[:1], self._sites[1:]
+        for public in site:
+            await public.stop()

@@ -4,6 +4,10 @@ The supervisor binds the public socket once and gives it to every instance: a co
 yet waits in the system's queue, whoever dies or restarts. It starts again what ended by itself, and restarts
 all of them one after the other on SIGHUP. It does nothing else, so there is little that could end it; should
 it be killed all the same, the instances see their lifeline end and leave.
+
+A rolling restart begins with one instance more: there is a spare slot. When it serves, the old ones stop taking
+connections and leave one by one, each after the next new one has come; so every driver is sent away once, to an
+instance that stays, and a version that does not start costs nothing. The slot that left last is the next spare.
 """
 
 from __future__ import annotations
@@ -35,6 +39,7 @@ class Instance:
         self.ready = asyncio.Event()
         self.process: asyncio.subprocess.Process | None = None
         self.starts = 0
+        self.retired = False
         self._arguments = arguments
         self._environ = environ
 
@@ -93,10 +98,15 @@ def make_instances(
 
 
 class Supervisor:
-    """Keeps its instances alive. `say` is told of every life that ends."""
+    """Keeps instances alive, all of them but the last one, which is the spare for rolling restarts.
+
+    `say` is told of every life that ends.
+    """
 
     def __init__(self, instances: Sequence[Instance], say: Callable[[str], None]) -> None:
-        self.instances = instances
+        self.serving = list(instances[:-1])
+        self.spare = instances[-1]
+        self._lives: dict[str, asyncio.Task[None]] = {}
         self._say = say
         self._stopping = False
         self._lifeline = os.pipe()
@@ -108,24 +118,30 @@ class Supervisor:
             loop.add_signal_handler(number, stop.set)
         loop.add_signal_handler(signal.SIGHUP, again.set)
         async with asyncio.TaskGroup() as tasks:
-            lives = [tasks.create_task(self._keep(i), name=i.name) for i in self.instances]
-            rolling = tasks.create_task(self._roll(again), name="rolling restarts")
+            for instance in self.serving:
+                self._start(tasks, instance)
+            rolling = tasks.create_task(self._roll(tasks, again), name="rolling restarts")
             await stop.wait()
             self._stopping = True
             rolling.cancel()
-            for instance in self.instances:
+            for instance in (*self.serving, self.spare):
                 instance.signal(signal.SIGTERM)
-            _, left = await asyncio.wait(lives, timeout=STOP_S)
+            lives = [task for task in self._lives.values() if not task.done()]
+            _, left = await asyncio.wait(lives, timeout=STOP_S) if lives else ((), ())
             for task in left:
                 task.cancel()
         return 0
 
+    def _start(self, tasks: asyncio.TaskGroup, instance: Instance) -> None:
+        instance.retired = False
+        self._lives[instance.name] = tasks.create_task(self._keep(instance), name=instance.name)
+
     async def _keep(self, instance: Instance) -> None:
         loop, pause_s = asyncio.get_running_loop(), PAUSE_S_MIN
-        while not self._stopping:
+        while True:
             began = loop.time()
             code = await instance.live(self._lifeline[0])
-            if self._stopping:
+            if self._stopping or instance.retired:
                 return
             if loop.time() - began > STEADY_S:
                 pause_s = PAUSE_S_MIN
@@ -133,23 +149,47 @@ class Supervisor:
             await asyncio.sleep(pause_s)
             pause_s = min(PAUSE_S_MAX, pause_s * 3)
 
-    async def _roll(self, again: asyncio.Event) -> None:
-        """One at a time: the next one leaves only when the last one serves again."""
+    async def _roll(self, tasks: asyncio.TaskGroup, again: asyncio.Event) -> None:
+        """A new instance, then an old one less, until all are new."""
         while True:
             await again.wait()
             again.clear()
-            for instance in self.instances:
-                self._say(f"restarting {instance.name}")
-                await self._restart(instance)
-            self._say("restarted all instances")
+            old = list(self.serving)
+            for index, instance in enumerate(old):
+                if not await self._bring_up(tasks):
+                    break
+                if index == 0:
+                    for other in old:
+                        other.signal(signal.SIGUSR1)
+                await self._retire(instance)
+            else:
+                self._say("restarted all instances")
 
-    async def _restart(self, instance: Instance) -> None:
-        starts = instance.starts
-        instance.signal(signal.SIGTERM)
+    async def _bring_up(self, tasks: asyncio.TaskGroup) -> bool:
+        """Start the spare one; False when it does not come to serve: then nothing else is touched."""
+        spare = self.spare
+        self._say(f"starting {spare.name}")
+        self._start(tasks, spare)
         try:
             async with asyncio.timeout(READY_S):
-                while instance.starts == starts:  # noqa: ASYNC110 - a human is waiting, not a request
-                    await asyncio.sleep(0.05)
-                await instance.ready.wait()
+                await spare.ready.wait()
         except TimeoutError:
-            self._say(f"{instance.name} did not come back within {READY_S:.0f} s; going on")
+            self._say(f"{spare.name} does not serve after {READY_S:.0f} s; the others stay as they are")
+            await self._end(spare)
+            return False
+        self.serving.append(spare)
+        return True
+
+    async def _retire(self, instance: Instance) -> None:
+        """Send an instance away; its slot is the next spare."""
+        self._say(f"{instance.name} leaves")
+        await self._end(instance)
+        self.serving.remove(instance)
+        self.spare = instance
+
+    async def _end(self, instance: Instance) -> None:
+        instance.retired = True
+        instance.signal(signal.SIGTERM)
+        _, left = await asyncio.wait([self._lives[instance.name]], timeout=STOP_S)
+        for task in left:
+            task.cancel()

@@ -190,6 +190,14 @@ class Keeper:
         self.leases.hurry()
         asyncio.get_running_loop().call_later(DOUBT_S, self.leases.hurry)
 
+    def dialled(self, incarnation: str, *, known: bool) -> None:
+        """A peer has made a line to us: what it said on the one before may be lost."""
+        if known:
+            self._cut_off(incarnation)
+        else:
+            self.leases.hurry()  # a newcomer: we do not have a line to it yet
+        self.look()
+
     async def called(self, name: str, peer: Greeting, value: Any) -> Any:
         """A peer asks something."""
         if name == "take":
@@ -246,12 +254,12 @@ class Keeper:
         return tuple(names.get(name, "") for name in desired(active))
 
     def _may_serve(self) -> bool:
-        """Warm: a tick has shown who is there, and there is a line to each of them."""
+        """Warm: a tick has shown who is there, and there are lines to and from each of them."""
         if self.tick is None:
             return False
         others = [m.incarnation for m in self.roster.members if m.incarnation != self._runtime.incarnation]
         late = self._runtime.clock.monotonic() - self._joined_at > JOIN_S
-        return late or all(i in self._peers.lines for i in others)
+        return late or all(i in self._peers.lines and self._peers.has_dialled(i) for i in others)
 
     def _become(self, state: str) -> None:
         self.member = replace(self.member, state=state)

@@ -56,6 +56,7 @@ class Post(Protocol):
     def mine(self, shards: Iterable[int] | None) -> list[tuple[int, int]]: ...
     def suspect(self, member: Member) -> None: ...
     def cut_off(self, incarnation: str) -> None: ...
+    def dialled(self, incarnation: str, *, known: bool) -> None: ...
     async def called(self, name: str, peer: Greeting, value: Any) -> Any: ...
 
 
@@ -81,6 +82,7 @@ class Peers:
         self._post: Post | None = None
         self._keeping: dict[str, asyncio.Task[None]] = {}
         self._ended: dict[Line, asyncio.Event] = {}
+        self._dialled_by: dict[Line, str] = {}
         self._heard_at: dict[Line, float] = {}
         self._byes: set[str] = set()
         self._calls: dict[int, tuple[Line, asyncio.Future[Any]]] = {}
@@ -109,6 +111,10 @@ class Peers:
                         line.close()
                     for _, answer in self._calls.values():
                         answer.cancel()
+
+    def has_dialled(self, incarnation: str) -> bool:
+        """True while there is a line that this peer has made: what its actors say to our sessions arrives."""
+        return incarnation in self._dialled_by.values()
 
     # -- members ------------------------------------------------------------------------------
 
@@ -159,6 +165,7 @@ class Peers:
     def _forget(self, line: Line) -> None:
         self._ended.pop(line, None)
         self._heard_at.pop(line, None)
+        self._dialled_by.pop(line, None)
 
     def _line_ended(self, line: Line) -> None:
         assert self._courier is not None
@@ -223,7 +230,8 @@ class Peers:
                 epochs = [(int(s), int(e)) for s, e in frame[1]]
                 self._post.owned_by(line.peer.incarnation, epochs)
             case "N":
-                self._post.cut_off(line.peer.incarnation)
+                self._dialled_by[line] = line.peer.incarnation
+                self._post.dialled(line.peer.incarnation, known=line.peer.incarnation in self._keeping)
             case "W":
                 mine, asker = self._post.mine(frame[1]), self.lines.get(line.peer.incarnation)
                 if mine and asker is not None:
