@@ -7,6 +7,7 @@ how many.
 
 from __future__ import annotations
 
+import logging
 import sys
 import threading
 from collections import deque
@@ -95,6 +96,21 @@ class _Logger:
     warning = error = critical = exception = urgent
 
 
+class _Others(logging.Handler):
+    """What libraries say by the standard library's logging: warnings and worse, one line each, like ours.
+
+    The stack is left out: what a library could not do fails at us as well, and is logged there.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        reason = record.exc_info[0].__name__ if record.exc_info and record.exc_info[0] else None
+        log = structlog.get_logger()
+        log.warning("library_said", library=record.name, said=record.getMessage()[:300], reason=reason)
+
+
 def _render(logger: object, method: str, event: MutableMapping[str, Any]) -> bytes:
     """A line of JSON. One step for what structlog does in three: it is taken for every request."""
     del logger
@@ -126,7 +142,11 @@ def open_logs(
         logger_factory=lambda *_: _Logger(writer),
         cache_logger_on_first_use=False,
     )
+    others = _Others()
+    root = logging.getLogger()
+    root.addHandler(others)
     try:
         yield writer
     finally:
+        root.removeHandler(others)
         writer.close()

@@ -227,6 +227,10 @@ class Keeper:
                 self.counts["looks_failed"] += 1
                 self._runtime.log("failed_look", reason=str(error) or type(error).__name__)
                 await asyncio.sleep(0.1)
+            except Exception as error:  # noqa: BLE001 - who cannot look must not stop looking
+                self.counts["looks_failed"] += 1
+                self._runtime.log("crashed_look", exc_info=error)
+                await asyncio.sleep(RENEW_S)
 
     async def _look(self) -> None:
         """One step for everything that is not as it should be."""

@@ -80,7 +80,10 @@ async def open_feed(call: Call) -> web.StreamResponse:
         protocols=(PROTOCOL,), compress=False, max_msg_size=frames.FRAME_BYTES_MAX, autoping=True, timeout=2.0
     )
     finish(ws, call.trace)
-    await ws.prepare(call.request)
+    try:
+        await ws.prepare(call.request)
+    except ConnectionError:
+        return web.Response(status=499)  # gone before the upgrade
     _strangers += principal is None
     try:
         hello = await _hello(ws, call.trace)

@@ -19,6 +19,10 @@ from storage.errors import Unreachable
 
 TIMEOUT_S = 0.2
 
+# Whatever a command may fail with when the server or the way to it does. uvloop says RuntimeError ("the
+# handler is closed") where one writes to a connection that was reset a moment ago.
+FAILURES = (RedisError, OSError, TimeoutError, RuntimeError)
+
 Client = Redis
 
 
@@ -42,5 +46,5 @@ async def ping(client: Client) -> None:
     """Answer, or raise Unreachable."""
     try:
         await client.ping()
-    except (RedisError, OSError, TimeoutError) as error:
+    except FAILURES as error:
         raise Unreachable(type(error).__name__) from error

@@ -16,11 +16,11 @@ from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.commands.core import AsyncScript
-from redis.exceptions import RedisError
 
 from actors.clock import Entropy, boot_clock
 from actors.cluster.leases import Holding, LeasesAway, Tick
 from actors.shards import SHARD_COUNT
+from storage.redis.client import FAILURES
 from storage.redis.ticker import TIMEOUT_S, Renewal, Ticker, Timing
 
 _LUA = Path(__file__).parent / "lua"
@@ -141,5 +141,5 @@ class RedisLeases:
         try:
             async with asyncio.timeout(TIMEOUT_S):
                 return await script(keys=[self._base], args=args)
-        except (RedisError, OSError, TimeoutError) as error:
+        except FAILURES as error:
             raise LeasesAway(type(error).__name__) from error

@@ -11,10 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from redis.exceptions import RedisError
-
 from actors.clock import Clock, Entropy
-from storage.redis.client import Client
+from storage.redis.client import FAILURES, Client
 
 _SCRIPT = (Path(__file__).parent / "lua" / "sliding_log.lua").read_text()
 # Keys of the local fallback; beyond it the oldest are forgotten.
@@ -55,7 +53,7 @@ class RateLimits:
         args: list[str | int] = [policy.limit, policy.window_s * 1000, self._entropy.token()[:12]]
         try:
             allowed, remaining, wait_ms = await self._script(keys=[key], args=[*args])
-        except (RedisError, OSError, TimeoutError):
+        except FAILURES:
             self._failed()
             return self._hit_local(policy, key)
         return Verdict(bool(allowed), int(remaining), int(wait_ms) / 1000)

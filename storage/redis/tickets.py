@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import orjson
-from redis.exceptions import RedisError
 
 from actors.clock import Entropy
 from storage.errors import Unreachable
-from storage.redis.client import Client
+from storage.redis.client import FAILURES, Client
 
 # Long enough to open a socket on a bad line, too short to be worth stealing.
 TICKET_S = 30
@@ -30,7 +29,7 @@ class Tickets:
         ticket = f"tkt_{self._entropy.token()}{self._entropy.token()}"
         try:
             await self._client.set(_KEY + ticket, orjson.dumps(claims), ex=TICKET_S)
-        except (RedisError, OSError, TimeoutError) as error:
+        except FAILURES as error:
             raise Unreachable(type(error).__name__) from error
         return ticket
 
@@ -42,6 +41,6 @@ class Tickets:
         """
         try:
             found = await self._client.getdel(_KEY + ticket)
-        except (RedisError, OSError, TimeoutError) as error:
+        except FAILURES as error:
             raise Unreachable(type(error).__name__) from error
         return None if found is None else orjson.loads(found)

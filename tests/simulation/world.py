@@ -29,7 +29,7 @@ ZONES = {1: "waves", 2: "open"}
 # Log lines of the core that no fault of the world excuses.
 FAULTS_OF_OURS = (
     "crashed_turn", "crashed_actor", "failed_read", "failed_load", "unreadable_row", "failed_settling",
-    "garbled_frame", "failed_call", "untransferable_reply",
+    "garbled_frame", "failed_call", "crashed_look", "untransferable_reply",
 )  # fmt: skip
 
 

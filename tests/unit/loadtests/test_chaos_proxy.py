@@ -12,7 +12,7 @@ import pytest
 
 from loadtests.chaos.instance import quiet_port
 from loadtests.chaos.plan import BLACK_HOLE, RESET
-from loadtests.chaos.proxy import PASS, Proxy, open_proxy
+from loadtests.chaos.proxy import PASS, Proxy, open_proxies
 from tests.support.waiting import LIMIT_S, turn, until
 
 
@@ -43,8 +43,8 @@ async def echo() -> AsyncIterator[Echo]:
 
 @pytest.fixture
 async def proxy(echo: Echo) -> AsyncIterator[Proxy]:
-    async with open_proxy(quiet_port(), ("127.0.0.1", echo.port)) as made:
-        yield made
+    async with open_proxies() as proxies:
+        yield await proxies.add(quiet_port(), ("127.0.0.1", echo.port))
 
 
 class Line:
@@ -126,8 +126,8 @@ async def test_reset_ends_the_lines_there_are_and_every_new_one(proxy: Proxy) ->
 
 
 async def test_lines_end_where_nobody_listens_behind_it() -> None:
-    async with open_proxy(quiet_port(), ("127.0.0.1", quiet_port())) as proxy:
-        await (await dial(proxy)).ends()
+    async with open_proxies() as proxies:
+        await (await dial(await proxies.add(quiet_port(), ("127.0.0.1", quiet_port())))).ends()
 
 
 async def test_refuses_as_a_machine_does_on_which_nobody_listens(proxy: Proxy) -> None:
@@ -145,7 +145,8 @@ def greeting(instance: str) -> bytes:
 
 
 async def test_one_source_is_cut_and_the_others_are_not(echo: Echo) -> None:
-    async with open_proxy(quiet_port(), ("127.0.0.1", echo.port), asks_who=True) as proxy:
+    async with open_proxies() as proxies:
+        proxy = await proxies.add(quiet_port(), ("127.0.0.1", echo.port), asks_who=True)
         ann, bob = await dial(proxy), await dial(proxy)
         for line, name in ((ann, "mall-1"), (bob, "mall-2")):
             assert await line.says(greeting(name)) == greeting(name)
