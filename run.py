@@ -17,7 +17,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from importlib.metadata import version
 from time import perf_counter
 from typing import Any
@@ -36,7 +36,7 @@ from api.call import Office
 from api.doors import Doors, Sockets, StartError, bind_port, greeting, open_sockets
 from api.feed.hub import Hub
 from api.feed.rebinding import Rebinding
-from api.minting import MintError, mint
+from api.minting import MintError, mint_at
 from api.ops import RuntimeCollector, status
 from api.passwords import Passwords
 from api.tokens import Tokens
@@ -71,6 +71,8 @@ log = structlog.get_logger()
 
 # Postgres may come up after us when a whole machine boots.
 DATABASE_WAIT_S = 30.0
+# In place of a signal: another instance has our name.
+USURPED = -1
 VERSION = version("mall-delivery-dispatch")
 
 
@@ -85,7 +87,9 @@ SETTLED_S = 10.0
 
 
 @contextlib.asynccontextmanager
-async def open_office(settings: Settings, at: Addresses, peers: socket.socket) -> AsyncIterator[Office]:
+async def open_office(
+    settings: Settings, at: Addresses, peers: socket.socket, usurped: Callable[[], None]
+) -> AsyncIterator[Office]:
     """Everything between the database and the door; `peers` takes the lines of other instances."""
     clock, entropy = LoopClock(asyncio.get_running_loop(), boot=boot_clock), SystemEntropy()
     async with contextlib.AsyncExitStack() as stack:
@@ -113,6 +117,7 @@ async def open_office(settings: Settings, at: Addresses, peers: socket.socket) -
             log=log.warning,
             taken=lambda _: zones_due.set(),
             moved=hub.moved,
+            usurped=usurped,
             status=lambda: status(office),
         )
         runtime = Runtime(
@@ -210,7 +215,7 @@ async def serve(settings: Settings, at: Addresses, sockets: Sockets) -> int:
         loop.add_signal_handler(number, end, number)
     if sockets.lifeline is not None:
         loop.add_reader(sockets.lifeline, end, signal.SIGTERM)
-    async with open_office(settings, at, sockets.peers) as office:
+    async with open_office(settings, at, sockets.peers, lambda: end(USURPED)) as office:
         collector = RuntimeCollector(office)
         metrics.REGISTRY.register(collector)
         try:
@@ -228,6 +233,9 @@ async def serve(settings: Settings, at: Addresses, sockets: Sockets) -> int:
             await office.cluster.keeper.forsake()
         finally:
             metrics.REGISTRY.unregister(collector)
+    if reason[0] == USURPED:
+        print(f"A younger instance is called {settings.instance}, too; set MALL_INSTANCE.", file=sys.stderr)
+        return 3
     return 0
 
 
@@ -325,20 +333,10 @@ def command_migrate(settings: Settings, options: argparse.Namespace) -> int:
 
 def command_mint(settings: Settings, options: argparse.Namespace) -> int:
     """Print a user with a token per line."""
-
-    async def work(at: Addresses) -> int:
-        clock, entropy = LoopClock(asyncio.get_running_loop()), SystemEntropy()
-        async with open_database(at.database_url, size_max=2) as database:
-            users = await mint(
-                database, clock, entropy, role=options.role, count=options.count, prefix=options.prefix,
-                zone=options.zone, capacity=options.capacity, hours=options.hours,
-            )  # fmt: skip
-        for user in users:
-            print(json.dumps(user))
-        return 0
-
     with reach_servers(settings) as at:
-        return asyncio.run(work(at))
+        for user in asyncio.run(mint_at(at.database_url, options)):
+            print(json.dumps(user))
+    return 0
 
 
 def command_check(settings: Settings, options: argparse.Namespace) -> int:

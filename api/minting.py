@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import argparse
+import asyncio
 from collections.abc import Iterator
 from typing import Any
 
-from actors.clock import Entropy, LoopClock
+from actors.clock import Entropy, LoopClock, SystemEntropy
 from api.founding import driver_item, load_keys
 from api.tokens import Tokens
 from dispatch.domain.ids import USER, public_id
-from storage.postgres.database import Database
+from storage.postgres.database import Database, open_database
 
 CHUNK = 1_000
 
@@ -68,3 +70,13 @@ async def mint(
 def _chunks(count: int) -> Iterator[range]:
     for start in range(1, count + 1, CHUNK):
         yield range(start, min(start + CHUNK, count + 1))
+
+
+async def mint_at(database_url: str, options: argparse.Namespace) -> list[dict[str, Any]]:
+    """The same from the command line's options, on a database of that address."""
+    clock, entropy = LoopClock(asyncio.get_running_loop()), SystemEntropy()
+    async with open_database(database_url, size_max=2) as database:
+        return await mint(
+            database, clock, entropy, role=options.role, count=options.count, prefix=options.prefix,
+            zone=options.zone, capacity=options.capacity, hours=options.hours,
+        )  # fmt: skip

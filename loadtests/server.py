@@ -9,12 +9,13 @@ import signal
 import socket
 import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 
+OPS_PORTS = 6
 ROOT = Path(__file__).resolve().parent.parent
 READY_S = 30.0
 
@@ -24,6 +25,20 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def free_run(count: int) -> int:
+    """The first of so many ports in a row that nobody has at the moment."""
+    while True:
+        first = free_port()
+        with ExitStack() as stack:
+            try:
+                for port in range(first, first + count):
+                    probe = stack.enter_context(socket.socket())
+                    probe.bind(("127.0.0.1", port))
+            except (OSError, OverflowError):
+                continue
+            return first
 
 
 class ServerProcess:
@@ -39,7 +54,9 @@ class ServerProcess:
     ) -> None:
         self.data_dir = data_dir
         self.arguments = arguments
-        self.port, self.ops_port = free_port(), free_port()
+        self.port = free_port()
+        # Several instances have one each, and there is a spare.
+        self.ops_port = free_run(OPS_PORTS)
         self.url = f"http://127.0.0.1:{self.port}"
         self.ops_url = f"http://127.0.0.1:{self.ops_port}"
         self.log_path = data_dir / "server.log"
@@ -111,6 +128,11 @@ class ServerProcess:
         if self._process is None or self._process.returncode is not None:
             return 0
         self._process.send_signal(number)
+        return await self._process.wait()
+
+    async def wait(self) -> int:
+        """Wait until it ends by itself; returns the exit code."""
+        assert self._process is not None
         return await self._process.wait()
 
     async def mint(self, role: str, count: int, *options: str) -> list[dict[str, Any]]:

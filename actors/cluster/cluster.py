@@ -34,6 +34,7 @@ class Cluster:
         taken: told which shards this instance has just begun to serve.
         moved: told which shards have another owner, or one whose words may have been lost: sessions of
             their actors must be bound again.
+        usurped: told when a younger life runs under our name.
         status: what to tell a peer that asks how we are.
     """
 
@@ -51,6 +52,7 @@ class Cluster:
         log: Callable[..., None] = _ignore,
         taken: Callable[[Sequence[int]], None] = _ignore,
         moved: Callable[[Sequence[int]], None] = _ignore,
+        usurped: Callable[[], None] = _ignore,
         status: Callable[[], Any] = dict,
     ) -> None:
         self.me = me
@@ -59,7 +61,7 @@ class Cluster:
         self.directory = Directory(self._moved)
         self.forwarding = Forwarding(self.peers, self.directory, Codec(types), entropy.random)
         self.version = version
-        self._taken, self._listener, self._status = taken, moved, status
+        self._taken, self._listener, self._status, self._usurped = taken, moved, status, usurped
         self._keeper: Keeper | None = None
 
     def attach(self, runtime: Runtime) -> None:
@@ -67,7 +69,8 @@ class Cluster:
         self.forwarding.runtime = runtime
         self._keeper = Keeper(
             runtime, self.leases, self.peers, self.directory,
-            version=self.version, taken=self._taken, cut_off=self._cut_off, status=self._status,
+            version=self.version, taken=self._taken, cut_off=self._cut_off,
+            usurped=self._usurped, status=self._status,
         )  # fmt: skip
         self.peers.connect(self.forwarding, self._keeper)
 

@@ -62,6 +62,7 @@ class Keeper:
 
     Args:
         taken: told which shards this instance has just begun to serve.
+        usurped: told when a younger life runs under our name: this one should end.
         status: what to answer when a peer asks how we are.
     """
 
@@ -75,6 +76,7 @@ class Keeper:
         version: str = "",
         taken: Callable[[Sequence[int]], None],
         cut_off: Callable[[str], None],
+        usurped: Callable[[], None],
         status: Callable[[], Any] = dict,
     ) -> None:
         self.member = Member(runtime.instance, runtime.incarnation, "", JOINING, version)
@@ -92,6 +94,7 @@ class Keeper:
         self._taken = taken
         self._cut_off = cut_off
         self._status = status
+        self._usurped = usurped
         # Set once: this instance serves, and every shard has an owner that is known.
         self.settled = asyncio.Event()
         self._wake = asyncio.Event()
@@ -106,7 +109,7 @@ class Keeper:
         """Take part until the block ends. To leave well, await `leave` before it does."""
         runtime = self._runtime
         runtime.doubts.sure = self._is_sure
-        self.member = replace(self.member, address=self._peers.address)
+        self.member = replace(self.member, address=self._peers.address, since_ms=runtime.now_ms())
         self._joined_at = runtime.clock.monotonic()
         async with self.leases.ticking(self._holding, self._told), asyncio.TaskGroup() as tasks:
             self._tasks = tasks
@@ -153,9 +156,17 @@ class Keeper:
             owned = self._runtime.shards.owned
             self._directory.learn(tick, self._runtime.incarnation, lambda shard: owned[shard] is not None)
             self._ticked.set()
+            self._mind_rival(tick.before)
             if self.roster.in_doubt:
                 asyncio.get_running_loop().call_later(DOUBT_S, self.leases.hurry)
         self.look()
+
+    def _mind_rival(self, before: Member | None) -> None:
+        """Two lives under one name would take each other's shards for ever: the older one ends."""
+        me = self.member
+        if before is not None and before.incarnation != me.incarnation and before.since_ms > me.since_ms:
+            self._runtime.log("found_younger_life", instance=me.instance, rival=before.address)
+            self._usurped()
 
     def look(self) -> None:
         """Something may have to be done."""

@@ -44,6 +44,7 @@ class Member:
         state: JOINING (not yet able to serve), ACTIVE, AILING (cannot reach the journal, others can: gives
             its shards away until it can again), or DRAINING (gives everything away and leaves).
         version: of the program.
+        since_ms: when this life began, by the journal's clock.
     """
 
     instance: str
@@ -51,6 +52,7 @@ class Member:
     address: str
     state: str = JOINING
     version: str = ""
+    since_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +74,8 @@ class Tick:
         members: everybody whose record is alive, ordered by instance.
         holders: the incarnation that holds each shard, "" for nobody; by number of shard. Held shards
             that had no holder any more were taken back for the caller in the same step.
+        before: whose record stood under the caller's name; another incarnation is an old life of it, or
+            somebody else who uses the name.
     """
 
     sent_at: float
@@ -79,6 +83,7 @@ class Tick:
     young: bool
     members: tuple[Member, ...]
     holders: tuple[str, ...]
+    before: Member | None = None
 
 
 class LeaseStore(Protocol):

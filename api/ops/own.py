@@ -83,7 +83,12 @@ def status(office: Office) -> dict[str, Any]:
 
 def _member(office: Office) -> dict[str, Any]:
     member = office.cluster.keeper.member
-    return {"state": member.state, "address": member.address, "version": member.version}
+    return {
+        "state": member.state,
+        "address": member.address,
+        "version": member.version,
+        "since_ms": member.since_ms,
+    }
 
 
 def _lease(office: Office) -> dict[str, Any]:

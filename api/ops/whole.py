@@ -90,7 +90,14 @@ def read_report(incarnation: str, status: Any) -> Report:
     shards, member = status["shards"], status.get("member", {})
     text = {name: str(member.get(name, "")) for name in ("address", "state", "version")}
     return Report(
-        member=Member(str(status["instance"]), incarnation, **text),
+        member=Member(
+            str(status["instance"]),
+            incarnation,
+            text["address"],
+            text["state"],
+            text["version"],
+            int(member.get("since_ms", 0)),
+        ),
         epochs={int(shard): int(epoch) for shard, epoch in shards["epochs"].items()},
         leaving=frozenset(map(int, shards.get("leaving", ()))),
         arriving=frozenset(map(int, shards.get("arriving", ()))),

@@ -49,6 +49,7 @@ class LeaseTable:
         if not self._gen:
             self._gen, self._young_until_ms = token, until_ms
         member = holding.member
+        before = self._records.get(member.instance)
         self._records[member.instance] = (member, until_ms)
         for shard in holding.shards:
             if self._holder(shard) in ("", member.incarnation):
@@ -59,6 +60,7 @@ class LeaseTable:
             young=now_ms < self._young_until_ms,
             members=tuple(self._records[name][0] for name in sorted(self._records)),
             holders=tuple(self._holder(shard) for shard in range(SHARD_COUNT)),
+            before=before[0] if before else None,
         )
 
     def acquire(self, incarnation: str, shards: Sequence[int], *, proven: bool) -> list[int]:

@@ -111,7 +111,7 @@ def _connect(url: str) -> Redis:
 
 
 def _read_tick(sent_at: float, reply: Any) -> Tick:
-    gen, young, records, names, places = reply
+    gen, young, records, names, places, before = reply
     members = (_read_member(record) for record in records)
     holders = ("", *(name.decode() for name in names))
     return Tick(
@@ -120,6 +120,7 @@ def _read_tick(sent_at: float, reply: Any) -> Tick:
         young=bool(young),
         members=tuple(sorted((m for m in members if m is not None), key=lambda m: m.instance)),
         holders=tuple(holders[int(place)] for place in places.split(b",")),
+        before=_read_member(before) if before else None,
     )
 
 
@@ -133,6 +134,7 @@ def _read_member(record: bytes) -> Member | None:
             address=facts["address"],
             state=facts["state"],
             version=facts["version"],
+            since_ms=int(facts.get("since_ms", 0)),
         )
     except (ValueError, KeyError, TypeError):
         return None

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from loadtests.client import Mall, open_http
 from loadtests.server import ServerProcess
+from storage.embedded import EmbeddedPostgres, EmbeddedValkey
 
 LIMIT_S = 30.0
 
@@ -49,6 +50,18 @@ async def _supervised(folder: Path, name: str) -> AsyncIterator[ServerProcess]:
         yield server
     finally:
         await server.stop()
+
+
+@asynccontextmanager
+async def _servers(folder: Path) -> AsyncIterator[dict[str, str]]:
+    """Postgres and Valkey of our own."""
+    with EmbeddedPostgres(folder / "pg", durable=False) as postgres:
+        valkey = EmbeddedValkey(folder / "valkey", durable=False)
+        valkey.start()
+        try:
+            yield {"DATABASE_URL": postgres.database_url, "REDIS_URL": valkey.redis_url}
+        finally:
+            valkey.stop()
 
 
 async def _works(server: ServerProcess) -> bool:
@@ -96,3 +109,21 @@ async def test_instances_leave_when_their_supervisor_is_killed(folder: Path) -> 
         instances = children_of(server.pid)
         await server.kill()
         await _until(lambda: not any(_command(pid) for pid in instances), "they saw the lifeline end")
+
+
+async def test_older_of_two_instances_of_one_name_ends(folder: Path) -> None:
+    async with _servers(folder / "namesakes") as environ:
+        older, younger = (
+            ServerProcess(folder / name, {**environ, "MALL_INSTANCE": "same"})
+            for name in ("older", "younger")
+        )
+        await older.start()
+        await younger.start()
+        try:
+            async with asyncio.timeout(LIMIT_S):
+                assert await older.wait() == 3
+            assert "set MALL_INSTANCE" in older.log_path.read_text()
+            assert await _works(younger)
+        finally:
+            await younger.stop()
+            await older.stop()

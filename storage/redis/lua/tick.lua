@@ -1,7 +1,8 @@
 -- One renewal: the caller's record and leases live on, and it learns who else lives and who holds what.
 -- KEYS[1]: what every key begins with; one hash tag, so that all are in one slot.
 -- ARGV: instance, incarnation, record, lease in ms, random token, number of shards, shards held...
--- Returns {gen, 1 while young, records, holders' names, for each shard the place of its holder's name or 0}.
+-- Returns {gen, 1 while young, records, holders' names, for each shard the place of its holder's name or 0,
+-- the record that stood under this name before}.
 local base, instance, incarnation, lease_ms = KEYS[1], ARGV[1], ARGV[2], ARGV[4]
 
 -- No generation: the store is new or has lost its memory. "Young" is a key that expires, not a date:
@@ -10,7 +11,9 @@ if redis.call('SET', base .. 'gen', ARGV[5], 'NX') then
   redis.call('SET', base .. 'young', '1', 'PX', lease_ms)
 end
 
--- The latest life under a name counts: a restart takes over at once.
+-- The latest life under a name counts: a restart takes over at once. Whose record was there is told, for two
+-- processes of one name would take turns.
+local before = redis.call('GET', base .. 'inst:' .. instance)
 redis.call('SET', base .. 'inst:' .. instance, ARGV[3], 'PX', lease_ms)
 redis.call('SADD', base .. 'members', instance)
 local records = {}
@@ -49,4 +52,4 @@ for place = 1, #leases do
   holders[place] = holder and number_of[holder] or 0
 end
 local young = redis.call('EXISTS', base .. 'young')
-return {redis.call('GET', base .. 'gen'), young, records, names, table.concat(holders, ',')}
+return {redis.call('GET', base .. 'gen'), young, records, names, table.concat(holders, ','), before or ''}
