@@ -4,7 +4,7 @@ VENV   ?= .venv
 PY     := $(VENV)/bin/python
 READY  := $(VENV)/.ready
 
-.PHONY: run test test-long check replay simulate model race crash chaos demo bench profile load load-page swarm resident clean
+.PHONY: run test test-long check replay simulate model race crash chaos demo bench profile load load-page swarm fleet resident clean
 
 run: $(READY)
 	@exec $(PY) run.py serve
@@ -69,6 +69,10 @@ profile: $(READY)
 # make swarm SCENARIO=idle|offers|storm|users|deaf [ARGS="--sockets 2000"]
 swarm: $(READY)
 	@$(PY) -m loadtests.swarm $(or $(SCENARIO),idle) $(ARGS)
+
+# make fleet WHAT=takeover|rolling|scale|redis|forward|race|throughput [ARGS="--kills 10"]
+fleet: $(READY)
+	@$(PY) -m loadtests.fleet $(or $(WHAT),takeover) $(ARGS)
 
 # make resident WHAT=cost|cycles|lag
 resident: $(READY)

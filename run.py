@@ -26,6 +26,7 @@ import structlog
 
 from actors.clock import LoopClock, SystemEntropy, boot_clock
 from actors.cluster.cluster import Cluster
+from actors.cluster.leaving import forsake, leave
 from actors.cluster.network import Greeting
 from actors.cluster.tcp import TcpNetwork
 from actors.ending import end
@@ -230,7 +231,7 @@ async def serve(settings: Settings, at: Addresses, sockets: Sockets) -> int:
                 )
                 await stop.wait()
                 await _farewell(office, doors, quick=reason[0] == signal.SIGINT)
-            await office.cluster.keeper.forsake()
+            await forsake(office.cluster.keeper)
         finally:
             metrics.REGISTRY.unregister(collector)
     if reason[0] == USURPED:
@@ -269,7 +270,7 @@ async def _farewell(office: Office, doors: Doors, *, quick: bool) -> None:
     await doors.close_public()
     window_s = min(1.0 if quick else FAREWELL_S, office.settings.drain_s)
     async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(office.cluster.keeper.leave(FAREWELL_S), name="leaving")
+        tasks.create_task(leave(office.cluster.keeper, FAREWELL_S), name="leaving")
         tasks.create_task(office.hub.drain(window_s), name="sending sockets away")
 
 

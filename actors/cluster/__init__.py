@@ -20,5 +20,6 @@ keeper.py      compares what should be served here with what is
 suspicion.py   peers that are probably dead
 health.py      whether we reach the journal
 handover.py    gives shards to others, and takes them
+leaving.py     how an instance leaves
 cluster.py     all of it, put together
 """

@@ -20,7 +20,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -30,7 +30,6 @@ from actors.cluster.health import Health
 from actors.cluster.leases import (
     ACTIVE,
     AILING,
-    DRAINING,
     JOINING,
     RENEW_S,
     Holding,
@@ -58,7 +57,8 @@ DOUBT_S = 0.25
 
 
 class Keeper:
-    """Ownership of one instance. Open it with `running()`, inside the runtime's and the peers'.
+    """Ownership of one instance. Open it with `running()`, inside the runtime's and the peers'; see leaving.py
+    for its end.
 
     Args:
         taken: told which shards this instance has just begun to serve.
@@ -88,7 +88,7 @@ class Keeper:
         self.suspicion = Suspicion(self, leases)
         self.health = Health(self, runtime, peers)
         self.leases = leases
-        self._runtime = runtime
+        self.runtime = runtime
         self._peers = peers
         self._directory = directory
         self._taken = taken
@@ -106,8 +106,8 @@ class Keeper:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Take part until the block ends. To leave well, await `leave` before it does."""
-        runtime = self._runtime
+        """Take part until the block ends. To leave well, see leaving.py."""
+        runtime = self.runtime
         runtime.doubts.sure = self._is_sure
         self.member = replace(self.member, address=self._peers.address, since_ms=runtime.now_ms())
         self._joined_at = runtime.clock.monotonic()
@@ -143,7 +143,7 @@ class Keeper:
     # -- what it hears ------------------------------------------------------------------------
 
     def _holding(self) -> Holding:
-        return Holding(self.member, tuple(self._runtime.shards.held()))
+        return Holding(self.member, tuple(self.runtime.shards.held()))
 
     def _told(self, tick: Tick | None) -> None:
         if tick is None:
@@ -153,8 +153,8 @@ class Keeper:
             self.tenure.renewed(tick.sent_at)
             self.roster.learn(tick)
             self.roster.update(self.member)
-            owned = self._runtime.shards.owned
-            self._directory.learn(tick, self._runtime.incarnation, lambda shard: owned[shard] is not None)
+            owned = self.runtime.shards.owned
+            self._directory.learn(tick, self.runtime.incarnation, lambda shard: owned[shard] is not None)
             self._ticked.set()
             self._mind_rival(tick.before)
             if self.roster.in_doubt:
@@ -165,7 +165,7 @@ class Keeper:
         """Two lives under one name would take each other's shards for ever: the older one ends."""
         me = self.member
         if before is not None and before.incarnation != me.incarnation and before.since_ms > me.since_ms:
-            self._runtime.log("found_younger_life", instance=me.instance, rival=before.address)
+            self.runtime.log("found_younger_life", instance=me.instance, rival=before.address)
             self._usurped()
 
     def look(self) -> None:
@@ -174,24 +174,24 @@ class Keeper:
 
     def lost(self, shard: int) -> None:
         """Somebody else has claimed it; who, the others know."""
-        self._directory.forget(shard, self._runtime.incarnation)
+        self._directory.forget(shard, self.runtime.incarnation)
         self._peers.broadcast(["W", [shard]])
         self.look()
 
     def owned_by(self, incarnation: str, epochs: list[tuple[int, int]]) -> None:
         """A peer says that it serves these shards at these epochs; a higher epoch than ours ends ours."""
-        self._directory.hear(incarnation, epochs, self._runtime.clock.boot())
+        self._directory.hear(incarnation, epochs, self.runtime.clock.boot())
         for shard, epoch in epochs:
-            ownership = self._runtime.shards.owned[shard]
+            ownership = self.runtime.shards.owned[shard]
             if ownership is not None and epoch > ownership.epoch:
                 if ownership.parked is not None:
                     self.handover.hand_on(shard)
                 else:
-                    self._runtime.scheduler.lose(shard)
+                    self.runtime.scheduler.lose(shard)
 
     def mine(self, shards: Iterable[int] | None) -> list[tuple[int, int]]:
         """Which of these (None: of all) are served here, with their epochs."""
-        owned = self._runtime.shards.owned
+        owned = self.runtime.shards.owned
         looked = owned if shards is None else [owned[s] for s in shards]
         return [(o.shard, o.epoch) for o in looked if o is not None and o.parked is None]
 
@@ -236,26 +236,26 @@ class Keeper:
                 await self._look()
             except (LeasesAway, JournalError) as error:
                 self.counts["looks_failed"] += 1
-                self._runtime.log("failed_look", reason=str(error) or type(error).__name__)
+                self.runtime.log("failed_look", reason=str(error) or type(error).__name__)
                 await asyncio.sleep(0.1)
             except Exception as error:  # noqa: BLE001 - who cannot look must not stop looking
                 self.counts["looks_failed"] += 1
-                self._runtime.log("crashed_look", exc_info=error)
+                self.runtime.log("crashed_look", exc_info=error)
                 await asyncio.sleep(RENEW_S)
 
     async def _look(self) -> None:
         """One step for everything that is not as it should be."""
         self._peers.meet(self.roster.members)
         if self.tenure.must_check and self.tenure.margin_s > 0:
-            await self._check(self._runtime.shards.held())
+            await self._check(self.runtime.shards.held())
             self.tenure.checked()
         if self.member.state == JOINING and self._may_serve():
-            self._become(ACTIVE)
+            self.become(ACTIVE)
         tick = self.tick
         if tick is None or not self.tenure.sure():
             return  # who cannot renew what it has takes nothing and gives nothing
         await self._check(self._foreign(tick))
-        wanted, me = self.wanted(), self._runtime.incarnation
+        wanted, me = self.wanted(), self.runtime.incarnation
         await self._take([s for s, owner in enumerate(wanted) if owner == me], tick)
         await self._release([s for s, owner in enumerate(wanted) if owner != me], tick)
         self.handover.give(wanted)
@@ -272,22 +272,23 @@ class Keeper:
         """Warm: a tick has shown who is there, and there are lines to and from each of them."""
         if self.tick is None:
             return False
-        others = [m.incarnation for m in self.roster.members if m.incarnation != self._runtime.incarnation]
-        late = self._runtime.clock.monotonic() - self._joined_at > JOIN_S
+        others = [m.incarnation for m in self.roster.members if m.incarnation != self.runtime.incarnation]
+        late = self.runtime.clock.monotonic() - self._joined_at > JOIN_S
         return late or all(i in self._peers.lines and self._peers.has_dialled(i) for i in others)
 
-    def _become(self, state: str) -> None:
+    def become(self, state: str) -> None:
+        """Tell the others what may be expected of us."""
         self.member = replace(self.member, state=state)
         self.roster.update(self.member)
-        self._runtime.log("changed_state", state=state)
+        self.runtime.log("changed_state", state=state)
         self.leases.hurry()
         self.look()
 
     def _foreign(self, tick: Tick) -> list[int]:
         """Shards that are served here although their lease is somebody else's."""
-        me = self._runtime.incarnation
+        me = self.runtime.incarnation
         return [
-            s for s in self._runtime.shards.held()
+            s for s in self.runtime.shards.held()
             if tick.holders[s] not in ("", me)
             and self._owned_at.get(s, 0.0) < tick.sent_at
             and not self.handover.moves(s)
@@ -297,14 +298,14 @@ class Keeper:
         """Give up those of these shards that somebody else has claimed."""
         if not shards:
             return
-        rows = await self._runtime.journal.shards()
+        rows = await self.runtime.journal.shards()
         for shard in shards:
-            ownership = self._runtime.shards.owned[shard]
+            ownership = self.runtime.shards.owned[shard]
             if ownership is not None and rows[shard].epoch > ownership.epoch:
-                self._runtime.scheduler.lose(shard)
+                self.runtime.scheduler.lose(shard)
 
     async def _take(self, shards: Sequence[int], tick: Tick) -> None:
-        runtime, me = self._runtime, self._runtime.incarnation
+        runtime, me = self.runtime, self.runtime.incarnation
         missing = [s for s in shards if runtime.shards.owned[s] is None and not self.handover.moves(s)]
         if not missing:
             return
@@ -326,7 +327,7 @@ class Keeper:
 
     async def own(self, shards: Sequence[int]) -> list[tuple[int, int]]:
         """Claim shards whose lease is ours, and serve them; returns them with their epochs."""
-        runtime, owned = self._runtime, self._runtime.shards.owned
+        runtime, owned = self.runtime, self.runtime.shards.owned
         async with self._claiming:
             # A giver's call and our own look may come to the same shards: one claim is enough.
             missing = [s for s in shards if (o := owned[s]) is None or o.parked is not None]
@@ -345,7 +346,7 @@ class Keeper:
         return epochs
 
     async def _release(self, shards: Sequence[int], tick: Tick) -> None:
-        me, owned = self._runtime.incarnation, self._runtime.shards.owned
+        me, owned = self.runtime.incarnation, self.runtime.shards.owned
         idle = [
             s for s in shards
             if tick.holders[s] == me and owned[s] is None
@@ -363,7 +364,7 @@ class Keeper:
     def buried(self, member: Member) -> None:
         """The store has removed a dead peer: its shards are free."""
         self.counts["buried"] += 1
-        self._runtime.log("buried_peer", peer=member.incarnation)
+        self.runtime.log("buried_peer", peer=member.incarnation)
         self.roster.bury(member.incarnation, certain=True)
         self._directory.forget_all(member.incarnation)
         self.leases.hurry()
@@ -371,39 +372,12 @@ class Keeper:
     def ail(self, *, ailing: bool) -> None:
         """The journal is out of our reach and not of others', or within reach again."""
         if ailing and self.member.state == ACTIVE:
-            self._become(AILING)
+            self.become(AILING)
         elif not ailing and self.member.state == AILING:
-            self._become(ACTIVE)
+            self.become(ACTIVE)
 
-    # -- leaving ------------------------------------------------------------------------------
-
-    async def leave(self, within_s: float) -> None:
-        """Give every shard to those who stay, as far as that goes in time, and take the own name away.
-
-        Needs neither lease store nor journal to end.
-        """
-        try:
-            async with asyncio.timeout(within_s):
-                self._ticked.clear()
-                self._become(DRAINING)
-                with suppress(TimeoutError):  # somebody may have come since the last tick
-                    async with asyncio.timeout(RENEW_S):
-                        await self._ticked.wait()
-                while self._runtime.shards.held() and self._heirs():
-                    self.look()
-                    await self.handover.changed()
-        except TimeoutError:
-            self._runtime.log("gave_up_leaving", shards=len(self._runtime.shards.held()))
-
-    def _heirs(self) -> bool:
-        """True while somebody serves, or is about to."""
-        states = {m.state for m in self.roster.members}
-        return bool(states & {ACTIVE, JOINING}) and self.tenure.sure()
-
-    async def forsake(self, within_s: float = 1.0) -> None:
-        """After the last commit: remove the own leases and record, so that nobody waits for them to end."""
-        try:
-            async with asyncio.timeout(within_s):
-                await self.leases.leave(self._runtime.incarnation, self._runtime.instance)
-        except (TimeoutError, LeasesAway):
-            self._runtime.log("left_leases_behind")
+    async def next_tick(self) -> None:
+        """Wait for the next good tick."""
+        self._ticked.clear()
+        self.leases.hurry()
+        await self._ticked.wait()

@@ -5,21 +5,21 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import socket
 import tempfile
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import perf_counter
+from typing import Any
 
 import aiohttp
 import orjson
 
 from loadtests.client import open_http
-from loadtests.fleet.ownership import Holding, is_balanced, read_holdings
-from loadtests.server import ServerProcess, free_port
+from loadtests.fleet.ownership import Holding, holding_of, is_balanced, read_statuses
+from loadtests.server import ServerProcess, free_run
 from storage.embedded import EmbeddedPostgres, EmbeddedValkey
 
 # A member that leaves or joins has moved its shards long before, or something is wrong.
@@ -27,17 +27,18 @@ BALANCE_S = 60.0
 LOOK_S = 0.1
 # An instance promises to be gone after 15 s; its supervisor waits 20.
 STOP_S = 25.0
-PORT_TRIES = 50
 
 
 class Supervisor(ServerProcess):
-    """`run.py serve --instances N`: one public port, an operators' port for each instance."""
+    """`run.py serve --instances N`: one public port, an operators' port for each instance and for the spare
+    one of rolling restarts.
+    """
 
     def __init__(self, folder: Path, count: int, environ: dict[str, str]) -> None:
-        base = free_ports(count)
+        base = free_run(count + 1)
         super().__init__(folder, {**environ, "MALL_OPS_PORT": str(base)}, ("--instances", str(count)))
         self.count = count
-        self.ops_urls = [f"http://127.0.0.1:{base + index}" for index in range(count)]
+        self.ops_urls = [f"http://127.0.0.1:{base + index}" for index in range(count + 1)]
 
     def hang_up(self) -> None:
         """Have all instances restarted, one after the other."""
@@ -46,24 +47,6 @@ class Supervisor(ServerProcess):
     def said(self, line: str) -> int:
         """How often it has said this."""
         return self.log_path.read_text(errors="replace").count(line)
-
-
-def free_ports(count: int) -> int:
-    """The first of so many ports in a row that nobody has at the moment.
-
-    Raises:
-        OSError: none found.
-    """
-    for _ in range(PORT_TRIES):
-        first = free_port()
-        try:
-            for port in range(first, first + count):
-                with socket.socket() as probe:
-                    probe.bind(("127.0.0.1", port))
-        except (OSError, OverflowError):
-            continue
-        return first
-    raise OSError("no free ports in a row")
 
 
 @dataclass(slots=True)
@@ -119,10 +102,14 @@ class Fleet:
         await self.balanced(count)
         return self.supervisor
 
+    async def statuses(self) -> list[dict[str, Any]]:
+        """The status pages of those who answer."""
+        urls = [member.ops_url for member in self.running]
+        return await read_statuses(self.http, self.supervisor.ops_urls if self.supervisor else urls)
+
     async def holdings(self) -> list[Holding]:
         """Who serves what, as the instances say."""
-        urls: Sequence[str] = [member.ops_url for member in self.running]
-        return await read_holdings(self.http, self.supervisor.ops_urls if self.supervisor else urls)
+        return [holding_of(status) for status in await self.statuses()]
 
     async def balanced(self, count: int) -> float:
         """Wait until so many instances serve all shards in equal parts; returns the seconds that took.
@@ -178,7 +165,7 @@ async def open_fleet(drain_s: float) -> AsyncIterator[Fleet]:
     async with AsyncExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mall-fleet-")))
         # Postgres runs under an account of its own where we are root.
-        os.chmod(folder, 0o755)
+        os.chmod(folder, 0o755)  # noqa: S103
         postgres = stack.enter_context(EmbeddedPostgres(folder / "data"))
         valkey = EmbeddedValkey(folder / "data", durable=False)
         stack.callback(valkey.stop)

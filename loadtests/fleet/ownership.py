@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,8 +11,8 @@ import aiohttp
 
 from actors.shards import SHARD_COUNT
 
-# A status page that takes longer belongs to an instance that is busy dying.
-ASK_S = 2.0
+# Nobody answers at the port of a supervisor's spare slot, nor at that of an instance that is dying.
+ASK_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,13 +62,17 @@ def ideal_moves(fewer: int, more: int, shards: int = SHARD_COUNT) -> int:
     return shards - fewer * share - min(extra, fewer)
 
 
-async def read_holdings(http: aiohttp.ClientSession, ops_urls: Iterable[str]) -> list[Holding]:
-    """What every instance that answers says."""
-    found = []
-    for url in ops_urls:
-        try:
-            async with http.get(url + "/status?local=1", timeout=aiohttp.ClientTimeout(total=ASK_S)) as response:
-                found.append(holding_of(await response.json()))
-        except (aiohttp.ClientError, OSError, TimeoutError):
-            continue
-    return found
+async def read_statuses(http: aiohttp.ClientSession, ops_urls: Iterable[str]) -> list[dict[str, Any]]:
+    """The own status page of every instance that answers, all asked at once."""
+    async with asyncio.TaskGroup() as tasks:
+        asked = [tasks.create_task(_read_status(http, url)) for url in ops_urls]
+    return [status for task in asked if (status := task.result()) is not None]
+
+
+async def _read_status(http: aiohttp.ClientSession, ops_url: str) -> dict[str, Any] | None:
+    try:
+        async with asyncio.timeout(ASK_S), http.get(ops_url + "/status?local=1") as response:
+            found: dict[str, Any] = await response.json()
+            return found
+    except (aiohttp.ClientError, OSError, TimeoutError):
+        return None

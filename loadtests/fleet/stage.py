@@ -78,7 +78,9 @@ class Stage:
 
     async def place(self, zone: Zone, count: int, urls: Sequence[str] = ()) -> list[str]:
         """New orders; their public ids."""
-        wires = [await open_wire(url) for url, _ in zip(itertools.cycle(urls or self.fleet.urls), range(WIRES))]
+        wires = [
+            await open_wire(url) for url, _ in zip(itertools.cycle(urls or self.fleet.urls), range(WIRES))
+        ]
         body = orjson.dumps(order_body(zone.products))
         loop = RestLoop(wires, [self.creation(body) for _ in range(count)], keep=True)
         answers = await loop.run()

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from actors.clock import LoopClock
 from actors.cluster.cluster import Cluster
 from actors.cluster.leases import LeasesAway
+from actors.cluster.leaving import forsake, leave
 from actors.cluster.network import Greeting
 from actors.errors import Unanswered
 from actors.messages import Emit
@@ -245,7 +246,7 @@ class Host:
                 else:
                     self._die(store, lease_wire, hub, runtime)
                     raise Killed
-            await cluster.keeper.forsake()
+            await forsake(cluster.keeper)
         except* Unanswered:
             pass  # the store was away at start: try again
         finally:
@@ -255,7 +256,7 @@ class Host:
         """As at SIGTERM: new sockets are refused, the old ones are sent away, shards are handed over."""
         hub, self.hub = self.hub, None
         assert hub is not None
-        await cluster.keeper.leave(9.0)
+        await leave(cluster.keeper, 9.0)
         for socket in list(hub.sessions.values()):
             socket.close(4200)
         self.dispatch = None

@@ -9,16 +9,16 @@ DEAD = Span("kill", ("mall-1",), began_s=10.0, over_s=14.0)
 
 def failed(at_s: float, instance: str = "mall-2", *, well: bool = True) -> Probe:
     """A probe that was not answered."""
-    return Probe(at_s, instance, "TimeoutError", well)
+    return Probe(at_s, at_s + 1.0, instance, "TimeoutError", well)
 
 
 def test_a_fault_that_no_probe_noticed_was_not_felt() -> None:
-    was = felt(DEAD, [Probe(11.0, "mall-2", "", True), failed(9.9)])
+    was = felt(DEAD, [Probe(11.0, 11.1, "mall-2", "", True), failed(8.9)])
     assert (was.degraded_s, was.back_s, dict(was.why)) == (0.0, 0.0, {})
 
 
 def test_service_is_degraded_until_the_last_failed_probe_of_the_others() -> None:
-    was = felt(DEAD, [failed(10.5), Probe(11.0, "mall-2", "", True), failed(12.5), failed(11.5)])
+    was = felt(DEAD, [failed(10.5), Probe(11.0, 11.1, "mall-2", "", True), failed(12.5), failed(11.5)])
     assert was.degraded_s == 2.5
     assert was.why == {"TimeoutError": 3}
 
@@ -31,6 +31,13 @@ def test_probes_of_the_victim_count_from_the_end_of_the_fault() -> None:
 
 def test_instances_that_another_fault_keeps_away_tell_nothing() -> None:
     assert felt(DEAD, [failed(11.0, well=False)]).degraded_s == 0.0
+
+
+def test_a_probe_on_its_way_fails_for_the_fault_that_meets_it() -> None:
+    first, second = Span("freeze 1 s", (), 10.0, 11.0, until_s=16.0), Span("empty Redis", (), 16.0, 16.0)
+    assert felt(first, [failed(15.5)]).degraded_s == 0.0
+    assert felt(second, [failed(15.5)]).why == {"TimeoutError": 1}
+    assert felt(second, [failed(15.5)]).degraded_s == 0.0
 
 
 def test_what_fails_after_the_next_fault_or_long_after_is_not_its_doing() -> None:

@@ -1,0 +1,47 @@
+"""How an instance leaves the cluster: its shards first, its name last."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+
+from actors.cluster.keeper import Keeper
+from actors.cluster.leases import ACTIVE, DRAINING, JOINING, RENEW_S, LeasesAway
+
+FORSAKE_S = 1.0
+
+
+async def leave(keeper: Keeper, within_s: float) -> None:
+    """Give every shard to those who stay, as far as that goes in time. Needs neither lease store nor journal to
+    end: what is not given by then is taken over when the leases are gone.
+    """
+    shards = keeper.runtime.shards
+    try:
+        async with asyncio.timeout(within_s):
+            keeper.become(DRAINING)
+            with suppress(TimeoutError):  # somebody may have come since the last tick
+                async with asyncio.timeout(RENEW_S):
+                    await keeper.next_tick()
+            while shards.held() and _has_heirs(keeper):
+                keeper.look()
+                await keeper.handover.changed()
+    except TimeoutError:
+        keeper.runtime.log("gave_up_leaving", shards=len(shards.held()))
+
+
+def _has_heirs(keeper: Keeper) -> bool:
+    """True while somebody serves, or is about to."""
+    states = {member.state for member in keeper.roster.members}
+    return bool(states & {ACTIVE, JOINING}) and keeper.tenure.sure()
+
+
+async def forsake(keeper: Keeper) -> None:
+    """After the last commit, with the keeper closed: remove the own leases and record, so that nobody waits for
+    them to end.
+    """
+    runtime = keeper.runtime
+    try:
+        async with asyncio.timeout(FORSAKE_S):
+            await keeper.leases.leave(runtime.incarnation, runtime.instance)
+    except (TimeoutError, LeasesAway):
+        runtime.log("left_leases_behind")

@@ -1,0 +1,72 @@
+"""The verdict: what fails a run, and what its report says."""
+
+from __future__ import annotations
+
+import aiohttp
+import pytest
+
+from loadtests import crash
+from loadtests.chaos.probes import Probe, Prober, Span
+from loadtests.chaos.report import bound, long_freezes, make_report, timeline
+from loadtests.chaos.stage import Outcome, Plan
+from loadtests.chaos.watch import Watch
+from loadtests.testimony import History, Violation
+
+
+@pytest.fixture
+async def outcome() -> Outcome:
+    """A run with one freeze beyond the lease, which one probe noticed."""
+    async with aiohttp.ClientSession() as http:
+        watch, prober = Watch([], http, ""), Prober([], http, ["token"])
+    watch.stale["mall-2.bb"] = 3
+    prober.probes.append(Probe(11.5, 12.5, "mall-1", "TimeoutError", True))
+    return Outcome(
+        Plan(seed=9),
+        crash.Findings(crash.Plan(), History()),
+        [Span("freeze 6 s", ("mall-2",), 10.0, 16.0, stale=3, text="freeze 6 s of 2")],
+        prober,
+        watch,
+        audit={"holds": True, "invariants": [{"name": "slots", "holds": True}]},
+    )
+
+
+def test_a_run_without_violations_passes_and_says_how_much_that_proves(outcome: Outcome) -> None:
+    report = make_report(outcome)
+    assert report.passed
+    assert report.ms(["freeze 6 s"], 1.0) == 1500.0
+    assert "below 1e+02 % of 1 (95 %) faults" in report.facts["so violations are"]
+
+
+def test_one_violation_fails_it(outcome: Outcome) -> None:
+    outcome.violations.append(Violation("two_owners", "shard 3"))
+    report = make_report(outcome)
+    assert not report.passed
+    assert report.facts["violation 1"] == "two_owners: shard 3"
+    assert "so violations are" not in report.facts
+
+
+def test_shards_without_one_owner_fail_it(outcome: Outcome) -> None:
+    outcome.disputed = [17]
+    assert not make_report(outcome).passed
+
+
+def test_a_fence_that_was_never_hit_by_a_long_freeze_fails_it(outcome: Outcome) -> None:
+    assert outcome.watch is not None
+    outcome.watch.stale.clear()
+    assert not make_report(outcome).passed
+
+
+def test_freezes_within_the_lease_need_not_hit_the_fence() -> None:
+    spans = [Span("freeze 3 s", (), 0.0, 3.0), Span("freeze 12 s", (), 0.0, 12.0), Span("kill", (), 0.0, 9.0)]
+    assert long_freezes(spans) == [spans[1]]
+
+
+@pytest.mark.parametrize(("trials", "said"), [(300, "below 1 % of 300 (95 %)"), (0, "nothing was tried")])
+def test_bound_follows_the_rule_of_three(trials: int, said: str) -> None:
+    assert bound(trials) == said
+
+
+def test_timeline_shows_each_fault_with_the_probes_that_failed_after_it(outcome: Outcome) -> None:
+    fault, probe = timeline(outcome)
+    assert "freeze 6 s of 2; over after 6.00 s, stale 3" in fault
+    assert "+  1.50 s  mall-1  TimeoutError" in probe
