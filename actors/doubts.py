@@ -37,11 +37,12 @@ class Doubts:
         self._runtime = runtime
         self._waiting: list[_Doubt] = []
         self._wake = asyncio.Event()
+        self._ended = False
 
     def put(self, shard: int, envelope: Envelope, reply: object) -> None:
         """Give this reply as soon as the shard's present epoch is confirmed."""
         ownership = self._runtime.shards.owned[shard]
-        if ownership is None or len(self._waiting) >= DOUBTS_MAX:
+        if ownership is None or self._ended or len(self._waiting) >= DOUBTS_MAX:
             self._runtime.refuse(envelope, Unavailable("nobody knows whether this is still true"))
             return
         # The envelope's reply is given later, or by whoever owns the shard then.
@@ -61,6 +62,7 @@ class Doubts:
                 await self._confirm(waiting)
                 waiting = []
         finally:
+            self._ended = True
             for doubt in [*waiting, *self._waiting]:
                 doubt.envelope.fail(Unavailable("stopping"))
 

@@ -17,8 +17,9 @@ async def end(tasks: Iterable[asyncio.Task[Any]]) -> None:
     cancellation that comes at the moment of the result, and a loop that was told to end goes on for ever
     (seen: an instance that did not leave, once in some thirty shutdowns of a whole cluster).
     """
-    left = {task for task in tasks if not task.done()}
+    left = [task for task in tasks if not task.done()]
     while left:
         for task in left:
             task.cancel()
-        _, left = await asyncio.wait(left, timeout=AGAIN_S)
+        await asyncio.wait(left, timeout=AGAIN_S)
+        left = [task for task in left if not task.done()]

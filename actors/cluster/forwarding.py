@@ -212,7 +212,7 @@ class Forwarding:
                 now = self._own().clock.monotonic()
                 for shard, queue in list(self._waiting.items()):
                     while queue and (queue[0].envelope.given_up or queue[0].envelope.until <= now):
-                        queue.popleft()
+                        self._own().refuse(queue.popleft().envelope, DeadlinePassed())
                         self._count -= 1
                     self._release(shard)
 

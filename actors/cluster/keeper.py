@@ -318,7 +318,7 @@ class Keeper:
             free = [s for s in free if s not in proven]
         if free:
             won += await self.leases.acquire(me, free, proven=False)
-        for giver in {tick.holders[s] for s in missing} - {"", me}:
+        for giver in sorted({tick.holders[s] for s in missing} - {"", me}):
             if giver.rpartition(".")[0] == runtime.instance:
                 old = [s for s in missing if tick.holders[s] == giver]
                 won += await self.leases.transfer(old, giver, me)

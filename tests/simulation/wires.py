@@ -261,7 +261,7 @@ class SimLine:
         """The connection ends: here now, at the other end a little later."""
         if self._open:
             self._open = False
-            self._wire.lines.discard(self)
+            self._wire.lines.pop(self, None)
             if self.host.alive:
                 asyncio.get_running_loop().call_soon(self._ended, self)
             if self.other._open:
@@ -272,7 +272,8 @@ class LineWire:
     """All cables between the hosts."""
 
     def __init__(self, rng: random.Random) -> None:
-        self.lines: set[SimLine] = set()
+        # In order of their making: the run must not depend on where objects lie in memory.
+        self.lines: dict[SimLine, None] = {}
         self.cuts: set[frozenset[str]] = set()
         self._rng = rng
         self._doors: dict[str, tuple[Host, Greeting, Receive, Ended]] = {}
@@ -305,7 +306,7 @@ class LineWire:
         mine = SimLine(self, host, peer, receive, ended)
         theirs = SimLine(self, there, me, their_receive, their_ended)
         mine.other, theirs.other = theirs, mine
-        self.lines |= {mine, theirs}
+        self.lines |= {mine: None, theirs: None}
         return mine
 
 
