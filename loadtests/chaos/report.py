@@ -1,0 +1,115 @@
+"""The report of a run: faults and how they were felt, commands, and the verdict."""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import UTC, datetime
+from itertools import zip_longest
+
+from loadtests.chaos.plan import FREEZE
+from loadtests.chaos.probes import Span, felt
+from loadtests.chaos.stage import SETTLED_S, Outcome
+from loadtests.crash import VIOLATIONS_SHOWN, counts
+from loadtests.verdict import Limit, Report
+
+# Leases end within 4 s; a freeze that is longer must end with a flush that the fence refuses.
+LEASE_S = 4.0
+
+
+def long_freezes(spans: list[Span]) -> list[Span]:
+    """Freezes of instances that outlasted their leases."""
+    return [
+        span for span in spans if span.kind.startswith(FREEZE) and span.over_s - span.began_s > LEASE_S + 1
+    ]
+
+
+def bound(trials: int) -> str:
+    """The rule of three: without a failure in n trials its rate is below 3/n with 95 % confidence."""
+    return f"below {min(100.0, 300 / trials):.2g} % of {trials} (95 %)" if trials else "nothing was tried"
+
+
+def make_report(outcome: Outcome) -> Report:
+    """One report of everything."""
+    report = Report(f"chaos, seed {outcome.plan.seed}", took_s=outcome.findings.loaded_s)
+    _tell_faults(report, outcome)
+    _tell_commands(report, outcome)
+    frozen = long_freezes(outcome.spans)
+    stale = sum(outcome.watch.stale.values()) if outcome.watch else 0
+    report.facts["stale flushes refused"] = stale
+    report.facts["by long freeze"] = ", ".join(f"{span.kind}: {span.stale}" for span in frozen) or "none"
+    report.facts["audit"] = (
+        f"{sum(x['holds'] for x in outcome.audit['invariants'])} of {len(outcome.audit['invariants'])} hold"
+    )
+    report.facts["logged errors"] = counts(Counter(outcome.logged))
+    report.facts["every shard has one owner after"] = f"{outcome.settled_s:.2f} s"
+    for number, violation in enumerate(outcome.violations[:VIOLATIONS_SHOWN], 1):
+        report.facts[f"violation {number}"] = str(violation)[:600]
+    report.limits = [
+        Limit("violations", len(outcome.violations), at_most=0),
+        Limit(
+            f"shards without one owner {SETTLED_S:g} s after the last fault", len(outcome.disputed), at_most=0
+        ),
+    ]
+    if frozen:
+        report.limits.append(Limit("stale flushes refused", stale, at_least=len(frozen)))
+    if not outcome.violations:
+        commands = len(outcome.findings.history.intents)
+        report.facts["so violations are"] = (
+            f"{bound(len(outcome.spans))} faults, {bound(commands)} commands, by the rule of three"
+        )
+    return report
+
+
+def _tell_faults(report: Report, outcome: Outcome) -> None:
+    probes = outcome.prober.probes if outcome.prober else []
+    for span in outcome.spans:
+        was = felt(span, probes)
+        report.done(span.kind, was.degraded_s)
+        report.tally(span.kind).errors += was.why
+        if was.back_s is not None:
+            report.done(f"{span.kind}, back", was.back_s)
+    report.facts["the table"] = (
+        "by fault: from its beginning to the last failed probe of instances that it did not befall, and those"
+        " probes; back: from its end to the last failed probe of those that it did"
+    )
+    report.facts["faults"] = f"{len(outcome.spans)} ({counts(Counter(s.kind for s in outcome.spans))})"
+    why = Counter(probe.why for probe in probes if probe.why and probe.well)
+    report.facts["probes"] = f"{len(probes)}, of those to instances that were well failed: {counts(why)}"
+    lag_s = outcome.prober.lag_s_max if outcome.prober else 0.0
+    report.facts["lag of this tool"] = f"at most {1000 * lag_s:.0f} ms"
+
+
+def _tell_commands(report: Report, outcome: Outcome) -> None:
+    findings = outcome.findings
+    answers = [answer for intent in findings.history.intents for answer in intent.answers]
+    doubtful = Counter(a.code for a in answers if a.outcome in ("unknown", "not_processed"))
+    couriers, record = findings.couriers, findings.record
+    report.facts |= {
+        "commands": f"{len(findings.history.intents)} in {len(answers)} attempts,"
+        f" {len(findings.history.reads)} reads",
+        "kinds": counts(Counter(intent.kind for intent in findings.history.intents)),
+        "answers": counts(Counter(answer.outcome for answer in answers)),
+        "in doubt": counts(doubtful),
+        "orders": f"{len(record.orders)} ({counts(Counter(row.status for row in record.orders.values()))})",
+        "feeds": f"{sum(len(c.log.steps) for c in couriers)} entries and snapshots over"
+        f" {sum(c.connections for c in couriers)} connections, {sum(c.resumed for c in couriers)} resumed,"
+        f" {sum(c.unwelcomed for c in couriers)} not welcomed in time",
+    }
+
+
+def timeline(outcome: Outcome) -> list[str]:
+    """Every fault by the clock of the logs, and every probe that failed after it, seconds from its beginning."""
+    probes = outcome.prober.probes if outcome.prober else []
+    spans, lines = sorted(outcome.spans, key=lambda span: span.began_s), []
+    for span, after in zip_longest(spans, spans[1:]):
+        end_s = after.began_s if after else float("inf")
+        began = datetime.fromtimestamp(span.wall_s, UTC).isoformat(timespec="milliseconds")
+        lines.append(
+            f"{began}  {span.text}; over after {span.over_s - span.began_s:.2f} s, stale {span.stale}"
+        )
+        lines += [
+            f"    +{probe.at_s - span.began_s:6.2f} s  {probe.instance}  {probe.why}{'' if probe.well else ' (down)'}"
+            for probe in probes
+            if probe.why and span.began_s <= probe.at_s < end_s
+        ]
+    return lines

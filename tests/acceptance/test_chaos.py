@@ -1,0 +1,40 @@
+"""Three instances under load and faults: a short run of loadtests/chaos."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from loadtests.chaos.plan import FLUSH, FREEZE, KILL, ROLLING, Fault
+from loadtests.chaos.report import make_report
+from loadtests.chaos.stage import Plan, chaos
+from loadtests.testimony import NOT_PROCESSED, OK, UNKNOWN
+
+FAULTS = (
+    Fault(KILL, (1,), length_s=1.5, gap_s=2.0),
+    # Beyond the lease of 4 s, so that its shards are somebody else's when it wakes.
+    Fault(FREEZE, (2,), length_s=6.0, gap_s=1.0),
+    Fault(FLUSH, gap_s=2.0),
+    Fault(ROLLING, (0, 1, 2), gap_s=0.5),
+)
+
+
+@pytest.mark.timeout(240)
+async def test_no_promise_is_broken_when_instances_are_killed_frozen_and_restarted_and_redis_forgets(
+    folder: Path,
+) -> None:
+    plan = Plan(instances=3, drivers=6, customers=2, faults=FAULTS)
+    outcome = await chaos(plan, folder / "chaos")
+    report = make_report(outcome)
+    assert report.passed, "\n".join(report.lines())
+    assert outcome.audit["holds"]
+    assert [span.kind for span in outcome.spans] == ["kill", "freeze 6 s", "empty Redis", "rolling restart"]
+    # Or nothing would have been at stake.
+    answers = [answer for intent in outcome.findings.history.intents for answer in intent.answers]
+    outcomes = [answer.outcome for answer in answers]
+    assert outcomes.count(OK) > 1000
+    assert UNKNOWN in outcomes
+    assert NOT_PROCESSED in outcomes
+    assert sum(courier.resumed for courier in outcome.findings.couriers) > 12
+    assert outcome.spans[1].stale > 0
