@@ -26,6 +26,8 @@ PAUSE_S_MAX = 15.0
 # A drain takes at most 15 s; who is still there after this long is killed.
 STOP_S = 20.0
 READY_S = 60.0
+# For the old ones to take no more connections, before the first of them sends its drivers away.
+CLOSING_S = 0.5
 
 
 class Instance:
@@ -161,6 +163,7 @@ class Supervisor:
                 if index == 0:
                     for other in old:
                         other.signal(signal.SIGUSR1)
+                    await asyncio.sleep(CLOSING_S)
                 await self._retire(instance)
             else:
                 self._say("restarted all instances")

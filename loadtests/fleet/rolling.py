@@ -121,7 +121,9 @@ def _judge(stage: Stage, crew: Handsets) -> None:
     report = stage.report
     names = (*NAMES, ORDERED, *COMMANDS)
     report.facts["rounds"] = len(report.tally("round").seconds)
-    report.facts["times sent away, of a driver in a round"] = dict(sorted(crew.rounds.items()))
+    report.facts["times sent away, of a driver in a round"] = {
+        str(n): drivers for n, drivers in sorted(crew.rounds.items())
+    }
     report.facts["lines that ended without a close frame"] = crew.cut
     report.facts["accepts"] = dict(crew.told)
     report.facts["p99 ms, REST"] = round(report.ms((*NAMES, ORDERED), 0.99), 1)
