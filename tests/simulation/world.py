@@ -151,6 +151,10 @@ class World:
                 self._hang_up(phone)
             elif phone.orders and self.rng.random() < 0.6:
                 await self._carry_on(number, self.rng.choice(sorted(phone.orders)))
+            elif self.quiet and self.store.drivers[number]["status"] == "offline":
+                # Who is still off duty when the storm is over comes back, or nobody may be left to deliver.
+                caller = Caller("driver", number, "t", self._key(), b"online")
+                await self._command(lambda d, c=caller: d.set_availability(c, "online"))  # type: ignore[misc]
             elif phone.offers or phone.board:
                 await self._accept(phone)
             elif not self.quiet and self.rng.random() < 0.05:
