@@ -51,7 +51,7 @@ class Cluster:
         version: str = "",
         log: Callable[..., None] = _ignore,
         taken: Callable[[Sequence[int]], None] = _ignore,
-        moved: Callable[[Sequence[int]], None] = _ignore,
+        moved: Callable[[frozenset[int]], None] = _ignore,
         usurped: Callable[[], None] = _ignore,
         status: Callable[[], Any] = dict,
     ) -> None:
@@ -85,11 +85,11 @@ class Cluster:
 
     def _cut_off(self, incarnation: str) -> None:
         """The line to it has ended: what its actors said to sessions here may be lost."""
-        self._listener([s for s in range(SHARD_COUNT) if self.directory.owner(s) == incarnation])
+        self._listener(frozenset(s for s in range(SHARD_COUNT) if self.directory.owner(s) == incarnation))
 
     def _moved(self, shards: list[int]) -> None:
         self.forwarding.moved(shards)
-        self._listener(shards)
+        self._listener(frozenset(shards))
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:

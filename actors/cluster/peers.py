@@ -161,6 +161,7 @@ class Peers:
                 self.lines.pop(member.incarnation, None)
                 self._forget(line)
                 line.close()
+                self._courier.line_lost(line)
 
     def _forget(self, line: Line) -> None:
         self._ended.pop(line, None)
