@@ -38,6 +38,8 @@ PING_S = 1.0
 SILENT_S = 5.0
 REDIAL_S_MIN = 0.1
 REDIAL_S_MAX = 1.0
+# A member whom we cannot reach for so many tries in a row is worth a line: MALL_PEER_HOST may be wrong there.
+TRIES_SAID = 10
 CALL_S = 2.0
 
 
@@ -133,7 +135,7 @@ class Peers:
         """A line to this member, made anew whenever it ends, until cancelled."""
         assert self._courier is not None
         assert self._post is not None
-        wait_s, line = REDIAL_S_MIN, None
+        wait_s, line, tries = REDIAL_S_MIN, None, 0
         try:
             while True:
                 try:
@@ -144,10 +146,13 @@ class Peers:
                 except LineLost as error:
                     if error.refused and member.incarnation not in self._byes:
                         self._post.suspect(member)
+                    tries += 1
+                    if tries % TRIES_SAID == 0:
+                        self._log("unreachable_peer", peer=member.incarnation, address=member.address)
                     await asyncio.sleep(wait_s)
                     wait_s = min(REDIAL_S_MAX, wait_s * 2)
                     continue
-                wait_s = REDIAL_S_MIN
+                wait_s, tries = REDIAL_S_MIN, 0
                 ended = self._ended[line] = asyncio.Event()
                 self._heard_at[line] = self._clock.monotonic()
                 self.lines[member.incarnation] = line
