@@ -203,10 +203,9 @@ class Keeper:
 
     def dialled(self, incarnation: str, *, known: bool) -> None:
         """A peer has made a line to us: what it said on the one before may be lost."""
-        if known:
-            self._cut_off(incarnation)
-        else:
-            self.leases.hurry()  # a newcomer: we do not have a line to it yet
+        self._cut_off(incarnation)
+        if not known:
+            self.leases.hurry()  # a newcomer, or one that we had given up: we have no line to it yet
         self.look()
 
     async def called(self, name: str, peer: Greeting, value: Any) -> Any:
