@@ -240,7 +240,8 @@ class DriverBehaviour:
         if fresh[0].seq != state.last_seq + 1:
             # The log was trimmed below us: only a snapshot is complete. The client asks for one.
             close = () if state.session is None else (Emit(state.session, "close", feed.POSITION_LOST),)
-            return Done(state=replace(state, last_seq=fresh[-1].seq, tail=fresh[-1:]), emits=close)
+            moved = replace(state, last_seq=fresh[-1].seq, tail=fresh[-1:], session=None, joining=False)
+            return Done(state=moved, emits=close)
         done = self._append(state, fresh)
         if len(entries) == REPLAY_MAX:
             more = replace(done.state, reading=True)
