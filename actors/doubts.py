@@ -1,7 +1,7 @@
 """Answers of an owner whose lease may be over.
 
 Writes need no lease: the journal's fence refuses a stale owner. An answer from memory alone (a read, "taken")
-has no such guard, so while the lease is in doubt it waits until the journal has confirmed that the shard's
+has no such guard, so while the shard's lease is in doubt it waits until the journal has confirmed that the shard's
 epoch is still the one under which the memory was loaded. One query serves all that wait (0.23 ms for 64
 shards, measured), so a Redis that is away costs a read one round trip more, and nobody a wrong answer.
 """
@@ -33,7 +33,7 @@ class Doubts:
     """Replies that wait for the journal's word on their shard's epoch."""
 
     def __init__(self, runtime: Runtime) -> None:
-        self.sure: Callable[[], bool] = lambda: True
+        self.sure: Callable[[int], bool] = lambda shard: True
         self._runtime = runtime
         self._waiting: list[_Doubt] = []
         self._wake = asyncio.Event()

@@ -109,7 +109,7 @@ class Scheduler:
             self._crash(cell, envelope, error)
             return
         if isinstance(step, Done):
-            if envelope.asked and not runtime.doubts.sure():
+            if envelope.asked and not runtime.doubts.sure(cell.shard):
                 # Our lease may be over: what memory says counts when the epoch still stands.
                 runtime.doubts.put(cell.shard, envelope, step.reply)
             self._finish(cell, envelope, step)

@@ -101,6 +101,7 @@ class Keeper:
         self._claiming = asyncio.Lock()
         self._ticked = asyncio.Event()
         self._owned_at: dict[int, float] = {}
+        self._doubtful: frozenset[int] = frozenset()
         self._joined_at = 0.0
         self._tasks: asyncio.TaskGroup | None = None
 
@@ -133,9 +134,13 @@ class Keeper:
         assert self._tasks is not None, "the keeper is not running"
         return self._tasks
 
-    def _is_sure(self) -> bool:
-        """Asked once for each answer from memory: every no is an answer that waits for its epoch's check."""
-        sure = self.tenure.sure()
+    def _is_sure(self, shard: int) -> bool:
+        """Asked once for each answer from memory: every no is an answer that waits for its epoch's check.
+
+        A shard whose lease is in another name, although it is served here, is a doubt of its own: that
+        lease may end and be taken by a third while all our renewals succeed.
+        """
+        sure = shard not in self._doubtful and self.tenure.sure()
         if not sure:
             self.counts["doubts"] += 1
         return sure
@@ -154,6 +159,7 @@ class Keeper:
             self.roster.learn(tick)
             self.roster.update(self.member)
             owned = self.runtime.shards.owned
+            self._doubtful = frozenset(self._foreign(tick))
             self._directory.learn(tick, self.runtime.incarnation, lambda shard: owned[shard] is not None)
             self._ticked.set()
             self._mind_rival(tick.before)
@@ -288,7 +294,7 @@ class Keeper:
         me = self.runtime.incarnation
         return [
             s for s in self.runtime.shards.held()
-            if tick.holders[s] not in ("", me)
+            if tick.holders[s] != me
             and self._owned_at.get(s, 0.0) < tick.sent_at
             and not self.handover.moves(s)
         ]  # fmt: skip

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from actors.clock import Entropy
 from actors.cluster.leases import LEASE_S, RENEW_JITTER, RENEW_S, Holding, LeasesAway, Member, Tick
@@ -32,7 +32,23 @@ class LeaseTable:
     def __init__(self, clock: Callable[[], float], lease_s: float = LEASE_S) -> None:
         self._clock = clock
         self._lease_ms = round(lease_s * 1000)
+        self._process = 0
         self.flush()
+
+    def restore(self, snapshot: dict[str, Any]) -> None:
+        """Another process goes on with what this one knew at some earlier moment."""
+        self._gen, self._young_until_ms = snapshot["gen"], snapshot["young_until_ms"]
+        self._records, self._leases = dict(snapshot["records"]), dict(snapshot["leases"])
+        self._process += 1
+
+    def snapshot(self) -> dict[str, Any]:
+        """What a replica or a file would know at this moment."""
+        return {
+            "gen": self._gen,
+            "young_until_ms": self._young_until_ms,
+            "records": dict(self._records),
+            "leases": dict(self._leases),
+        }
 
     def flush(self) -> None:
         """Lose everything."""
@@ -46,8 +62,8 @@ class LeaseTable:
         """tick.lua."""
         now_ms = self._expire()
         until_ms = now_ms + self._lease_ms
-        if not self._gen:
-            self._gen, self._young_until_ms = token, until_ms
+        if self._is_strange:
+            self._gen, self._young_until_ms = f"{self._process}:{token}", until_ms
         member = holding.member
         before = self._records.get(member.instance)
         self._records[member.instance] = (member, until_ms)
@@ -66,7 +82,7 @@ class LeaseTable:
     def acquire(self, incarnation: str, shards: Sequence[int], *, proven: bool) -> list[int]:
         """acquire.lua."""
         now_ms = self._expire()
-        if not proven and (not self._gen or now_ms < self._young_until_ms):
+        if not proven and (self._is_strange or now_ms < self._young_until_ms):
             return []
         won = [shard for shard in dict.fromkeys(shards) if not self._holder(shard)]
         self._leases |= dict.fromkeys(won, (incarnation, now_ms + self._lease_ms))
@@ -103,6 +119,10 @@ class LeaseTable:
         self.release(incarnation, range(SHARD_COUNT))
         if self._is_recorded(incarnation, instance):
             del self._records[instance]
+
+    @property
+    def _is_strange(self) -> bool:
+        return self._gen.partition(":")[0] != str(self._process)
 
     def _holder(self, shard: int) -> str:
         return self._leases[shard][0] if shard in self._leases else ""

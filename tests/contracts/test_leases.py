@@ -60,6 +60,7 @@ class World:
     Attributes:
         cut_off: a store that cannot be reached.
         forget: has the store lose its memory.
+        replace: has another process go on with what the store knew.
         clock: readings to compare with `Tick.sent_at`.
     """
 
@@ -68,12 +69,14 @@ class World:
         store: Callable[[], LeaseStore],
         cut_off: LeaseStore,
         forget: Callable[[], None],
+        replace: Callable[[], None],
         clock: Callable[[], float],
         wait: Callable[[], Awaitable[None]],
     ) -> None:
         self._store = store
         self.cut_off = cut_off
         self.forget = forget
+        self.replace = replace
         self.clock = clock
         self._wait = wait
 
@@ -106,7 +109,12 @@ def memory_world(lease_s: float) -> World:
     table = LeaseTable(clock, lease_s)
     cut_off = MemoryLeases(table, clock, SystemEntropy(), _lost)
     return World(
-        lambda: MemoryLeases(table, clock, SystemEntropy(), renew_s=LONG_S), cut_off, table.flush, clock, wait
+        lambda: MemoryLeases(table, clock, SystemEntropy(), renew_s=LONG_S),
+        cut_off,
+        table.flush,
+        lambda: table.restore(table.snapshot()),
+        clock,
+        wait,
     )
 
 
@@ -118,7 +126,7 @@ class ValkeyWorld:
         self._prefix = f"contract-{next(_numbers)}"
         self._timing = Timing(lease_s=lease_s, renew_s=LONG_S)
         self._stores: list[RedisLeases] = []
-        self.world = World(self._open, self._open_at(NOWHERE), self._forget, boot_clock, turn)
+        self.world = World(self._open, self._open_at(NOWHERE), self._forget, self._replace, boot_clock, turn)
 
     async def close(self) -> None:
         for store in self._stores:
@@ -136,6 +144,14 @@ class ValkeyWorld:
             keys = list(client.scan_iter(match=f"{{{self._prefix}}}:*"))
             assert keys, "there was something to forget"
             client.delete(*keys)
+
+    def _replace(self) -> None:
+        """What a restart from disk leaves: everything as it was, with the mark of a process that is gone."""
+        with Redis.from_url(self._url) as client:
+            key = f"{{{self._prefix}}}:gen"
+            gen = bytes(client.get(key) or b"").partition(b":")
+            assert gen[0].decode() == client.info("server")["run_id"]
+            client.set(key, b"0" * 40 + b":" + gen[2])
 
 
 @pytest.fixture(params=["memory", "valkey"])
@@ -387,6 +403,21 @@ async def test_gen_is_the_same_for_all_until_the_store_loses_its_memory(world: W
     assert tick.gen not in ("", gen)
     assert tick.young
     assert (await ann.tick()).gen == tick.gen
+
+
+async def test_store_that_another_process_continues_is_young_again(brief: World) -> None:
+    """A replica that took over, or a restart from disk, may not know who was granted what last."""
+    ann, bob = brief.instance("ann"), brief.instance("bob")
+    gen = (await ann.tick()).gen
+    assert await brief.eventually(lambda: bob.take(1, proven=False)) == [1]
+    brief.replace()
+    assert await bob.take(2, proven=False) == [], "nobody has ticked since"
+    tick = await ann.tick()
+    assert tick.young
+    assert tick.gen not in ("", gen)
+    assert await bob.take(2, proven=False) == []
+    assert await bob.take(3, proven=True) == [3]
+    assert await brief.eventually(lambda: bob.take(2, proven=False)) == [2]
 
 
 async def test_gen_outlives_all_members(brief: World) -> None:

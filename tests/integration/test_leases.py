@@ -149,6 +149,27 @@ async def test_server_that_died_and_came_back_is_found_again_with_another_gen(
             assert await ann.store.acquire("ann.1", [1, 3], proven=True) == [3]
 
 
+async def test_server_restarted_from_disk_gives_nothing_to_the_unproven_although_it_remembers() -> None:
+    with tempfile.TemporaryDirectory(prefix="mall-lease-") as name:
+        server = EmbeddedValkey(Path(name), durable=True)
+        server.start()
+        try:
+            async with watched(server.redis_url, QUICK) as ann:
+                async with ann.ticking():
+                    await until(lambda: ann.good() and not ann.good()[-1].young)
+                gen = ann.good()[-1].gen
+                server.stop()
+                server.start()
+                kept = ann.server.get(f"{{{ann.prefix}}}:gen")
+                assert kept == gen.encode(), "it remembers the generation"
+                assert await ann.store.acquire("ann.1", [7], proven=False) == []
+                async with ann.ticking():
+                    await until(lambda: ann.good()[-1].gen != gen)
+                    assert ann.good()[-1].young
+        finally:
+            server.stop()
+
+
 async def test_scripts_that_the_server_forgot_are_sent_again(redis_url: str) -> None:
     async with watched(redis_url, QUICK) as ann, ann.ticking():
         await until(ann.good)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from copy import deepcopy
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -81,10 +80,9 @@ class Nemesis:
 
     async def _misremember(self) -> None:
         """A replica takes over that has not heard of the last second or two."""
-        old = deepcopy(self._world.table.__dict__)
+        old = self._world.table.snapshot()
         await asyncio.sleep(self._world.rng.uniform(0.3, 3.0))
-        clock = self._world.table.__dict__["_clock"]
-        self._world.table.__dict__.update(old | {"_clock": clock})
+        self._world.table.restore(old)
 
     async def _redis_down(self) -> None:
         self._world.redis_is_down = True

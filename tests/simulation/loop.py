@@ -30,6 +30,17 @@ class _NoSelector(selectors.BaseSelector):
         return {}
 
 
+class _SimTask(asyncio.Task[Any]):
+    """A task whose place in a set is its number, not its address: task groups cancel in the order of a set."""
+
+    def __init__(self, number: int, coro: Any, **options: Any) -> None:
+        self._number = number
+        super().__init__(coro, **options)
+
+    def __hash__(self) -> int:
+        return self._number
+
+
 class SimLoop(asyncio.BaseEventLoop):
     """A deterministic loop of a seed."""
 
@@ -39,6 +50,12 @@ class SimLoop(asyncio.BaseEventLoop):
         self._now = 1_000.0
         self._rng = random.Random(seed)
         self._clock_resolution = 1e-9
+        self._tasks_made = 0
+        self.set_task_factory(self._make_task)
+
+    def _make_task(self, loop: asyncio.AbstractEventLoop, coro: Any, **options: Any) -> _SimTask:
+        self._tasks_made += 1
+        return _SimTask(self._tasks_made, coro, loop=loop, **options)
 
     def time(self) -> float:
         return self._now

@@ -5,9 +5,14 @@
 -- the record that stood under this name before}.
 local base, instance, incarnation, lease_ms = KEYS[1], ARGV[1], ARGV[2], ARGV[4]
 
--- No generation: the store is new or has lost its memory. "Young" is a key that expires, not a date:
--- no two clocks are compared.
-if redis.call('SET', base .. 'gen', ARGV[5], 'NX') then
+-- No generation: the store is new or has lost its memory. A generation of another process: a replica that took
+-- over, or a restart from disk; either may remember an older truth. "Young" is a key that expires, not a date: no
+-- two clocks are compared.
+local process = string.match(redis.call('INFO', 'server'), 'run_id:(%w+)') or ''
+local gen = redis.call('GET', base .. 'gen')
+if not gen or string.match(gen, '^(%w*):') ~= process then
+  gen = process .. ':' .. ARGV[5]
+  redis.call('SET', base .. 'gen', gen)
   redis.call('SET', base .. 'young', '1', 'PX', lease_ms)
 end
 
@@ -52,4 +57,4 @@ for place = 1, #leases do
   holders[place] = holder and number_of[holder] or 0
 end
 local young = redis.call('EXISTS', base .. 'young')
-return {redis.call('GET', base .. 'gen'), young, records, names, table.concat(holders, ','), before or ''}
+return {gen, young, records, names, table.concat(holders, ','), before or ''}
