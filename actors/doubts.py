@@ -33,7 +33,7 @@ class Doubts:
     """Replies that wait for the journal's word on their shard's epoch."""
 
     def __init__(self, runtime: Runtime) -> None:
-        self.sure: Callable[[int], bool] = lambda shard: True
+        self.sure: Callable[[int], bool] = lambda _: True
         self._runtime = runtime
         self._waiting: list[_Doubt] = []
         self._wake = asyncio.Event()

@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
-from typing import Any, Protocol, TypeVar
+from dataclasses import dataclass, field, replace
+from typing import Protocol, TypeVar
 
 from actors.clock import Entropy
 from actors.cluster.leases import LEASE_S, RENEW_JITTER, RENEW_S, Holding, LeasesAway, Member, Tick
@@ -19,6 +20,16 @@ T = TypeVar("T")
 
 # As in the real one: however often somebody hurries, a hundred ticks a second at most.
 GAP_S = 0.01
+
+
+@dataclass(slots=True)
+class _Known:
+    """Keys with their values and the ends of their lives, as Redis keeps them."""
+
+    gen: str = ""
+    young_until_ms: int = 0
+    records: dict[str, tuple[Member, int]] = field(default_factory=dict)
+    leases: dict[int, tuple[str, int]] = field(default_factory=dict)
 
 
 class LeaseTable:
@@ -33,48 +44,39 @@ class LeaseTable:
         self._clock = clock
         self._lease_ms = round(lease_s * 1000)
         self._process = 0
-        self.flush()
+        self._known = _Known()
 
-    def restore(self, snapshot: dict[str, Any]) -> None:
-        """Another process goes on with what this one knew at some earlier moment."""
-        self._gen, self._young_until_ms = snapshot["gen"], snapshot["young_until_ms"]
-        self._records, self._leases = dict(snapshot["records"]), dict(snapshot["leases"])
-        self._process += 1
-
-    def snapshot(self) -> dict[str, Any]:
+    def snapshot(self) -> _Known:
         """What a replica or a file would know at this moment."""
-        return {
-            "gen": self._gen,
-            "young_until_ms": self._young_until_ms,
-            "records": dict(self._records),
-            "leases": dict(self._leases),
-        }
+        known = self._known
+        return replace(known, records=dict(known.records), leases=dict(known.leases))
+
+    def restore(self, known: _Known) -> None:
+        """Another process goes on with what this one knew at some earlier moment."""
+        self._known = known
+        self._process += 1
 
     def flush(self) -> None:
         """Lose everything."""
-        self._gen = ""
-        self._young_until_ms = 0
-        # Value and end of its life, by key, as Redis keeps them.
-        self._records: dict[str, tuple[Member, int]] = {}
-        self._leases: dict[int, tuple[str, int]] = {}
+        self._known = _Known()
 
     def tick(self, holding: Holding, token: str, sent_at: float) -> Tick:
         """tick.lua."""
         now_ms = self._expire()
         until_ms = now_ms + self._lease_ms
         if self._is_strange:
-            self._gen, self._young_until_ms = f"{self._process}:{token}", until_ms
+            self._known.gen, self._known.young_until_ms = f"{self._process}:{token}", until_ms
         member = holding.member
-        before = self._records.get(member.instance)
-        self._records[member.instance] = (member, until_ms)
+        before = self._known.records.get(member.instance)
+        self._known.records[member.instance] = (member, until_ms)
         for shard in holding.shards:
             if self._holder(shard) in ("", member.incarnation):
-                self._leases[shard] = (member.incarnation, until_ms)
+                self._known.leases[shard] = (member.incarnation, until_ms)
         return Tick(
             sent_at=sent_at,
-            gen=self._gen,
-            young=now_ms < self._young_until_ms,
-            members=tuple(self._records[name][0] for name in sorted(self._records)),
+            gen=self._known.gen,
+            young=now_ms < self._known.young_until_ms,
+            members=tuple(self._known.records[name][0] for name in sorted(self._known.records)),
             holders=tuple(self._holder(shard) for shard in range(SHARD_COUNT)),
             before=before[0] if before else None,
         )
@@ -82,17 +84,17 @@ class LeaseTable:
     def acquire(self, incarnation: str, shards: Sequence[int], *, proven: bool) -> list[int]:
         """acquire.lua."""
         now_ms = self._expire()
-        if not proven and (self._is_strange or now_ms < self._young_until_ms):
+        if not proven and (self._is_strange or now_ms < self._known.young_until_ms):
             return []
         won = [shard for shard in dict.fromkeys(shards) if not self._holder(shard)]
-        self._leases |= dict.fromkeys(won, (incarnation, now_ms + self._lease_ms))
+        self._known.leases |= dict.fromkeys(won, (incarnation, now_ms + self._lease_ms))
         return won
 
     def transfer(self, shards: Sequence[int], giver: str, taker: str) -> list[int]:
         """transfer.lua."""
         now_ms = self._expire()
         passed = [shard for shard in dict.fromkeys(shards) if self._holder(shard) == giver]
-        self._leases |= dict.fromkeys(passed, (taker, now_ms + self._lease_ms))
+        self._known.leases |= dict.fromkeys(passed, (taker, now_ms + self._lease_ms))
         return passed
 
     def release(self, incarnation: str, shards: Sequence[int]) -> None:
@@ -100,15 +102,15 @@ class LeaseTable:
         self._expire()
         for shard in shards:
             if self._holder(shard) == incarnation:
-                del self._leases[shard]
+                del self._known.leases[shard]
 
     def suspect(self, incarnation: str, instance: str, quiet_s: float) -> bool:
         """suspect.lua."""
         now_ms = self._expire()
         remaining_ms_max = self._lease_ms - round(quiet_s * 1000)
-        ends = [until_ms for holder, until_ms in self._leases.values() if holder == incarnation]
+        ends = [until_ms for holder, until_ms in self._known.leases.values() if holder == incarnation]
         if self._is_recorded(incarnation, instance):
-            ends.append(self._records[instance][1])
+            ends.append(self._known.records[instance][1])
         if any(until_ms - now_ms > remaining_ms_max for until_ms in ends):
             return False
         self.leave(incarnation, instance)
@@ -118,23 +120,23 @@ class LeaseTable:
         """release.lua with an instance."""
         self.release(incarnation, range(SHARD_COUNT))
         if self._is_recorded(incarnation, instance):
-            del self._records[instance]
+            del self._known.records[instance]
 
     @property
     def _is_strange(self) -> bool:
-        return self._gen.partition(":")[0] != str(self._process)
+        return self._known.gen.partition(":")[0] != str(self._process)
 
     def _holder(self, shard: int) -> str:
-        return self._leases[shard][0] if shard in self._leases else ""
+        return self._known.leases[shard][0] if shard in self._known.leases else ""
 
     def _is_recorded(self, incarnation: str, instance: str) -> bool:
-        return instance in self._records and self._records[instance][0].incarnation == incarnation
+        return instance in self._known.records and self._known.records[instance][0].incarnation == incarnation
 
     def _expire(self) -> int:
         """Forget what has ended; returns the time in ms, the finest that Redis knows."""
         now_ms = round(self._clock() * 1000)
-        self._records = {k: kept for k, kept in self._records.items() if kept[1] > now_ms}
-        self._leases = {k: kept for k, kept in self._leases.items() if kept[1] > now_ms}
+        self._known.records = {k: kept for k, kept in self._known.records.items() if kept[1] > now_ms}
+        self._known.leases = {k: kept for k, kept in self._known.leases.items() if kept[1] > now_ms}
         return now_ms
 
 

@@ -39,7 +39,7 @@ async def _story() -> list[int]:
             counted.append(keeper.counts["doubts"])
 
         ask()
-        world.table._leases[shard] = (GHOST, round((world.loop.time() + GHOST_S) * 1000))
+        world.table._known.leases[shard] = (GHOST, round((world.loop.time() + GHOST_S) * 1000))
         await asyncio.sleep(1.5)
         ask()
         await asyncio.sleep(GHOST_S)

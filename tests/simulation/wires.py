@@ -123,9 +123,10 @@ class StoreWire:
 
     def _count_in_redis(self, shards: Sequence[int]) -> None:
         """A defect: the counters live where they may be forgotten."""
-        memory = self._host.world.table.__dict__
-        if memory.get("counted_gen") != memory["_gen"]:
-            memory["counted_gen"], memory["counted"] = memory["_gen"], {}
+        table = self._host.world.table
+        memory, gen = table.__dict__, table.snapshot().gen
+        if memory.get("counted_gen") != gen:
+            memory["counted_gen"], memory["counted"] = gen, {}
         for shard in shards:
             memory["counted"][shard] = memory["counted"].get(shard, 0) + 1
             self._store.epochs[shard] = memory["counted"][shard]
