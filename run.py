@@ -34,6 +34,7 @@ from actors.errors import JournalError
 from actors.runtime import Runtime
 from api import founding
 from api.call import Office
+from api.cashier import open_payments, settle_payments
 from api.doors import Doors, Sockets, StartError, bind_port, greeting, open_sockets
 from api.feed.hub import Hub
 from api.feed.rebinding import Rebinding
@@ -41,7 +42,15 @@ from api.minting import MintError, mint_at
 from api.ops import RuntimeCollector, status
 from api.passwords import Passwords
 from api.tokens import Tokens
-from api.watch import collect_garbage, failed_chore, watch_loop, watch_revocations
+from api.watch import (
+    collect_garbage,
+    failed_chore,
+    observe_flush,
+    observe_query,
+    tell_slow_query,
+    watch_loop,
+    watch_revocations,
+)
 from config import metrics
 from config.commandline import make_parser
 from config.logs import open_logs
@@ -58,7 +67,7 @@ from dispatch.zone_actor import ZoneBehaviour
 from storage.embedded import EmbeddedError
 from storage.errors import StorageError
 from storage.postgres.audit import Law, audit
-from storage.postgres.database import SLOW_S, open_database
+from storage.postgres.database import open_database
 from storage.postgres.journal import PostgresJournal
 from storage.postgres.migrate import MigrationError, migrate, wait_for
 from storage.postgres.placing import OrderPlacer
@@ -95,11 +104,13 @@ async def open_office(
     clock, entropy = LoopClock(asyncio.get_running_loop(), boot=boot_clock), SystemEntropy()
     async with contextlib.AsyncExitStack() as stack:
         database = await stack.enter_async_context(
-            open_database(at.database_url, size_max=settings.pool_size, observe=_observe, slow=_slow)
+            open_database(
+                at.database_url, size_max=settings.pool_size, observe=observe_query, slow=tell_slow_query
+            )
         )
         meta = await founding.check_meta(database)
         redis = await stack.enter_async_context(open_redis(at.redis_url))
-        journal = PostgresJournal(at.database_url, database, _observe_flush)
+        journal = PostgresJournal(at.database_url, database, observe_flush)
         stack.push_async_callback(journal.close)
         me = Greeting(settings.instance, f"{settings.instance}.{entropy.token()[:12]}")
         hub = Hub(clock, entropy, me.incarnation)
@@ -139,26 +150,12 @@ async def open_office(
         limits = RateLimits(redis, clock, entropy, metrics.REDIS_ERRORS.labels("limits").inc)
         tokens = Tokens(await founding.load_keys(database), clock, entropy)
         dispatch = Dispatch(runtime, OrderPlacer(database))
+        payments = await stack.enter_async_context(open_payments(settings, dispatch, database, entropy))
         office = Office(
             settings, database, redis, dispatch, tokens, passwords, Tickets(redis, entropy), limits, hub, clock,
-            entropy, cluster, zones_due,
+            entropy, cluster, zones_due, payments=payments,
         )  # fmt: skip
         yield office
-
-
-def _observe(name: str, seconds: float) -> None:
-    metrics.query_seconds(name).observe(seconds)
-
-
-def _observe_flush(name: str, seconds: float) -> None:
-    _observe(name, seconds)
-    if seconds > SLOW_S:
-        _slow(name, seconds)
-
-
-def _slow(name: str, seconds: float) -> None:
-    metrics.SLOW_QUERIES.labels(name).inc()
-    log.warning("ran_slow_query", query=name, duration_s=round(seconds, 4))
 
 
 @contextlib.asynccontextmanager
@@ -183,6 +180,7 @@ async def working(office: Office) -> AsyncIterator[None]:
         loops.append(tasks.create_task(watch_loop(office), name="loop lag"))
         loops.append(tasks.create_task(collect_garbage(), name="garbage"))
         loops.append(tasks.create_task(rebinding.run(), name="rebinding"))
+        loops.append(tasks.create_task(settle_payments(office), name="payments"))
         loops.append(tasks.create_task(_settle(office), name="settling"))
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(SETTLED_S):
@@ -315,6 +313,8 @@ def command_supervise(settings: Settings, count: int) -> int:
         for listener in ops:
             stack.callback(listener.close)
         environ = {"DATABASE_URL": at.database_url, "REDIS_URL": at.redis_url}
+        if settings.embedded and settings.gateway_url is None:
+            environ["MALL_GATEWAY_URL"] = "sandbox"  # its instances have a DATABASE_URL
         supervisor = Supervisor(
             make_instances(settings.instance, __file__, public, ops, os.environ | environ),
             lambda text: print(text, flush=True),

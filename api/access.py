@@ -14,7 +14,10 @@ READS = Policy("reads", 100)
 # A scope names a resource and an action; `own` means that the handler looks at whose it is.
 ROLE_SCOPES: Mapping[str, frozenset[str]] = {
     "customer": frozenset(
-        {"me", "catalogue:read", "orders:create", "orders:read", "orders:cancel", "zones:read"}
+        {
+            "me", "catalogue:read", "orders:create", "orders:read", "orders:cancel", "payments:create",
+            "payments:read", "zones:read",
+        }
     ),
     "driver": frozenset(
         {"me", "catalogue:read", "orders:read", "orders:carry", "drivers:self", "feed:open", "zones:read"}
@@ -22,6 +25,7 @@ ROLE_SCOPES: Mapping[str, frozenset[str]] = {
     "admin": frozenset(
         {
             "me", "catalogue:read", "catalogue:write", "orders:create", "orders:read", "orders:cancel",
+            "payments:read", "payments:refund",
             "orders:operate", "users:admin", "drivers:read", "zones:read", "zones:write",
         }
     ),
@@ -76,6 +80,9 @@ ACCESS: Mapping[str, Access] = {
     "orders.cancel": Access("orders:cancel"),
     "orders.assign": Access("orders:operate"),
     "orders.release": Access("orders:operate"),
+    "payments.create": Access("payments:create", ORDERS),
+    "payments.get": Access("payments:read", READS),
+    "payments.refund": Access("payments:refund"),
     "drivers.list": Access("drivers:read", READS),
     "drivers.me": Access("drivers:self", READS),
     "drivers.my_orders": Access("drivers:self", READS),

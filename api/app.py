@@ -14,7 +14,7 @@ from api.call import OFFICE, Office
 from api.docs import openapi
 from api.edge import UNKNOWN_PATH, Route, bind, expect, outside, unknown
 from api.feed import handshake
-from api.rest import accounts, drivers, health, orders, products, stores, tracking, users, zones
+from api.rest import accounts, drivers, health, orders, payments, products, stores, tracking, users, zones
 
 ROUTES: tuple[Route, ...] = (
     *accounts.ROUTES,
@@ -23,6 +23,7 @@ ROUTES: tuple[Route, ...] = (
     *stores.ROUTES,
     *products.ROUTES,
     *orders.ROUTES,
+    *payments.ROUTES,
     *tracking.ROUTES,
     *handshake.ROUTES,
     *drivers.ROUTES,

@@ -22,6 +22,7 @@ from api.problems import EVERY_ANSWER, Fault, Problem, problem_response
 from api.tokens import Principal, Tokens
 from config.settings import Settings
 from dispatch.domain import ids
+from dispatch.payments import Payments
 from dispatch.service import Caller, Dispatch
 from storage.postgres.database import Database
 from storage.redis.client import Client
@@ -63,6 +64,8 @@ class Office:
     zones_due: asyncio.Event
     draining: bool = False
     started: bool = False
+    # None where no payment gateway is configured.
+    payments: Payments | None = None
     watchdog: Callable[[], float] = field(default=lambda: 0.0)
     # Bound once: the lazy kind binds anew for every line.
     log: Any = field(default_factory=lambda: structlog.get_logger().bind())

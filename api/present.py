@@ -131,6 +131,21 @@ def driver_row(row: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def payment(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A payment; neither the card's token nor the gateway's words."""
+    return {
+        "id": public_id(ids.PAYMENT, row["id"]),
+        "order_id": public_id(ids.ORDER, row["order_id"]),
+        "method": row["method"],
+        "status": row["status"],
+        "amount": money(Money(row["amount_minor"], row["currency"])),
+        "decline_code": row["decline_code"],
+        "version": row["version"],
+        "created_at": time_of(row["created_ms"]),
+        "updated_at": time_of(row["updated_ms"]),
+    }
+
+
 def zone(row: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "id": public_id(ids.ZONE, row["id"]),

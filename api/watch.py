@@ -10,6 +10,7 @@ import structlog
 
 from api.call import Office
 from config import metrics
+from storage.postgres.database import SLOW_S
 
 log = structlog.get_logger()
 
@@ -77,3 +78,21 @@ async def collect_garbage() -> None:
     finally:
         gc.set_threshold(*before)
         gc.unfreeze()
+
+
+def observe_query(name: str, seconds: float) -> None:
+    """Count a named block and its time."""
+    metrics.query_seconds(name).observe(seconds)
+
+
+def observe_flush(name: str, seconds: float) -> None:
+    """The same for a flush, which has no eye of its own for slow ones."""
+    observe_query(name, seconds)
+    if seconds > SLOW_S:
+        tell_slow_query(name, seconds)
+
+
+def tell_slow_query(name: str, seconds: float) -> None:
+    """Count and log a slow one."""
+    metrics.SLOW_QUERIES.labels(name).inc()
+    log.warning("ran_slow_query", query=name, duration_s=round(seconds, 4))

@@ -62,6 +62,19 @@ LOG_LINES_DROPPED = Gauge(
 )
 POOL_CONNECTIONS = Gauge("mall_pool_connections", "Postgres pool.", ["state"], registry=REGISTRY)
 REDIS_ERRORS = Counter("mall_redis_errors_total", "Redis calls that failed.", ["use"], registry=REGISTRY)
+GATEWAY_SECONDS = Histogram(
+    "mall_gateway_seconds",
+    "Calls to the payment gateway.",
+    ["step", "outcome"],
+    buckets=_FAST,
+    registry=REGISTRY,
+)
+PAYMENTS_WAITING = Gauge(
+    "mall_payments_waiting", "Payments that wait for a step, as this instance last saw.", registry=REGISTRY
+)
+PAYMENTS_LATE_SECONDS = Gauge(
+    "mall_payments_late_seconds", "How long the longest of them is overdue.", registry=REGISTRY
+)
 CHORE_SECONDS = Histogram(
     "mall_chore_seconds", "Background rounds.", ["chore"], buckets=_FAST, registry=REGISTRY
 )

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 Switch = Literal["on", "off"]
@@ -88,6 +88,15 @@ class Settings(BaseSettings):
         (),
         alias="MALL_CORS_ORIGINS",
         description="Browser origins allowed, separated by commas. No wildcard.",
+    )
+    gateway_url: str | None = Field(
+        None,
+        alias="MALL_GATEWAY_URL",
+        pattern=r"^(sandbox|https?://[^\s]{1,500})$",
+        description="The payment gateway; `sandbox` moves no money and is what embedded mode has. Else absent: none.",
+    )
+    gateway_key: SecretStr = Field(
+        SecretStr(""), alias="MALL_GATEWAY_KEY", description="What proves to the gateway who we are."
     )
     pool_size: int = Field(
         10, alias="MALL_POOL_SIZE", ge=2, le=200, description="Most Postgres connections, lanes not counted."

@@ -22,6 +22,7 @@ from dispatch.domain.commands import (
     Fail,
     MakeOffers,
     OrderCommand,
+    Pay,
     PickUp,
     Release,
     SetMode,
@@ -47,7 +48,7 @@ _GUARDS = {
     "illegal": r.INVALID_TRANSITION,
 }
 _COMMANDS = (
-    Accept, Assign, Cancel, Decline, Deliver, Expire, Fail, MakeOffers, PickUp, Release, SetMode, SetReady,
+    Accept, Assign, Cancel, Decline, Deliver, Expire, Fail, MakeOffers, Pay, PickUp, Release, SetMode, SetReady,
 )  # fmt: skip
 
 

@@ -193,6 +193,14 @@ class Dispatch:
         """The store's side says when the goods will be ready."""
         return await self._order(caller, "ready-time", number, d.SetReady(caller.by, ready_ms))
 
+    async def pay(self, number: int, payment_id: int, trace: str) -> m.Reply:
+        """The money for the order is held: `paid`, or `order_closed` when the order has ended unpaid.
+
+        Saying it again changes nothing, so no key is needed.
+        """
+        answer = await self.runtime.ask(order_ref(number), d.Pay(payment_id), trace=trace)
+        return m.Reply(*answer)
+
     async def watch(self, number: int, address: str, trace: str) -> Order | None:
         """Stream the order's changes to a session address; None when too many watch already."""
         order: Order | None = await self.runtime.ask(order_ref(number), m.Watch(address), trace=trace)

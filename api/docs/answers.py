@@ -89,6 +89,15 @@ SCHEMAS: dict[str, dict[str, Any]] = {
     "Order": _object(_ORDER, ("customer_id", "round", "wave", "offers")),
     "Event": _object(_EVENT, ("data",)),
     "Done": _object({"result": TEXT, "order_id": _id("ord"), "status": STATUS, "version": WHOLE}),
+    "Payment": _object({
+        "id": _id("pay"), "order_id": _id("ord"), "method": TEXT,
+        "status": {
+            "type": "string",
+            "enum": ["pending", "held", "declined", "captured", "voided", "refunding", "refunded"],
+        },
+        "amount": _ref("Money"), "decline_code": _or_null(TEXT), "version": WHOLE, "created_at": TIME,
+        "updated_at": TIME,
+    }),
     "Driver": _object({
         "id": _id("drv"), "name": TEXT, "zone_id": _id("zon"), "status": TEXT, "capacity": WHOLE,
         "orders": {"type": "array", "items": _id("ord")}, "connected": TRUTH, "location": _or_null(PLACE),

@@ -26,7 +26,8 @@ _HERE = Path(__file__).parent
 _REF = "#/components/schemas/{model}"
 _TITLES = {
     "auth": "Accounts", "users": "Users", "zones": "Zones", "stores": "Stores", "products": "Products",
-    "orders": "Orders", "drivers": "Drivers", "feed": "Feed", "health": "Health", "docs": "Documents",
+    "orders": "Orders", "payments": "Payments", "drivers": "Drivers", "feed": "Feed",
+    "health": "Health", "docs": "Documents",
 }  # fmt: skip
 # Refusals that any operation may give, by what guards it.
 _ALWAYS = ("malformed_request", "internal", "overloaded", "unavailable", "outcome_unknown", "draining")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from pydantic import BaseModel
 
-from api.rest import accounts, drivers, orders, products, stores, users, zones
+from api.rest import accounts, drivers, orders, payments, products, stores, users, zones
 from api.rest.paging import Page
 
 
@@ -102,6 +102,16 @@ OPERATIONS: Mapping[str, Operation] = {
     "orders.release": Operation(
         "Take an order from its driver", "Done", body=orders.ReasonBody, problems=_CARRY, key="optional"
     ),
+    "payments.create": Operation(
+        "Pay an order by card: the money is held, and taken on delivery", "Payment", 201, payments.PaymentBody,
+        problems=(
+            "invalid_idempotency_key", "key_reused", "request_in_flight", "order_not_found", "payment_declined",
+            "payment_not_due", "payment_exists",
+        ),
+        key="required",
+    ),
+    "payments.get": Operation("A payment", "Payment"),
+    "payments.refund": Operation("Give a captured payment back", "Payment", problems=("invalid_transition",)),
     "drivers.list": Operation("Drivers", "DriverRows", query=drivers.DriverPage),
     "drivers.me": Operation("The driver itself", "Driver"),
     "drivers.my_orders": Operation("What the driver carries", "Orders"),

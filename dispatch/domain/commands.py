@@ -77,6 +77,13 @@ class SetReady:
 
 
 @dataclass(frozen=True, slots=True)
+class Pay:
+    """The money for the order is held."""
+
+    payment_id: int
+
+
+@dataclass(frozen=True, slots=True)
 class MakeOffers:
     """The zone proposes the next wave. `round` and `wave` say what it knew: an older view is ignored."""
 
@@ -100,7 +107,7 @@ class Expire:
 
 
 OrderCommand = (
-    Accept | Decline | PickUp | Deliver | Fail | Cancel | Release | Assign | SetReady
+    Accept | Decline | PickUp | Deliver | Fail | Cancel | Release | Assign | SetReady | Pay
     | MakeOffers | SetMode | Expire
 )  # fmt: skip
 

@@ -25,6 +25,7 @@ from dispatch.domain.commands import (
     FeedEntry,
     MakeOffers,
     OrderCommand,
+    Pay,
     PickUp,
     Release,
     SetMode,
@@ -32,7 +33,7 @@ from dispatch.domain.commands import (
     Unchanged,
     Verdict,
 )
-from dispatch.domain.ids import DRIVER, ORDER, STORE, public_id
+from dispatch.domain.ids import DRIVER, ORDER, PAYMENT, STORE, public_id
 from dispatch.domain.order import TRANSITIONS, Order
 from dispatch.domain.refusals import Refused
 
@@ -86,6 +87,8 @@ def decide(order: Order, command: OrderCommand, now_ms: int) -> Verdict:
             return _assign(order, command, now_ms)
         case SetReady():
             return _set_ready(order, command, now_ms)
+        case Pay():
+            return _pay(order, command, now_ms)
         case MakeOffers():
             return _offer(order, command, now_ms)
         case SetMode():
@@ -274,6 +277,20 @@ def _set_ready(order: Order, command: SetReady, now_ms: int) -> Verdict:
         answer="ready_time_set",
         data={"ready_at_ms": command.ready_ms},
         feed=tuple(feed),
+    )
+
+
+def _pay(order: Order, command: Pay, now_ms: int) -> Verdict:
+    if order.status == o.CANCELLED:
+        return Refused(r.ORDER_CLOSED, order.status)
+    if order.status != o.AWAITING_PAYMENT:
+        return Unchanged("paid")
+    # Due at once, as an order that needs no payment: whoever takes over from here tells the zone.
+    return Decision(
+        order=order.moved(TRANSITIONS[order.status, "paid"], now_ms, due_ms=now_ms),
+        event="paid",
+        by=By("system", public_id(PAYMENT, command.payment_id)),
+        answer="paid",
     )
 
 

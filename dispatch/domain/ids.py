@@ -15,6 +15,7 @@ STORE = "sto"
 PRODUCT = "prd"
 ZONE = "zon"
 USER = "usr"
+PAYMENT = "pay"
 
 _NUMBER = re.compile(r"[1-9][0-9]{0,15}", re.ASCII)
 

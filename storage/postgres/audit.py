@@ -125,6 +125,9 @@ CHECKS = (
     Check("ends", "orders", "what has ended has no timer, and only confirmed orders are on offer", "ends"),
     Check("totals", "orders", "an order costs what its lines cost"),
     Check("currencies", "orders", "an order and its payment are in one currency"),
+    Check(
+        "payments", "orders", "money is held for orders on their way, taken for what was delivered, else let go"
+    ),
     Check("references", "orders", "zones, stores, products, customers and drivers of orders exist"),
     Check("order_shards", "orders", "an order's shard follows from its number", kind="order"),
     Check("driver_shards", "drivers", "a driver's shard follows from its number", kind="driver"),

@@ -336,10 +336,20 @@ BROKEN: list[tuple[str, str, str]] = [
     ("totals", "INSERT INTO order_items VALUES (999999, 1, 1, 'x', 1, 5)", "ord_999999"),
     ("totals keys", "UPDATE orders SET total_minor = 1 WHERE id = {waiting}", "ord_{waiting}"),
     ("currencies keys", "UPDATE orders SET currency = 'euro' WHERE id = {waiting}", "ord_{waiting}"),
+    ("moves payments", "UPDATE orders SET payment = 'card' WHERE id = {delivered}", "ord_{delivered}"),
     (
-        "currencies",
-        "INSERT INTO payments (order_id, method, status, amount_minor, currency)"
-        " VALUES ({waiting}, 'card', 'paid', 500, 'USD')",
+        "moves payments",
+        "UPDATE orders SET payment = 'card' WHERE id = {delivered};"
+        "INSERT INTO payments (id, order_id, method, status, amount_minor, currency, principal_id, key_hash, trace)"
+        " SELECT 77, id, 'card', 'voided', total_minor, currency, customer_id, '', '' FROM orders"
+        " WHERE id = {delivered}",
+        "pay_77",
+    ),
+    (
+        "currencies payments",
+        "INSERT INTO payments (order_id, method, status, amount_minor, currency, principal_id, key_hash, trace)"
+        " VALUES ({waiting}, 'card', 'declined', (SELECT total_minor FROM orders WHERE id = {waiting}), 'USD', 1,"
+        " '', '')",
         "ord_{waiting}",
     ),
     ("references", "UPDATE orders SET zone_id = 77 WHERE id = {waiting}", "ord_{waiting}"),

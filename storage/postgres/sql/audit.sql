@@ -169,6 +169,25 @@ SELECT 'ord_' || o.id AS key, o.currency || coalesce(', paid in ' || p.currency,
  WHERE o.id > $1 AND o.id <= $2 AND (o.currency !~ '^[A-Z]{3}$' OR p.currency <> o.currency)
  ORDER BY o.id;
 
+-- name: audit_payments
+-- What somebody still has to do has its time; the end of an order and its payment's are two commits.
+SELECT 'pay_' || p.id AS key, p.status || ', ' || p.amount_minor || '; the order ' || o.status || ', ' || o.total_minor AS why
+  FROM payments p JOIN orders o ON o.id = p.order_id
+ WHERE p.order_id > $1 AND p.order_id <= $2
+   AND (p.amount_minor <> o.total_minor OR o.payment <> 'card'
+        OR (p.status IN ('captured', 'refunding', 'refunded') AND o.status <> 'delivered')
+        OR (p.status = 'voided' AND o.status NOT IN ('cancelled', 'undeliverable'))
+        OR (p.status = 'held' AND p.due_at IS NULL
+            AND o.status IN ('awaiting_payment', 'delivered', 'cancelled', 'undeliverable'))
+        OR (p.status IN ('pending', 'refunding') AND p.due_at IS NULL))
+UNION ALL
+SELECT 'ord_' || o.id, o.status || ' without a payment'
+  FROM orders o
+ WHERE o.id > $1 AND o.id <= $2 AND o.payment = 'card' AND o.status NOT IN ('awaiting_payment', 'cancelled')
+   AND NOT EXISTS (SELECT FROM payments p WHERE p.order_id = o.id AND p.order_id > $1 AND p.order_id <= $2
+                      AND p.status NOT IN ('pending', 'declined'))
+ ORDER BY 1;
+
 -- name: audit_references
 -- What foreign keys said before 0004_batches.sql; orders of items, events and assignments: see those.
 SELECT 'ord_' || x.id AS key, 'no ' || x.missing AS why

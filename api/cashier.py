@@ -1,0 +1,58 @@
+"""The cashier of an instance: payments, the gateway they use, and the round that finishes what is unfinished."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from time import perf_counter
+
+from actors.clock import Entropy
+from api.call import Office
+from api.gateway.client import open_gateway
+from api.gateway.sandbox import Sandbox
+from api.watch import failed_chore
+from config import metrics
+from config.settings import Settings
+from dispatch.payments import Payments
+from dispatch.service import Dispatch
+from storage.postgres.database import Database
+
+# How soon a delivery is captured, and how late a dead instance's work is found beyond its lease.
+SETTLE_S = 1.0
+
+
+@asynccontextmanager
+async def open_payments(
+    settings: Settings, dispatch: Dispatch, database: Database, entropy: Entropy
+) -> AsyncIterator[Payments | None]:
+    """The cashier with the configured gateway; without one the sandbox in embedded mode, else None."""
+    address = settings.gateway_url or ("sandbox" if settings.embedded else "")
+
+    def observe(step: str, outcome: str, seconds: float) -> None:
+        metrics.GATEWAY_SECONDS.labels(step, outcome).observe(seconds)
+
+    if not address:
+        yield None
+    elif address == "sandbox":
+        yield Payments(dispatch, database, Sandbox(), entropy, observe)
+    else:
+        async with open_gateway(address, settings.gateway_key.get_secret_value()) as gateway:
+            yield Payments(dispatch, database, gateway, entropy, observe)
+
+
+async def settle_payments(office: Office) -> None:
+    """Take the next step of due payments, every SETTLE_S, until cancelled."""
+    payments = office.payments
+    while payments is not None:
+        await asyncio.sleep(SETTLE_S)
+        began = perf_counter()
+        try:
+            await payments.settle_due()
+            row = await office.database.row("payments_open")
+        except Exception as error:  # noqa: BLE001 - the next round is the cure
+            failed_chore("settle_payments", error)
+        else:
+            metrics.PAYMENTS_WAITING.set(row["many"])
+            metrics.PAYMENTS_LATE_SECONDS.set(max(0.0, row["late_s"]))
+            metrics.CHORE_SECONDS.labels("settle_payments").observe(perf_counter() - began)

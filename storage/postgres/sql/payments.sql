@@ -1,0 +1,21 @@
+-- Payments; every change goes through a function of 0006_payments.sql.
+
+-- name: payment_start
+SELECT start_payment($1::jsonb);
+
+-- name: payments_claim
+SELECT * FROM claim_payments($1, $2);
+
+-- name: payment_move
+SELECT move_payment($1, $2, $3, $4, $5, $6, $7, $8);
+
+-- name: payment_want_refund
+SELECT want_refund($1, $2);
+
+-- name: payment_get
+SELECT * FROM payment_rows WHERE id = $1;
+
+-- name: payments_open
+-- For the gauge: how many wait for a step, and for how long the first has.
+SELECT count(*) AS many, coalesce(extract(epoch FROM now() - min(due_at)), 0)::double precision AS late_s
+  FROM payments WHERE due_at IS NOT NULL;

@@ -1,0 +1,283 @@
+"""Paying by card, with a gateway that is a process of its own: it declines, hangs, dies, and never charges twice."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections import Counter
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+from loadtests.client import Mall, open_http
+from loadtests.gateway import GatewayProcess, open_gateway_process
+from loadtests.server import open_server
+from tests.acceptance.test_stories import Town, Zone, refused
+
+keys = (f"payment-key-{n:08d}" for n in itertools.count())
+LIMIT_S = 40.0
+
+
+class Till:
+    """A town with a gateway."""
+
+    def __init__(self, town: Town, gateway: GatewayProcess, http: aiohttp.ClientSession) -> None:
+        self.town = town
+        self.gateway = gateway
+        self.http = http
+
+    async def pay(
+        self, order: str, token: str = "tok_success", key: str = "", mall: Mall | None = None
+    ) -> tuple[int, dict[str, Any], dict[str, str]]:
+        """POST /payments as the customer."""
+        body = {"order_id": order, "method": "card", "token": token}
+        return await (mall or self.town.customer).call(
+            "POST", "/api/v2/payments", body, key=key or next(keys)
+        )
+
+    async def effects(self, order: str) -> list[str]:
+        """What became true at the gateway for the payments of an order, in order."""
+        found = await self.town.admin.do("GET", f"/api/v2/orders/{order}/events")
+        paid = [e["by"]["id"] for e in found["items"] if e["type"] == "paid"]
+        return [
+            entry["answer"]["status"]
+            for entry in await self.gateway.effects(self.http)
+            if entry["key"].rsplit("-", 1)[0].replace("mall-", "").replace("-", "_") in paid
+        ]
+
+    async def until(self, payment: str, status: str) -> dict[str, Any]:
+        """The payment, once it has this status."""
+        async with asyncio.timeout(LIMIT_S):
+            while True:
+                seen = await self.town.customer.do("GET", f"/api/v2/payments/{payment}")
+                if seen["status"] == status:
+                    return seen
+
+
+@pytest.fixture(scope="module")
+async def till(folder: Path) -> AsyncIterator[Till]:
+    """A server whose payments go to a real service."""
+    place = folder / "payments"
+    place.mkdir()
+    async with open_gateway_process(place / "ledger.jsonl") as gateway, open_http() as http:
+        environ = {"MALL_SAMPLE": "off", "MALL_GATEWAY_URL": gateway.url}
+        async with open_server(place / "mall", environ) as server:
+            tokens = {
+                name: (await server.mint(role, 1, "--prefix", name))[0]["access_token"]
+                for name, role in (("admin", "admin"), ("customer", "customer"), ("other", "customer"))
+            }
+            yield Till(Town(server, http, tokens), gateway, http)
+
+
+@pytest.fixture
+async def zone(till: Till) -> Zone:
+    return await till.town.zone(mode="open")
+
+
+async def deliver(zone: Zone, order: str) -> None:
+    """A driver carries the order to its door."""
+    async with (await zone.driver()).online() as driver:
+        await zone.town.admin.do("POST", f"/api/v2/orders/{order}/assignment", {"driver_id": driver.id})
+        await driver.post(order, "pickup")
+        await driver.post(order, "delivery")
+
+
+async def test_money_is_held_when_the_customer_pays_and_taken_when_the_goods_arrive(
+    till: Till, zone: Zone
+) -> None:
+    order = await zone.order("card")
+    assert (await till.town.customer.do("GET", f"/api/v2/orders/{order}"))["status"] == "awaiting_payment"
+    status, payment, headers = await till.pay(order)
+    assert (status, payment["status"], payment["order_id"]) == (201, "held", order)
+    assert payment["amount"] == {"amount_minor": 500, "currency": "EUR"}
+    assert headers["Location"] == f"/api/v2/payments/{payment['id']}"
+    assert (await till.town.customer.do("GET", f"/api/v2/orders/{order}"))["status"] == "confirmed"
+    await deliver(zone, order)
+    await till.until(payment["id"], "captured")
+    assert await till.effects(order) == ["held", "captured"]
+
+
+async def test_declined_card_leaves_the_order_waiting_and_another_card_pays_it(
+    till: Till, zone: Zone
+) -> None:
+    order = await zone.order("card")
+    key = next(keys)
+    status, problem, _ = await till.pay(order, "tok_insufficient", key)
+    assert (status, problem["code"], problem["decline_code"]) == (
+        402,
+        "payment_declined",
+        "insufficient_funds",
+    )
+    status, again, headers = await till.pay(order, "tok_insufficient", key)
+    assert (status, again["code"], headers["Idempotent-Replayed"]) == (402, "payment_declined", "true")
+    assert (await till.town.customer.do("GET", f"/api/v2/orders/{order}"))["status"] == "awaiting_payment"
+    assert (await till.pay(order))[0] == 201
+
+
+async def test_same_key_gets_the_same_bytes_and_another_body_is_refused(till: Till, zone: Zone) -> None:
+    order, key = await zone.order("card"), next(keys)
+    first = await till.pay(order, key=key)
+    await deliver(zone, order)
+    await till.until(first[1]["id"], "captured")
+    again = await till.pay(order, key=key)
+    assert (again[0], again[1]) == (201, first[1]), "as it was when it was made"
+    assert again[2]["Idempotent-Replayed"] == "true"
+    status, problem, _ = await till.pay(order, "tok_decline", key)
+    assert (status, problem["code"]) == (422, "key_reused")
+    assert await till.effects(order) == ["held", "captured"]
+
+
+async def test_cancelled_order_gives_the_money_back(till: Till, zone: Zone) -> None:
+    order = await zone.order("card")
+    _, payment, _ = await till.pay(order)
+    await till.town.customer.do("POST", f"/api/v2/orders/{order}/cancellation")
+    await till.until(payment["id"], "voided")
+    assert await till.effects(order) == ["held", "voided"]
+
+
+async def test_undeliverable_order_gives_the_money_back(till: Till, zone: Zone) -> None:
+    order = await zone.order("card")
+    _, payment, _ = await till.pay(order)
+    async with (await zone.driver()).online() as driver:
+        await till.town.admin.do("POST", f"/api/v2/orders/{order}/assignment", {"driver_id": driver.id})
+        await driver.post(order, "failure", {"reason": "nobody there"})
+    await till.until(payment["id"], "voided")
+
+
+async def test_order_that_needs_no_payment_takes_none(till: Till, zone: Zone) -> None:
+    paid = await zone.order("card")
+    await till.pay(paid)
+    cases = {
+        await zone.order("cash"): "payment_not_due",
+        paid: "payment_not_due",
+        "ord_987654": "order_not_found",
+    }
+    for order, code in cases.items():
+        _, problem, _ = await till.pay(order)
+        assert problem["code"] == code
+
+
+async def test_fifty_cards_at_once_pay_an_order_once(till: Till, zone: Zone) -> None:
+    order = await zone.order("card")
+    answers = await asyncio.gather(*(till.pay(order) for _ in range(50)))
+    codes = Counter(answer.get("code", answer.get("status")) for _, answer, _ in answers)
+    assert codes["held"] == 1
+    assert set(codes) <= {"held", "payment_exists", "payment_not_due"}
+    assert await till.effects(order) == ["held"]
+
+
+async def test_payments_of_others_are_not_there(till: Till, zone: Zone) -> None:
+    order = await zone.order("card")
+    _, payment, _ = await till.pay(order)
+    _, problem, _ = await till.pay(order, mall=till.town.other)
+    assert problem["code"] == "order_not_found"
+    assert await refused(till.town.other.do("GET", f"/api/v2/payments/{payment['id']}")) == "not_found"
+    assert (await till.town.admin.do("GET", f"/api/v2/payments/{payment['id']}"))["id"] == payment["id"]
+    driver = (await zone.driver()).mall
+    assert await refused(driver.do("GET", f"/api/v2/payments/{payment['id']}")) == "forbidden"
+    assert (
+        await refused(till.town.customer.do("POST", f"/api/v2/payments/{payment['id']}/refund"))
+        == "forbidden"
+    )
+
+
+async def test_captured_payment_is_refunded_once_and_a_held_one_is_not(till: Till, zone: Zone) -> None:
+    order = await zone.order("card")
+    _, payment, _ = await till.pay(order)
+    path = f"/api/v2/payments/{payment['id']}/refund"
+    assert await refused(till.town.admin.do("POST", path)) == "invalid_transition"
+    await deliver(zone, order)
+    await till.until(payment["id"], "captured")
+    for _ in range(3):
+        assert (await till.town.admin.do("POST", path))["status"] == "refunded"
+    assert await till.effects(order) == ["held", "captured", "refunded"]
+    assert await refused(till.town.admin.do("POST", "/api/v2/payments/pay_999999/refund")) == "not_found"
+
+
+async def test_unknown_outcome_is_said_and_becomes_known_by_itself(till: Till, zone: Zone) -> None:
+    order, key = await zone.order("card"), next(keys)
+    status, payment, headers = await till.pay(order, "tok_unknown", key)
+    assert (status, payment["status"]) == (202, "pending")
+    assert headers["Retry-After"]
+    await till.until(payment["id"], "held")
+    status, again, _ = await till.pay(order, "tok_unknown", key)
+    assert (status, again["status"], again["id"]) == (201, "held", payment["id"])
+    assert await till.effects(order) == ["held"]
+
+
+async def test_request_that_is_being_worked_on_is_not_worked_on_twice(till: Till, zone: Zone) -> None:
+    order, key = await zone.order("card"), next(keys)
+    first = asyncio.create_task(till.pay(order, "tok_slow", key))
+    async with asyncio.timeout(LIMIT_S):
+        while not (await till.gateway.effects(till.http))[-1]["key"].endswith("hold") or not await _begun(
+            till, order
+        ):
+            pass
+    status, problem, headers = await till.pay(order, "tok_slow", key)
+    assert (status, problem["code"]) == (409, "request_in_flight")
+    assert headers["Retry-After"]
+    assert (await first)[0] == 201
+
+
+async def _begun(till: Till, order: str) -> bool:
+    """True once another payment of the order is refused: the first is on its way."""
+    return (await till.pay(order))[1].get("code") == "payment_exists"
+
+
+async def test_server_killed_while_the_gateway_works_charges_once(till: Till, zone: Zone) -> None:
+    """The gateway has the money, the answer never comes back, and nobody remembers but the row."""
+    orders = [(await zone.order("card"), next(keys)) for _ in range(3)]
+    held = len(await till.gateway.effects(till.http))
+    await till.gateway.delay(till.http, 3.0)
+    calls = [asyncio.create_task(till.pay(order, key=key)) for order, key in orders]
+    async with asyncio.timeout(LIMIT_S):
+        while len(await till.gateway.effects(till.http)) < held + 3:
+            pass
+    await till.town.server.kill()
+    await asyncio.gather(*calls, return_exceptions=True)
+    await till.gateway.delay(till.http, 0.0)
+    await till.town.server.start()
+    for order, key in orders:
+        body = {"order_id": order, "method": "card", "token": "tok_success"}
+        async with asyncio.timeout(LIMIT_S):
+            while True:
+                status, seen = await till.town.customer.insist(
+                    "POST", "/api/v2/payments", body, key=key, tries=200
+                )
+                if status == 201:
+                    break
+        assert seen["status"] == "held"
+        assert await till.effects(order) == ["held"]
+
+
+async def test_gateway_that_dies_and_crawls_charges_each_order_once(till: Till, zone: Zone) -> None:
+    orders = {await zone.order("card", quantity=1): next(keys) for _ in range(8)}
+
+    async def insist(order: str, key: str) -> int:
+        body = {"order_id": order, "method": "card", "token": "tok_success"}
+        while True:
+            status, _ = await till.town.customer.insist("POST", "/api/v2/payments", body, key=key, tries=200)
+            if status != 202:
+                return status
+
+    async with asyncio.timeout(LIMIT_S):
+        await till.gateway.delay(till.http, 0.3)
+        payers = [asyncio.create_task(insist(order, key)) for order, key in orders.items()]
+        before = len(await till.gateway.effects(till.http))
+        while len(await till.gateway.effects(till.http)) < before + 2:
+            pass
+        await till.gateway.kill()
+        await till.gateway.start()
+        assert set(await asyncio.gather(*payers)) == {201}
+    for order in orders:
+        assert await till.effects(order) == ["held"]
+
+
+async def test_every_charge_at_the_gateway_belongs_to_one_payment(till: Till) -> None:
+    """After all of the above: no step was taken twice for any payment."""
+    taken = Counter(entry["key"] for entry in await till.gateway.effects(till.http))
+    assert taken
+    assert set(taken.values()) == {1}
