@@ -338,7 +338,7 @@ BROKEN: list[tuple[str, str, str]] = [
     ("currencies keys", "UPDATE orders SET currency = 'euro' WHERE id = {waiting}", "ord_{waiting}"),
     ("moves payments", "UPDATE orders SET payment = 'card' WHERE id = {delivered}", "ord_{delivered}"),
     (
-        "moves payments",
+        "payments moves",
         "UPDATE orders SET payment = 'card' WHERE id = {delivered};"
         "INSERT INTO payments (id, order_id, method, status, amount_minor, currency, principal_id, key_hash, trace)"
         " SELECT 77, id, 'card', 'voided', total_minor, currency, customer_id, '', '' FROM orders"
