@@ -4,7 +4,7 @@ VENV   ?= .venv
 PY     := $(VENV)/bin/python
 READY  := $(VENV)/.ready
 
-.PHONY: run test test-long check replay simulate model race crash chaos demo bench profile load load-page swarm fleet resident clean
+.PHONY: run test test-long check replay simulate model race keyed crash chaos demo bench profile load load-page swarm fleet resident clean
 
 run: $(READY)
 	@exec $(PY) run.py serve
@@ -46,6 +46,10 @@ $(MODEL_VENV)/.ready: actors/model/requirements.txt
 
 race: $(READY)
 	@$(PY) -m loadtests.race
+
+# make keyed [ARGS="--orders 2000 --cards"]: orders and payments under keys while everything is killed
+keyed: $(READY)
+	@$(PY) -m loadtests.keyed $(ARGS)
 
 crash: $(READY)
 	@$(PY) -m loadtests.crash
