@@ -10,7 +10,7 @@ from aiohttp import web
 from api import ops
 from api.access import ACCESS
 from api.bodies import BODY_BYTES_MAX
-from api.call import OFFICE, Office
+from api.call import INTERNAL, OFFICE, Office
 from api.docs import openapi
 from api.edge import UNKNOWN_PATH, Route, bind, expect, outside, unknown
 from api.feed import handshake
@@ -90,6 +90,7 @@ def make_ops_app(office: Office) -> web.Application:
     """The operators' application: metrics, status, probes. Never on a public port."""
     app = web.Application(middlewares=[outside])
     app[OFFICE] = office
+    app[INTERNAL] = True
     for route in health.ROUTES:
         app.router.add_route(route.method, route.path, bind(route))
     app.router.add_get("/metrics", ops.metrics_page)

@@ -18,6 +18,7 @@ from actors.clock import Clock, Entropy
 from actors.cluster.cluster import Cluster
 from api.bodies import BODY_BYTES_MAX, parse_body, parse_value
 from api.passwords import Passwords
+from api.probing import Check, Prober, look_at_disk
 from api.problems import EVERY_ANSWER, Fault, Problem, problem_response
 from api.tokens import Principal, Tokens
 from config.settings import Settings
@@ -25,7 +26,7 @@ from dispatch.domain import ids
 from dispatch.payments import Payments
 from dispatch.service import Caller, Dispatch
 from storage.postgres.database import Database
-from storage.redis.client import Client
+from storage.redis.client import Client, ping
 from storage.redis.limits import RateLimits
 from storage.redis.tickets import Tickets
 
@@ -64,14 +65,26 @@ class Office:
     zones_due: asyncio.Event
     draining: bool = False
     started: bool = False
+    prober: Prober = field(init=False)
     # None where no payment gateway is configured.
     payments: Payments | None = None
     watchdog: Callable[[], float] = field(default=lambda: 0.0)
     # Bound once: the lazy kind binds anew for every line.
     log: Any = field(default_factory=lambda: structlog.get_logger().bind())
 
+    def __post_init__(self) -> None:
+        checks: dict[str, Check] = {
+            "postgres": lambda: self.database.rows("ping"),
+            "redis": lambda: ping(self.redis),
+        }
+        if self.settings.embedded:
+            checks["disk"] = lambda: look_at_disk(self.settings.data_dir)
+        self.prober = Prober(checks, self.clock)
+
 
 OFFICE: web.AppKey[Office] = web.AppKey("office", Office)
+# Set in the operators' application.
+INTERNAL: web.AppKey[bool] = web.AppKey("internal", bool)
 
 
 class Call:

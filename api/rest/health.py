@@ -2,37 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
-from typing import Any
-
 from aiohttp import web
 
-from api.call import Call, Office, json_response
+from api.call import INTERNAL, Call, json_response
 from api.edge import Route
-from storage.errors import StorageError
-from storage.redis.client import ping
 
-# A loop that did not turn for this long is dead.
+# A loop that did not turn for this long is dead; one that is this late takes no new clients.
 STALLED_S = 5.0
-CHECK_S = 0.5
-
-
-async def _check(work: Any) -> str:
-    try:
-        async with asyncio.timeout(CHECK_S):
-            await work
-    except (StorageError, TimeoutError):
-        return "down"
-    return "up"
-
-
-async def components(office: Office) -> dict[str, str]:
-    """Postgres, Redis and the loop, each `up` or `down`."""
-    return {
-        "postgres": await _check(office.database.rows("ping")),
-        "redis": await _check(ping(office.redis)),
-        "loop": "up" if office.watchdog() < STALLED_S else "down",
-    }
+LATE_S = 0.5
 
 
 async def liveness(call: Call) -> web.Response:
@@ -46,13 +23,19 @@ async def startup(call: Call) -> web.Response:
 
 
 async def readiness(call: Call) -> web.Response:
-    """Ready unless draining or without Postgres; Redis may be away: degraded, but ready."""
+    """Ready unless draining, without Postgres for long, or late; without Redis degraded, but ready.
+
+    The components are shown on the operators' port alone.
+    """
     office = call.office
-    found = await components(office)
-    ready = office.started and not office.draining and found["postgres"] == "up"
-    degraded = ready and found["redis"] == "down"
+    found = dict(await office.prober.look())
+    found["loop"] = "up" if office.watchdog() < LATE_S else "down"
+    fit = office.prober.is_fit() and found["loop"] == "up"
+    ready = office.started and not office.draining and fit
+    degraded = ready and "down" in found.values()
     status = "degraded" if degraded else "ready" if ready else "draining" if office.draining else "not_ready"
-    return json_response({"status": status, "components": found}, 200 if ready else 503)
+    shown = {"status": status, "components": found} if INTERNAL in call.request.app else {"status": status}
+    return json_response(shown, 200 if ready else 503)
 
 
 ROUTES = (

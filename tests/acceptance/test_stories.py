@@ -512,6 +512,9 @@ async def test_probes_status_and_metrics_answer(town: Town) -> None:
         for probe in ("liveness", "readiness", "startup"):
             async with http.get(f"{base}/health/{probe}") as response:
                 assert response.status == 200
+                # What we are made of is nobody's business outside.
+                shown = probe == "readiness" and base == server.ops_url
+                assert ("components" in await response.json()) == shown
     async with http.get(server.ops_url + "/status") as response:
         status = await response.json()
     assert 256 / 3 - 1 <= status["shards"]["owned"] <= 256

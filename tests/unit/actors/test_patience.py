@@ -10,25 +10,7 @@ import pytest
 from actors.errors import DeadlinePassed, OutcomeUnknown
 from actors.messages import ActorId, Envelope
 from actors.patience import SLOT_S, Patience
-
-
-class Hands:
-    """A clock whose hands the test moves."""
-
-    def __init__(self) -> None:
-        self.now = 100.0
-
-    def monotonic(self) -> float:
-        return self.now
-
-    def boot(self) -> float:
-        return self.now
-
-    def wall(self) -> float:
-        return self.now
-
-    def anchor(self, wall_s: float) -> None:
-        del wall_s
+from tests.support.clocks import Hands
 
 
 def asked(until: float) -> tuple[Envelope, asyncio.Future[Any]]:

@@ -2,28 +2,9 @@
 
 from __future__ import annotations
 
-from actors.clock import Clock
 from actors.cluster.leases import LEASE_S, VALID_S
 from actors.cluster.tenure import LEASED, UNSURE, Tenure
-
-
-class Hands(Clock):
-    """A clock whose hands the test moves."""
-
-    def __init__(self) -> None:
-        self.now = 100.0
-
-    def monotonic(self) -> float:
-        return self.now
-
-    def boot(self) -> float:
-        return self.now
-
-    def wall(self) -> float:
-        return self.now
-
-    def anchor(self, wall_s: float) -> None:
-        del wall_s
+from tests.support.clocks import Hands
 
 
 def test_nothing_is_believed_before_the_first_renewal() -> None:
