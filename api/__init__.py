@@ -12,11 +12,14 @@ fields.py      strict field types
 founding.py    what a database needs before the first request
 minting.py     users and tokens in bulk
 watch.py       revocations and the event loop, watched
+probing.py     what readiness looks at
+cashier.py     payments of an instance, and the round that finishes them
 present.py     the domain as JSON
 passwords.py   Argon2id off the loop
 tokens.py      Ed25519 access tokens, refresh tokens, revocation
 docs/          OpenAPI and the page that shows it
 rest/          one file per resource
 feed/          the drivers' WebSocket: PROTOCOL.md, frames, session, hub
+gateway/       the payment provider: over HTTP, and a sandbox
 ops/           metrics, and the status of the whole cluster
 """

@@ -10,6 +10,7 @@ driver_state.py  what a driver's actor has in memory
 driver_actor.py  drivers as actors: availability, position, the feed
 zone_actor.py    zones as actors: who is open, who is free, who is offered what
 service.py       every verb of the system, one short method each
+payments.py      hold, capture, release, refund: steps that are repeated until their outcome is known
 chores.py        background rounds: positions, feed positions, trimming
 STORIES.md       one command told from frame to fan-out; the state diagram
 """

@@ -17,6 +17,8 @@ locustfile.py        what locust runs
 scene.py             a mall to test in: zones with a store and products, people with tokens
 race.py              many drivers for one order, one driver for many
 chaos/               many instances under faults of every kind, and whether each promise held
+keyed.py             orders and payments under keys, while everything is killed
+gateway.py           the sandbox payment gateway as a process
 crash.py             kills the server, restarts Postgres, and checks what was promised
 crowd.py, courier.py   the people of the crash test: customers, and drivers who lose their line
 testimony.py         what was said and what is recorded, as plain data

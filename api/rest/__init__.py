@@ -7,6 +7,7 @@ zones.py      zones
 stores.py     stores
 products.py   products
 orders.py     orders and what may be done to them
+payments.py   payments of card orders
 tracking.py   history and the live stream of an order
 drivers.py    drivers and their own status
 health.py     probes
