@@ -42,17 +42,18 @@ async def open_payments(
 
 
 async def settle_payments(office: Office) -> None:
-    """Take the next step of due payments, every SETTLE_S, until cancelled."""
-    payments = office.payments
-    while payments is not None:
+    """Take the next step of due payments, and count what waits, every SETTLE_S, until cancelled."""
+    while True:
         await asyncio.sleep(SETTLE_S)
         began = perf_counter()
         try:
-            await payments.settle_due()
+            if office.payments is not None:
+                await office.payments.settle_due()
             row = await office.database.row("payments_open")
         except Exception as error:  # noqa: BLE001 - the next round is the cure
             failed_chore("settle_payments", error)
         else:
+            metrics.IDEMPOTENCY_KEYS.set(row["keys"])
             metrics.PAYMENTS_WAITING.set(row["many"])
             metrics.PAYMENTS_LATE_SECONDS.set(max(0.0, row["late_s"]))
             metrics.CHORE_SECONDS.labels("settle_payments").observe(perf_counter() - began)

@@ -40,6 +40,9 @@ RATE_LIMITED = Counter(
 IDEMPOTENCY = Counter(
     "mall_idempotency_total", "Keyed creations, by what the key led to.", ["outcome"], registry=REGISTRY
 )
+IDEMPOTENCY_KEYS = Gauge(
+    "mall_idempotency_keys", "Keys that are kept, as Postgres last estimated.", registry=REGISTRY
+)
 LOGINS = Counter("mall_logins_total", "Login attempts.", ["outcome"], registry=REGISTRY)
 FEED_SESSIONS = Gauge("mall_feed_sessions", "Open driver sockets.", registry=REGISTRY)
 FEED_RESUMES = Counter(

@@ -73,11 +73,12 @@ class Fire:
     """One run. Open it with `open_fire`."""
 
     def __init__(
-        self, server: ServerProcess, postgres: EmbeddedPostgres, gateway: GatewayProcess | None,
+        self, server: ServerProcess, postgres: EmbeddedPostgres, valkey: EmbeddedValkey, gateway: GatewayProcess | None,
         http: aiohttp.ClientSession, seed: int,
     ) -> None:  # fmt: skip
         self.server = server
         self.postgres = postgres
+        self.valkey = valkey
         self.gateway = gateway
         self.http = http
         self.found = Findings()
@@ -224,7 +225,7 @@ async def open_fire(folder: Path, *, cards: bool, seed: int) -> AsyncIterator[Fi
         await server.start()
         stack.push_async_callback(server.stop)
         http = await stack.enter_async_context(open_http())
-        fire = Fire(server, postgres, gateway, http, seed)
+        fire = Fire(server, postgres, valkey, gateway, http, seed)
         await fire.open_mall()
         yield fire
 

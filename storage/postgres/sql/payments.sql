@@ -16,6 +16,7 @@ SELECT want_refund($1, $2);
 SELECT * FROM payment_rows WHERE id = $1;
 
 -- name: payments_open
--- For the gauge: how many wait for a step, and for how long the first has.
-SELECT count(*) AS many, coalesce(extract(epoch FROM now() - min(due_at)), 0)::double precision AS late_s
+-- For gauges: how many wait for a step, and for how long the first has; how many keys are kept, as last estimated.
+SELECT count(*) AS many, coalesce(extract(epoch FROM now() - min(due_at)), 0)::double precision AS late_s,
+       (SELECT greatest(reltuples, 0)::bigint FROM pg_class WHERE oid = 'idempotency'::regclass) AS keys
   FROM payments WHERE due_at IS NOT NULL;
