@@ -103,6 +103,10 @@ WRITES: Mapping[str, Operation] = {
     ),
     "orders.assign": Operation("POST", "/api/v2/orders/{order}/assignment", "admin", {"driver_id": DRIVER}),
     "orders.release": Operation("POST", "/api/v2/orders/{order}/release", "admin", {"reason": "stuck"}),
+    "payments.create": Operation(
+        "POST", "/api/v2/payments", "customer", {"order_id": "ord_1", "method": "card", "token": "tok_success"}
+    ),
+    "payments.refund": Operation("POST", "/api/v2/payments/pay_1/refund", "admin"),
     "drivers.availability": Operation(
         "PUT", "/api/v2/drivers/me/availability", "driver", {"status": "offline"}
     ),
@@ -111,6 +115,8 @@ WRITES: Mapping[str, Operation] = {
     ),
     "feed.ticket": Operation("POST", "/api/v2/realtime/tickets", "driver"),
 }  # fmt: skip
+# They need an Idempotency-Key.
+KEYED = frozenset({"orders.create", "payments.create"})
 WITH_BODY = {name: write for name, write in WRITES.items() if write.body is not None}
 BODILESS = {name: write for name, write in WRITES.items() if write.body is None}
 
@@ -170,7 +176,7 @@ class Target:
         """Call an operation of WRITES with this body, with a key where one is needed."""
         operation = WRITES[name]
         path = operation.path.format(order=self.order)
-        if name == "orders.create" and not any(header == "Idempotency-Key" for header, _ in headers):
+        if name in KEYED and not any(header == "Idempotency-Key" for header, _ in headers):
             headers = (*headers, ("Idempotency-Key", fresh_key()))
         return await self.send(operation.method, path, headers, body, role=operation.role)
 
