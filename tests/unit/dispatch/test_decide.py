@@ -266,3 +266,18 @@ def test_new_wave_tells_the_drivers_of_the_lapsed_one() -> None:
     decision = won(decide(offered(expires_ms=NOW - 1), d.MakeOffers(1, 0, (8,), 5000), NOW))
     assert decision.revoked == ((7, "ofr_5_1"),)
     assert decision.order.tried == (7,)
+
+
+def test_paid_order_is_open_for_drivers_and_due_at_once() -> None:
+    decision = won(decide(order(o.AWAITING_PAYMENT, due_ms=NOW + 1), d.Pay(17), NOW))
+    assert (decision.order.status, decision.order.due_ms) == (o.CONFIRMED, NOW)
+    assert (decision.event, decision.by) == ("paid", By("system", "pay_17"))
+
+
+@pytest.mark.parametrize("status", [o.CONFIRMED, o.ASSIGNED, o.PICKED_UP, o.DELIVERED, o.UNDELIVERABLE])
+def test_order_is_paid_once(status: str) -> None:
+    assert decide(order(status), d.Pay(17), NOW) == Unchanged("paid")
+
+
+def test_cancelled_order_takes_no_money() -> None:
+    assert code(decide(order(o.CANCELLED), d.Pay(17), NOW)) == "order_closed"

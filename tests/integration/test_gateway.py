@@ -1,0 +1,157 @@
+"""A payment gateway is believed only when it is exactly what it may say. A real server says everything else."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+import pytest
+from aiohttp import web
+
+from api.gateway import client
+from api.gateway.client import HttpGateway, open_gateway
+from dispatch.domain.money import Money
+from dispatch.payments import Declined, GatewayUnsure, Held
+
+EUROS = Money(900, "EUR")
+Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class Provider:
+    """What the next request is answered with, and what was asked."""
+
+    def __init__(self) -> None:
+        self.answer: Answer = self.held
+        self.asked: list[tuple[str, str, str, bytes]] = []
+        self.url = ""
+
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        headers = request.headers
+        self.asked.append(
+            (request.path, headers["Idempotency-Key"], headers["Authorization"], await request.read())
+        )
+        return await self.answer(request)
+
+    async def held(self, request: web.Request) -> web.StreamResponse:
+        del request
+        return web.json_response({"id": "hld_1", "status": "held"}, status=201)
+
+
+@pytest.fixture
+async def provider() -> AsyncIterator[Provider]:
+    it = Provider()
+    app = web.Application()
+    app.router.add_route("*", "/{tail:.*}", it.handle)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    it.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    yield it
+    await runner.cleanup()
+
+
+@pytest.fixture
+async def gateway(provider: Provider) -> AsyncIterator[HttpGateway]:
+    async with open_gateway(provider.url, "a secret") as opened:
+        yield opened
+
+
+async def test_hold_is_asked_for_under_its_key_and_the_secret_proves_who_asks(
+    provider: Provider, gateway: HttpGateway
+) -> None:
+    assert await gateway.hold("key-1", EUROS, "tok_success") == Held("hld_1")
+    [(path, key, secret, body)] = provider.asked
+    assert (path, key, secret) == ("/holds", "key-1", "Bearer a secret")
+    assert body == b'{"amount_minor": 900, "currency": "EUR", "token": "tok_success"}'
+
+
+async def test_decline_is_an_answer(provider: Provider, gateway: HttpGateway) -> None:
+    async def declined(_: web.Request) -> web.StreamResponse:
+        return web.json_response({"code": "card_declined"}, status=402)
+
+    provider.answer = declined
+    assert await gateway.hold("key-1", EUROS, "tok_decline") == Declined("card_declined")
+
+
+def _says(body: bytes, status: int = 201, **headers: str) -> Answer:
+    async def answer(_: web.Request) -> web.StreamResponse:
+        return web.Response(body=body, status=status, headers=headers)
+
+    return answer
+
+
+async def _endless(request: web.Request) -> web.StreamResponse:
+    response = web.StreamResponse(status=201)
+    await response.prepare(request)
+    for _ in range(50):
+        await response.write(b" " * 1_000_000)
+    return response
+
+
+async def _dropped(request: web.Request) -> web.StreamResponse:
+    assert request.transport is not None
+    request.transport.abort()
+    return web.Response()
+
+
+NO_ANSWERS: dict[str, Answer] = {
+    "garbage": _says(b"\x00\xff garbage"),
+    "nothing": _says(b""),
+    "another status in the body": _says(b'{"id": "hld_1", "status": "captured"}'),
+    "no reference": _says(b'{"status": "held"}'),
+    "a reference that is a path": _says(b'{"id": "../../admin", "status": "held"}'),
+    "a decline code that is a page": _says(b'{"code": "<html>"}', 402),
+    "success under another status": _says(b'{"id": "hld_1", "status": "held"}', 200),
+    "an error": _says(b"{}", 500),
+    "a refusal that nobody knows": _says(b"{}", 409),
+    "a redirect": _says(b"", 302, Location="/elsewhere"),
+    "fifty megabytes": _endless,
+    "a dropped connection": _dropped,
+}
+
+
+@pytest.mark.parametrize("answer", NO_ANSWERS.values(), ids=NO_ANSWERS)
+async def test_what_cannot_be_understood_is_no_outcome(
+    provider: Provider, gateway: HttpGateway, answer: Answer
+) -> None:
+    provider.answer = answer
+    with pytest.raises(GatewayUnsure):
+        await gateway.hold("key-1", EUROS, "tok_success")
+    assert {path for path, *_ in provider.asked} == {"/holds"}, "nobody was followed elsewhere"
+
+
+@pytest.mark.parametrize("step", ["capture", "void", "refund"])
+async def test_step_is_done_only_when_the_provider_says_that_very_step(
+    provider: Provider, gateway: HttpGateway, step: str
+) -> None:
+    done = {"capture": "captured", "void": "voided", "refund": "refunded"}[step]
+    provider.answer = _says(f'{{"status": "{done}"}}'.encode(), 200)
+    await getattr(gateway, step)("key-1", "hld_1")
+    assert provider.asked[0][0] == f"/holds/hld_1/{step}"
+    provider.answer = _says(b'{"status": "held"}', 200)
+    with pytest.raises(GatewayUnsure):
+        await getattr(gateway, step)("key-1", "hld_1")
+
+
+async def test_provider_that_hangs_is_not_waited_for(
+    provider: Provider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    release = asyncio.Event()
+
+    async def hang(_: web.Request) -> web.StreamResponse:
+        await release.wait()
+        return web.Response()
+
+    provider.answer = hang
+    monkeypatch.setattr(client, "TIMEOUT_S", 0.05)
+    async with open_gateway(provider.url, "a secret") as gateway:
+        with pytest.raises(GatewayUnsure):
+            await gateway.hold("key-1", EUROS, "tok_success")
+    release.set()
+
+
+async def test_provider_that_is_not_there_is_no_outcome(provider: Provider) -> None:
+    async with open_gateway("http://127.0.0.1:1", "") as gateway:
+        with pytest.raises(GatewayUnsure):
+            await gateway.hold("key-1", EUROS, "tok_success")

@@ -1,0 +1,195 @@
+"""Steps of a payment against the real tables, with a gateway and an order that do as the test says."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import asyncpg
+import pytest
+
+from actors.clock import SystemEntropy
+from actors.errors import Unavailable
+from dispatch.domain.money import Money
+from dispatch.messages import Reply
+from dispatch.payments import Declined, GatewayUnsure, Held, Payments
+from dispatch.service import Caller
+from storage.postgres.database import Database, open_database
+
+
+class Provider:
+    """A gateway that says what it is told to; `calls` are (step, key)."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[str, str]] = []
+        self.says: list[Held | Declined | Exception] = []
+
+    async def hold(self, key: str, amount: Money, token: str) -> Held | Declined:
+        assert (amount, token) == (Money(900, "EUR"), "tok_success")
+        said = self._said("hold", key)
+        assert said is not None
+        return said
+
+    async def capture(self, key: str, ref: str) -> None:
+        assert ref == "hld_1"
+        self._said("capture", key)
+
+    async def void(self, key: str, ref: str) -> None:
+        assert ref == "hld_1"
+        self._said("void", key)
+
+    async def refund(self, key: str, ref: str) -> None:
+        assert ref == "hld_1"
+        self._said("refund", key)
+
+    def _said(self, step: str, key: str) -> Held | Declined | None:
+        self.calls.append((step, key))
+        if not self.says:
+            return Held("hld_1") if step == "hold" else None
+        said = self.says.pop(0)
+        if isinstance(said, Exception):
+            raise said
+        return said
+
+
+class Orders:
+    """The one order, as its actor would move it."""
+
+    def __init__(self, owner: Any) -> None:
+        self.owner = owner
+        self.away = False
+
+    async def pay(self, number: int, payment_id: int, trace: str) -> Reply:
+        del payment_id, trace
+        if self.away:
+            raise Unavailable("away")
+        status = await self.owner.fetchval("SELECT status FROM orders WHERE id = $1", number)
+        if status == "cancelled":
+            return Reply("order_closed", status, 2)
+        await self.move("confirmed")
+        return Reply("paid", "confirmed", 2)
+
+    async def move(self, status: str) -> None:
+        await self.owner.execute("UPDATE orders SET status = $1 WHERE id = 1", status)
+
+
+class Shop:
+    """A customer, an order to be paid, and the cashier."""
+
+    def __init__(self, owner: Any, database: Database) -> None:
+        self.owner = owner
+        self.orders = Orders(owner)
+        self.provider = Provider()
+        self.cashier = Payments(self.orders, database, self.provider, SystemEntropy())  # type: ignore[arg-type]
+
+    async def pay(self, key: str = "key-of-a-payment") -> str:
+        caller = Caller("customer", 100, "trace", key, b"body")
+        return (await self.cashier.pay(caller, 1, "tok_success")).code
+
+    async def row(self) -> Any:
+        return await self.owner.fetchrow("SELECT * FROM payments ORDER BY id DESC LIMIT 1")
+
+    async def due(self) -> None:
+        """Let time pass until whatever waits is due."""
+        await self.owner.execute("UPDATE payments SET due_at = now() WHERE due_at IS NOT NULL")
+        await self.cashier.settle_due()
+
+
+@pytest.fixture
+async def shop(database_url: str) -> AsyncIterator[Shop]:
+    owner = await asyncpg.connect(database_url)
+    await owner.execute(
+        "INSERT INTO zones (id, name) VALUES (1, 'Z');"
+        "INSERT INTO stores (id, zone_id, name, lat, lon) VALUES (1, 1, 'S', 1, 2);"
+        "INSERT INTO users (id, email, role, name) VALUES (100, 'c@mall.example', 'customer', 'C');"
+        "INSERT INTO orders (id, shard, zone_id, store_id, customer_id, status, mode, ready_at, created_at, updated_at,"
+        " dropoff_lat, dropoff_lon, address, payment, total_minor, currency)"
+        " VALUES (1, 7, 1, 1, 100, 'awaiting_payment', 'waves', now(), now(), now(), 1, 2, 'door', 'card', 900, 'EUR')"
+    )
+    async with open_database(database_url, size_max=4) as database:
+        yield Shop(owner, database)
+    await owner.close()
+
+
+async def test_each_step_has_its_key_and_delivery_takes_the_money(shop: Shop) -> None:
+    assert await shop.pay() == "held"
+    assert (await shop.row())["due_at"] is None, "nothing to do until the order ends"
+    await shop.orders.move("delivered")
+    await shop.cashier.settle_due()
+    row = await shop.row()
+    assert (row["status"], row["token"], row["due_at"]) == ("captured", None, None)
+    assert await shop.cashier.refund(row["id"]) == "refunded"
+    assert shop.provider.calls == [
+        (step, f"mall-pay-{row['id']}-{step}") for step in ("hold", "capture", "refund")
+    ]
+
+
+async def test_step_without_an_answer_is_asked_again_with_the_same_key_later_and_later(shop: Shop) -> None:
+    shop.provider.says = [GatewayUnsure(), GatewayUnsure(), GatewayUnsure(), Held("hld_1")]
+    assert await shop.pay() == "pending"
+    pauses = []
+    for _ in range(3):
+        pauses.append(await shop.owner.fetchval("SELECT extract(epoch FROM due_at - now()) FROM payments"))
+        await shop.due()
+    assert pauses[0] < pauses[1] < pauses[2]
+    assert (await shop.row())["status"] == "held"
+    assert len(set(shop.provider.calls)) == 1
+    assert len(shop.provider.calls) == 4
+
+
+async def test_order_that_was_cancelled_before_the_hold_is_known_gets_its_money_back(shop: Shop) -> None:
+    shop.provider.says = [GatewayUnsure()]
+    assert await shop.pay() == "pending"
+    await shop.orders.move("cancelled")
+    await shop.cashier.settle_due()
+    assert (await shop.row())["status"] == "voided"
+    assert [step for step, _ in shop.provider.calls] == ["hold", "hold", "void"]
+
+
+async def test_order_that_ends_while_its_payment_is_worked_at_is_not_forgotten(shop: Shop) -> None:
+    """The worker has read `confirmed`; the order ends; the worker then writes that nothing is to be done."""
+    assert await shop.pay() == "held"
+    stale = dict((await shop.owner.fetch("SELECT * FROM payment_rows"))[0])
+    await shop.orders.move("delivered")
+    await shop.cashier._advance(stale)
+    assert (await shop.row())["due_at"] is not None
+    await shop.cashier.settle_due()
+    assert (await shop.row())["status"] == "captured"
+
+
+async def test_two_who_take_the_same_step_write_one_outcome(shop: Shop) -> None:
+    assert await shop.pay() == "held"
+    await shop.orders.move("delivered")
+    stale = dict((await shop.owner.fetch("SELECT * FROM payment_rows"))[0])
+    await shop.cashier.settle_due()
+    await shop.cashier._advance(stale)
+    row = await shop.row()
+    assert (row["status"], row["version"]) == ("captured", 3)
+    assert len(set(shop.provider.calls)) == 2, "the same key both times"
+
+
+async def test_order_that_cannot_be_reached_is_told_later(shop: Shop) -> None:
+    shop.orders.away = True
+    assert await shop.pay() == "held", "the money is held, whatever else"
+    assert await shop.owner.fetchval("SELECT status FROM orders") == "awaiting_payment"
+    shop.orders.away = False
+    await shop.due()
+    assert await shop.owner.fetchval("SELECT status FROM orders") == "confirmed"
+    assert [step for step, _ in shop.provider.calls] == ["hold"]
+
+
+async def test_answer_under_a_key_is_kept_as_it_was_and_ends_after_its_time(shop: Shop) -> None:
+    shop.provider.says = [Declined("card_declined")]
+    assert await shop.pay() == "declined"
+    assert await shop.pay() == "declined"
+    assert len(shop.provider.calls) == 1
+    # Nobody has cleaned up: the time counts, not the row.
+    await shop.owner.execute("UPDATE idempotency SET expires_at = now() - interval '1 s'")
+    assert await shop.pay() == "held"
+
+
+async def test_only_the_functions_may_change_a_payment(shop: Shop, database_url: str) -> None:
+    assert await shop.pay() == "held"
+    async with open_database(database_url, size_max=2) as database, database.pool.acquire() as connection:
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            await connection.execute("UPDATE payments SET status = 'captured'")
