@@ -48,6 +48,7 @@ KINDS: Mapping[str, Kind] = {
     "invalid_refresh_token": Kind(401, "The refresh token is not valid any more"),
     "forbidden": Kind(403, "This is not for your role"),
     "forbidden_origin": Kind(403, "This origin is not allowed"),
+    "wrong_password": Kind(403, "The password is wrong"),
     "account_disabled": Kind(403, "The account is disabled"),
     "not_found": Kind(404, "There is no such resource"),
     "order_not_found": Kind(404, "There is no such order"),

@@ -41,6 +41,9 @@ IDEMPOTENCY = Counter(
     "mall_idempotency_total", "Keyed creations, by what the key led to.", ["outcome"], registry=REGISTRY
 )
 LOGINS = Counter("mall_logins_total", "Login attempts.", ["outcome"], registry=REGISTRY)
+REFRESHES = Counter(
+    "mall_refreshes_total", "Refresh tokens shown, by what they led to.", ["verdict"], registry=REGISTRY
+)
 FEED_SESSIONS = Gauge("mall_feed_sessions", "Open driver sockets.", registry=REGISTRY)
 FEED_RESUMES = Counter(
     "mall_feed_resumes_total", "Sessions, by how they began.", ["outcome"], registry=REGISTRY
