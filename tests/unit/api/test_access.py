@@ -106,11 +106,13 @@ def test_what_takes_a_password_is_limited_by_address() -> None:
 
 FORBIDDEN = [
     ("customer", "catalog:write"), ("customer", "orders:carry:own"), ("customer", "orders:operate"),
-    ("customer", "users:admin"), ("customer", "drivers:location:write:own"), ("customer", "drivers:read:any"), ("customer", "feed:open:own"),
-    ("driver", "catalog:write"), ("driver", "orders:create"), ("driver", "orders:operate"), ("driver", "users:admin"),
+    ("customer", "users:admin"), ("customer", "drivers:location:write:own"),
+    ("customer", "drivers:read:any"), ("customer", "feed:open:own"), ("driver", "catalog:write"),
+    ("driver", "orders:create"), ("driver", "orders:operate"), ("driver", "users:admin"),
     ("customer", "orders:read:any"), ("customer", "payments:refund"), ("customer", "orders:accept"),
     ("driver", "orders:read:any"), ("driver", "payments:create"), ("driver", "payments:refund"),
-    ("driver", "orders:cancel:own"), ("driver", "drivers:read:any"), ("admin", "orders:carry:own"), ("admin", "drivers:location:write:own"),
+    ("driver", "orders:cancel:own"), ("driver", "drivers:read:any"), ("admin", "orders:carry:own"),
+    ("admin", "drivers:location:write:own"),
 ]  # fmt: skip
 
 
