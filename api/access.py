@@ -23,7 +23,7 @@ _GRANTED: Mapping[str, frozenset[str]] = {
     "driver": frozenset(
         {
             "account:read:own", "account:write:own", "catalog:read", "zones:read", "orders:read:own",
-            "orders:accept", "orders:carry:own", "drivers:read:own", "drivers:availability:write:own",
+            "orders:accept", "orders:carry:own", "drivers:profile:read:own", "drivers:availability:write:own",
             "drivers:location:write:own", "feed:open:own",
         }
     ),
@@ -91,8 +91,8 @@ ACCESS: Mapping[str, Access] = {
     "orders.assign": Access("orders:operate"),
     "orders.release": Access("orders:operate"),
     "drivers.list": Access("drivers:read:any", READS),
-    "drivers.me": Access("drivers:read:own", READS),
-    "drivers.my_orders": Access("drivers:read:own", READS),
+    "drivers.me": Access("drivers:profile:read:own", READS),
+    "drivers.my_orders": Access("drivers:profile:read:own", READS),
     "drivers.availability": Access("drivers:availability:write:own"),
     "drivers.location": Access("drivers:location:write:own"),
     "feed.open": Access(None),  # the handshake looks at header or ticket itself
