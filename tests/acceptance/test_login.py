@@ -194,6 +194,15 @@ async def test_account_that_does_not_exist_is_slowed_down_like_any_other(limited
     assert (seen.count(401), seen.count(429)) == (10, 6)
 
 
+async def test_addresses_can_be_probed_by_registering_five_times_a_minute_and_no_more(limited: str) -> None:
+    connector = aiohttp.TCPConnector(local_addr=(f"127.0.0.{next(_hosts)}", 0))
+    body = {"email": await _owner(limited, 4), "password": PASSWORD, "name": "P"}
+    async with aiohttp.ClientSession(connector=connector) as http:
+        mall = Mall(http, limited)
+        seen = [(await mall.call("POST", "/api/v2/auth/register", body))[0] for _ in range(6)]
+    assert seen == [409] * 5 + [429]
+
+
 async def test_old_password_cannot_be_guessed_with_a_token_that_was_found(limited: str) -> None:
     async with open_http() as http:
         body = {"email": "found@example.org", "password": PASSWORD, "name": "F"}

@@ -1,6 +1,6 @@
 -- A session is one family of refresh tokens. Each token is made from the one before and a salt, so whoever holds
 -- a token can be given the one that is current; this table alone gives no token away.
-DROP INDEX sessions_previous;
+DROP INDEX sessions_previous, sessions_user;
 ALTER TABLE sessions
     DROP COLUMN previous_hash,
     ADD COLUMN counter     bigint NOT NULL DEFAULT 0,        -- tokens that the current one has replaced
@@ -8,6 +8,7 @@ ALTER TABLE sessions
     ADD COLUMN salts       bytea[] NOT NULL DEFAULT '{}',    -- of the latest replacements, the newest last
     ADD COLUMN replaced    timestamptz[] NOT NULL DEFAULT '{}',  -- when each of them was
     ADD COLUMN network     text;                             -- where it was opened: a digest of the address
+CREATE INDEX sessions_user ON sessions (user_id, network);
 -- Refresh tokens of the form before cannot be checked any more: their sessions log in anew.
 UPDATE sessions SET revoked_at = now() WHERE revoked_at IS NULL AND id LIKE 'ses%';
 
