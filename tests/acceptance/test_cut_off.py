@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
 from typing import Any
 
 import aiohttp
@@ -90,7 +91,8 @@ async def test_session_that_ends_here_is_over_everywhere(
         assert (await there.call("GET", "/api/v2/me"))[0] == 200
         await way(pair, person)
         assert await seconds_until(lambda: _refused(there)) < HTTP_S
-        assert await _refused(pair.one.as_(person["access_token"]))
+        here = pair.one.as_(person["access_token"])
+        assert await seconds_until(lambda: _refused(here)) < HTTP_S
         code = await _close_code(ws)
     assert code == (4007 if way is _ban else 4001)
     body = {"refresh_token": person["refresh_token"]}
@@ -108,7 +110,26 @@ async def test_socket_whose_session_ends_before_its_hello_is_not_welcomed(pair: 
         there = pair.two.as_(person["access_token"])
         await seconds_until(lambda: _refused(there))
         await ws.send_str('{"t": "hello"}')
-        assert await _close_code(ws) == 4001
+        first = await ws.receive(timeout=SOCKET_S)
+        assert (first.type, first.data) == (aiohttp.WSMsgType.CLOSE, 4001)
+
+
+async def test_sockets_of_all_who_leave_are_closed_at_once_not_when_their_heartbeat_is_due(
+    pair: Pair,
+) -> None:
+    """A heart beats every 25 s, each socket's in another second: seven of them are never due within five."""
+    people = [await pair.driver() for _ in range(7)]
+    async with AsyncExitStack() as stack:
+        sockets = [
+            await stack.enter_async_context(_socket(pair, person["access_token"])) for person in people
+        ]
+        for ws in sockets:
+            await _welcomed(ws)
+        async with asyncio.TaskGroup() as tasks:
+            for person in people:
+                tasks.create_task(_logout(pair, person))
+        async with asyncio.timeout(SOCKET_S):
+            assert [await _close_code(ws) for ws in sockets] == [4001] * 7
 
 
 async def test_ticket_of_a_session_that_has_ended_opens_nothing(pair: Pair) -> None:
