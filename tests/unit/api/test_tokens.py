@@ -22,32 +22,14 @@ from api.tokens import (
     load_signing_key,
     make_signing_key,
 )
+from tests.unit.api.clocks import HandClock
 
 NOW = 1_700_000_000.0
 
 
-class HandClock:
-    """A clock that moves when it is told to."""
-
-    def __init__(self) -> None:
-        self.now = NOW
-
-    def monotonic(self) -> float:
-        return self.now
-
-    def boot(self) -> float:
-        return self.now
-
-    def wall(self) -> float:
-        return self.now
-
-    def anchor(self, wall_s: float) -> None:
-        self.now = wall_s
-
-
 @pytest.fixture
 def clock() -> HandClock:
-    return HandClock()
+    return HandClock(NOW)
 
 
 def key(signs_at: float = 0.0) -> SigningKey:
