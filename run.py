@@ -4,6 +4,7 @@ serve    start an instance (with embedded servers where no addresses are given)
 migrate  bring the database to this version's schema
 mint     make users with tokens in bulk, for load tests
 check    look at settings, database and Redis, and say what is wrong
+rotate-key  make a new signing key
 verify   audit every invariant of the record; ends with 1 when one is broken
 """
 
@@ -41,6 +42,7 @@ from api.feed.rebinding import Rebinding
 from api.minting import MintError, mint_at
 from api.ops import RuntimeCollector, status
 from api.passwords import Passwords
+from api.rotation import command_rotate_key
 from api.tokens import Tokens
 from api.watch import (
     collect_garbage,
@@ -84,8 +86,6 @@ DATABASE_WAIT_S = 30.0
 # In place of a signal: another instance has our name.
 USURPED = -1
 VERSION = version("mall-delivery-dispatch")
-
-
 # Whatever happens, an instance that was told to leave is gone by then: 9 s for sockets and shards, the rest for
 # answers under way and the last commits.
 FAREWELL_S = 9.0
@@ -370,12 +370,13 @@ def command_verify(settings: Settings, options: argparse.Namespace) -> int:
     return 0 if report.holds else 1
 
 
-WORK = {
+WORK: dict[str, Callable[[Settings, argparse.Namespace], int]] = {
     "serve": command_serve,
     "migrate": command_migrate,
     "check": command_check,
     "verify": command_verify,
     "mint": command_mint,
+    "rotate-key": lambda settings, options: command_rotate_key(settings, options, print),
 }
 
 

@@ -11,12 +11,15 @@ bodies.py      strict JSON
 fields.py      strict field types
 founding.py    what a database needs before the first request
 minting.py     users and tokens in bulk
-watch.py       revocations and the event loop, watched
 probing.py     what readiness looks at
 cashier.py     payments of an instance, and the round that finishes them
+watch.py       revocations, keys and the event loop, watched
 present.py     the domain as JSON
 passwords.py   Argon2id off the loop
-tokens.py      Ed25519 access tokens, refresh tokens, revocation
+tokens.py      Ed25519 access tokens, revocation
+families.py    refresh tokens, one family per session
+throttle.py    guessing of passwords, slowed down per account
+rotation.py    a new signing key
 docs/          OpenAPI and the page that shows it
 rest/          one file per resource
 feed/          the drivers' WebSocket: PROTOCOL.md, frames, session, hub

@@ -11,25 +11,34 @@ AUTH = Policy("auth", 5)
 ORDERS = Policy("orders", 20)
 READS = Policy("reads", 100)
 
-# A scope names a resource and an action; `own` means that the handler looks at whose it is.
-ROLE_SCOPES: Mapping[str, frozenset[str]] = {
+# A scope names a resource and an action; `own` means that the handler looks at whose it is, and everything else
+# is as if it did not exist. Who may `any` may `own`.
+_GRANTED: Mapping[str, frozenset[str]] = {
     "customer": frozenset(
         {
-            "me", "catalogue:read", "orders:create", "orders:read", "orders:cancel", "payments:create",
-            "payments:read", "zones:read",
+            "account:read:own", "account:write:own", "catalog:read", "zones:read", "orders:create",
+            "orders:read:own", "orders:cancel:own", "payments:create", "payments:read:own",
         }
     ),
     "driver": frozenset(
-        {"me", "catalogue:read", "orders:read", "orders:carry", "drivers:self", "feed:open", "zones:read"}
+        {
+            "account:read:own", "account:write:own", "catalog:read", "zones:read", "orders:read:own",
+            "orders:accept", "orders:carry:own", "drivers:profile:read:own", "drivers:availability:write:own",
+            "drivers:location:write:own", "feed:open:own",
+        }
     ),
     "admin": frozenset(
         {
-            "me", "catalogue:read", "catalogue:write", "orders:create", "orders:read", "orders:cancel",
-            "payments:read", "payments:refund",
-            "orders:operate", "users:admin", "drivers:read", "zones:read", "zones:write",
+            "account:read:own", "account:write:own", "catalog:read", "catalog:write", "zones:read",
+            "zones:write", "orders:create", "orders:read:any", "orders:cancel:any", "orders:operate",
+            "users:admin", "drivers:read:any", "payments:read:any", "payments:refund",
         }
     ),
 }  # fmt: skip
+ROLE_SCOPES: Mapping[str, frozenset[str]] = {
+    role: scopes | {s.removesuffix("any") + "own" for s in scopes if s.endswith(":any")}
+    for role, scopes in _GRANTED.items()
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +53,9 @@ ACCESS: Mapping[str, Access] = {
     "auth.register": Access(None, AUTH),
     "auth.login": Access(None, AUTH),
     "auth.refresh": Access(None, AUTH),
-    "auth.logout": Access("me"),
-    "auth.me": Access("me", READS),
+    "auth.logout": Access("account:write:own"),
+    "auth.password": Access("account:write:own"),
+    "auth.me": Access("account:read:own", READS),
     "auth.jwks": Access(None),
     "users.list": Access("users:admin", READS),
     "users.create": Access("users:admin"),
@@ -55,41 +65,41 @@ ACCESS: Mapping[str, Access] = {
     "zones.create": Access("zones:write"),
     "zones.get": Access("zones:read", READS),
     "zones.update": Access("zones:write"),
-    "stores.list": Access("catalogue:read", READS),
-    "stores.create": Access("catalogue:write"),
-    "stores.get": Access("catalogue:read", READS),
-    "stores.update": Access("catalogue:write"),
-    "stores.delete": Access("catalogue:write"),
-    "stores.products": Access("catalogue:read", READS),
-    "products.list": Access("catalogue:read", READS),
-    "products.create": Access("catalogue:write"),
-    "products.get": Access("catalogue:read", READS),
-    "products.update": Access("catalogue:write"),
-    "products.delete": Access("catalogue:write"),
-    "orders.list": Access("orders:read", READS),
+    "stores.list": Access("catalog:read", READS),
+    "stores.create": Access("catalog:write"),
+    "stores.get": Access("catalog:read", READS),
+    "stores.update": Access("catalog:write"),
+    "stores.delete": Access("catalog:write"),
+    "stores.products": Access("catalog:read", READS),
+    "products.list": Access("catalog:read", READS),
+    "products.create": Access("catalog:write"),
+    "products.get": Access("catalog:read", READS),
+    "products.update": Access("catalog:write"),
+    "products.delete": Access("catalog:write"),
+    "orders.list": Access("orders:read:own", READS),
     "orders.create": Access("orders:create", ORDERS),
-    "orders.get": Access("orders:read", READS),
-    "orders.events": Access("orders:read", READS),
-    "orders.track": Access("orders:read", READS),
+    "orders.get": Access("orders:read:own", READS),
+    "orders.events": Access("orders:read:own", READS),
+    "orders.track": Access("orders:read:own", READS),
     "orders.ready_time": Access("orders:operate"),
-    "orders.accept": Access("orders:carry"),
-    "orders.decline": Access("orders:carry"),
-    "orders.pickup": Access("orders:carry"),
-    "orders.delivery": Access("orders:carry"),
-    "orders.failure": Access("orders:carry"),
-    "orders.cancel": Access("orders:cancel"),
+    "orders.accept": Access("orders:accept"),
+    "orders.decline": Access("orders:accept"),
+    "orders.pickup": Access("orders:carry:own"),
+    "orders.delivery": Access("orders:carry:own"),
+    "orders.failure": Access("orders:carry:own"),
+    "orders.cancel": Access("orders:cancel:own"),
     "orders.assign": Access("orders:operate"),
     "orders.release": Access("orders:operate"),
     "payments.create": Access("payments:create", ORDERS),
-    "payments.get": Access("payments:read", READS),
+    "payments.get": Access("payments:read:own", READS),
     "payments.refund": Access("payments:refund"),
-    "drivers.list": Access("drivers:read", READS),
-    "drivers.me": Access("drivers:self", READS),
-    "drivers.my_orders": Access("drivers:self", READS),
-    "drivers.availability": Access("drivers:self"),
-    "drivers.location": Access("drivers:self"),
+    "drivers.list": Access("drivers:read:any", READS),
+    "drivers.me": Access("drivers:profile:read:own", READS),
+    "drivers.my_orders": Access("drivers:profile:read:own", READS),
+    "drivers.availability": Access("drivers:availability:write:own"),
+    "drivers.location": Access("drivers:location:write:own"),
     "feed.open": Access(None),  # the handshake looks at header or ticket itself
-    "feed.ticket": Access("feed:open"),
+    "feed.ticket": Access("feed:open:own"),
     "docs.openapi": Access(None),
     "docs.page": Access(None),
     "docs.script": Access(None),

@@ -171,6 +171,8 @@ async def admit(access: Access, call: Call) -> None:
         call.principal = authenticate(call)
         if not allows(call.principal.role, access.scope):
             raise Problem("forbidden", f"The scope {access.scope} is needed.")
+        if call.principal.role == "admin" and call.office.tokens.is_blind():
+            raise Problem("unavailable", "Whether this session was ended cannot be known at the moment.")
     if access.policy is None or call.office.settings.rate_limits == "off":
         return
     who = call.request.remote or "-" if call.principal is None else f"u{call.principal.number}"

@@ -9,7 +9,7 @@ from typing import Any
 
 from actors.clock import Entropy, LoopClock, SystemEntropy
 from api.founding import driver_item, load_keys
-from api.tokens import Tokens
+from api.tokens import MINTED, MINTED_S_MAX, Tokens
 from dispatch.domain.ids import USER, public_id
 from storage.postgres.database import Database, open_database
 
@@ -37,8 +37,10 @@ async def mint(
     Users that exist already keep their rows and get a new token.
 
     Raises:
-        MintError: drivers without an existing zone.
+        MintError: drivers without an existing zone, or tokens that would live for too long.
     """
+    if not 0 < hours * 3600 <= MINTED_S_MAX:
+        raise MintError(f"--hours is more than 0 and at most {MINTED_S_MAX // 3600}")
     if role == "driver" and (zone is None or await database.row("zone_get", zone) is None):
         raise MintError("drivers need --zone with the id of an existing zone")
     clock.anchor(float(await database.value("wall_clock")))
@@ -55,12 +57,12 @@ async def mint(
             if role == "driver" and zone is not None:
                 items = [driver_item(row["id"], zone, capacity) for row in rows if row["made"]]
                 await transaction.rows("create_drivers", items)
-            sessions = {row["id"]: f"mnt_{entropy.token()}" for row in rows}
+            sessions = {row["id"]: f"{MINTED}{entropy.token()}" for row in rows}
             await transaction.rows(
                 "session_insert_many", list(sessions.values()), list(sessions), hours * 3600.0
             )
         for row in sorted(rows, key=lambda r: int(r["id"])):
-            token = tokens.issue(role, row["id"], sessions[row["id"]], int(hours * 3600))
+            token = tokens.issue(role, row["id"], sessions[row["id"]], int(hours * 3600), newest=True)
             minted.append(
                 {"id": public_id(USER, row["id"]), "role": role, "email": row["email"], "access_token": token}
             )

@@ -41,6 +41,17 @@ class Passwords:
         fits = await self._run(self._fits, encoded or self._nobody, password)
         return bool(fits) and encoded is not None
 
+    async def stronger(self, encoded: str, password: str) -> str | None:
+        """The hash of a password that fits, anew, when the one that is stored was made with less effort than
+        today's; None when it is good as it is, or when there is too much to do at the moment.
+        """
+        if not self._hasher.check_needs_rehash(encoded):
+            return None
+        try:
+            return await self.hash(password)
+        except Overloaded:
+            return None  # the next login is as good
+
     def _fits(self, encoded: str, password: str) -> bool:
         try:
             return self._hasher.verify(encoded, password)

@@ -7,11 +7,15 @@ memory and refreshed twice a second.
 from __future__ import annotations
 
 import base64
+import json
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from hashlib import blake2b, sha256
+from typing import Any
 
 import jwt
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -20,16 +24,26 @@ from dispatch.domain.ids import USER, parse_id
 
 ISSUER = "mall"
 AUDIENCE = "mall-api"
+CLIENT = "mall-app"
 ACCESS_S = 600
+# Minted tokens are an operator's: they live longer, and their sessions are known by their name.
+MINTED = "mnt_"
+MINTED_S_MAX = 7 * 24 * 3600
 LEEWAY_S = 10
 TOKEN_BYTES_MAX = 4096
 # The end of the year 9999.
 EXPIRES_MAX = 253_402_300_800
 LATELY_S = 10.0
+# Without a look at the revocations for this long, nobody with an admin's powers is let in.
+BLIND_S = 10.0
 # Verified tokens kept; beyond it the oldest are verified again.
 CACHE_MAX = 50_000
 
-_REQUIRED = ["iss", "aud", "sub", "exp", "iat", "jti", "sid", "role"]
+# Nothing else stands in a header of ours: no jku, jwk, x5u or crit can even be looked at.
+_HEADER = {"alg", "typ", "kid"}
+_TEXTS = ("iss", "aud", "sub", "client_id", "jti", "sid", "role")
+_TIMES = ("iat", "exp")
+_PARTS = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]{86}")
 
 
 class BadToken(Exception):
@@ -48,10 +62,13 @@ class Principal:
 
 @dataclass(frozen=True, slots=True)
 class SigningKey:
-    """A key pair and its id."""
+    """A key pair and its id. It verifies at once and signs from `signs_at` on (UTC seconds): by then
+    everybody who keeps the public keys for a while has seen it.
+    """
 
     kid: str
     private: Ed25519PrivateKey
+    signs_at: float = 0.0
 
     def as_jwk(self) -> dict[str, str]:
         """The public half (RFC 8037)."""
@@ -72,42 +89,89 @@ def make_signing_key() -> tuple[str, str]:
     return sha256(public).hexdigest()[:16], pem.decode()
 
 
-def load_signing_key(kid: str, pem: str) -> SigningKey:
+def load_signing_key(kid: str, pem: str, signs_at: float = 0.0) -> SigningKey:
     """The key behind a stored PEM."""
     private = serialization.load_pem_private_key(pem.encode(), None)
     assert isinstance(private, Ed25519PrivateKey)
-    return SigningKey(kid, private)
+    return SigningKey(kid, private, signs_at)
+
+
+def _decoded(part: str) -> bytes:
+    """The bytes of a part.
+
+    Raises:
+        BadToken: not the one way to write them; the last character may have spare bits.
+    """
+    data = base64.urlsafe_b64decode(part + "=" * (-len(part) % 4))
+    if base64.urlsafe_b64encode(data).rstrip(b"=").decode() != part:
+        raise BadToken("encoding")
+    return data
+
+
+def _members(part: str) -> dict[str, Any]:
+    """The JSON object of a part.
+
+    Raises:
+        BadToken, ValueError, RecursionError: it is none, or a member stands twice.
+    """
+
+    def each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found = dict(pairs)
+        if len(found) != len(pairs):
+            raise BadToken("a member stands twice")
+        return found
+
+    value = json.loads(_decoded(part), object_pairs_hook=each_once)
+    if not isinstance(value, dict):
+        raise BadToken("no object")
+    return value
 
 
 class Tokens:
     """Signs and verifies.
 
     Args:
-        keys: the first signs, all verify.
+        keys: all verify; of those that sign by now the youngest does.
     """
 
     def __init__(self, keys: list[SigningKey], clock: Clock, entropy: Entropy) -> None:
-        self._keys = {key.kid: key for key in keys}
-        self._public = {key.kid: key.private.public_key() for key in keys}
-        self._signer = keys[0]
         self._clock = clock
         self._entropy = entropy
         self._verified: dict[bytes, Principal] = {}
+        self._keys: dict[str, SigningKey] = {}
+        self.use_keys(keys)
         self._sessions: frozenset[str] = frozenset()
         self._users: frozenset[int] = frozenset()
+        self._looked_at = clock.monotonic()
         # Cut off here a moment ago: a look at the database that began before must not undo it.
         self._lately: dict[str | int, float] = {}
 
-    def issue(self, role: str, number: int, session: str, lifetime_s: int = ACCESS_S) -> str:
-        """A new access token."""
+    def use_keys(self, keys: list[SigningKey]) -> None:
+        """The keys from now on; with one that is missing all that it signed dies."""
+        if self._keys.keys() - {key.kid for key in keys}:
+            self._verified.clear()
+        self._keys = {key.kid: key for key in sorted(keys, key=lambda key: key.signs_at)}
+        self._public = {key.kid: key.private.public_key() for key in keys}
+
+    def _signer(self, *, newest: bool) -> SigningKey:
+        keys = list(self._keys.values())
+        now = self._clock.wall()
+        # A cluster's first key may be a moment ahead of a clock that is not anchored yet.
+        return keys[-1] if newest else next((key for key in reversed(keys) if key.signs_at <= now), keys[0])
+
+    def issue(
+        self, role: str, number: int, session: str, lifetime_s: int = ACCESS_S, *, newest: bool = False
+    ) -> str:
+        """A new access token. `newest`: signed by the newest key though others may not have seen it yet: a
+        token that lives for hours must not die with the key before.
+        """
         now = int(self._clock.wall())
         claims = {
-            "iss": ISSUER, "aud": AUDIENCE, "sub": f"usr_{number}", "client_id": "mall-app",
+            "iss": ISSUER, "aud": AUDIENCE, "sub": f"usr_{number}", "client_id": CLIENT,
             "iat": now, "exp": now + lifetime_s, "jti": self._entropy.token(), "sid": session, "role": role,
         }  # fmt: skip
-        return jwt.encode(
-            claims, self._signer.private, "EdDSA", headers={"typ": "at+jwt", "kid": self._signer.kid}
-        )
+        key = self._signer(newest=newest)
+        return jwt.encode(claims, key.private, "EdDSA", headers={"typ": "at+jwt", "kid": key.kid})
 
     def verify(self, token: str) -> Principal:
         """Who the token stands for.
@@ -151,40 +215,53 @@ class Tokens:
             if key is not None:
                 self._lately[key] = now
 
+    def is_blind(self) -> bool:
+        """True when the revocations could not be looked at for BLIND_S: somebody may be let in who was cut
+        off elsewhere, and what an admin can do is too much for that.
+        """
+        return self._clock.monotonic() - self._looked_at > BLIND_S
+
     def shut_out(self, sessions: Iterable[str], users: Iterable[int]) -> None:
         """What a look at the database has found."""
         self._sessions, self._users = frozenset(sessions), frozenset(users)
+        self._looked_at = self._clock.monotonic()
         since = self._clock.monotonic() - LATELY_S
         self._lately = {key: at for key, at in self._lately.items() if at > since}
 
     def _check(self, token: str) -> Principal:
-        if len(token) > TOKEN_BYTES_MAX:
-            raise BadToken("too long")
+        if len(token) > TOKEN_BYTES_MAX or _PARTS.fullmatch(token) is None:
+            raise BadToken("form")
+        first, second, third = token.split(".")
         try:
-            header = jwt.get_unverified_header(token)
-            if header.get("typ") != "at+jwt" or header.get("alg") != "EdDSA" or "crit" in header:
+            header = _members(first)
+            if header.keys() != _HEADER or (header["typ"], header["alg"]) != ("at+jwt", "EdDSA"):
                 raise BadToken("header")
-            key = self._public.get(str(header.get("kid")))
+            key = self._public.get(header["kid"]) if isinstance(header["kid"], str) else None
             if key is None:
                 raise BadToken("unknown key")
-            # Expiry is compared by our own clock below, which is Postgres's.
-            claims = jwt.decode(
-                token, key, algorithms=["EdDSA"], audience=AUDIENCE, issuer=ISSUER,
-                options={"require": _REQUIRED, "verify_exp": False, "verify_iat": False},
-            )  # fmt: skip
-            number = parse_id(USER, str(claims["sub"]))
-            role, session, expires = claims["role"], claims["sid"], claims["exp"]
-        except (jwt.PyJWTError, ValueError, UnicodeError) as error:
+            key.verify(_decoded(third), f"{first}.{second}".encode())
+            claims = _members(second)
+        except (InvalidSignature, ValueError, RecursionError) as error:
             raise BadToken(type(error).__name__) from None
-        typed = isinstance(role, str) and isinstance(session, str) and type(expires) is int
-        if number is None or not typed or not 0 < expires < EXPIRES_MAX:
+        return self._principal(claims)
+
+    def _principal(self, claims: dict[str, Any]) -> Principal:
+        """Whom the claims name. Expiry is compared where the token is used, by the same clock."""
+        if not all(isinstance(claims.get(name), str) and claims[name] for name in _TEXTS):
             raise BadToken("claims")
-        # The last character of a signature may have spare bits; only its canonical form is a token.
-        signature = token.rsplit(".", 1)[1]
-        padded = base64.urlsafe_b64decode(signature + "=" * (-len(signature) % 4))
-        if base64.urlsafe_b64encode(padded).rstrip(b"=").decode() != signature:
-            raise BadToken("encoding")
-        return Principal(role, number, session, float(expires))
+        times: list[Any] = [claims.get(name) for name in _TIMES] + [claims.get("nbf", 0)]
+        if not all(type(at) is int and 0 <= at < EXPIRES_MAX for at in times):
+            raise BadToken("times")
+        issued, expires, not_before = times
+        longest = MINTED_S_MAX if claims["sid"].startswith(MINTED) else ACCESS_S
+        ahead = self._clock.wall() + LEEWAY_S
+        if not 0 < expires - issued <= longest or issued > ahead or not_before > ahead:
+            raise BadToken("times")
+        number = parse_id(USER, claims["sub"])
+        named = (claims["iss"], claims["aud"], claims["client_id"])
+        if number is None or named != (ISSUER, AUDIENCE, CLIENT):
+            raise BadToken("claims")
+        return Principal(claims["role"], number, claims["sid"], float(expires))
 
     def jwks(self) -> dict[str, list[dict[str, str]]]:
         """The public keys (RFC 7517)."""

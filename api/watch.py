@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import itertools
 from time import perf_counter
 
 import structlog
 
 from api.call import Office
+from api.feed import codes
+from api.founding import load_keys
 from config import metrics
 from storage.postgres.database import SLOW_S
 
@@ -17,6 +20,10 @@ log = structlog.get_logger()
 REVOCATIONS_S = 0.5
 # Access tokens live ten minutes; minted ones longer, and the query knows them by their name.
 REVOKED_WITHIN_S = 900.0
+# Keys are looked at every so many of these looks. A new one is in use minutes after it was made.
+KEYS_TURNS = 2
+# Sockets looked at before others get their turn of the loop.
+WALK = 1000
 LAG_S = 0.1
 # A whole collection looks at every object of every actor and socket: 0.7 to 1 s at 10,000 sockets, 18 s
 # apart, in the middle of any request (measured before this was here). Actors' states hold no
@@ -36,14 +43,35 @@ def failed_chore(name: str, error: Exception) -> None:
 
 
 async def watch_revocations(office: Office) -> None:
-    """Hold revoked sessions and banned users in memory, never older than half a second."""
-    while True:
+    """Hold revoked sessions and banned users in memory, never older than half a second, and close their
+    sockets; every second the signing keys.
+    """
+    seen: frozenset[str | int] = frozenset()
+    for turn in itertools.count():
         try:
-            rows = await office.database.rows("revocations", REVOKED_WITHIN_S)
-            office.tokens.shut_out(rows[0]["sessions"], rows[0]["users"])
+            row = (await office.database.rows("revocations", REVOKED_WITHIN_S))[0]
+            office.tokens.shut_out(row["sessions"], row["users"])
+            found = frozenset((*row["sessions"], *row["users"]))
+            await _close_sockets(office, found - seen)
+            seen = found
+            if turn % KEYS_TURNS == 0:
+                await office.database.rows("signing_keys_trim")
+                office.tokens.use_keys(await load_keys(office.database))
         except Exception as error:  # noqa: BLE001 - the next look is the cure
             failed_chore("revocations", error)
         await asyncio.sleep(REVOCATIONS_S)
+
+
+async def _close_sockets(office: Office, cut_off: frozenset[str | int]) -> None:
+    """Close the sockets of sessions and users that were just found; one walk for all of them."""
+    if not cut_off:
+        return
+    for index, session in enumerate(list(office.hub.sessions.values()), 1):
+        who = session.principal
+        if who.session in cut_off or who.number in cut_off:
+            session.close(codes.UNAUTHENTICATED)
+        if index % WALK == 0:
+            await asyncio.sleep(0)
 
 
 async def watch_loop(office: Office) -> None:

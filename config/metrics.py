@@ -44,6 +44,9 @@ IDEMPOTENCY_KEYS = Gauge(
     "mall_idempotency_keys", "Keys that are kept, as Postgres last estimated.", registry=REGISTRY
 )
 LOGINS = Counter("mall_logins_total", "Login attempts.", ["outcome"], registry=REGISTRY)
+REFRESHES = Counter(
+    "mall_refreshes_total", "Refresh tokens shown, by what they led to.", ["verdict"], registry=REGISTRY
+)
 FEED_SESSIONS = Gauge("mall_feed_sessions", "Open driver sockets.", registry=REGISTRY)
 FEED_RESUMES = Counter(
     "mall_feed_resumes_total", "Sessions, by how they began.", ["outcome"], registry=REGISTRY

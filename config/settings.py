@@ -4,15 +4,30 @@ from __future__ import annotations
 
 import re
 import socket
+import unicodedata
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import unquote, urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 Switch = Literal["on", "off"]
 Port = Annotated[int, Field(ge=0, le=65535)]
+# What stands in samples and guides until somebody has thought of a secret, without its punctuation.
+_SAMPLES = frozenset(
+    {
+        "changeme", "changethis", "changeit", "password", "yourpassword", "mypassword", "secret", "yoursecret",
+        "samplecustomer", "sampledriver", "sampleadmin", "example", "replaceme", "todo", "xxxxxxxx",
+    }
+)  # fmt: skip
+# Fewer different characters than this are no password, however many there are.
+_DIFFERENT_MIN = 4
+
+
+def _is_sample(secret: str) -> bool:
+    return re.sub(r"[^a-z]", "", secret.lower()) in _SAMPLES
 
 
 def _own_name() -> str:
@@ -104,6 +119,13 @@ class Settings(BaseSettings):
     drain_s: float = Field(
         8.0, alias="MALL_DRAIN_S", ge=0, le=60, description="Over how long sockets are sent away at SIGTERM."
     )
+    key_lead_s: float = Field(
+        600.0,
+        alias="MALL_KEY_LEAD_S",
+        ge=5,
+        le=86_400,
+        description="How long a new signing key is published before it signs: twice what others keep keys.",
+    )
     loop: Literal["uvloop", "asyncio"] = Field("uvloop", alias="MALL_LOOP", description="Event loop.")
 
     @field_validator("cors_origins", mode="before")
@@ -135,10 +157,25 @@ class Settings(BaseSettings):
             raise ValueError("must begin with redis://, rediss:// or unix://")
         return value
 
+    @field_validator("admin_password")
+    @classmethod
+    def _composed(cls, value: str | None) -> str | None:
+        # As a login does, or the two would not meet.
+        return None if value is None else unicodedata.normalize("NFC", value)
+
     @model_validator(mode="after")
     def _password_outside(self) -> Settings:
-        if self.database_url is not None and self.admin_password is None:
+        if self.database_url is None:
+            return self
+        if self.admin_password is None:
             raise ValueError("MALL_ADMIN_PASSWORD is required when DATABASE_URL is set")
+        if _is_sample(self.admin_password) or self.admin_password.lower() == self.admin_email.lower():
+            raise ValueError("MALL_ADMIN_PASSWORD is a sample that everybody knows; think of another")
+        if len(set(self.admin_password)) < _DIFFERENT_MIN:
+            raise ValueError("MALL_ADMIN_PASSWORD repeats a few characters; think of another")
+        for name, url in (("DATABASE_URL", self.database_url), ("REDIS_URL", self.redis_url)):
+            if url is not None and _is_sample(unquote(urlsplit(url).password or "")):
+                raise ValueError(f"{name} holds a sample in place of a password")
         return self
 
     @property

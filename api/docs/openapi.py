@@ -68,7 +68,7 @@ def _operation(route: Route, row: Operation, schemas: Any) -> dict[str, Any]:
         "operationId": route.operation.replace(".", "_"),
         "summary": row.summary,
         "tags": [_TITLES[route.operation.split(".", maxsplit=1)[0]]],
-        "security": [] if scope is None else [{"bearer": []}],
+        "security": [] if scope is None else [{"bearer": [scope]}],
         "parameters": _parameters(route, row),
         "responses": _responses(route, row),
     }

@@ -52,6 +52,9 @@ OPERATIONS: Mapping[str, Operation] = {
         "Exchange a refresh token", "Tokens", 200, accounts.Refresh, problems=("invalid_refresh_token",)
     ),
     "auth.logout": Operation("End the session", None, 204),
+    "auth.password": Operation(
+        "Change the password; other sessions end", None, 204, accounts.PasswordChange, problems=("wrong_password",)
+    ),
     "auth.me": Operation("The account behind the token", "User"),
     "auth.jwks": Operation("Public keys of access tokens", "Keys"),
     "users.list": Operation("Users", "Users", query=users.UserPage),

@@ -23,6 +23,7 @@ from storage.redis.tickets import TICKET_S
 log = structlog.get_logger()
 
 PROTOCOL = "malldrive.v1"
+SCOPE = "feed:open:own"
 # Sockets that have not said who they are; more is an attack, not a rush.
 STRANGERS_MAX = 500
 _TOKEN_NAMES = frozenset({"token", "access_token", "ticket", "authorization", "jwt"})
@@ -71,7 +72,7 @@ async def open_feed(call: Call) -> web.StreamResponse:
     principal = None
     if "Authorization" in call.request.headers:
         principal = authenticate(call)
-        if not allows(principal.role, "feed:open"):
+        if not allows(principal.role, SCOPE):
             raise Problem("forbidden", "Only drivers have a feed.")
     elif _strangers >= STRANGERS_MAX:
         raise Problem("overloaded")
@@ -137,12 +138,12 @@ async def _redeem(call: Call, hello: frames.Hello) -> Principal | None:
         claims = await call.office.tickets.redeem(hello.ticket)
     except StorageError:
         return None
-    if claims is None or claims["role"] != "driver":
+    if claims is None or not allows(str(claims["role"]), SCOPE):
         return None
     principal = Principal(
         "driver", int(str(claims["number"])), str(claims["session"]), float(str(claims["expires_at"]))
     )
-    return None if call.office.tokens.is_revoked(principal) else principal
+    return None if call.office.tokens.is_over(principal) else principal
 
 
 async def _serve(
@@ -154,6 +155,9 @@ async def _serve(
 ) -> None:
     """The socket from its hello on; `told` is what the app said of itself: device and version."""
     office = call.office
+    if office.tokens.is_over(principal):  # cut off between the upgrade and the hello
+        await ws.close(code=codes.UNAUTHENTICATED, message=b"unauthenticated")
+        return
     session = Session(ws, office, principal, call.trace)
     if resume is not None:
         session.epoch, session.position = resume.epoch, resume.seq

@@ -219,10 +219,8 @@ class Session:
             return
         expires_in = self.principal.expires_at - self.office.clock.wall()
         silent = now - self.heard_at
-        if expires_in <= 0:
-            self.close(codes.TOKEN_EXPIRED)
-        elif self.office.tokens.is_revoked(self.principal):
-            self.close(codes.UNAUTHENTICATED)
+        if expires_in <= 0 or self.office.tokens.is_revoked(self.principal):
+            self._over()
         elif silent > PING_S * 1.5:
             self.close(codes.NO_PONG)
         elif silent > PING_S * 0.4:
@@ -232,6 +230,11 @@ class Session:
         if expires_in <= EXPIRY_NOTICE_S and not self.warned:
             self.warned = True
             self.push_latest("auth", {"t": "auth.expiring", "in_s": max(0, int(expires_in))})
+
+    def _over(self) -> None:
+        """Close because of the token: for good when the session was ended, else to come back with another."""
+        revoked = self.office.tokens.is_revoked(self.principal)
+        self.close(codes.UNAUTHENTICATED if revoked else codes.TOKEN_EXPIRED)
 
     # -- in -----------------------------------------------------------------------------------
 
@@ -288,15 +291,15 @@ class Session:
                 pass
             case frames.Ack():
                 self.acked = max(self.acked, frame.seq)
+            case frames.AuthRefresh():
+                self._refresh(frame)
+            case _ if self.office.tokens.is_over(self.principal):
+                self._over()
             case frames.Location():
                 place = Place(frame.lat, frame.lon)
                 self.office.dispatch.locate(self.principal.number, place, frame.cseq, self.trace)
-            case frames.AuthRefresh():
-                self._refresh(frame)
             case frames.Hello():
                 self._refuse("bad_frame", frame.id, "hello is the first frame, and only that")
-            case _ if self.office.tokens.is_over(self.principal):
-                self.close(codes.UNAUTHENTICATED)
             case _:
                 if self._commands >= COMMANDS_MAX:
                     self._refuse("overloaded", frame.id, "too many commands at once")

@@ -1,7 +1,7 @@
 """REST, version 2: one file per resource, each with its request models and its routes.
 
 Map:
-accounts.py   register, login, refresh, logout, me, keys
+accounts.py   register, login, refresh, logout, password, me, keys
 users.py      users, by admins
 zones.py      zones
 stores.py     stores

@@ -1,26 +1,21 @@
-"""Accounts: register, login, refresh, logout, me, public keys."""
+"""Accounts: register, login, refresh, logout, password, me, public keys."""
 
 from __future__ import annotations
 
-from hashlib import sha256
 from typing import Annotated, Any
 
 from aiohttp import web
 from pydantic import StringConstraints
 
-from api import present
+from api import present, throttle
 from api.call import Call, json_response
 from api.edge import Route
+from api.families import ABSOLUTE_S, IDLE_S, SALT_BYTES, SALTS_MAX, RefreshToken, judge, read_token
 from api.fields import Email, Name, Password, Strict
 from api.problems import Problem
 from api.tokens import ACCESS_S
 from config import metrics
 from storage.errors import Duplicate
-
-# A session that was not refreshed for a week is over.
-SESSION_S = 7 * 24 * 3600
-# A client whose answer got lost may present the token before once more within this time.
-REUSE_GRACE_S = 10.0
 
 
 class Register(Strict):
@@ -38,22 +33,36 @@ class Refresh(Strict):
     refresh_token: Annotated[str, StringConstraints(min_length=40, max_length=100)]
 
 
+class PasswordChange(Strict):
+    old_password: Password
+    new_password: Password
+
+
 async def register(call: Call) -> web.Response:
-    """A new customer. Other roles are created by admins."""
+    """A new customer. Other roles are created by admins.
+
+    An address that is in use is refused as such: without a mail that proves the address no answer could
+    hide it and still let people in. It takes as long as a registration does, and the limit per address
+    makes it five questions a minute.
+    """
     body = await call.body(Register)
     password = await call.office.passwords.hash(body.password)
     try:
         row = await call.office.database.row("user_insert", body.email, password, "customer", body.name)
     except Duplicate:
         raise Problem("email_taken") from None
-    tokens = await _open_session(call, row)
+    tokens = await _open_session(call, row, throttle.network_of(call))
     return json_response({"user": present.user(row), **tokens}, 201)
 
 
 async def login(call: Call) -> web.Response:
-    """Tokens for e-mail and password. An unknown account takes as long as a wrong password."""
+    """Tokens for e-mail and password. An unknown account, one without a password, and a closed one all take
+    as long and look like a wrong password; see api/throttle.py for how guessing is slowed down.
+    """
     body = await call.body(Login)
-    row = await call.office.database.row("user_by_email", body.email)
+    network = throttle.network_of(call)
+    row = await call.office.database.row("user_for_login", body.email, network)
+    await throttle.slow_down(call, body.email, network, known=row is not None and row["known"])
     fits = await call.office.passwords.verify(row["password_hash"] if row else None, body.password)
     if row is None or not fits:
         metrics.LOGINS.labels("refused").inc()
@@ -62,49 +71,63 @@ async def login(call: Call) -> web.Response:
         metrics.LOGINS.labels("disabled").inc()
         raise Problem("account_disabled")
     metrics.LOGINS.labels("ok").inc()
-    return json_response(await _open_session(call, row))
+    stronger = await call.office.passwords.stronger(row["password_hash"], body.password)
+    if stronger is not None:
+        await call.office.database.rows("user_set_password", row["id"], stronger, row["password_hash"])
+    return json_response(await _open_session(call, row, network))
 
 
-def _hash(token: str) -> bytes:
-    return sha256(token.encode()).digest()
-
-
-def _tokens(call: Call, role: str, number: int, session: str, refresh: str) -> dict[str, Any]:
-    access = call.office.tokens.issue(role, number, session)
+def _tokens(call: Call, role: str, number: int, refresh: RefreshToken) -> dict[str, Any]:
+    access = call.office.tokens.issue(role, number, refresh.session_id)
     return {
-        "access_token": access, "token_type": "Bearer", "expires_in": ACCESS_S, "refresh_token": refresh,
+        "access_token": access, "token_type": "Bearer", "expires_in": ACCESS_S, "refresh_token": refresh.text,
     }  # fmt: skip
 
 
-def _new_refresh(call: Call) -> str:
-    return f"ref_{call.office.entropy.token()}{call.office.entropy.token()}"
+def _drawn(call: Call, size: int) -> bytes:
+    """So many bytes that nobody can guess."""
+    return bytes.fromhex("".join(call.office.entropy.token() for _ in range(size // 16)))
 
 
-async def _open_session(call: Call, row: Any) -> dict[str, Any]:
-    session, refresh = f"ses_{call.office.entropy.token()}", _new_refresh(call)
-    await call.office.database.rows("session_insert", session, row["id"], _hash(refresh), float(SESSION_S))
-    return _tokens(call, row["role"], row["id"], session, refresh)
+async def _open_session(call: Call, row: Any, network: str) -> dict[str, Any]:
+    first = RefreshToken(_drawn(call, 16), 0, _drawn(call, 16), _drawn(call, 32))
+    await call.office.database.rows(
+        "session_insert", first.session_id, row["id"], first.key_hash, first.family_hash, network, float(IDLE_S)
+    )  # fmt: skip
+    return _tokens(call, row["role"], row["id"], first)
 
 
 async def refresh(call: Call) -> web.Response:
-    """A new pair of tokens for a refresh token, which is used up by it.
+    """A new pair of tokens for a refresh token, which is replaced by it; api/families.py has the rules.
 
-    One that was used up before ends the session: somebody has a copy. The revocation is committed
-    although the answer is a refusal.
+    Where they end the session, that is committed although the answer is a refusal.
     """
-    given = _hash((await call.body(Refresh)).refresh_token)
-    fresh = _new_refresh(call)
-    async with call.office.database.transaction() as transaction:
-        row = await transaction.row("session_lock", given)
-        usable = row is not None and not row["revoked"] and not row["expired"] and row["status"] == "active"
-        if usable and (row["current"] or row["age_s"] <= REUSE_GRACE_S):
-            await transaction.rows("session_rotate", row["id"], _hash(fresh), float(SESSION_S))
-        elif usable:
-            await transaction.rows("session_revoke", row["id"])
-            usable = False
-    if row is None or not usable:
+    given = read_token((await call.body(Refresh)).refresh_token)
+    if given is None:
         raise Problem("invalid_refresh_token")
-    return json_response(_tokens(call, row["role"], row["user_id"], row["id"], fresh))
+    async with call.office.database.transaction() as transaction:
+        row = await transaction.row("session_lock", given.session_id)
+        verdict, current = "unknown", given
+        if row is not None and not row["revoked"] and not row["expired"] and row["status"] == "active":
+            verdict, current = judge(
+                given, counter=row["counter"], token_hash=row["token_hash"], family_hash=row["family_hash"],
+                salts=row["salts"], ages_s=row["ages_s"],
+            )  # fmt: skip
+        if verdict == "rotate":
+            salt = _drawn(call, SALT_BYTES)
+            current = current.next(salt)
+            lives = float(IDLE_S), float(ABSOLUTE_S)
+            await transaction.rows(
+                "session_rotate", current.session_id, current.key_hash, salt, SALTS_MAX, *lives
+            )
+        elif verdict == "end":
+            await transaction.rows("session_revoke", given.session_id)
+    metrics.REFRESHES.labels(verdict).inc()
+    if verdict == "end":
+        call.office.tokens.cut_off(session=given.session_id)
+    if row is None or verdict in ("end", "unknown"):
+        raise Problem("invalid_refresh_token")
+    return json_response(_tokens(call, row["role"], row["user_id"], current))
 
 
 async def logout(call: Call) -> web.Response:
@@ -112,6 +135,24 @@ async def logout(call: Call) -> web.Response:
     await call.no_body()
     await call.office.database.rows("session_revoke", call.who.session)
     call.office.tokens.cut_off(session=call.who.session)
+    return web.Response(status=204)
+
+
+async def change_password(call: Call) -> web.Response:
+    """Another password; every other session of the account ends, the caller's goes on."""
+    body, who, office = await call.body(PasswordChange), call.who, call.office
+    await throttle.count(call, throttle.CHANGES, f"u{who.number}")
+    row = await office.database.row("user_get", who.number)
+    old = row["password_hash"] if row else None
+    if not await office.passwords.verify(old, body.old_password):
+        raise Problem("wrong_password", "The old password is not right.")
+    new = await office.passwords.hash(body.new_password)
+    async with office.database.transaction() as transaction:
+        if await transaction.row("user_set_password", who.number, new, old) is None:
+            raise Problem("wrong_password", "The old password is not right.")
+        ended = await transaction.rows("sessions_revoke_others", who.number, who.session)
+    for session in ended:
+        office.tokens.cut_off(session=session["id"])
     return web.Response(status=204)
 
 
@@ -133,6 +174,7 @@ ROUTES = (
     Route("auth.login", "POST", "/api/v2/auth/login", login),
     Route("auth.refresh", "POST", "/api/v2/auth/refresh", refresh),
     Route("auth.logout", "POST", "/api/v2/auth/logout", logout),
+    Route("auth.password", "POST", "/api/v2/me/password", change_password),
     Route("auth.me", "GET", "/api/v2/me", me),
     Route("auth.jwks", "GET", "/.well-known/jwks.json", jwks, quiet=True),
 )

@@ -55,6 +55,10 @@ WRITES: Mapping[str, Operation] = {
     ),
     "auth.refresh": Operation("POST", "/api/v2/auth/refresh", "", {"refresh_token": "r" * 60}),
     "auth.logout": Operation("POST", "/api/v2/auth/logout", "customer"),
+    "auth.password": Operation(
+        "POST", "/api/v2/me/password", "customer",
+        {"old_password": "not the old one", "new_password": "long enough"},
+    ),
     "users.create": Operation(
         "POST", "/api/v2/users", "admin",
         {"email": "d@b.example", "password": "long enough", "name": "D", "role": "driver",

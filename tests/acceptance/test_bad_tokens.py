@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import os
+import time
 from collections.abc import Callable
 
 import pytest
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.ed448 import Ed448PrivateKey
 
 from tests.acceptance.bad_input import LEAK, Target, refusal
 from tests.acceptance.forge import GONE, Forge, encoded
@@ -32,7 +38,33 @@ def without(claim: str) -> Callable[[Forge], str]:
     return lambda f: f.with_claims(**{claim: GONE})
 
 
-CLAIMS = ("iss", "aud", "sub", "exp", "iat", "jti", "sid", "role")
+def _twice(f: Forge, name: str, first: object) -> str:
+    """A claim that stands twice: readers that take the first and those that take the last see two tokens."""
+    claims = json.dumps({name: first})[:-1] + "," + json.dumps(f.claims)[1:]
+    return f.signed(f.header, claims.encode())
+
+
+def _nested(f: Forge) -> str:
+    """A good token as the payload of another."""
+    return f.signed(f.header | {"cty": "JWT"}, f.good.encode())
+
+
+def _other_curve(f: Forge, name: str) -> str:
+    """Signed with a key of another curve."""
+    text = f"{encoded(f.header | {'alg': name})}.{f.parts[1]}"
+    if name == "Ed448":
+        return f"{text}.{encoded(Ed448PrivateKey.generate().sign(text.encode()))}"
+    key = ec.generate_private_key(ec.SECP256R1())
+    return f"{text}.{encoded(key.sign(text.encode(), ec.ECDSA(hashes.SHA256())))}"
+
+
+def _lived(f: Forge, ago_s: int) -> str:
+    """A token of ten minutes that has ended so long ago by this machine's clock."""
+    ended = int(time.time()) - ago_s
+    return f.with_claims(iat=ended - 600, exp=ended)
+
+
+CLAIMS = ("iss", "aud", "sub", "client_id", "exp", "iat", "jti", "sid", "role")
 ATTACKS: dict[str, Callable[[Forge], str]] = {
     # algorithms
     "alg none": lambda f: f.unsigned("none"),
@@ -70,6 +102,18 @@ ATTACKS: dict[str, Callable[[Forge], str]] = {
     "foreign key at jku": lambda f: f.with_header(f.foreign, kid="mine", jku="http://127.0.0.1:1/jwks.json"),
     "foreign key at x5u": lambda f: f.with_header(f.foreign, x5u="http://127.0.0.1:1/cert.pem"),
     "foreign key in x5c": lambda f: f.with_header(f.foreign, x5c=[f.jwk()["x"]]),
+    "foreign key at x5u under a kid of its own": lambda f: f.with_header(
+        f.foreign, kid="mine", x5u="https://127.0.0.1:1/cert.pem"
+    ),
+    "kid a URL": lambda f: f.with_header(f.foreign, kid="http://127.0.0.1:1/jwks.json"),
+    "kid a command": lambda f: f.with_header(f.foreign, kid="x|/bin/sleep 5"),
+    "kid empty": lambda f: f.with_header(kid=""),
+    "own key with a foreign jku beside it": lambda f: f.with_header(jku="http://127.0.0.1:1/jwks.json"),
+    "own key with a jwk beside it": lambda f: f.with_header(jwk=f.jwk()),
+    "own key with an x5u beside it": lambda f: f.with_header(x5u="http://127.0.0.1:1/cert.pem"),
+    "curve Ed448": lambda f: _other_curve(f, "Ed448"),
+    "curve P-256": lambda f: _other_curve(f, "ES256"),
+    "curve P-256 called EdDSA": lambda f: _other_curve(f, "EdDSA"),
     # the rest of the header
     "crit": lambda f: f.with_header(crit=["exp"]),
     "crit empty": lambda f: f.with_header(crit=[]),
@@ -78,6 +122,7 @@ ATTACKS: dict[str, Callable[[Forge], str]] = {
     "typ missing": lambda f: f.with_header(typ=GONE),
     "typ JWT": lambda f: f.with_header(typ="JWT"),
     "typ of a refresh token": lambda f: f.with_header(typ="rt+jwt"),
+    "typ in capitals": lambda f: f.with_header(typ="AT+JWT"),
     "typ null": lambda f: f.with_header(typ=None),
     "header a list": lambda f: f.signed([f.header], f.claims),
     "header not JSON": lambda f: f.signed(b"{", f.claims),
@@ -93,7 +138,30 @@ ATTACKS: dict[str, Callable[[Forge], str]] = {
     "aud a list of others": lambda f: f.with_claims(aud=["mall-web", "x"]),
     "aud empty": lambda f: f.with_claims(aud=[]),
     "expired long ago": lambda f: f.with_claims(exp=f.claims["iat"] - 3600),
-    "expired eleven seconds ago": lambda f: f.with_claims(exp=f.claims["iat"] - 11),
+    "expired before it was issued": lambda f: f.with_claims(exp=f.claims["iat"] - 11),
+    "expired beyond the leeway": lambda f: _lived(f, 15),
+    "expired an hour ago": lambda f: _lived(f, 3600),
+    "lives for eleven minutes": lambda f: f.with_claims(exp=f.claims["iat"] + 660),
+    "lives for ever": lambda f: f.with_claims(exp=4_000_000_000),
+    "lives as long as a minted one": lambda f: f.with_claims(exp=f.claims["iat"] + 12 * 3600),
+    "minted for a year": lambda f: f.with_claims(sid="mnt_1", exp=f.claims["iat"] + 365 * 86400),
+    "iat in the future": lambda f: f.with_claims(iat=f.claims["iat"] + 300),
+    "iat negative": lambda f: f.with_claims(iat=-1),
+    "iat a text": lambda f: f.with_claims(iat=str(f.claims["iat"])),
+    "iat a fraction": lambda f: f.with_claims(iat=f.claims["iat"] + 0.5),
+    "exp past all years": lambda f: f.with_claims(exp=10**18),
+    "exp infinite": lambda f: f.signed(f.header, json.dumps(f.claims | {"exp": float("inf")}).encode()),
+    "nbf a text": lambda f: f.with_claims(nbf="0"),
+    "aud ours among others": lambda f: f.with_claims(aud=["mall-api", "mall-web"]),
+    "client another": lambda f: f.with_claims(client_id="evil-app"),
+    "client a list": lambda f: f.with_claims(client_id=["mall-app"]),
+    "role twice": lambda f: _twice(f, "role", "admin"),
+    "sub twice": lambda f: _twice(f, "sub", "usr_1"),
+    "exp twice": lambda f: _twice(f, "exp", 4_000_000_000),
+    "header member twice": lambda f: f.signed(
+        ('{"alg":"none",' + json.dumps(f.header)[1:]).encode(), f.claims
+    ),
+    "a token within a token": _nested,
     "exp zero": lambda f: f.with_claims(exp=0),
     "exp a text": lambda f: f.with_claims(exp=str(f.claims["exp"])),
     "exp a fraction": lambda f: f.with_claims(exp=f.claims["exp"] + 0.5),
@@ -106,6 +174,8 @@ ATTACKS: dict[str, Callable[[Forge], str]] = {
     "role null": lambda f: f.with_claims(role=None),
     "role a list": lambda f: f.with_claims(role=["driver", "admin"]),
     "sid a number": lambda f: f.with_claims(sid=7),
+    "sid empty": lambda f: f.with_claims(sid=""),
+    "jti empty": lambda f: f.with_claims(jti=""),
     "jti a number": lambda f: f.with_claims(jti=7),
     "claims a list": lambda f: f.signed(f.header, [f.claims]),
     "claims a text": lambda f: f.signed(f.header, "usr_3"),
@@ -133,6 +203,9 @@ ATTACKS: dict[str, Callable[[Forge], str]] = {
     "only dots": lambda f: ".." + "." * 30,
     "no token": lambda f: "00000000-0000-0000-0000-000000000000",
     "as a JSON object": lambda f: json.dumps(dict(zip(("protected", "payload", "signature"), f.parts, strict=True))),
+    "as a flat JSON object": lambda f: json.dumps({"payload": f.parts[1], "signatures": [{"protected": f.parts[0]}]}),
+    "as an encrypted token of five parts": lambda f: ".".join([f.parts[0], "", *f.parts]),
+    "standard base64 with plus and slash": lambda f: f.good.replace("-", "+").replace("_", "/") + "+/",
     "refresh token": lambda f: "ref_" + "0" * 64,
     "ticket": lambda f: "tkt_" + "0" * 64,
     "over 4 KiB": lambda f: f.with_claims(filler="x" * 3500),
@@ -159,6 +232,23 @@ async def test_a_token_that_is_not_ours_opens_nothing(
         refusal(answer, 401, "unauthenticated")
         assert answer.headers["www-authenticate"] == 'Bearer realm="mall", error="invalid_token"'
         assert token not in repr(answer)
+
+
+def test_the_attacks_are_many_and_no_two_are_one(forge: Forge) -> None:
+    assert len(ATTACKS) >= 100
+    assert len({attack(forge) for attack in ATTACKS.values()}) == len(ATTACKS)
+
+
+@pytest.mark.usefixtures("nothing_changes")
+async def test_no_such_token_opens_a_socket(target: Target, forge: Forge) -> None:
+    upgrade = [
+        ("Upgrade", "websocket"), ("Connection", "Upgrade"), ("Sec-WebSocket-Version", "13"),
+        ("Sec-WebSocket-Key", base64.b64encode(os.urandom(16)).decode()), ("Sec-WebSocket-Protocol", "malldrive.v1"),
+    ]  # fmt: skip
+    for label, attack in ATTACKS.items():
+        headers = [*upgrade, ("Authorization", f"Bearer {attack(forge)}")]
+        answer = await target.send("GET", "/api/v2/drivers/feed", headers)
+        assert (answer.status, answer.json["code"]) == (401, "unauthenticated"), label
 
 
 @pytest.mark.usefixtures("nothing_changes")

@@ -12,15 +12,13 @@ import pytest
 from dispatch.domain.order import STATUSES, TRANSITIONS
 from storage.embedded import EmbeddedPostgres
 from storage.memory.journal import LEGAL_MOVES
-from storage.postgres import migrate as migrate_room
+from storage.postgres import migrate as migrations
 from storage.postgres.migrate import MigrationError, migrate
 from storage.postgres.queries import BLOCKS
 from tests.conftest import with_database
 
-# The newest revision that there is.
-HEAD = max(
-    path.stem for path in (Path(migrate_room.__file__).parent / "migrations" / "versions").glob("0*.py")
-)
+REVISIONS = Path(migrations.__file__).parent / "migrations" / "versions"
+NEWEST = max(path.stem for path in REVISIONS.glob("[0-9]*.py"))
 
 
 async def _empty(server: EmbeddedPostgres, name: str) -> str:
@@ -34,7 +32,7 @@ async def test_many_instances_may_migrate_at_once(postgres: EmbeddedPostgres) ->
     url = await _empty(postgres, "at_once")
     async with asyncio.TaskGroup() as tasks:
         done = [tasks.create_task(migrate(url)) for _ in range(4)]
-    assert {task.result() for task in done} == {HEAD}
+    assert {task.result() for task in done} == {NEWEST}
 
 
 async def test_database_of_a_newer_version_is_refused_untouched(database_url: str) -> None:
@@ -54,7 +52,7 @@ async def test_revision_that_fails_leaves_nothing_behind(postgres: EmbeddedPostg
         await migrate(url)
     assert await owner.fetchval("SELECT to_regclass('orders')") is None
     await owner.execute("DROP TABLE outbox")
-    assert await migrate(url) == HEAD
+    assert await migrate(url) == NEWEST
     await owner.close()
 
 

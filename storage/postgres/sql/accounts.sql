@@ -16,8 +16,10 @@ SELECT create_drivers($1::jsonb);
 -- name: drivers_existing
 SELECT id FROM drivers WHERE id = ANY ($1::bigint[]);
 
--- name: user_by_email
-SELECT * FROM users WHERE lower(email) = lower($1);
+-- name: user_for_login
+-- `known`: somebody has logged in to the account from this network before.
+SELECT u.*, EXISTS (SELECT FROM sessions s WHERE s.user_id = u.id AND s.network = $2) AS known
+  FROM users u WHERE lower(u.email) = lower($1);
 
 -- name: user_get
 SELECT u.*, d.zone_id, d.capacity FROM users u LEFT JOIN drivers d ON d.id = u.id WHERE u.id = $1;
@@ -31,32 +33,42 @@ UPDATE users SET name = coalesce($2, name), status = coalesce($3, status), versi
  WHERE id = $1 RETURNING *;
 
 -- name: user_set_password
-UPDATE users SET password_hash = $2 WHERE id = $1;
+-- Only in place of the hash that was verified: of two changes at once one wins, the other is told.
+UPDATE users SET password_hash = $2 WHERE id = $1 AND password_hash = $3 RETURNING id;
 
 -- name: admin_exists
 SELECT EXISTS (SELECT FROM users WHERE role = 'admin');
 
 -- name: session_insert
-INSERT INTO sessions (id, user_id, token_hash, expires_at)
-VALUES ($1, $2, $3, now() + make_interval(secs => $4));
+INSERT INTO sessions (id, user_id, token_hash, family_hash, network, expires_at)
+VALUES ($1, $2, $3, $4, $5, now() + make_interval(secs => $6));
 
 -- name: session_lock
--- The session behind a refresh token, present or previous; the lock makes rotation and revocation take turns.
-SELECT s.id, s.user_id, s.token_hash = $1 AS current, s.revoked_at IS NOT NULL AS revoked,
-       s.expires_at < now() AS expired, extract(epoch FROM now() - s.rotated_at)::float8 AS age_s,
-       u.role, u.status
+-- The session of a refresh token; the lock makes rotation and revocation take turns.
+SELECT s.user_id, s.counter, s.token_hash, s.family_hash, s.salts, s.revoked_at IS NOT NULL AS revoked,
+       s.expires_at < now() AS expired, u.role, u.status,
+       ARRAY(SELECT extract(epoch FROM clock_timestamp() - at)::float8
+               FROM unnest(s.replaced) WITH ORDINALITY AS r(at, nr) ORDER BY nr) AS ages_s
   FROM sessions s JOIN users u ON u.id = s.user_id
- WHERE s.token_hash = $1 OR s.previous_hash = $1 FOR UPDATE OF s;
+ WHERE s.id = $1 AND s.family_hash IS NOT NULL FOR UPDATE OF s;
 
 -- name: session_rotate
-UPDATE sessions SET previous_hash = token_hash, token_hash = $2, rotated_at = now(),
-       expires_at = now() + make_interval(secs => $3) WHERE id = $1;
+-- The next token, and the salt that made it; of the salts only the newest $4 are kept.
+UPDATE sessions
+   SET counter = counter + 1, token_hash = $2, rotated_at = clock_timestamp(),
+       salts = (array_append(salts, $3))[greatest(1, cardinality(salts) + 2 - $4::int):],
+       replaced = (array_append(replaced, clock_timestamp()))[greatest(1, cardinality(replaced) + 2 - $4::int):],
+       expires_at = least(now() + make_interval(secs => $5), created_at + make_interval(secs => $6))
+ WHERE id = $1;
 
 -- name: session_revoke
 UPDATE sessions SET revoked_at = now() WHERE id = $1 AND revoked_at IS NULL;
 
 -- name: sessions_revoke_user
 UPDATE sessions SET revoked_at = now() WHERE user_id = $1 AND revoked_at IS NULL;
+
+-- name: sessions_revoke_others
+UPDATE sessions SET revoked_at = now() WHERE user_id = $1 AND id <> $2 AND revoked_at IS NULL RETURNING id;
 
 -- name: revocations
 -- Sessions that ended while access tokens of theirs may be alive, and users that are shut out.
@@ -75,7 +87,30 @@ SELECT x.id, x.user_id, sha256(x.id::bytea), now() + make_interval(secs => $3)
 DELETE FROM sessions WHERE id IN (SELECT id FROM sessions WHERE expires_at < now() - interval '1 day' LIMIT 5000);
 
 -- name: signing_keys
-SELECT kid, private_pem FROM signing_key ORDER BY created_at DESC;
+-- Keys that verify, the newest first.
+SELECT kid, private_pem, extract(epoch FROM signs_at)::float8 AS signs_at FROM signing_key
+ WHERE retires_at IS NULL OR retires_at > now() ORDER BY signs_at DESC, kid;
 
 -- name: signing_key_insert
 INSERT INTO signing_key (kid, private_pem) SELECT $1, $2 WHERE NOT EXISTS (SELECT FROM signing_key);
+
+-- name: signing_keys_lock
+-- One rotation at a time.
+SELECT pg_advisory_xact_lock(7, 519);
+
+-- name: signing_key_pending
+SELECT kid, signs_at FROM signing_key WHERE signs_at > now() ORDER BY signs_at DESC;
+
+-- name: signing_key_add
+INSERT INTO signing_key (kid, private_pem, signs_at) VALUES ($1, $2, now() + make_interval(secs => $3))
+RETURNING signs_at;
+
+-- name: signing_keys_retire
+-- The others verify for $3 seconds after the new one signs, and as long as minted tokens live unless $4.
+UPDATE signing_key SET retires_at = least(retires_at, greatest(
+       $2::timestamptz + make_interval(secs => $3),
+       (SELECT max(expires_at) FROM sessions WHERE id LIKE 'mnt%' AND revoked_at IS NULL AND NOT $4::boolean)))
+ WHERE kid <> $1;
+
+-- name: signing_keys_trim
+DELETE FROM signing_key WHERE retires_at < now();

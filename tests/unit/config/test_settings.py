@@ -36,6 +36,16 @@ def test_empty_variable_counts_as_absent() -> None:
         ("MALL_CORS_ORIGINS", "https://shop.example/"),
         ("MALL_POOL_SIZE", "0"),
         ("MALL_DRAIN_S", "nan"),
+        ("MALL_ADMIN_PASSWORD", "change-me"),
+        ("MALL_ADMIN_PASSWORD", "CHANGE_ME!"),
+        ("MALL_ADMIN_PASSWORD", "Password123"),
+        ("MALL_ADMIN_PASSWORD", "sample-customer"),
+        ("MALL_ADMIN_PASSWORD", "sample-driver"),
+        ("MALL_ADMIN_PASSWORD", "admin@mall.example"),
+        ("MALL_ADMIN_PASSWORD", "aaaaaaaaaaaa"),
+        ("MALL_KEY_LEAD_S", "1"),
+        ("DATABASE_URL", "postgresql://mall:change-me@db/mall"),
+        ("REDIS_URL", "redis://:your%2Dpassword@cache/0"),
         ("DATABASE_URL", "mysql://x"),
         ("REDIS_URL", "http://x"),
     ],
@@ -48,6 +58,16 @@ def test_wrong_value_is_refused_by_name(variable: str, value: str) -> None:
 def test_outside_database_needs_a_password() -> None:
     with pytest.raises(SettingsError, match="MALL_ADMIN_PASSWORD"):
         load_settings({"DATABASE_URL": "postgresql://mall@db/mall"})
+
+
+def test_password_is_composed_as_a_login_composes_it() -> None:
+    settings = load_settings({**OUTSIDE, "MALL_ADMIN_PASSWORD": "cafe\u0301 cafe\u0301"})
+    assert settings.admin_password == "caf\u00e9 caf\u00e9"
+
+
+def test_what_a_supervisor_gives_its_instances_is_accepted() -> None:
+    given = "not-used-by-instances"
+    assert load_settings({**OUTSIDE, "MALL_ADMIN_PASSWORD": given}).admin_password == given
 
 
 def test_every_setting_is_documented_once() -> None:

@@ -1,0 +1,213 @@
+"""Logging in: guessing is slow, the owner is not shut out by those who guess, and no answer tells who exists."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import re
+import statistics
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+from argon2 import PasswordHasher
+
+from loadtests.client import Mall, open_http
+from loadtests.server import open_server
+from tests.acceptance.pair import PASSWORD, Pair
+from tests.conftest import copy_database
+
+pytest_plugins = ("tests.acceptance.pair_server",)
+
+WRONG = "not the password"
+TRACE = re.compile("[0-9a-f]{32}")
+
+
+async def log_in(mall: Mall, email: str, password: str) -> tuple[int, dict[str, Any], dict[str, str]]:
+    """Try to log in."""
+    return await mall.call("POST", "/api/v2/auth/login", {"email": email, "password": password})
+
+
+# -- who exists -------------------------------------------------------------------------------------------
+
+
+async def _kinds(pair: Pair) -> dict[str, str]:
+    """Addresses of all kinds of accounts that a wrong password, or any, does not fit."""
+    banned = await pair.person()
+    await pair.admin.do("PATCH", f"/api/v2/users/{banned['user']['id']}", {"status": "banned"})
+    minted = (await pair.servers[0].mint("customer", 1, "--prefix", "bare"))[0]["email"]
+    active = (await pair.person())["email"]
+    return {"wrong": active, "unknown": "nobody1@example.org", "banned": banned["email"], "minted": minted}
+
+
+async def test_wrong_password_unknown_banned_and_bare_accounts_look_alike(pair: Pair) -> None:
+    kinds = await _kinds(pair)
+    seen = {kind: await log_in(pair.one, email, WRONG) for kind, email in kinds.items()}
+
+    def plain(answer: tuple[int, dict[str, Any], dict[str, str]]) -> tuple[int, str, dict[str, str]]:
+        status, body, headers = answer
+        shown = {name: TRACE.sub("trace", value) for name, value in headers.items() if name != "Date"}
+        return status, TRACE.sub("trace", str(body)), shown
+
+    answers = {kind: plain(answer) for kind, answer in seen.items()}
+    assert answers["wrong"][0] == 401
+    assert all(answer == answers["wrong"] for answer in answers.values()), answers
+
+
+async def test_only_who_knows_the_password_learns_that_the_account_is_closed(pair: Pair) -> None:
+    banned = await pair.person()
+    await pair.admin.do("PATCH", f"/api/v2/users/{banned['user']['id']}", {"status": "banned"})
+    status, problem, _ = await log_in(pair.two, banned["email"], PASSWORD)
+    assert (status, problem["code"]) == (403, "account_disabled")
+
+
+async def test_unknown_account_takes_as_long_as_a_wrong_password(pair: Pair) -> None:
+    """An answer without Argon2 would come in a tenth of the time."""
+    kinds = await _kinds(pair)
+    took: dict[str, list[float]] = {kind: [] for kind in kinds}
+    for _ in range(12):
+        for kind, email in kinds.items():
+            began = time.perf_counter()
+            await log_in(pair.one, email, WRONG)
+            took[kind].append(time.perf_counter() - began)
+    medians = {kind: statistics.median(times) for kind, times in took.items()}
+    assert max(medians.values()) < 2 * min(medians.values()), medians
+
+
+async def test_address_in_use_is_refused_in_the_time_of_a_registration(pair: Pair) -> None:
+    taken = await pair.person()
+    numbers = itertools.count(1)
+
+    async def register(email: str) -> tuple[int, float]:
+        body = {"email": email, "password": PASSWORD, "name": "N"}
+        began = time.perf_counter()
+        status, answer, _ = await pair.one.call("POST", "/api/v2/auth/register", body)
+        assert status == 201 or answer["code"] == "email_taken"
+        return status, time.perf_counter() - began
+
+    new = [await register(f"fresh{next(numbers)}@example.org") for _ in range(10)]
+    old = [await register(taken["email"].upper()) for _ in range(10)]
+    assert ({status for status, _ in new}, {status for status, _ in old}) == ({201}, {409})
+    fast, slow = sorted(statistics.median(seconds for _, seconds in runs) for runs in (new, old))
+    assert slow < 2 * fast
+
+
+# -- passwords --------------------------------------------------------------------------------------------
+
+
+async def test_password_is_the_same_however_its_letters_are_composed(pair: Pair) -> None:
+    composed, taken_apart = "caf\u00e9 cr\u00e8me", "cafe\u0301 cre\u0300me"
+    body = {"email": "accent@example.org", "password": taken_apart, "name": "N"}
+    await pair.one.do("POST", "/api/v2/auth/register", body)
+    for password in (composed, taken_apart):
+        assert (await log_in(pair.one, body["email"], password))[0] == 200
+    assert (await log_in(pair.one, body["email"], "cafe creme"))[0] == 401
+
+
+async def test_hash_of_less_effort_is_replaced_at_the_next_login(pair: Pair) -> None:
+    person = await pair.person()
+    weak = PasswordHasher(time_cost=1, memory_cost=8 * 1024, parallelism=1).hash(PASSWORD)
+    stored = "SELECT password_hash FROM users WHERE email = $1"
+    await pair.database.execute("UPDATE users SET password_hash = $1 WHERE email = $2", weak, person["email"])
+    assert (await log_in(pair.one, person["email"], WRONG))[0] == 401
+    assert await pair.database.fetchval(stored, person["email"]) == weak
+    assert (await log_in(pair.one, person["email"], PASSWORD))[0] == 200
+    strong = await pair.database.fetchval(stored, person["email"])
+    assert "$m=19456,t=2,p=1$" in strong
+    assert (await log_in(pair.two, person["email"], PASSWORD))[0] == 200
+    assert await pair.database.fetchval(stored, person["email"]) == strong
+
+
+async def test_burst_of_logins_is_answered_or_refused_and_others_are_served_meanwhile(pair: Pair) -> None:
+    person = await pair.person()
+    me = pair.one.as_(person["access_token"])
+    async with asyncio.TaskGroup() as tasks:
+        logins = [tasks.create_task(log_in(pair.one, person["email"], PASSWORD)) for _ in range(60)]
+        assert (await me.call("GET", "/api/v2/me"))[0] == 200
+        assert not all(login.done() for login in logins)
+    answers = [login.result() for login in logins]
+    assert {status for status, _, _ in answers} == {200, 503}
+    for status, body, headers in answers:
+        if status == 503:
+            assert (body["code"], body["not_processed"], "Retry-After" in headers) == (
+                "overloaded",
+                True,
+                True,
+            )
+
+
+# -- guessing ---------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+async def limited(folder: Path, template: str) -> AsyncIterator[str]:
+    """Address of a server with limits."""
+    environ = {"DATABASE_URL": await copy_database(template), "MALL_RATE_LIMITS": "on"}
+    async with open_server(folder / "guessing", environ) as server:
+        yield server.url
+
+
+_hosts = itertools.count(10)
+
+
+async def attempts(url: str, email: str, password: str, count: int, host: int | None = None) -> list[int]:
+    """Statuses of so many logins from one address of its own."""
+    connector = aiohttp.TCPConnector(local_addr=(f"127.0.0.{host or next(_hosts)}", 0))
+    async with aiohttp.ClientSession(connector=connector) as http:
+        mall = Mall(http, url)
+        return [(await log_in(mall, email, password))[0] for _ in range(count)]
+
+
+async def _owner(url: str, host: int) -> str:
+    """An account that was opened at this address."""
+    connector = aiohttp.TCPConnector(local_addr=(f"127.0.0.{host}", 0))
+    async with aiohttp.ClientSession(connector=connector) as http:
+        email = f"owner{host}@example.org"
+        body = {"email": email, "password": PASSWORD, "name": "O"}
+        await Mall(http, url).do("POST", "/api/v2/auth/register", body)
+        return email
+
+
+async def test_crowd_that_guesses_from_many_addresses_gets_ten_attempts_together(
+    limited: str,
+) -> None:
+    email = await _owner(limited, 2)
+    seen = [status for _ in range(4) for status in await attempts(limited, email, WRONG, 4)]
+    assert (seen.count(401), seen.count(429)) == (10, 6)
+    assert (await attempts(limited, email.upper(), PASSWORD, 1)) == [429], (
+        "the address is one however it is written"
+    )
+
+
+async def test_owner_at_home_is_let_in_while_a_crowd_guesses(limited: str) -> None:
+    email = await _owner(limited, 3)
+    crowd = [status for _ in range(4) for status in await attempts(limited, email, WRONG, 4)]
+    assert crowd[-1] == 429
+    assert await attempts(limited, email, PASSWORD, 1, host=3) == [200]
+
+
+async def test_account_that_does_not_exist_is_slowed_down_like_any_other(limited: str) -> None:
+    seen = [status for _ in range(4) for status in await attempts(limited, "nobody2@example.org", WRONG, 4)]
+    assert (seen.count(401), seen.count(429)) == (10, 6)
+
+
+async def test_addresses_can_be_probed_by_registering_five_times_a_minute_and_no_more(limited: str) -> None:
+    connector = aiohttp.TCPConnector(local_addr=(f"127.0.0.{next(_hosts)}", 0))
+    body = {"email": await _owner(limited, 4), "password": PASSWORD, "name": "P"}
+    async with aiohttp.ClientSession(connector=connector) as http:
+        mall = Mall(http, limited)
+        seen = [(await mall.call("POST", "/api/v2/auth/register", body))[0] for _ in range(6)]
+    assert seen == [409] * 5 + [429]
+
+
+async def test_old_password_cannot_be_guessed_with_a_token_that_was_found(limited: str) -> None:
+    async with open_http() as http:
+        body = {"email": "found@example.org", "password": PASSWORD, "name": "F"}
+        answer = await Mall(http, limited).do("POST", "/api/v2/auth/register", body)
+        thief = Mall(http, limited, answer["access_token"])
+        guess = {"old_password": WRONG, "new_password": "mine from now on"}
+        seen = [(await thief.call("POST", "/api/v2/me/password", guess))[0] for _ in range(6)]
+    assert seen == [403] * 5 + [429]

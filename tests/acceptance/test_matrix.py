@@ -1,0 +1,59 @@
+"""The matrix: every operation and every frame for each of ten callers, and no cell without its answer."""
+
+from __future__ import annotations
+
+import pytest
+
+from api.access import ACCESS
+from api.app import ROUTES
+from api.edge import Route
+from api.feed.frames import FRAMES
+from loadtests.client import Phone
+from tests.acceptance.matrix import CALLERS, CELLS, FRAME_CELLS, OWN_FRAMES, statuses
+from tests.acceptance.pair import Pair
+from tests.acceptance.stage import Stage, set_up
+
+pytest_plugins = ("tests.acceptance.pair_server",)
+
+
+@pytest.fixture(scope="module")
+async def stage(pair: Pair) -> Stage:
+    """The people of the matrix."""
+    return await set_up(pair)
+
+
+def test_every_operation_and_every_frame_has_its_cells() -> None:
+    assert {route.operation for route in ROUTES} == set(CELLS)
+    assert all(len(statuses(operation)) == len(CALLERS) for operation in CELLS)
+    assert set(FRAME_CELLS) | OWN_FRAMES == set(FRAMES)
+
+
+def test_cells_and_the_table_of_access_say_the_same() -> None:
+    for operation in CELLS:
+        nobody = {statuses(operation)[caller] for caller in ("expired", "foreign", "revoked")}
+        assert (nobody == {401}) == (ACCESS[operation].scope is not None or operation == "feed.open")
+
+
+@pytest.mark.parametrize("route", ROUTES, ids=lambda route: route.operation)
+async def test_each_caller_gets_what_its_cell_says(stage: Stage, route: Route) -> None:
+    assert {caller: await stage.ask(route, caller) for caller in CALLERS} == statuses(route.operation)
+
+
+@pytest.mark.parametrize("frame", FRAME_CELLS)
+async def test_each_driver_is_told_what_its_cell_says(stage: Stage, frame: str) -> None:
+    said = []
+    for caller in ("assigned", "offered", "stranger"):
+        order = await stage.order(frame, caller)
+        offer = frame.startswith("offer.")
+        body: dict[str, object] = {"orders": [order]} if offer else {"order_id": order}
+        if frame == "order.failure":
+            body["reason"] = "no answer"
+        phone = Phone(stage.as_(caller))
+        async with phone.connected():
+            answer = await phone.ask({"t": frame, "key": f"key-of-a-frame-{order}", **body})
+        await stage.clear(order)
+        if answer["t"] == "error":
+            said.append(answer["code"])
+        else:
+            said.append(answer["results"][0]["result"] if offer else answer["result"])
+    assert tuple(said) == FRAME_CELLS[frame]

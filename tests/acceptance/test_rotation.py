@@ -1,0 +1,126 @@
+"""A new signing key while two instances run: published at once, in use later, and not one request fails."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+
+import jwt
+
+from loadtests.client import Mall
+from tests.acceptance.pair import PASSWORD, Pair, seconds_until
+
+pytest_plugins = ("tests.acceptance.pair_server",)
+
+LEAD_S = "5"
+
+
+def _kid(token: str) -> str:
+    head = token.split(".")[0]
+    return str(json.loads(base64.urlsafe_b64decode(head + "=="))["kid"])
+
+
+async def _published(mall: Mall) -> set[str]:
+    status, answer, headers = await mall.call("GET", "/.well-known/jwks.json")
+    assert (status, headers["Cache-Control"]) == (200, "public, max-age=300")
+    assert all(key.keys() == {"kty", "crv", "alg", "use", "kid", "x"} for key in answer["keys"])
+    return {key["kid"] for key in answer["keys"]}
+
+
+async def _both(pair: Pair, count: int) -> set[str]:
+    """The keys, once both instances publish so many."""
+
+    async def agree() -> bool:
+        one, two = await _published(pair.one), await _published(pair.two)
+        return one == two and len(one) == count
+
+    assert await seconds_until(agree) < 4
+    return await _published(pair.one)
+
+
+async def _login(mall: Mall, email: str) -> str:
+    answer = await mall.do("POST", "/api/v2/auth/login", {"email": email, "password": PASSWORD})
+    return str(answer["access_token"])
+
+
+async def test_new_key_is_published_then_signs_then_the_old_one_goes(pair: Pair) -> None:
+    person = await pair.person()
+    [old] = await _both(pair, 1)
+    seen: list[int] = []
+    over = asyncio.Event()
+
+    async def ask(mall: Mall) -> None:
+        while not over.is_set():
+            seen.append((await mall.as_(person["access_token"]).call("GET", "/api/v2/me"))[0])
+
+    async with asyncio.TaskGroup() as tasks:
+        for mall in (pair.one, pair.two):
+            tasks.create_task(ask(mall))
+        code, said = await pair.command("rotate-key", MALL_KEY_LEAD_S=LEAD_S)
+        assert code == 0, said
+        [new] = await _both(pair, 2) - {old}
+        assert f"key {new} is published" in said
+        assert _kid(await _login(pair.one, person["email"])) == old, "it waits"
+        code, said = await pair.command("rotate-key", MALL_KEY_LEAD_S=LEAD_S)
+        assert (code, "published already" in said) == (1, True)
+
+        async def signs() -> bool:
+            tokens = [await _login(mall, person["email"]) for mall in (pair.one, pair.two)]
+            for token in tokens:  # whichever key it is, the other instance knows it
+                for mall in (pair.one, pair.two):
+                    seen.append((await mall.as_(token).call("GET", "/api/v2/me"))[0])
+            return {_kid(token) for token in tokens} == {new}
+
+        await seconds_until(signs, 20)
+        over.set()
+    assert set(seen) == {200}
+    await pair.database.execute(
+        "UPDATE signing_key SET retires_at = now() - interval '1 second' WHERE kid = $1", old
+    )
+    assert await _both(pair, 1) == {new}
+    for mall in (pair.one, pair.two):
+        assert (await mall.as_(person["access_token"]).call("GET", "/api/v2/me"))[0] == 401
+    assert await pair.database.fetchval("SELECT count(*) FROM signing_key") == 1
+
+
+async def test_old_key_verifies_until_its_last_token_and_the_last_minted_one_have_died(pair: Pair) -> None:
+    await pair.servers[0].mint("customer", 1, "--hours", "5")
+    assert (await pair.command("rotate-key", MALL_KEY_LEAD_S="600"))[0] == 0
+    row = await pair.database.fetchrow(
+        "SELECT extract(epoch FROM a.retires_at - b.signs_at) AS over_s,"
+        " extract(epoch FROM b.signs_at - now()) AS lead_s,"
+        " extract(epoch FROM a.retires_at - now()) AS lives_s FROM signing_key a, signing_key b"
+        " WHERE a.retires_at IS NOT NULL AND b.retires_at IS NULL"
+    )
+    assert 590 < row["lead_s"] <= 600
+    assert row["over_s"] >= 610
+    assert 4.9 * 3600 < row["lives_s"] < 5.1 * 3600
+    [minted] = await pair.servers[0].mint("customer", 1, "--prefix", "later")
+    newest = await pair.database.fetchval("SELECT kid FROM signing_key WHERE retires_at IS NULL")
+    assert _kid(minted["access_token"]) == newest, "it lives longer than the key before"
+
+
+async def test_key_that_has_leaked_is_replaced_within_seconds(pair: Pair) -> None:
+    person = await pair.person()
+    code, said = await pair.command("rotate-key", "--now")
+    assert code == 0, said
+
+    async def dead() -> bool:
+        return (await pair.two.as_(person["access_token"]).call("GET", "/api/v2/me"))[0] == 401
+
+    await seconds_until(dead, 15)
+    [only] = await _both(pair, 1)
+    refreshed = await pair.one.do("POST", "/api/v2/auth/refresh", {"refresh_token": person["refresh_token"]})
+    assert _kid(refreshed["access_token"]) == only
+    assert (await pair.two.as_(refreshed["access_token"]).call("GET", "/api/v2/me"))[0] == 200
+
+
+async def test_anybody_can_check_a_token_with_what_is_published(pair: Pair) -> None:
+    person = await pair.person()
+    _, answer, _ = await pair.two.call("GET", "/.well-known/jwks.json")
+    [key] = [jwt.PyJWK(key) for key in answer["keys"] if key["kid"] == _kid(person["access_token"])]
+    claims = jwt.decode(person["access_token"], key, algorithms=["EdDSA"], audience="mall-api", issuer="mall")
+    assert claims["sub"] == person["user"]["id"]
+    assert claims["exp"] - claims["iat"] == 600
+    assert {"client_id", "jti", "sid"} <= claims.keys()

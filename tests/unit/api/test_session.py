@@ -1,0 +1,127 @@
+"""A socket and its token: it lives as long as the token, and not a command longer."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from actors.clock import SystemEntropy
+from api.feed import codes
+from api.feed.frames import decode_frame
+from api.feed.session import PING_S, Session
+from api.tokens import ACCESS_S, LEEWAY_S, Tokens, load_signing_key, make_signing_key
+from tests.unit.api.clocks import HandClock
+
+NOW = 1_700_000_000.0
+COMMAND = b'{"t": "offer.accept", "id": 1, "key": "a-key-of-sixteen-or-more", "orders": ["ord_1"]}'
+LOCATION = b'{"t": "loc", "cseq": 1, "lat": 1.0, "lon": 2.0}'
+
+
+class Told(Session):
+    """A session that writes down why it closes, what it says, and what it passes on."""
+
+    __slots__ = ("passed_on", "said")
+    passed_on: list[Any]
+    said: list[Any]
+
+    def close(self, code: int) -> None:
+        self.closing = self.closing or code
+
+    def push(self, frame: dict[str, Any]) -> None:
+        self.said.append(frame)
+
+    def push_latest(self, topic: str, frame: dict[str, Any] | bytes) -> None:
+        self.said.append(frame)
+
+
+@pytest.fixture
+def clock() -> HandClock:
+    return HandClock(NOW)
+
+
+@pytest.fixture
+def tokens(clock: HandClock) -> Tokens:
+    return Tokens([load_signing_key(*make_signing_key())], clock, SystemEntropy())
+
+
+@pytest.fixture
+def session(clock: HandClock, tokens: Tokens) -> Told:
+    """The socket of driver 3, just opened."""
+    passed_on: list[Any] = []
+    office: Any = SimpleNamespace(
+        clock=clock, tokens=tokens, entropy=SystemEntropy(),
+        hub=SimpleNamespace(home="here", is_far=lambda shard: False, tasks=SimpleNamespace()),
+        dispatch=SimpleNamespace(locate=lambda *args: passed_on.append(args)),
+    )  # fmt: skip
+    principal = tokens.verify(tokens.issue("driver", 3, "ses_3"))
+    told = Told(SimpleNamespace(), office, principal, "0" * 32)  # type: ignore[arg-type]
+    told.said, told.passed_on = [], passed_on
+    return told
+
+
+def beat(session: Told, clock: HandClock) -> int:
+    """One heartbeat of a client that speaks; the code that it closes with, or 0."""
+    session.heard_at = clock.monotonic()
+    session.beat(clock.monotonic())
+    return session.closing
+
+
+def test_end_is_announced_and_then_closes_with_a_code_that_says_come_back(
+    session: Told, clock: HandClock
+) -> None:
+    assert beat(session, clock) == 0
+    clock.now += ACCESS_S - 30
+    assert beat(session, clock) == 0
+    assert session.said[-1] == {"t": "auth.expiring", "in_s": 30}
+    clock.now += 30
+    assert beat(session, clock) == codes.TOKEN_EXPIRED
+
+
+def test_new_token_in_time_carries_the_socket_on(session: Told, clock: HandClock, tokens: Tokens) -> None:
+    clock.now += ACCESS_S - 30
+    token = tokens.issue("driver", 3, "ses_4")
+    session._take(decode_frame(b'{"t": "auth.refresh", "id": 1, "token": "%s"}' % token.encode()))
+    assert session.said[-1] == {"t": "reply", "id": 1, "ok": True}
+    clock.now += PING_S * 2
+    assert beat(session, clock) == 0
+
+
+@pytest.mark.parametrize(("role", "number"), [("driver", 4), ("customer", 3), ("admin", 3)])
+def test_token_of_somebody_else_does_not_carry_it_on(
+    session: Told, clock: HandClock, tokens: Tokens, role: str, number: int
+) -> None:
+    clock.now += ACCESS_S - 30
+    token = tokens.issue(role, number, "ses_4")
+    session._take(decode_frame(b'{"t": "auth.refresh", "id": 1, "token": "%s"}' % token.encode()))
+    assert session.said[-1]["code"] == "forbidden"
+    clock.now += PING_S * 2
+    assert beat(session, clock) == codes.TOKEN_EXPIRED
+
+
+@pytest.mark.parametrize("frame", [COMMAND, LOCATION], ids=["command", "location"])
+def test_nothing_is_passed_on_after_the_end(session: Told, clock: HandClock, frame: bytes) -> None:
+    clock.now += ACCESS_S + LEEWAY_S
+    session._take(decode_frame(frame))
+    assert (session.closing, session.passed_on) == (codes.TOKEN_EXPIRED, [])
+
+
+@pytest.mark.parametrize("frame", [COMMAND, LOCATION], ids=["command", "location"])
+def test_nothing_is_passed_on_when_the_session_was_ended(session: Told, tokens: Tokens, frame: bytes) -> None:
+    tokens.cut_off(session="ses_3")
+    session._take(decode_frame(frame))
+    assert (session.closing, session.passed_on) == (codes.UNAUTHENTICATED, [])
+
+
+def test_session_that_was_ended_is_not_told_to_come_back(
+    session: Told, clock: HandClock, tokens: Tokens
+) -> None:
+    tokens.shut_out(["ses_3"], [])
+    clock.now += ACCESS_S + LEEWAY_S
+    assert beat(session, clock) == codes.UNAUTHENTICATED
+
+
+def test_location_of_a_good_token_is_passed_on(session: Told) -> None:
+    session._take(decode_frame(LOCATION))
+    assert len(session.passed_on) == 1

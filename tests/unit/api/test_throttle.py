@@ -1,0 +1,50 @@
+"""Who counts as one when logins are slowed down."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from api.throttle import account_of, network_of
+
+
+def network(remote: str | None) -> str:
+    call: Any = SimpleNamespace(request=SimpleNamespace(remote=remote))
+    return network_of(call)
+
+
+@pytest.mark.parametrize(
+    ("one", "two"),
+    [
+        ("2001:db8:1:2::1", "2001:db8:1:2:ffff:1:2:3"),
+        ("::ffff:192.0.2.1", "192.0.2.1"),
+        ("fe80::1%eth0", "fe80::2%eth1"),
+    ],
+)
+def test_addresses_of_one_network_are_one(one: str, two: str) -> None:
+    assert network(one) == network(two)
+
+
+@pytest.mark.parametrize(
+    ("one", "two"),
+    [
+        ("192.0.2.1", "192.0.2.2"),
+        ("2001:db8:1:2::1", "2001:db8:1:3::1"),
+        ("192.0.2.1", None),
+        ("", "192.0.2.1"),
+    ],
+)
+def test_other_networks_are_others(one: str, two: str | None) -> None:
+    assert network(one) != network(two)
+
+
+def test_digest_does_not_show_the_address() -> None:
+    assert "192.0.2.1" not in network("192.0.2.1")
+
+
+def test_account_is_one_however_its_address_is_written() -> None:
+    assert account_of("Ann@Example.ORG") == account_of("ann@example.org")
+    assert account_of("caf\u00e9@example.org") == account_of("cafe\u0301@example.org")
+    assert account_of("ann@example.org") != account_of("bob@example.org")
