@@ -7,9 +7,17 @@ from dataclasses import dataclass
 
 from storage.redis.limits import Policy
 
-AUTH = Policy("auth", 5)
+# Requests a minute of one user; settings MALL_LIMIT_... have the last word (api/limiting.py).
+AUTH = Policy("auth", 5)  # of one address
+REFRESH = Policy("refresh", 60)  # of one address: a mall's wireless network has many phones behind one
 ORDERS = Policy("orders", 20)
 READS = Policy("reads", 100)
+WRITES = Policy("writes", 120)
+TICKETS = Policy("tickets", 20)
+COMMANDS = Policy("commands", 600, shared=False)
+LOCATIONS = Policy("locations", 240, shared=False)
+# Requests with an invalid token, of one address.
+STRANGERS = Policy("strangers", 300, shared=False)
 
 # A scope names a resource and an action; `own` means that the handler looks at whose it is.
 ROLE_SCOPES: Mapping[str, frozenset[str]] = {
@@ -39,50 +47,50 @@ class Access:
 ACCESS: Mapping[str, Access] = {
     "auth.register": Access(None, AUTH),
     "auth.login": Access(None, AUTH),
-    "auth.refresh": Access(None, AUTH),
-    "auth.logout": Access("me"),
+    "auth.refresh": Access(None, REFRESH),
+    "auth.logout": Access("me", WRITES),
     "auth.me": Access("me", READS),
     "auth.jwks": Access(None),
     "users.list": Access("users:admin", READS),
-    "users.create": Access("users:admin"),
+    "users.create": Access("users:admin", WRITES),
     "users.get": Access("users:admin", READS),
-    "users.update": Access("users:admin"),
+    "users.update": Access("users:admin", WRITES),
     "zones.list": Access("zones:read", READS),
-    "zones.create": Access("zones:write"),
+    "zones.create": Access("zones:write", WRITES),
     "zones.get": Access("zones:read", READS),
-    "zones.update": Access("zones:write"),
+    "zones.update": Access("zones:write", WRITES),
     "stores.list": Access("catalogue:read", READS),
-    "stores.create": Access("catalogue:write"),
+    "stores.create": Access("catalogue:write", WRITES),
     "stores.get": Access("catalogue:read", READS),
-    "stores.update": Access("catalogue:write"),
-    "stores.delete": Access("catalogue:write"),
+    "stores.update": Access("catalogue:write", WRITES),
+    "stores.delete": Access("catalogue:write", WRITES),
     "stores.products": Access("catalogue:read", READS),
     "products.list": Access("catalogue:read", READS),
-    "products.create": Access("catalogue:write"),
+    "products.create": Access("catalogue:write", WRITES),
     "products.get": Access("catalogue:read", READS),
-    "products.update": Access("catalogue:write"),
-    "products.delete": Access("catalogue:write"),
+    "products.update": Access("catalogue:write", WRITES),
+    "products.delete": Access("catalogue:write", WRITES),
     "orders.list": Access("orders:read", READS),
     "orders.create": Access("orders:create", ORDERS),
     "orders.get": Access("orders:read", READS),
     "orders.events": Access("orders:read", READS),
     "orders.track": Access("orders:read", READS),
-    "orders.ready_time": Access("orders:operate"),
-    "orders.accept": Access("orders:carry"),
-    "orders.decline": Access("orders:carry"),
-    "orders.pickup": Access("orders:carry"),
-    "orders.delivery": Access("orders:carry"),
-    "orders.failure": Access("orders:carry"),
-    "orders.cancel": Access("orders:cancel"),
-    "orders.assign": Access("orders:operate"),
-    "orders.release": Access("orders:operate"),
+    "orders.ready_time": Access("orders:operate", COMMANDS),
+    "orders.accept": Access("orders:carry", COMMANDS),
+    "orders.decline": Access("orders:carry", COMMANDS),
+    "orders.pickup": Access("orders:carry", COMMANDS),
+    "orders.delivery": Access("orders:carry", COMMANDS),
+    "orders.failure": Access("orders:carry", COMMANDS),
+    "orders.cancel": Access("orders:cancel", WRITES),
+    "orders.assign": Access("orders:operate", COMMANDS),
+    "orders.release": Access("orders:operate", COMMANDS),
     "drivers.list": Access("drivers:read", READS),
     "drivers.me": Access("drivers:self", READS),
     "drivers.my_orders": Access("drivers:self", READS),
-    "drivers.availability": Access("drivers:self"),
-    "drivers.location": Access("drivers:self"),
+    "drivers.availability": Access("drivers:self", COMMANDS),
+    "drivers.location": Access("drivers:self", LOCATIONS),
     "feed.open": Access(None),  # the handshake looks at header or ticket itself
-    "feed.ticket": Access("feed:open"),
+    "feed.ticket": Access("feed:open", TICKETS),
     "docs.openapi": Access(None),
     "docs.page": Access(None),
     "docs.script": Access(None),

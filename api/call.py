@@ -17,6 +17,7 @@ from pydantic import BaseModel
 from actors.clock import Clock, Entropy
 from actors.cluster.cluster import Cluster
 from api.bodies import BODY_BYTES_MAX, parse_body, parse_value
+from api.limiting import Gate
 from api.passwords import Passwords
 from api.problems import EVERY_ANSWER, Fault, Problem, problem_response
 from api.tokens import Principal, Tokens
@@ -25,7 +26,7 @@ from dispatch.domain import ids
 from dispatch.service import Caller, Dispatch
 from storage.postgres.database import Database
 from storage.redis.client import Client
-from storage.redis.limits import RateLimits
+from storage.redis.limits import RateLimits, Verdict
 from storage.redis.tickets import Tickets
 
 if TYPE_CHECKING:
@@ -66,15 +67,23 @@ class Office:
     watchdog: Callable[[], float] = field(default=lambda: 0.0)
     # Bound once: the lazy kind binds anew for every line.
     log: Any = field(default_factory=lambda: structlog.get_logger().bind())
+    gate: Gate = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.gate = Gate(self.settings, self.limits)
 
 
 OFFICE: web.AppKey[Office] = web.AppKey("office", Office)
 
 
 class Call:
-    """One request: its office, its caller, its parts."""
+    """One request: its office, its caller, its parts.
 
-    __slots__ = ("code", "office", "principal", "request", "trace")
+    `verdict` is what the rate limits have said, for the answer's fields; `entered`: it counts among what its
+    caller has under way.
+    """
+
+    __slots__ = ("code", "entered", "office", "principal", "request", "trace", "verdict")
 
     def __init__(self, request: web.Request, office: Office, trace: str) -> None:
         self.request = request
@@ -82,6 +91,8 @@ class Call:
         self.trace = trace
         self.principal: Principal | None = None
         self.code = ""
+        self.verdict: Verdict | None = None
+        self.entered = False
 
     @property
     def who(self) -> Principal:
