@@ -29,11 +29,14 @@ from storage.redis.local_log import WINDOW_S_MAX, Key, LocalLog
 _SCRIPT = (Path(__file__).parent / "lua" / "sliding_log.lua").read_text()
 # What an answer of Redis may cost a request.
 BUDGET_S = 0.05
-# An answer that is later than the budget by this much was not slow: our own loop stood still.
-LATE_S = 0.02
-# That often in a row it is Redis, after all.
-LATE_MAX = 3
+# If our own loop stood still for longer than this when the budget ran out, the answer may lie there unread: it gets
+# as much time again, in which we look.
+LATE_S = 0.01
 PROBE_S = 0.5
+# At the start: connecting, and bringing the script.
+WARM_S = 2.0
+# A request of nobody, under a limit of one in a millisecond.
+_PROBE: tuple[int | str, ...] = (0, "", 1, 1, 1000)
 # So many requests with two keys each keep Redis busy for a millisecond.
 BATCH_MAX = 128
 WAITING_MAX = 2000
@@ -110,6 +113,7 @@ class RateLimits:
         instances: how many share the limits now.
         failed: called for each call to Redis that failed.
         changed: called with True when counting goes on without Redis, with False when Redis is back.
+        budget_s: what an answer of Redis may cost a request.
     """
 
     def __init__(
@@ -121,6 +125,7 @@ class RateLimits:
         instances: Callable[[], int] = lambda: 1,
         failed: Callable[[], None] = lambda: None,
         changed: Callable[[bool], None] = lambda _: None,
+        budget_s: float = BUDGET_S,
     ) -> None:
         self._script = client.register_script(_SCRIPT)
         self._clock = clock
@@ -129,13 +134,13 @@ class RateLimits:
         self._instances = instances
         self._failed = failed
         self._changed = changed
+        self._budget_s = budget_s
         self._local = LocalLog()
         self._batches: Batcher[_Ask, list[int]] = Batcher(
             self._ask, batch_max=BATCH_MAX, waiting_max=WAITING_MAX
         )
         self._running = False
         self._away = asyncio.Event()
-        self._late = 0
 
     @property
     def alone(self) -> bool:
@@ -145,6 +150,7 @@ class RateLimits:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Ask Redis until the block ends."""
+        await self._warm()
         async with asyncio.TaskGroup() as tasks:
             loops = [tasks.create_task(self._batches.run(), name="limits") for _ in range(LANES)]
             loops.append(tasks.create_task(self._probe(), name="probe of the limits"))
@@ -269,31 +275,46 @@ class RateLimits:
             args += [len(back), "" if ask.back is None else ask.back.stamp, len(ask.claims)]
             for policy, _ in ask.claims:
                 args += [policy.limit, policy.window_s * 1_000_000]
-        began = self._clock.monotonic()
         try:
-            answers = await self._call(keys, args)
+            return await self._call(keys, args)
         except FAILURES as error:
-            self._failed()
-            self._judge(error, self._clock.monotonic() - began)
+            self._turn_away()
             raise Unanswered(type(error).__name__) from error
-        self._late = 0
-        return answers
 
     async def _call(self, keys: list[str], args: list[Any]) -> list[list[int]]:
-        async with asyncio.timeout(BUDGET_S):
-            answers: list[list[int]] = await self._script(keys=keys, args=args)
-            return answers
+        loop = asyncio.get_running_loop()
+        async with asyncio.timeout(None) as budget:
+            timer = loop.call_later(self._budget_s, self._expire, budget, loop.time() + self._budget_s)
+            try:
+                answers: list[list[int]] = await self._script(keys=keys, args=args)
+                return answers
+            finally:
+                timer.cancel()
+
+    @staticmethod
+    def _expire(budget: asyncio.Timeout, due: float) -> None:
+        """The budget is used up, by Redis or by ourselves."""
+        now = asyncio.get_running_loop().time()
+        budget.reschedule(now if now - due < LATE_S else now + LATE_S)
 
     def _key(self, claim: Claim) -> str:
         return f"{self._base}{claim[0].name}:{claim[1]}"
 
-    def _judge(self, error: Exception, took_s: float) -> None:
-        """Turn away from Redis, unless it was our own loop that stood still."""
-        if isinstance(error, TimeoutError) and took_s > BUDGET_S + LATE_S and self._late < LATE_MAX:
-            self._late += 1
-        elif not self._away.is_set():
+    def _turn_away(self) -> None:
+        """Count without Redis from now on."""
+        self._failed()
+        if not self._away.is_set():
             self._away.set()
             self._changed(True)
+
+    async def _warm(self) -> None:
+        """Connect, and bring the script: no request should have to."""
+        try:
+            async with asyncio.timeout(WARM_S), asyncio.TaskGroup() as tasks:
+                for _ in range(LANES):
+                    tasks.create_task(self._script(keys=[f"{self._base}probe"], args=_PROBE), name="warming")
+        except* FAILURES:
+            self._turn_away()
 
     async def _probe(self) -> None:
         """While Redis is away, look whether it can count again; no request waits for that."""
@@ -301,10 +322,9 @@ class RateLimits:
             await self._away.wait()
             await asyncio.sleep(PROBE_S)
             try:
-                await self._call([f"{self._base}probe"], [0, "", 1, 1, 1000])
+                await self._call([f"{self._base}probe"], list(_PROBE))
             except FAILURES:
                 continue
-            self._late = 0
             self._away.clear()
             self._changed(False)
 
