@@ -173,6 +173,34 @@ async def test_repetitions_of_an_order_count_as_reads(town: Town) -> None:
     refused(await mall.call("POST", "/api/v2/orders", ORDER, key=keys[5]), "orders")
 
 
+async def passed(wait_s: float) -> None:
+    """When so many seconds have passed."""
+    over = asyncio.Event()
+    asyncio.get_running_loop().call_later(wait_s, over.set)
+    await over.wait()
+
+
+@pytest.mark.long
+async def test_whoever_tries_for_minutes_gets_four_in_any_sixty_seconds(town: Town) -> None:
+    mall, loop = town.someone(), asyncio.get_running_loop()
+    times: list[float] = []
+    ends_at = loop.time() + 130
+    while loop.time() < ends_at:
+        sent_at = loop.time()
+        status, _, headers = await mall.call("POST", "/api/v2/orders", {"items": []}, key=fresh_key())
+        if status == 422:
+            times.append(sent_at)
+        await passed(0.03)
+    assert len(times) == 12, "at the start, after one minute, and after two"
+    # An answer may have been on its way for a moment.
+    assert min(later - earlier for earlier, later in zip(times, times[4:], strict=False)) > 59.5
+    status, _, headers = await mall.call("POST", "/api/v2/orders", {"items": []}, key=fresh_key())
+    assert status == 429
+    await passed(int(headers["Retry-After"]))
+    status, _, _ = await mall.call("POST", "/api/v2/orders", {"items": []}, key=fresh_key())
+    assert status == 422, "the wait was true"
+
+
 # -- too much at once ---------------------------------------------------------------------------------
 
 
