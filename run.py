@@ -39,6 +39,7 @@ from api.cashier import open_payments, settle_payments
 from api.doors import Doors, Sockets, StartError, bind_port, greeting, open_sockets
 from api.feed.hub import Hub
 from api.feed.rebinding import Rebinding
+from api.limiting import open_limits
 from api.minting import MintError, mint_at
 from api.ops import RuntimeCollector, status
 from api.passwords import Passwords
@@ -75,7 +76,6 @@ from storage.postgres.migrate import MigrationError, migrate, wait_for
 from storage.postgres.placing import OrderPlacer
 from storage.redis.client import open_redis, ping
 from storage.redis.leases import RedisLeases
-from storage.redis.limits import RateLimits
 from storage.redis.tickets import Tickets
 from storage.servers import Addresses, open_servers, reach_servers
 
@@ -147,7 +147,7 @@ async def open_office(
         cluster.attach(runtime)
         passwords = Passwords()
         stack.callback(passwords.close)
-        limits = RateLimits(redis, clock, entropy, metrics.REDIS_ERRORS.labels("limits").inc)
+        limits = await stack.enter_async_context(open_limits(redis, clock, cluster, meta.cluster))
         tokens = Tokens(await founding.load_keys(database), clock, entropy)
         dispatch = Dispatch(runtime, OrderPlacer(database))
         payments = await stack.enter_async_context(open_payments(settings, dispatch, database, entropy))

@@ -6,6 +6,8 @@ doors.py       the listening sockets, and the servers behind them
 edge.py        what every request passes: trace, deadline, caller, limit, problem, log line, metric
 call.py        a request as a handler sees it
 access.py      one table: who may call what, and which limit counts
+limiting.py    the gate: how much a user, an address, and all together may ask for
+client_address.py whose address a request counts for, behind proxies, too
 problems.py    one table: everything that can go wrong, and what the caller sees
 bodies.py      strict JSON
 fields.py      strict field types

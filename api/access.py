@@ -7,9 +7,17 @@ from dataclasses import dataclass
 
 from storage.redis.limits import Policy
 
-AUTH = Policy("auth", 5)
+# Requests a minute of one user; settings MALL_LIMIT_... have the last word (api/limiting.py).
+AUTH = Policy("auth", 5)  # of one address
+REFRESH = Policy("refresh", 60)  # of one address: a mall's wireless network has many phones behind one
 ORDERS = Policy("orders", 20)
 READS = Policy("reads", 100)
+WRITES = Policy("writes", 120)
+TICKETS = Policy("tickets", 20)
+COMMANDS = Policy("commands", 600, shared=False)
+LOCATIONS = Policy("locations", 240, shared=False)
+# Requests with an invalid token, of one address.
+STRANGERS = Policy("strangers", 300, shared=False)
 
 # A scope names a resource and an action; `own` means that the handler looks at whose it is, and everything else
 # is as if it did not exist. Who may `any` may `own`.
@@ -52,54 +60,54 @@ class Access:
 ACCESS: Mapping[str, Access] = {
     "auth.register": Access(None, AUTH),
     "auth.login": Access(None, AUTH),
-    "auth.refresh": Access(None, AUTH),
-    "auth.logout": Access("account:write:own"),
-    "auth.password": Access("account:write:own"),
+    "auth.refresh": Access(None, REFRESH),
+    "auth.logout": Access("account:write:own", WRITES),
+    "auth.password": Access("account:write:own", AUTH),
     "auth.me": Access("account:read:own", READS),
     "auth.jwks": Access(None),
     "users.list": Access("users:admin", READS),
-    "users.create": Access("users:admin"),
+    "users.create": Access("users:admin", WRITES),
     "users.get": Access("users:admin", READS),
-    "users.update": Access("users:admin"),
+    "users.update": Access("users:admin", WRITES),
     "zones.list": Access("zones:read", READS),
-    "zones.create": Access("zones:write"),
+    "zones.create": Access("zones:write", WRITES),
     "zones.get": Access("zones:read", READS),
-    "zones.update": Access("zones:write"),
+    "zones.update": Access("zones:write", WRITES),
     "stores.list": Access("catalog:read", READS),
-    "stores.create": Access("catalog:write"),
+    "stores.create": Access("catalog:write", WRITES),
     "stores.get": Access("catalog:read", READS),
-    "stores.update": Access("catalog:write"),
-    "stores.delete": Access("catalog:write"),
+    "stores.update": Access("catalog:write", WRITES),
+    "stores.delete": Access("catalog:write", WRITES),
     "stores.products": Access("catalog:read", READS),
     "products.list": Access("catalog:read", READS),
-    "products.create": Access("catalog:write"),
+    "products.create": Access("catalog:write", WRITES),
     "products.get": Access("catalog:read", READS),
-    "products.update": Access("catalog:write"),
-    "products.delete": Access("catalog:write"),
+    "products.update": Access("catalog:write", WRITES),
+    "products.delete": Access("catalog:write", WRITES),
     "orders.list": Access("orders:read:own", READS),
     "orders.create": Access("orders:create", ORDERS),
     "orders.get": Access("orders:read:own", READS),
     "orders.events": Access("orders:read:own", READS),
     "orders.track": Access("orders:read:own", READS),
-    "orders.ready_time": Access("orders:operate"),
-    "orders.accept": Access("orders:accept"),
-    "orders.decline": Access("orders:accept"),
-    "orders.pickup": Access("orders:carry:own"),
-    "orders.delivery": Access("orders:carry:own"),
-    "orders.failure": Access("orders:carry:own"),
-    "orders.cancel": Access("orders:cancel:own"),
-    "orders.assign": Access("orders:operate"),
-    "orders.release": Access("orders:operate"),
+    "orders.ready_time": Access("orders:operate", COMMANDS),
+    "orders.accept": Access("orders:accept", COMMANDS),
+    "orders.decline": Access("orders:accept", COMMANDS),
+    "orders.pickup": Access("orders:carry:own", COMMANDS),
+    "orders.delivery": Access("orders:carry:own", COMMANDS),
+    "orders.failure": Access("orders:carry:own", COMMANDS),
+    "orders.cancel": Access("orders:cancel:own", WRITES),
+    "orders.assign": Access("orders:operate", COMMANDS),
+    "orders.release": Access("orders:operate", COMMANDS),
     "payments.create": Access("payments:create", ORDERS),
     "payments.get": Access("payments:read:own", READS),
-    "payments.refund": Access("payments:refund"),
+    "payments.refund": Access("payments:refund", WRITES),
     "drivers.list": Access("drivers:read:any", READS),
     "drivers.me": Access("drivers:profile:read:own", READS),
     "drivers.my_orders": Access("drivers:profile:read:own", READS),
-    "drivers.availability": Access("drivers:availability:write:own"),
-    "drivers.location": Access("drivers:location:write:own"),
+    "drivers.availability": Access("drivers:availability:write:own", COMMANDS),
+    "drivers.location": Access("drivers:location:write:own", LOCATIONS),
     "feed.open": Access(None),  # the handshake looks at header or ticket itself
-    "feed.ticket": Access("feed:open:own"),
+    "feed.ticket": Access("feed:open:own", TICKETS),
     "docs.openapi": Access(None),
     "docs.page": Access(None),
     "docs.script": Access(None),

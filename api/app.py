@@ -69,7 +69,15 @@ def _allow_origins(app: web.Application, routes: list[web.AbstractRoute], origin
         return
     options = aiohttp_cors.ResourceOptions(  # type: ignore[no-untyped-call]
         allow_credentials=False,
-        expose_headers=("X-Trace-ID", "Location", "ETag", "Retry-After", "Idempotent-Replayed"),
+        expose_headers=(
+            "X-Trace-ID",
+            "Location",
+            "ETag",
+            "Retry-After",
+            "Idempotent-Replayed",
+            "RateLimit",
+            "RateLimit-Policy",
+        ),
         allow_headers=("Authorization", "Content-Type", "Idempotency-Key", "traceparent"),
         allow_methods=("GET", "POST", "PUT", "PATCH", "DELETE"),
         max_age=600,

@@ -17,6 +17,7 @@ from pydantic import BaseModel
 from actors.clock import Clock, Entropy
 from actors.cluster.cluster import Cluster
 from api.bodies import BODY_BYTES_MAX, parse_body, parse_value
+from api.limiting import Gate
 from api.passwords import Passwords
 from api.probing import Check, Prober, look_at_disk
 from api.problems import EVERY_ANSWER, Fault, Problem, problem_response
@@ -27,7 +28,7 @@ from dispatch.payments import Payments
 from dispatch.service import Caller, Dispatch
 from storage.postgres.database import Database
 from storage.redis.client import Client, ping
-from storage.redis.limits import RateLimits
+from storage.redis.limits import RateLimits, Verdict
 from storage.redis.tickets import Tickets
 
 if TYPE_CHECKING:
@@ -71,6 +72,7 @@ class Office:
     watchdog: Callable[[], float] = field(default=lambda: 0.0)
     # Bound once: the lazy kind binds anew for every line.
     log: Any = field(default_factory=lambda: structlog.get_logger().bind())
+    gate: Gate = field(init=False)
 
     def __post_init__(self) -> None:
         checks: dict[str, Check] = {
@@ -80,6 +82,7 @@ class Office:
         if self.settings.embedded:
             checks["disk"] = lambda: look_at_disk(self.settings.data_dir)
         self.prober = Prober(checks, self.clock)
+        self.gate = Gate(self.settings, self.limits)
 
 
 OFFICE: web.AppKey[Office] = web.AppKey("office", Office)
@@ -88,9 +91,13 @@ INTERNAL: web.AppKey[bool] = web.AppKey("internal", bool)
 
 
 class Call:
-    """One request: its office, its caller, its parts."""
+    """One request: its office, its caller, its parts.
 
-    __slots__ = ("code", "office", "principal", "request", "trace")
+    `verdict` is what the rate limits have said, for the answer's fields; `entered`: it counts among what its
+    caller has under way.
+    """
+
+    __slots__ = ("code", "entered", "office", "principal", "request", "trace", "verdict")
 
     def __init__(self, request: web.Request, office: Office, trace: str) -> None:
         self.request = request
@@ -98,6 +105,8 @@ class Call:
         self.trace = trace
         self.principal: Principal | None = None
         self.code = ""
+        self.verdict: Verdict | None = None
+        self.entered = False
 
     @property
     def who(self) -> Principal:

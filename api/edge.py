@@ -13,6 +13,7 @@ from aiohttp import web
 
 from api.access import ACCESS, Access, allows
 from api.call import OFFICE, Call, Handler
+from api.limiting import mark, rank_of
 from api.problems import EVERY_ANSWER, KINDS, Fault, Problem, problem_for, problem_response
 from api.tokens import BadToken, Principal
 from config import metrics
@@ -31,6 +32,8 @@ _HTTP_CODES = {
 UNKNOWN_PATH, UNKNOWN_CANONICAL = "/{tail:.*}", "/{tail}"
 # Requests being answered; a gauge of the metric library would cost two locks a request.
 _in_flight = 0
+# The same without those that stream, which live for hours and cost little: what the shedder looks at.
+_working = 0
 metrics.REQUESTS_IN_FLIGHT.set_function(lambda: _in_flight)
 
 
@@ -68,19 +71,25 @@ def bind(route: Route) -> Callable[[web.Request], Awaitable[web.StreamResponse]]
         KeyError: the route has no row in ACCESS; such a server must not start.
     """
     access, seconds = ACCESS[route.operation], metrics.REQUEST_SECONDS.labels(route.path)
+    rank = rank_of(route.operation, access, streams=route.streams)
+    weight = 0 if route.streams else 1
 
     async def handle(request: web.Request) -> web.StreamResponse:
-        global _in_flight
+        global _in_flight, _working
         office = request.app[OFFICE]
         call = Call(request, office, trace_of(request, office.entropy.trace))
         began = perf_counter()
         _in_flight += 1
+        _working += weight
         response: web.StreamResponse | None = None
         try:
-            response = await _answer(route, access, call)
+            response = await _answer(route, access, rank, call)
             return response
         finally:
             _in_flight -= 1
+            _working -= weight
+            if call.entered:
+                office.gate.leave(call.who.number)
             took_s = perf_counter() - began
             seconds.observe(took_s)
             _record(route, call, response, took_s)
@@ -88,9 +97,11 @@ def bind(route: Route) -> Callable[[web.Request], Awaitable[web.StreamResponse]]
     return handle
 
 
-async def _answer(route: Route, access: Access, call: Call) -> web.StreamResponse:
+async def _answer(route: Route, access: Access, rank: int | None, call: Call) -> web.StreamResponse:
     try:
-        await admit(access, call)
+        if rank is not None and _working > call.office.gate.bounds[rank]:
+            call.office.gate.refuse(rank)
+        await admit(route, access, call)
         _refuse_excess(route, call.request)
         if route.streams:
             return await route.handler(call)
@@ -115,6 +126,8 @@ async def _answer(route: Route, access: Access, call: Call) -> web.StreamRespons
             log.error("failed_request", trace_id=call.trace, route=route.path, exc_info=error)
         response = problem_response(problem, call.trace)
     finish(response, call.trace)
+    if call.verdict is not None and not response.prepared:
+        mark(response.headers, call.verdict)
     if call.office.draining:
         response.force_close()  # the next request finds another instance
     return response
@@ -161,26 +174,29 @@ def _known(call: Call, error: web.HTTPException) -> web.Response:
     return problem_response(Problem(call.code, headers=headers), call.trace)
 
 
-async def admit(access: Access, call: Call) -> None:
+async def admit(route: Route, access: Access, call: Call) -> None:
     """Let the request in, or refuse it.
 
     Raises:
         Problem: unauthenticated, forbidden, rate_limited.
     """
+    gate = call.office.gate
     if access.scope is not None:
-        call.principal = authenticate(call)
-        if not allows(call.principal.role, access.scope):
-            raise Problem("forbidden", f"The scope {access.scope} is needed.")
-        if call.principal.role == "admin" and call.office.tokens.is_blind():
-            raise Problem("unavailable", "Whether this session was ended cannot be known at the moment.")
-    if access.policy is None or call.office.settings.rate_limits == "off":
-        return
-    who = call.request.remote or "-" if call.principal is None else f"u{call.principal.number}"
-    verdict = await call.office.limits.hit(access.policy, who)
-    if not verdict.allowed:
-        metrics.RATE_LIMITED.labels(access.policy.name).inc()
-        wait = str(max(1, -int(-verdict.wait_s // 1)))
-        raise Problem("rate_limited", headers={"Retry-After": wait})
+        try:
+            who = call.principal = authenticate(call)
+        except Problem:
+            if gate.on:
+                gate.admit_stranger(call)
+            raise
+        if gate.on and not route.streams:
+            gate.enter(who.number)
+            call.entered = True
+    if gate.on and access.policy is not None:
+        await gate.admit(access.policy, route.operation, call)
+    if access.scope is not None and not allows(call.who.role, access.scope):
+        raise Problem("forbidden", f"The scope {access.scope} is needed.")
+    if access.scope is not None and call.who.role == "admin" and call.office.tokens.is_blind():
+        raise Problem("unavailable", "Whether this session was ended cannot be known at the moment.")
 
 
 def authenticate(call: Call) -> Principal:

@@ -8,7 +8,6 @@ within a minute. An account that does not exist is counted like any other.
 
 from __future__ import annotations
 
-import ipaddress
 import unicodedata
 from hashlib import sha256
 
@@ -23,21 +22,11 @@ FAMILIAR = Policy("login_familiar", 10)
 STRANGERS = Policy("login_account", 10)
 # The old password is asked for by somebody who holds a token: perhaps not its owner.
 CHANGES = Policy("password_change", 5)
-# A household or a phone has a /64 of its own and any address in it.
-IPV6_PREFIX = 64
 
 
 def network_of(call: Call) -> str:
     """A digest of the network that the request comes from: the address, or its /64."""
-    remote = call.request.remote or ""
-    try:
-        address = ipaddress.ip_address(remote.partition("%")[0])
-    except ValueError:
-        return _digest(remote)
-    if isinstance(address, ipaddress.IPv6Address):
-        mapped = address.ipv4_mapped
-        address = mapped or ipaddress.ip_network((address, IPV6_PREFIX), strict=False).network_address
-    return _digest(str(address))
+    return _digest(call.office.gate.address_of(call))
 
 
 def account_of(email: str) -> str:
@@ -67,7 +56,7 @@ async def count(call: Call, policy: Policy, who: str) -> None:
     """
     if call.office.settings.rate_limits == "off":
         return
-    verdict = await call.office.limits.hit(policy, who)
+    verdict = await call.office.limits.hit((policy, who))
     if not verdict.allowed:
         metrics.RATE_LIMITED.labels(policy.name).inc()
         raise Problem("rate_limited", headers={"Retry-After": str(max(1, -int(-verdict.wait_s // 1)))})

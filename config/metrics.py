@@ -37,6 +37,15 @@ SLOW_QUERIES = Counter("mall_slow_queries_total", "Queries over 100 ms.", ["quer
 RATE_LIMITED = Counter(
     "mall_rate_limited_total", "Requests refused by a limit.", ["policy"], registry=REGISTRY
 )
+REQUESTS_SHED = Counter(
+    "mall_requests_shed_total",
+    "Requests refused because too many were in flight.",
+    ["rank"],
+    registry=REGISTRY,
+)
+LIMITS_ALONE = Gauge(
+    "mall_limits_alone", "1 while rates are counted without Redis, by each instance.", registry=REGISTRY
+)
 IDEMPOTENCY = Counter(
     "mall_idempotency_total", "Keyed creations, by what the key led to.", ["outcome"], registry=REGISTRY
 )

@@ -6,6 +6,7 @@ import re
 import socket
 import unicodedata
 from collections.abc import Mapping
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import unquote, urlsplit
@@ -28,6 +29,10 @@ _DIFFERENT_MIN = 4
 
 def _is_sample(secret: str) -> bool:
     return re.sub(r"[^a-z]", "", secret.lower()) in _SAMPLES
+
+
+# A log of each hit is kept, so a limit has to have a limit.
+PerMin = Annotated[int, Field(ge=1, le=10_000)]
 
 
 def _own_name() -> str:
@@ -99,6 +104,52 @@ class Settings(BaseSettings):
         "info", alias="MALL_LOG_LEVEL", description="The least level that is written."
     )
     rate_limits: Switch = Field("on", alias="MALL_RATE_LIMITS", description="Limits per user and address.")
+    limit_auth_per_min: PerMin = Field(
+        5, alias="MALL_LIMIT_AUTH_PER_MIN", description="Logins and registrations a minute of an address."
+    )
+    limit_refresh_per_min: PerMin = Field(
+        60, alias="MALL_LIMIT_REFRESH_PER_MIN", description="Refreshed tokens a minute of an address."
+    )
+    limit_orders_per_min: PerMin = Field(
+        20, alias="MALL_LIMIT_ORDERS_PER_MIN", description="New orders a minute of a user."
+    )
+    limit_reads_per_min: PerMin = Field(
+        100, alias="MALL_LIMIT_READS_PER_MIN", description="Reads a minute of a user."
+    )
+    limit_writes_per_min: PerMin = Field(
+        120, alias="MALL_LIMIT_WRITES_PER_MIN", description="Other writes a minute of a user."
+    )
+    limit_tickets_per_min: PerMin = Field(
+        20, alias="MALL_LIMIT_TICKETS_PER_MIN", description="Tickets for the feed a minute of a driver."
+    )
+    limit_commands_per_min: PerMin = Field(
+        600, alias="MALL_LIMIT_COMMANDS_PER_MIN", description="Commands a minute of a user on an instance."
+    )
+    limit_locations_per_min: PerMin = Field(
+        240, alias="MALL_LIMIT_LOCATIONS_PER_MIN", description="Places a minute of a driver on an instance."
+    )
+    limit_address_factor: int = Field(
+        10,
+        alias="MALL_LIMIT_ADDRESS_FACTOR",
+        ge=1,
+        le=100,
+        description="An address may as much as so many of its users.",
+    )
+    under_way_max: int = Field(
+        10, alias="MALL_UNDER_WAY_MAX", ge=1, le=1000, description="Requests at once of a user."
+    )
+    in_flight_max: int = Field(
+        5000,
+        alias="MALL_IN_FLIGHT_MAX",
+        ge=10,
+        le=100_000,
+        description="Requests at once of an instance; from half of it browsing is refused, orders last.",
+    )
+    trusted_proxies: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        alias="MALL_TRUSTED_PROXIES",
+        description="Networks of your own proxies, by commas; their X-Forwarded-For is believed.",
+    )
     cors_origins: Annotated[tuple[str, ...], NoDecode] = Field(
         (),
         alias="MALL_CORS_ORIGINS",
@@ -128,9 +179,9 @@ class Settings(BaseSettings):
     )
     loop: Literal["uvloop", "asyncio"] = Field("uvloop", alias="MALL_LOOP", description="Event loop.")
 
-    @field_validator("cors_origins", mode="before")
+    @field_validator("cors_origins", "trusted_proxies", mode="before")
     @classmethod
-    def _split_origins(cls, value: object) -> object:
+    def _split(cls, value: object) -> object:
         if isinstance(value, str):
             return tuple(part.strip() for part in value.split(",") if part.strip())
         return value
@@ -141,6 +192,16 @@ class Settings(BaseSettings):
         for origin in value:
             if not origin.startswith(("http://", "https://")) or origin.endswith("/") or "*" in origin:
                 raise ValueError(f"{origin!r} is no origin such as https://shop.example")
+        return value
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for network in value:
+            try:
+                ip_network(network, strict=False)
+            except ValueError:
+                raise ValueError(f"{network!r} is no network such as 10.0.0.0/8") from None
         return value
 
     @field_validator("database_url")

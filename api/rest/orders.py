@@ -105,6 +105,8 @@ async def create(call: Call) -> web.Response:
     )
     # The fingerprint is of what was understood, so white space and the order of names do not matter.
     placed = await call.office.dispatch.create_order(call.caller(key, body.model_dump_json().encode()), new)
+    if placed.replayed:
+        await call.office.gate.count_replay(call)
     metrics.IDEMPOTENCY.labels("replayed" if placed.replayed else placed.code).inc()
     return _placed(placed)
 

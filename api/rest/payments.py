@@ -44,6 +44,8 @@ async def create(call: Call) -> web.Response:
     body = await call.body(PaymentBody)
     payments = _office_payments(call)
     asked = await payments.pay(call.caller(key, body.model_dump_json().encode()), body.order_id, body.token)
+    if asked.replayed:
+        await call.office.gate.count_replay(call)
     metrics.IDEMPOTENCY.labels("replayed" if asked.replayed else asked.code).inc()
     return _answer(asked)
 

@@ -15,6 +15,7 @@ from api import present
 from api.call import Call, json_response
 from api.edge import Route, finish
 from api.feed.hub import Stream
+from api.limiting import mark
 from api.problems import Problem
 from api.rest.orders import may_see, visible_order
 from dispatch.domain.order import TERMINAL, Order
@@ -49,6 +50,8 @@ async def track(call: Call) -> web.StreamResponse:
             }
         )
         finish(response, call.trace)
+        if call.verdict is not None:
+            mark(response.headers, call.verdict)
         await response.prepare(call.request)
         await response.write(_frame("order", seen.version, present.order(seen, role)))
         with suppress(ActorError):  # an answer that has begun cannot become a problem: it ends

@@ -97,10 +97,33 @@ def test_only_these_routes_and_the_docs_are_open_to_anybody() -> None:
 
 
 def test_what_takes_a_password_is_limited_by_address() -> None:
-    for operation in ("auth.register", "auth.login", "auth.refresh"):
+    for operation in ("auth.register", "auth.login"):
         policy = ACCESS[operation].policy
         assert policy is not None
         assert (policy.name, policy.limit, policy.window_s) == ("auth", 5, 60)
+
+
+def test_whatever_needs_a_token_is_limited() -> None:
+    assert [op for op, row in ACCESS.items() if row.scope is not None and row.policy is None] == []
+
+
+def test_what_the_mall_lives_on_never_waits_for_redis() -> None:
+    for operation in (
+        "orders.accept",
+        "orders.decline",
+        "orders.pickup",
+        "orders.delivery",
+        "drivers.location",
+    ):
+        policy = ACCESS[operation].policy
+        assert policy is not None
+        assert not policy.shared
+
+
+def test_probes_and_documents_are_never_limited() -> None:
+    free = [op for op in ACCESS if op.startswith(("health.", "docs."))]
+    assert len(free) >= 7
+    assert all(ACCESS[op].policy is None for op in free)
 
 
 FORBIDDEN = [

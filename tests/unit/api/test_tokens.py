@@ -10,7 +10,7 @@ from multidict import CIMultiDict
 
 from actors.clock import SystemEntropy
 from api.access import Access
-from api.edge import admit
+from api.edge import Route, admit
 from api.problems import Problem
 from api.tokens import (
     ACCESS_S,
@@ -92,13 +92,17 @@ def test_limits_are_within_the_bounds_that_are_promised() -> None:
     assert LEEWAY_S <= 30
 
 
+async def _unused(call: Any) -> Any:
+    del call
+
+
 async def _admitted(tokens: Tokens, role: str) -> str:
     """How the door answers somebody of this role: ok, or the problem's code."""
     headers = CIMultiDict({"Authorization": f"Bearer {tokens.issue(role, 1, 'ses_1')}"})
-    office = SimpleNamespace(tokens=tokens, settings=SimpleNamespace(rate_limits="off"))
+    office = SimpleNamespace(tokens=tokens, gate=SimpleNamespace(on=False))
     call: Any = SimpleNamespace(request=SimpleNamespace(headers=headers), office=office, principal=None)
     try:
-        await admit(Access("account:read:own"), call)
+        await admit(Route("auth.me", "GET", "/", _unused), Access("account:read:own"), call)
     except Problem as problem:
         return problem.code
     return "ok"

@@ -34,6 +34,11 @@ def test_empty_variable_counts_as_absent() -> None:
         ("MALL_SAMPLE", "true"),
         ("MALL_CORS_ORIGINS", "*"),
         ("MALL_CORS_ORIGINS", "https://shop.example/"),
+        ("MALL_TRUSTED_PROXIES", "10.0.0.0/33"),
+        ("MALL_TRUSTED_PROXIES", "proxy.example"),
+        ("MALL_LIMIT_AUTH_PER_MIN", "0"),
+        ("MALL_LIMIT_ORDERS_PER_MIN", "1000000"),
+        ("MALL_IN_FLIGHT_MAX", "-1"),
         ("MALL_POOL_SIZE", "0"),
         ("MALL_DRAIN_S", "nan"),
         ("MALL_ADMIN_PASSWORD", "change-me"),
@@ -76,6 +81,18 @@ def test_every_setting_is_documented_once() -> None:
         assert field.alias is not None
         assert text.count(f"  {field.alias} ") == 1
         assert field.description
+
+
+def test_limits_are_those_of_the_contract_unless_said_otherwise() -> None:
+    settings = load_settings({})
+    limits = (settings.limit_auth_per_min, settings.limit_orders_per_min, settings.limit_reads_per_min)
+    assert (settings.rate_limits, limits) == ("on", (5, 20, 100))
+    assert load_settings({"MALL_LIMIT_AUTH_PER_MIN": "7"}).limit_auth_per_min == 7
+
+
+def test_proxies_are_split() -> None:
+    settings = load_settings({"MALL_TRUSTED_PROXIES": "10.0.0.0/8, 192.0.2.7,2001:db8::/32"})
+    assert settings.trusted_proxies == ("10.0.0.0/8", "192.0.2.7", "2001:db8::/32")
 
 
 def test_origins_are_split() -> None:

@@ -39,6 +39,8 @@ async def test_closed_handler_is_an_outage_of_everything_else(monkeypatch: pytes
         with pytest.raises(Unreachable):
             await Tickets(client, SystemEntropy()).redeem("ticket")
         clock = LoopClock(asyncio.get_running_loop())
-        limits = RateLimits(client, clock, SystemEntropy(), lambda: failures.append(1))
-        assert (await limits.hit(Policy("five", 5), "ann")).allowed, "each instance counts for itself"
+        limits = RateLimits(client, clock, failed=lambda: failures.append(1))
+        async with limits.running():
+            verdict = await limits.hit((Policy("five", 5), "ann"))
+        assert verdict.allowed, "each instance counts for itself"
     assert failures == [1]

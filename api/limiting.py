@@ -1,0 +1,279 @@
+"""The gate: how much one user, one address and all together may ask for.
+
+Four limits, each with a name of its own in the RateLimit fields (draft-ietf-httpapi-ratelimit-headers):
+the rate of a user, the rate of an address, how much one user has under way, and how much this instance has.
+The numbers are settings; which request counts for which policy stands in api/access.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, MutableMapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from hashlib import sha256
+from math import ceil
+from typing import TYPE_CHECKING, Any
+
+import structlog
+
+from actors.clock import Clock
+from actors.cluster.cluster import Cluster
+from api.access import COMMANDS, LOCATIONS, ORDERS, READS, STRANGERS, Access
+from api.client_address import client_address, count_under, read_networks
+from api.problems import Problem
+from config import metrics
+from config.settings import Settings
+from dispatch.payments import PAY_ROUTE
+from dispatch.service import CREATE_ROUTE
+from storage.errors import StorageError
+from storage.redis.client import Client
+from storage.redis.limits import Claim, Policy, RateLimits, Verdict
+
+if TYPE_CHECKING:
+    from api.call import Call
+
+log = structlog.get_logger()
+
+# What is let go of first when there is too much: browsing, other reads, other writes, and last what the mall lives on.
+BROWSE, READ, WRITE, VITAL = range(4)
+# At which part of MALL_IN_FLIGHT_MAX each is refused.
+_PARTS = (0.5, 0.7, 0.85, 1.0)
+_BROWSED = frozenset({"stores", "products", "zones", "docs"})
+_VITAL = frozenset({ORDERS.name, COMMANDS.name, LOCATIONS.name})
+# Creations over the limit that may be repetitions: the database is asked about so many.
+_LOOKS = Policy("looks", READS.limit, shared=False)
+# So that two policies of one request can be told apart.
+_OF_ADDRESS = "-address"
+UNDER_WAY = "under-way"
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A policy with the numbers of the settings: for one user (or, without one, one address), and for one address
+    with all users behind it.
+    """
+
+    own: Policy
+    address: Policy
+
+
+def rank_of(operation: str, access: Access, *, streams: bool) -> int | None:
+    """When an operation is let go of; None: never. Probes must be answered above all, and a socket is no request."""
+    room, _, verb = operation.partition(".")
+    if room == "health" or (room == "feed" and streams):
+        return None
+    if access.policy is not None and access.policy.name in _VITAL:
+        return VITAL
+    if access.policy is not None and access.policy.name != READS.name:
+        return WRITE
+    return BROWSE if room in _BROWSED or verb == "list" else READ
+
+
+# Operations whose repetitions are no new ones, and where their keys are kept.
+_KEYED = {"orders.create": CREATE_ROUTE, "payments.create": PAY_ROUTE}
+
+
+class Gate:
+    """The limits of one instance.
+
+    Args:
+        settings: the numbers.
+        limits: counts the rates.
+    """
+
+    def __init__(self, settings: Settings, limits: RateLimits) -> None:
+        self.on = settings.rate_limits == "on"
+        self.limits = limits
+        # By rank: with more requests than this in flight it is refused.
+        self.bounds = tuple(int(part * settings.in_flight_max) for part in _PARTS)
+        self._numbers: Mapping[str, int] = {
+            "auth": settings.limit_auth_per_min,
+            "refresh": settings.limit_refresh_per_min,
+            "orders": settings.limit_orders_per_min,
+            "reads": settings.limit_reads_per_min,
+            "writes": settings.limit_writes_per_min,
+            "tickets": settings.limit_tickets_per_min,
+            "commands": settings.limit_commands_per_min,
+            "locations": settings.limit_locations_per_min,
+        }
+        self._factor = settings.limit_address_factor
+        self._rules: dict[str, Rule] = {}
+        self._proxies = read_networks(settings.trusted_proxies)
+        self._told_of_proxies = False
+        self._each_max = settings.under_way_max
+        self._under_way: dict[int, int] = {}
+
+    def rule(self, policy: Policy) -> Rule:
+        """The policy with its numbers."""
+        rule = self._rules.get(policy.name)
+        if rule is None:
+            own = replace(policy, limit=self._numbers.get(policy.name, policy.limit))
+            address = replace(own, name=policy.name + _OF_ADDRESS, limit=own.limit * self._factor)
+            rule = self._rules[policy.name] = Rule(own, address)
+        return rule
+
+    # -- rates --------------------------------------------------------------------------------
+
+    async def admit(self, policy: Policy, operation: str, call: Call) -> None:
+        """Count a request whose caller is known, or that needs none.
+
+        Raises:
+            Problem: rate_limited.
+        """
+        rule, who = self.rule(policy), call.principal
+        if who is None:
+            verdict = await self.limits.hit((rule.own, self.address_of(call)))
+        elif policy.shared:
+            verdict = await self.limits.hit(*self._claims(rule, call))
+        else:
+            # Real-time traffic, held to a bound that no honest driver meets: each instance may count for itself,
+            # for a driver's requests come over one connection, and none of them waits for Redis.
+            verdict = self.limits.hit_here(rule.own, who.number)
+        if not verdict.allowed and operation in _KEYED and await self._is_replay(_KEYED[operation], call):
+            return
+        self._judge(call, verdict)
+
+    def admit_stranger(self, call: Call) -> None:
+        """Count a request whose token is not valid: guessing is limited by address.
+
+        Raises:
+            Problem: rate_limited.
+        """
+        self._judge(call, self.limits.hit_here(self.rule(STRANGERS).own, self.address_of(call)))
+
+    async def count_replay(self, call: Call) -> None:
+        """A creation turned out to be the repetition of an earlier one: it counts as a read. Where no read is left
+        it goes on counting as a creation, so that repetitions are bounded, too.
+        """
+        counted = call.verdict
+        receipt = None if counted is None else counted.receipt
+        if receipt is None or receipt.claims[0][0].name == READS.name:
+            return
+        verdict = await self.limits.move(receipt, *self._claims(self.rule(READS), call))
+        if verdict.allowed:
+            call.verdict = verdict
+
+    async def _is_replay(self, route: str, call: Call) -> bool:
+        """True for the repetition of a creation, which passes as a read although no creation is left."""
+        number = call.who.number
+        if not self.limits.hit_here(self.rule(_LOOKS).own, number).allowed:
+            return False
+        try:
+            digest = sha256(call.key(required=True).encode()).digest()
+            known = await call.office.database.value("key_known", number, route, digest)
+        except (Problem, StorageError):
+            return False
+        if not known:
+            return False
+        verdict = await self.limits.hit(*self._claims(self.rule(READS), call))
+        if verdict.allowed:
+            call.verdict = verdict
+        return verdict.allowed
+
+    def _claims(self, rule: Rule, call: Call) -> tuple[Claim, ...]:
+        return (rule.own, call.who.number), (rule.address, self.address_of(call))
+
+    def address_of(self, call: Call) -> str:
+        """What callers of one network are counted under: an address, or a /64; proxies of ours seen through."""
+        request = call.request
+        return count_under(client_address(request.remote, request.headers, self._proxies))
+
+    def _judge(self, call: Call, verdict: Verdict) -> None:
+        call.verdict = verdict
+        if verdict.allowed:
+            return
+        metrics.RATE_LIMITED.labels(verdict.policy.name).inc()
+        self._mind_proxies(call, verdict)
+        raise _exceeded({"Retry-After": str(seconds(verdict.wait_s))}, *verdict.violated)
+
+    def _mind_proxies(self, call: Call, verdict: Verdict) -> None:
+        """Whoever forgets to name his proxies has all callers share one address: say so, once."""
+        headers = call.request.headers
+        if self._proxies or self._told_of_proxies:
+            return
+        if "X-Forwarded-For" in headers or "Forwarded" in headers:
+            self._told_of_proxies = True
+            log.warning(
+                "ignored_forwarded_header", policy=verdict.policy.name, setting="MALL_TRUSTED_PROXIES"
+            )
+
+    # -- at once ------------------------------------------------------------------------------
+
+    def enter(self, number: int) -> None:
+        """A user has one more request under way, until `leave`.
+
+        Raises:
+            Problem: rate_limited; there are too many, and this one must not `leave`.
+        """
+        count = self._under_way.get(number, 0)
+        if count >= self._each_max:
+            metrics.RATE_LIMITED.labels(UNDER_WAY).inc()
+            fields = {
+                "Retry-After": "1",
+                "RateLimit-Policy": f'"{UNDER_WAY}";q={self._each_max};qu="concurrent-requests"',
+                "RateLimit": f'"{UNDER_WAY}";r=0;t=1',
+            }
+            raise _exceeded(fields, UNDER_WAY)
+        self._under_way[number] = count + 1
+
+    def leave(self, number: int) -> None:
+        """A request that has entered is answered."""
+        count = self._under_way.pop(number) - 1
+        if count:
+            self._under_way[number] = count
+
+    def refuse(self, rank: int) -> None:
+        """There is too much to do for a request of this rank.
+
+        Raises:
+            Problem: overloaded, always.
+        """
+        metrics.REQUESTS_SHED.labels(("browse", "read", "write", "vital")[rank]).inc()
+        raise Problem("overloaded", "Too many requests are being answered.")
+
+
+def _exceeded(fields: Mapping[str, str], *policies: str) -> Problem:
+    """With the member that the draft's problem type `quota-exceeded` has."""
+    members: dict[str, Any] = {"violated-policies": list(policies)}
+    return Problem("rate_limited", headers=fields, **members)
+
+
+@asynccontextmanager
+async def open_limits(redis: Client, clock: Clock, cluster: Cluster, name: str) -> AsyncIterator[RateLimits]:
+    """The rates of an instance, counted with the others of its cluster until the block ends."""
+    limits = RateLimits(
+        redis,
+        clock,
+        prefix=f"mall-{name}",
+        instances=lambda: len(cluster.keeper.roster.active),
+        failed=metrics.REDIS_ERRORS.labels("limits").inc,
+        changed=_tell,
+    )
+    async with limits.running():
+        yield limits
+
+
+def _tell(alone: bool) -> None:
+    metrics.LIMITS_ALONE.set(alone)
+    log.warning("limits_count_alone" if alone else "limits_count_together")
+
+
+def seconds(wait_s: float) -> int:
+    """A wait as the fields show it: whole seconds, never too few."""
+    return max(1, ceil(wait_s))
+
+
+def mark(fields: MutableMapping[str, str], verdict: Verdict) -> None:
+    """Show a verdict in the fields of an answer."""
+    policy = verdict.policy
+    fields["RateLimit-Policy"] = f'"{policy.name}";q={policy.limit};w={policy.window_s}'
+    fields["RateLimit"] = f'"{policy.name}";r={verdict.remaining};t={seconds(verdict.wait_s)}'
+
+
+def legacy_headers(verdict: Verdict) -> dict[str, str]:
+    """The fields of version 1 of the API. Reset is in seconds from now, not a date."""
+    return {
+        "X-RateLimit-Limit": str(verdict.policy.limit),
+        "X-RateLimit-Remaining": str(verdict.remaining),
+        "X-RateLimit-Reset": str(seconds(verdict.wait_s)),
+    }

@@ -1,0 +1,106 @@
+"""The gate: what is let go of first, who has how much under way, and how it is shown."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from actors.clock import LoopClock
+from api.access import ACCESS, AUTH, COMMANDS, ORDERS, READS
+from api.app import ROUTES
+from api.limiting import BROWSE, READ, VITAL, WRITE, Gate, legacy_headers, mark, rank_of, seconds
+from api.problems import Problem
+from config.settings import load_settings
+from storage.redis.client import open_redis
+from storage.redis.limits import Policy, RateLimits, Verdict
+
+NOWHERE = "unix:///nonexistent/valkey.sock"
+
+
+@pytest.fixture
+async def gate() -> AsyncIterator[Gate]:
+    """One with smaller numbers, and no Redis."""
+    settings = load_settings({"MALL_UNDER_WAY_MAX": "2", "MALL_LIMIT_ORDERS_PER_MIN": "7"})
+    async with open_redis(NOWHERE) as client:
+        yield Gate(settings, RateLimits(client, LoopClock(asyncio.get_running_loop())))
+
+
+RANKS = {
+    route.operation: rank_of(route.operation, ACCESS[route.operation], streams=route.streams)
+    for route in ROUTES
+}
+
+
+@pytest.mark.parametrize(
+    ("operation", "rank"),
+    [
+        ("stores.list", BROWSE),
+        ("products.get", BROWSE),
+        ("orders.list", BROWSE),
+        ("users.list", BROWSE),
+        ("docs.page", BROWSE),
+        ("orders.get", READ),
+        ("orders.track", READ),
+        ("auth.me", READ),
+        ("drivers.my_orders", READ),
+        ("auth.login", WRITE),
+        ("products.update", WRITE),
+        ("orders.cancel", WRITE),
+        ("orders.create", VITAL),
+        ("orders.accept", VITAL),
+        ("orders.delivery", VITAL),
+        ("drivers.location", VITAL),
+        ("health.readiness", None),
+        ("feed.open", None),
+    ],
+)
+def test_browsing_goes_first_and_what_the_mall_lives_on_last(operation: str, rank: int | None) -> None:
+    assert RANKS[operation] == rank
+
+
+async def test_settings_have_the_last_word_on_the_numbers(gate: Gate) -> None:
+    rule = gate.rule(ORDERS)
+    assert (rule.own.name, rule.own.limit) == ("orders", 7)
+    assert (rule.address.name, rule.address.limit) == ("orders-address", 70)
+    assert gate.rule(AUTH).own.limit == 5
+    assert not gate.rule(COMMANDS).own.shared
+    assert gate.rule(Policy("brand-new", 3)).own.limit == 3
+
+
+async def test_user_has_so_much_under_way_and_no_more(gate: Gate) -> None:
+    gate.enter(7)
+    gate.enter(7)
+    gate.enter(8)
+    with pytest.raises(Problem) as refused:
+        gate.enter(7)
+    assert (refused.value.code, refused.value.extra) == ("rate_limited", {"violated-policies": ["under-way"]})
+    gate.leave(7)
+    gate.enter(7)
+    for number in (7, 7, 8):
+        gate.leave(number)
+    assert gate._under_way == {}, "nobody is remembered who is not there"
+
+
+@pytest.mark.parametrize(
+    ("wait_s", "shown"), [(0.0, 1), (0.2, 1), (1.0, 1), (1.0001, 2), (59.2, 60), (60.0, 60)]
+)
+def test_wait_is_shown_in_whole_seconds_and_never_too_short(wait_s: float, shown: int) -> None:
+    assert seconds(wait_s) == shown
+    assert shown >= wait_s
+
+
+def test_verdict_is_shown_in_the_fields_of_the_draft_and_in_those_of_version_1() -> None:
+    verdict, fields = Verdict(True, READS, 7, 11.5), {"Server": "mall"}
+    mark(fields, verdict)
+    assert fields == {
+        "Server": "mall",
+        "RateLimit-Policy": '"reads";q=100;w=60',
+        "RateLimit": '"reads";r=7;t=12',
+    }
+    assert legacy_headers(verdict) == {
+        "X-RateLimit-Limit": "100",
+        "X-RateLimit-Remaining": "7",
+        "X-RateLimit-Reset": "12",
+    }
