@@ -34,6 +34,7 @@ from actors.errors import JournalError
 from actors.runtime import Runtime
 from api import founding
 from api.call import Office
+from api.cursors import Cursors
 from api.doors import Doors, Sockets, StartError, bind_port, greeting, open_sockets
 from api.feed.hub import Hub
 from api.feed.rebinding import Rebinding
@@ -141,7 +142,7 @@ async def open_office(
         dispatch = Dispatch(runtime, OrderPlacer(database))
         office = Office(
             settings, database, redis, dispatch, tokens, passwords, Tickets(redis, entropy), limits, hub, clock,
-            entropy, cluster, zones_due,
+            entropy, cluster, Cursors(meta.peer_secret, clock), zones_due,
         )  # fmt: skip
         yield office
 

@@ -10,5 +10,6 @@ orders.py     orders and what may be done to them
 tracking.py   history and the live stream of an order
 drivers.py    drivers and their own status
 health.py     probes
-paging.py     cursors
+paging.py     pages of lists
+patching.py   merge patches
 """
