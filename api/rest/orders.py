@@ -122,6 +122,14 @@ class OrderPage(Page):
         """By default the newest first."""
         return self.sort
 
+    def filters(self) -> dict[str, Any]:
+        """As in every page; orders of one status lie in the index as they are listed, those of several do not."""
+        found = super().filters()
+        if self.status is not None:
+            several = found.pop("status")
+            found |= {"status": several[0]} if len(several) == 1 else {"statuses": several}
+        return found
+
 
 async def create(call: Call) -> web.Response:
     """Place an order. The same key and body always get the same answer, byte for byte."""

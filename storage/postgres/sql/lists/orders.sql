@@ -9,7 +9,8 @@
 -- if driver_id: o.driver_id = $::bigint
 -- if zone_id: o.zone_id = $::bigint
 -- if store_id: o.store_id = $::bigint
--- if status: o.status = ANY ($::text[])
+-- if status: o.status = $::text
+-- if statuses: o.status = ANY ($::text[])
 -- if created_after: o.created_at >= $::timestamptz
 -- if created_before: o.created_at < $::timestamptz
 WITH page AS MATERIALIZED (
