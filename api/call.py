@@ -65,6 +65,8 @@ class Office:
     cursors: Cursors
     # Set when shards were taken: their zones must be woken.
     zones_due: asyncio.Event
+    # An account and its driver are changed together, for one driver at a time.
+    driver_changes: asyncio.Lock = field(default_factory=asyncio.Lock)
     draining: bool = False
     started: bool = False
     watchdog: Callable[[], float] = field(default=lambda: 0.0)

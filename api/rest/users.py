@@ -111,23 +111,14 @@ async def update(call: Call) -> web.Response:
         if tags is not None and str(row["version"]) not in tags:
             return missed(call, row_tag(row))
         return written(present.user(row), row_tag(row))
-    banned_driver = body.status == "banned" and row["role"] == "driver"
-    async with call.office.database.transaction() as transaction:
-        # The row's lock is held over what follows: of several writers one goes on, and what cannot be done
-        # with the driver is not done with the account either.
-        changed = await transaction.row("user_update", number, tags, body.name, body.status)
-        if changed is not None:
-            await _change_driver(call, number, body, banned=banned_driver)
-            if body.status == "banned":
-                await transaction.rows("sessions_revoke_user", number)
+    changed = await (_change_driver if row["role"] == "driver" else _change)(call, number, tags, body)
     if changed is None:
         return missed(call, row_tag(await _row(call, number)))
     if body.status == "banned":
         call.office.tokens.cut_off(user=number)
-    if banned_driver:
-        await _ban_again(call, number)
-    shown = await _row(call, number)
-    return written(present.user(shown), row_tag(shown))
+        if row["role"] == "driver":
+            await _ban_again(call, number)
+    return written(present.user(changed), row_tag(changed))
 
 
 async def _check(call: Call, row: Any, body: UserChange) -> None:
@@ -140,13 +131,32 @@ async def _check(call: Call, row: Any, body: UserChange) -> None:
         raise _no_zone()
 
 
-async def _change_driver(call: Call, number: int, body: UserChange, *, banned: bool) -> None:
-    """Have the driver's actor do its part."""
+async def _change_driver(call: Call, number: int, tags: list[str] | None, body: UserChange) -> Any:
+    """Change the account, and have the driver's actor do its part: both or neither.
+
+    The row's lock is held until the actor has committed. Whoever waits for the lock holds a connection that
+    the actor may need, so an instance does this for one driver at a time, and wakes the actor before.
+    """
+    await call.office.dispatch.driver(number, call.trace)
+    async with call.office.driver_changes:
+        return await _change(call, number, tags, body, driver=True)
+
+
+async def _change(
+    call: Call, number: int, tags: list[str] | None, body: UserChange, *, driver: bool = False
+) -> Any:
+    """The changed row, or None when there was none with such a tag."""
     dispatch = call.office.dispatch
-    if body.sets("zone_id") or body.sets("capacity"):
-        await dispatch.set_driver(call.caller(), number, body.zone_id, body.capacity)
-    if banned:
-        await dispatch.ban_driver(call.caller(), number)
+    async with call.office.database.transaction() as transaction:
+        if await transaction.row("user_update", number, tags, body.name, body.status) is None:
+            return None
+        if driver and (body.sets("zone_id") or body.sets("capacity")):
+            await dispatch.set_driver(call.caller(), number, body.zone_id, body.capacity)
+        if body.status == "banned":
+            if driver:
+                await dispatch.ban_driver(call.caller(), number)
+            await transaction.rows("sessions_revoke_user", number)
+        return await transaction.row("user_get", number)
 
 
 async def _ban_again(call: Call, number: int) -> None:
