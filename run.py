@@ -36,6 +36,7 @@ from actors.runtime import Runtime
 from api import founding
 from api.call import Office
 from api.cashier import open_payments, settle_payments
+from api.cursors import Cursors
 from api.doors import Doors, Sockets, StartError, bind_port, greeting, open_sockets
 from api.feed.hub import Hub
 from api.feed.rebinding import Rebinding
@@ -153,7 +154,7 @@ async def open_office(
         payments = await stack.enter_async_context(open_payments(settings, dispatch, database, entropy))
         office = Office(
             settings, database, redis, dispatch, tokens, passwords, Tickets(redis, entropy), limits, hub, clock,
-            entropy, cluster, zones_due, payments=payments,
+            entropy, cluster, Cursors(meta.peer_secret, clock), zones_due, payments=payments,
         )  # fmt: skip
         yield office
 

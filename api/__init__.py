@@ -4,6 +4,8 @@ Map:
 app.py         make_app and make_ops_app: routes, middleware, shutdown
 doors.py       the listening sockets, and the servers behind them
 edge.py        what every request passes: trace, deadline, caller, limit, problem, log line, metric
+conditional.py entity tags, If-Match, If-None-Match
+cursors.py     where the next page of a list begins, sealed
 call.py        a request as a handler sees it
 access.py      one table: who may call what, and which limit counts
 limiting.py    the gate: how much a user, an address, and all together may ask for

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 import aiohttp_cors
 from aiohttp import web
@@ -48,6 +49,13 @@ def check_routes(routes: Iterable[Route]) -> None:
         )
 
 
+def with_head(route: Route) -> tuple[Route, ...]:
+    """The route, and for a GET that ends by itself also its HEAD (RFC 9110: where one works, so does the other)."""
+    if route.method != "GET" or route.streams:
+        return (route,)
+    return route, replace(route, method="HEAD")
+
+
 def make_app(office: Office, routes: tuple[Route, ...] = ROUTES) -> web.Application:
     """The public application: REST, the feed, and probes."""
     check_routes(routes)
@@ -56,7 +64,9 @@ def make_app(office: Office, routes: tuple[Route, ...] = ROUTES) -> web.Applicat
     app = web.Application(middlewares=foreign, client_max_size=BODY_BYTES_MAX)
     app[OFFICE] = office
     added = [
-        app.router.add_route(route.method, route.path, bind(route), expect_handler=expect) for route in routes
+        app.router.add_route(route.method, route.path, bind(route), expect_handler=expect)
+        for known in routes
+        for route in with_head(known)
     ]
     app.router.add_route("*", UNKNOWN_PATH, unknown, expect_handler=expect)
     _allow_origins(app, added, office.settings.cors_origins)
@@ -77,8 +87,16 @@ def _allow_origins(app: web.Application, routes: list[web.AbstractRoute], origin
             "Idempotent-Replayed",
             "RateLimit",
             "RateLimit-Policy",
+            "Accept-Patch",
         ),
-        allow_headers=("Authorization", "Content-Type", "Idempotency-Key", "traceparent"),
+        allow_headers=(
+            "Authorization",
+            "Content-Type",
+            "Idempotency-Key",
+            "If-Match",
+            "If-None-Match",
+            "traceparent",
+        ),
         allow_methods=("GET", "POST", "PUT", "PATCH", "DELETE"),
         max_age=600,
     )
@@ -91,7 +109,8 @@ def _allow_origins(app: web.Application, routes: list[web.AbstractRoute], origin
 async def _vary_by_origin(request: web.Request, response: web.StreamResponse) -> None:
     """aiohttp-cors forgets it, and a shared cache would hand one origin's answer to another."""
     del request
-    response.headers.add("Vary", "Origin")
+    given = response.headers.get("Vary")
+    response.headers["Vary"] = "Origin" if given is None else f"{given}, Origin"
 
 
 def make_ops_app(office: Office) -> web.Application:
@@ -99,8 +118,9 @@ def make_ops_app(office: Office) -> web.Application:
     app = web.Application(middlewares=[outside])
     app[OFFICE] = office
     app[INTERNAL] = True
-    for route in health.ROUTES:
-        app.router.add_route(route.method, route.path, bind(route))
+    for known in health.ROUTES:
+        for route in with_head(known):
+            app.router.add_route(route.method, route.path, bind(route))
     app.router.add_get("/metrics", ops.metrics_page)
     app.router.add_get("/status", ops.status_page)
     return app

@@ -17,6 +17,7 @@ from pydantic import BaseModel
 from actors.clock import Clock, Entropy
 from actors.cluster.cluster import Cluster
 from api.bodies import BODY_BYTES_MAX, parse_body, parse_value
+from api.cursors import Cursors
 from api.limiting import Gate
 from api.passwords import Passwords
 from api.probing import Check, Prober, look_at_disk
@@ -40,6 +41,8 @@ Model = TypeVar("Model", bound=BaseModel)
 BODY_S = 8.0
 # What nearly everybody sends; anything else is looked at more closely.
 _JSON_TYPES = frozenset({"application/json", "application/json; charset=utf-8"})
+# What a PATCH takes: a merge patch by its own name (RFC 7396), or, for clients that know one name only, JSON.
+_PATCH_TYPES = ("application/merge-patch+json", "application/json")
 _JSON_ANSWER = CIMultiDict(
     {**EVERY_ANSWER, "Server": "mall", "Cache-Control": "no-store", "Content-Type": "application/json"}
 )
@@ -62,8 +65,11 @@ class Office:
     clock: Clock
     entropy: Entropy
     cluster: Cluster
+    cursors: Cursors
     # Set when shards were taken: their zones must be woken.
     zones_due: asyncio.Event
+    # An account and its driver are changed together, for one driver at a time.
+    driver_changes: asyncio.Lock = field(default_factory=asyncio.Lock)
     draining: bool = False
     started: bool = False
     prober: Prober = field(init=False)
@@ -123,15 +129,23 @@ class Call:
         """The body as it came.
 
         Raises:
-            Problem: not application/json, encoded, or broken off.
+            Problem: not application/json (or, for a PATCH, a merge patch), encoded, or broken off.
         """
-        request = self.request
         self._no_encoding()
-        if request.headers.get("Content-Type") not in _JSON_TYPES and (
-            request.content_type != "application/json" or (request.charset or "utf-8").lower() != "utf-8"
-        ):
-            raise Problem("unsupported_media_type", headers={"Accept-Post": "application/json"})
+        if self.request.headers.get("Content-Type") not in _JSON_TYPES:
+            self._check_type()
         return await self._read()
+
+    def _check_type(self) -> None:
+        """Look more closely at the kind of body."""
+        request = self.request
+        patch = request.method == "PATCH"
+        kinds = _PATCH_TYPES if patch else ("application/json",)
+        if request.content_type not in kinds or (request.charset or "utf-8").lower() != "utf-8":
+            raise Problem(
+                "unsupported_media_type",
+                headers={"Accept-Patch" if patch else "Accept-Post": ", ".join(kinds)},
+            )
 
     def _no_encoding(self) -> None:
         encoding = self.request.headers.get("Content-Encoding")

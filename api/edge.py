@@ -28,6 +28,7 @@ _HTTP_CODES = {
     403: "forbidden_origin", 404: "not_found", 405: "method_not_allowed", 406: "not_acceptable",
     411: "length_required", 413: "body_too_large", 415: "unsupported_media_type", 417: "expectation_failed",
 }  # fmt: skip
+_READS = ("GET", "HEAD")
 # What matches every path, and is asked last.
 UNKNOWN_PATH, UNKNOWN_CANONICAL = "/{tail:.*}", "/{tail}"
 # Requests being answered; a gauge of the metric library would cost two locks a request.
@@ -119,7 +120,7 @@ async def _answer(route: Route, access: Access, rank: int | None, call: Call) ->
         response = problem_response(Problem("outcome_unknown"), call.trace)
     except Exception as error:
         problem = problem_for(error)
-        if problem.code == "outcome_unknown" and call.request.method == "GET":
+        if problem.code == "outcome_unknown" and route.method in _READS:
             problem = Problem("unavailable")  # a read has no outcome
         call.code = problem.code
         if problem.code == "internal":
@@ -139,7 +140,7 @@ def _refuse_excess(route: Route, request: web.Request) -> None:
         raise Problem(
             "invalid", faults=[Fault("query", next(iter(request.query), "?")[:50], "unknown", "not known")]
         )
-    if route.method == "GET" and request.can_read_body:
+    if route.method in _READS and request.can_read_body:
         raise Problem("malformed_request", "This operation takes no body.")
 
 

@@ -40,6 +40,7 @@ class Kind:
 KINDS: Mapping[str, Kind] = {
     "malformed_request": Kind(400, "The request cannot be read"),
     "malformed_json": Kind(400, "The body is not acceptable JSON"),
+    "invalid_cursor": Kind(400, "The cursor does not belong to this list"),
     "invalid_idempotency_key": Kind(400, "The Idempotency-Key is missing or malformed"),
     "unknown_subprotocol": Kind(400, "No common WebSocket subprotocol"),
     "token_in_url": Kind(400, "A token does not belong into a URL"),
@@ -72,6 +73,7 @@ KINDS: Mapping[str, Kind] = {
     "too_many_watchers": Kind(409, "Too many follow this order already", retryable=True),
     refusals.OFFER_EXPIRED: Kind(410, "The offer has expired"),
     "length_required": Kind(411, "The request needs a Content-Length"),
+    refusals.PRECONDITION_FAILED: Kind(412, "It has changed since you have seen it"),
     "body_too_large": Kind(413, "The body is too large"),
     "unsupported_media_type": Kind(415, "The body must be application/json without encoding"),
     "expectation_failed": Kind(417, "The expectation cannot be met"),
@@ -82,6 +84,7 @@ KINDS: Mapping[str, Kind] = {
     "mixed_currency": Kind(422, "The products have different currencies"),
     "mixed_zones": Kind(422, "The products are in different zones"),
     "upgrade_required": Kind(426, "This resource speaks WebSocket version 13"),
+    "precondition_required": Kind(428, "Writing needs If-Match"),
     "rate_limited": Kind(429, "Too many requests", retryable=True),
     "internal": Kind(500, "Something went wrong here", retryable=True, log="error"),
     "overloaded": Kind(503, "Too much to do at the moment", retryable=True, log="warning"),

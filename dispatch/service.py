@@ -177,9 +177,11 @@ class Dispatch:
         """The driver cannot deliver."""
         return await self._order(caller, "failure", number, d.Fail(caller.number, reason))
 
-    async def cancel(self, caller: Caller, number: int, reason: str) -> m.Reply:
-        """Customer or admin cancel."""
-        return await self._order(caller, "cancellation", number, d.Cancel(caller.by, reason))
+    async def cancel(
+        self, caller: Caller, number: int, reason: str, versions: tuple[int, ...] | None = None
+    ) -> m.Reply:
+        """Customer or admin cancel; with `versions` only if the order has one of them."""
+        return await self._order(caller, "cancellation", number, d.Cancel(caller.by, reason, versions))
 
     async def release(self, caller: Caller, number: int, reason: str) -> m.Reply:
         """An admin takes the order from its driver; a new round begins."""

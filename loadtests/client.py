@@ -45,6 +45,8 @@ class Mall:
         headers = {"Authorization": f"Bearer {self.token}"} if self.token else {}
         if key is not None:
             headers["Idempotency-Key"] = key
+        if method in ("PATCH", "DELETE"):
+            headers["If-Match"] = "*"  # whatever it is by now
         data = None
         if body is not None:
             data, headers["Content-Type"] = orjson.dumps(body), "application/json"

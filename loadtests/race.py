@@ -203,7 +203,7 @@ class Race:
         rows = [(row["driver_id"], row["holder"]) for row in held]
         number = winner.person.number
         self.report.want(rows == [(number, number)], f"{order}: {number} was told it won, not {rows}")
-        events = (await self.admin.do("GET", f"/api/v2/orders/{order}/events"))["items"]
+        events = (await self.admin.do("GET", f"/api/v2/orders/{order}/events?limit=1000"))["items"]
         assigned = [event["by"]["id"] for event in events if event["type"] == "assigned"]
         self.report.want(assigned == [f"drv_{number}"], f"{order}: the history has assigned to {assigned}")
         results = await winner.deliver(order)

@@ -151,7 +151,7 @@ async def audit(admin: Mall, record: Record) -> Audit:
         name, number = item
         try:
             order = await insist(admin, "GET", f"/api/v2/orders/{number}")
-            history = (await insist(admin, "GET", f"/api/v2/orders/{number}/events"))["items"]
+            history = (await insist(admin, "GET", f"/api/v2/orders/{number}/events?limit=1000"))["items"]
         except Refused as error:
             found.lost.append(f"{name}: {number} {error.code}")
             return

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from pydantic import BaseModel
 
-from api.rest import accounts, drivers, orders, payments, products, stores, users, zones
+from api.rest import accounts, drivers, orders, payments, products, stores, tracking, users, zones
 from api.rest.paging import Page
 
 
@@ -33,6 +33,8 @@ class Operation:
     media: str = "application/json"
 
 
+_LIST = ("invalid_cursor",)
+_WRITE = ("precondition_required", "precondition_failed")
 _CARRY = ("order_not_found", "invalid_transition", "key_reused")
 _ACCEPT = (
     "order_taken", "driver_busy", "driver_offline", "not_offered", "order_closed", "offer_expired",
@@ -57,29 +59,31 @@ OPERATIONS: Mapping[str, Operation] = {
     ),
     "auth.me": Operation("The account behind the token", "User"),
     "auth.jwks": Operation("Public keys of access tokens", "Keys"),
-    "users.list": Operation("Users", "Users", query=users.UserPage),
+    "users.list": Operation("Users", "Users", query=users.UserPage, problems=_LIST),
     "users.create": Operation("Create a user of any role", "User", 201, users.NewUser, problems=("email_taken",)),
     "users.get": Operation("A user", "User"),
-    "users.update": Operation("Change or ban a user", "User", body=users.UserChange),
-    "zones.list": Operation("Zones", "Zones", query=Page),
+    "users.update": Operation("Change or ban a user", "User", body=users.UserChange, problems=_WRITE),
+    "zones.list": Operation("Zones", "Zones", query=Page, problems=_LIST),
     "zones.create": Operation("Create a zone", "Zone", 201, zones.NewZone),
     "zones.get": Operation("A zone", "Zone"),
-    "zones.update": Operation("Change a zone", "Zone", body=zones.ZoneChange),
-    "stores.list": Operation("Stores, or those around a place", "Stores", query=stores.StorePage),
+    "zones.update": Operation("Change a zone", "Zone", body=zones.ZoneChange, problems=_WRITE),
+    "stores.list": Operation("Stores, or those around a place", "Stores", query=stores.StorePage, problems=_LIST),
     "stores.create": Operation("Create a store", "Store", 201, stores.NewStore),
     "stores.get": Operation("A store", "Store"),
-    "stores.update": Operation("Change a store", "Store", body=stores.StoreChange),
-    "stores.delete": Operation("Take a store off the mall", None, 204),
-    "stores.products": Operation("Products of a store", "Products", query=Page),
-    "products.list": Operation("Products", "Products", query=products.ProductPage),
+    "stores.update": Operation("Change a store", "Store", body=stores.StoreChange, problems=_WRITE),
+    "stores.delete": Operation("Take a store off the mall", None, 204, problems=_WRITE),
+    "stores.products": Operation("Products of a store", "Products", query=products.ProductPage, problems=_LIST),
+    "products.list": Operation("Products", "Products", query=products.AllProductsPage, problems=_LIST),
     "products.create": Operation("Create a product", "Product", 201, products.NewProduct),
     "products.get": Operation("A product", "Product"),
-    "products.update": Operation("Change a product", "Product", body=products.ProductChange),
-    "products.delete": Operation("Take a product off the shelf", None, 204),
-    "orders.list": Operation("Orders, the newest first", "Orders", query=orders.OrderPage),
+    "products.update": Operation("Change a product", "Product", body=products.ProductChange, problems=_WRITE),
+    "products.delete": Operation("Take a product off the shelf", None, 204, problems=_WRITE),
+    "orders.list": Operation("Orders, the newest first", "Orders", query=orders.OrderPage, problems=_LIST),
     "orders.create": Operation("Place an order", "Order", 201, orders.OrderBody, problems=_PLACE, key="required"),
     "orders.get": Operation("An order", "Order", problems=("order_not_found",)),
-    "orders.events": Operation("History of an order", "Events", problems=("order_not_found",)),
+    "orders.events": Operation(
+        "History of an order", "Events", query=tracking.EventPage, problems=("order_not_found", *_LIST)
+    ),
     "orders.track": Operation(
         "Follow an order live", "Order", problems=("order_not_found", "too_many_watchers"), media="text/event-stream"
     ),
@@ -97,7 +101,9 @@ OPERATIONS: Mapping[str, Operation] = {
     "orders.failure": Operation(
         "It cannot be delivered", "Done", body=orders.NeededReasonBody, problems=_CARRY, key="optional"
     ),
-    "orders.cancel": Operation("Cancel an order", "Done", body=orders.ReasonBody, problems=_CARRY, key="optional"),
+    "orders.cancel": Operation(
+        "Cancel an order", "Done", body=orders.ReasonBody, problems=(*_CARRY, "precondition_failed"), key="optional"
+    ),
     "orders.assign": Operation(
         "Give an order to a driver", "Done", body=orders.AssignBody, problems=(*_ACCEPT, "driver_not_found"),
         key="optional",
@@ -115,7 +121,7 @@ OPERATIONS: Mapping[str, Operation] = {
     ),
     "payments.get": Operation("A payment", "Payment"),
     "payments.refund": Operation("Give a captured payment back", "Payment", problems=("invalid_transition",)),
-    "drivers.list": Operation("Drivers", "DriverRows", query=drivers.DriverPage),
+    "drivers.list": Operation("Drivers", "DriverRows", query=drivers.DriverPage, problems=_LIST),
     "drivers.me": Operation("The driver itself", "Driver"),
     "drivers.my_orders": Operation("What the driver carries", "Orders"),
     "drivers.availability": Operation("Go online or offline", "Available", body=drivers.Availability, key="optional"),

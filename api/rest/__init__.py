@@ -11,5 +11,6 @@ payments.py   payments of card orders
 tracking.py   history and the live stream of an order
 drivers.py    drivers and their own status
 health.py     probes
-paging.py     cursors
+paging.py     pages of lists
+patching.py   merge patches
 """

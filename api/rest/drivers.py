@@ -11,7 +11,7 @@ from api import present
 from api.call import Call, json_response
 from api.edge import Route
 from api.fields import Lat, Lon, Strict, ZoneId
-from api.rest.paging import Page, page_of
+from api.rest.paging import Page, list_page
 from config import metrics
 from dispatch.domain.geo import Place
 from dispatch.domain.order import order_from
@@ -59,10 +59,7 @@ async def location(call: Call) -> web.Response:
 
 
 async def get_list(call: Call) -> web.Response:
-    page = call.query(DriverPage)
-    args = (page.after(0), page.limit + 1, page.zone_id, page.status)
-    rows = await call.office.database.rows("driver_list", *args)
-    return json_response(page_of(rows, page.limit, present.driver_row))
+    return await list_page(call, "driver_list", call.query(DriverPage), present.driver_row)
 
 
 ROUTES = (

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from aiohttp import web
-from pydantic import AwareDatetime, Field, field_validator
+from pydantic import AwareDatetime, BeforeValidator, Field, StringConstraints, field_validator
 
 from actors.errors import NoSuchActor
 from api import present
 from api.call import Call, json_response
+from api.conditional import tagged, wanted_tags
 from api.edge import Route
-from api.fields import Address, DriverId, Lat, Lon, Notes, OfferId, ProductId, Reason, Strict, ZoneId
+from api.fields import Address, DriverId, Lat, Lon, Notes, OfferId, ProductId, Reason, StoreId, Strict, ZoneId
 from api.problems import Fault, Problem
-from api.rest.paging import Page, page_of
+from api.rest.paging import Moment, Page, list_page
 from config import metrics
 from dispatch.domain import ids, refusals
 from dispatch.domain.geo import Place
@@ -23,6 +25,8 @@ from dispatch.domain.order import STATUSES, Order, order_from
 from dispatch.messages import Reply
 from dispatch.service import Caller, NewOrder, Placed
 
+# What the tag of an order is made of.
+_VERSION = re.compile(r"[1-9][0-9]{0,8}", re.ASCII)
 # A day ahead is a mistake, not a plan.
 READY_AHEAD_S = 24 * 3600
 _GOOD = frozenset(
@@ -87,9 +91,44 @@ class ReadyBody(Strict):
     ready_at: AwareDatetime
 
 
+def _statuses(value: object) -> object:
+    """Several in one parameter, separated by commas; the same ones in any order are the same filter."""
+    given = set(value.split(",")) if isinstance(value, str) else set()
+    if not given or not given <= set(STATUSES):
+        raise ValueError(f"must be some of {', '.join(STATUSES)}, separated by commas")
+    return sorted(given)
+
+
+_LISTED = rf"^({'|'.join(STATUSES)})(,({'|'.join(STATUSES)}))*$"
+Statuses = Annotated[
+    list[str],
+    BeforeValidator(_statuses, json_schema_input_type=Annotated[str, StringConstraints(pattern=_LISTED)]),
+]
+
+
 class OrderPage(Page):
-    status: Literal[STATUSES] | None = None  # type: ignore[valid-type]
+    """`created_after` takes in the moment itself and `created_before` does not, so that spans join."""
+
+    status: Statuses | None = None
     zone_id: ZoneId | None = None
+    store_id: StoreId | None = None
+    driver_id: DriverId | None = None
+    created_after: Moment | None = None
+    created_before: Moment | None = None
+    sort: Literal["created_at", "-created_at"] = "-created_at"
+
+    @property
+    def order(self) -> str:
+        """By default the newest first."""
+        return self.sort
+
+    def filters(self) -> dict[str, Any]:
+        """As in every page; orders of one status lie in the index as they are listed, those of several do not."""
+        found = super().filters()
+        if self.status is not None:
+            several = found.pop("status")
+            found |= {"status": several[0]} if len(several) == 1 else {"statuses": several}
+        return found
 
 
 async def create(call: Call) -> web.Response:
@@ -114,7 +153,7 @@ async def create(call: Call) -> web.Response:
 def _placed(placed: Placed) -> web.Response:
     if placed.code == "created":
         shown = present.order(placed.order, "customer")
-        headers = {"Location": f"/api/v2/orders/{shown['id']}"}
+        headers = {"Location": f"/api/v2/orders/{shown['id']}", "ETag": f'"{shown["version"]}"'}
         if placed.replayed:
             headers["Idempotent-Replayed"] = "true"
         return json_response(shown, 201, headers)
@@ -131,7 +170,7 @@ def _placed(placed: Placed) -> web.Response:
 async def get(call: Call) -> web.Response:
     """An order, for those whom it concerns; for everybody else there is none."""
     order = await visible_order(call)
-    return json_response(present.order(order, call.who.role), headers={"ETag": f'"{order.version}"'})
+    return tagged(call, present.order(order, call.who.role), f'"{order.version}"')
 
 
 async def visible_order(call: Call) -> Order:
@@ -173,18 +212,23 @@ async def _offered(call: Call, order: Order) -> bool:
 async def get_list(call: Call) -> web.Response:
     """The caller's orders, the newest first; an admin sees all. As of the database, a moment ago."""
     page, who = call.query(OrderPage), call.who
-    customer = who.number if who.role == "customer" else None
-    driver = who.number if who.role == "driver" else None
-    args = (page.after(ids.NUMBER_MAX), page.limit + 1, customer, driver, page.status, page.zone_id)
-    rows = await call.office.database.rows("order_list", *args)
-    return json_response(page_of(rows, page.limit, lambda row: present.order(order_from(row, ()), who.role)))
+    whose: dict[str, Any] = {}
+    if who.role != "admin":
+        if page.driver_id is not None:
+            fault = Fault("query", "driver_id", "role", "only an admin may ask for a driver's orders")
+            raise Problem("invalid", faults=[fault])
+        whose["customer_id" if who.role == "customer" else "driver_id"] = who.number
+    return await list_page(
+        call, "order_list", page, lambda row: present.order(order_from(row, ()), who.role), **whose
+    )
 
 
 def refusal(answer: Reply) -> Problem:
     """The problem of a command that came to nothing; the order's status comes along."""
     if answer.code == refusals.NOT_YOURS:
         return Problem("order_not_found")
-    return Problem(answer.code, order_status=answer.status, order_version=answer.version)
+    headers = {"ETag": f'"{answer.version}"'} if answer.code == refusals.PRECONDITION_FAILED else None
+    return Problem(answer.code, headers=headers, order_status=answer.status, order_version=answer.version)
 
 
 async def _command(call: Call, name: str, work: Callable[[Caller, int], Awaitable[Reply]]) -> web.Response:
@@ -230,10 +274,12 @@ async def failure(call: Call) -> web.Response:
 
 
 async def cancel(call: Call) -> web.Response:
+    tags = wanted_tags(call, required=False)
+    versions = None if tags is None else tuple(int(tag) for tag in tags if _VERSION.fullmatch(tag))
     body = await call.optional_body(ReasonBody)
     await visible_order(call)
     cancel_order = call.office.dispatch.cancel
-    return await _command(call, "cancellation", lambda c, n: cancel_order(c, n, body.reason))
+    return await _command(call, "cancellation", lambda c, n: cancel_order(c, n, body.reason, versions))
 
 
 async def assign(call: Call) -> web.Response:

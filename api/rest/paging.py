@@ -1,50 +1,79 @@
-"""Cursors: opaque, URL-safe, the id after which the next page begins."""
+"""Pages: `limit` rows at a time, each with the cursor of the next one."""
 
 from __future__ import annotations
 
-import base64
-import binascii
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Annotated, Any
 
-from pydantic import Field, StringConstraints
+from aiohttp import web
+from pydantic import AwareDatetime, BeforeValidator, Field, StringConstraints
 
-from api.fields import Digits, Strict
-from api.problems import Fault, Problem
-from dispatch.domain.ids import NUMBER_MAX
+from api.call import Call
+from api.conditional import PRIVATE, tagged_page
+from api.cursors import TEXT_MAX, Purpose
+from api.fields import Digits, Plain, Strict
+from storage.postgres.lists import After
 
 PAGE_MAX = 100
+
+# Query parameters.
+Truth = Annotated[bool, BeforeValidator({"true": True, "false": False}.get, json_schema_input_type=bool)]
+Prefix = Annotated[str, StringConstraints(min_length=1, max_length=80), Plain]
+
+
+def _moment(value: object) -> object:
+    """A time of RFC 3339 and nothing else that pydantic takes for one, in years that mean something."""
+    if not isinstance(value, str) or not value[:2] == "20" or "T" not in value.upper():
+        raise ValueError("must be a time such as 2030-01-31T12:00:00Z")
+    return value
+
+
+Moment = Annotated[
+    AwareDatetime,
+    BeforeValidator(
+        _moment, json_schema_input_type=Annotated[str, Field(json_schema_extra={"format": "date-time"})]
+    ),
+]
 
 
 class Page(Strict):
     """`limit` rows after `cursor`."""
 
     limit: Annotated[int, Digits, Field(ge=1, le=PAGE_MAX)] = 50
-    cursor: Annotated[str, StringConstraints(max_length=64)] | None = None
+    cursor: Annotated[str, StringConstraints(max_length=TEXT_MAX)] | None = None
 
-    def after(self, start: int) -> int:
-        """The number behind the cursor, or `start`.
+    @property
+    def order(self) -> str:
+        """The sort of the list; subclasses that offer several have a field for it."""
+        return "id"
 
-        Raises:
-            Problem: the cursor is not one of ours.
-        """
-        if self.cursor is None:
-            return start
-        try:
-            text = base64.urlsafe_b64decode(self.cursor.encode() + b"=" * (-len(self.cursor) % 4)).decode()
-            kind, _, digits = text.partition(":")
-            if kind == "after" and digits.isascii() and digits.isdigit() and int(digits) <= NUMBER_MAX:
-                return int(digits)
-        except (ValueError, binascii.Error):
-            pass
-        raise Problem("invalid", faults=[Fault("query", "cursor", "cursor", "not a cursor of this list")])
+    def filters(self) -> dict[str, Any]:
+        """The filters that were given, by name."""
+        return self.model_dump(exclude={"limit", "cursor", "sort"}, exclude_none=True)
 
 
-def page_of(rows: Sequence[Any], limit: int, show: Callable[[Any], dict[str, Any]]) -> dict[str, Any]:
-    """A page of at most `limit`; one row more was asked for, to know whether there is another page."""
-    shown = rows[:limit]
-    following = None
-    if len(rows) > limit:
-        text = f"after:{shown[-1]['id']}"
-        following = base64.urlsafe_b64encode(text.encode()).rstrip(b"=").decode()
-    return {"items": [show(row) for row in shown], "next": following}
+async def list_page(
+    call: Call,
+    listing: str,
+    page: Page,
+    show: Callable[[Any], dict[str, Any]],
+    policy: str = PRIVATE,
+    **further: Any,
+) -> web.Response:
+    """A page of one of the lists in storage/postgres/sql/lists.
+
+    `show` makes of a row what the caller sees; `further` are filters that the request has not given, such as
+    whose rows they are.
+
+    Raises:
+        Problem: invalid_cursor.
+    """
+    filters = page.filters() | further
+    cursors, purpose = call.office.cursors, Purpose(call.request.path, call.who.number, page.order, filters)
+    after = None if page.cursor is None else cursors.open(purpose, page.cursor)
+    # One row more, to know whether there is another page.
+    rows = await call.office.database.page(listing, filters, page.order, after, page.limit + 1)
+    shown, following = rows[: page.limit], None
+    if len(rows) > page.limit:
+        following = cursors.seal(purpose, After(shown[-1]["sort_key"], shown[-1]["id"]))
+    return tagged_page(call, {"items": [show(row) for row in shown], "next": following}, policy)

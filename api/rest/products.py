@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
 from aiohttp import web
 from pydantic import Field, StringConstraints
 
 from api import present
 from api.call import Call, json_response
+from api.conditional import catalogue_policy, missed, row_tag, tagged, wanted_tags, written
 from api.edge import Route
-from api.fields import ProductName, StoreId, Strict
+from api.fields import Digits, ProductName, StoreId, Strict
 from api.problems import Fault, Problem
-from api.rest.paging import Page, page_of
+from api.rest.paging import Page, Prefix, Truth, list_page
+from api.rest.patching import Patch, absent
 from dispatch.domain import ids
 from storage.errors import MissingReference
 
+# As the column has it: ten million in most currencies.
+PRICE_MINOR_MAX = 1_000_000_000
+Currency = Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$")]
 Stock = Annotated[int, Field(ge=0, le=1_000_000_000)]
 
 
 class Price(Strict):
-    amount_minor: Annotated[int, Field(ge=0, le=1_000_000_000)]
-    currency: Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$")]
+    amount_minor: Annotated[int, Field(ge=0, le=PRICE_MINOR_MAX)]
+    currency: Currency
 
 
 class NewProduct(Strict):
@@ -31,14 +37,39 @@ class NewProduct(Strict):
     stock: Stock | None = None
 
 
-class ProductChange(Strict):
-    name: ProductName | None = None
-    price: Price | None = None
-    stock: Stock | None = None
-    active: bool | None = None
+class PriceChange(Patch):
+    amount_minor: Annotated[int, Field(ge=0, le=PRICE_MINOR_MAX)] = absent()
+    currency: Currency = absent()
+
+
+class ProductChange(Patch):
+    """`stock: null` means that it never runs out; a part of the price leaves the other part as it is."""
+
+    name: ProductName = absent()
+    price: PriceChange = absent()
+    stock: Stock | None = absent()
+    active: bool = absent()
 
 
 class ProductPage(Page):
+    """`q` is the beginning of a name, in capitals or not; what it finds comes by name."""
+
+    active: Truth = True
+    currency: Currency | None = None
+    price_min_minor: Annotated[int, Digits, Field(ge=0, le=PRICE_MINOR_MAX)] | None = None
+    price_max_minor: Annotated[int, Digits, Field(ge=0, le=PRICE_MINOR_MAX)] | None = None
+    q: Prefix | None = None
+    sort: Literal["id", "name", "-name", "price", "-price"] | None = None
+
+    @property
+    def order(self) -> str:
+        """By name where a name is looked for, else by id."""
+        return self.sort or ("name" if self.q is not None else "id")
+
+
+class AllProductsPage(ProductPage):
+    """The same for the products of all stores, or of one."""
+
     store_id: StoreId | None = None
 
 
@@ -50,54 +81,61 @@ async def create(call: Call) -> web.Response:
     except MissingReference:
         fault = Fault("body", "#/store_id", "unknown", "there is no such store")
         raise Problem("invalid", faults=[fault]) from None
-    return json_response(present.product(row), 201, {"Location": f"/api/v2/products/prd_{row['id']}"})
+    headers = {"Location": f"/api/v2/products/prd_{row['id']}", "ETag": product_tag(row)}
+    return json_response(present.product(row), 201, headers)
+
+
+def product_tag(row: Mapping[str, Any]) -> str:
+    """The tag of a product: its version and its stock, which orders change without a new version.
+
+    If-Match takes the version alone, too: the product as its owner left it, whatever was sold since.
+    """
+    return row_tag(row) if row["stock"] is None else f'"{row["version"]}.{row["stock"]}"'
 
 
 async def get(call: Call) -> web.Response:
     row = await call.office.database.row("product_get", call.number(ids.PRODUCT))
     if row is None:
         raise Problem("not_found")
-    return json_response(present.product(row))
+    return tagged(call, present.product(row), product_tag(row), catalogue_policy(call))
 
 
 async def get_list(call: Call) -> web.Response:
-    page = call.query(ProductPage)
-    return await _page(call, page, page.store_id)
+    page = call.query(AllProductsPage)
+    return await list_page(call, "product_list", page, present.product, catalogue_policy(call))
 
 
 async def of_store(call: Call) -> web.Response:
-    page, number = call.query(Page), call.number(ids.STORE)
+    page, number = call.query(ProductPage), call.number(ids.STORE)
     if await call.office.database.row("store_get", number) is None:
         raise Problem("not_found")
-    return await _page(call, page, number)
-
-
-async def _page(call: Call, page: Page, store: int | None) -> web.Response:
-    rows = await call.office.database.rows("product_list", page.after(0), page.limit + 1, store)
-    return json_response(page_of(rows, page.limit, present.product))
+    policy = catalogue_policy(call)
+    return await list_page(call, "product_list", page, present.product, policy, store_id=number)
 
 
 async def update(call: Call) -> web.Response:
-    """Change a product; `stock: null` means that it never runs out, an absent stock keeps it."""
-    number, b = call.number(ids.PRODUCT), await call.body(ProductChange)
-    price = (None, None) if b.price is None else (b.price.amount_minor, b.price.currency)
-    sets_stock = "stock" in b.model_fields_set
+    """Change a product, of the version that If-Match names."""
+    number, tags, b = call.number(ids.PRODUCT), wanted_tags(call), await call.body(ProductChange)
+    price = b.price if b.sets("price") else PriceChange()
     row = await call.office.database.row(
-        "product_update", number, b.name, *price, b.stock, sets_stock, b.active
-    )
-    if row is None:
-        raise Problem("not_found")
-    return json_response(present.product(row))
+        "product_update", number, tags, b.name, price.amount_minor, price.currency, b.stock, b.sets("stock"),
+        b.active, b.changes,
+    )  # fmt: skip
+    return await _missed(call, number) if row is None else written(present.product(row), product_tag(row))
 
 
 async def delete(call: Call) -> web.Response:
-    """Take a product off the shelf; orders keep their lines."""
+    """Take a product off the shelf, of the version that If-Match names; orders keep their lines."""
+    number, tags = call.number(ids.PRODUCT), wanted_tags(call)
     await call.no_body()
-    number = call.number(ids.PRODUCT)
-    row = await call.office.database.row("product_update", number, None, None, None, None, False, False)
-    if row is None:
-        raise Problem("not_found")
-    return web.Response(status=204)
+    args = (None, None, None, None, False, False, True)
+    row = await call.office.database.row("product_update", number, tags, *args)
+    return await _missed(call, number) if row is None else web.Response(status=204)
+
+
+async def _missed(call: Call, number: int) -> web.Response:
+    there = await call.office.database.row("product_get", number)
+    return missed(call, there and product_tag(there))
 
 
 ROUTES = (

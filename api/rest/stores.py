@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import re
 from math import cos, pi, radians
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from aiohttp import web
 from pydantic import Field, StringConstraints, model_validator
 
 from api import present
 from api.call import Call, json_response
+from api.conditional import catalogue_policy, missed, row_tag, tagged, wanted_tags, written
 from api.edge import Route
 from api.fields import Digits, Lat, Lon, Name, Strict, ZoneId
 from api.problems import Fault, Problem
-from api.rest.paging import Page, page_of
+from api.rest.paging import Page, Prefix, Truth, list_page
+from api.rest.patching import Patch, absent
 from dispatch.domain import ids
 from dispatch.domain.geo import EARTH_RADIUS_M
 from storage.errors import MissingReference
@@ -32,16 +34,21 @@ class NewStore(Strict):
     preparation_s: Preparation = 600
 
 
-class StoreChange(Strict):
-    name: Name | None = None
-    lat: Lat | None = None
-    lon: Lon | None = None
-    preparation_s: Preparation | None = None
-    active: bool | None = None
+class StoreChange(Patch):
+    name: Name = absent()
+    lat: Lat = absent()
+    lon: Lon = absent()
+    preparation_s: Preparation = absent()
+    active: bool = absent()
 
 
 class StorePage(Page):
+    """`q` is the beginning of a name, in capitals or not; what it finds comes by name."""
+
     zone_id: ZoneId | None = None
+    active: Truth = True
+    q: Prefix | None = None
+    sort: Literal["id", "name", "-name"] | None = None
     near: Annotated[str, StringConstraints(max_length=40)] | None = None
     radius_m: Annotated[int, Digits, Field(ge=1, le=RADIUS_M_MAX)] | None = None
 
@@ -49,9 +56,14 @@ class StorePage(Page):
     def _both_or_none(self) -> StorePage:
         if (self.near is None) != (self.radius_m is None):
             raise ValueError("near and radius_m belong together")
-        if self.near is not None and (self.cursor is not None or self.zone_id is not None):
-            raise ValueError("near takes neither cursor nor zone_id")
+        if self.near is not None and self.model_fields_set - {"near", "radius_m", "limit"}:
+            raise ValueError("near takes neither cursor nor sort nor another filter")
         return self
+
+    @property
+    def order(self) -> str:
+        """By name where a name is looked for, else by id."""
+        return self.sort or ("name" if self.q is not None else "id")
 
 
 async def create(call: Call) -> web.Response:
@@ -62,14 +74,15 @@ async def create(call: Call) -> web.Response:
     except MissingReference:
         fault = Fault("body", "#/zone_id", "unknown", "there is no such zone")
         raise Problem("invalid", faults=[fault]) from None
-    return json_response(present.store(row), 201, {"Location": f"/api/v2/stores/sto_{row['id']}"})
+    headers = {"Location": f"/api/v2/stores/sto_{row['id']}", "ETag": row_tag(row)}
+    return json_response(present.store(row), 201, headers)
 
 
 async def get(call: Call) -> web.Response:
     row = await call.office.database.row("store_get", call.number(ids.STORE))
     if row is None:
         raise Problem("not_found")
-    return json_response(present.store(row))
+    return tagged(call, present.store(row), row_tag(row), catalogue_policy(call))
 
 
 async def get_list(call: Call) -> web.Response:
@@ -77,8 +90,7 @@ async def get_list(call: Call) -> web.Response:
     if page.near is not None and page.radius_m is not None:
         rows = await _near(call, page.near, page.radius_m, page.limit)
         return json_response({"items": [present.store(row) for row in rows], "next": None})
-    rows = await call.office.database.rows("store_list", page.after(0), page.limit + 1, page.zone_id)
-    return json_response(page_of(rows, page.limit, present.store))
+    return await list_page(call, "store_list", page, present.store, catalogue_policy(call))
 
 
 async def _near(call: Call, near: str, radius_m: int, limit: int) -> list[Any]:
@@ -94,22 +106,25 @@ async def _near(call: Call, near: str, radius_m: int, limit: int) -> list[Any]:
 
 
 async def update(call: Call) -> web.Response:
-    number, b = call.number(ids.STORE), await call.body(StoreChange)
-    args = (b.name, b.lat, b.lon, b.preparation_s, b.active)
-    row = await call.office.database.row("store_update", number, *args)
-    if row is None:
-        raise Problem("not_found")
-    return json_response(present.store(row))
+    """Change a store, of the version that If-Match names."""
+    number, tags, b = call.number(ids.STORE), wanted_tags(call), await call.body(StoreChange)
+    args = (b.name, b.lat, b.lon, b.preparation_s, b.active, b.changes)
+    row = await call.office.database.row("store_update", number, tags, *args)
+    return await _missed(call, number) if row is None else written(present.store(row), row_tag(row))
 
 
 async def delete(call: Call) -> web.Response:
-    """Take a store off the mall; its orders keep their history."""
+    """Take a store off the mall, of the version that If-Match names; its orders keep their history."""
+    number, tags = call.number(ids.STORE), wanted_tags(call)
     await call.no_body()
-    number = call.number(ids.STORE)
-    row = await call.office.database.row("store_update", number, None, None, None, None, False)
-    if row is None:
-        raise Problem("not_found")
-    return web.Response(status=204)
+    args = (None, None, None, None, False, True)
+    row = await call.office.database.row("store_update", number, tags, *args)
+    return await _missed(call, number) if row is None else web.Response(status=204)
+
+
+async def _missed(call: Call, number: int) -> web.Response:
+    there = await call.office.database.row("store_get", number)
+    return missed(call, there and row_tag(there))
 
 
 ROUTES = (

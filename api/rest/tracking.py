@@ -4,33 +4,42 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
-from typing import Any
+from typing import Annotated, Any
 
 import orjson
 from aiohttp import web
+from pydantic import Field
 
 from actors.errors import ActorError
 from actors.shards import shard_of
 from api import present
-from api.call import Call, json_response
+from api.call import Call
 from api.edge import Route, finish
 from api.feed.hub import Stream
+from api.fields import Digits
 from api.limiting import mark
 from api.problems import Problem
 from api.rest.orders import may_see, visible_order
+from api.rest.paging import Page, list_page
 from dispatch.domain.order import TERMINAL, Order
 from dispatch.order_actor import order_ref
 
+# Entries are small, and most orders have a dozen.
 HISTORY_MAX = 1000
 # Proxies cut silent connections after a minute or less.
 BEAT_S = 15.0
 
 
+class EventPage(Page):
+    limit: Annotated[int, Digits, Field(ge=1, le=HISTORY_MAX)] = 100
+
+
 async def events(call: Call) -> web.Response:
     """The history of an order, oldest first."""
-    order = await visible_order(call)
-    rows = await call.office.database.rows("order_history", order.id, HISTORY_MAX)
-    return json_response({"items": [present.event(row, call.who.role) for row in rows], "next": None})
+    page, order, role = call.query(EventPage), await visible_order(call), call.who.role
+    return await list_page(
+        call, "order_history", page, lambda row: present.event(row, role), order_id=order.id
+    )
 
 
 async def track(call: Call) -> web.StreamResponse:
@@ -103,6 +112,6 @@ def _frame(event: str, number: int, data: dict[str, object]) -> bytes:
 
 
 ROUTES = (
-    Route("orders.events", "GET", "/api/v2/orders/{id}/events", events),
+    Route("orders.events", "GET", "/api/v2/orders/{id}/events", events, query=True),
     Route("orders.track", "GET", "/api/v2/orders/{id}/track", track, streams=True),
 )

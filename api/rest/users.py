@@ -7,20 +7,24 @@ from typing import Annotated, Any, Literal
 from aiohttp import web
 from pydantic import Field, model_validator
 
+from actors.errors import NotProcessed, OutcomeUnknown
 from actors.messages import ActorId
 from actors.shards import shard_of
 from api import present
 from api.call import Call, json_response
+from api.conditional import missed, row_tag, tagged, wanted_tags, written
 from api.edge import Route
 from api.fields import Email, Name, Password, Strict, ZoneId
 from api.problems import Fault, Problem
-from api.rest.paging import Page, page_of
+from api.rest.paging import Page, list_page
+from api.rest.patching import Patch, absent
 from dispatch.domain import ids
 from dispatch.domain.driver import CAPACITY_MAX
 from dispatch.domain.ids import public_id
 from storage.errors import Duplicate, MissingReference
 
 Role = Literal["customer", "driver", "admin"]
+Status = Literal["active", "banned"]
 Capacity = Annotated[int, Field(ge=1, le=CAPACITY_MAX)]
 
 
@@ -41,15 +45,19 @@ class NewUser(Strict):
         return self
 
 
-class UserChange(Strict):
-    name: Name | None = None
-    status: Literal["active", "banned"] | None = None
-    zone_id: ZoneId | None = None
-    capacity: Capacity | None = None
+class UserChange(Patch):
+    name: Name = absent()
+    status: Status = absent()
+    zone_id: ZoneId = absent()
+    capacity: Capacity = absent()
 
 
 class UserPage(Page):
+    """`email` is a whole address, in capitals or not."""
+
     role: Role | None = None
+    status: Status | None = None
+    email: Email | None = None
 
 
 async def create(call: Call) -> web.Response:
@@ -69,7 +77,7 @@ async def create(call: Call) -> web.Response:
         raise _no_zone() from None
     shown = await call.office.database.row("user_get", row["id"])
     location = f"/api/v2/users/{public_id(ids.USER, row['id'])}"
-    return json_response(present.user(shown), 201, {"Location": location})
+    return json_response(present.user(shown), 201, {"Location": location, "ETag": row_tag(shown)})
 
 
 def _no_zone() -> Problem:
@@ -77,7 +85,8 @@ def _no_zone() -> Problem:
 
 
 async def get(call: Call) -> web.Response:
-    return json_response(present.user(await _row(call, call.number(ids.USER))))
+    row = await _row(call, call.number(ids.USER))
+    return tagged(call, present.user(row), row_tag(row))
 
 
 async def _row(call: Call, number: int) -> Any:
@@ -88,38 +97,75 @@ async def _row(call: Call, number: int) -> Any:
 
 
 async def get_list(call: Call) -> web.Response:
-    page = call.query(UserPage)
-    rows = await call.office.database.rows("user_list", page.after(0), page.limit + 1, page.role)
-    return json_response(page_of(rows, page.limit, present.user))
+    return await list_page(call, "user_list", call.query(UserPage), present.user)
 
 
 async def update(call: Call) -> web.Response:
-    """Change a user. A ban ends its sessions and, for a driver, takes it offline."""
-    number, body = call.number(ids.USER), await call.body(UserChange)
-    database, dispatch = call.office.database, call.office.dispatch
+    """Change a user, of the version that If-Match names. A ban ends its sessions and, for a driver, takes it
+    offline.
+    """
+    number, tags, body = call.number(ids.USER), wanted_tags(call), await call.body(UserChange)
     row = await _row(call, number)
-    if body.zone_id is not None or body.capacity is not None:
-        if row["role"] != "driver":
-            fault = Fault("body", "#/zone_id", "role", "only a driver has zone_id and capacity")
-            raise Problem("invalid", faults=[fault])
-        if body.zone_id is not None and await database.row("zone_get", body.zone_id) is None:
-            raise _no_zone()
-        await dispatch.set_driver(call.caller(), number, body.zone_id, body.capacity)
-    banned = body.status == "banned"
-    if banned and row["role"] == "driver":
-        # Before the account is closed, so that a failure here leaves nothing half done; and after it,
-        # because the driver may have come back online in between.
-        await dispatch.ban_driver(call.caller(), number)
-    async with database.transaction() as transaction:
-        if body.name is not None or body.status is not None:
-            await transaction.rows("user_update", number, body.name, body.status)
-        if banned:
-            await transaction.rows("sessions_revoke_user", number)
-    if banned:
+    await _check(call, row, body)
+    if not body.changes:
+        if tags is not None and str(row["version"]) not in tags:
+            return missed(call, row_tag(row))
+        return written(present.user(row), row_tag(row))
+    changed = await (_change_driver if row["role"] == "driver" else _change)(call, number, tags, body)
+    if changed is None:
+        return missed(call, row_tag(await _row(call, number)))
+    if body.status == "banned":
         call.office.tokens.cut_off(user=number)
         if row["role"] == "driver":
-            await dispatch.ban_driver(call.caller(), number)
-    return json_response(present.user(await _row(call, number)))
+            await _ban_again(call, number)
+    return written(present.user(changed), row_tag(changed))
+
+
+async def _check(call: Call, row: Any, body: UserChange) -> None:
+    """Refuse what does not fit the user, before anything is done."""
+    for name in ("zone_id", "capacity"):
+        if body.sets(name) and row["role"] != "driver":
+            fault = Fault("body", f"#/{name}", "role", "only a driver has zone_id and capacity")
+            raise Problem("invalid", faults=[fault])
+    if body.sets("zone_id") and await call.office.database.row("zone_get", body.zone_id) is None:
+        raise _no_zone()
+
+
+async def _change_driver(call: Call, number: int, tags: list[str] | None, body: UserChange) -> Any:
+    """Change the account, and have the driver's actor do its part: both or neither.
+
+    The row's lock is held until the actor has committed. Whoever waits for the lock holds a connection that
+    the actor may need, so an instance does this for one driver at a time, and wakes the actor before.
+    """
+    await call.office.dispatch.driver(number, call.trace)
+    async with call.office.driver_changes:
+        return await _change(call, number, tags, body, driver=True)
+
+
+async def _change(
+    call: Call, number: int, tags: list[str] | None, body: UserChange, *, driver: bool = False
+) -> Any:
+    """The changed row, or None when there was none with such a tag."""
+    dispatch = call.office.dispatch
+    async with call.office.database.transaction() as transaction:
+        if await transaction.row("user_update", number, tags, body.name, body.status) is None:
+            return None
+        if driver and (body.sets("zone_id") or body.sets("capacity")):
+            await dispatch.set_driver(call.caller(), number, body.zone_id, body.capacity)
+        if body.status == "banned":
+            if driver:
+                await dispatch.ban_driver(call.caller(), number)
+            await transaction.rows("sessions_revoke_user", number)
+        return await transaction.row("user_get", number)
+
+
+async def _ban_again(call: Call, number: int) -> None:
+    """Once more after the account was closed, because the driver may have come back online in between."""
+    try:
+        await call.office.dispatch.ban_driver(call.caller(), number)
+    except NotProcessed:
+        # The rest of the request was done, so the answer must not say that nothing was.
+        raise OutcomeUnknown from None
 
 
 ROUTES = (

@@ -9,10 +9,12 @@ from pydantic import Field
 
 from api import present
 from api.call import Call, json_response
+from api.conditional import catalogue_policy, missed, row_tag, tagged, wanted_tags, written
 from api.edge import Route
 from api.fields import Lat, Lon, Name, Strict
 from api.problems import Problem
-from api.rest.paging import Page, page_of
+from api.rest.paging import Page, list_page
+from api.rest.patching import Patch, absent
 from dispatch.domain import ids
 
 Mode = Literal["waves", "open"]
@@ -36,12 +38,12 @@ class NewZone(Strict):
     area: Area | None = None
 
 
-class ZoneChange(Strict):
-    name: Name | None = None
-    mode: Mode | None = None
-    wave_size: WaveSize | None = None
-    offer_ttl_s: OfferTtl | None = None
-    area: Area | None = None
+class ZoneChange(Patch):
+    name: Name = absent()
+    mode: Mode = absent()
+    wave_size: WaveSize = absent()
+    offer_ttl_s: OfferTtl = absent()
+    area: Area | None = absent()
 
 
 def _area(area: list[Corner] | None) -> Any:
@@ -53,31 +55,33 @@ async def create(call: Call) -> web.Response:
     args = (b.name, b.mode, b.wave_size, b.offer_ttl_s, _area(b.area))
     row = await call.office.database.row("zone_insert", *args)
     call.office.dispatch.wake_zone(row["id"])
-    return json_response(present.zone(row), 201, {"Location": f"/api/v2/zones/zon_{row['id']}"})
+    headers = {"Location": f"/api/v2/zones/zon_{row['id']}", "ETag": row_tag(row)}
+    return json_response(present.zone(row), 201, headers)
 
 
 async def get(call: Call) -> web.Response:
     row = await call.office.database.row("zone_get", call.number(ids.ZONE))
     if row is None:
         raise Problem("not_found")
-    return json_response(present.zone(row))
+    return tagged(call, present.zone(row), row_tag(row), catalogue_policy(call))
 
 
 async def get_list(call: Call) -> web.Response:
-    page = call.query(Page)
-    rows = await call.office.database.rows("zone_list", page.after(0), page.limit + 1)
-    return json_response(page_of(rows, page.limit, present.zone))
+    return await list_page(call, "zone_list", call.query(Page), present.zone, catalogue_policy(call))
 
 
 async def update(call: Call) -> web.Response:
-    """Change a zone; open orders follow within a second."""
-    number, b = call.number(ids.ZONE), await call.body(ZoneChange)
-    args = (b.name, b.mode, b.wave_size, b.offer_ttl_s, _area(b.area))
-    row = await call.office.database.row("zone_update", number, *args)
+    """Change a zone, of the version that If-Match names; open orders follow within a second."""
+    number, tags, b = call.number(ids.ZONE), wanted_tags(call), await call.body(ZoneChange)
+    database = call.office.database
+    args = (b.name, b.mode, b.wave_size, b.offer_ttl_s, _area(b.area), b.sets("area"), b.changes)
+    row = await database.row("zone_update", number, tags, *args)
     if row is None:
-        raise Problem("not_found")
-    call.office.dispatch.reconfigure_zone(number, call.trace)
-    return json_response(present.zone(row))
+        there = await database.row("zone_get", number)
+        return missed(call, there and row_tag(there))
+    if b.changes:
+        call.office.dispatch.reconfigure_zone(number, call.trace)
+    return written(present.zone(row), row_tag(row))
 
 
 ROUTES = (

@@ -54,8 +54,13 @@ class Fail:
 
 @dataclass(frozen=True, slots=True)
 class Cancel:
+    """`versions`: only if the order has one of these; None: whatever it has. Not a part of what is wanted, so
+    a repetition under the same key may have seen another one.
+    """
+
     by: By
     reason: str
+    versions: tuple[int, ...] | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -207,6 +207,8 @@ def _by_carrier(order: Order, driver_id: int, event: str, now_ms: int, reason: s
 def _cancel(order: Order, command: Cancel, now_ms: int) -> Verdict:
     if order.status == o.CANCELLED:
         return Unchanged("cancelled")
+    if command.versions is not None and order.version not in command.versions:
+        return Refused(r.PRECONDITION_FAILED, order.status)
     status = TRANSITIONS.get((order.status, "cancelled"))
     if status is None:
         return Refused(r.INVALID_TRANSITION, order.status)

@@ -12,6 +12,7 @@ ORDER_CLOSED = "order_closed"
 OFFER_EXPIRED = "offer_expired"
 INVALID_TRANSITION = "invalid_transition"
 NOT_YOURS = "not_yours"
+PRECONDITION_FAILED = "precondition_failed"
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,7 +31,7 @@ async def read_orders(admin: Mall, ledger: Ledger) -> Findings:
         try:
             async with asyncio.timeout(ORDER_S):
                 order = await insist(admin, "GET", f"/api/v2/orders/{number}")
-                history = (await insist(admin, "GET", f"/api/v2/orders/{number}/events"))["items"]
+                history = (await insist(admin, "GET", f"/api/v2/orders/{number}/events?limit=1000"))["items"]
         except Refused as refused:
             if refused.status != 404:
                 ledger.fail("audit", str(refused))

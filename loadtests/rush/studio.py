@@ -84,7 +84,11 @@ class Studio:
             request = urllib.request.Request(  # noqa: S310
                 f"{self.play.url}/api/v2/products/{product}",
                 data=None if restock is None else orjson.dumps({"stock": restock}),
-                headers={"Authorization": f"Bearer {self.play.owner}", "Content-Type": "application/json"},
+                headers={
+                    "Authorization": f"Bearer {self.play.owner}",
+                    "Content-Type": "application/json",
+                    "If-Match": "*",
+                },
                 method="GET" if restock is None else "PATCH",
             )
             try:

@@ -3,6 +3,7 @@
 Map:
 database.py    one pool, named blocks, deadlines, slow-query log
 queries.py     loads sql/*.sql into named blocks
+lists.py       lists a page at a time: sql/lists/*.sql with the filters of a request
 errors.py      which failures mean "not written" and which "nobody knows"
 journal.py     the actors' Journal: claim, load, flush, due, read
 placing.py     create_orders in batches, order ids in blocks

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from time import perf_counter
 from typing import Any, TypeAlias
@@ -12,6 +12,7 @@ import asyncpg
 import orjson
 
 from storage.errors import Duplicate, MissingReference, NotDone, StorageError, Unreachable
+from storage.postgres.lists import After, list_statement
 from storage.postgres.queries import BLOCKS
 
 # A statement that runs longer holds locks that others wait for; nothing here needs a tenth of it.
@@ -127,12 +128,29 @@ class Database:
         Raises:
             Unreachable, Duplicate, MissingReference: see storage/errors.py.
         """
+        return await self._fetch(name, BLOCKS[name], args)
+
+    async def _fetch(self, name: str, text: str, args: Sequence[Any]) -> list[Any]:
         async with self._connection() as connection:
             began = perf_counter()
             try:
-                return list(await connection.fetch(BLOCKS[name], *args))
+                return list(await connection.fetch(text, *args))
             finally:
                 self._count(name, began)
+
+    async def page(
+        self, name: str, filters: Mapping[str, Any], sort: str, after: After | None, limit: int
+    ) -> list[Any]:
+        """At most `limit` rows of a list (see lists.py), each with its `sort_key`.
+
+        Raises:
+            KeyError: the list has no such filter or sort.
+            Unreachable: see storage/errors.py.
+        """
+        names = tuple(sorted(filters))
+        text = list_statement(name, names, sort, after is not None)
+        behind = () if after is None else after.values(sort)
+        return await self._fetch(name, text, (limit, *(filters[n] for n in names), *behind))
 
     async def row(self, name: str, *args: Any) -> Any:
         """The first row of a block, or None."""

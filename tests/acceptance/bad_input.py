@@ -34,6 +34,7 @@ _numbers = itertools.count(1)
 
 Headers = Sequence[tuple[str, str | bytes]]
 JSON: tuple[str, str] = ("Content-Type", "application/json")
+ANY_VERSION: tuple[str, str] = ("If-Match", "*")
 
 
 class Operation(NamedTuple):
@@ -182,6 +183,7 @@ class Target:
         path = operation.path.format(order=self.order)
         if name in KEYED and not any(header == "Idempotency-Key" for header, _ in headers):
             headers = (*headers, ("Idempotency-Key", fresh_key()))
+        headers = (*headers, *_any_version(operation.method, headers))
         return await self.send(operation.method, path, headers, body, role=operation.role)
 
     @asynccontextmanager
@@ -205,6 +207,12 @@ class Target:
         one = "SELECT '{0}', count(*), coalesce(sum(hashtextextended(t::text, 0)), 0) FROM {0} t"
         rows = await self.database.fetch(" UNION ALL ".join(one.format(table) for table in tables))
         return {row[0]: (row[1], int(row[2])) for row in rows}
+
+
+def _any_version(method: str, headers: Headers) -> Headers:
+    """The If-Match that a write of a resource needs, unless there is one."""
+    needed = method in ("PATCH", "DELETE") and not any(name == "If-Match" for name, _ in headers)
+    return [ANY_VERSION] if needed else []
 
 
 def fresh_key() -> str:

@@ -47,10 +47,14 @@ TYPES: dict[str, Headers] = {
 @pytest.mark.parametrize("headers", TYPES.values(), ids=TYPES)
 async def test_a_body_that_is_not_json_by_its_own_word_is_refused(target: Target, headers: Headers) -> None:
     for name, operation in WITH_BODY.items():
+        patch = operation.method == "PATCH"
+        if patch and headers == TYPES["merge patch"]:
+            continue
         body = json.dumps(operation.body).encode()
         answer = await target.write(name, body, headers)
         refusal(answer, 415, "unsupported_media_type")
-        assert answer.headers["accept-post"] == "application/json"
+        taken = "application/merge-patch+json, application/json" if patch else "application/json"
+        assert answer.headers["accept-patch" if patch else "accept-post"] == taken
 
 
 ENCODED = {

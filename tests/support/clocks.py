@@ -6,8 +6,8 @@ from __future__ import annotations
 class Hands:
     """A clock whose hands the test moves. Implements actors.clock.Clock."""
 
-    def __init__(self) -> None:
-        self.now = 100.0
+    def __init__(self, now: float = 100.0) -> None:
+        self.now = now
 
     def monotonic(self) -> float:
         return self.now

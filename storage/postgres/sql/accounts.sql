@@ -24,13 +24,10 @@ SELECT u.*, EXISTS (SELECT FROM sessions s WHERE s.user_id = u.id AND s.network 
 -- name: user_get
 SELECT u.*, d.zone_id, d.capacity FROM users u LEFT JOIN drivers d ON d.id = u.id WHERE u.id = $1;
 
--- name: user_list
-SELECT u.*, d.zone_id, d.capacity FROM users u LEFT JOIN drivers d ON d.id = u.id
- WHERE u.id > $1 AND ($3::text IS NULL OR u.role = $3) ORDER BY u.id LIMIT $2;
-
 -- name: user_update
-UPDATE users SET name = coalesce($2, name), status = coalesce($3, status), version = version + 1
- WHERE id = $1 RETURNING *;
+-- $2: tags that the caller has seen, NULL for any.
+UPDATE users SET name = coalesce($3, name), status = coalesce($4, status), version = version + 1
+ WHERE id = $1 AND ($2::text[] IS NULL OR version::text = ANY ($2)) RETURNING *;
 
 -- name: user_set_password
 -- Only in place of the hash that was verified: of two changes at once one wins, the other is told.

@@ -6,22 +6,22 @@ INSERT INTO zones (name, mode, wave_size, offer_ttl_s, area) VALUES ($1, $2, $3,
 -- name: zone_get
 SELECT * FROM zones WHERE id = $1;
 
--- name: zone_list
-SELECT * FROM zones WHERE id > $1 ORDER BY id LIMIT $2;
+-- name: zone_exists
+SELECT EXISTS (SELECT FROM zones);
 
 -- name: zone_update
-UPDATE zones SET name = coalesce($2, name), mode = coalesce($3, mode), wave_size = coalesce($4, wave_size),
-       offer_ttl_s = coalesce($5, offer_ttl_s), area = coalesce($6, area), version = version + 1
- WHERE id = $1 RETURNING *;
+-- $2: tags that the caller has seen, NULL for any. $8 says whether the area is set at all: NULL is a value of
+-- it. $9: false for an empty patch, which only looks.
+UPDATE zones SET name = coalesce($3, name), mode = coalesce($4, mode), wave_size = coalesce($5, wave_size),
+       offer_ttl_s = coalesce($6, offer_ttl_s), area = CASE WHEN $8::boolean THEN $7::jsonb ELSE area END,
+       version = version + $9::boolean::integer
+ WHERE id = $1 AND ($2::text[] IS NULL OR version::text = ANY ($2)) RETURNING *;
 
 -- name: store_insert
 INSERT INTO stores (zone_id, name, lat, lon, preparation_s) VALUES ($1, $2, $3, $4, $5) RETURNING *;
 
 -- name: store_get
 SELECT * FROM stores WHERE id = $1;
-
--- name: store_list
-SELECT * FROM stores WHERE id > $1 AND active AND ($3::bigint IS NULL OR zone_id = $3) ORDER BY id LIMIT $2;
 
 -- name: store_near
 -- The stores within $3 metres, the nearest first: a box on the index, then the sphere. $4: half the box in
@@ -37,9 +37,11 @@ SELECT * FROM (
  WHERE distance_m <= $3 ORDER BY distance_m, id LIMIT $6;
 
 -- name: store_update
-UPDATE stores SET name = coalesce($2, name), lat = coalesce($3, lat), lon = coalesce($4, lon),
-       preparation_s = coalesce($5, preparation_s), active = coalesce($6, active), version = version + 1
- WHERE id = $1 RETURNING *;
+-- $2: tags that the caller has seen, NULL for any. $8: false for an empty patch, which only looks.
+UPDATE stores SET name = coalesce($3, name), lat = coalesce($4, lat), lon = coalesce($5, lon),
+       preparation_s = coalesce($6, preparation_s), active = coalesce($7, active),
+       version = version + $8::boolean::integer
+ WHERE id = $1 AND ($2::text[] IS NULL OR version::text = ANY ($2)) RETURNING *;
 
 -- name: product_insert
 INSERT INTO products (store_id, name, price_minor, currency, stock) VALUES ($1, $2, $3, $4, $5) RETURNING *;
@@ -47,12 +49,11 @@ INSERT INTO products (store_id, name, price_minor, currency, stock) VALUES ($1, 
 -- name: product_get
 SELECT * FROM products WHERE id = $1;
 
--- name: product_list
-SELECT * FROM products WHERE id > $1 AND active AND ($3::bigint IS NULL OR store_id = $3) ORDER BY id LIMIT $2;
-
 -- name: product_update
--- $6 says whether stock is set at all: NULL is a value of it.
-UPDATE products SET name = coalesce($2, name), price_minor = coalesce($3, price_minor),
-       currency = coalesce($4, currency), stock = CASE WHEN $6::boolean THEN $5::integer ELSE stock END,
-       active = coalesce($7, active), version = version + 1
- WHERE id = $1 RETURNING *;
+-- $2: tags that the caller has seen, NULL for any. $7 says whether stock is set at all: NULL is a value of it.
+-- $9: false for an empty patch, which only looks.
+UPDATE products SET name = coalesce($3, name), price_minor = coalesce($4, price_minor),
+       currency = coalesce($5, currency), stock = CASE WHEN $7::boolean THEN $6::integer ELSE stock END,
+       active = coalesce($8, active), version = version + $9::boolean::integer
+ WHERE id = $1 AND ($2::text[] IS NULL OR version::text = ANY ($2)
+                    OR (version || '.' || stock) = ANY ($2)) RETURNING *;

@@ -12,7 +12,7 @@ from api.feed import codes
 from api.feed.frames import decode_frame
 from api.feed.session import PING_S, Session
 from api.tokens import ACCESS_S, LEEWAY_S, Tokens, load_signing_key, make_signing_key
-from tests.unit.api.clocks import HandClock
+from tests.support.clocks import Hands
 
 NOW = 1_700_000_000.0
 COMMAND = b'{"t": "offer.accept", "id": 1, "key": "a-key-of-sixteen-or-more", "orders": ["ord_1"]}'
@@ -37,17 +37,17 @@ class Told(Session):
 
 
 @pytest.fixture
-def clock() -> HandClock:
-    return HandClock(NOW)
+def clock() -> Hands:
+    return Hands(NOW)
 
 
 @pytest.fixture
-def tokens(clock: HandClock) -> Tokens:
+def tokens(clock: Hands) -> Tokens:
     return Tokens([load_signing_key(*make_signing_key())], clock, SystemEntropy())
 
 
 @pytest.fixture
-def session(clock: HandClock, tokens: Tokens) -> Told:
+def session(clock: Hands, tokens: Tokens) -> Told:
     """The socket of driver 3, just opened."""
     passed_on: list[Any] = []
     office: Any = SimpleNamespace(
@@ -61,7 +61,7 @@ def session(clock: HandClock, tokens: Tokens) -> Told:
     return told
 
 
-def beat(session: Told, clock: HandClock) -> int:
+def beat(session: Told, clock: Hands) -> int:
     """One heartbeat of a client that speaks; the code that it closes with, or 0."""
     session.heard_at = clock.monotonic()
     session.beat(clock.monotonic())
@@ -69,7 +69,7 @@ def beat(session: Told, clock: HandClock) -> int:
 
 
 def test_end_is_announced_and_then_closes_with_a_code_that_says_come_back(
-    session: Told, clock: HandClock
+    session: Told, clock: Hands
 ) -> None:
     assert beat(session, clock) == 0
     clock.now += ACCESS_S - 30
@@ -79,7 +79,7 @@ def test_end_is_announced_and_then_closes_with_a_code_that_says_come_back(
     assert beat(session, clock) == codes.TOKEN_EXPIRED
 
 
-def test_new_token_in_time_carries_the_socket_on(session: Told, clock: HandClock, tokens: Tokens) -> None:
+def test_new_token_in_time_carries_the_socket_on(session: Told, clock: Hands, tokens: Tokens) -> None:
     clock.now += ACCESS_S - 30
     token = tokens.issue("driver", 3, "ses_4")
     session._take(decode_frame(b'{"t": "auth.refresh", "id": 1, "token": "%s"}' % token.encode()))
@@ -90,7 +90,7 @@ def test_new_token_in_time_carries_the_socket_on(session: Told, clock: HandClock
 
 @pytest.mark.parametrize(("role", "number"), [("driver", 4), ("customer", 3), ("admin", 3)])
 def test_token_of_somebody_else_does_not_carry_it_on(
-    session: Told, clock: HandClock, tokens: Tokens, role: str, number: int
+    session: Told, clock: Hands, tokens: Tokens, role: str, number: int
 ) -> None:
     clock.now += ACCESS_S - 30
     token = tokens.issue(role, number, "ses_4")
@@ -101,7 +101,7 @@ def test_token_of_somebody_else_does_not_carry_it_on(
 
 
 @pytest.mark.parametrize("frame", [COMMAND, LOCATION], ids=["command", "location"])
-def test_nothing_is_passed_on_after_the_end(session: Told, clock: HandClock, frame: bytes) -> None:
+def test_nothing_is_passed_on_after_the_end(session: Told, clock: Hands, frame: bytes) -> None:
     clock.now += ACCESS_S + LEEWAY_S
     session._take(decode_frame(frame))
     assert (session.closing, session.passed_on) == (codes.TOKEN_EXPIRED, [])
@@ -114,9 +114,7 @@ def test_nothing_is_passed_on_when_the_session_was_ended(session: Told, tokens: 
     assert (session.closing, session.passed_on) == (codes.UNAUTHENTICATED, [])
 
 
-def test_session_that_was_ended_is_not_told_to_come_back(
-    session: Told, clock: HandClock, tokens: Tokens
-) -> None:
+def test_session_that_was_ended_is_not_told_to_come_back(session: Told, clock: Hands, tokens: Tokens) -> None:
     tokens.shut_out(["ses_3"], [])
     clock.now += ACCESS_S + LEEWAY_S
     assert beat(session, clock) == codes.UNAUTHENTICATED

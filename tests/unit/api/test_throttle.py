@@ -7,11 +7,15 @@ from typing import Any
 
 import pytest
 
+from api.limiting import Gate
 from api.throttle import account_of, network_of
+from config.settings import load_settings
 
 
 def network(remote: str | None) -> str:
-    call: Any = SimpleNamespace(request=SimpleNamespace(remote=remote))
+    limits: Any = None
+    office = SimpleNamespace(gate=Gate(load_settings({}), limits))
+    call: Any = SimpleNamespace(request=SimpleNamespace(remote=remote, headers={}), office=office)
     return network_of(call)
 
 

@@ -22,14 +22,14 @@ from api.tokens import (
     load_signing_key,
     make_signing_key,
 )
-from tests.unit.api.clocks import HandClock
+from tests.support.clocks import Hands
 
 NOW = 1_700_000_000.0
 
 
 @pytest.fixture
-def clock() -> HandClock:
-    return HandClock(NOW)
+def clock() -> Hands:
+    return Hands(NOW)
 
 
 def key(signs_at: float = 0.0) -> SigningKey:
@@ -41,7 +41,7 @@ def kids(tokens: Tokens) -> set[str]:
     return {published["kid"] for published in tokens.jwks()["keys"]}
 
 
-def test_new_key_is_published_at_once_and_signs_when_it_is_time(clock: HandClock) -> None:
+def test_new_key_is_published_at_once_and_signs_when_it_is_time(clock: Hands) -> None:
     old, new = key(NOW - 9000), key(NOW + 600)
     tokens = Tokens([new, old], clock, SystemEntropy())
     only_old, only_new = Tokens([old], clock, SystemEntropy()), Tokens([new], clock, SystemEntropy())
@@ -52,7 +52,7 @@ def test_new_key_is_published_at_once_and_signs_when_it_is_time(clock: HandClock
     only_new.verify(tokens.issue("customer", 1, "ses_1"))
 
 
-def test_token_outlives_the_rotation_and_dies_with_its_key(clock: HandClock) -> None:
+def test_token_outlives_the_rotation_and_dies_with_its_key(clock: Hands) -> None:
     old, new = key(), key(NOW + 1)
     tokens = Tokens([old], clock, SystemEntropy())
     token = tokens.issue("customer", 1, "ses_1")
@@ -65,12 +65,12 @@ def test_token_outlives_the_rotation_and_dies_with_its_key(clock: HandClock) -> 
     assert kids(tokens) == {new.kid}
 
 
-def test_first_key_signs_though_the_clock_is_a_moment_behind(clock: HandClock) -> None:
+def test_first_key_signs_though_the_clock_is_a_moment_behind(clock: Hands) -> None:
     tokens = Tokens([key(NOW + 0.5)], clock, SystemEntropy())
     tokens.verify(tokens.issue("customer", 1, "ses_1"))
 
 
-def test_token_ends_with_its_ten_minutes_and_the_leeway(clock: HandClock) -> None:
+def test_token_ends_with_its_ten_minutes_and_the_leeway(clock: Hands) -> None:
     tokens = Tokens([key()], clock, SystemEntropy())
     token = tokens.issue("customer", 1, "ses_1")
     clock.now += ACCESS_S + LEEWAY_S - 1
@@ -80,7 +80,7 @@ def test_token_ends_with_its_ten_minutes_and_the_leeway(clock: HandClock) -> Non
         tokens.verify(token)
 
 
-def test_nobody_but_a_minted_session_has_a_token_of_more_than_ten_minutes(clock: HandClock) -> None:
+def test_nobody_but_a_minted_session_has_a_token_of_more_than_ten_minutes(clock: Hands) -> None:
     tokens = Tokens([key()], clock, SystemEntropy())
     tokens.verify(tokens.issue("customer", 1, "mnt_1", 3600))
     with pytest.raises(BadToken):
@@ -108,7 +108,7 @@ async def _admitted(tokens: Tokens, role: str) -> str:
     return "ok"
 
 
-async def test_admin_is_not_let_in_when_revocations_cannot_be_seen(clock: HandClock) -> None:
+async def test_admin_is_not_let_in_when_revocations_cannot_be_seen(clock: Hands) -> None:
     tokens = Tokens([key()], clock, SystemEntropy())
     for _ in range(3):
         clock.now += BLIND_S

@@ -135,6 +135,24 @@ def test_delivery_and_failure_free_the_slot_and_pickup_does_not() -> None:
     assert not won(decide(order(o.ASSIGNED), d.PickUp(7), NOW)).free
 
 
+@pytest.mark.parametrize("versions", [None, (1,), (7, 1)])
+def test_order_is_cancelled_in_the_version_that_was_seen(versions: tuple[int, ...] | None) -> None:
+    known = order(version=1)
+    assert won(decide(known, d.Cancel(ADMIN, "why", versions), NOW)).answer == "cancelled"
+
+
+@pytest.mark.parametrize("versions", [(), (2,)])
+def test_order_that_has_another_version_by_now_is_not_cancelled(versions: tuple[int, ...]) -> None:
+    known = order(version=1)
+    verdict = decide(known, d.Cancel(ADMIN, "why", versions), NOW)
+    assert verdict == Refused("precondition_failed", known.status)
+
+
+def test_version_that_was_seen_is_no_part_of_what_is_wanted() -> None:
+    """A repetition under the same key may name another version; it is the same command."""
+    assert repr(d.Cancel(ADMIN, "why", (1,))) == repr(d.Cancel(ADMIN, "why"))
+
+
 def test_cancellation_restocks_and_tells_the_driver() -> None:
     decision = won(decide(order(o.ASSIGNED), d.Cancel(ADMIN, "flood"), NOW))
     assert decision.restock

@@ -15,7 +15,7 @@ NOWHERE = "unix:///nonexistent/valkey.sock"
 TEN = Policy("ten", 10, 60, shared=False)
 
 
-class HandClock:
+class Hands:
     """A clock that stands still until somebody moves it."""
 
     def __init__(self) -> None:
@@ -31,12 +31,12 @@ class HandClock:
 
 
 @pytest.fixture
-async def clock() -> HandClock:
-    return HandClock()
+async def clock() -> Hands:
+    return Hands()
 
 
 @pytest.fixture
-async def limits(clock: HandClock) -> AsyncIterator[RateLimits]:
+async def limits(clock: Hands) -> AsyncIterator[RateLimits]:
     async with open_redis(NOWHERE) as client:
         yield RateLimits(client, clock, instances=lambda: 4)
 
@@ -46,7 +46,7 @@ def most_in_a_window(times: Sequence[float], window_s: float) -> int:
 
 
 async def test_burst_over_the_turn_of_a_minute_gets_no_second_helping(
-    limits: RateLimits, clock: HandClock
+    limits: RateLimits, clock: Hands
 ) -> None:
     clock.now = 1019.5  # half a second before a minute is full
     assert sum(limits.hit_here(TEN, 1).allowed for _ in range(30)) == 10
@@ -57,7 +57,7 @@ async def test_burst_over_the_turn_of_a_minute_gets_no_second_helping(
 
 
 async def test_greedy_sender_gets_the_limit_in_five_minutes_of_trying(
-    limits: RateLimits, clock: HandClock
+    limits: RateLimits, clock: Hands
 ) -> None:
     times = []
     for _ in range(5 * 60 * 10):
@@ -71,7 +71,7 @@ async def test_greedy_sender_gets_the_limit_in_five_minutes_of_trying(
 @given(st.lists(st.floats(0, 20), min_size=1, max_size=200))
 async def test_no_pattern_of_requests_beats_the_window(gaps: list[float]) -> None:
     async with open_redis(NOWHERE) as client:
-        clock, times = HandClock(), []
+        clock, times = Hands(), []
         limits = RateLimits(client, clock)
         for gap in gaps:
             clock.now += gap

@@ -27,7 +27,7 @@ MESSAGES = [
     m.FeedGrew(m.Entry(4, "offer", 1, "trace", {"a": [1, None]}), took=3, zone_id=2), m.FeedGrew(None, freed=3),
     m.DriverMoved(1, True, 2, frozenset({1, 2}), None), m.MovedTo(Place(1.0, 2.0), 4),
     m.Connect("s@x", "e", 4, 5, True), m.DriverSeen(1, 2, "n", "online", 1, (1,), Place(0.0, 0.0), True, 3),
-    c.Accept(3, None), c.Cancel(c.By("customer", "usr_1"), "why"),
+    c.Accept(3, None), c.Cancel(c.By("customer", "usr_1"), "why"), c.Cancel(c.By("customer", "usr_1"), "why", (1, 2)),
     c.MakeOffers(1, 2, (3, 4), 5, {"distances_m": [1]}), [1, "two", None], None, {"open_orders": 3}, 7,
 ]  # fmt: skip
 

@@ -1,0 +1,33 @@
+-- Lists of orders and drivers, and the history of an order. storage/postgres/lists.py says how this is read.
+
+-- name: order_list
+-- Numbers of orders come in blocks, one for each instance: only the time says which order is newer. The page
+-- is cut first, so that names and items are fetched for its rows alone.
+-- id: o.id
+-- by created_at: o.created_at; (extract(epoch FROM o.created_at) * 1000000)::bigint; 'epoch'::timestamptz + $::bigint * interval '1 microsecond'
+-- if customer_id: o.customer_id = $::bigint
+-- if driver_id: o.driver_id = $::bigint
+-- if zone_id: o.zone_id = $::bigint
+-- if store_id: o.store_id = $::bigint
+-- if status: o.status = $::text
+-- if statuses: o.status = ANY ($::text[])
+-- if created_after: o.created_at >= $::timestamptz
+-- if created_before: o.created_at < $::timestamptz
+WITH page AS MATERIALIZED (
+    SELECT o.id, o.created_at FROM orders o WHERE {rows} ORDER BY {order} LIMIT {limit})
+SELECT r.*, {key} AS sort_key FROM page o JOIN order_rows r ON r.id = o.id ORDER BY {order};
+
+-- name: order_history
+-- id: e.version
+-- if order_id: e.order_id = $::bigint
+SELECT e.version, e.version AS id, e.type, e.actor_role, e.actor_id, e.reason, e.trace,
+       (extract(epoch FROM e.at) * 1000)::bigint AS at_ms, e.data, {key} AS sort_key
+  FROM order_events e WHERE {rows} ORDER BY {order} LIMIT {limit};
+
+-- name: driver_list
+-- id: d.id
+-- if zone_id: d.zone_id = $::bigint
+-- if status: d.status = $::text
+SELECT d.id, u.name, d.zone_id, d.status, d.capacity, d.lat, d.lon, {key} AS sort_key,
+       (SELECT count(*) FROM assignment a WHERE a.driver_id = d.id) AS carried
+  FROM drivers d JOIN users u ON u.id = d.id WHERE {rows} ORDER BY {order} LIMIT {limit};
