@@ -11,6 +11,7 @@ bodies.py      strict JSON
 fields.py      strict field types
 founding.py    what a database needs before the first request
 minting.py     users and tokens in bulk
+transport/     connections: deadlines, limits, what is no request
 watch.py       revocations and the event loop, watched
 present.py     the domain as JSON
 passwords.py   Argon2id off the loop

@@ -90,7 +90,7 @@ def make_ops_app(office: Office) -> web.Application:
     app = web.Application(middlewares=[outside])
     app[OFFICE] = office
     for route in health.ROUTES:
-        app.router.add_route(route.method, route.path, bind(route))
-    app.router.add_get("/metrics", ops.metrics_page)
-    app.router.add_get("/status", ops.status_page)
+        app.router.add_route(route.method, route.path, bind(route), expect_handler=expect)
+    app.router.add_get("/metrics", ops.metrics_page, expect_handler=expect)
+    app.router.add_get("/status", ops.status_page, expect_handler=expect)
     return app

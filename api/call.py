@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
@@ -20,6 +21,7 @@ from api.bodies import BODY_BYTES_MAX, parse_body, parse_value
 from api.passwords import Passwords
 from api.problems import EVERY_ANSWER, Fault, Problem, problem_response
 from api.tokens import Principal, Tokens
+from api.transport.errors import BrokenBody, SlowBody
 from config.settings import Settings
 from dispatch.domain import ids
 from dispatch.service import Caller, Dispatch
@@ -35,6 +37,8 @@ Model = TypeVar("Model", bound=BaseModel)
 
 # A body that takes longer is an attack or a line that will not do.
 BODY_S = 8.0
+# More than any list has; a query that repeats or invents names is refused anyway, this one unread.
+QUERY_PARAMETERS_MAX = 20
 # What nearly everybody sends; anything else is looked at more closely.
 _JSON_TYPES = frozenset({"application/json", "application/json; charset=utf-8"})
 _JSON_ANSWER = CIMultiDict(
@@ -109,8 +113,7 @@ class Call:
         return await self._read()
 
     def _no_encoding(self) -> None:
-        encoding = self.request.headers.get("Content-Encoding")
-        if encoding is not None and encoding.lower() != "identity":
+        if "Content-Encoding" in self.request.headers:
             raise Problem("unsupported_media_type", "No content encoding is accepted.")
 
     async def _read(self) -> bytes:
@@ -123,11 +126,13 @@ class Call:
                 return data
             async with asyncio.timeout(BODY_S):
                 return await self.request.read()
-        except TimeoutError:
+        except (TimeoutError, SlowBody):
             raise Problem("request_timeout", headers={"Connection": "close"}) from None
-        except (ConnectionError, web.RequestPayloadError):
+        except (ConnectionError, BrokenBody, web.RequestPayloadError):
             # Perhaps nobody reads the answer; the log must not tell of a fault of ours.
-            raise Problem("malformed_request", "The body broke off.") from None
+            raise Problem(
+                "malformed_request", "The body broke off.", headers={"Connection": "close"}
+            ) from None
 
     async def body(self, model: type[Model]) -> Model:
         """The body as its model.
@@ -162,7 +167,12 @@ class Call:
             Problem: see api/bodies.py.
         """
         found: dict[str, str] = {}
-        for name, value in self.request.query.items():
+        given = self.request.query
+        if len(given) > QUERY_PARAMETERS_MAX:
+            name = next(itertools.islice(given, QUERY_PARAMETERS_MAX, None))
+            fault = Fault("query", name[:50], "too_many", f"more than {QUERY_PARAMETERS_MAX} parameters")
+            raise Problem("invalid", faults=[fault])
+        for name, value in given.items():
             if name in found:
                 fault = Fault("query", name[:50], "repeated", "given more than once")
                 raise Problem("invalid", faults=[fault])
