@@ -20,6 +20,8 @@ from config import metrics
 from config.settings import Settings
 
 BACKLOG = 2048
+# What the kernel keeps of answers that nobody reads; it doubles it. On its own it would take 4 MB for each.
+SEND_BUFFER_BYTES = 128 * 1024
 
 
 class StartError(Exception):
@@ -122,6 +124,8 @@ class Doors:
         office = self._office
         runners: list[Runner] = []
         apps = (make_app(office), make_ops_app(office))
+        # Each connection inherits it. Other instances need more: their lines carry whole shards.
+        self._listeners[0].setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
         # Operators are few, and their port is never public.
         visitors = (
             Visitors(office.settings.connections_per_ip, office.settings.uncounted_networks), Visitors(0)

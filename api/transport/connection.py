@@ -37,10 +37,9 @@ FIRST_HEAD_S = 14.0
 BODY_S = 9.0
 BODY_GRACE_S = 2.0
 BODY_BYTES_PER_S = 500
-# A reader has 10 s, and more while it takes 500 B/s; a minute at most, for what waits here takes memory.
-READ_GRACE_S = 9.0
+# In any 10 s in which something waits to be read, a reader takes 500 B/s.
+READ_S = 9.0
 READ_BYTES_PER_S = 500
-READ_S = 59.0
 
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
@@ -57,6 +56,7 @@ class Connection(RequestHandler):
 
     __slots__ = (
         "_accepted_at",
+        "_answers",
         "_body",
         "_body_at",
         "_counted",
@@ -81,7 +81,7 @@ class Connection(RequestHandler):
         self._body: StreamReader | None = None
         self._body_at = 0.0
         self._unsent_at = 0.0
-        self._unsent_bytes = self._read_bytes = 0
+        self._unsent_bytes = self._read_bytes = self._answers = 0
 
     # -- begin and end --------------------------------------------------------------------------------
 
@@ -261,13 +261,20 @@ class Connection(RequestHandler):
         if not unsent_bytes:
             self._unsent_at = 0.0
             return
-        if not self._unsent_at:
+        # An answer that was written waited for room: the one before was read.
+        answers = self._request_count - len(self._messages)
+        if not self._unsent_at or answers != self._answers:
             self._unsent_at, self._unsent_bytes, self._read_bytes = now, unsent_bytes, 0
+            self._answers = answers
             return
         self._read_bytes += max(0, self._unsent_bytes - unsent_bytes)
         self._unsent_bytes = unsent_bytes
         age_s = now - self._unsent_at
-        if age_s > READ_S or self._read_bytes < READ_BYTES_PER_S * (age_s - READ_GRACE_S):
+        if age_s <= READ_S:
+            return
+        if self._read_bytes >= READ_BYTES_PER_S * age_s:
+            self._unsent_at, self._read_bytes = now, 0
+        else:
             metrics.MALFORMED_REQUESTS.labels("slow_reader").inc()
             log.info("aborted_slow_reader", unsent_bytes=unsent_bytes, duration_s=round(age_s, 1))
             wire.abort()

@@ -17,8 +17,9 @@ from api.transport.judging import HEADER_BYTES_MAX, HEADERS_MAX, TARGET_BYTES_MA
 log = structlog.get_logger()
 
 SWEEP_S = 1.0
-# So many take half a millisecond; then others have their turn.
-SLICE = 500
+# So long it may keep the loop; so many connections are looked at, or ended, between two looks at the clock.
+SLICE_S = 0.002
+SLICE = 16
 
 
 class Listening(Server):
@@ -43,15 +44,16 @@ class Listening(Server):
         """Look at every connection once a second, for ever."""
         while True:
             await asyncio.sleep(SWEEP_S)
-            now = self._loop.time()
+            now = since = self._loop.time()
             for number, connection in enumerate(tuple(self.open), 1):
                 try:
                     connection.sweep(now)
                 except Exception as error:
                     log.error("failed_sweep", exc_info=error)
                     connection.force_close()
-                if number % SLICE == 0:
+                if number % SLICE == 0 and self._loop.time() - since > SLICE_S:
                     await asyncio.sleep(0)
+                    since = self._loop.time()
 
 
 class Runner(web.AppRunner):
