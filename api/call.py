@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
@@ -167,14 +166,12 @@ class Call:
             Problem: see api/bodies.py.
         """
         found: dict[str, str] = {}
-        given = self.request.query
-        if len(given) > QUERY_PARAMETERS_MAX:
-            name = next(itertools.islice(given, QUERY_PARAMETERS_MAX, None))
-            fault = Fault("query", name[:50], "too_many", f"more than {QUERY_PARAMETERS_MAX} parameters")
-            raise Problem("invalid", faults=[fault])
-        for name, value in given.items():
+        for name, value in self.request.query.items():
             if name in found:
                 fault = Fault("query", name[:50], "repeated", "given more than once")
+                raise Problem("invalid", faults=[fault])
+            if len(found) == QUERY_PARAMETERS_MAX:
+                fault = Fault("query", name[:50], "too_many", f"more than {QUERY_PARAMETERS_MAX} parameters")
                 raise Problem("invalid", faults=[fault])
             found[name] = value
         return parse_value(model, found, "query")
