@@ -4,7 +4,7 @@ VENV   ?= .venv
 PY     := $(VENV)/bin/python
 READY  := $(VENV)/.ready
 
-.PHONY: run test test-long check replay simulate model race keyed crash chaos demo bench profile load load-page swarm fleet resident clean
+.PHONY: run test test-long check replay simulate model race keyed crash chaos demo bench profile load load-page swarm fleet resident slow clean
 
 run: $(READY)
 	@exec $(PY) run.py serve
@@ -81,6 +81,10 @@ fleet: $(READY)
 # make resident WHAT=cost|cycles|lag
 resident: $(READY)
 	@$(PY) -m loadtests.resident $(or $(WHAT),cost) $(ARGS)
+
+# make slow [ARGS="--sockets 1000 --mode head|body|read|mixed --seconds 15"]
+slow: $(READY)
+	@$(PY) -m loadtests.slow $(ARGS)
 
 LOAD_VENV := .venv-load
 RUSH = $(PY) -m loadtests.rush --profile $(or $(PROFILE),smoke) $(if $(USERS),--users $(USERS)) \

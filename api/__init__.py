@@ -18,6 +18,7 @@ minting.py     users and tokens in bulk
 probing.py     what readiness looks at
 cashier.py     payments of an instance, and the round that finishes them
 watch.py       revocations, keys and the event loop, watched
+transport/     connections: deadlines, limits, what is no request
 present.py     the domain as JSON
 passwords.py   Argon2id off the loop
 tokens.py      Ed25519 access tokens, revocation

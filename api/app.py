@@ -120,7 +120,7 @@ def make_ops_app(office: Office) -> web.Application:
     app[INTERNAL] = True
     for known in health.ROUTES:
         for route in with_head(known):
-            app.router.add_route(route.method, route.path, bind(route))
-    app.router.add_get("/metrics", ops.metrics_page)
-    app.router.add_get("/status", ops.status_page)
+            app.router.add_route(route.method, route.path, bind(route), expect_handler=expect)
+    app.router.add_get("/metrics", ops.metrics_page, expect_handler=expect)
+    app.router.add_get("/status", ops.status_page, expect_handler=expect)
     return app

@@ -2,7 +2,7 @@
 
 pydantic alone takes duplicate keys (the last wins), NaN, 1e999 and characters that Postgres refuses, and
 the stock `request.json()` turns five kinds of garbage into a 500. So a body is first read by a scanner
-that refuses all of that, and only then given to its model, in strict mode.
+that refuses all of that, and what is too deep or too much, and only then given to its model, in strict mode.
 """
 
 from __future__ import annotations
@@ -18,6 +18,9 @@ from api.problems import Fault, Problem
 
 BODY_BYTES_MAX = 64 * 1024
 DEPTH_MAX = 16
+# The largest body of a client of ours has a tenth of it.
+MEMBERS_MAX = 1000
+ITEMS_MAX = 500
 # Postgres's bigint, and more than any field takes.
 INTEGER_DIGITS_MAX = 19
 
@@ -82,6 +85,21 @@ def _too_deep(text: str) -> bool:
     return False
 
 
+def _is_too_much(value: Any) -> bool:
+    """True when all objects together have too many members, or an array too many items."""
+    members, waiting = 0, [value]
+    while waiting:
+        item = waiting.pop()
+        if isinstance(item, dict):
+            members += len(item)
+            waiting += item.values()
+        elif isinstance(item, list):
+            if len(item) > ITEMS_MAX:
+                return True
+            waiting += item
+    return members > MEMBERS_MAX
+
+
 def _has_lone_surrogate(value: Any) -> bool:
     try:
         json.dumps(value, ensure_ascii=False).encode()
@@ -94,8 +112,8 @@ def scan_json(data: bytes) -> Any:
     """The value of a JSON text, or the problem `malformed_json`.
 
     Raises:
-        Problem: not UTF-8, not JSON, nested too deep, a name twice, NaN, numbers out of range, half a
-            surrogate pair.
+        Problem: not UTF-8, not JSON, nested too deep, too many members or items, a name twice, NaN, numbers
+            out of range, half a surrogate pair.
     """
     if b"\\" not in data and data.count(b"[") + data.count(b"{") <= DEPTH_MAX:
         try:
@@ -105,17 +123,17 @@ def scan_json(data: bytes) -> Any:
         else:
             # A name and its value take one colon. As many colons as names: none stood twice (and no text
             # holds one); otherwise the scanner below looks for itself.
-            if _names_in(value) == data.count(b":"):
+            if MEMBERS_MAX >= _names_in(value) == data.count(b":"):
                 return value
     return _scan_slowly(data)
 
 
 def _names_in(value: Any) -> int:
-    """How many names stand in all objects; -1000 for a number that the scanner must see."""
+    """How many names stand in all objects; less by a thousand for what the scanner must see."""
     if type(value) is dict:
         return len(value) + sum(map(_names_in, value.values()))
     if type(value) is list:
-        return sum(map(_names_in, value))
+        return sum(map(_names_in, value)) if len(value) <= ITEMS_MAX else -1000
     if type(value) is float and not -1e15 < value < 1e15:
         return -1000  # infinite, or an integer of too many digits
     return 0
@@ -131,6 +149,8 @@ def _scan_slowly(data: bytes) -> Any:
         if text.count("[") + text.count("{") > DEPTH_MAX and _too_deep(text):
             raise _Refused("the nesting is too deep")
         value = _SCANNER.decode(text)
+        if _is_too_much(value):
+            raise _Refused(f"more than {MEMBERS_MAX} members, or {ITEMS_MAX} items in an array")
         if _ESCAPED_SURROGATE.search(text) and _has_lone_surrogate(value):
             raise _Refused("half of a surrogate pair")
         return value

@@ -23,6 +23,7 @@ from api.passwords import Passwords
 from api.probing import Check, Prober, look_at_disk
 from api.problems import EVERY_ANSWER, Fault, Problem, problem_response
 from api.tokens import Principal, Tokens
+from api.transport.errors import BrokenBody, SlowBody
 from config.settings import Settings
 from dispatch.domain import ids
 from dispatch.payments import Payments
@@ -39,6 +40,8 @@ Model = TypeVar("Model", bound=BaseModel)
 
 # A body that takes longer is an attack or a line that will not do.
 BODY_S = 8.0
+# More than any list has; a query that repeats or invents names is refused anyway, this one unread.
+QUERY_PARAMETERS_MAX = 20
 # What nearly everybody sends; anything else is looked at more closely.
 _JSON_TYPES = frozenset({"application/json", "application/json; charset=utf-8"})
 # What a PATCH takes: a merge patch by its own name (RFC 7396), or, for clients that know one name only, JSON.
@@ -148,8 +151,7 @@ class Call:
             )
 
     def _no_encoding(self) -> None:
-        encoding = self.request.headers.get("Content-Encoding")
-        if encoding is not None and encoding.lower() != "identity":
+        if "Content-Encoding" in self.request.headers:
             raise Problem("unsupported_media_type", "No content encoding is accepted.")
 
     async def _read(self) -> bytes:
@@ -162,11 +164,13 @@ class Call:
                 return data
             async with asyncio.timeout(BODY_S):
                 return await self.request.read()
-        except TimeoutError:
+        except (TimeoutError, SlowBody):
             raise Problem("request_timeout", headers={"Connection": "close"}) from None
-        except (ConnectionError, web.RequestPayloadError):
+        except (ConnectionError, BrokenBody, web.RequestPayloadError):
             # Perhaps nobody reads the answer; the log must not tell of a fault of ours.
-            raise Problem("malformed_request", "The body broke off.") from None
+            raise Problem(
+                "malformed_request", "The body broke off.", headers={"Connection": "close"}
+            ) from None
 
     async def body(self, model: type[Model]) -> Model:
         """The body as its model.
@@ -204,6 +208,9 @@ class Call:
         for name, value in self.request.query.items():
             if name in found:
                 fault = Fault("query", name[:50], "repeated", "given more than once")
+                raise Problem("invalid", faults=[fault])
+            if len(found) == QUERY_PARAMETERS_MAX:
+                fault = Fault("query", name[:50], "too_many", f"more than {QUERY_PARAMETERS_MAX} parameters")
                 raise Problem("invalid", faults=[fault])
             found[name] = value
         return parse_value(model, found, "query")

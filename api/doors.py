@@ -14,9 +14,14 @@ from aiohttp import web
 from actors.ending import end
 from api.app import make_app, make_ops_app
 from api.call import Office
+from api.transport.counting import Visitors
+from api.transport.listening import Runner
+from config import metrics
 from config.settings import Settings
 
 BACKLOG = 2048
+# What the kernel keeps of answers that nobody reads; it doubles it. On its own it would take 4 MB for each.
+SEND_BUFFER_BYTES = 128 * 1024
 
 
 class StartError(Exception):
@@ -116,11 +121,21 @@ class Doors:
 
         `full` ends the taking of new connections: during a rolling restart they belong to new instances.
         """
-        office, runners = self._office, []
+        office = self._office
+        runners: list[Runner] = []
+        apps = (make_app(office), make_ops_app(office))
+        # Each connection inherits it. Other instances need more: their lines carry whole shards.
+        self._listeners[0].setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
+        # Operators are few, and their port is never public.
+        visitors = (
+            Visitors(office.settings.connections_per_ip, office.settings.uncounted_networks), Visitors(0)
+        )  # fmt: skip
         try:
-            for app, listener in zip((make_app(office), make_ops_app(office)), self._listeners, strict=True):
-                runner = web.AppRunner(
+            for app, listener, allowed in zip(apps, self._listeners, visitors, strict=True):
+                runner = Runner(
                     app,
+                    allowed,
+                    office.entropy.trace,
                     handle_signals=False,
                     access_log=None,
                     keepalive_timeout=75,
@@ -134,11 +149,14 @@ class Doors:
                 await site.start()
                 self._sites.append(site)
             async with asyncio.TaskGroup() as tasks:
-                watching = tasks.create_task(self._close_when(full), name="no more connections")
+                watching = [tasks.create_task(self._close_when(full), name="no more connections")]
+                for port, runner in zip(("public", "ops"), runners, strict=True):
+                    metrics.CONNECTIONS.labels(port).set_function(runner.listening.open.__len__)
+                    watching.append(tasks.create_task(runner.listening.sweep(), name="slow connections"))
                 try:
                     yield
                 finally:
-                    await end([watching])
+                    await end(watching)
         finally:
             for runner in runners:
                 await runner.cleanup()

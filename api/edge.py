@@ -10,8 +10,10 @@ from time import perf_counter
 
 import structlog
 from aiohttp import web
+from aiohttp.http import HttpVersion11
 
 from api.access import ACCESS, Access, allows
+from api.bodies import BODY_BYTES_MAX
 from api.call import OFFICE, Call, Handler
 from api.limiting import mark, rank_of
 from api.problems import EVERY_ANSWER, KINDS, Fault, Problem, problem_for, problem_response
@@ -145,15 +147,21 @@ def _refuse_excess(route: Route, request: web.Request) -> None:
 
 
 async def expect(request: web.Request) -> web.StreamResponse | None:
-    """Answer an Expect header: 100-continue is known, everything else is refused in our form."""
+    """Answer an Expect header: 100-continue is known, everything else is refused in our form. A client that
+    asks whether to send too large a body need not send it.
+    """
+    code = "expectation_failed"
     if request.headers.get("Expect", "").lower() == "100-continue":
-        assert request.transport is not None
-        request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-        return None
-    office = request.app[OFFICE]
-    trace = trace_of(request, office.entropy.trace)
-    response = problem_response(Problem("expectation_failed"), trace)
+        if (request.content_length or 0) <= BODY_BYTES_MAX:
+            # HTTP/1.0 has no interim answers (RFC 9110, 10.1.1).
+            if request.version >= HttpVersion11 and request.transport is not None:
+                request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            return None
+        code = "body_too_large"
+    trace = trace_of(request, request.app[OFFICE].entropy.trace)
+    response = problem_response(Problem(code), trace)
     finish(response, trace)
+    response.force_close()  # whether a body follows is not known
     return response
 
 

@@ -21,6 +21,13 @@ REQUEST_SECONDS = Histogram(
     registry=REGISTRY,
 )
 REQUESTS_IN_FLIGHT = Gauge("mall_requests_in_flight", "HTTP requests being answered.", registry=REGISTRY)
+MALFORMED_REQUESTS = Counter(
+    "mall_malformed_requests_total",
+    "What was no request, came too slowly, or was not read; by reason.",
+    ["reason"],
+    registry=REGISTRY,
+)
+CONNECTIONS = Gauge("mall_connections", "Open connections, by port.", ["port"], registry=REGISTRY)
 COMMANDS = Counter(
     "mall_commands_total",
     "Commands answered, by result code.",

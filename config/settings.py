@@ -6,7 +6,7 @@ import re
 import socket
 import unicodedata
 from collections.abc import Mapping
-from ipaddress import ip_network
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import unquote, urlsplit
@@ -164,6 +164,17 @@ class Settings(BaseSettings):
     gateway_key: SecretStr = Field(
         SecretStr(""), alias="MALL_GATEWAY_KEY", description="What proves to the gateway who we are."
     )
+    connections_per_ip: int = Field(
+        1000,
+        alias="MALL_CONNECTIONS_PER_IP",
+        ge=0,
+        description="Most open connections from one address, to each instance; 0: any number.",
+    )
+    uncounted_networks: Annotated[tuple[IPv4Network | IPv6Network, ...] | None, NoDecode] = Field(
+        None,
+        alias="MALL_UNCOUNTED_NETWORKS",
+        description="Networks that may have any number: those of proxies. Absent: all private ones.",
+    )
     pool_size: int = Field(
         10, alias="MALL_POOL_SIZE", ge=2, le=200, description="Most Postgres connections, lanes not counted."
     )
@@ -185,6 +196,16 @@ class Settings(BaseSettings):
         if isinstance(value, str):
             return tuple(part.strip() for part in value.split(",") if part.strip())
         return value
+
+    @field_validator("uncounted_networks", mode="before")
+    @classmethod
+    def _split_networks(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        try:
+            return tuple(ip_network(part.strip()) for part in value.split(",") if part.strip())
+        except ValueError as error:
+            raise ValueError(f"must be networks such as 10.0.0.0/8, separated by commas ({error})") from None
 
     @field_validator("cors_origins")
     @classmethod

@@ -12,6 +12,7 @@ bench/               this design beside others, on one Postgres
 demo/                a mall that moves, to be watched in the terminal, with a verdict at its end
 fleet/               several instances as one: kills, restarts, growth, outages of Redis, races
 rush/                locust, with named profiles
+slow/                a good client beside a thousand sockets that dawdle
 swarm/               ten thousand sockets and users, in one asyncio process
 locustfile.py        what locust runs
 scene.py             a mall to test in: zones with a store and products, people with tokens

@@ -75,7 +75,7 @@ async def test_a_head_is_refused_where_the_get_would_be(target: Target) -> None:
 IDS = {
     "another kind": "sid_1", "number alone": "1", "zero": "{}_0", "negative": "{}_-1", "plus": "{}_%2B1",
     "leading zero": "{}_01", "past 2^53": "{}_9007199254740992", "past int64": "{}_9223372036854775808",
-    "5000 digits": "{}_" + "9" * 5000, "fraction": "{}_1.0", "exponent": "{}_1e0", "hexadecimal": "{}_0x1",
+    "3000 digits": "{}_" + "9" * 3000, "fraction": "{}_1.0", "exponent": "{}_1e0", "hexadecimal": "{}_0x1",
     "underscore in the number": "{}_1_0", "foreign digit": "{}_%EF%BC%91", "space": "{}_1%20", "NUL": "{}_1%00",
     "line break": "{}_1%0a", "quote": "{}_1'--", "union": "{}_1%20UNION%20SELECT%201", "encoded slash": "{}_1%2f..",
     "not UTF-8": "{}_%ff", "half a surrogate pair": "{}_%ed%a0%80", "no number": "{}_", "capitals": "X{}_1",
@@ -118,7 +118,7 @@ QUERIES = {
     "limit a word": ("limit=all", "limit"),
     "limit a fraction": ("limit=1.5", "limit"),
     "limit an exponent": ("limit=1e1", "limit"),
-    "limit of 5000 digits": ("limit=" + "9" * 5000, "limit"),
+    "limit of 3000 digits": ("limit=" + "9" * 3000, "limit"),
     "limit past int64": ("limit=9223372036854775808", "limit"),
     "limit with NUL": ("limit=1%00", "limit"),
     "limit twice": ("limit=1&limit=2", "limit"),

@@ -1,0 +1,280 @@
+"""One connection: how long it may take, and what it hears when it does not speak HTTP.
+
+The stock protocol has one timer, for keep-alive; that cannot also limit how long a head takes. A body and a
+reader have no limit at all. What cannot be parsed is answered as HTTP/1.0 in plain text, with the bytes that
+were sent. This one closes all of that.
+
+It costs a request two comparisons: what takes too long is found by a sweep over all connections once a second
+(`listening.py`), so each limit below is a second less than what is promised.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import TYPE_CHECKING, Any, cast
+
+import structlog
+from aiohttp import web
+from aiohttp.http import HttpVersion11
+from aiohttp.streams import StreamReader
+from aiohttp.web_protocol import RequestHandler, _ErrInfo
+
+from api.problems import Problem, problem_response
+from api.transport.errors import BrokenBody, SlowBody
+from api.transport.judging import HEAD_BYTES_MAX, fault_of, is_plain, judge
+from config import metrics
+
+if TYPE_CHECKING:
+    from api.transport.listening import Listening
+
+log = structlog.get_logger()
+
+# From its first byte, a head takes at most 10 s; from the connection's begin 15 s.
+HEAD_S = 9.0
+FIRST_HEAD_S = 14.0
+# A body takes at most 10 s (api/call.py gives up earlier), and comes at 500 B/s after 2 s of grace.
+BODY_S = 9.0
+BODY_GRACE_S = 2.0
+BODY_BYTES_PER_S = 500
+# In any 10 s in which something waits to be read, a reader takes 500 B/s.
+READ_S = 9.0
+READ_BYTES_PER_S = 500
+
+Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+
+
+class Connection(RequestHandler):
+    """aiohttp's `RequestHandler` (`aiohttp/web_protocol.py`) with deadlines and our form of refusals.
+
+    It relies on how aiohttp 3.14 works inside; tests/unit/api/test_transport.py fails when that changes:
+    `start()` waits in the future `_waiter` for the next request and has None there while it answers one,
+    `_messages` are those that wait, `_current_request` is the one being answered, `_request_count` counts heads,
+    `_payload_parser` is set on a WebSocket; `_make_error_handler` and `handle_error` make its own answers; a request
+    keeps its `version` in `_cache`.
+    """
+
+    __slots__ = (
+        "_accepted_at",
+        "_answers",
+        "_body",
+        "_body_at",
+        "_counted",
+        "_head_at",
+        "_head_bytes",
+        "_listening",
+        "_read_bytes",
+        "_unsent_at",
+        "_unsent_bytes",
+        "_wire",
+    )
+
+    def __init__(self, listening: Listening, *, loop: asyncio.AbstractEventLoop, **options: Any) -> None:
+        super().__init__(listening, loop=loop, **options)
+        self._listening = listening
+        # Stays until the connection is lost; aiohttp forgets its own when it begins to close.
+        self._wire: asyncio.Transport | None = None
+        self._counted = ""
+        self._accepted_at = 0.0
+        self._head_at = 0.0
+        self._head_bytes = 0
+        self._body: StreamReader | None = None
+        self._body_at = 0.0
+        self._unsent_at = 0.0
+        self._unsent_bytes = self._read_bytes = self._answers = 0
+
+    # -- begin and end --------------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        self._wire = cast(asyncio.Transport, transport)
+        self._accepted_at = self._loop.time()
+        peer = self._wire.get_extra_info("peername")
+        address = peer[0] if isinstance(peer, tuple) else ""
+        if not self._listening.visitors.enter(address):
+            self._say(Problem("too_many_connections"), "too_many", self._wire)
+            self.force_close()
+            return
+        self._counted = address
+        self._listening.open.add(self)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        if self in self._listening.open:
+            self._listening.open.discard(self)
+            self._listening.visitors.leave(self._counted)
+        self._wire = self._body = None
+        super().connection_lost(exc)
+
+    def _process_keepalive(self) -> None:
+        """The limit of an idle connection. Once a head has begun it is not idle any more."""
+        if self._head_at:
+            self._keepalive_handle = None
+            return
+        super()._process_keepalive()
+
+    # -- what comes in --------------------------------------------------------------------------------
+
+    def data_received(self, data: bytes) -> None:
+        waiter = self._waiter
+        super().data_received(data)
+        if waiter is not None:
+            if waiter.done():
+                self._head_at = 0.0
+            elif data:
+                self._part_of_head(len(data))
+        elif self._messages:
+            if isinstance(self._messages[-1][0], _ErrInfo):
+                self._fail_body(BrokenBody())
+        elif data and self._request_count == 0:
+            self._part_of_head(len(data))  # it came before `start()` could begin to wait
+
+    def _part_of_head(self, size_bytes: int) -> None:
+        if not self._head_at:
+            self._head_at, self._head_bytes = self._loop.time(), 0
+        self._head_bytes += size_bytes
+        if self._head_bytes > HEAD_BYTES_MAX:
+            self._end(Problem("headers_too_large"), "head_too_long")
+
+    def _handle_request(
+        self, request: web.BaseRequest, start_time: float | None, request_handler: Handler
+    ) -> Coroutine[Any, Any, tuple[web.StreamResponse, bool]]:
+        if request_handler is self._request_handler and not is_plain(request):
+            reason = fault_of(request)
+            if reason is not None:
+                request_handler = self._refusing(reason, "malformed_request")
+        return super()._handle_request(request, start_time, request_handler)
+
+    # -- what goes out instead of an answer -----------------------------------------------------------
+
+    def _make_error_handler(self, err_info: _ErrInfo) -> Handler:
+        return self._refusing(*judge(err_info.exc))
+
+    def _refusing(self, reason: str, code: str) -> Handler:
+        """A handler that refuses, and ends the connection: where the next request begins is not known."""
+
+        async def refuse(request: web.BaseRequest) -> web.StreamResponse:
+            response = self._refusal(Problem(code), reason)
+            response.force_close()
+            # The stock one takes what it cannot read for HTTP/1.0.
+            request._cache["version"] = HttpVersion11
+            self.close()
+            return response
+
+        return refuse
+
+    def _refusal(self, problem: Problem, reason: str) -> web.Response:
+        trace = self._listening.fresh_trace()
+        metrics.MALFORMED_REQUESTS.labels(reason).inc()
+        metrics.REQUESTS.labels("(none)", "(any)", problem.kind.status).inc()
+        log.info(
+            "refused_malformed_request", trace_id=trace, status=problem.kind.status, reason=reason,
+            error_code=problem.code,
+        )  # fmt: skip
+        response = problem_response(problem, trace)
+        response.headers["X-Trace-ID"] = trace
+        return response
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """What a handler let through: a fault of ours, told like any other."""
+        del message
+        trace = self._listening.fresh_trace()
+        log.error("failed_request", trace_id=trace, exc_info=exc)
+        if request.writer.output_size > 0:
+            raise ConnectionError("the answer has begun already")
+        response = problem_response(Problem("outcome_unknown" if status == 504 else "internal"), trace)
+        response.headers["X-Trace-ID"] = trace
+        response.force_close()
+        return response
+
+    def _say(self, problem: Problem, reason: str, wire: asyncio.Transport) -> None:
+        """A refusal where no request is being answered, so that nothing else is on its way."""
+        response = self._refusal(problem, reason)
+        body = cast(bytes, response.body)
+        lines = [f"HTTP/1.1 {response.status} {response.reason}"]
+        lines += [f"{name}: {value}" for name, value in response.headers.items()]
+        lines += [f"Content-Length: {len(body)}", "Connection: close", "", ""]
+        wire.write("\r\n".join(lines).encode() + body)
+
+    def _end(self, problem: Problem, reason: str) -> None:
+        if self._wire is not None and not self._wire.is_closing():
+            self._say(problem, reason, self._wire)
+        self.force_close()
+
+    # -- what takes too long --------------------------------------------------------------------------
+
+    def sweep(self, now: float) -> None:
+        """End the connection if it takes too long; `now` in seconds of the loop's clock."""
+        wire = self._wire
+        if wire is None:
+            return
+        unsent_bytes = wire.get_write_buffer_size()
+        if unsent_bytes or self._unsent_at:
+            self._sweep_reader(wire, unsent_bytes, now)
+        if self._payload_parser is not None or self.transport is None:
+            return  # a WebSocket has limits of its own; what closes is only to be read
+        if self._waiter is not None:
+            self._sweep_head(now)
+        elif self._current_request is not None:
+            self._sweep_body(self._current_request.content, now)
+
+    def _sweep_head(self, now: float) -> None:
+        self._body = None
+        first = self._request_count == 0
+        if not (self._head_at and now - self._head_at > HEAD_S) and not (
+            first and now - self._accepted_at > FIRST_HEAD_S
+        ):
+            return
+        if self._head_at:
+            self._end(Problem("request_timeout"), "slow_head")
+        else:
+            metrics.MALFORMED_REQUESTS.labels("no_head").inc()
+            self.force_close()  # it has asked nothing, so it hears nothing
+
+    def _sweep_body(self, content: StreamReader, now: float) -> None:
+        if content.is_eof():
+            self._body = None
+            return
+        if self._body is not content:
+            self._body, self._body_at = content, now
+            return
+        age_s = now - self._body_at
+        if age_s > BODY_S or content.total_bytes < BODY_BYTES_PER_S * (age_s - BODY_GRACE_S):
+            metrics.MALFORMED_REQUESTS.labels("slow_body").inc()
+            self._fail_body(SlowBody())
+
+    def _fail_body(self, error: Exception) -> None:
+        """Whoever waits for the body gets the error; after the answer the connection ends."""
+        request = self._current_request
+        if request is None or request.content.is_eof():
+            return
+        request.content.set_exception(error)
+        request.content.feed_eof()  # or the rest would be waited for
+        self.close()
+
+    def _sweep_reader(self, wire: asyncio.Transport, unsent_bytes: int, now: float) -> None:
+        if not unsent_bytes:
+            self._unsent_at = 0.0
+            return
+        # An answer that was written waited for room: the one before was read.
+        answers = self._request_count - len(self._messages)
+        if not self._unsent_at or answers != self._answers:
+            self._unsent_at, self._unsent_bytes, self._read_bytes = now, unsent_bytes, 0
+            self._answers = answers
+            return
+        self._read_bytes += max(0, self._unsent_bytes - unsent_bytes)
+        self._unsent_bytes = unsent_bytes
+        age_s = now - self._unsent_at
+        if age_s <= READ_S:
+            return
+        if self._read_bytes >= READ_BYTES_PER_S * age_s:
+            self._unsent_at, self._read_bytes = now, 0
+        else:
+            metrics.MALFORMED_REQUESTS.labels("slow_reader").inc()
+            log.info("aborted_slow_reader", unsent_bytes=unsent_bytes, duration_s=round(age_s, 1))
+            wire.abort()

@@ -1,0 +1,80 @@
+"""The connections of one port, and the sweep that ends those which take too long."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import structlog
+from aiohttp import web
+from aiohttp.web_server import Server
+
+from api.transport.connection import Connection
+from api.transport.counting import Visitors
+from api.transport.judging import HEADER_BYTES_MAX, HEADERS_MAX, TARGET_BYTES_MAX
+
+log = structlog.get_logger()
+
+SWEEP_S = 1.0
+# So long it may keep the loop; so many connections are looked at, or ended, between two looks at the clock.
+SLICE_S = 0.002
+SLICE = 16
+
+
+class Listening(Server):
+    """The `Server` of aiohttp with connections of ours.
+
+    Attributes:
+        open: every connection until it is lost, also those that close already.
+        visitors: the same by address.
+        fresh_trace: makes a trace id.
+    """
+
+    def __init__(self, stock: Server, visitors: Visitors, fresh_trace: Callable[[], str]) -> None:
+        super().__init__(stock.request_handler, request_factory=stock.request_factory, **stock._kwargs)
+        self.open: set[Connection] = set()
+        self.visitors = visitors
+        self.fresh_trace = fresh_trace
+
+    def __call__(self) -> Connection:
+        return Connection(self, loop=self._loop, **self._kwargs)
+
+    async def sweep(self) -> None:
+        """Look at every connection once a second, for ever."""
+        while True:
+            await asyncio.sleep(SWEEP_S)
+            now = since = self._loop.time()
+            for number, connection in enumerate(tuple(self.open), 1):
+                try:
+                    connection.sweep(now)
+                except Exception as error:
+                    log.error("failed_sweep", exc_info=error)
+                    connection.force_close()
+                if number % SLICE == 0 and self._loop.time() - since > SLICE_S:
+                    await asyncio.sleep(0)
+                    since = self._loop.time()
+
+
+class Runner(web.AppRunner):
+    """An `AppRunner` whose connections are ours, with the limits of a head."""
+
+    __slots__ = ("_fresh_trace", "_visitors", "listening")
+
+    listening: Listening
+
+    def __init__(
+        self, app: web.Application, visitors: Visitors, fresh_trace: Callable[[], str], **options: Any
+    ) -> None:
+        limits: dict[str, Any] = {
+            "max_line_size": TARGET_BYTES_MAX,
+            "max_field_size": HEADER_BYTES_MAX,
+            "max_headers": HEADERS_MAX,
+        }
+        super().__init__(app, **limits, **options)
+        self._visitors = visitors
+        self._fresh_trace = fresh_trace
+
+    async def _make_server(self) -> Server:
+        self.listening = Listening(await super()._make_server(), self._visitors, self._fresh_trace)
+        return self.listening

@@ -1,0 +1,104 @@
+"""Every vector of the table against the real server: refused in our form, nothing repeated, nothing smuggled."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+
+import pytest
+
+from tests.acceptance.bad_input import LEAK, Answer, Target, refusal
+from tests.acceptance.transport_vectors import MARK, VECTORS, Vector
+
+pytest_plugins = ("tests.acceptance.bad_input_server",)
+
+CODES = {
+    404: "not_found", 413: "body_too_large", 414: "target_too_long", 415: "unsupported_media_type",
+    417: "expectation_failed", 422: "invalid", 431: "headers_too_large",
+}  # fmt: skip
+GOOD = b"GET /health/liveness HTTP/1.1\r\nHost: a\r\n\r\n"
+
+
+async def read_answer(reader: asyncio.StreamReader) -> Answer:
+    """One answer with a Content-Length."""
+    head = (await reader.readuntil(b"\r\n\r\n")).decode()
+    first, *fields = head.rstrip().split("\r\n")
+    assert first.startswith("HTTP/1.1 ")
+    parts = (field.partition(": ") for field in fields)
+    headers = {name.lower(): value for name, _, value in parts}
+    body = await reader.readexactly(int(headers["content-length"]))
+    return Answer(int(first.split()[1]), headers, body)
+
+
+def check(answer: Answer, vector: Vector) -> None:
+    """Everything that holds for every refusal, whoever made it."""
+    code = CODES.get(answer.status) or answer.json["code"]
+    assert code in {*CODES.values(), "malformed_request", "malformed_json"}
+    refusal(answer, vector.status, code)
+    said = repr(answer)
+    # The name of a parameter that is not known has to be told.
+    if vector.status != 422:
+        assert MARK not in said
+    assert LEAK.search(said) is None
+    assert re.search(r"Python/|llhttp|yarl", said) is None
+    assert (answer.headers.get("connection") == "close") == vector.closes
+
+
+@pytest.mark.parametrize("vector", VECTORS.values(), ids=VECTORS)
+async def test_what_is_no_proper_request_is_refused_and_nothing_behind_it_is_heard(
+    target: Target, vector: Vector
+) -> None:
+    async with asyncio.timeout(8):
+        reader, writer = await asyncio.open_connection("127.0.0.1", target.server.port)
+        try:
+            # What follows is never answered where the connection ends, and always where it goes on.
+            writer.write(vector.sent)
+            check(await read_answer(reader), vector)
+            if vector.closes:
+                assert await reader.read() == b""
+            else:
+                writer.write(GOOD)
+                assert (await read_answer(reader)).status == 200
+        except ConnectionResetError:
+            assert vector.closes
+        finally:
+            writer.close()
+    assert (await target.send("GET", "/health/liveness")).status == 200
+
+
+def test_the_table_is_long_enough_to_be_one() -> None:
+    assert len(VECTORS) >= 60
+    assert all(MARK.encode() in vector.sent for vector in VECTORS.values())
+
+
+async def test_what_was_refused_is_counted_by_reason(target: Target) -> None:
+    async with target.http.get(target.server.ops_url + "/metrics") as response:
+        before = await response.text()
+    for name in ("two Hosts", "length and chunked", "a target of 4097 bytes", "65 headers"):
+        reader, writer = await asyncio.open_connection("127.0.0.1", target.server.port)
+        writer.write(VECTORS[name].sent)
+        await reader.read()
+        writer.close()
+    async with target.http.get(target.server.ops_url + "/metrics") as response:
+        after = await response.text()
+    for reason in ("host", "framing", "target_too_long", "too_many_headers"):
+        assert _count(after, reason) == _count(before, reason) + 1, reason
+
+
+def _count(text: str, reason: str) -> float:
+    found = re.search(rf'^mall_malformed_requests_total{{reason="{reason}"}} (\S+)$', text, re.MULTILINE)
+    return float(found[1]) if found else 0.0
+
+
+async def test_the_operators_port_refuses_in_the_same_form(target: Target) -> None:
+    for sent, status in (
+        (b"hello\r\n\r\n", 400),
+        (b"GET /metrics HTTP/1.1\r\nHost: a\r\nExpect: more\r\n\r\n", 417),
+    ):
+        reader, writer = await asyncio.open_connection("127.0.0.1", target.server.ops_port)
+        writer.write(sent)
+        answer = await read_answer(reader)
+        writer.close()
+        assert (answer.status, answer.headers["server"]) == (status, "mall")
+        assert json.loads(answer.body)["trace_id"] == answer.headers["x-trace-id"]

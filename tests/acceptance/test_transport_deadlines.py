@@ -1,0 +1,128 @@
+"""Slow sockets on the real server: each is ended in time, everything is given back, and idle ones may stay."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from loadtests.client import open_http
+from loadtests.server import ServerProcess, open_server
+from loadtests.slow.siege import besieging
+from loadtests.slow.watch import connections, settle
+from tests.acceptance.test_transport_corpus import GOOD, read_answer
+
+SOCKETS = 30
+# A deadline, a second for the sweep that sees it, and a busy machine.
+HEAD_S, FIRST_HEAD_S, BODY_S = 10 + 3, 15 + 3, 10 + 3
+
+
+@pytest.fixture(scope="module")
+async def server(folder: Path) -> AsyncIterator[ServerProcess]:
+    environ = {"MALL_CONNECTIONS_PER_IP": "100", "MALL_UNCOUNTED_NETWORKS": "203.0.113.0/24"}
+    async with open_server(folder / "slow", environ) as server:
+        yield server
+    assert '"level":"error"' not in server.log_path.read_text()
+
+
+@pytest.fixture
+async def http() -> AsyncIterator[aiohttp.ClientSession]:
+    async with open_http(1) as http:
+        yield http
+
+
+async def end_of(
+    server: ServerProcess, sent: bytes, drip: bytes = b"", limit_s: float = 30
+) -> tuple[bytes, float]:
+    """What came back until the server closed, and after how many seconds; `drip` is sent twice a second."""
+    loop = asyncio.get_running_loop()
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+    began, heard = loop.time(), b""
+    try:
+        writer.write(sent)
+        async with asyncio.timeout(limit_s):
+            while True:
+                try:
+                    async with asyncio.timeout(0.5):
+                        part = await reader.read(65536)
+                except TimeoutError:
+                    writer.write(drip)
+                    continue
+                if not part:
+                    return heard, loop.time() - began
+                heard += part
+    except ConnectionError:
+        return heard, loop.time() - began
+    finally:
+        writer.close()
+
+
+async def test_each_way_of_being_slow_has_its_end(server: ServerProcess) -> None:
+    post = b"POST /api/v2/auth/login HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
+    post += b"Content-Length: 9999\r\n\r\n{"
+    idle_reader, idle = await asyncio.open_connection("127.0.0.1", server.port)
+    idle.write(GOOD)
+    assert (await read_answer(idle_reader)).status == 200
+    async with asyncio.TaskGroup() as tasks:
+        silent = tasks.create_task(end_of(server, b""))
+        head = tasks.create_task(end_of(server, GOOD[:-2] + b"X: ", b"x"))
+        second = tasks.create_task(end_of(server, GOOD + GOOD[:9], b"x"))
+        stalled = tasks.create_task(end_of(server, post))
+        dripping = tasks.create_task(end_of(server, post, b" "))
+        steady = tasks.create_task(end_of(server, post, b" " * 400))
+    said, took_s = silent.result()
+    assert said == b""
+    assert took_s < FIRST_HEAD_S
+    for said, took_s in (head.result(), second.result()):
+        assert b"HTTP/1.1 408 " in said
+        assert took_s < HEAD_S
+    assert second.result()[0].startswith(b"HTTP/1.1 200 ")
+    for said, took_s in (stalled.result(), dripping.result()):
+        assert said.startswith(b"HTTP/1.1 408 ")
+        assert json.loads(said.partition(b"\r\n\r\n")[2])["code"] == "request_timeout"
+        assert took_s < BODY_S - 5, "far under 500 B/s"
+    said, took_s = steady.result()
+    assert said.startswith(b"HTTP/1.1 408 ")
+    assert 7 < took_s < BODY_S
+    idle.write(GOOD)
+    assert (await read_answer(idle_reader)).status == 200, "keep-alive has another, longer limit"
+    idle.close()
+
+
+async def test_siege_is_given_back_while_a_good_client_is_served(
+    server: ServerProcess, http: aiohttp.ClientSession
+) -> None:
+    before = await connections(http, server)
+    async with besieging(server.port, SOCKETS, "mixed") as siege:
+        async with asyncio.timeout(40):
+            while set(siege.closed) != {"head", "body", "read"}:
+                async with http.get(server.url + "/health/readiness") as response:
+                    assert response.status == 200
+        assert len(siege.open) <= SOCKETS
+    assert await settle(http, server, before + 1) < 20
+
+
+async def test_one_address_has_so_many_connections_and_no_more(
+    server: ServerProcess, http: aiohttp.ClientSession
+) -> None:
+    await settle(http, server, 1)
+    opened = [await asyncio.open_connection("127.0.0.1", server.port) for _ in range(110)]
+    refused = 0
+    for reader, writer in opened[-8:]:
+        writer.write(GOOD)
+        try:
+            answer = await read_answer(reader)
+        except (ConnectionError, asyncio.IncompleteReadError):
+            refused += 1  # it was closed before the answer could be read
+            continue
+        refused += (answer.status, answer.json["code"]) == (429, "too_many_connections")
+    assert refused == 8
+    for _, writer in opened:
+        writer.close()
+    await settle(http, server, 1)
+    async with http.get(server.url + "/health/liveness") as response:
+        assert response.status == 200
