@@ -34,6 +34,7 @@ from actors.errors import JournalError
 from actors.runtime import Runtime
 from api import founding
 from api.call import Office
+from api.catalogue import Catalogue
 from api.doors import Doors, Sockets, StartError, bind_port, greeting, open_sockets
 from api.feed.hub import Hub
 from api.feed.rebinding import Rebinding
@@ -62,7 +63,9 @@ from storage.postgres.database import SLOW_S, open_database
 from storage.postgres.journal import PostgresJournal
 from storage.postgres.migrate import MigrationError, migrate, wait_for
 from storage.postgres.placing import OrderPlacer
+from storage.redis.cache import Cache
 from storage.redis.client import open_redis, ping
+from storage.redis.entries import Entries
 from storage.redis.leases import RedisLeases
 from storage.redis.limits import RateLimits
 from storage.redis.tickets import Tickets
@@ -139,15 +142,22 @@ async def open_office(
         limits = RateLimits(redis, clock, entropy, metrics.REDIS_ERRORS.labels("limits").inc)
         tokens = Tokens(await founding.load_keys(database), clock, entropy)
         dispatch = Dispatch(runtime, OrderPlacer(database))
+        failed = metrics.REDIS_ERRORS.labels("cache").inc
+        entries = Entries(redis, clock, entropy, f"mall-{meta.cluster}", failed)
+        catalogue = Catalogue(database, Cache(entries, clock, entropy, _count_cache))
         office = Office(
             settings, database, redis, dispatch, tokens, passwords, Tickets(redis, entropy), limits, hub, clock,
-            entropy, cluster, zones_due,
+            entropy, cluster, zones_due, catalogue=catalogue,
         )  # fmt: skip
         yield office
 
 
 def _observe(name: str, seconds: float) -> None:
     metrics.query_seconds(name).observe(seconds)
+
+
+def _count_cache(kind: str, result: str) -> None:
+    metrics.cache_count(kind, result).inc()
 
 
 def _observe_flush(name: str, seconds: float) -> None:
@@ -183,6 +193,7 @@ async def working(office: Office) -> AsyncIterator[None]:
         loops.append(tasks.create_task(watch_loop(office), name="loop lag"))
         loops.append(tasks.create_task(collect_garbage(), name="garbage"))
         loops.append(tasks.create_task(rebinding.run(), name="rebinding"))
+        loops.append(tasks.create_task(office.catalogue.cache.run(), name="cache"))
         loops.append(tasks.create_task(_settle(office), name="settling"))
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(SETTLED_S):

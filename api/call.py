@@ -17,6 +17,7 @@ from pydantic import BaseModel
 from actors.clock import Clock, Entropy
 from actors.cluster.cluster import Cluster
 from api.bodies import BODY_BYTES_MAX, parse_body, parse_value
+from api.catalogue import Catalogue
 from api.passwords import Passwords
 from api.problems import EVERY_ANSWER, Fault, Problem, problem_response
 from api.tokens import Principal, Tokens
@@ -61,6 +62,7 @@ class Office:
     cluster: Cluster
     # Set when shards were taken: their zones must be woken.
     zones_due: asyncio.Event
+    catalogue: Catalogue = field(kw_only=True)
     draining: bool = False
     started: bool = False
     watchdog: Callable[[], float] = field(default=lambda: 0.0)

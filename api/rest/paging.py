@@ -14,13 +14,20 @@ from api.problems import Fault, Problem
 from dispatch.domain.ids import NUMBER_MAX
 
 PAGE_MAX = 100
+# The length that nearly everybody asks for by not naming one.
+PAGE_USUAL = 50
 
 
 class Page(Strict):
     """`limit` rows after `cursor`."""
 
-    limit: Annotated[int, Digits, Field(ge=1, le=PAGE_MAX)] = 50
+    limit: Annotated[int, Digits, Field(ge=1, le=PAGE_MAX)] = PAGE_USUAL
     cursor: Annotated[str, StringConstraints(max_length=64)] | None = None
+
+    @property
+    def opening(self) -> bool:
+        """True for the first page of the usual length, which is cached."""
+        return self.cursor is None and self.limit == PAGE_USUAL
 
     def after(self, start: int) -> int:
         """The number behind the cursor, or `start`.

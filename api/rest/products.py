@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated
 
 from aiohttp import web
@@ -50,11 +51,12 @@ async def create(call: Call) -> web.Response:
     except MissingReference:
         fault = Fault("body", "#/store_id", "unknown", "there is no such store")
         raise Problem("invalid", faults=[fault]) from None
+    await call.office.catalogue.product_changed(row)
     return json_response(present.product(row), 201, {"Location": f"/api/v2/products/prd_{row['id']}"})
 
 
 async def get(call: Call) -> web.Response:
-    row = await call.office.database.row("product_get", call.number(ids.PRODUCT))
+    row = await call.office.catalogue.product(call.number(ids.PRODUCT))
     if row is None:
         raise Problem("not_found")
     return json_response(present.product(row))
@@ -67,13 +69,17 @@ async def get_list(call: Call) -> web.Response:
 
 async def of_store(call: Call) -> web.Response:
     page, number = call.query(Page), call.number(ids.STORE)
-    if await call.office.database.row("store_get", number) is None:
+    if await call.office.catalogue.store(number) is None:
         raise Problem("not_found")
     return await _page(call, page, number)
 
 
 async def _page(call: Call, page: Page, store: int | None) -> web.Response:
-    rows = await call.office.database.rows("product_list", page.after(0), page.limit + 1, store)
+    load = partial(call.office.database.rows, "product_list", page.after(0), page.limit + 1, store)
+    if store is None or not page.opening:
+        rows = await load()
+    else:
+        rows = await call.office.catalogue.shelf(store, load)
     return json_response(page_of(rows, page.limit, present.product))
 
 
@@ -87,6 +93,7 @@ async def update(call: Call) -> web.Response:
     )
     if row is None:
         raise Problem("not_found")
+    await call.office.catalogue.product_changed(row)
     return json_response(present.product(row))
 
 
@@ -97,6 +104,7 @@ async def delete(call: Call) -> web.Response:
     row = await call.office.database.row("product_update", number, None, None, None, None, False, False)
     if row is None:
         raise Problem("not_found")
+    await call.office.catalogue.product_changed(row)
     return web.Response(status=204)
 
 

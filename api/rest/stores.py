@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 from math import cos, pi, radians
 from typing import Annotated, Any
 
@@ -62,11 +63,12 @@ async def create(call: Call) -> web.Response:
     except MissingReference:
         fault = Fault("body", "#/zone_id", "unknown", "there is no such zone")
         raise Problem("invalid", faults=[fault]) from None
+    await call.office.catalogue.store_changed(row)
     return json_response(present.store(row), 201, {"Location": f"/api/v2/stores/sto_{row['id']}"})
 
 
 async def get(call: Call) -> web.Response:
-    row = await call.office.database.row("store_get", call.number(ids.STORE))
+    row = await call.office.catalogue.store(call.number(ids.STORE))
     if row is None:
         raise Problem("not_found")
     return json_response(present.store(row))
@@ -77,7 +79,8 @@ async def get_list(call: Call) -> web.Response:
     if page.near is not None and page.radius_m is not None:
         rows = await _near(call, page.near, page.radius_m, page.limit)
         return json_response({"items": [present.store(row) for row in rows], "next": None})
-    rows = await call.office.database.rows("store_list", page.after(0), page.limit + 1, page.zone_id)
+    load = partial(call.office.database.rows, "store_list", page.after(0), page.limit + 1, page.zone_id)
+    rows = await (call.office.catalogue.stores(page.zone_id, load) if page.opening else load())
     return json_response(page_of(rows, page.limit, present.store))
 
 
@@ -99,6 +102,7 @@ async def update(call: Call) -> web.Response:
     row = await call.office.database.row("store_update", number, *args)
     if row is None:
         raise Problem("not_found")
+    await call.office.catalogue.store_changed(row)
     return json_response(present.store(row))
 
 
@@ -109,6 +113,7 @@ async def delete(call: Call) -> web.Response:
     row = await call.office.database.row("store_update", number, None, None, None, None, False)
     if row is None:
         raise Problem("not_found")
+    await call.office.catalogue.store_changed(row)
     return web.Response(status=204)
 
 
