@@ -60,6 +60,7 @@ from storage.embedded import EmbeddedError
 from storage.errors import StorageError
 from storage.postgres.audit import Law, audit
 from storage.postgres.database import SLOW_S, open_database
+from storage.postgres.geo import choose_body
 from storage.postgres.journal import PostgresJournal
 from storage.postgres.migrate import MigrationError, migrate, wait_for
 from storage.postgres.placing import OrderPlacer
@@ -340,6 +341,7 @@ def command_migrate(settings: Settings, options: argparse.Namespace) -> int:
     with reach_servers(settings) as at:
         asyncio.run(wait_for(at.database_url, 0))
         print(f"at revision {asyncio.run(migrate(at.database_url))}")
+        print(f"places are searched by {asyncio.run(choose_body(at.database_url))}")
     return 0
 
 

@@ -82,7 +82,7 @@ async def ensure_admin(
     return None if password else chosen
 
 
-async def ensure_sample(database: Database, passwords: Passwords) -> bool:
+async def ensure_sample(database: Database, passwords: Passwords, radius_m: int | None) -> bool:
     """A small mall in an empty database; True when it was made now."""
     if await database.rows("zone_list", 0, 1):
         return False
@@ -91,7 +91,7 @@ async def ensure_sample(database: Database, passwords: Passwords) -> bool:
     async with database.transaction() as transaction:
         zone = await transaction.row("zone_insert", "Sample Mall", "waves", 3, 30, None)
         for name, lat, lon, preparation_s, products in SAMPLE_STORES:
-            store = await transaction.row("store_insert", zone["id"], name, lat, lon, preparation_s)
+            store = await transaction.row("store_insert", zone["id"], name, lat, lon, preparation_s, radius_m)
             for product, price, stock in products:
                 await transaction.rows("product_insert", store["id"], product, price, "EUR", stock)
         await transaction.rows("user_insert", CUSTOMER[0], customer, "customer", "Sample Customer")
@@ -118,7 +118,7 @@ async def found(settings: Settings, database: Database, passwords: Passwords, en
     else:
         lines.append(f"  admin     {settings.admin_email}")
     if settings.embedded and settings.sample == "on":
-        await ensure_sample(database, passwords)
+        await ensure_sample(database, passwords, settings.delivery_radius_m or None)
         lines.append("  customer  {}  password {}".format(*CUSTOMER))
         lines.append("  driver    {}  password {}".format(*DRIVER))
     return lines

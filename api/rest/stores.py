@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from functools import partial
-from math import cos, pi, radians
 from typing import Annotated, Any
 
 from aiohttp import web
@@ -17,11 +16,12 @@ from api.fields import Digits, Lat, Lon, Name, Strict, ZoneId
 from api.problems import Fault, Problem
 from api.rest.paging import Page, page_of
 from dispatch.domain import ids
-from dispatch.domain.geo import EARTH_RADIUS_M
 from storage.errors import MissingReference
 
 RADIUS_M_MAX = 50_000
 Preparation = Annotated[int, Field(ge=0, le=86_400)]
+# How far orders go, in a straight line; beyond a thousand kilometres nobody delivers.
+DeliveryRadius = Annotated[int, Field(ge=1, le=1_000_000)]
 _NEAR = re.compile(r"(-?[0-9]{1,2}(?:\.[0-9]{1,12})?),(-?[0-9]{1,3}(?:\.[0-9]{1,12})?)", re.ASCII)
 
 
@@ -31,6 +31,7 @@ class NewStore(Strict):
     lat: Lat
     lon: Lon
     preparation_s: Preparation = 600
+    delivery_radius_m: DeliveryRadius | None = None
 
 
 class StoreChange(Strict):
@@ -39,6 +40,7 @@ class StoreChange(Strict):
     lon: Lon | None = None
     preparation_s: Preparation | None = None
     active: bool | None = None
+    delivery_radius_m: DeliveryRadius | None = None
 
 
 class StorePage(Page):
@@ -56,8 +58,11 @@ class StorePage(Page):
 
 
 async def create(call: Call) -> web.Response:
+    """Open a store; `delivery_radius_m: null` means that it delivers anywhere, an absent one the usual."""
     b = await call.body(NewStore)
-    args = (b.zone_id, b.name, b.lat, b.lon, b.preparation_s)
+    named = "delivery_radius_m" in b.model_fields_set
+    radius_m = b.delivery_radius_m if named else call.office.settings.delivery_radius_m or None
+    args = (b.zone_id, b.name, b.lat, b.lon, b.preparation_s, radius_m)
     try:
         row = await call.office.database.row("store_insert", *args)
     except MissingReference:
@@ -89,16 +94,14 @@ async def _near(call: Call, near: str, radius_m: int, limit: int) -> list[Any]:
     lat, lon = (float(found[1]), float(found[2])) if found else (999.0, 999.0)
     if abs(lat) > 90 or abs(lon) > 180:
         raise Problem("invalid", faults=[Fault("query", "near", "place", "must be lat,lon in degrees")])
-    half_lat = radius_m / EARTH_RADIUS_M * 180 / pi
-    # Towards the poles a circle of so many metres spans all longitudes.
-    narrow = cos(radians(min(90.0, abs(lat) + half_lat)))
-    half_lon = 180.0 if narrow < 0.01 else half_lat / narrow
-    return await call.office.database.rows("store_near", lat, lon, float(radius_m), half_lat, half_lon, limit)
+    return await call.office.database.rows("store_near", lat, lon, float(radius_m), limit)
 
 
 async def update(call: Call) -> web.Response:
+    """Change a store; `delivery_radius_m: null` means anywhere, an absent one keeps it."""
     number, b = call.number(ids.STORE), await call.body(StoreChange)
-    args = (b.name, b.lat, b.lon, b.preparation_s, b.active)
+    sets_radius = "delivery_radius_m" in b.model_fields_set
+    args = (b.name, b.lat, b.lon, b.preparation_s, b.active, sets_radius, b.delivery_radius_m)
     row = await call.office.database.row("store_update", number, *args)
     if row is None:
         raise Problem("not_found")
@@ -110,7 +113,7 @@ async def delete(call: Call) -> web.Response:
     """Take a store off the mall; its orders keep their history."""
     await call.no_body()
     number = call.number(ids.STORE)
-    row = await call.office.database.row("store_update", number, None, None, None, None, False)
+    row = await call.office.database.row("store_update", number, None, None, None, None, False, False, None)
     if row is None:
         raise Problem("not_found")
     await call.office.catalogue.store_changed(row)

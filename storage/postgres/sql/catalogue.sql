@@ -15,7 +15,8 @@ UPDATE zones SET name = coalesce($2, name), mode = coalesce($3, mode), wave_size
  WHERE id = $1 RETURNING *;
 
 -- name: store_insert
-INSERT INTO stores (zone_id, name, lat, lon, preparation_s) VALUES ($1, $2, $3, $4, $5) RETURNING *;
+INSERT INTO stores (zone_id, name, lat, lon, preparation_s, delivery_radius_m) VALUES ($1, $2, $3, $4, $5, $6)
+RETURNING *;
 
 -- name: store_get
 SELECT * FROM stores WHERE id = $1;
@@ -24,21 +25,13 @@ SELECT * FROM stores WHERE id = $1;
 SELECT * FROM stores WHERE id > $1 AND active AND ($3::bigint IS NULL OR zone_id = $3) ORDER BY id LIMIT $2;
 
 -- name: store_near
--- The stores within $3 metres, the nearest first: a box on the index, then the sphere. $4: half the box in
--- degrees of latitude; $5: of longitude.
-SELECT * FROM (
-    SELECT s.*, 2 * 6371008.7714 * asin(least(1, sqrt(
-               power(sin(radians(s.lat - $1) / 2), 2)
-               + cos(radians($1)) * cos(radians(s.lat)) * power(sin(radians(s.lon - $2) / 2), 2)))) AS distance_m
-      FROM stores s
-     WHERE s.active AND s.lat BETWEEN $1 - $4 AND $1 + $4
-       AND (s.lon BETWEEN $2 - $5 AND $2 + $5 OR s.lon BETWEEN $2 - $5 + 360 AND $2 + $5 + 360
-            OR s.lon BETWEEN $2 - $5 - 360 AND $2 + $5 - 360)) found
- WHERE distance_m <= $3 ORDER BY distance_m, id LIMIT $6;
+SELECT s.*, n.distance_m FROM stores_near($1, $2, $3, $4) n JOIN stores s ON s.id = n.id ORDER BY n.distance_m, s.id;
 
 -- name: store_update
+-- $7 says whether the delivery radius is set at all: NULL is a value of it.
 UPDATE stores SET name = coalesce($2, name), lat = coalesce($3, lat), lon = coalesce($4, lon),
-       preparation_s = coalesce($5, preparation_s), active = coalesce($6, active), version = version + 1
+       preparation_s = coalesce($5, preparation_s), active = coalesce($6, active),
+       delivery_radius_m = CASE WHEN $7::boolean THEN $8::integer ELSE delivery_radius_m END, version = version + 1
  WHERE id = $1 RETURNING *;
 
 -- name: product_insert
