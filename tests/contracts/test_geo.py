@@ -157,6 +157,13 @@ async def test_nearest_come_first_and_a_page_is_the_beginning_of_the_whole(atlas
         assert len(page) == 20
 
 
+async def test_places_that_coincide_on_the_date_line_are_found(atlas: Atlas) -> None:
+    """PostGIS's index refuses some of these orders; the answer must come all the same."""
+    for centre in (Place(0, 180), Place(0, -180), Place(-60, 180), Place(-60, -180), Place(60, 180)):
+        found = await atlas.near(centre, 1.0, limit=20)
+        assert [round(metres, 6) for _, metres in found[:2]] == [0, 0]
+
+
 async def test_closed_store_is_not_found(atlas: Atlas) -> None:
     before = await atlas.near(CORNERS[10], 5_000.0)
     owner = await asyncpg.connect(atlas.url)

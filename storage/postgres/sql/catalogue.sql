@@ -25,7 +25,9 @@ SELECT * FROM stores WHERE id = $1;
 SELECT * FROM stores WHERE id > $1 AND active AND ($3::bigint IS NULL OR zone_id = $3) ORDER BY id LIMIT $2;
 
 -- name: store_near
-SELECT s.*, n.distance_m FROM stores_near($1, $2, $3, $4) n JOIN stores s ON s.id = n.id ORDER BY n.distance_m, s.id;
+-- The rest of a page's columns by its keys: OFFSET 0 keeps the planner from reading all stores for them.
+SELECT s.*, n.distance_m FROM stores_near($1, $2, $3, $4) n
+ CROSS JOIN LATERAL (SELECT * FROM stores WHERE id = n.id OFFSET 0) s ORDER BY n.distance_m, s.id;
 
 -- name: store_update
 -- $7 says whether the delivery radius is set at all: NULL is a value of it.

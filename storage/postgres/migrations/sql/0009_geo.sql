@@ -12,8 +12,8 @@ RETURNS double precision LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
                + cos(radians(a_lat)) * cos(radians(b_lat)) * power(sin(radians(b_lon - a_lon) / 2), 2))))
 $$;
 
--- The active stores within so many metres of a place, the nearest first, of two equally near ones the older. The
--- body is chosen by choose_stores_near(); this one needs nothing: a box on the index, then the sphere.
+-- The active stores within so many metres of a place, the nearest first, of two equally near ones the older
+-- (where a page ends between such two, either may be the one that is left out). choose_stores_near() puts a body in.
 CREATE FUNCTION stores_near(p_lat double precision, p_lon double precision, p_radius_m double precision, p_limit integer)
 RETURNS TABLE (id bigint, distance_m double precision) LANGUAGE sql STABLE AS $$ SELECT NULL::bigint, NULL::float8 $$;
 
@@ -47,24 +47,44 @@ BEGIN
     END IF;
 
     IF v_wanted = 'postgis 1' THEN
-        -- On the sphere (false), as everything here measures. The index is on the globe: date line and poles
-        -- are places like any other.
+        -- On the sphere (false; and so does <->), as everything here measures. The index is on the globe: date line
+        -- and poles are places like any other. The first query's order is by distance alone, and so the index yields
+        -- a page of the nearest without looking at the rest: with the id in it the planner sorts all that are near
+        -- (100,000 stores, 50 km: 27 ms instead of 0.3). But where places at 180 and -180 degrees coincide the index
+        -- may find its own bounds wrong by a rounding, and gives up ("tuples in wrong order"): then the second
+        -- query, which is right in any case. Both yield arrays, so that half an answer is none.
+        -- ROWS: a page. Left to guess a thousand the planner reads all stores for the rest of their columns.
         EXECUTE format($body$
             CREATE INDEX IF NOT EXISTS stores_geography ON stores
              USING gist ((%1$I.ST_SetSRID(%1$I.ST_MakePoint(lon, lat), 4326)::%1$I.geography)) WHERE active;
             CREATE OR REPLACE FUNCTION stores_near(p_lat double precision, p_lon double precision,
                                                    p_radius_m double precision, p_limit integer)
-            RETURNS TABLE (id bigint, distance_m double precision) LANGUAGE sql STABLE AS $near$
-                SELECT s.id, %1$I.ST_Distance(%1$I.ST_SetSRID(%1$I.ST_MakePoint(s.lon, s.lat), 4326)::%1$I.geography,
-                                              %1$I.ST_SetSRID(%1$I.ST_MakePoint(p_lon, p_lat), 4326)::%1$I.geography, false)
-                  FROM stores s
-                 WHERE s.active
-                   AND %1$I.ST_DWithin(%1$I.ST_SetSRID(%1$I.ST_MakePoint(s.lon, s.lat), 4326)::%1$I.geography,
-                                       %1$I.ST_SetSRID(%1$I.ST_MakePoint(p_lon, p_lat), 4326)::%1$I.geography,
-                                       p_radius_m, false)
-                 ORDER BY %1$I.ST_SetSRID(%1$I.ST_MakePoint(s.lon, s.lat), 4326)::%1$I.geography
-                          OPERATOR(%1$I.<->) %1$I.ST_SetSRID(%1$I.ST_MakePoint(p_lon, p_lat), 4326)::%1$I.geography, s.id
-                 LIMIT p_limit
+            RETURNS TABLE (id bigint, distance_m double precision) LANGUAGE plpgsql STABLE ROWS 50 AS $near$
+            DECLARE
+                v_here %1$I.geography := %1$I.ST_SetSRID(%1$I.ST_MakePoint(p_lon, p_lat), 4326)::%1$I.geography;
+                v_ids bigint[]; v_away double precision[];
+            BEGIN
+                BEGIN
+                    SELECT array_agg(f.i ORDER BY f.m, f.i), array_agg(f.m ORDER BY f.m, f.i) INTO v_ids, v_away FROM (
+                        SELECT s.id AS i, %1$I.ST_SetSRID(%1$I.ST_MakePoint(s.lon, s.lat), 4326)::%1$I.geography
+                                          OPERATOR(%1$I.<->) v_here AS m
+                          FROM stores s
+                         WHERE s.active AND %1$I.ST_DWithin(
+                               %1$I.ST_SetSRID(%1$I.ST_MakePoint(s.lon, s.lat), 4326)::%1$I.geography, v_here, p_radius_m, false)
+                         ORDER BY %1$I.ST_SetSRID(%1$I.ST_MakePoint(s.lon, s.lat), 4326)::%1$I.geography
+                                  OPERATOR(%1$I.<->) v_here
+                         LIMIT p_limit) f;
+                EXCEPTION WHEN internal_error THEN
+                    SELECT array_agg(f.i ORDER BY f.m, f.i), array_agg(f.m ORDER BY f.m, f.i) INTO v_ids, v_away FROM (
+                        SELECT s.id AS i, %1$I.ST_Distance(
+                               %1$I.ST_SetSRID(%1$I.ST_MakePoint(s.lon, s.lat), 4326)::%1$I.geography, v_here, false) AS m
+                          FROM stores s
+                         WHERE s.active AND %1$I.ST_DWithin(
+                               %1$I.ST_SetSRID(%1$I.ST_MakePoint(s.lon, s.lat), 4326)::%1$I.geography, v_here, p_radius_m, false)
+                         ORDER BY 2, 1 LIMIT p_limit) f;
+                END;
+                RETURN QUERY SELECT * FROM unnest(v_ids, v_away);
+            END
             $near$ $body$, v_home);
         ANALYZE stores;
     ELSE
