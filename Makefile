@@ -4,7 +4,7 @@ VENV   ?= .venv
 PY     := $(VENV)/bin/python
 READY  := $(VENV)/.ready
 
-.PHONY: run test test-long check replay simulate model race keyed crash chaos demo bench profile load load-page swarm fleet resident slow clean
+.PHONY: run test test-long check replay simulate model race keyed crash chaos demo bench bench-geo profile load load-page swarm fleet resident slow clean
 
 run: $(READY)
 	@exec $(PY) run.py serve
@@ -65,6 +65,10 @@ demo: $(READY)
 # make bench [OPTIONS="--peers be --widths 64"]
 bench: $(READY)
 	@$(PY) -m loadtests.bench --json bench.json $(OPTIONS)
+
+# make bench-geo [ARGS="--stores 1000 --queries 100"]: the search around a place, with and without PostGIS
+bench-geo: $(READY)
+	@$(PY) -m loadtests.geo $(ARGS)
 
 # make profile [OUT=flames.svg]: acceptances over REST
 profile: $(READY)

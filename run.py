@@ -36,6 +36,7 @@ from actors.runtime import Runtime
 from api import founding
 from api.call import Office
 from api.cashier import open_payments, settle_payments
+from api.catalogue import open_catalogue
 from api.cursors import Cursors
 from api.doors import Doors, Sockets, StartError, bind_port, greeting, open_sockets
 from api.feed.hub import Hub
@@ -72,10 +73,11 @@ from storage.embedded import EmbeddedError
 from storage.errors import StorageError
 from storage.postgres.audit import Law, audit
 from storage.postgres.database import open_database
+from storage.postgres.geo import choose_body
 from storage.postgres.journal import PostgresJournal
 from storage.postgres.migrate import MigrationError, migrate, wait_for
 from storage.postgres.placing import OrderPlacer
-from storage.redis.client import open_redis, ping
+from storage.redis.client import open_redis
 from storage.redis.leases import RedisLeases
 from storage.redis.tickets import Tickets
 from storage.servers import Addresses, open_servers, reach_servers
@@ -152,9 +154,10 @@ async def open_office(
         tokens = Tokens(await founding.load_keys(database), clock, entropy)
         dispatch = Dispatch(runtime, OrderPlacer(database))
         payments = await stack.enter_async_context(open_payments(settings, dispatch, database, entropy))
+        catalogue = open_catalogue(database, redis, clock, entropy, meta.cluster)
         office = Office(
             settings, database, redis, dispatch, tokens, passwords, Tickets(redis, entropy), limits, hub, clock,
-            entropy, cluster, Cursors(meta.peer_secret, clock), zones_due, payments=payments,
+            entropy, cluster, Cursors(meta.peer_secret, clock), zones_due, payments=payments, catalogue=catalogue,
         )  # fmt: skip
         yield office
 
@@ -182,6 +185,7 @@ async def working(office: Office) -> AsyncIterator[None]:
         loops.append(tasks.create_task(collect_garbage(), name="garbage"))
         loops.append(tasks.create_task(rebinding.run(), name="rebinding"))
         loops.append(tasks.create_task(settle_payments(office), name="payments"))
+        loops.append(tasks.create_task(office.catalogue.cache.run(), name="cache"))
         loops.append(tasks.create_task(_settle(office), name="settling"))
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(SETTLED_S):
@@ -330,6 +334,7 @@ def command_migrate(settings: Settings, options: argparse.Namespace) -> int:
     with reach_servers(settings) as at:
         asyncio.run(wait_for(at.database_url, 0))
         print(f"at revision {asyncio.run(migrate(at.database_url))}")
+        print(f"places are searched by {asyncio.run(choose_body(at.database_url))}")
     return 0
 
 
@@ -345,22 +350,9 @@ def command_check(settings: Settings, options: argparse.Namespace) -> int:
     """Look at everything a start needs."""
     del options
 
-    async def work(at: Addresses) -> int:
-        await wait_for(at.database_url, 0)
-        revision = await migrate(at.database_url)
-        async with open_database(at.database_url, size_max=2) as database:
-            await founding.check_meta(database)
-        print(f"settings ok\npostgres ok, revision {revision}")
-        async with open_redis(at.redis_url) as redis:
-            try:
-                await ping(redis)
-                print("redis ok")
-            except StorageError as error:
-                print(f"redis down ({error}): the server starts, degraded")
-        return 0
-
     with reach_servers(settings) as at:
-        return asyncio.run(work(at))
+        print("settings ok", *asyncio.run(founding.check_servers(at)), sep="\n")
+    return 0
 
 
 def command_verify(settings: Settings, options: argparse.Namespace) -> int:

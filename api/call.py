@@ -17,6 +17,7 @@ from pydantic import BaseModel
 from actors.clock import Clock, Entropy
 from actors.cluster.cluster import Cluster
 from api.bodies import BODY_BYTES_MAX, parse_body, parse_value
+from api.catalogue import Catalogue
 from api.cursors import Cursors
 from api.limiting import Gate
 from api.passwords import Passwords
@@ -73,6 +74,7 @@ class Office:
     zones_due: asyncio.Event
     # An account and its driver are changed together, for one driver at a time.
     driver_changes: asyncio.Lock = field(default_factory=asyncio.Lock)
+    catalogue: Catalogue = field(kw_only=True)
     draining: bool = False
     started: bool = False
     prober: Prober = field(init=False)

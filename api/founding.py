@@ -12,8 +12,11 @@ from actors.shards import SHARD_COUNT, shard_of
 from api.passwords import Passwords
 from api.tokens import SigningKey, load_signing_key, make_signing_key
 from config.settings import Settings
-from storage.errors import Duplicate
-from storage.postgres.database import Database
+from storage.errors import Duplicate, StorageError
+from storage.postgres.database import Database, open_database
+from storage.postgres.migrate import migrate, wait_for
+from storage.redis.client import open_redis, ping
+from storage.servers import Addresses
 
 SHARD_FUNCTION = "crc32/kind:number"
 CUSTOMER = ("customer@mall.example", "sample-customer")
@@ -82,7 +85,7 @@ async def ensure_admin(
     return None if password else chosen
 
 
-async def ensure_sample(database: Database, passwords: Passwords) -> bool:
+async def ensure_sample(database: Database, passwords: Passwords, radius_m: int | None) -> bool:
     """A small mall in an empty database; True when it was made now."""
     if await database.value("zone_exists"):
         return False
@@ -91,7 +94,7 @@ async def ensure_sample(database: Database, passwords: Passwords) -> bool:
     async with database.transaction() as transaction:
         zone = await transaction.row("zone_insert", "Sample Mall", "waves", 3, 30, None)
         for name, lat, lon, preparation_s, products in SAMPLE_STORES:
-            store = await transaction.row("store_insert", zone["id"], name, lat, lon, preparation_s)
+            store = await transaction.row("store_insert", zone["id"], name, lat, lon, preparation_s, radius_m)
             for product, price, stock in products:
                 await transaction.rows("product_insert", store["id"], product, price, "EUR", stock)
         await transaction.rows("user_insert", CUSTOMER[0], customer, "customer", "Sample Customer")
@@ -118,7 +121,26 @@ async def found(settings: Settings, database: Database, passwords: Passwords, en
     else:
         lines.append(f"  admin     {settings.admin_email}")
     if settings.embedded and settings.sample == "on":
-        await ensure_sample(database, passwords)
+        await ensure_sample(database, passwords, settings.delivery_radius_m or None)
         lines.append("  customer  {}  password {}".format(*CUSTOMER))
         lines.append("  driver    {}  password {}".format(*DRIVER))
+    return lines
+
+
+async def check_servers(at: Addresses) -> list[str]:
+    """What everything that a start needs says of itself, a line each.
+
+    Raises:
+        FoundingError, StorageError, MigrationError: Postgres will not do.
+    """
+    await wait_for(at.database_url, 0)
+    lines = [f"postgres ok, revision {await migrate(at.database_url)}"]
+    async with open_database(at.database_url, size_max=2) as database:
+        await check_meta(database)
+    async with open_redis(at.redis_url) as redis:
+        try:
+            await ping(redis)
+            lines.append("redis ok")
+        except StorageError as error:
+            lines.append(f"redis down ({error}): the server starts, degraded")
     return lines

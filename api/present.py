@@ -166,6 +166,7 @@ def store(row: Mapping[str, Any]) -> dict[str, Any]:
         "lat": row["lat"],
         "lon": row["lon"],
         "preparation_s": row["preparation_s"],
+        "delivery_radius_m": row["delivery_radius_m"],
         "active": row["active"],
         "version": row["version"],
     }

@@ -84,6 +84,7 @@ KINDS: Mapping[str, Kind] = {
     "inactive_product": Kind(422, "A product is not for sale"),
     "mixed_currency": Kind(422, "The products have different currencies"),
     "mixed_zones": Kind(422, "The products are in different zones"),
+    "out_of_range": Kind(422, "The store does not deliver that far"),
     "upgrade_required": Kind(426, "This resource speaks WebSocket version 13"),
     "precondition_required": Kind(428, "Writing needs If-Match"),
     "rate_limited": Kind(429, "Too many requests", retryable=True),

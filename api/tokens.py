@@ -140,6 +140,8 @@ class Tokens:
         self._verified: dict[bytes, Principal] = {}
         self._keys: dict[str, SigningKey] = {}
         self.use_keys(keys)
+        # How often a token was shown, and how often its signature had to be checked.
+        self.shown = self.checked = 0
         self._sessions: frozenset[str] = frozenset()
         self._users: frozenset[int] = frozenset()
         self._looked_at = clock.monotonic()
@@ -182,7 +184,9 @@ class Tokens:
         # By its hash: a token is half a kilobyte, and there are as many as users.
         key = blake2b(token.encode(errors="replace"), digest_size=16).digest()
         principal = self._verified.get(key)
+        self.shown += 1
         if principal is None:
+            self.checked += 1
             principal = self._check(token)
             if len(self._verified) >= CACHE_MAX:
                 for old in list(self._verified)[: CACHE_MAX // 10]:

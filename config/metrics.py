@@ -82,6 +82,12 @@ LOOP_LAG_SECONDS = Histogram(
 LOG_LINES_DROPPED = Gauge(
     "mall_log_lines_dropped", "Log lines that found the buffer full.", registry=REGISTRY
 )
+CACHE_REQUESTS = Counter(
+    "mall_cache_requests_total",
+    "Reads that may be cached: hit (no query), miss, stale (Postgres is away), bypass (Redis is).",
+    ["cache", "result"],
+    registry=REGISTRY,
+)
 POOL_CONNECTIONS = Gauge("mall_pool_connections", "Postgres pool.", ["state"], registry=REGISTRY)
 REDIS_ERRORS = Counter("mall_redis_errors_total", "Redis calls that failed.", ["use"], registry=REGISTRY)
 GATEWAY_SECONDS = Histogram(
@@ -121,6 +127,12 @@ def command_count(command: str, via: str, result: str) -> Counter:
 def command_seconds(command: str) -> Histogram:
     """The child of COMMAND_SECONDS."""
     return COMMAND_SECONDS.labels(command)
+
+
+@cache
+def cache_count(kind: str, result: str) -> Counter:
+    """The child of CACHE_REQUESTS."""
+    return CACHE_REQUESTS.labels(kind, result)
 
 
 @cache

@@ -178,6 +178,13 @@ class Settings(BaseSettings):
     pool_size: int = Field(
         10, alias="MALL_POOL_SIZE", ge=2, le=200, description="Most Postgres connections, lanes not counted."
     )
+    delivery_radius_m: int = Field(
+        30_000,
+        alias="MALL_DELIVERY_RADIUS_M",
+        ge=0,
+        le=1_000_000,
+        description="How far a new store delivers unless it says otherwise, metres; 0: anywhere.",
+    )
     drain_s: float = Field(
         8.0, alias="MALL_DRAIN_S", ge=0, le=60, description="Over how long sockets are sent away at SIGTERM."
     )

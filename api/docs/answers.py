@@ -80,7 +80,8 @@ SCHEMAS: dict[str, dict[str, Any]] = {
     }),
     "Store": _object({
         "id": _id("sto"), "zone_id": _id("zon"), "name": TEXT, "lat": REAL, "lon": REAL,
-        "preparation_s": WHOLE, "active": TRUTH, "version": WHOLE, "distance_m": REAL,
+        "preparation_s": WHOLE, "delivery_radius_m": _or_null(WHOLE), "active": TRUTH, "version": WHOLE,
+        "distance_m": REAL,
     }, ("distance_m",)),
     "Product": _object({
         "id": _id("prd"), "store_id": _id("sto"), "name": TEXT, "price": _ref("Money"),

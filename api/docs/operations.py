@@ -42,7 +42,7 @@ _ACCEPT = (
 )  # fmt: skip
 _PLACE = (
     "invalid_idempotency_key", "key_reused", "request_in_flight", "unknown_product", "inactive_product",
-    "mixed_currency", "mixed_zones", "out_of_stock",
+    "mixed_currency", "mixed_zones", "out_of_range", "out_of_stock",
 )  # fmt: skip
 
 OPERATIONS: Mapping[str, Operation] = {

@@ -159,12 +159,21 @@ def _placed(placed: Placed) -> web.Response:
         return json_response(shown, 201, headers)
     if placed.code == "in_flight":
         raise Problem("request_in_flight")
+    if placed.code == "out_of_range":
+        raise _too_far(placed)
     faults = [
         Fault("body", f"#/items/{line}/product_id", placed.code, "see code")
         for line in placed.facts.get("lines", ())
     ]
     headers = {"Idempotent-Replayed": "true"} if placed.replayed else {}
     raise Problem(placed.code, faults=faults, headers=headers)
+
+
+def _too_far(placed: Placed) -> Problem:
+    away_m, radius_m = placed.facts["distance_m"], placed.facts["radius_m"]
+    detail = f"{away_m} m from the store, which delivers within {radius_m} m"
+    headers = {"Idempotent-Replayed": "true"} if placed.replayed else {}
+    return Problem(placed.code, faults=[Fault("body", "#/dropoff", placed.code, detail)], headers=headers)
 
 
 async def get(call: Call) -> web.Response:

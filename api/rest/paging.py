@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Annotated, Any
 
 from aiohttp import web
@@ -15,6 +16,9 @@ from api.fields import Digits, Plain, Strict
 from storage.postgres.lists import After
 
 PAGE_MAX = 100
+# The length that nearly everybody asks for by not naming one.
+PAGE_USUAL = 50
+Rows = Callable[[], Awaitable[list[Any]]]
 
 # Query parameters.
 Truth = Annotated[bool, BeforeValidator({"true": True, "false": False}.get, json_schema_input_type=bool)]
@@ -39,13 +43,18 @@ Moment = Annotated[
 class Page(Strict):
     """`limit` rows after `cursor`."""
 
-    limit: Annotated[int, Digits, Field(ge=1, le=PAGE_MAX)] = 50
+    limit: Annotated[int, Digits, Field(ge=1, le=PAGE_MAX)] = PAGE_USUAL
     cursor: Annotated[str, StringConstraints(max_length=TEXT_MAX)] | None = None
 
     @property
     def order(self) -> str:
         """The sort of the list; subclasses that offer several have a field for it."""
         return "id"
+
+    @property
+    def opening(self) -> bool:
+        """True for the first page of the usual length and sort, with which shops open."""
+        return self.cursor is None and self.limit == PAGE_USUAL and self.order == "id"
 
     def filters(self) -> dict[str, Any]:
         """The filters that were given, by name."""
@@ -58,12 +67,13 @@ async def list_page(
     page: Page,
     show: Callable[[Any], dict[str, Any]],
     policy: str = PRIVATE,
+    through: Callable[[Rows], Awaitable[list[Any]]] | None = None,
     **further: Any,
 ) -> web.Response:
     """A page of one of the lists in storage/postgres/sql/lists.
 
     `show` makes of a row what the caller sees; `further` are filters that the request has not given, such as
-    whose rows they are.
+    whose rows they are. `through` is a cache for this very page.
 
     Raises:
         Problem: invalid_cursor.
@@ -72,7 +82,8 @@ async def list_page(
     cursors, purpose = call.office.cursors, Purpose(call.request.path, call.who.number, page.order, filters)
     after = None if page.cursor is None else cursors.open(purpose, page.cursor)
     # One row more, to know whether there is another page.
-    rows = await call.office.database.page(listing, filters, page.order, after, page.limit + 1)
+    load = partial(call.office.database.page, listing, filters, page.order, after, page.limit + 1)
+    rows = await (load() if through is None else through(load))
     shown, following = rows[: page.limit], None
     if len(rows) > page.limit:
         following = cursors.seal(purpose, After(shown[-1]["sort_key"], shown[-1]["id"]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Annotated, Any, Literal
 
 from aiohttp import web
@@ -81,6 +82,7 @@ async def create(call: Call) -> web.Response:
     except MissingReference:
         fault = Fault("body", "#/store_id", "unknown", "there is no such store")
         raise Problem("invalid", faults=[fault]) from None
+    await call.office.catalogue.product_changed(row)
     headers = {"Location": f"/api/v2/products/prd_{row['id']}", "ETag": product_tag(row)}
     return json_response(present.product(row), 201, headers)
 
@@ -94,7 +96,7 @@ def product_tag(row: Mapping[str, Any]) -> str:
 
 
 async def get(call: Call) -> web.Response:
-    row = await call.office.database.row("product_get", call.number(ids.PRODUCT))
+    row = await call.office.catalogue.product(call.number(ids.PRODUCT))
     if row is None:
         raise Problem("not_found")
     return tagged(call, present.product(row), product_tag(row), catalogue_policy(call))
@@ -107,10 +109,11 @@ async def get_list(call: Call) -> web.Response:
 
 async def of_store(call: Call) -> web.Response:
     page, number = call.query(ProductPage), call.number(ids.STORE)
-    if await call.office.database.row("store_get", number) is None:
+    catalogue, policy = call.office.catalogue, catalogue_policy(call)
+    if await catalogue.store(number) is None:
         raise Problem("not_found")
-    policy = catalogue_policy(call)
-    return await list_page(call, "product_list", page, present.product, policy, store_id=number)
+    through = partial(catalogue.shelf, number) if page.opening and not page.filters() else None
+    return await list_page(call, "product_list", page, present.product, policy, through, store_id=number)
 
 
 async def update(call: Call) -> web.Response:
@@ -121,7 +124,10 @@ async def update(call: Call) -> web.Response:
         "product_update", number, tags, b.name, price.amount_minor, price.currency, b.stock, b.sets("stock"),
         b.active, b.changes,
     )  # fmt: skip
-    return await _missed(call, number) if row is None else written(present.product(row), product_tag(row))
+    if row is None:
+        return await _missed(call, number)
+    await call.office.catalogue.product_changed(row)
+    return written(present.product(row), product_tag(row))
 
 
 async def delete(call: Call) -> web.Response:
@@ -130,7 +136,10 @@ async def delete(call: Call) -> web.Response:
     await call.no_body()
     args = (None, None, None, None, False, False, True)
     row = await call.office.database.row("product_update", number, tags, *args)
-    return await _missed(call, number) if row is None else web.Response(status=204)
+    if row is None:
+        return await _missed(call, number)
+    await call.office.catalogue.product_changed(row)
+    return web.Response(status=204)
 
 
 async def _missed(call: Call, number: int) -> web.Response:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from math import cos, pi, radians
+from functools import partial
 from typing import Annotated, Any, Literal
 
 from aiohttp import web
@@ -18,11 +18,12 @@ from api.problems import Fault, Problem
 from api.rest.paging import Page, Prefix, Truth, list_page
 from api.rest.patching import Patch, absent
 from dispatch.domain import ids
-from dispatch.domain.geo import EARTH_RADIUS_M
 from storage.errors import MissingReference
 
 RADIUS_M_MAX = 50_000
 Preparation = Annotated[int, Field(ge=0, le=86_400)]
+# How far orders go, in a straight line; beyond a thousand kilometres nobody delivers.
+DeliveryRadius = Annotated[int, Field(ge=1, le=1_000_000)]
 _NEAR = re.compile(r"(-?[0-9]{1,2}(?:\.[0-9]{1,12})?),(-?[0-9]{1,3}(?:\.[0-9]{1,12})?)", re.ASCII)
 
 
@@ -32,6 +33,7 @@ class NewStore(Strict):
     lat: Lat
     lon: Lon
     preparation_s: Preparation = 600
+    delivery_radius_m: DeliveryRadius | None = None
 
 
 class StoreChange(Patch):
@@ -40,6 +42,7 @@ class StoreChange(Patch):
     lon: Lon = absent()
     preparation_s: Preparation = absent()
     active: bool = absent()
+    delivery_radius_m: DeliveryRadius | None = absent()
 
 
 class StorePage(Page):
@@ -67,19 +70,23 @@ class StorePage(Page):
 
 
 async def create(call: Call) -> web.Response:
+    """Open a store; `delivery_radius_m: null` means that it delivers anywhere, an absent one the usual."""
     b = await call.body(NewStore)
-    args = (b.zone_id, b.name, b.lat, b.lon, b.preparation_s)
+    named = "delivery_radius_m" in b.model_fields_set
+    radius_m = b.delivery_radius_m if named else call.office.settings.delivery_radius_m or None
+    args = (b.zone_id, b.name, b.lat, b.lon, b.preparation_s, radius_m)
     try:
         row = await call.office.database.row("store_insert", *args)
     except MissingReference:
         fault = Fault("body", "#/zone_id", "unknown", "there is no such zone")
         raise Problem("invalid", faults=[fault]) from None
+    await call.office.catalogue.store_changed(row)
     headers = {"Location": f"/api/v2/stores/sto_{row['id']}", "ETag": row_tag(row)}
     return json_response(present.store(row), 201, headers)
 
 
 async def get(call: Call) -> web.Response:
-    row = await call.office.database.row("store_get", call.number(ids.STORE))
+    row = await call.office.catalogue.store(call.number(ids.STORE))
     if row is None:
         raise Problem("not_found")
     return tagged(call, present.store(row), row_tag(row), catalogue_policy(call))
@@ -90,7 +97,10 @@ async def get_list(call: Call) -> web.Response:
     if page.near is not None and page.radius_m is not None:
         rows = await _near(call, page.near, page.radius_m, page.limit)
         return json_response({"items": [present.store(row) for row in rows], "next": None})
-    return await list_page(call, "store_list", page, present.store, catalogue_policy(call))
+    through = None
+    if page.opening and page.filters().keys() <= {"zone_id"}:
+        through = partial(call.office.catalogue.stores, page.zone_id)
+    return await list_page(call, "store_list", page, present.store, catalogue_policy(call), through)
 
 
 async def _near(call: Call, near: str, radius_m: int, limit: int) -> list[Any]:
@@ -98,28 +108,31 @@ async def _near(call: Call, near: str, radius_m: int, limit: int) -> list[Any]:
     lat, lon = (float(found[1]), float(found[2])) if found else (999.0, 999.0)
     if abs(lat) > 90 or abs(lon) > 180:
         raise Problem("invalid", faults=[Fault("query", "near", "place", "must be lat,lon in degrees")])
-    half_lat = radius_m / EARTH_RADIUS_M * 180 / pi
-    # Towards the poles a circle of so many metres spans all longitudes.
-    narrow = cos(radians(min(90.0, abs(lat) + half_lat)))
-    half_lon = 180.0 if narrow < 0.01 else half_lat / narrow
-    return await call.office.database.rows("store_near", lat, lon, float(radius_m), half_lat, half_lon, limit)
+    return await call.office.database.rows("store_near", lat, lon, float(radius_m), limit)
 
 
 async def update(call: Call) -> web.Response:
     """Change a store, of the version that If-Match names."""
     number, tags, b = call.number(ids.STORE), wanted_tags(call), await call.body(StoreChange)
-    args = (b.name, b.lat, b.lon, b.preparation_s, b.active, b.changes)
+    radius = (b.sets("delivery_radius_m"), b.delivery_radius_m)
+    args = (b.name, b.lat, b.lon, b.preparation_s, b.active, b.changes, *radius)
     row = await call.office.database.row("store_update", number, tags, *args)
-    return await _missed(call, number) if row is None else written(present.store(row), row_tag(row))
+    if row is None:
+        return await _missed(call, number)
+    await call.office.catalogue.store_changed(row)
+    return written(present.store(row), row_tag(row))
 
 
 async def delete(call: Call) -> web.Response:
     """Take a store off the mall, of the version that If-Match names; its orders keep their history."""
     number, tags = call.number(ids.STORE), wanted_tags(call)
     await call.no_body()
-    args = (None, None, None, None, False, True)
+    args = (None, None, None, None, False, True, False, None)
     row = await call.office.database.row("store_update", number, tags, *args)
-    return await _missed(call, number) if row is None else web.Response(status=204)
+    if row is None:
+        return await _missed(call, number)
+    await call.office.catalogue.store_changed(row)
+    return web.Response(status=204)
 
 
 async def _missed(call: Call, number: int) -> web.Response:

@@ -19,18 +19,24 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import aiohttp
+
 from loadtests.rush.outcome import outcome
 from loadtests.rush.play import PLAY, TAKE
 from loadtests.rush.profiles import PROFILES, Profile
 from loadtests.rush.stage import set_stage
 from loadtests.rush.take import read_take
 from loadtests.server import ROOT, ServerProcess, free_port, open_server
-from loadtests.verdict import Report
+from loadtests.swarm.scrape import cached_share, scrape
+from loadtests.verdict import Limit, Report
 
 LOCUST = ROOT / ".venv-load" / "bin" / "locust"
 # Locust may need so much longer than its profile: to start, to let users go, to write.
 GRACE_S = 60.0
 LEAVE_S = 15.0
+# What the cache must answer where there is a crowd; a dozen people leave seconds between two reads.
+CACHED_SHARE = 0.8
+CACHE_CUSTOMERS = 100
 
 
 class NoTake(Exception):
@@ -147,6 +153,19 @@ async def _server(url: str | None, folder: Path) -> AsyncIterator[ServerProcess]
         yield server
 
 
+async def _play_own(server: ServerProcess, profile: Profile, folder: Path, page_port: int | None) -> Report:
+    """A run on a server whose operators' port is known: with what its cache did."""
+    async with aiohttp.ClientSession() as http:
+        before = await scrape(http, server.ops_url)
+        report = await play(server, profile, folder, page_port)
+        share = cached_share(before, await scrape(http, server.ops_url))
+    if share is not None:
+        report.facts["catalogue reads without a query"] = round(share, 3)
+        if profile.customers >= CACHE_CUSTOMERS:
+            report.limits.append(Limit("catalogue reads without a query", share, at_least=CACHED_SHARE))
+    return report
+
+
 async def run_rush(options: argparse.Namespace) -> Report:
     """As the options say.
 
@@ -162,7 +181,9 @@ async def run_rush(options: argparse.Namespace) -> Report:
             print(f"{profile.name}: {shown}, against {server.url}", flush=True)
             if page_port is not None:
                 print(f"locust's page: http://127.0.0.1:{page_port}/ until Ctrl-C", flush=True)
-            return await play(server, profile, folder, page_port)
+            if options.url is not None:
+                return await play(server, profile, folder, page_port)
+            return await _play_own(server, profile, folder, page_port)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

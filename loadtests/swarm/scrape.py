@@ -83,6 +83,16 @@ def bucket_max(buckets: Sequence[tuple[float, float]]) -> float:
     return next((bound for bound, count in buckets if count >= total), 0.0) if total else 0.0
 
 
+def cached_share(before: Samples, after: Samples) -> float | None:
+    """The share of reads of the catalogue between two scrapes that needed no query; None of no reads."""
+    name = "mall_cache_requests_total"
+    reads = grown(before, after, name) - grown(before, after, name, cache="session")
+    hits = grown(before, after, name, result="hit") - grown(
+        before, after, name, cache="session", result="hit"
+    )
+    return hits / reads if reads else None
+
+
 def lag_facts(before: Samples, after: Samples) -> dict[str, float]:
     """How late the server's loop woke between two scrapes; a stall of a second is one observation of ten,
     so the p99 alone does not show it.

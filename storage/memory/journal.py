@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
+from math import ceil
 from typing import Any
 
 from actors.messages import ActorId, Query
 from actors.ports import Claim, ShardRow
 from actors.shards import SHARD_COUNT, shard_of
 from actors.steps import Outcome
+from storage.geo import metres_between
 
 Row = dict[str, Any]
 
@@ -65,10 +67,12 @@ class MemoryJournal:
             "offer_ttl_s": offer_ttl_s, "writer": "",
         }  # fmt: skip
 
-    def add_store(self, number: int, zone_id: int, lat: float = 0.0, lon: float = 0.0) -> None:
+    def add_store(
+        self, number: int, zone_id: int, lat: float = 0.0, lon: float = 0.0, radius_m: int | None = None
+    ) -> None:
         self.stores[number] = {
             "id": number, "zone_id": zone_id, "name": f"store {number}", "lat": lat, "lon": lon,
-            "preparation_s": 600, "active": True,
+            "preparation_s": 600, "active": True, "delivery_radius_m": radius_m,
         }  # fmt: skip
 
     def add_product(
@@ -339,6 +343,14 @@ class MemoryJournal:
             return "mixed_currency", {}
         if len({store["zone_id"] for store in stores}) > 1:
             return "mixed_zones", {}
+        away = [
+            (metres_between(s["lat"], s["lon"], request["lat"], request["lon"]), s["delivery_radius_m"])
+            for s in stores
+            if s["delivery_radius_m"] is not None
+        ]
+        far = [(distance_m, radius_m) for distance_m, radius_m in away if distance_m > radius_m]
+        if far:
+            return "out_of_range", {"distance_m": ceil(max(far)[0]), "radius_m": min(r for _, r in far)}
         short = [i for i, (p, n) in enumerate(known) if p["stock"] is not None and p["stock"] < n]
         return ("out_of_stock", {"lines": short}) if short else ("created", {})
 

@@ -17,6 +17,9 @@ import asyncpg
 _ROOM = Path(__file__).parent / "migrations"
 # Any number will do as long as nobody else in this database uses it.
 _LOCK = 7_061_944_301
+# An instance that works as another role than the one that migrated leaves the choice alone.
+_CHOOSE = """SELECT choose_stores_near() FROM pg_proc p
+ WHERE p.oid = 'choose_stores_near(boolean)'::regprocedure AND pg_has_role(current_user, p.proowner, 'USAGE')"""
 
 
 class MigrationError(Exception):
@@ -42,6 +45,7 @@ async def migrate(database_url: str) -> str:
         MigrationError: the database is newer than this program, or refuses.
     """
     # Importing alembic costs 0.2 s; only this path pays.
+    from sqlalchemy.exc import DBAPIError
     from sqlalchemy.ext.asyncio import create_async_engine
     from sqlalchemy.pool import NullPool
 
@@ -53,7 +57,9 @@ async def migrate(database_url: str) -> str:
             await connection.commit()
             try:
                 revision = await connection.run_sync(_upgrade)
-            except asyncpg.PostgresError as error:
+                # Each time: PostGIS may have come or gone since.
+                await connection.exec_driver_sql(_CHOOSE)
+            except (asyncpg.PostgresError, DBAPIError) as error:
                 raise MigrationError(f"Postgres refuses: {error}") from error
             await connection.commit()
             await connection.exec_driver_sql(f"SELECT pg_advisory_unlock({_LOCK})")

@@ -237,6 +237,7 @@ FIELDS: Mapping[str, Mapping[str, Mapping[str, str | None]]] = {
         "/lat": {**_degrees(90), "absent": None},
         "/lon": {**_degrees(180), "absent": None},
         "/preparation_s": _integer(0, 86_400),
+        "/delivery_radius_m": _integer(1, 1_000_000),
     },
     "stores.update": {"/active": NOT_FLAGS, "/lat": {"too large": "90.5"}, "/zone_id": {"fixed": '"zon_1"'}},
     "products.create": {

@@ -19,6 +19,8 @@ from storage.postgres.placing import OrderPlacer
 from tests.conftest import copy_database
 
 ZONE, STORE, CUSTOMER = 1, 1, 100
+# It delivers within five kilometres; the other one anywhere.
+NEARBY = 2
 DRIVERS = (1, 2, 3)
 
 
@@ -74,6 +76,8 @@ def memory_world() -> World:
     journal.add_store(STORE, ZONE)
     journal.add_product(1, STORE)
     journal.add_product(2, STORE, stock=3)
+    journal.add_store(NEARBY, ZONE, lat=1.0, lon=2.0, radius_m=5000)
+    journal.add_product(3, NEARBY, stock=3)
     for number in DRIVERS:
         journal.add_driver(number, ZONE, capacity=2 if number == 2 else 1, status="online")
     return World(journal, journal)
@@ -84,6 +88,9 @@ INSERT INTO zones (id, name) VALUES (1, 'zone 1'), (2, 'zone 2');
 INSERT INTO stores (id, zone_id, name, lat, lon) VALUES (1, 1, 'store 1', 0, 0);
 INSERT INTO products (id, store_id, name, price_minor, currency, stock)
 VALUES (1, 1, 'product 1', 500, 'EUR', NULL), (2, 1, 'product 2', 500, 'EUR', 3);
+INSERT INTO stores (id, zone_id, name, lat, lon, delivery_radius_m) VALUES (2, 1, 'store 2', 1, 2, 5000);
+INSERT INTO products (id, store_id, name, price_minor, currency, stock)
+VALUES (3, 2, 'product 3', 500, 'EUR', 3);
 INSERT INTO users (id, email, role, name)
 SELECT n, n || '@x.example', CASE WHEN n < 100 THEN 'driver' ELSE 'customer' END, 'driver ' || n
   FROM unnest(ARRAY[1, 2, 3, 100]) n;
@@ -183,6 +190,22 @@ async def test_refused_order_leaves_nothing_but_its_answer(
 async def test_stock_is_never_sold_twice_in_one_batch(world: World) -> None:
     answers = await world.placer.place([_request(f"key-{n}" * 4, ((2, 2),)) for n in range(3)])
     assert [a["code"] for a in answers] == ["created", "out_of_stock", "out_of_stock"]
+
+
+async def test_order_is_delivered_as_far_as_its_store_goes_and_no_further(world: World) -> None:
+    near = await world.order(key="near" * 4, lines=((3, 1),), lat=1.0449, lon=2.0)  # 4,993 m
+    far = await world.order(key="far." * 4, lines=((3, 1),), lat=1.045, lon=2.0)  # 5,004 m
+    assert [near["code"], far["code"]] == ["created", "out_of_range"]
+    assert far["facts"] == {"distance_m": 5004, "radius_m": 5000}
+    again = await world.order(key="far." * 4, lines=((3, 1),), lat=1.045, lon=2.0)
+    assert (again["code"], again["facts"], again["replayed"]) == ("out_of_range", far["facts"], True)
+    assert (await world.order(key="rest" * 4, lines=((3, 2),)))["code"] == "created", "no stock was taken"
+
+
+async def test_one_store_that_does_not_go_so_far_refuses_for_all(world: World) -> None:
+    answer = await world.order(lines=((1, 1), (3, 1)), lat=1.5, lon=2.0)
+    assert (answer["code"], answer["facts"]["radius_m"]) == ("out_of_range", 5000)
+    assert (await world.order(key="only" * 4, lines=((1, 1),), lat=1.5, lon=2.0))["code"] == "created"
 
 
 async def test_card_order_waits_for_its_payment(world: World) -> None:

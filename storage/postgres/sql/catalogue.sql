@@ -18,28 +18,23 @@ UPDATE zones SET name = coalesce($3, name), mode = coalesce($4, mode), wave_size
  WHERE id = $1 AND ($2::text[] IS NULL OR version::text = ANY ($2)) RETURNING *;
 
 -- name: store_insert
-INSERT INTO stores (zone_id, name, lat, lon, preparation_s) VALUES ($1, $2, $3, $4, $5) RETURNING *;
+INSERT INTO stores (zone_id, name, lat, lon, preparation_s, delivery_radius_m) VALUES ($1, $2, $3, $4, $5, $6)
+RETURNING *;
 
 -- name: store_get
 SELECT * FROM stores WHERE id = $1;
 
 -- name: store_near
--- The stores within $3 metres, the nearest first: a box on the index, then the sphere. $4: half the box in
--- degrees of latitude; $5: of longitude.
-SELECT * FROM (
-    SELECT s.*, 2 * 6371008.7714 * asin(least(1, sqrt(
-               power(sin(radians(s.lat - $1) / 2), 2)
-               + cos(radians($1)) * cos(radians(s.lat)) * power(sin(radians(s.lon - $2) / 2), 2)))) AS distance_m
-      FROM stores s
-     WHERE s.active AND s.lat BETWEEN $1 - $4 AND $1 + $4
-       AND (s.lon BETWEEN $2 - $5 AND $2 + $5 OR s.lon BETWEEN $2 - $5 + 360 AND $2 + $5 + 360
-            OR s.lon BETWEEN $2 - $5 - 360 AND $2 + $5 - 360)) found
- WHERE distance_m <= $3 ORDER BY distance_m, id LIMIT $6;
+-- The rest of a page's columns by its keys: OFFSET 0 keeps the planner from reading all stores for them.
+SELECT s.*, n.distance_m FROM stores_near($1, $2, $3, $4) n
+ CROSS JOIN LATERAL (SELECT * FROM stores WHERE id = n.id OFFSET 0) s ORDER BY n.distance_m, s.id;
 
 -- name: store_update
--- $2: tags that the caller has seen, NULL for any. $8: false for an empty patch, which only looks.
+-- $2: tags that the caller has seen, NULL for any. $8: false for an empty patch, which only looks. $9 says whether the
+-- delivery radius is set at all: NULL is a value of it.
 UPDATE stores SET name = coalesce($3, name), lat = coalesce($4, lat), lon = coalesce($5, lon),
        preparation_s = coalesce($6, preparation_s), active = coalesce($7, active),
+       delivery_radius_m = CASE WHEN $9::boolean THEN $10::integer ELSE delivery_radius_m END,
        version = version + $8::boolean::integer
  WHERE id = $1 AND ($2::text[] IS NULL OR version::text = ANY ($2)) RETURNING *;
 

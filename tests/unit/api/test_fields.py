@@ -125,6 +125,7 @@ def test_ordinary_addresses_are_taken(email: str) -> None:
 # Name: type, and the least and most that the column (or the number that JSON clients read) holds.
 INTEGERS: dict[str, tuple[Any, int, int]] = {
     "preparation_s": (stores.Preparation, 0, 86_400),
+    "delivery_radius_m": (stores.DeliveryRadius, 1, 1_000_000),
     "stock": (products.Stock, 0, 1_000_000_000),
     "amount_minor": (products.Price.model_fields["amount_minor"], 0, 1_000_000_000),
     "wave_size": (zones.WaveSize, 1, 50),

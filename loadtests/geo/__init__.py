@@ -1,0 +1,1 @@
+"""`make bench-geo`: the two bodies of the search around a place, beside each other on one Postgres."""

@@ -1,0 +1,228 @@
+"""What shops show and sell, on two instances over one Postgres and one Valkey."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+from api.catalogue import STOCK_S
+from config.settings import Settings
+from loadtests.client import Mall, Refused, open_http
+from loadtests.server import ServerProcess, open_server
+from storage.redis.cache import NEAR_S
+
+Shows = Callable[[dict[str, Any]], bool]
+keys = (f"catalogue-key-{n:08d}" for n in itertools.count())
+# Where the stores are, some 11 km from there, and some 111 km.
+HERE, TOWN, FAR = (
+    {"lat": 1.0, "lon": 2.0},
+    {"lat": 1.1, "lon": 2.0, "address": "Town Road 1"},
+    {"lat": 2.0, "lon": 2.0, "address": "Far Road 1"},
+)
+
+
+class Twins:
+    """Two instances: an admin and a customer at each."""
+
+    def __init__(
+        self, servers: list[ServerProcess], http: aiohttp.ClientSession, tokens: dict[str, str]
+    ) -> None:
+        self.servers = servers
+        self.http = http
+        self.one, self.other = (Mall(http, server.url, tokens["admin"]) for server in servers)
+        self.customer = Mall(http, servers[0].url, tokens["customer"])
+
+    async def store(self, **settings: Any) -> dict[str, Any]:
+        """A store in a zone of its own."""
+        zone = await self.one.do("POST", "/api/v2/zones", {"name": "Zone", "mode": "open"})
+        body = {"zone_id": zone["id"], "name": "Store", **HERE, **settings}
+        return await self.one.do("POST", "/api/v2/stores", body)
+
+    async def product(self, store: dict[str, Any], stock: int | None = None) -> dict[str, Any]:
+        """A product of a store."""
+        price = {"amount_minor": 500, "currency": "EUR"}
+        body = {"store_id": store["id"], "name": "Thing", "price": price, "stock": stock}
+        return await self.one.do("POST", "/api/v2/products", body)
+
+    async def order(self, product: dict[str, Any], dropoff: Any = TOWN, key: str = "") -> dict[str, Any]:
+        """One unit, to a door."""
+        items = [{"product_id": product["id"], "quantity": 1}]
+        body = {"items": items, "dropoff": dropoff, "payment": "cash"}
+        return await self.customer.do("POST", "/api/v2/orders", body, key=key or next(keys))
+
+    async def metric(self, line: str) -> float:
+        """The sum of a metric's value on both instances; 0 if there is none."""
+        total = 0.0
+        for server in self.servers:
+            async with self.http.get(server.ops_url + "/metrics") as response:
+                for text in (await response.text()).splitlines():
+                    name, _, value = text.rpartition(" ")
+                    total += float(value) if name == line else 0
+        return total
+
+
+@pytest.fixture(scope="module")
+async def twins(folder: Path) -> AsyncIterator[Twins]:
+    place = folder / "catalogue"
+    async with open_server(place, {"MALL_SAMPLE": "off"}) as one:
+        at = json.loads((place / "addresses.json").read_text())
+        environ = {
+            "DATABASE_URL": at["database_url"], "REDIS_URL": at["redis_url"], "MALL_INSTANCE": "second",
+        }  # fmt: skip
+        async with open_server(folder / "catalogue-2", environ) as other, open_http() as http:
+            tokens = {
+                role: (await one.mint(role, 1, "--prefix", role))[0]["access_token"]
+                for role in ("admin", "customer")
+            }
+            yield Twins([one, other], http, tokens)
+
+
+async def _seconds_until(mall: Mall, path: str, shows: Shows) -> float:
+    """How long it takes until a read shows something."""
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    async with asyncio.timeout(10):
+        while not shows(await mall.do("GET", path)):
+            pass
+    return loop.time() - began
+
+
+# -- the cache -------------------------------------------------------------------------------------
+
+
+async def test_500_simultaneous_reads_of_one_product_are_one_query(twins: Twins) -> None:
+    product = await twins.product(await twins.store())
+    line = 'mall_query_seconds_count{query="product_get"}'
+    before = await twins.metric(line)
+    async with asyncio.TaskGroup() as tasks:
+        reads = [
+            tasks.create_task(twins.one.do("GET", f"/api/v2/products/{product['id']}")) for _ in range(500)
+        ]
+    assert {read.result()["id"] for read in reads} == {product["id"]}
+    assert await twins.metric(line) - before == 1
+
+
+async def test_change_shows_at_once_here_and_within_a_second_on_the_other_instance(twins: Twins) -> None:
+    store = await twins.store()
+    product = await twins.product(store)
+    shelf, page = f"/api/v2/stores/{store['id']}/products", f"/api/v2/stores?zone_id={store['zone_id']}"
+    one, whole = f"/api/v2/products/{product['id']}", f"/api/v2/stores/{store['id']}"
+    for mall in (twins.one, twins.other):
+        for path in (shelf, page, one, whole):
+            await mall.do("GET", path)
+    await twins.one.do("PATCH", one, {"name": "New thing"})
+    await twins.one.do("PATCH", whole, {"name": "New store"})
+    checks: tuple[tuple[str, Shows], ...] = (
+        (one, lambda seen: seen["name"] == "New thing"),
+        (shelf, lambda seen: seen["items"][0]["name"] == "New thing"),
+        (whole, lambda seen: seen["name"] == "New store"),
+        (page, lambda seen: seen["items"][0]["name"] == "New store"),
+    )
+    async with asyncio.TaskGroup() as tasks:
+        waits = [tasks.create_task(_seconds_until(twins.other, path, shows)) for path, shows in checks]
+    assert max(wait.result() for wait in waits) < 1.0
+    for path, shows in checks:
+        assert shows(await twins.one.do("GET", path)), "its own instance shows it at once"
+
+
+async def test_what_was_missing_is_there_as_soon_as_it_is_made(twins: Twins) -> None:
+    store = await twins.store()
+    following = int((await twins.product(store))["id"].removeprefix("prd_")) + 1
+    for mall in (twins.one, twins.other):
+        with pytest.raises(Refused, match="404"):
+            await mall.do("GET", f"/api/v2/products/prd_{following}")
+    made = await twins.product(store)
+    assert made["id"] == f"prd_{following}"
+    assert (await twins.one.do("GET", f"/api/v2/products/{made['id']}"))["id"] == made["id"]
+    assert [item["id"] for item in (await twins.one.do("GET", f"/api/v2/stores/{store['id']}/products"))["items"]] == [
+        f"prd_{following - 1}", made["id"],
+    ]  # fmt: skip
+
+
+async def test_stock_that_is_shown_follows_orders(twins: Twins) -> None:
+    product = await twins.product(await twins.store(), stock=5)
+    path = f"/api/v2/products/{product['id']}"
+    assert (await twins.one.do("GET", path))["stock"] == 5
+    await twins.order(product)
+    lag_s = await _seconds_until(twins.one, path, lambda seen: seen["stock"] == 4)
+    assert lag_s < STOCK_S + NEAR_S + 0.5
+
+
+async def test_reads_and_tokens_are_counted_by_how_they_were_had(twins: Twins) -> None:
+    product = await twins.product(await twins.store())
+    for _ in range(10):
+        await twins.one.do("GET", f"/api/v2/products/{product['id']}")
+    line = 'mall_cache_requests_total{cache="product",result="%s"}'
+    hits, misses = await twins.metric(line % "hit"), await twins.metric(line % "miss")
+    assert hits >= 9
+    assert misses >= 1
+    assert await twins.metric(line % "bypass") == 0
+    known = 'mall_cache_requests_total{cache="session",result="hit"}'
+    async with asyncio.timeout(5):
+        while await twins.metric(known) == 0:
+            await twins.one.do("GET", "/api/v2/me")
+
+
+# -- selling ---------------------------------------------------------------------------------------
+
+
+async def test_of_200_simultaneous_orders_of_a_stock_of_50_exactly_50_are_created(twins: Twins) -> None:
+    product = await twins.product(await twins.store(), stock=50)
+
+    async def order() -> str:
+        try:
+            return str((await twins.order(product))["status"])
+        except Refused as refused:
+            return refused.code
+
+    async with asyncio.TaskGroup() as tasks:
+        asked = [tasks.create_task(order()) for _ in range(200)]
+    assert Counter(one.result() for one in asked) == {"confirmed": 50, "out_of_stock": 150}
+    assert (await twins.one.do("GET", f"/api/v2/products/{product['id']}"))["stock"] == 0
+
+
+async def test_order_from_too_far_away_is_refused_and_so_is_its_repetition(twins: Twins) -> None:
+    store = await twins.store()
+    assert store["delivery_radius_m"] == Settings().delivery_radius_m == 30_000
+    product, key = await twins.product(store, stock=1), next(keys)
+    problems = []
+    for _ in range(2):
+        with pytest.raises(Refused) as caught:
+            await twins.order(product, FAR, key)
+        assert (caught.value.status, caught.value.code) == (422, "out_of_range")
+        problems.append(caught.value.problem["errors"])
+    assert problems[0] == problems[1]
+    assert problems[0][0]["pointer"] == "#/dropoff"
+    assert problems[0][0]["detail"] == "111196 m from the store, which delivers within 30000 m"
+    assert await twins.order(product), "nearer it goes, and the stock is there"
+
+
+async def test_store_that_names_no_limit_delivers_anywhere(twins: Twins) -> None:
+    store = await twins.store(delivery_radius_m=None)
+    product = await twins.product(store)
+    assert await twins.order(product, FAR)
+    changed = await twins.one.do("PATCH", f"/api/v2/stores/{store['id']}", {"delivery_radius_m": 20_000})
+    assert changed["delivery_radius_m"] == 20_000
+    with pytest.raises(Refused, match="out_of_range"):
+        await twins.order(product, FAR)
+    renamed = await twins.one.do("PATCH", f"/api/v2/stores/{store['id']}", {"name": "Renamed"})
+    assert renamed["delivery_radius_m"] == 20_000, "who does not name it keeps it"
+    await twins.one.do("PATCH", f"/api/v2/stores/{store['id']}", {"delivery_radius_m": None})
+    assert await twins.order(product, FAR)
+
+
+async def test_stores_around_a_place_are_found_across_the_date_line(twins: Twins) -> None:
+    east = await twins.store(lat=-16.5, lon=179.99)
+    west = await twins.store(lat=-16.5, lon=-179.98)
+    answer = await twins.one.do("GET", "/api/v2/stores?near=-16.5,180&radius_m=5000")
+    assert [(item["id"], item["distance_m"]) for item in answer["items"]] == [
+        (east["id"], 1066.2), (west["id"], 2132.3),
+    ]  # fmt: skip
