@@ -75,6 +75,8 @@ class Call:
     """One request: its office, its caller, its parts."""
 
     __slots__ = ("code", "office", "principal", "request", "trace")
+    # The version of the API that the caller speaks.
+    version = "2"
 
     def __init__(self, request: web.Request, office: Office, trace: str) -> None:
         self.request = request
