@@ -65,7 +65,8 @@ def refuse_body(faults: Iterable[tuple[str, str, str]]) -> None:
         Problem: `invalid`.
     """
     found = [
-        Fault("body", where.removeprefix("#/").replace("/", "."), code, wrong) for where, code, wrong in faults
+        Fault("body", where.removeprefix("#/").replace("/", "."), code, wrong)
+        for where, code, wrong in faults
     ]
     if found:
         raise Problem("invalid", "See errors.", faults=found)
