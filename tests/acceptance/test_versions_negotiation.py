@@ -144,7 +144,7 @@ def check_dated(reply: Reply, path: str) -> None:
 
 async def test_every_answer_of_version_1_is_dated(both: Both) -> None:
     number = await both.ordered()
-    asked = (
+    asked: tuple[tuple[str, str, Any, str, int, str], ...] = (
         ("GET", f"orders/{number}", None, "customer", 200, f"orders/ord_{number}"),
         ("POST", "orders", both.order(), "customer", 201, "orders"),
         ("PUT", "drivers/me/location", {"lat": 1, "lng": 1}, "courier", 204, "drivers/me/location"),

@@ -16,7 +16,7 @@ class Reply(NamedTuple):
 
     status: int
     json: Any
-    headers: aiohttp.typedefs.LooseHeaders | Any
+    headers: Any
     raw: bytes
 
 
