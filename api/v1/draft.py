@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -44,7 +45,7 @@ class Draft:
             Problem: it is not proper JSON.
         """
         scan_json(data)
-        value = json.loads(data, parse_float=Decimal)
+        value = json.loads(data, parse_float=_exact)
         if isinstance(value, dict):
             self.body, self.raw = value, None
         else:
@@ -55,6 +56,16 @@ class Draft:
         if self.body is None:
             return self.raw
         return json.dumps(self.body, default=float).encode()
+
+
+# Stands for what is next to nothing: a decimal may have an exponent that no computation would survive.
+_TINY = Decimal("1e-300")
+
+
+def _exact(digits: str) -> Decimal:
+    if float(digits) != 0:
+        return Decimal(digits)
+    return _TINY if re.search("[1-9]", re.split("[eE]", digits)[0]) else Decimal(0)
 
 
 def refuse_body(faults: Iterable[tuple[str, str, str]]) -> None:
