@@ -24,6 +24,8 @@ Bound = Callable[[web.Request], Awaitable[web.StreamResponse]]
 Address = tuple[str, str, Bound]
 
 UNKNOWN_PATH = "/api/{tail:.*}"
+# The one path under /api that is of no version.
+VERSIONS_PATH = "/api/versions"
 _VERSIONED = re.compile(r"/api/v([0-9]+)(?:/|$)", re.ASCII)
 
 
@@ -65,7 +67,7 @@ class Unversioned:
         """Paths and methods that no route takes."""
         found = _VERSIONED.match(request.path)
         try:
-            if found is not None and found[1] == V2.number:
+            if request.path == VERSIONS_PATH or (found is not None and found[1] == V2.number):
                 return await edge.unknown(request)
             if found is not None:
                 raise unsupported()
@@ -99,6 +101,6 @@ async def guide(call: Call) -> web.Response:
 
 
 ROUTES = (
-    Route("docs.versions", "GET", "/api/versions", versions, quiet=True),
+    Route("docs.versions", "GET", VERSIONS_PATH, versions, quiet=True),
     Route("docs.migration", "GET", "/docs/migration", guide, quiet=True),
 )
