@@ -69,7 +69,12 @@ class CallV1(Call):
 
     def forward(self, draft: Draft, ids: dict[str, str]) -> None:
         """From here on handlers see the draft."""
-        translated = Forwarded(self.origin, draft.headers, ids, draft.query, draft.data())
+        data = draft.data()
+        for name in ("Content-Length", "Transfer-Encoding"):
+            draft.headers.popall(name, None)
+        if data is not None:
+            draft.headers["Content-Length"] = str(len(data))
+        translated = Forwarded(self.origin, draft.headers, ids, draft.query, data)
         self.request = cast("web.Request", translated)
 
 

@@ -87,7 +87,9 @@ def replaced(operation: str, path: str, handlers: Handlers) -> HandlerV1:
             check_whole(operation, draft.body)
         translate(call, draft, path)
         for attempt in range(1, TRIES + 1):
-            draft.headers["If-Match"] = await _current(call, draft, read, path)
+            tag, present = await _current(call, draft, read, path)
+            check_driver(operation, present, draft.body)
+            draft.headers["If-Match"] = tag
             call.forward(draft, path_ids(call, path))
             try:
                 response = await handlers[operation](call)
@@ -118,16 +120,27 @@ def check_whole(operation: str, body: Mapping[str, Any]) -> None:
     refuse_body(faults)
 
 
-async def _current(call: CallV1, draft: Draft, read: Handler, path: str) -> str:
-    """The ETag of what is there now."""
+def check_driver(operation: str, present: Mapping[str, Any], body: Mapping[str, Any] | None) -> None:
+    """Drivers consist of more than other users.
+
+    Raises:
+        Problem: `invalid`.
+    """
+    if operation == "users.update" and body is not None and present.get("role") == "driver":
+        missing = [name for name in ("zone_id", "capacity") if name not in body]
+        refuse_body((f"#/{name}", "missing", "PUT replaces: a driver needs it") for name in missing)
+
+
+async def _current(call: CallV1, draft: Draft, read: Handler, path: str) -> tuple[str, Mapping[str, Any]]:
+    """The ETag of what is there now, and what it is."""
     question = call.draft(draft.operation)
     conditions.forward(question)
     call.forward(question, path_ids(call, path))
     response = await read(call)
-    etag = response.headers.get("ETag")
-    if etag is None and isinstance(response, web.Response) and isinstance(response.body, bytes):
-        etag = f'"{orjson.loads(response.body).get("version", 0)}"'
-    return etag or "*"
+    assert isinstance(response, web.Response)
+    assert isinstance(response.body, bytes)
+    present = orjson.loads(response.body)
+    return response.headers.get("ETag") or f'"{present.get("version", 0)}"', present
 
 
 # -- transitions ------------------------------------------------------------------------------------------

@@ -1,6 +1,4 @@
-"""PUT of version 1 against a version 2 that wants an If-Match: the version is read anew as long as somebody is
-faster.
-"""
+"""Parts of version 1 that no real server shows: races lost on purpose, money of every size, a limiter to come."""
 
 from __future__ import annotations
 
@@ -10,13 +8,18 @@ from typing import Any
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import make_mocked_request
+from hypothesis import given
+from hypothesis import strategies as st
+from multidict import CIMultiDict
 
 from actors.clock import SystemEntropy
 from api.call import Call, json_response
 from api.v1.calls import CallV1
-from api.v1.differences import limits
+from api.v1.differences import limits, money
 from api.v1.differences.money import decimal_text
+from api.v1.draft import Draft
 from api.v1.handlers import TRIES, replaced
+from api.v1.table import PAYMENTS, rows_for
 
 
 class Rows:
@@ -83,6 +86,14 @@ def test_money_is_written_with_as_many_digits_as_its_currency_has(
     assert decimal_text(minor, currency) == text
 
 
+@given(minor=st.integers(0, 1_000_000_000), currency=st.sampled_from(["EUR", "JPY", "KWD", "CLF"]))
+def test_money_comes_back_as_it_went(minor: int, currency: str) -> None:
+    draft = Draft("products.create", CIMultiDict())
+    draft.read(f'{{"price": {decimal_text(minor, currency)}, "currency": "{currency}"}}'.encode())
+    money.forward(draft)
+    assert draft.body == {"price": {"amount_minor": minor, "currency": currency}}
+
+
 def test_what_the_limiter_said_is_told_in_the_old_headers(monkeypatch: pytest.MonkeyPatch) -> None:
     told: dict[str, Any] = {"legacy_headers": lambda verdict: {"X-RateLimit-Remaining": str(verdict)}}
     monkeypatch.setattr(limits, "_LIMITING", types.SimpleNamespace(**told))
@@ -90,3 +101,8 @@ def test_what_the_limiter_said_is_told_in_the_old_headers(monkeypatch: pytest.Mo
     assert limits.backward_headers(counted) == {"X-RateLimit-Remaining": "7"}
     not_counted: Any = types.SimpleNamespace()
     assert limits.backward_headers(not_counted) == {}
+
+
+def test_payments_are_there_as_soon_as_version_2_has_them() -> None:
+    assert not set(PAYMENTS) & set(rows_for({"orders.get"}))
+    assert set(PAYMENTS) <= set(rows_for({row.operation for row in PAYMENTS}))
