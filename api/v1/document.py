@@ -82,6 +82,9 @@ def _operation(row: Row, described: Part) -> Part:
         for status, response in described["responses"].items()
         if status not in _CONDITIONAL_STATUSES
     }
+    described["responses"]["410"] = _response(
+        {"description": "`version_gone`: after the sunset.", "content": _ERROR}
+    )
     if row.operation == TRANSITION:
         described |= {"operationId": "orders_transition", "summary": "Write the status of an order"}
         described["description"] = "What it takes depends on the status; see the guide."

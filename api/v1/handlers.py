@@ -42,7 +42,7 @@ def translate(call: CallV1, draft: Draft, path: str) -> None:
     Raises:
         Problem: what cannot be translated.
     """
-    keys.forward(draft, call.key())
+    keys.forward(draft, call)
     for difference in (conditions, identity, money, places):
         difference.forward(draft)
     call.forward(draft, path_ids(call, path))

@@ -231,6 +231,8 @@ async def test_an_order_needs_a_key_in_version_2_only(both: Both) -> None:
         "POST", "v1/orders", both.order(), role="customer", headers=[("Idempotency-Key", "short")]
     )
     assert (short.status, short.json["error"]) == (400, "invalid_idempotency_key")
+    unread = await both.ask("GET", "v1/me", role="customer", headers=[("Idempotency-Key", "short")])
+    assert unread.status == 200
 
     new = {
         "items": [{"product_id": f"prd_{both.product}", "quantity": 2}],

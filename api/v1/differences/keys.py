@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from hashlib import sha256
 
+from api.call import Call
+from api.problems import Problem
 from api.v1.draft import Draft
 
 KEY = "Idempotency-Key"
@@ -11,11 +13,14 @@ KEY = "Idempotency-Key"
 _OPTIONAL = frozenset({"orders.create"})
 
 
-def forward(draft: Draft, key: str) -> None:
+def forward(draft: Draft, call: Call) -> None:
     """Give a key to a request without one. A key of version 1 is never the same as one of version 2: an
     answer in one form is not repeated in the other.
     """
-    draft.headers.popall(KEY, None)
+    try:
+        key = call.key()
+    except Problem:
+        return  # version 2 says so, where it looks at keys at all
     if key:
         draft.headers[KEY] = f"v1:{sha256(key.encode()).hexdigest()}"
     elif draft.operation in _OPTIONAL:
