@@ -7,6 +7,8 @@ edge.py        what every request passes: trace, deadline, caller, limit, proble
 conditional.py entity tags, If-Match, If-None-Match
 cursors.py     where the next page of a list begins, sealed
 call.py        a request as a handler sees it
+versions.py    the versions of the API: their dates, how a request names one
+negotiation.py paths without a version, the list of versions
 access.py      one table: who may call what, and which limit counts
 limiting.py    the gate: how much a user, an address, and all together may ask for
 client_address.py whose address a request counts for, behind proxies, too
@@ -27,6 +29,7 @@ throttle.py    guessing of passwords, slowed down per account
 rotation.py    a new signing key
 docs/          OpenAPI and the page that shows it
 rest/          one file per resource
+v1/            version 1, as a translation of version 2 (MIGRATION.md tells clients)
 feed/          the drivers' WebSocket: PROTOCOL.md, frames, session, hub
 gateway/       the payment provider: over HTTP, and a sandbox
 ops/           metrics, and the status of the whole cluster

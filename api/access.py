@@ -109,6 +109,8 @@ ACCESS: Mapping[str, Access] = {
     "feed.open": Access(None),  # the handshake looks at header or ticket itself
     "feed.ticket": Access("feed:open:own", TICKETS),
     "docs.openapi": Access(None),
+    "docs.versions": Access(None),
+    "docs.migration": Access(None),
     "docs.page": Access(None),
     "docs.script": Access(None),
     "docs.style": Access(None),

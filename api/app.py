@@ -8,7 +8,7 @@ from dataclasses import replace
 import aiohttp_cors
 from aiohttp import web
 
-from api import ops
+from api import negotiation, ops
 from api.access import ACCESS
 from api.bodies import BODY_BYTES_MAX
 from api.call import INTERNAL, OFFICE, Office
@@ -16,6 +16,8 @@ from api.docs import openapi
 from api.edge import UNKNOWN_PATH, Route, bind, expect, outside, unknown
 from api.feed import handshake
 from api.rest import accounts, drivers, health, orders, payments, products, stores, tracking, users, zones
+from api.v1 import serving
+from api.versions import Lifecycle
 
 ROUTES: tuple[Route, ...] = (
     *accounts.ROUTES,
@@ -30,6 +32,7 @@ ROUTES: tuple[Route, ...] = (
     *drivers.ROUTES,
     *health.ROUTES,
     *openapi.ROUTES,
+    *negotiation.ROUTES,
 )
 
 
@@ -63,14 +66,28 @@ def make_app(office: Office, routes: tuple[Route, ...] = ROUTES) -> web.Applicat
     foreign = [outside] if office.settings.cors_origins else []
     app = web.Application(middlewares=foreign, client_max_size=BODY_BYTES_MAX)
     app[OFFICE] = office
-    added = [
-        app.router.add_route(route.method, route.path, bind(route), expect_handler=expect)
-        for known in routes
-        for route in with_head(known)
-    ]
+    addresses = [(route.method, route.path, bind(route)) for known in routes for route in with_head(known)]
+    added = [app.router.add_route(*address, expect_handler=expect) for address in addresses]
+    added += _add_versions(app, routes, addresses)
     app.router.add_route("*", UNKNOWN_PATH, unknown, expect_handler=expect)
     _allow_origins(app, added, office.settings.cors_origins)
     return app
+
+
+def _add_versions(
+    app: web.Application, routes: tuple[Route, ...], addresses: list[negotiation.Address]
+) -> list[web.AbstractRoute]:
+    """Version 1, and the paths that leave the version to a header."""
+    lifecycle = Lifecycle.of(app[OFFICE].settings)
+    old = serving.Served(routes, lifecycle)
+    unversioned = negotiation.Unversioned(lifecycle, old)
+    old_addresses = old.bound()
+    short_addresses = unversioned.bound([*addresses, *old_addresses])
+    added = [app.router.add_route(*address, expect_handler=old.expect) for address in old_addresses]
+    added += [app.router.add_route(*address, expect_handler=expect) for address in short_addresses]
+    app.router.add_route("*", serving.UNKNOWN_PATH, old.unknown, expect_handler=old.expect)
+    app.router.add_route("*", negotiation.UNKNOWN_PATH, unversioned.unknown, expect_handler=expect)
+    return added
 
 
 def _allow_origins(app: web.Application, routes: list[web.AbstractRoute], origins: tuple[str, ...]) -> None:
@@ -88,6 +105,10 @@ def _allow_origins(app: web.Application, routes: list[web.AbstractRoute], origin
             "RateLimit",
             "RateLimit-Policy",
             "Accept-Patch",
+            "Mall-Api-Version",
+            "Deprecation",
+            "Sunset",
+            "Link",
         ),
         allow_headers=(
             "Authorization",
@@ -96,6 +117,7 @@ def _allow_origins(app: web.Application, routes: list[web.AbstractRoute], origin
             "If-Match",
             "If-None-Match",
             "traceparent",
+            "Mall-Api-Version",
         ),
         allow_methods=("GET", "POST", "PUT", "PATCH", "DELETE"),
         max_age=600,

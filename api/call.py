@@ -109,6 +109,8 @@ class Call:
     """
 
     __slots__ = ("code", "entered", "office", "principal", "request", "trace", "verdict")
+    # The version of the API that the caller speaks.
+    version = "2"
 
     def __init__(self, request: web.Request, office: Office, trace: str) -> None:
         self.request = request

@@ -16,8 +16,17 @@ from api.access import ACCESS, Access, allows
 from api.bodies import BODY_BYTES_MAX
 from api.call import OFFICE, Call, Handler
 from api.limiting import mark, rank_of
-from api.problems import EVERY_ANSWER, KINDS, Fault, Problem, problem_for, problem_response
+from api.problems import (
+    EVERY_ANSWER,
+    KINDS,
+    VERSION_HEADER,
+    Fault,
+    Problem,
+    problem_for,
+    problem_response,
+)
 from api.tokens import BadToken, Principal
+from api.versions import VERSIONS, check_agreement
 from config import metrics
 
 log = structlog.get_logger()
@@ -31,8 +40,9 @@ _HTTP_CODES = {
     411: "length_required", 413: "body_too_large", 415: "unsupported_media_type", 417: "expectation_failed",
 }  # fmt: skip
 _READS = ("GET", "HEAD")
-# What matches every path, and is asked last.
+# What matches every path, or every path of a version, and is asked last.
 UNKNOWN_PATH, UNKNOWN_CANONICAL = "/{tail:.*}", "/{tail}"
+_VERSIONED = tuple(version.prefix for version in VERSIONS)
 # Requests being answered; a gauge of the metric library would cost two locks a request.
 _in_flight = 0
 # The same without those that stream, which live for hours and cost little: what the shedder looks at.
@@ -67,20 +77,28 @@ def trace_of(request: web.BaseRequest, fresh: Callable[[], str]) -> str:
     return found[1]
 
 
-def bind(route: Route) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+def bind(
+    route: Route, access: Access | None = None, calls: type[Call] = Call
+) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
     """The aiohttp handler of a route.
+
+    Args:
+        route: the route.
+        access: instead of the route's row, for a handler that admits a second time itself.
+        calls: what a request becomes.
 
     Raises:
         KeyError: the route has no row in ACCESS; such a server must not start.
     """
-    access, seconds = ACCESS[route.operation], metrics.REQUEST_SECONDS.labels(route.path)
+    row, seconds = ACCESS[route.operation], metrics.REQUEST_SECONDS.labels(route.path)
+    access = row if access is None else access
     rank = rank_of(route.operation, access, streams=route.streams)
     weight = 0 if route.streams else 1
 
     async def handle(request: web.Request) -> web.StreamResponse:
         global _in_flight, _working
         office = request.app[OFFICE]
-        call = Call(request, office, trace_of(request, office.entropy.trace))
+        call = calls(request, office, trace_of(request, office.entropy.trace))
         began = perf_counter()
         _in_flight += 1
         _working += weight
@@ -104,6 +122,8 @@ async def _answer(route: Route, access: Access, rank: int | None, call: Call) ->
     try:
         if rank is not None and _working > call.office.gate.bounds[rank]:
             call.office.gate.refuse(rank)
+        if VERSION_HEADER in call.request.headers and route.path.startswith(_VERSIONED):
+            check_agreement(call.version, call.request.headers)
         await admit(route, access, call)
         _refuse_excess(route, call.request)
         if route.streams:
@@ -178,9 +198,14 @@ def finish(response: web.StreamResponse, trace: str) -> None:
 
 def _known(call: Call, error: web.HTTPException) -> web.Response:
     """Aiohttp's own refusals in our form."""
-    call.code = _HTTP_CODES.get(error.status, "malformed_request")
+    problem = _known_problem(error)
+    call.code = problem.code
+    return problem_response(problem, call.trace)
+
+
+def _known_problem(error: web.HTTPException) -> Problem:
     headers = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else None
-    return problem_response(Problem(call.code, headers=headers), call.trace)
+    return Problem(_HTTP_CODES.get(error.status, "malformed_request"), headers=headers)
 
 
 async def admit(route: Route, access: Access, call: Call) -> None:
@@ -241,6 +266,7 @@ def _record(route: Route, call: Call, response: web.StreamResponse | None, secon
         method=route.method,
         status=status,
         error_code=call.code or None,
+        api_version=call.version,
         user_id=None if who is None else f"usr_{who.number}",
         duration_s=round(seconds, 6),
     )
@@ -252,7 +278,7 @@ async def unknown(request: web.Request) -> web.StreamResponse:
     """
     allowed: set[str] = set()
     for resource in request.app.router.resources():
-        if resource.canonical != UNKNOWN_CANONICAL:
+        if not resource.canonical.endswith(UNKNOWN_CANONICAL):
             allowed |= (await resource.resolve(request))[1]
     if allowed:
         return _refused(request, web.HTTPMethodNotAllowed(request.method, sorted(allowed)))
@@ -260,13 +286,16 @@ async def unknown(request: web.Request) -> web.StreamResponse:
 
 
 def _refused(request: web.Request, error: web.HTTPException) -> web.Response:
+    return refuse(request, _known_problem(error))
+
+
+def refuse(request: web.Request, problem: Problem, route: str = "(none)") -> web.Response:
     """The answer to what never became a call; in the same form as everything else."""
-    office = request.app[OFFICE]
-    call = Call(request, office, trace_of(request, office.entropy.trace))
-    response = _known(call, error)
-    finish(response, call.trace)
-    log.info("refused_request", trace_id=call.trace, status=response.status, error_code=call.code)
-    metrics.REQUESTS.labels("(none)", "(any)", response.status).inc()
+    trace = trace_of(request, request.app[OFFICE].entropy.trace)
+    response = problem_response(problem, trace)
+    finish(response, trace)
+    log.info("refused_request", trace_id=trace, status=response.status, error_code=problem.code)
+    metrics.REQUESTS.labels(route, "(any)", response.status).inc()
     return response
 
 

@@ -43,6 +43,8 @@ KINDS: Mapping[str, Kind] = {
     "invalid_cursor": Kind(400, "The cursor does not belong to this list"),
     "invalid_idempotency_key": Kind(400, "The Idempotency-Key is missing or malformed"),
     "unknown_subprotocol": Kind(400, "No common WebSocket subprotocol"),
+    "version_conflict": Kind(400, "Path and header name different versions"),
+    "version_unsupported": Kind(400, "There is no such version of the API"),
     "token_in_url": Kind(400, "A token does not belong into a URL"),
     "unauthenticated": Kind(401, "A valid access token is needed"),
     "invalid_credentials": Kind(401, "E-mail or password is wrong"),
@@ -72,6 +74,7 @@ KINDS: Mapping[str, Kind] = {
     refusals.INVALID_TRANSITION: Kind(409, "The order's state does not allow it"),
     "too_many_watchers": Kind(409, "Too many follow this order already", retryable=True),
     refusals.OFFER_EXPIRED: Kind(410, "The offer has expired"),
+    "version_gone": Kind(410, "This version of the API has ended"),
     "length_required": Kind(411, "The request needs a Content-Length"),
     refusals.PRECONDITION_FAILED: Kind(412, "It has changed since you have seen it"),
     "body_too_large": Kind(413, "The body is too large"),
@@ -93,6 +96,7 @@ KINDS: Mapping[str, Kind] = {
     "internal": Kind(500, "Something went wrong here", retryable=True, log="error"),
     "overloaded": Kind(503, "Too much to do at the moment", retryable=True, log="warning"),
     "unavailable": Kind(503, "Not available at the moment", retryable=True, log="warning"),
+    "version_brownout": Kind(503, "This version of the API is switched off on trial", retryable=True),
     "draining": Kind(503, "This instance is going away", retryable=True),
     "outcome_unknown": Kind(504, "The outcome is not known yet", retryable=True, log="warning"),
 }
@@ -113,8 +117,11 @@ CODES: Sequence[tuple[type[Exception], str]] = (
 )
 
 
-# Headers that every answer has.
+VERSION_HEADER = "Mall-Api-Version"
+# Headers that every answer has. Answers of version 1 replace the version (api/v1/serving.py).
 EVERY_ANSWER = {
+    VERSION_HEADER: "2",
+    "Vary": VERSION_HEADER,
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import cache
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.core import CounterMetricFamily
+from prometheus_client.registry import Collector
 
 REGISTRY = CollectorRegistry()
 
@@ -109,6 +112,37 @@ CHORE_SECONDS = Histogram(
 CHORE_FAILURES = Counter(
     "mall_chore_failures_total", "Background rounds that failed.", ["chore"], registry=REGISTRY
 )
+
+
+class ApiUse(Collector):
+    """Requests per version of the API, summed when somebody looks: each request is counted once already."""
+
+    def describe(self) -> Iterable[CounterMetricFamily]:
+        """What it is."""
+        return [
+            CounterMetricFamily("mall_api_requests", "Requests by version of the API.", labels=["version"])
+        ]
+
+    def collect(self) -> Iterable[CounterMetricFamily]:
+        """The sums of now."""
+        used = dict.fromkeys("12", 0.0)
+        for metric in REQUESTS.collect():
+            for sample in metric.samples:
+                root, _, rest = sample.labels["route"].partition("/api/v")
+                if (
+                    sample.name == "mall_requests_total"
+                    and not root
+                    and rest[:1] in used
+                    and rest[1:2] == "/"
+                ):
+                    used[rest[:1]] += sample.value
+        (family,) = self.describe()
+        for version, count in used.items():
+            family.add_metric([version], count)
+        return [family]
+
+
+REGISTRY.register(ApiUse())
 
 
 @cache

@@ -6,12 +6,13 @@ import re
 import socket
 import unicodedata
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import unquote, urlsplit
 
-from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import AwareDatetime, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 Switch = Literal["on", "off"]
@@ -175,6 +176,21 @@ class Settings(BaseSettings):
         alias="MALL_UNCOUNTED_NETWORKS",
         description="Networks that may have any number: those of proxies. Absent: all private ones.",
     )
+    api_v1_deprecated_at: AwareDatetime = Field(
+        datetime(2026, 11, 1, tzinfo=UTC),
+        alias="MALL_API_V1_DEPRECATED_AT",
+        description="From when on version 1 of the API is deprecated and version 2 the default.",
+    )
+    api_v1_sunset_at: AwareDatetime = Field(
+        datetime(2028, 11, 1, tzinfo=UTC),
+        alias="MALL_API_V1_SUNSET_AT",
+        description="From when on version 1 of the API is gone (410).",
+    )
+    api_v1_brownouts: Annotated[tuple[tuple[AwareDatetime, AwareDatetime], ...], NoDecode] = Field(
+        (),
+        alias="MALL_API_V1_BROWNOUTS",
+        description="When version 1 is switched off on trial: begin/end, more of them after commas.",
+    )
     pool_size: int = Field(
         10, alias="MALL_POOL_SIZE", ge=2, le=200, description="Most Postgres connections, lanes not counted."
     )
@@ -213,6 +229,24 @@ class Settings(BaseSettings):
             return tuple(ip_network(part.strip()) for part in value.split(",") if part.strip())
         except ValueError as error:
             raise ValueError(f"must be networks such as 10.0.0.0/8, separated by commas ({error})") from None
+
+    @field_validator("api_v1_brownouts", mode="before")
+    @classmethod
+    def _split_brownouts(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        spans = [tuple(part.strip().split("/")) for part in value.split(",") if part.strip()]
+        if any(len(span) != 2 for span in spans):
+            raise ValueError("must be begin/end, such as 2028-10-01T12:00:00Z/2028-10-01T12:30:00Z")
+        return tuple(spans)
+
+    @model_validator(mode="after")
+    def _ends_after_it_is_deprecated(self) -> Settings:
+        if self.api_v1_sunset_at < self.api_v1_deprecated_at:
+            raise ValueError("MALL_API_V1_SUNSET_AT must not be before MALL_API_V1_DEPRECATED_AT")
+        if any(begin >= end for begin, end in self.api_v1_brownouts):
+            raise ValueError("MALL_API_V1_BROWNOUTS: each must end after it begins")
+        return self
 
     @field_validator("cors_origins")
     @classmethod

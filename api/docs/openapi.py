@@ -30,7 +30,10 @@ _TITLES = {
     "health": "Health", "docs": "Documents",
 }  # fmt: skip
 # Refusals that any operation may give, by what guards it.
-_ALWAYS = ("malformed_request", "internal", "overloaded", "unavailable", "outcome_unknown", "draining")
+_ALWAYS = (
+    "malformed_request", "version_conflict", "version_unsupported", "internal", "overloaded", "unavailable",
+    "outcome_unknown", "draining",
+)  # fmt: skip
 
 
 def make_document(routes: Iterable[Route]) -> dict[str, Any]:

@@ -135,6 +135,8 @@ OPERATIONS: Mapping[str, Operation] = {
     "health.readiness": Operation("Traffic may be sent", "Health"),
     "health.startup": Operation("The start is complete", "Health"),
     "docs.openapi": Operation("This document", None, 200),
+    "docs.versions": Operation("The versions of the API, and when they end", None, 200),
+    "docs.migration": Operation("How to come from version 1 to version 2", None, 200, media="text/markdown"),
     "docs.page": Operation("This document, to be read", None, 200, media="text/html"),
     "docs.script": Operation("The page's script", None, 200, media="text/javascript"),
     "docs.style": Operation("The page's style", None, 200, media="text/css"),

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.usefixtures("nothing_changes")
 # -- routes and methods -----------------------------------------------------------------------------------
 
 UNKNOWN = {
-    "root": "/", "no version": "/api/me", "version 1": "/api/v1/me", "slash behind": "/api/v2/me/",
+    "root": "/", "no version": "/api/no/me", "the versions": "/api/versions/1", "slash behind": "/api/v2/me/",
     "two slashes": "//api/v2/me", "capitals": "/API/V2/ME", "deeper": "/api/v2/orders/ord_1/items/1",
     "metrics on the public port": "/metrics", "status on the public port": "/status",
     "dots": "/api/v2/../../etc/passwd", "encoded dots": "/api/v2/%2e%2e/%2e%2e/etc/passwd",

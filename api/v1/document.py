@@ -1,0 +1,196 @@
+"""The OpenAPI document of version 1, translated from that of version 2."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from copy import deepcopy
+from functools import cache
+from typing import Any
+
+import orjson
+from aiohttp import web
+
+from api.call import Call
+from api.docs.openapi import make_document
+from api.edge import Route
+from api.v1.handlers import NULLABLE, TRANSITIONS, WHOLE
+from api.v1.numbered import LISTINGS, Numbered
+from api.v1.schemas import ID, REF, TEXT, translate_schemas
+from api.v1.table import TABLE, TRANSITION, Row
+from api.versions import GUIDE
+
+Part = dict[str, Any]
+
+_PROBLEM = "application/problem+json"
+_ERROR: Part = {"application/json": {"schema": {"$ref": REF + "Error"}}}
+# Statuses and headers that only conditional requests have.
+_CONDITIONAL_STATUSES = ("304", "412", "428")
+_CONDITIONAL_HEADERS = frozenset({"if-match", "if-none-match", "etag", "last-modified", "accept-patch"})
+_HEADERS: Part = {
+    "Mall-Api-Version": {
+        "description": "The version that answers.",
+        "schema": {"type": "string", "const": "1"},
+    },
+    "Deprecation": {"description": "Since when (RFC 9745): @ and Unix seconds.", "schema": TEXT},
+    "Sunset": {"description": "When this version ends (RFC 8594).", "schema": TEXT},
+    "Link": {"description": "The guide, and the same in version 2.", "schema": TEXT},
+}
+_TRANSITION: Part = {
+    "type": "object",
+    "properties": {
+        "status": {"type": "string", "enum": list(TRANSITIONS)},
+        "driver_id": {**ID, "description": "With `accepted`, by admins: who gets the order."},
+        "offer_id": {**TEXT, "description": "With `accepted` and `declined`."},
+        "reason": {**TEXT, "maxLength": 200},
+    },
+    "required": ["status"],
+    "additionalProperties": False,
+}
+
+
+def make_document_v1(routes: Iterable[Route]) -> Part:
+    """The document for version 1, where version 2 has these routes."""
+    routes = list(routes)
+    paths = {route.operation: (route.path, route.method.lower()) for route in routes}
+    document = deepcopy(make_document(routes))
+    there: Part = document["paths"]
+    found: Part = {}
+    for row in TABLE:
+        path, method = paths["orders.accept" if row.operation == TRANSITION else row.operation]
+        described = _operation(row, deepcopy(there[path][method]))
+        found.setdefault(row.path, {})[row.method.lower()] = described
+    document["paths"] = found
+    document["info"] |= {
+        "version": "1",
+        "description": f"Deprecated: version 2 is its successor, see {GUIDE}.",
+    }
+    schemas = translate_schemas(document["components"]["schemas"])
+    for operation, fields in WHOLE.items():
+        _require_whole(found, schemas, operation, fields)
+    _without_examples(document)
+    _prune(document)
+    return document
+
+
+def _operation(row: Row, described: Part) -> Part:
+    described["deprecated"] = True
+    described.pop("links", None)
+    parameters = [_parameter(row, p) for p in described.get("parameters", ()) if _stays(p)]
+    described["parameters"] = parameters + _numbered(row)
+    described["responses"] = {
+        status: _response(response)
+        for status, response in described["responses"].items()
+        if status not in _CONDITIONAL_STATUSES
+    }
+    described["responses"]["410"] = _response(
+        {"description": "`version_gone`: after the sunset.", "content": _ERROR}
+    )
+    if row.operation == TRANSITION:
+        described |= {"operationId": "orders_transition", "summary": "Write the status of an order"}
+        described["description"] = "What it takes depends on the status; see the guide."
+        described["requestBody"] = {
+            "required": True,
+            "content": {"application/json": {"schema": _TRANSITION}},
+        }
+    elif "requestBody" in described:
+        content = described["requestBody"]["content"]
+        described["requestBody"]["content"] = {"application/json": next(iter(content.values()))}
+    return described
+
+
+def _stays(parameter: Part) -> bool:
+    """Queries of version 1 are its own; conditions it has none."""
+    return parameter["in"] != "query" and parameter["name"].lower() not in _CONDITIONAL_HEADERS
+
+
+def _parameter(row: Row, parameter: Part) -> Part:
+    if parameter["in"] == "path":
+        return {**parameter, "schema": ID}
+    if parameter["name"] == "Idempotency-Key" and row.operation == "orders.create":
+        return {**parameter, "required": False}
+    return parameter
+
+
+def _numbered(row: Row) -> list[Part]:
+    if row.operation == "stores.products":
+        model: type[Numbered] = Numbered
+    elif row.operation in LISTINGS:
+        model = LISTINGS[row.operation].query
+    else:
+        return []
+    properties = model.model_json_schema()["properties"]
+    return [
+        {"name": name, "in": "query", "required": False, "schema": schema}
+        for name, schema in properties.items()
+    ]
+
+
+def _response(response: Part) -> Part:
+    headers = {n: h for n, h in response.get("headers", {}).items() if n.lower() not in _CONDITIONAL_HEADERS}
+    shown = {**response, "headers": {**headers, **_HEADERS}}
+    shown.pop("links", None)
+    if _PROBLEM in response.get("content", {}):
+        shown["content"] = _ERROR
+    return shown
+
+
+def _require_whole(paths: Part, schemas: dict[str, Part], operation: str, fields: tuple[str, ...]) -> None:
+    """The body of a PUT: the merge-patch of version 2, with nothing left out."""
+    kind = operation.partition(".")[0]
+    media = paths[f"/api/v1/{kind}/{{id}}"]["put"]["requestBody"]["content"]["application/json"]
+    schema = deepcopy(schemas[media["schema"]["$ref"].removeprefix(REF)])
+    schema["title"], schema["required"] = f"Whole{kind.capitalize()}", list(fields)
+    for name, field in schema["properties"].items():
+        if name not in NULLABLE and "anyOf" in field:
+            kept = [part for part in field["anyOf"] if part.get("type") != "null"]
+            rest = {key: value for key, value in field.items() if key not in ("anyOf", "default")}
+            schema["properties"][name] = {**rest, **kept[0]} if len(kept) == 1 else {**rest, "anyOf": kept}
+    schemas[schema["title"]] = schema
+    media["schema"] = {"$ref": REF + schema["title"]}
+
+
+def _without_examples(value: Any) -> None:
+    """The examples are of version 2."""
+    if isinstance(value, list):
+        for part in value:
+            _without_examples(part)
+    elif isinstance(value, dict):
+        for name in ("example", "examples"):
+            value.pop(name, None)
+        for part in value.values():
+            _without_examples(part)
+
+
+def _prune(document: Part) -> None:
+    """Only the schemas that something refers to stay."""
+    schemas, wanted = document["components"]["schemas"], set()
+    ahead = _references(document["paths"])
+    while ahead:
+        wanted |= ahead
+        ahead = set().union(*(_references(schemas[name]) for name in ahead)) - wanted
+    document["components"]["schemas"] = {name: schemas[name] for name in sorted(wanted)}
+
+
+def _references(value: Any) -> set[str]:
+    if isinstance(value, list):
+        return set().union(*map(_references, value))
+    if not isinstance(value, dict):
+        return set()
+    own = value.get("$ref")
+    found = {own.removeprefix(REF)} if isinstance(own, str) and own.startswith(REF) else set()
+    return found.union(*map(_references, value.values()))
+
+
+@cache
+def _document() -> bytes:
+    from api.app import ROUTES
+
+    return orjson.dumps(make_document_v1(ROUTES))
+
+
+async def serve(call: Call) -> web.Response:
+    """The document."""
+    del call
+    return web.Response(
+        body=_document(), content_type="application/json", headers={"Cache-Control": "public, max-age=300"}
+    )

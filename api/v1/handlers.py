@@ -1,0 +1,181 @@
+"""The ways to run an operation of version 2 for a request of version 1."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+import orjson
+from aiohttp import web
+
+from api.access import ACCESS
+from api.call import Handler
+from api.edge import Route, admit
+from api.problems import Problem
+from api.v1.calls import CallV1
+from api.v1.differences import conditions, identity, keys, money, places
+from api.v1.draft import Draft, refuse_body
+
+HandlerV1 = Callable[[CallV1], Awaitable[web.StreamResponse]]
+# Handlers of version 2, by operation.
+Handlers = Mapping[str, Handler]
+
+# Somebody else changes the same resource that often in a row: then the request may come again.
+TRIES = 5
+
+
+async def draft_of(call: CallV1, operation: str) -> Draft:
+    """The request with its body, not yet translated.
+
+    Raises:
+        Problem: the body is not proper JSON.
+    """
+    draft = call.draft(operation)
+    if call.origin.can_read_body:
+        draft.read(await call.body_bytes())
+    return draft
+
+
+def translate(call: CallV1, draft: Draft, path: str) -> None:
+    """Run the differences forward; from here on the call is one of version 2.
+
+    Raises:
+        Problem: what cannot be translated.
+    """
+    keys.forward(draft, call)
+    for difference in (conditions, identity, money, places):
+        difference.forward(draft)
+    call.forward(draft, path_ids(call, path))
+
+
+def path_ids(call: CallV1, path: str) -> dict[str, str]:
+    """The ids in the path, in the form of version 2."""
+    return {name: identity.forward_path(path, number) for name, number in call.origin.match_info.items()}
+
+
+def as_it_is(operation: str, path: str, handlers: Handlers) -> HandlerV1:
+    """The operation, with its request and answer translated."""
+
+    async def run(call: CallV1) -> web.StreamResponse:
+        translate(call, await draft_of(call, operation), path)
+        return await handlers[operation](call)
+
+    return run
+
+
+# -- whole replacements -----------------------------------------------------------------------------------
+
+# What a resource consists of, as far as a client may change it; `null` is a value of those in the second set.
+WHOLE: Mapping[str, tuple[str, ...]] = {
+    "users.update": ("name", "status"),
+    "zones.update": ("name", "mode", "wave_size", "offer_ttl_s", "area"),
+    "stores.update": ("name", "location", "preparation_s", "active"),
+    "products.update": ("name", "price", "currency", "stock", "active"),
+}
+NULLABLE = frozenset({"area", "stock"})
+
+
+def replaced(operation: str, path: str, handlers: Handlers) -> HandlerV1:
+    """PUT as a merge-patch of all fields, against the version that is there: the last write wins. DELETE
+    likewise.
+    """
+    read = handlers[operation.replace(".update", ".get").replace(".delete", ".get")]
+
+    async def run(call: CallV1) -> web.StreamResponse:
+        draft = await draft_of(call, operation)
+        if draft.body is not None:
+            check_whole(operation, draft.body)
+        translate(call, draft, path)
+        for attempt in range(1, TRIES + 1):
+            tag, present = await _current(call, draft, read, path)
+            check_driver(operation, present, draft.body)
+            draft.headers["If-Match"] = tag
+            call.forward(draft, path_ids(call, path))
+            try:
+                response = await handlers[operation](call)
+            except Problem as problem:
+                if problem.kind.status != 412 or attempt == TRIES:
+                    raise
+            else:
+                if response.status != 412 or attempt == TRIES:
+                    return response
+        raise AssertionError("the last attempt returns or raises")
+
+    return run
+
+
+def check_whole(operation: str, body: Mapping[str, Any]) -> None:
+    """Refuse a replacement that leaves something out.
+
+    Raises:
+        Problem: `invalid`.
+    """
+    fields = WHOLE.get(operation, ())
+    faults = [(f"#/{name}", "missing", "PUT replaces: it is needed") for name in fields if name not in body]
+    faults += [
+        (f"#/{name}", "null", "must not be null")
+        for name, value in body.items()
+        if value is None and name not in NULLABLE
+    ]
+    refuse_body(faults)
+
+
+def check_driver(operation: str, present: Mapping[str, Any], body: Mapping[str, Any] | None) -> None:
+    """Drivers consist of more than other users.
+
+    Raises:
+        Problem: `invalid`.
+    """
+    if operation == "users.update" and body is not None and present.get("role") == "driver":
+        missing = [name for name in ("zone_id", "capacity") if name not in body]
+        refuse_body((f"#/{name}", "missing", "PUT replaces: a driver needs it") for name in missing)
+
+
+async def _current(call: CallV1, draft: Draft, read: Handler, path: str) -> tuple[str, Mapping[str, Any]]:
+    """The ETag of what is there now, and what it is."""
+    question = call.draft(draft.operation)
+    conditions.forward(question)
+    call.forward(question, path_ids(call, path))
+    response = await read(call)
+    assert isinstance(response, web.Response)
+    assert isinstance(response.body, bytes)
+    present = orjson.loads(response.body)
+    return response.headers.get("ETag") or f'"{present.get("version", 0)}"', present
+
+
+# -- transitions ------------------------------------------------------------------------------------------
+
+# The status that is asked for, and the operation that leads there.
+TRANSITIONS: Mapping[str, str] = {
+    "accepted": "orders.accept",
+    "declined": "orders.decline",
+    "on_the_way": "orders.pickup",
+    "picked_up": "orders.pickup",
+    "delivered": "orders.delivery",
+    "failed": "orders.failure",
+    "cancelled": "orders.cancel",
+    "pending": "orders.release",
+}
+
+
+def transition(_: str, path: str, handlers: Handlers) -> HandlerV1:
+    """A status that is written becomes the operation that leads to it; its own access counts."""
+    wanted = {
+        name: Route(name, "PATCH", path, handlers[name]) for name in (*TRANSITIONS.values(), "orders.assign")
+    }
+
+    async def run(call: CallV1) -> web.StreamResponse:
+        draft = await draft_of(call, "orders.accept")
+        body = {} if draft.body is None else draft.body
+        status = body.pop("status", None)
+        if not isinstance(status, str) or status not in TRANSITIONS:
+            refuse_body([("#/status", "enum", f"must be one of {', '.join(TRANSITIONS)}")])
+        operation = TRANSITIONS[str(status)]
+        if operation == "orders.accept" and "driver_id" in body:
+            operation = "orders.assign"
+        draft.operation = operation
+        await admit(wanted[operation], ACCESS[operation], call)
+        translate(call, draft, path)
+        return await handlers[operation](call)
+
+    return run

@@ -1,0 +1,160 @@
+"""Binds version 1 into the application. Every answer of version 1 passes `_aged`: translated, and dated."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from typing import cast
+
+import orjson
+from aiohttp import web
+
+from api import edge
+from api.access import Access
+from api.call import OFFICE, Call, Handler
+from api.edge import Route
+from api.problems import VERSION_HEADER, Problem
+from api.v1.calls import CALL, CallV1
+from api.v1.differences import conditions, identity, limits, money, paging, places, problems, statuses, times
+from api.v1.document import serve
+from api.v1.handlers import HandlerV1
+from api.v1.table import TABLE, TRANSITION, Row
+from api.versions import GUIDE, Lifecycle
+
+Bound = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+DOCUMENT_PATH = "/api/v1/openapi.json"
+UNKNOWN_PATH = "/api/v1/{tail:.*}"
+_PROBLEM = "application/problem+json"
+# Who may change an order's status: everybody may ask; the operation behind it says who may.
+_ANYBODY_KNOWN = Access("me")
+_LINK = (
+    f'<{GUIDE}>; rel="deprecation"; type="text/markdown", <{GUIDE}>; rel="sunset"; type="text/markdown", '
+    '<{successor}>; rel="successor-version"'
+)
+# Inner names before outer ones: money opens what identity and places do not look into.
+_BACKWARD = (identity.backward, places.backward, times.backward, statuses.backward, conditions.backward)
+
+
+class Served:
+    """Version 1 of one application."""
+
+    def __init__(self, routes: Iterable[Route], lifecycle: Lifecycle) -> None:
+        self._lifecycle = lifecycle
+        self._headers = lifecycle.headers()
+        self._routes = {route.operation: route for route in routes}
+        self._handlers: Mapping[str, Handler] = {name: r.handler for name, r in self._routes.items()}
+
+    def bound(self) -> list[tuple[str, str, Bound]]:
+        """Method, path and aiohttp handler of every route, the documents among them."""
+        found = [(row.method, row.path, self._bind(row)) for row in TABLE]
+        document = Row("docs.openapi", "GET", DOCUMENT_PATH)
+        return [*found, ("GET", DOCUMENT_PATH, self._aging(document, edge.bind(_as_route(document, serve))))]
+
+    def _bind(self, row: Row) -> Bound:
+        """The row's handler behind the gate of the operation that it runs.
+
+        Raises:
+            KeyError: version 2 has no such operation; such a server must not start.
+        """
+        handler = row.way(row.operation, row.path, self._handlers)
+        if row.operation == TRANSITION:
+            # The row of ACCESS is not used, but a route without one cannot be bound.
+            route, access = _as_route(Row("orders.accept", row.method, row.path), handler), _ANYBODY_KNOWN
+            return self._aging(row, edge.bind(route, access, CallV1))
+        model = self._routes[row.operation]
+        route = _as_route(row, handler, quiet=model.quiet)
+        return self._aging(row, edge.bind(route, calls=CallV1))
+
+    def _aging(self, row: Row, inner: Bound) -> Bound:
+        successor = _successor(row, self._routes)
+
+        async def handle(request: web.Request) -> web.StreamResponse:
+            try:
+                self._lifecycle.check_open(request.app[OFFICE].clock.wall())
+            except Problem as problem:
+                response: web.StreamResponse = edge.refuse(request, problem, "/api/v1/(off)")
+            else:
+                response = await inner(request)
+            return self._aged(row.operation, request, response, successor)
+
+        return handle
+
+    async def unknown(self, request: web.Request) -> web.StreamResponse:
+        """Paths and methods that version 1 does not have."""
+        try:
+            self._lifecycle.check_open(request.app[OFFICE].clock.wall())
+        except Problem as problem:
+            response: web.StreamResponse = edge.refuse(request, problem, "/api/v1/(off)")
+        else:
+            response = await edge.unknown(request)
+        return self._aged("", request, response, "/api/v2/openapi.json")
+
+    async def expect(self, request: web.Request) -> web.StreamResponse | None:
+        """The same as in version 2, refused in the form of version 1."""
+        response = await edge.expect(request)
+        if response is None:
+            return None
+        return self._aged("", request, response, "/api/v2/openapi.json")
+
+    def _aged(
+        self, operation: str, request: web.Request, response: web.StreamResponse, successor: str
+    ) -> web.StreamResponse:
+        if isinstance(response, web.Response):
+            _translate(operation, response)
+        headers = response.headers
+        for name, value in self._headers.items():
+            headers[name] = value
+        headers["Link"] = _LINK.format(successor=_filled(successor, request))
+        if VERSION_HEADER not in headers.get("Vary", ""):
+            headers.add("Vary", VERSION_HEADER)
+        if "Location" in headers:
+            headers["Location"] = identity.backward_location(headers["Location"])
+        conditions.backward_headers(headers)
+        call = request.get(CALL)
+        if call is not None:
+            headers.update(limits.backward_headers(call))
+        return response
+
+
+def _as_route(row: Row, handler: HandlerV1 | Handler, *, quiet: bool = False) -> Route:
+    """A route for the edge. Query parameters are looked at by the handlers of lists only."""
+    query = row.operation.endswith(".list") or row.operation == "stores.products"
+    return Route(
+        row.operation, row.method, row.path, cast("Callable[[Call], Awaitable[web.StreamResponse]]", handler),
+        query=query, quiet=quiet,
+    )  # fmt: skip
+
+
+def _successor(row: Row, routes: Mapping[str, Route]) -> str:
+    """The path of version 2 for the same thing."""
+    operation = "orders.get" if row.operation == TRANSITION else row.operation
+    return routes[operation].path
+
+
+def _filled(path: str, request: web.Request) -> str:
+    """The path with the id of the request; the list, where that is no id."""
+    if "{id}" not in path:
+        return path
+    public = identity.forward_path(path.replace("/v2/", "/v1/"), request.match_info.get("id", ""))
+    return path.replace("{id}", public) if public else path.partition("/{id}")[0]
+
+
+def _translate(operation: str, response: web.Response) -> None:
+    """Rewrite the body of a JSON answer, in place: what else was said of the answer stays."""
+    if not isinstance(response.body, bytes):
+        return
+    if response.content_type == _PROBLEM:
+        problem = orjson.loads(response.body)
+        _backward(problem)
+        response.body = orjson.dumps(problems.backward(operation, problem))
+        response.headers["Content-Type"] = "application/json"
+    elif response.content_type == "application/json" and not operation.startswith("docs."):
+        answer = paging.backward(orjson.loads(response.body))
+        _backward(answer)
+        money.backward(answer)
+        response.body = orjson.dumps(answer)
+
+
+def _backward(answer: object) -> None:
+    for difference in _BACKWARD:
+        difference(answer)

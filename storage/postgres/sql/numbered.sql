@@ -1,0 +1,47 @@
+-- Lists by page number, for version 1 of the API: $1 rows from number $2 on, and how many there are in all.
+
+-- name: user_numbered
+SELECT u.*, d.zone_id, d.capacity FROM users u LEFT JOIN drivers d ON d.id = u.id
+ WHERE $3::text IS NULL OR u.role = $3 ORDER BY u.id LIMIT $1 OFFSET $2;
+
+-- name: user_numbered_total
+SELECT count(*) FROM users WHERE $1::text IS NULL OR role = $1;
+
+-- name: zone_numbered
+SELECT * FROM zones ORDER BY id LIMIT $1 OFFSET $2;
+
+-- name: zone_numbered_total
+SELECT count(*) FROM zones;
+
+-- name: store_numbered
+SELECT * FROM stores WHERE active AND ($3::bigint IS NULL OR zone_id = $3) ORDER BY id LIMIT $1 OFFSET $2;
+
+-- name: store_numbered_total
+SELECT count(*) FROM stores WHERE active AND ($1::bigint IS NULL OR zone_id = $1);
+
+-- name: product_numbered
+SELECT * FROM products WHERE active AND ($3::bigint IS NULL OR store_id = $3) ORDER BY id LIMIT $1 OFFSET $2;
+
+-- name: product_numbered_total
+SELECT count(*) FROM products WHERE active AND ($1::bigint IS NULL OR store_id = $1);
+
+-- name: order_numbered
+SELECT * FROM order_rows
+ WHERE ($3::bigint IS NULL OR customer_id = $3) AND ($4::bigint IS NULL OR driver_id = $4)
+   AND ($5::text IS NULL OR status = $5) AND ($6::bigint IS NULL OR zone_id = $6)
+ ORDER BY id DESC LIMIT $1 OFFSET $2;
+
+-- name: order_numbered_total
+SELECT count(*) FROM orders
+ WHERE ($1::bigint IS NULL OR customer_id = $1) AND ($2::bigint IS NULL OR driver_id = $2)
+   AND ($3::text IS NULL OR status = $3) AND ($4::bigint IS NULL OR zone_id = $4);
+
+-- name: driver_numbered
+SELECT r.*, (SELECT count(*) FROM assignment a WHERE a.driver_id = r.id) AS carried
+  FROM driver_rows r
+ WHERE ($3::bigint IS NULL OR r.zone_id = $3) AND ($4::text IS NULL OR r.status = $4)
+ ORDER BY r.id LIMIT $1 OFFSET $2;
+
+-- name: driver_numbered_total
+SELECT count(*) FROM drivers
+ WHERE ($1::bigint IS NULL OR zone_id = $1) AND ($2::text IS NULL OR status = $2);
