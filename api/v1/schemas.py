@@ -22,7 +22,7 @@ AMOUNT: Schema = {
     "maximum": 1_000_000_000,
     "description": "Decimal, as many digits behind the point as the currency has.",
 }
-_MONEY = {REF + "Money", REF + "Price"}
+_MONEY = {REF + "Money", REF + "Price", REF + "PriceChange"}
 _STATUSES = set(BACKWARD)
 # Models whose place version 1 has in `location`, though they have no id.
 _PLACED = frozenset({"NewStore", "StoreChange"})

@@ -10,6 +10,7 @@ from multidict import CIMultiDict
 
 from actors.clock import SystemEntropy
 from api.access import Access
+from api.call import Call
 from api.edge import Route, admit
 from api.problems import Problem
 from api.tokens import (
@@ -99,8 +100,9 @@ async def _unused(call: Any) -> Any:
 async def _admitted(tokens: Tokens, role: str) -> str:
     """How the door answers somebody of this role: ok, or the problem's code."""
     headers = CIMultiDict({"Authorization": f"Bearer {tokens.issue(role, 1, 'ses_1')}"})
-    office = SimpleNamespace(tokens=tokens, gate=SimpleNamespace(on=False))
-    call: Any = SimpleNamespace(request=SimpleNamespace(headers=headers), office=office, principal=None)
+    office: Any = SimpleNamespace(tokens=tokens, gate=SimpleNamespace(on=False))
+    request: Any = SimpleNamespace(headers=headers)
+    call = Call(request, office, "trace")
     try:
         await admit(Route("auth.me", "GET", "/", _unused), Access("account:read:own"), call)
     except Problem as problem:

@@ -19,6 +19,7 @@ from api.v1.differences import limits, money
 from api.v1.differences.money import decimal_text
 from api.v1.draft import Draft
 from api.v1.handlers import TRIES, replaced
+from storage.redis.limits import Policy, Verdict
 
 
 class Rows:
@@ -93,10 +94,13 @@ def test_money_comes_back_as_it_went(minor: int, currency: str) -> None:
     assert draft.body == {"price": {"amount_minor": minor, "currency": currency}}
 
 
-def test_what_the_limiter_said_is_told_in_the_old_headers(monkeypatch: pytest.MonkeyPatch) -> None:
-    told: dict[str, Any] = {"legacy_headers": lambda verdict: {"X-RateLimit-Remaining": str(verdict)}}
-    monkeypatch.setattr(limits, "_LIMITING", types.SimpleNamespace(**told))
-    counted: Any = types.SimpleNamespace(verdict=7)
-    assert limits.backward_headers(counted) == {"X-RateLimit-Remaining": "7"}
-    not_counted: Any = types.SimpleNamespace()
+def test_what_the_limiter_said_is_told_in_the_old_headers() -> None:
+    verdict = Verdict(True, Policy("reads", 100), 7, 1.5)
+    told: Any = types.SimpleNamespace(verdict=verdict)
+    assert limits.backward_headers(told) == {
+        "X-RateLimit-Limit": "100",
+        "X-RateLimit-Remaining": "7",
+        "X-RateLimit-Reset": "2",
+    }
+    not_counted: Any = types.SimpleNamespace(verdict=None)
     assert limits.backward_headers(not_counted) == {}
