@@ -1,16 +1,14 @@
 -- A session is one family of refresh tokens. Each token is made from the one before and a salt, so whoever holds
 -- a token can be given the one that is current; this table alone gives no token away.
-DROP INDEX sessions_previous, sessions_user;
+-- `previous_hash` stays for instances of the version before that still run; a later revision drops it.
+DROP INDEX sessions_user;
 ALTER TABLE sessions
-    DROP COLUMN previous_hash,
     ADD COLUMN counter     bigint NOT NULL DEFAULT 0,        -- tokens that the current one has replaced
-    ADD COLUMN family_hash bytea,                            -- of what all tokens share; NULL: minted, no tokens
+    ADD COLUMN family_hash bytea,                            -- of what all tokens share; NULL: cannot be refreshed
     ADD COLUMN salts       bytea[] NOT NULL DEFAULT '{}',    -- of the latest replacements, the newest last
     ADD COLUMN replaced    timestamptz[] NOT NULL DEFAULT '{}',  -- when each of them was
     ADD COLUMN network     text;                             -- where it was opened: a digest of the address
 CREATE INDEX sessions_user ON sessions (user_id, network);
--- Refresh tokens of the form before cannot be checked any more: their sessions log in anew.
-UPDATE sessions SET revoked_at = now() WHERE revoked_at IS NULL AND id LIKE 'ses%';
 
 -- A key is published when its row is made, signs from `signs_at` on, and verifies until `retires_at`.
 ALTER TABLE signing_key
