@@ -226,7 +226,7 @@ async def admit(route: Route, access: Access, call: Call) -> None:
             gate.enter(who.number)
             call.entered = True
     if gate.on and access.policy is not None:
-        await gate.admit(access.policy, route.operation, call)
+        await gate.admit(access.policy, call)
     if access.scope is not None and not allows(call.who.role, access.scope):
         raise Problem("forbidden", f"The scope {access.scope} is needed.")
     if access.scope is not None and call.who.role == "admin" and call.office.tokens.is_blind():

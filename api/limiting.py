@@ -38,6 +38,8 @@ log = structlog.get_logger()
 BROWSE, READ, WRITE, VITAL = range(4)
 # At which part of MALL_IN_FLIGHT_MAX each is refused.
 _PARTS = (0.5, 0.7, 0.85, 1.0)
+# Seconds after which each may come back: what is let go of first comes back last.
+_BACK_S = (5, 3, 2, 1)
 _BROWSED = frozenset({"stores", "products", "zones", "docs"})
 _VITAL = frozenset({ORDERS.name, COMMANDS.name, LOCATIONS.name})
 # Creations over the limit that may be repetitions: the database is asked about so many.
@@ -114,7 +116,7 @@ class Gate:
 
     # -- rates --------------------------------------------------------------------------------
 
-    async def admit(self, policy: Policy, operation: str, call: Call) -> None:
+    async def admit(self, policy: Policy, call: Call) -> None:
         """Count a request whose caller is known, or that needs none.
 
         Raises:
@@ -129,7 +131,11 @@ class Gate:
             # Real-time traffic, held to a bound that no honest driver meets: each instance may count for itself,
             # for a driver's requests come over one connection, and none of them waits for Redis.
             verdict = self.limits.hit_here(rule.own, who.number)
+<<<<<<< HEAD
         if not verdict.allowed and operation in _KEYED and await self._is_replay(_KEYED[operation], call):
+=======
+        if not verdict.allowed and policy.name == ORDERS.name and await self._is_replay(call):
+>>>>>>> h-limits
             return
         self._judge(call, verdict)
 
@@ -229,7 +235,8 @@ class Gate:
             Problem: overloaded, always.
         """
         metrics.REQUESTS_SHED.labels(("browse", "read", "write", "vital")[rank]).inc()
-        raise Problem("overloaded", "Too many requests are being answered.")
+        fields = {"Retry-After": str(_BACK_S[rank])}
+        raise Problem("overloaded", "Too many requests are being answered.", headers=fields)
 
 
 def _exceeded(fields: Mapping[str, str], *policies: str) -> Problem:

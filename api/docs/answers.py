@@ -44,7 +44,7 @@ _FAULT = _object({"location": TEXT, "pointer": TEXT, "code": TEXT, "detail": TEX
 _PROBLEM = {
     "type": TEXT, "title": TEXT, "status": WHOLE, "code": TEXT, "trace_id": TEXT, "retryable": TRUTH,
     "detail": TEXT, "not_processed": TRUTH, "errors": {"type": "array", "items": _FAULT},
-    "order_status": STATUS, "order_version": WHOLE,
+    "order_status": STATUS, "order_version": WHOLE, "violated-policies": {"type": "array", "items": TEXT},
 }  # fmt: skip
 _TOKENS = {"access_token": TEXT, "token_type": TEXT, "expires_in": WHOLE, "refresh_token": TEXT}
 _ITEM = _object({"product_id": _id("prd"), "name": TEXT, "quantity": WHOLE, "price": _ref("Money")})
@@ -67,7 +67,9 @@ _EVENT = {
 }  # fmt: skip
 
 SCHEMAS: dict[str, dict[str, Any]] = {
-    "Problem": _object(_PROBLEM, ("detail", "not_processed", "errors", "order_status", "order_version")),
+    "Problem": _object(_PROBLEM, (
+        "detail", "not_processed", "errors", "order_status", "order_version", "violated-policies",
+    )),
     "Money": _object({"amount_minor": WHOLE, "currency": TEXT}),
     "User": _object(_USER, ("driver_id", "zone_id", "capacity")),
     "Tokens": _object(_TOKENS),

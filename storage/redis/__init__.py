@@ -3,7 +3,8 @@
 Map:
 client.py    one client for commands, with short patience
 tickets.py   one-use tickets that open a driver's socket from a browser
-limits.py    rate limits: exact in any window, at most one round trip
+limits.py    rate limits: exact in any window across all instances
+sliding_log.py counts in Redis, many requests in one call; away when Redis is
 local_log.py what one instance remembers of its own: the limits' fallback
 leases.py    RedisLeases: who should serve a shard
 ticker.py    the thread that renews the leases

@@ -106,7 +106,7 @@ async def test_outage_of_redis_costs_nobody_an_answer_and_nearly_nobody_time(har
             # its own; if everybody asked Redis it would be all of them.)
             waited = [took_s for took_s, _ in during if took_s > max(usual)[0] + BUDGET_S + 0.01]
             assert len(waited) < len(during) / 10
-            assert sorted(during)[75][0] < 3 * sorted(usual)[25][0]
+            assert sorted(during)[75][0] < BUDGET_S / 2
             assert Counter(status for _, status in await timed(login, 8)) == {401: 3, 429: 5}, "still five"
             await alone(server, expected=True)
             heal(valkey)

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
+from multidict import CIMultiDict
+from structlog.testing import capture_logs
 
 from actors.clock import LoopClock
 from api.access import ACCESS, AUTH, COMMANDS, ORDERS, READS
@@ -81,6 +85,20 @@ async def test_user_has_so_much_under_way_and_no_more(gate: Gate) -> None:
     for number in (7, 7, 8):
         gate.leave(number)
     assert gate._under_way == {}, "nobody is remembered who is not there"
+
+
+async def test_operator_who_forgot_his_proxies_is_told_once(gate: Gate) -> None:
+    request = SimpleNamespace(remote="203.0.113.9", headers=CIMultiDict({"X-Forwarded-For": "198.51.100.1"}))
+    call: Any = SimpleNamespace(request=request, principal=None, verdict=None)
+    one = Policy("one", 1)
+    with capture_logs() as lines:
+        await gate.admit(one, call)
+        for _ in range(3):
+            with pytest.raises(Problem):
+                await gate.admit(one, call)
+    assert [(line["event"], line["setting"]) for line in lines] == [
+        ("ignored_forwarded_header", "MALL_TRUSTED_PROXIES")
+    ]
 
 
 @pytest.mark.parametrize(
