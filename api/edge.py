@@ -12,7 +12,7 @@ import structlog
 from aiohttp import web
 
 from api.access import ACCESS, Access, allows
-from api.call import OFFICE, Call, Handler
+from api.call import OFFICE, PATCH_TYPES, Call, Handler
 from api.problems import EVERY_ANSWER, KINDS, Fault, Problem, problem_for, problem_response
 from api.tokens import BadToken, Principal
 from config import metrics
@@ -158,7 +158,9 @@ def finish(response: web.StreamResponse, trace: str) -> None:
 def _known(call: Call, error: web.HTTPException) -> web.Response:
     """Aiohttp's own refusals in our form."""
     call.code = _HTTP_CODES.get(error.status, "malformed_request")
-    headers = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else None
+    headers = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else {}
+    if "PATCH" in headers.get("Allow", ""):
+        headers["Accept-Patch"] = ", ".join(PATCH_TYPES)
     return problem_response(Problem(call.code, headers=headers), call.trace)
 
 
