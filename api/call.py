@@ -46,7 +46,7 @@ QUERY_PARAMETERS_MAX = 20
 # What nearly everybody sends; anything else is looked at more closely.
 _JSON_TYPES = frozenset({"application/json", "application/json; charset=utf-8"})
 # What a PATCH takes: a merge patch by its own name (RFC 7396), or, for clients that know one name only, JSON.
-_PATCH_TYPES = ("application/merge-patch+json", "application/json")
+PATCH_TYPES = ("application/merge-patch+json", "application/json")
 _JSON_ANSWER = CIMultiDict(
     {**EVERY_ANSWER, "Server": "mall", "Cache-Control": "no-store", "Content-Type": "application/json"}
 )
@@ -147,7 +147,7 @@ class Call:
         """Look more closely at the kind of body."""
         request = self.request
         patch = request.method == "PATCH"
-        kinds = _PATCH_TYPES if patch else ("application/json",)
+        kinds = PATCH_TYPES if patch else ("application/json",)
         if request.content_type not in kinds or (request.charset or "utf-8").lower() != "utf-8":
             raise Problem(
                 "unsupported_media_type",

@@ -27,7 +27,15 @@ TAGS_MAX = 20
 CATALOGUE_AGE_S = 60
 PRIVATE = "private, no-store"
 # Who asks decides what is seen.
-_ANSWER = CIMultiDict({**EVERY_ANSWER, "Server": "mall", "Vary": "Authorization"})
+_ANSWER = CIMultiDict(
+    {
+        **EVERY_ANSWER,
+        "Server": "mall",
+        "Cache-Control": PRIVATE,
+        "Vary": "Authorization",
+        "Content-Type": "application/json",
+    }
+)
 
 
 def catalogue_policy(call: Call) -> str:
@@ -122,7 +130,9 @@ def tagged_page(call: Call, page: Any, policy: str = PRIVATE) -> web.Response:
 
 def _answer(status: int, body: bytes | None, tag: str, policy: str) -> web.Response:
     whole = _ANSWER.copy()
-    whole["ETag"], whole["Cache-Control"] = tag, policy
-    if body is not None:
-        whole["Content-Type"] = "application/json"
+    whole["ETag"] = tag
+    if policy is not PRIVATE:
+        whole["Cache-Control"] = policy
+    if body is None:
+        del whole["Content-Type"]
     return web.Response(status=status, body=body, headers=whole)

@@ -14,7 +14,7 @@ from aiohttp.http import HttpVersion11
 
 from api.access import ACCESS, Access, allows
 from api.bodies import BODY_BYTES_MAX
-from api.call import OFFICE, Call, Handler
+from api.call import OFFICE, PATCH_TYPES, Call, Handler
 from api.limiting import mark, rank_of
 from api.problems import (
     EVERY_ANSWER,
@@ -204,7 +204,9 @@ def _known(call: Call, error: web.HTTPException) -> web.Response:
 
 
 def _known_problem(error: web.HTTPException) -> Problem:
-    headers = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else None
+    headers = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else {}
+    if "PATCH" in headers.get("Allow", ""):
+        headers["Accept-Patch"] = ", ".join(PATCH_TYPES)
     return Problem(_HTTP_CODES.get(error.status, "malformed_request"), headers=headers)
 
 

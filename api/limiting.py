@@ -131,11 +131,7 @@ class Gate:
             # Real-time traffic, held to a bound that no honest driver meets: each instance may count for itself,
             # for a driver's requests come over one connection, and none of them waits for Redis.
             verdict = self.limits.hit_here(rule.own, who.number)
-<<<<<<< HEAD
         if not verdict.allowed and operation in _KEYED and await self._is_replay(_KEYED[operation], call):
-=======
-        if not verdict.allowed and policy.name == ORDERS.name and await self._is_replay(call):
->>>>>>> h-limits
             return
         self._judge(call, verdict)
 

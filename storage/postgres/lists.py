@@ -8,7 +8,8 @@ How a block is read: `-- id: column` is what tells rows of the same key apart; e
 shown as; compared with` is a sort, the last two saying how its key leaves and comes back; each
 `-- if name: condition` is a filter. `$` stands for the value. `{key}`, `{rows}`, `{order}` and `{limit}` are
 filled in. Pages follow each other by key and id, so a row that others come and go around is met exactly
-once, and the last page costs what the first one does.
+once, and the last page costs what the first one does. Only a row whose own key is changed meanwhile, a
+product that gets another price in a walk by price, may be met in both places or in neither.
 """
 
 from __future__ import annotations

@@ -285,7 +285,7 @@ STATES = {
     "assign to a driver that is offline": ("orders.assign", {"driver_id": "drv_3"}, 409, "driver_offline"),
     "assign to a driver that is not there": (
         "orders.assign",
-        {"driver_id": "drv_9"},
+        {"driver_id": "drv_999999999"},
         404,
         "driver_not_found",
     ),

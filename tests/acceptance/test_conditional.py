@@ -314,6 +314,9 @@ async def test_patch_of_another_kind_is_told_which_ones_are_taken(target: Target
     )
     refusal(answer, 415, "unsupported_media_type")
     assert answer.headers["accept-patch"] == "application/merge-patch+json, application/json"
+    answer = await target.send("PUT", "/api/v2/zones/zon_1", [JSON], b"{}", role="admin")
+    refusal(answer, 405, "method_not_allowed")
+    assert answer.headers["accept-patch"] == "application/merge-patch+json, application/json"
     for method, path in (("POST", "/api/v2/zones"), ("PUT", "/api/v2/drivers/me/location")):
         answer = await target.send(
             method, path, [MERGE], b"{}", role="driver" if method == "PUT" else "admin"
