@@ -131,8 +131,7 @@ def _allow_origins(app: web.Application, routes: list[web.AbstractRoute], origin
 async def _vary_by_origin(request: web.Request, response: web.StreamResponse) -> None:
     """aiohttp-cors forgets it, and a shared cache would hand one origin's answer to another."""
     del request
-    given = response.headers.get("Vary")
-    response.headers["Vary"] = "Origin" if given is None else f"{given}, Origin"
+    response.headers["Vary"] = ", ".join([*response.headers.popall("Vary", ()), "Origin"])
 
 
 def make_ops_app(office: Office) -> web.Application:

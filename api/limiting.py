@@ -71,10 +71,6 @@ def rank_of(operation: str, access: Access, *, streams: bool) -> int | None:
     return BROWSE if room in _BROWSED or verb == "list" else READ
 
 
-# Operations whose repetitions are no new ones, and where their keys are kept.
-_KEYED = {"orders.create": CREATE_ROUTE, "payments.create": PAY_ROUTE}
-
-
 class Gate:
     """The limits of one instance.
 
@@ -131,7 +127,7 @@ class Gate:
             # Real-time traffic, held to a bound that no honest driver meets: each instance may count for itself,
             # for a driver's requests come over one connection, and none of them waits for Redis.
             verdict = self.limits.hit_here(rule.own, who.number)
-        if not verdict.allowed and operation in _KEYED and await self._is_replay(_KEYED[operation], call):
+        if not verdict.allowed and policy.name == ORDERS.name and await self._is_replay(call):
             return
         self._judge(call, verdict)
 
@@ -155,12 +151,14 @@ class Gate:
         if verdict.allowed:
             call.verdict = verdict
 
-    async def _is_replay(self, route: str, call: Call) -> bool:
+    async def _is_replay(self, call: Call) -> bool:
         """True for the repetition of a creation, which passes as a read although no creation is left."""
         number = call.who.number
         if not self.limits.hit_here(self.rule(_LOOKS).own, number).allowed:
             return False
         try:
+            # What this policy counts is one of the two, in every version.
+            route = PAY_ROUTE if call.request.path.endswith("/payments") else CREATE_ROUTE
             digest = sha256(call.key(required=True).encode()).digest()
             known = await call.office.database.value("key_known", number, route, digest)
         except (Problem, StorageError):

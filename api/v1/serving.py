@@ -31,7 +31,7 @@ _LINK = (
     f'<{GUIDE}>; rel="deprecation"; type="text/markdown", <{GUIDE}>; rel="sunset"; type="text/markdown", '
     '<{successor}>; rel="successor-version"'
 )
-# Inner names before outer ones: money opens what identity and places do not look into.
+# Money comes after these: what it writes is no JSON that anybody could look into.
 _BACKWARD = (identity.backward, places.backward, times.backward, statuses.backward, conditions.backward)
 
 
@@ -69,25 +69,22 @@ class Served:
         successor = _successor(row, self._routes)
 
         async def handle(request: web.Request) -> web.StreamResponse:
-            try:
-                self._lifecycle.check_open(request.app[OFFICE].clock.wall())
-            except Problem as problem:
-                response: web.StreamResponse = edge.refuse(request, problem, "/api/v1/(off)")
-            else:
-                response = await inner(request)
+            response = await self._while_open(request, inner)
             return self._aged(row.operation, request, response, successor)
 
         return handle
 
     async def unknown(self, request: web.Request) -> web.StreamResponse:
         """Paths and methods that version 1 does not have."""
+        response = await self._while_open(request, edge.unknown)
+        return self._aged("", request, response, "/api/v2/openapi.json")
+
+    async def _while_open(self, request: web.Request, inner: Bound) -> web.StreamResponse:
         try:
             self._lifecycle.check_open(request.app[OFFICE].clock.wall())
         except Problem as problem:
-            response: web.StreamResponse = edge.refuse(request, problem, "/api/v1/(off)")
-        else:
-            response = await edge.unknown(request)
-        return self._aged("", request, response, "/api/v2/openapi.json")
+            return edge.refuse(request, problem, "/api/v1/(off)")
+        return await inner(request)
 
     async def expect(self, request: web.Request) -> web.StreamResponse | None:
         """The same as in version 2, refused in the form of version 1."""
