@@ -39,6 +39,9 @@ def test_empty_variable_counts_as_absent() -> None:
         ("MALL_LIMIT_AUTH_PER_MIN", "0"),
         ("MALL_LIMIT_ORDERS_PER_MIN", "1000000"),
         ("MALL_IN_FLIGHT_MAX", "-1"),
+        ("MALL_CONNECTIONS_PER_IP", "-1"),
+        ("MALL_UNCOUNTED_NETWORKS", "proxy.example"),
+        ("MALL_UNCOUNTED_NETWORKS", "10.0.0.1/8"),
         ("MALL_POOL_SIZE", "0"),
         ("MALL_DRAIN_S", "nan"),
         ("MALL_ADMIN_PASSWORD", "change-me"),
@@ -98,3 +101,9 @@ def test_proxies_are_split() -> None:
 def test_origins_are_split() -> None:
     settings = load_settings({"MALL_CORS_ORIGINS": "https://a.example, http://localhost:3000"})
     assert settings.cors_origins == ("https://a.example", "http://localhost:3000")
+
+
+def test_networks_are_split() -> None:
+    settings = load_settings({"MALL_UNCOUNTED_NETWORKS": "10.0.0.0/8, ::1"})
+    assert [str(network) for network in settings.uncounted_networks or ()] == ["10.0.0.0/8", "::1/128"]
+    assert load_settings({}).uncounted_networks is None, "the private ones"
