@@ -34,7 +34,7 @@ from actors.errors import JournalError
 from actors.runtime import Runtime
 from api import founding
 from api.call import Office
-from api.catalogue import Catalogue
+from api.catalogue import open_catalogue
 from api.doors import Doors, Sockets, StartError, bind_port, greeting, open_sockets
 from api.feed.hub import Hub
 from api.feed.rebinding import Rebinding
@@ -60,13 +60,10 @@ from storage.embedded import EmbeddedError
 from storage.errors import StorageError
 from storage.postgres.audit import Law, audit
 from storage.postgres.database import SLOW_S, open_database
-from storage.postgres.geo import choose_body
 from storage.postgres.journal import PostgresJournal
 from storage.postgres.migrate import MigrationError, migrate, wait_for
 from storage.postgres.placing import OrderPlacer
-from storage.redis.cache import Cache
 from storage.redis.client import open_redis, ping
-from storage.redis.entries import Entries
 from storage.redis.leases import RedisLeases
 from storage.redis.limits import RateLimits
 from storage.redis.tickets import Tickets
@@ -79,8 +76,6 @@ DATABASE_WAIT_S = 30.0
 # In place of a signal: another instance has our name.
 USURPED = -1
 VERSION = version("mall-delivery-dispatch")
-
-
 # Whatever happens, an instance that was told to leave is gone by then: 9 s for sockets and shards, the rest for
 # answers under way and the last commits.
 FAREWELL_S = 9.0
@@ -143,22 +138,15 @@ async def open_office(
         limits = RateLimits(redis, clock, entropy, metrics.REDIS_ERRORS.labels("limits").inc)
         tokens = Tokens(await founding.load_keys(database), clock, entropy)
         dispatch = Dispatch(runtime, OrderPlacer(database))
-        failed = metrics.REDIS_ERRORS.labels("cache").inc
-        entries = Entries(redis, clock, entropy, f"mall-{meta.cluster}", failed)
-        catalogue = Catalogue(database, Cache(entries, clock, entropy, _count_cache))
         office = Office(
             settings, database, redis, dispatch, tokens, passwords, Tickets(redis, entropy), limits, hub, clock,
-            entropy, cluster, zones_due, catalogue=catalogue,
+            entropy, cluster, zones_due, catalogue=open_catalogue(database, redis, clock, entropy, meta.cluster),
         )  # fmt: skip
         yield office
 
 
 def _observe(name: str, seconds: float) -> None:
     metrics.query_seconds(name).observe(seconds)
-
-
-def _count_cache(kind: str, result: str) -> None:
-    metrics.cache_count(kind, result).inc()
 
 
 def _observe_flush(name: str, seconds: float) -> None:
@@ -189,12 +177,12 @@ async def working(office: Office) -> AsyncIterator[None]:
     )
     async with hub.running(), runtime.running(), office.cluster.running(), asyncio.TaskGroup() as tasks:
         loops = [tasks.create_task(chores.run(chore), name=chore.name) for chore in chores.all]
-        loops.append(tasks.create_task(dispatch.run(), name="creations"))
+        for work, name in ((dispatch.run(), "creations"), (office.catalogue.cache.run(), "cache")):
+            loops.append(tasks.create_task(work, name=name))
         loops.append(tasks.create_task(watch_revocations(office), name="revocations"))
         loops.append(tasks.create_task(watch_loop(office), name="loop lag"))
         loops.append(tasks.create_task(collect_garbage(), name="garbage"))
         loops.append(tasks.create_task(rebinding.run(), name="rebinding"))
-        loops.append(tasks.create_task(office.catalogue.cache.run(), name="cache"))
         loops.append(tasks.create_task(_settle(office), name="settling"))
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(SETTLED_S):
@@ -341,7 +329,6 @@ def command_migrate(settings: Settings, options: argparse.Namespace) -> int:
     with reach_servers(settings) as at:
         asyncio.run(wait_for(at.database_url, 0))
         print(f"at revision {asyncio.run(migrate(at.database_url))}")
-        print(f"places are searched by {asyncio.run(choose_body(at.database_url))}")
     return 0
 
 

@@ -8,6 +8,7 @@ call.py        a request as a handler sees it
 access.py      one table: who may call what, and which limit counts
 problems.py    one table: everything that can go wrong, and what the caller sees
 bodies.py      strict JSON
+catalogue.py   products and stores by way of the cache
 fields.py      strict field types
 founding.py    what a database needs before the first request
 minting.py     users and tokens in bulk

@@ -11,8 +11,12 @@ from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import Any
 
+from actors.clock import Clock, Entropy
+from config import metrics
 from storage.postgres.database import Database
 from storage.redis.cache import Cache, Kind
+from storage.redis.client import Client
+from storage.redis.entries import Entries
 
 PRODUCT_S, STORE_S = 300.0, 600.0
 # A page is looked at for longer than that. Add the half second of storage.redis.cache.NEAR_S.
@@ -86,3 +90,16 @@ class Catalogue:
     async def store_changed(self, row: Row) -> None:
         """A store was made or changed: `row` is committed."""
         await self.cache.forget((f"store:{row['id']}", f"stores:{row['zone_id']}", "stores:all"))
+
+
+def open_catalogue(
+    database: Database, redis: Client, clock: Clock, entropy: Entropy, cluster: str
+) -> Catalogue:
+    """The catalogue of an instance; `cluster` names all that share this database."""
+    failed = metrics.REDIS_ERRORS.labels("cache").inc
+    entries = Entries(redis, clock, entropy, f"mall-{cluster}", failed)
+    return Catalogue(database, Cache(entries, clock, entropy, _count))
+
+
+def _count(kind: str, result: str) -> None:
+    metrics.cache_count(kind, result).inc()

@@ -6,6 +6,7 @@ queries.py     loads sql/*.sql into named blocks
 errors.py      which failures mean "not written" and which "nobody knows"
 journal.py     the actors' Journal: claim, load, flush, due, read
 placing.py     create_orders in batches, order ids in blocks
+geo.py         which body the search around a place has
 migrate.py     alembic on the async engine
 audit.py       checks every invariant on one moment of a database
 migrations/    revisions and their SQL files

@@ -6,5 +6,7 @@ tickets.py   one-use tickets that open a driver's socket from a browser
 limits.py    rate limits: exact in any window, one round trip
 leases.py    RedisLeases: who should serve a shard
 ticker.py    the thread that renews the leases
+cache.py     a cache beside Postgres: one query for many, nothing old after a change
+entries.py   its places in Redis, with stamps and marks
 lua/         one script a file
 """
