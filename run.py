@@ -73,7 +73,6 @@ from storage.embedded import EmbeddedError
 from storage.errors import StorageError
 from storage.postgres.audit import Law, audit
 from storage.postgres.database import open_database
-from storage.postgres.geo import choose_body
 from storage.postgres.journal import PostgresJournal
 from storage.postgres.migrate import MigrationError, migrate, wait_for
 from storage.postgres.placing import OrderPlacer
@@ -179,13 +178,13 @@ async def working(office: Office) -> AsyncIterator[None]:
     )
     async with hub.running(), runtime.running(), office.cluster.running(), asyncio.TaskGroup() as tasks:
         loops = [tasks.create_task(chores.run(chore), name=chore.name) for chore in chores.all]
-        loops.append(tasks.create_task(dispatch.run(), name="creations"))
+        for work, name in ((dispatch.run(), "creations"), (office.catalogue.cache.run(), "cache")):
+            loops.append(tasks.create_task(work, name=name))
         loops.append(tasks.create_task(watch_revocations(office), name="revocations"))
         loops.append(tasks.create_task(watch_loop(office), name="loop lag"))
         loops.append(tasks.create_task(collect_garbage(), name="garbage"))
         loops.append(tasks.create_task(rebinding.run(), name="rebinding"))
         loops.append(tasks.create_task(settle_payments(office), name="payments"))
-        loops.append(tasks.create_task(office.catalogue.cache.run(), name="cache"))
         loops.append(tasks.create_task(_settle(office), name="settling"))
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(SETTLED_S):
@@ -334,7 +333,6 @@ def command_migrate(settings: Settings, options: argparse.Namespace) -> int:
     with reach_servers(settings) as at:
         asyncio.run(wait_for(at.database_url, 0))
         print(f"at revision {asyncio.run(migrate(at.database_url))}")
-        print(f"places are searched by {asyncio.run(choose_body(at.database_url))}")
     return 0
 
 

@@ -14,6 +14,7 @@ limiting.py    the gate: how much a user, an address, and all together may ask f
 client_address.py whose address a request counts for, behind proxies, too
 problems.py    one table: everything that can go wrong, and what the caller sees
 bodies.py      strict JSON
+catalogue.py   products and stores by way of the cache
 fields.py      strict field types
 founding.py    what a database needs before the first request
 minting.py     users and tokens in bulk

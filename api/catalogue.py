@@ -95,10 +95,11 @@ class Catalogue:
 def open_catalogue(
     database: Database, redis: Client, clock: Clock, entropy: Entropy, cluster: str
 ) -> Catalogue:
-    """The catalogue of an instance; `cluster` keeps clusters apart that share a Redis."""
+    """The catalogue of an instance; `cluster` names all that share this database."""
+    failed = metrics.REDIS_ERRORS.labels("cache").inc
+    entries = Entries(redis, clock, entropy, f"mall-{cluster}", failed)
+    return Catalogue(database, Cache(entries, clock, entropy, _count))
 
-    def count(kind: str, result: str) -> None:
-        metrics.cache_count(kind, result).inc()
 
-    entries = Entries(redis, clock, entropy, f"mall-{cluster}", metrics.REDIS_ERRORS.labels("cache").inc)
-    return Catalogue(database, Cache(entries, clock, entropy, count))
+def _count(kind: str, result: str) -> None:
+    metrics.cache_count(kind, result).inc()

@@ -10,6 +10,7 @@ resident.py          what many actors in memory cost
 wire.py              HTTP and WebSocket on bare protocols, for load generators
 bench/               this design beside others, on one Postgres
 demo/                a mall that moves, to be watched in the terminal, with a verdict at its end
+geo/                 the search around a place, with and without PostGIS
 fleet/               several instances as one: kills, restarts, growth, outages of Redis, races
 rush/                locust, with named profiles
 slow/                a good client beside a thousand sockets that dawdle

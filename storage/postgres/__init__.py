@@ -7,6 +7,7 @@ lists.py       lists a page at a time: sql/lists/*.sql with the filters of a req
 errors.py      which failures mean "not written" and which "nobody knows"
 journal.py     the actors' Journal: claim, load, flush, due, read
 placing.py     create_orders in batches, order ids in blocks
+geo.py         which body the search around a place has
 migrate.py     alembic on the async engine
 audit.py       checks every invariant on one moment of a database
 migrations/    revisions and their SQL files

@@ -8,5 +8,7 @@ sliding_log.py counts in Redis, many requests in one call; away when Redis is
 local_log.py what one instance remembers of its own: the limits' fallback
 leases.py    RedisLeases: who should serve a shard
 ticker.py    the thread that renews the leases
+cache.py     a cache beside Postgres: one query for many, nothing old after a change
+entries.py   its places in Redis, with stamps and marks
 lua/         one script a file
 """

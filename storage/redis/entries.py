@@ -84,10 +84,17 @@ class Entries:
     Args:
         prefix: name of the cluster. Clusters of different names may share a server.
         failed: called whenever Redis could not be asked.
+        budget_s: how long a call may take.
     """
 
     def __init__(
-        self, client: Client, clock: Clock, entropy: Entropy, prefix: str, failed: Callable[[], None]
+        self,
+        client: Client,
+        clock: Clock,
+        entropy: Entropy,
+        prefix: str,
+        failed: Callable[[], None],
+        budget_s: float = BUDGET_S,
     ) -> None:
         self._client = client
         self._script = client.register_script(_PUT)
@@ -97,6 +104,7 @@ class Entries:
         # number changes with the form of what is kept, so that two versions of this program can share Redis.
         self._base = f"{{{prefix}}}:cache:1:"
         self._failed = failed
+        self._budget_s = budget_s
         self._breaker = Breaker(clock, entropy)
         self._under_way = 0
 
@@ -150,7 +158,7 @@ class Entries:
             raise Unreachable("breaker open")
         self._under_way += 1
         try:
-            async with asyncio.timeout(BUDGET_S):
+            async with asyncio.timeout(self._budget_s):
                 answer = await call()
         except FAILURES as error:
             self._failed()

@@ -22,6 +22,8 @@ from tests.support.waiting import until
 NOWHERE = "unix:///nonexistent/valkey.sock"
 LASTING = Kind("product", 300.0)
 BRIEF = Kind("product", 300.0, lambda value: 2.0)
+# A busy machine must not look like a dead Redis.
+PATIENT_S = 10.0
 _prefixes = itertools.count(1)
 
 
@@ -61,12 +63,12 @@ class Rows:
 class Instance:
     """One instance's cache, what it counted, and its clock."""
 
-    def __init__(self, client: Client, prefix: str) -> None:
+    def __init__(self, client: Client, prefix: str, budget_s: float = PATIENT_S) -> None:
         self.counts: Counter[str] = Counter()
         self.failures = 0
         self.clock = HandClock()
         entropy = SystemEntropy()
-        self.entries = Entries(client, self.clock, entropy, prefix, self._failed)
+        self.entries = Entries(client, self.clock, entropy, prefix, self._failed, budget_s)
         self.cache = Cache(self.entries, self.clock, entropy, lambda _, result: self.counts.update([result]))
 
     def _failed(self) -> None:
@@ -315,7 +317,7 @@ async def test_without_redis_postgres_is_asked_and_the_breaker_opens() -> None:
 
 async def test_redis_that_hangs_costs_a_reader_its_budget_and_no_more() -> None:
     async with silent_server() as (url, asked), open_redis(url) as client:
-        here, rows = Instance(client, "hanging"), Rows({"id": 1})
+        here, rows = Instance(client, "hanging", BUDGET_S), Rows({"id": 1})
         loop, waits = asyncio.get_running_loop(), []
         for number in range(20):
             began = loop.time()

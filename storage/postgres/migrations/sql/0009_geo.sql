@@ -115,7 +115,7 @@ REVOKE ALL ON FUNCTION choose_stores_near(boolean) FROM PUBLIC;
 SELECT choose_stores_near(false);
 
 -- The same as in 0004_batches.sql, but for one more code, out_of_range: the drop-off is farther from a line's store
--- than that delivers. (New: `away` and what it is asked for.)
+-- than that delivers. (New: `far` and what follows from it.)
 -- Place a batch of orders; each whole or not at all. Codes: created, replayed, in_flight, key_reused,
 -- unknown_product, inactive_product, mixed_currency, mixed_zones, out_of_range, out_of_stock. What the domain
 -- decides (all but in_flight and key_reused) is remembered under the key, so a repetition gets the same answer.
@@ -165,17 +165,14 @@ BEGIN
                sum(p.price_minor * l.quantity)::bigint AS total,
                max(s.preparation_s) AS preparation_s,
                min(s.id) FILTER (WHERE l.line = 1) AS store_id,
-               ceil(max(away.m) FILTER (WHERE away.m > s.delivery_radius_m))::bigint AS away_m,
-               min(s.delivery_radius_m) FILTER (WHERE away.m > s.delivery_radius_m) AS radius_m,
+               bool_or(metres_between(s.lat, s.lon, it.lat, it.lon) > s.delivery_radius_m) AS far,
                jsonb_agg(l.line - 1 ORDER BY l.line) FILTER (WHERE p.id IS NULL) AS unknown_lines,
                jsonb_agg(l.line - 1 ORDER BY l.line) FILTER (WHERE NOT (p.active AND s.active)) AS inactive_lines,
                jsonb_agg(l.line - 1 ORDER BY l.line) FILTER (WHERE p.stock < l.quantity) AS short_lines
           INTO c
           FROM ROWS FROM (jsonb_to_recordset(it.lines) AS (product bigint, quantity integer))
                WITH ORDINALITY AS l(product, quantity, line)
-          LEFT JOIN products p ON p.id = l.product LEFT JOIN stores s ON s.id = p.store_id
-          LEFT JOIN LATERAL (SELECT metres_between(s.lat, s.lon, it.lat, it.lon) AS m OFFSET 0) away
-                 ON s.delivery_radius_m IS NOT NULL;
+          LEFT JOIN products p ON p.id = l.product LEFT JOIN stores s ON s.id = p.store_id;
         IF c.unknown > 0 THEN
             v_code := 'unknown_product'; v_facts := jsonb_build_object('lines', c.unknown_lines);
         ELSIF c.inactive > 0 THEN
@@ -184,9 +181,14 @@ BEGIN
             v_code := 'mixed_currency';
         ELSIF c.zones > 1 THEN
             v_code := 'mixed_zones';
-        ELSIF c.away_m IS NOT NULL THEN
+        ELSIF c.far THEN
             v_code := 'out_of_range';
-            v_facts := jsonb_build_object('distance_m', c.away_m, 'radius_m', c.radius_m);
+            SELECT jsonb_build_object('distance_m', ceil(max(away.m))::bigint, 'radius_m', min(s.delivery_radius_m))
+              INTO v_facts
+              FROM jsonb_to_recordset(it.lines) AS l(product bigint)
+              JOIN products p ON p.id = l.product JOIN stores s ON s.id = p.store_id,
+                   LATERAL (SELECT metres_between(s.lat, s.lon, it.lat, it.lon) AS m) away
+             WHERE away.m > s.delivery_radius_m;
         ELSIF c.short > 0 THEN
             v_code := 'out_of_stock'; v_facts := jsonb_build_object('lines', c.short_lines);
         ELSE
