@@ -31,7 +31,12 @@ async def pair(folder: Path, template: str) -> AsyncIterator[Pair]:
         valkey = EmbeddedValkey(folder / name, durable=False)
         stack.callback(valkey.stop)
         valkey.start()
-        environ = {"DATABASE_URL": url, "REDIS_URL": valkey.redis_url, "MALL_SAMPLE": "off"}
+        environ = {
+            "DATABASE_URL": url,
+            "REDIS_URL": valkey.redis_url,
+            "MALL_SAMPLE": "off",
+            "MALL_GATEWAY_URL": "sandbox",
+        }
         servers = []
         for number in (1, 2):
             own = {**environ, "MALL_INSTANCE": f"{name}-{number}"}

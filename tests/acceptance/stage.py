@@ -128,9 +128,36 @@ class Stage:
                 found = await self.make_product(self.store)
             case "products":
                 found = self.product
+            case "payments":
+                found = await self.payment(captured=(route.operation, caller) == ("payments.refund", "admin"))
             case _:
                 found = await self.order(route.operation, caller)
         return route.path.replace("{id}", found)
+
+    async def _card_order(self) -> str:
+        """An order of `owner` that waits for its payment."""
+        lines = [{"product_id": self.product, "quantity": 1}]
+        body = {"items": lines, "dropoff": DROPOFF, "payment": "card"}
+        key = f"key-of-the-matrix-{next(_numbers)}"
+        return str((await self.as_("owner").do("POST", "/api/v2/orders", body, key=key))["id"])
+
+    async def payment(self, *, captured: bool) -> str:
+        """A payment of `owner`, for an order that was delivered if it is to be captured."""
+        order, owner = await self._card_order(), self.as_("owner")
+        body, key = {"order_id": order, "token": "tok_success"}, f"key-of-the-matrix-{next(_numbers)}"
+        payment = str((await owner.do("POST", "/api/v2/payments", body, key=key))["id"])
+        if captured:
+            path, driver = f"/api/v2/orders/{order}", self.as_("assigned")
+            assigned = {"driver_id": f"drv_{self.numbers['assigned']}"}
+            await self.as_("admin").do("POST", f"{path}/assignment", assigned)
+            await driver.do("POST", f"{path}/pickup", {})
+            await driver.do("POST", f"{path}/delivery", {})
+
+            async def is_captured() -> bool:
+                return bool((await owner.do("GET", f"/api/v2/payments/{payment}"))["status"] == "captured")
+
+            await seconds_until(is_captured)
+        return payment
 
     async def make_product(self, store: str) -> str:
         """A product that never runs out."""
@@ -153,6 +180,8 @@ class Stage:
             case "orders.create":
                 lines = [{"product_id": self.product, "quantity": 1}]
                 return {"items": lines, "dropoff": DROPOFF, "payment": "card"}
+            case "payments.create":
+                return {"order_id": await self._card_order(), "token": "tok_success"}
             case "orders.assign":
                 return {"driver_id": f"drv_{self.numbers['offered']}"}
             case _ if operation in _BODIES:
@@ -163,7 +192,7 @@ class Stage:
     async def ask(self, route: Route, caller: str) -> int:
         """Call the operation as the caller and clean up behind it; returns the status."""
         path, body = await self._path(route, caller), await self._body(route.operation)
-        headers = {"Idempotency-Key": f"key-of-the-matrix-{next(_numbers)}"}
+        headers = {"Idempotency-Key": f"key-of-the-matrix-{next(_numbers)}", "If-Match": "*"}
         if caller != "anonymous":
             headers["Authorization"] = f"Bearer {self.token(caller, route.operation)}"
         url, http = self.pair.one.url + path, self.pair.one.http

@@ -64,10 +64,25 @@ async def test_no_list_shows_an_order_of_others(stage: Stage, thief: str) -> Non
     paths += ["/api/v2/drivers/me/orders"] if thief == "stranger" else []
     for path in paths:
         assert order not in str(await stage.as_(thief).do("GET", path))
+    await stage.clear(await stage.order("orders.get", "assigned"))
     page = await stage.as_("owner").do("GET", "/api/v2/orders?limit=1")
-    if page["next"]:
-        assert (await stage.as_(thief).do("GET", f"/api/v2/orders?cursor={page['next']}"))["items"] == []
+    path = f"/api/v2/orders?limit=1&cursor={page['next']}"
+    assert (await stage.as_("owner").do("GET", path))["items"] != []
+    status, answer, _ = await stage.as_(thief).call("GET", path)
+    assert (status, answer["code"]) == (400, "invalid_cursor")
     await stage.clear(order)
+
+
+async def test_payments_of_others_are_not_there(stage: Stage) -> None:
+    payment = await stage.payment(captured=False)
+    status, answer, _ = await stage.as_("other").call("GET", f"/api/v2/payments/{payment}")
+    assert (status, answer["code"]) == (404, "not_found")
+    order = (await stage.as_("owner").do("GET", f"/api/v2/payments/{payment}"))["order_id"]
+    body = {"order_id": order, "token": "tok_success"}
+    status, answer, _ = await stage.as_("other").call(
+        "POST", "/api/v2/payments", body, key="a-thief-pays-for-others"
+    )
+    assert (status, answer["code"]) == (404, "order_not_found")
 
 
 async def test_key_of_somebody_else_replays_nothing_of_his(stage: Stage) -> None:
