@@ -84,6 +84,9 @@ ACCESS: Mapping[str, Access] = {
     "feed.open": Access(None),  # the handshake looks at header or ticket itself
     "feed.ticket": Access("feed:open"),
     "docs.openapi": Access(None),
+    "docs.asyncapi": Access(None),
+    "docs.problems": Access(None),
+    "docs.problem": Access(None),
     "docs.page": Access(None),
     "docs.script": Access(None),
     "docs.style": Access(None),

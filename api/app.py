@@ -11,7 +11,7 @@ from api import ops
 from api.access import ACCESS
 from api.bodies import BODY_BYTES_MAX
 from api.call import OFFICE, Office
-from api.docs import openapi
+from api.docs import asyncapi, catalogue, openapi
 from api.edge import UNKNOWN_PATH, Route, bind, expect, outside, unknown
 from api.feed import handshake
 from api.rest import accounts, drivers, health, orders, products, stores, tracking, users, zones
@@ -28,6 +28,8 @@ ROUTES: tuple[Route, ...] = (
     *drivers.ROUTES,
     *health.ROUTES,
     *openapi.ROUTES,
+    *asyncapi.ROUTES,
+    *catalogue.ROUTES,
 )
 
 
