@@ -45,8 +45,10 @@ def _page(name: str) -> dict[str, Any]:
     return _object({"items": _list(_ref(name), PAGE_ROWS_MAX), "next": _or_null(CURSOR)})
 
 
+# It may name what the caller sent, whatever that was.
+POINTER = _text(200, "^#?")
 _FAULT = _object({
-    "location": _enum("body", "query", "header", "path"), "pointer": _text(200),
+    "location": _enum("body", "query", "header", "path"), "pointer": POINTER,
     "code": _text(60), "detail": _text(300),
 })  # fmt: skip
 _PROBLEM = {
@@ -135,13 +137,18 @@ SCHEMAS: dict[str, dict[str, Any]] = {
     "DriverRows": _page("DriverRow"),
 }  # fmt: skip
 
-# Frames of text; an example is all that the schema of a stream can say.
+# Each event of the stream; its `data` is JSON: an order, or what changed of it.
 STREAM: dict[str, Any] = {
-    "schema": _text(1_000_000),
+    "schema": _object(
+        {"event": _enum("order", "change"), "id": _text(16, "^[0-9]+$"), "data": _text(100_000)}
+    ),
     "examples": {
         "change": {
-            "value": 'event: change\nid: 4\ndata: {"version":4,"status":"picked_up",'
-            '"at":"2026-03-01T12:05:00.000Z"}\n\n'
+            "value": {
+                "event": "change",
+                "id": "4",
+                "data": '{"version":4,"status":"picked_up","at":"2026-03-01T12:05:00.000Z"}',
+            }
         }
     },
 }

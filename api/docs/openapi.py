@@ -126,7 +126,9 @@ def _operation(route: Route, row: Operation, schemas: Any) -> dict[str, Any]:
     if scope is not None:
         described["x-scope"] = scope
     if row.body is not None:
-        required = any(field.is_required() for field in row.body.model_fields.values())
+        # Where a command needs nothing, its body may be left out; a change always has one.
+        needed = any(field.is_required() for field in row.body.model_fields.values())
+        required = needed or route.method != "POST"
         example = {"value": BODIES[row.body.__name__]}
         content = {"schema": schemas[(row.body, "validation")], "examples": {"example": example}}
         described["requestBody"] = {"required": required, "content": {"application/json": content}}

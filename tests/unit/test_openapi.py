@@ -28,7 +28,8 @@ REF = re.compile(r'"#/components/(\w+)/([\w.-]+)"')
 
 
 def described(route: Route) -> dict[str, Any]:
-    return DOCUMENT["paths"][route.path][route.method.lower()]
+    operation: dict[str, Any] = DOCUMENT["paths"][route.path][route.method.lower()]
+    return operation
 
 
 def resolved(value: Any) -> Any:
