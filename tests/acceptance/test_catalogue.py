@@ -8,10 +8,11 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
-import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from functools import partial
+from hashlib import sha256
 from types import SimpleNamespace
 from typing import Any
 
@@ -28,11 +29,13 @@ from api.docs.answers import SCHEMAS
 from api.docs.catalogue import row_of
 from api.problems import KINDS, Problem
 from config.settings import load_settings
+from dispatch.service import CREATE_ROUTE
 from loadtests.client import open_http
 from storage import errors as storage_errors
 from storage.servers import Addresses
 from tests.acceptance.bad_input import (
     ALLOWED_ORIGIN,
+    CUSTOMER,
     JSON,
     ORDER,
     PEOPLE,
@@ -43,6 +46,7 @@ from tests.acceptance.bad_input import (
     refusal,
 )
 from tests.acceptance.test_bad_frames import FEED, UPGRADE
+from tests.conftest import copy_database
 
 # What no request can bring about, but a fault of ours or of what we stand on: raised in a handler.
 FAULTS: Mapping[str, Exception] = {
@@ -50,14 +54,13 @@ FAULTS: Mapping[str, Exception] = {
     "overloaded": runtime_errors.Overloaded(),
     "unavailable": storage_errors.NotDone(),
     "outcome_unknown": storage_errors.Unreachable("ConnectionDoesNotExistError"),
-    # A moment that a test cannot hold: tests/integration has two at once.
-    "request_in_flight": Problem("request_in_flight"),
     # aiohttp's own, and a row that nothing raises yet.
     "not_acceptable": web.HTTPNotAcceptable(),
     "length_required": web.HTTPLengthRequired(),
     "in_use": Problem("in_use"),
 }
-BROKEN = "/api/v2/zones"
+# An operation that nothing else here needs.
+BROKEN = "feed.ticket"
 _numbers = itertools.count(2)
 
 
@@ -73,7 +76,7 @@ class Stage(Target):
     """
 
     office: Office
-    patch: pytest.MonkeyPatch
+    address: str = "127.0.0.1"
 
     async def _exchange(self, data: bytes) -> bytes:
         async with asyncio.timeout(20):
@@ -86,9 +89,9 @@ class Stage(Target):
             finally:
                 writer.close()
 
-    address: str = "127.0.0.1"
-
-    async def ask(self, role: str, method: str, path: str, body: Any = None, *more: tuple[str, str]) -> Answer:
+    async def ask(
+        self, role: str, method: str, path: str, body: Any = None, *more: tuple[str, str]
+    ) -> Answer:
         """One request with JSON."""
         data = None if body is None else json.dumps(body).encode()
         return await self.send(method, path, [*([JSON] if data else []), *more], data, role=role)
@@ -107,7 +110,7 @@ class Stage(Target):
 
     async def zone(self, currency: str = "EUR", **product: Any) -> tuple[str, str]:
         """An open zone with a store; returns its id and that of a product."""
-        zone = (await self.good("admin", "POST", "/api/v2/zones2", {"name": "Zone", "mode": "open"}))["id"]
+        zone = (await self.good("admin", "POST", "/api/v2/zones", {"name": "Zone", "mode": "open"}))["id"]
         return zone, await self.product(zone, currency, **product)
 
     async def product(self, zone: str, currency: str = "EUR", **more: Any) -> str:
@@ -127,7 +130,7 @@ class Stage(Target):
         await self.good(name, "PUT", "/api/v2/drivers/me/availability", {"status": "online"})
         return name
 
-    async def order(self, *products: str) -> str:
+    async def new_order(self, *products: str) -> str:
         """An order of the customer."""
         return str((await self.good("customer", "POST", "/api/v2/orders", ordered(*products)))["id"])
 
@@ -145,46 +148,263 @@ def ordered(*products: str) -> Any:
 @pytest.fixture(scope="module")
 async def stage(template: str, redis_url: str) -> AsyncIterator[Stage]:
     """The instance; it lives in a task of its own, for what it opens must be closed where it was opened."""
-    from tests.conftest import copy_database
-
     found: asyncio.Future[Stage] = asyncio.get_running_loop().create_future()
     over = asyncio.Event()
 
     async def live(database_url: str) -> None:
-        settings = load_settings({"MALL_CORS_ORIGINS": ALLOWED_ORIGIN, "MALL_ADMIN_PASSWORD": PEOPLE["admin"][1]})
-        routes = tuple(
-            replace(route, handler=broken) if (route.method, route.path) == ("POST", BROKEN) else route
-            for route in app.ROUTES
+        settings = load_settings(
+            {"MALL_CORS_ORIGINS": ALLOWED_ORIGIN, "MALL_ADMIN_PASSWORD": PEOPLE["admin"][1]}
         )
-        zones = next(route for route in app.ROUTES if (route.method, route.path) == ("POST", BROKEN))
-        listeners = [socket.create_server(("127.0.0.1", 0)) for _ in range(3)]
-        for listener in listeners:
-            listener.setblocking(False)
-        public, ops, peers = listeners
-        patch = pytest.MonkeyPatch()
-        patch.setattr(doors, "make_app", partial(_with_spare, routes, zones))
-        try:
-            async with run.open_office(settings, Addresses(database_url, redis_url), peers, over.set) as office:
-                await founding.found(settings, office.database, office.passwords, office.entropy)
-                async with run.working(office), doors.Doors(office, public, ops).open(asyncio.Event()), open_http() as http:
-                    database = await asyncpg.connect(database_url)
-                    port = public.getsockname()[1]
-                    server: Any = SimpleNamespace(port=port, url=f"http://127.0.0.1:{port}")
-                    found.set_result(Stage(server, database, http, {}, "", office, patch))
-                    await over.wait()
-                    await database.close()
-        finally:
-            patch.undo()
-            for listener in listeners:
-                listener.close()
+        routes = tuple(replace(r, handler=broken) if r.operation == BROKEN else r for r in app.ROUTES)
+        public, ops, peers = (doors.bind_port("127.0.0.1", 0, "") for _ in range(3))
+        async with AsyncExitStack() as stack:
+            patch = stack.enter_context(pytest.MonkeyPatch.context())
+            patch.setattr(doors, "make_app", partial(app.make_app, routes=routes))
+            opening = run.open_office(settings, Addresses(database_url, redis_url), peers, over.set)
+            office = await stack.enter_async_context(opening)
+            await founding.found(settings, office.database, office.passwords, office.entropy)
+            await stack.enter_async_context(run.working(office))
+            await stack.enter_async_context(doors.Doors(office, public, ops).open(asyncio.Event()))
+            http = await stack.enter_async_context(open_http())
+            database = await asyncpg.connect(database_url)
+            stack.push_async_callback(database.close)
+            port = public.getsockname()[1]
+            server: Any = SimpleNamespace(port=port, url=f"http://127.0.0.1:{port}")
+            found.set_result(Stage(server, database, http, {}, "", office))
+            await over.wait()
 
     async with asyncio.TaskGroup() as tasks:
         living = tasks.create_task(live(await copy_database(template)))
-        await asyncio.wait([living, found], return_when=asyncio.FIRST_COMPLETED)
-        if living.done():
-            living.result()
-        shown = found.result()
+        living.add_done_callback(lambda _: found.done() or found.cancel())
+        shown = await found
         for role, (email, password) in PEOPLE.items():
             await shown.enter(role, email, password)
         yield shown
         over.set()
+
+
+# -- how each comes about ---------------------------------------------------------------------------------
+
+How = Callable[[Stage], Awaitable[Answer]]
+PLACE = ("POST", "/api/v2/orders")
+LOGIN = ("POST", "/api/v2/auth/login")
+
+
+def asked(role: str, method: str, path: str, body: Any = None, *headers: tuple[str, str]) -> How:
+    """One request is enough."""
+    return lambda stage: stage.ask(role, method, path, body, *headers)
+
+
+def sent(role: str, method: str, path: str, headers: Headers = (), body: bytes | None = None) -> How:
+    """The same, byte for byte."""
+    return lambda stage: stage.send(method, path, headers, body, role=role)
+
+
+def upgrade(path: str = FEED, **changes: str) -> How:
+    """Opening the feed, but for these headers."""
+    headers = UPGRADE | {name.replace("_", "-"): value for name, value in changes.items()}
+    return lambda stage: stage.send("GET", path, list(headers.items()), role="driver")
+
+
+def fault(code: str) -> How:
+    return asked("driver", "POST", "/api/v2/realtime/tickets", None, ("X-Fault", code))
+
+
+async def slow_body(stage: Stage) -> Answer:
+    """Its end never comes; where there is no such constant any more, the real time passes."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("api.call.BODY_S", 0.05, raising=False)
+        return await stage.send("POST", "/api/v2/zones", [JSON, ("Content-Length", "9")], role="admin")
+
+
+async def shut_out(stage: Stage) -> Answer:
+    account = {"email": f"banned{next(_numbers)}@mall.example", "password": "long enough"}
+    body = {**account, "name": "B", "role": "customer"}
+    user = await stage.good("admin", "POST", "/api/v2/users", body)
+    await stage.good("admin", "PATCH", f"/api/v2/users/{user['id']}", {"status": "banned"})
+    return await stage.ask("", *LOGIN, account)
+
+
+async def taken_email(stage: Stage) -> Answer:
+    body = {"email": PEOPLE["customer"][0], "password": "long enough", "name": "Again", "role": "customer"}
+    return await stage.ask("admin", "POST", "/api/v2/users", body)
+
+
+async def limited(stage: Stage) -> Answer:
+    wrong = {"email": PEOPLE["customer"][0], "password": "not the password"}
+    for _ in range(20):
+        answer = await stage.ask("", *LOGIN, wrong)
+        if answer.status != 401:
+            return answer
+    raise AssertionError("there is no limit")
+
+
+async def no_watchers(stage: Stage) -> Answer:
+    order = await stage.new_order("prd_1")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("dispatch.order_actor.WATCHERS_MAX", 0)
+        return await stage.ask("customer", "GET", f"/api/v2/orders/{order}/track")
+
+
+async def reused_key(stage: Stage) -> Answer:
+    key = ("Idempotency-Key", fresh_key())
+    assert (await stage.ask("customer", *PLACE, ordered("prd_1"), key)).status == 201
+    return await stage.ask("customer", *PLACE, ordered("prd_2"), key)
+
+
+async def asked_twice_at_once(stage: Stage) -> Answer:
+    """Another connection holds what a request under this key holds while it is worked on."""
+    key = fresh_key()
+    held = f"{CUSTOMER.removeprefix('usr_')}/{CREATE_ROUTE}/{sha256(key.encode()).hexdigest()}"
+    await stage.database.execute("SELECT pg_advisory_lock(hashtextextended($1, 0))", held)
+    try:
+        return await stage.ask("customer", *PLACE, ORDER, ("Idempotency-Key", key))
+    finally:
+        await stage.database.execute("SELECT pg_advisory_unlock_all()")
+
+
+async def sold_out(stage: Stage) -> Answer:
+    return await stage.place((await stage.zone(stock=0))[1])
+
+
+async def off_the_shelf(stage: Stage) -> Answer:
+    _, product = await stage.zone()
+    await stage.good("admin", "DELETE", f"/api/v2/products/{product}")
+    return await stage.place(product)
+
+
+async def two_currencies(stage: Stage) -> Answer:
+    zone, product = await stage.zone()
+    return await stage.place(product, await stage.product(zone, "USD"))
+
+
+async def two_zones(stage: Stage) -> Answer:
+    return await stage.place((await stage.zone())[1], (await stage.zone())[1])
+
+
+async def command(stage: Stage, role: str, order: str, what: str, body: Any = None) -> Answer:
+    return await stage.ask(role, "POST", f"/api/v2/orders/{order}/{what}", body)
+
+
+async def too_late(stage: Stage) -> Answer:
+    zone, product = await stage.zone()
+    order = await stage.new_order(product)
+    assert (await command(stage, await stage.driver(zone), order, "acceptance")).status == 200
+    return await command(stage, await stage.driver(zone), order, "acceptance")
+
+
+async def hands_full(stage: Stage) -> Answer:
+    zone, product = await stage.zone()
+    driver = await stage.driver(zone)
+    first, second = await stage.new_order(product), await stage.new_order(product)
+    assert (await command(stage, driver, first, "acceptance")).status == 200
+    return await command(stage, driver, second, "acceptance")
+
+
+async def cancelled(stage: Stage) -> Answer:
+    zone, product = await stage.zone()
+    order = await stage.new_order(product)
+    assert (await command(stage, "customer", order, "cancellation")).status == 200
+    return await command(stage, await stage.driver(zone), order, "acceptance")
+
+
+def commanded(role: str, what: str, body: Any = None) -> How:
+    """A command on a new order that nobody is offered."""
+
+    async def how(stage: Stage) -> Answer:
+        return await command(stage, role, await stage.new_order("prd_1"), what, body)
+
+    return how
+
+
+async def going_away(stage: Stage) -> Answer:
+    stage.office.draining = True
+    try:
+        return await upgrade()(stage)
+    finally:
+        stage.office.draining = False
+
+
+HOW: Mapping[str, How] = {
+    **{code: fault(code) for code in FAULTS},
+    "malformed_request": sent("admin", "GET", "/api/v2/me", [JSON], b"{}"),
+    "malformed_json": sent("admin", "POST", "/api/v2/zones", [JSON], b"{"),
+    "invalid_idempotency_key": asked("customer", *PLACE, ORDER),
+    "unknown_subprotocol": upgrade(Sec_WebSocket_Protocol="mqtt"),
+    "token_in_url": upgrade(f"{FEED}?token=x"),
+    "unauthenticated": asked("", "GET", "/api/v2/me"),
+    "invalid_credentials": asked("", *LOGIN, {"email": "a@b.example", "password": "not the password"}),
+    "invalid_refresh_token": asked("", "POST", "/api/v2/auth/refresh", {"refresh_token": "ref_" + "0" * 60}),
+    "forbidden": asked("customer", "GET", "/api/v2/users"),
+    "forbidden_origin": upgrade(Origin="https://evil.example"),
+    "account_disabled": shut_out,
+    "not_found": asked("", "GET", "/nowhere"),
+    "order_not_found": asked("customer", "GET", "/api/v2/orders/ord_999999"),
+    "driver_not_found": commanded("admin", "assignment", {"driver_id": "drv_999999"}),
+    "method_not_allowed": asked("customer", "DELETE", "/api/v2/me"),
+    "request_timeout": slow_body,
+    "email_taken": taken_email,
+    "request_in_flight": asked_twice_at_once,
+    "out_of_stock": sold_out,
+    "order_taken": too_late,
+    "driver_busy": hands_full,
+    "driver_offline": commanded("admin", "assignment", {"driver_id": "drv_3"}),
+    "not_offered": commanded("driver", "acceptance"),
+    "order_closed": cancelled,
+    "invalid_transition": commanded("admin", "release"),
+    "too_many_watchers": no_watchers,
+    "offer_expired": commanded("driver", "acceptance", {"offer_id": "ofr_1_1"}),
+    "body_too_large": asked("admin", "POST", "/api/v2/zones", {"name": "x" * 70_000}),
+    "unsupported_media_type": sent("admin", "POST", "/api/v2/zones", [("Content-Type", "text/plain")], b"{}"),
+    "expectation_failed": asked("admin", "POST", "/api/v2/zones", {}, ("Expect", "a miracle")),
+    "invalid": asked("admin", "POST", "/api/v2/zones", {}),
+    "key_reused": reused_key,
+    "unknown_product": lambda stage: stage.place("prd_999999"),
+    "inactive_product": off_the_shelf,
+    "mixed_currency": two_currencies,
+    "mixed_zones": two_zones,
+    "upgrade_required": asked("driver", "GET", FEED),
+    "rate_limited": limited,
+    "draining": going_away,
+}
+
+
+def test_every_code_has_a_way_to_come_about() -> None:
+    assert HOW.keys() == KINDS.keys()
+
+
+@pytest.mark.parametrize("code", KINDS)
+async def test_what_goes_wrong_looks_as_the_catalogue_says(stage: Stage, code: str) -> None:
+    stage.address = f"127.0.2.{next(_numbers)}"
+    answer = await HOW[code](stage)
+    problem = refusal(answer, KINDS[code].status, code)
+    Draft202012Validator({**SCHEMAS["Problem"], "components": {"schemas": SCHEMAS}}).validate(problem)
+    assert ("retry-after" in answer.headers) or KINDS[code].status not in (429, 503)
+    assert ("not_processed" in problem) == (KINDS[code].status == 503)
+
+
+@pytest.mark.parametrize("code", KINDS)
+async def test_the_type_of_a_problem_leads_to_its_page(stage: Stage, code: str) -> None:
+    answer = await stage.ask("", "GET", f"/problems/{code}")
+    assert (answer.status, answer.headers["content-type"]) == (200, "text/html; charset=utf-8")
+    page, row = answer.body.decode(), row_of(code)
+    assert f"<code>{code}</code>" in page
+    assert row["advice"] in page
+    assert "http" not in page, "nothing comes from elsewhere"
+
+
+async def test_a_code_that_is_not_there_has_no_page(stage: Stage) -> None:
+    for code in ("nonsense", "%3Cscript%3E", "internal%00"):
+        refusal(await stage.ask("", "GET", f"/problems/{code}"), 404, "not_found")
+
+
+async def test_the_catalogue_lists_every_code_and_what_to_do(stage: Stage) -> None:
+    listed = (await stage.ask("", "GET", "/problems")).json["items"]
+    assert {row["code"] for row in listed} == KINDS.keys()
+    for row in listed:
+        assert row["type"] == f"/problems/{row['code']}"
+        assert (row["status"], row["retryable"]) == (KINDS[row["code"]].status, KINDS[row["code"]].retryable)
+        assert (row["retry"] == "same_key") == row["retryable"]
+    known = {row["code"]: row["retry"] for row in listed}
+    assert known["order_taken"] == known["key_reused"] == "new_key"
+    assert known["invalid"] == known["forbidden"] == "never"
