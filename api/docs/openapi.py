@@ -315,14 +315,24 @@ async def openapi(call: Call) -> web.Response:
     )
 
 
+@cache
+def _page() -> bytes:
+    from api.app import ROUTES
+
+    # REST before the feed, the newest version first.
+    paths = sorted((route.path for route in ROUTES), reverse=True)
+    listed = [path for kind in ("/openapi.json", "/asyncapi.json") for path in paths if path.endswith(kind)]
+    return _file("page.html").replace(b"DOCUMENTS", " ".join(listed).encode())
+
+
 async def page(call: Call) -> web.Response:
-    """The document, to be read in a browser."""
+    """All documents, to be read in a browser."""
     del call
     policy = (
         "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; frame-ancestors 'none'"
     )
     return web.Response(
-        body=_file("page.html"),
+        body=_page(),
         content_type="text/html",
         charset="utf-8",
         headers={"Content-Security-Policy": policy},
