@@ -315,24 +315,20 @@ async def openapi(call: Call) -> web.Response:
     )
 
 
-@cache
-def _page() -> bytes:
-    from api.app import ROUTES
-
-    # REST before the feed, the newest version first.
-    paths = sorted((route.path for route in ROUTES), reverse=True)
-    listed = [path for kind in ("/openapi.json", "/asyncapi.json") for path in paths if path.endswith(kind)]
-    return _file("page.html").replace(b"DOCUMENTS", " ".join(listed).encode())
+def _listed(app: web.Application) -> list[str]:
+    """The documents that this application serves: REST before the feed, the newest version first."""
+    paths = sorted({resource.canonical for resource in app.router.resources()}, reverse=True)
+    documents = [path for path in paths if re.fullmatch(r"/api/v\d+/(openapi|asyncapi)\.json", path)]
+    return sorted(documents, key=lambda path: path.endswith("/asyncapi.json"))
 
 
 async def page(call: Call) -> web.Response:
     """All documents, to be read in a browser."""
-    del call
     policy = (
         "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; frame-ancestors 'none'"
     )
     return web.Response(
-        body=_page(),
+        body=_file("page.html").replace(b"DOCUMENTS", " ".join(_listed(call.request.app)).encode()),
         content_type="text/html",
         charset="utf-8",
         headers={"Content-Security-Policy": policy},

@@ -79,6 +79,8 @@ def test_the_router_knows_no_path_that_is_not_described() -> None:
     known = {r.method + " " + r.resource.canonical for r in make_app(office).router.routes() if r.resource}
     described_ = {f"{m.upper()} {path}" for path, methods in DOCUMENT["paths"].items() for m in methods}
     internal = {f"{r.method} {r.path}" for r in ROUTES if is_elsewhere(r)}
+    # Other versions are translations of this one, and have tests of their own.
+    known = {name for name in known if re.search(" /api/(?!v2/)", name) is None}
     assert known == described_ | internal | {f"* {UNKNOWN_CANONICAL}"}
 
 
