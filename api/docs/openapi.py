@@ -41,6 +41,7 @@ _ABOUT = {
     "Stores": "Stores, and the search around a place.",
     "Products": "What stores sell.",
     "Orders": "Placed by customers, carried by drivers, operated by admins.",
+    "Payments": "What orders cost, asked of a payment provider.",
     "Drivers": "A driver's own state, and the list that operators see.",
     "Feed": "The drivers' WebSocket.",
     "Health": "Probes.",

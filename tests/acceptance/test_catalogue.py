@@ -18,10 +18,10 @@ from api.docs.catalogue import row_of
 from api.problems import KINDS
 from dispatch.service import CREATE_ROUTE
 from tests.acceptance.bad_input import CUSTOMER, JSON, ORDER, PEOPLE, Answer, Headers, fresh_key, refusal
-from tests.acceptance.stage import FAULTS, Stage, ordered
+from tests.acceptance.inside import FAULTS, Stage, ordered
 from tests.acceptance.test_bad_frames import FEED, UPGRADE
 
-pytest_plugins = ("tests.acceptance.stage_server",)
+pytest_plugins = ("tests.acceptance.inside_server",)
 _numbers = itertools.count(2)
 
 # -- how each comes about ---------------------------------------------------------------------------------

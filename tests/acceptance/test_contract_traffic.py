@@ -26,10 +26,10 @@ from api.edge import Route
 from api.feed.frames import FRAMES
 from loadtests.client import Mall, Phone
 from tests.acceptance.bad_input import DROPOFF
-from tests.acceptance.stage import Stage
+from tests.acceptance.inside import Stage
 from tests.support.waiting import until
 
-pytest_plugins = ("tests.acceptance.stage_server",)
+pytest_plugins = ("tests.acceptance.inside_server",)
 DOCUMENT, FEED = make_document(ROUTES), make_asyncapi()
 LISTED = [route for route in ROUTES if not is_elsewhere(route)]
 # Its answer is a stream; Schemathesis reads its events.

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 
-from tests.acceptance.stage import Stage
+from tests.acceptance.inside import Stage
 
-pytest_plugins = ("tests.acceptance.stage_server",)
+pytest_plugins = ("tests.acceptance.inside_server",)
 REST = ("/api/v2/openapi.json", "/api/v1/openapi.json")
 FEED = "/api/v2/asyncapi.json"
 

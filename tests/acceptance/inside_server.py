@@ -1,4 +1,4 @@
-"""The instance of stage.py: a plugin that modules name in `pytest_plugins`."""
+"""The instance of inside.py: a plugin that modules name in `pytest_plugins`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from config.settings import load_settings
 from loadtests.client import open_http
 from storage.servers import Addresses
 from tests.acceptance.bad_input import ALLOWED_ORIGIN, PEOPLE
-from tests.acceptance.stage import BROKEN, Stage, broken
+from tests.acceptance.inside import BROKEN, Stage, broken
 from tests.conftest import copy_database
 
 

@@ -1,5 +1,5 @@
 """An instance in the test's own process, for what cannot be seen from outside: faults of our own, the heartbeat's turn.
-stage_server.py runs it.
+inside_server.py runs it.
 """
 
 from __future__ import annotations
