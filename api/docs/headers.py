@@ -13,6 +13,8 @@ def _text(description: str, example: str, length_max: int, pattern: str, **more:
 
 _VISIBLE = r"^[\x20-\x7e]*$"
 _TAG = r'^(W/)?"[\x21\x23-\x7e]*"$'
+# What tags are compared with: one, or any.
+_TAGS = r'^(\*|(W/)?"[\x21\x23-\x7e]*")$'
 
 # Of answers.
 HEADERS: Mapping[str, dict[str, Any]] = {
@@ -54,10 +56,14 @@ HEADERS: Mapping[str, dict[str, Any]] = {
     "Mall-Api-Version": _text("The version that answered.", "2", 20, "^[0-9-]+$"),
 }  # fmt: skip
 
+# Operations whose answer has an entity tag, and those that can be asked whether it still is the same.
+TAGGED = frozenset({"orders.get"})
+COMPARING: frozenset[str] = frozenset()
+
 # Of requests.
 TAKEN: Mapping[str, dict[str, Any]] = {
-    "If-Match": _text("Change it only if this is still its ETag.", '"3"', 100, _VISIBLE),
-    "If-None-Match": _text("Send it only if this is not its ETag any more.", '"3"', 100, _VISIBLE),
+    "If-Match": _text("Change it only if this is still its ETag.", '"3"', 100, _TAGS),
+    "If-None-Match": _text("Send it only if this is not its ETag any more.", '"3"', 100, _TAGS),
 }
 
 # The key has a check of its own, which accepts quotes around it.

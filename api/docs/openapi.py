@@ -19,7 +19,7 @@ from api.access import ACCESS
 from api.call import Call
 from api.docs.answers import SCHEMAS, STREAM
 from api.docs.examples import BODIES, OF_OPERATIONS, TRACE, answer_example
-from api.docs.headers import HEADERS, KEY, headers_of, taken
+from api.docs.headers import COMPARING, HEADERS, KEY, TAGGED, headers_of, taken
 from api.docs.notes import NOTES, PATTERNS, QUERIES, overview, roles_with
 from api.docs.operations import OPERATIONS, Operation
 from api.docs.schemas import tightened
@@ -158,8 +158,11 @@ def _parameters(route: Route, row: Operation) -> list[dict[str, Any]]:
         found += _query(row.query)
     if row.key:
         found.append({**KEY, "required": row.key == "required"})
-    found += [taken(name.removesuffix("!"), required=name.endswith("!")) for name in row.takes]
-    return found
+    takes = [*row.takes]
+    if "precondition_failed" in row.problems:
+        takes.append("If-Match!" if "precondition_required" in row.problems else "If-Match")
+    takes += ["If-None-Match"] if route.operation in COMPARING else []
+    return found + [taken(name.removesuffix("!"), required=name.endswith("!")) for name in takes]
 
 
 def _path(before: str, name: str) -> dict[str, Any]:
@@ -192,7 +195,7 @@ def _query(model: type[BaseModel]) -> list[dict[str, Any]]:
 def _responses(route: Route, row: Operation) -> dict[str, Any]:
     access = ACCESS[route.operation]
     limits = _LIMITS if access.policy else ()
-    gives = [*row.gives, *(["Location"] if _creates(route, row) else [])]
+    gives = _gives(route, row)
     good: dict[str, Any] = {"description": f"{row.summary}: done.", "headers": _headers(*gives, *limits)}
     if row.answer is not None:
         schema = {"$ref": f"#/components/schemas/{row.answer}"}
@@ -201,6 +204,8 @@ def _responses(route: Route, row: Operation) -> dict[str, Any]:
         if row.media == "text/event-stream":
             good["content"][row.media] = STREAM
     responses = {str(row.status): good}
+    if route.operation in COMPARING:
+        responses["304"] = {"description": "It is still the same.", "headers": _headers("ETag", *limits)}
     codes = _codes(route, row)
     for status in sorted({KINDS[code].status for code in codes}):
         if (route.operation, status) in _OWN_FORM:
@@ -208,9 +213,7 @@ def _responses(route: Route, row: Operation) -> dict[str, Any]:
             responses[str(status)] = {"description": "No.", "headers": _headers(), "content": content}
             continue
         names = sorted({code for code in codes if KINDS[code].status == status})
-        replayed = (
-            ("Idempotent-Replayed",) if "Idempotent-Replayed" in row.gives and status in (409, 422) else ()
-        )
+        replayed = ("Idempotent-Replayed",) if row.key == "required" and status in (409, 422) else ()
         waits = ("Retry-After",) if "request_in_flight" in names else ()
         responses[str(status)] = {
             "description": " · ".join(f"`{name}`: {KINDS[name].title}" for name in names),
@@ -220,6 +223,15 @@ def _responses(route: Route, row: Operation) -> dict[str, Any]:
             "content": {"application/problem+json": _problem(names)},
         }
     return responses
+
+
+def _gives(route: Route, row: Operation) -> list[str]:
+    """Headers of the good answer that not every answer has."""
+    gives = [*row.gives]
+    gives += ["Location"] if _creates(route, row) else []
+    gives += ["ETag"] if route.operation in TAGGED else []
+    gives += ["Idempotent-Replayed"] if row.key == "required" else []
+    return gives
 
 
 # Probes answer in their own form, with 503 for no.

@@ -21,9 +21,9 @@ class Operation:
         status: HTTP status of the good answer.
         problems: codes that are particular to this operation.
         key: the Idempotency-Key header: `required`, `optional` or "".
-        gives: headers of the good answer, by their names in headers.py. X-Trace-ID, Location of what was
-            created, and those of limits are there by themselves.
-        takes: request headers, by their names in headers.py; with `!` behind it a name is required.
+        gives: further headers of the good answer, by their names in headers.py. X-Trace-ID, Location of what was
+            created, those of limits, of keys and of entity tags are there by themselves.
+        takes: further request headers, by their names in headers.py; with `!` behind it a name is required.
     """
 
     summary: str
@@ -79,11 +79,8 @@ OPERATIONS: Mapping[str, Operation] = {
     "products.update": Operation("Change a product", "Product", body=products.ProductChange),
     "products.delete": Operation("Take a product off the shelf", None, 204),
     "orders.list": Operation("Orders, the newest first", "Orders", query=orders.OrderPage),
-    "orders.create": Operation(
-        "Place an order", "Order", 201, orders.OrderBody, problems=_PLACE, key="required",
-        gives=("Idempotent-Replayed",),
-    ),
-    "orders.get": Operation("An order", "Order", problems=("order_not_found",), gives=("ETag",)),
+    "orders.create": Operation("Place an order", "Order", 201, orders.OrderBody, problems=_PLACE, key="required"),
+    "orders.get": Operation("An order", "Order", problems=("order_not_found",)),
     "orders.events": Operation("History of an order", "Events", problems=("order_not_found",)),
     "orders.track": Operation(
         "Follow an order live", "Order", problems=("order_not_found", "too_many_watchers"), media="text/event-stream"

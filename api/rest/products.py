@@ -21,7 +21,7 @@ Stock = Annotated[int, Field(ge=0, le=1_000_000_000)]
 
 class Price(Strict):
     amount_minor: Annotated[int, Field(ge=0, le=1_000_000_000)]
-    currency: Annotated[str, StringConstraints(max_length=3, pattern=r"^[A-Z]{3}$")]
+    currency: Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$")]
 
 
 class NewProduct(Strict):

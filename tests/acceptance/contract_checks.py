@@ -15,13 +15,15 @@ _MEANINGS = {
     "unknown": "a reference leads to something",
     "value_error": "fields belong together; a text holds invisible characters of higher planes",
 }
-_CODES = {"unknown_product", "inactive_product", "mixed_currency", "mixed_zones", "key_reused"}
+_CODES = {
+    "unknown_product", "inactive_product", "mixed_currency", "mixed_zones", "key_reused", "invalid_cursor",
+}  # fmt: skip
 
 
 def refused_for_its_meaning(ctx: Any, response: Any, case: Any) -> None:
     """Whoever keeps to the schema is refused for a reason that a schema cannot tell."""
     del ctx
-    if response.status_code != 422 or not _keeps_to_schema(case):
+    if response.status_code not in (400, 422) or not _keeps_to_schema(case):
         return
     problem = response.json()
     if problem["code"] in _CODES:
