@@ -41,8 +41,8 @@ def _ref(name: str) -> dict[str, Any]:
     return {"$ref": f"#/components/schemas/{name}"}
 
 
-def _page(name: str) -> dict[str, Any]:
-    return _object({"items": _list(_ref(name), PAGE_ROWS_MAX), "next": _or_null(CURSOR)})
+def _page(name: str, rows_max: int = PAGE_ROWS_MAX) -> dict[str, Any]:
+    return _object({"items": _list(_ref(name), rows_max), "next": _or_null(CURSOR)})
 
 
 # It may name what the caller sent, whatever that was.
@@ -133,7 +133,7 @@ SCHEMAS: dict[str, dict[str, Any]] = {
     "Stores": _page("Store"),
     "Products": _page("Product"),
     "Orders": _page("Order"),
-    "Events": _page("Event"),
+    "Events": _page("Event", 1000),
     "DriverRows": _page("DriverRow"),
 }  # fmt: skip
 
