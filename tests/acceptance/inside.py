@@ -72,7 +72,7 @@ class Stage(Target):
 
     async def good(self, role: str, method: str, path: str, body: Any = None) -> Any:
         """One request that must succeed."""
-        answer = await self.ask(role, method, path, body, ("Idempotency-Key", fresh_key()))
+        answer = await self.ask(role, method, path, body, ("Idempotency-Key", fresh_key()), ("If-Match", "*"))
         assert answer.status < 300, answer
         return answer.json if answer.body else None
 
@@ -89,7 +89,7 @@ class Stage(Target):
 
     async def product(self, zone: str, currency: str = "EUR", **more: Any) -> str:
         """A product of a new store."""
-        body = {"zone_id": zone, "name": "Store", "lat": 1, "lon": 2}
+        body = {"zone_id": zone, "name": "Store", "lat": 52.52, "lon": 13.4}
         store = (await self.good("admin", "POST", "/api/v2/stores", body))["id"]
         body = {"store_id": store, "name": "Thing", "price": {"amount_minor": 5, "currency": currency}}
         return str((await self.good("admin", "POST", "/api/v2/products", body | more))["id"])
