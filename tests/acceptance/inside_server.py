@@ -22,6 +22,12 @@ from tests.acceptance.bad_input import ALLOWED_ORIGIN, PEOPLE
 from tests.acceptance.inside import BROKEN, Stage, broken
 from tests.conftest import copy_database
 
+ENVIRON = {
+    "MALL_CORS_ORIGINS": ALLOWED_ORIGIN,
+    "MALL_ADMIN_PASSWORD": PEOPLE["admin"][1],
+    "MALL_RATE_LIMITS": "off",
+}
+
 
 @pytest.fixture(scope="module")
 async def stage(template: str, redis_url: str) -> AsyncIterator[Stage]:
@@ -30,9 +36,7 @@ async def stage(template: str, redis_url: str) -> AsyncIterator[Stage]:
     over = asyncio.Event()
 
     async def live(database_url: str) -> None:
-        settings = load_settings(
-            {"MALL_CORS_ORIGINS": ALLOWED_ORIGIN, "MALL_ADMIN_PASSWORD": PEOPLE["admin"][1]}
-        )
+        settings = load_settings(ENVIRON)
         routes = tuple(replace(r, handler=broken) if r.operation == BROKEN else r for r in app.ROUTES)
         public, ops, peers = (doors.bind_port("127.0.0.1", 0, "") for _ in range(3))
         async with AsyncExitStack() as stack:

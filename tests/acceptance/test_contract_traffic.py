@@ -234,7 +234,6 @@ def _offers(rider: Rider) -> list[Any]:
 
 
 async def test_every_operation_answers_exactly_as_its_document_says(day: Day) -> None:
-    day.stage.office.settings.__dict__["rate_limits"] = "off"  # all come from one address here
     zone, product = await day.zone("open")
     await _accounts(day)
     await _catalogue(day, zone, product)
@@ -362,7 +361,6 @@ def _number(day: Day, name: str) -> int:
 
 
 async def test_every_frame_is_exactly_as_its_document_says(day: Day) -> None:
-    day.stage.office.settings.__dict__["rate_limits"] = "off"
     await _open_day(day)
     await _waves_day(day)
     await _heartbeats(day)
