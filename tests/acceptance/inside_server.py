@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -30,13 +31,13 @@ ENVIRON = {
 
 
 @pytest.fixture(scope="module")
-async def stage(template: str, redis_url: str) -> AsyncIterator[Stage]:
+async def stage(template: str, redis_url: str, folder: Path) -> AsyncIterator[Stage]:
     """The instance; it lives in a task of its own, for what it opens must be closed where it was opened."""
     found: asyncio.Future[Stage] = asyncio.get_running_loop().create_future()
     over = asyncio.Event()
 
     async def live(database_url: str) -> None:
-        settings = load_settings(ENVIRON)
+        settings = load_settings(ENVIRON | {"MALL_DATA_DIR": str(folder)})
         routes = tuple(replace(r, handler=broken) if r.operation == BROKEN else r for r in app.ROUTES)
         public, ops, peers = (doors.bind_port("127.0.0.1", 0, "") for _ in range(3))
         async with AsyncExitStack() as stack:
