@@ -11,10 +11,10 @@ def _text(description: str, example: str, length_max: int, pattern: str, **more:
     return {"description": description, "schema": schema, "example": example, **more}
 
 
-_VISIBLE = r"^[\x20-\x7e]*$"
-_TAG = r'^(W/)?"[\x21\x23-\x7e]*"$'
+_VISIBLE = r"^[ -~]*$"
+_TAG = r'^(W/)?"[!#-~]*"$'
 # What tags are compared with: one, or any.
-_TAGS = r'^(\*|(W/)?"[\x21\x23-\x7e]*")$'
+_TAGS = r'^(\*|(W/)?"[!#-~]*")$'
 
 # Of answers.
 HEADERS: Mapping[str, dict[str, Any]] = {
@@ -62,8 +62,8 @@ COMPARING: frozenset[str] = frozenset()
 
 # Of requests.
 TAKEN: Mapping[str, dict[str, Any]] = {
-    "If-Match": _text("Change it only if this is still its ETag.", '"3"', 100, _TAGS),
-    "If-None-Match": _text("Send it only if this is not its ETag any more.", '"3"', 100, _TAGS),
+    "If-Match": _text("Change it only if this is still its ETag.", '"3"', 8000, _TAGS),
+    "If-None-Match": _text("Send it only if this is not its ETag any more.", '"3"', 8000, _TAGS),
 }
 
 # The key has a check of its own, which accepts quotes around it.
@@ -73,7 +73,7 @@ KEY = {
     "description": "16 to 255 visible ASCII characters, best a random UUID. The same key and body get the same "
     "answer, and have one effect.",
     "schema": {
-        "type": "string", "minLength": 16, "maxLength": 255, "pattern": r"^[\x21\x23-\x7e]{16,255}$",
+        "type": "string", "minLength": 16, "maxLength": 255, "pattern": r"^[!#-~]{16,255}$",
     },
     "example": "5f0c1d9e-7b3a-4f0e-9a61-2d8f7f1f5a10",
 }  # fmt: skip
