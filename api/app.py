@@ -12,7 +12,7 @@ from api import negotiation, ops
 from api.access import ACCESS
 from api.bodies import BODY_BYTES_MAX
 from api.call import INTERNAL, OFFICE, Office
-from api.docs import openapi
+from api.docs import asyncapi, catalogue, openapi
 from api.edge import UNKNOWN_PATH, Route, bind, expect, outside, unknown
 from api.feed import handshake
 from api.rest import accounts, drivers, health, orders, payments, products, stores, tracking, users, zones
@@ -33,6 +33,8 @@ ROUTES: tuple[Route, ...] = (
     *health.ROUTES,
     *openapi.ROUTES,
     *negotiation.ROUTES,
+    *asyncapi.ROUTES,
+    *catalogue.ROUTES,
 )
 
 

@@ -17,7 +17,7 @@ from aiohttp import web
 from multidict import CIMultiDict
 
 from api.call import Call
-from api.problems import EVERY_ANSWER, Fault, Problem
+from api.problems import EVERY_ANSWER, VERSION_HEADER, Fault, Problem
 
 # One tag: quotes around visible characters, perhaps marked as weak.
 _TAG = re.compile(r'\s*(W/)?"([\x21\x23-\x7e]*)"\s*(?:,|$)')
@@ -32,7 +32,7 @@ _ANSWER = CIMultiDict(
         **EVERY_ANSWER,
         "Server": "mall",
         "Cache-Control": PRIVATE,
-        "Vary": "Authorization",
+        "Vary": f"{VERSION_HEADER}, Authorization",
         "Content-Type": "application/json",
     }
 )

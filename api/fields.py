@@ -12,9 +12,9 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, WithJsonSchema
 
 from dispatch.domain import ids
 
@@ -23,6 +23,32 @@ _FORBIDDEN = re.compile(
     "\u2060-\u206f\u3164\ud800-\udfff\ufeff\uffa0\ufff0-\ufffb\ufffe\uffff\U0001bca0-\U0001bca3"
     "\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
 )
+
+# The same for documents, as every dialect of regular expressions reads it: without surrogates, which JSON in
+# UTF-8 does not have, and without what lies beyond the first plane, which some dialects see as surrogates.
+_FORBIDDEN_DOCUMENTED = (
+    "\\u0000-\\u001f\\u007f-\\u009f\\u00ad\\u034f\\u061c\\u115f\\u1160\\u17b4\\u17b5\\u180b-\\u180f\\u200b-\\u200f"
+    "\\u2028-\\u202e\\u2060-\\u206f\\u3164\\ufeff\\uffa0\\ufff0-\\ufffb\\ufffe\\uffff"
+)
+
+
+def text_schema(length_min: int, length_max: int, pattern: str | None = None) -> WithJsonSchema:
+    """How a text is documented: what it may not hold, and that something is left of it when stripped."""
+    some = f"[^{_FORBIDDEN_DOCUMENTED}]"
+    found = pattern or f"^{some}*[^\\s{_FORBIDDEN_DOCUMENTED}]{some}*$"
+    return WithJsonSchema(
+        {"type": "string", "minLength": length_min, "maxLength": length_max, "pattern": found}
+    )
+
+
+def id_schema(prefix: str) -> dict[str, Any]:
+    """How a public id is documented."""
+    return {
+        "type": "string",
+        "pattern": f"^{prefix}_[1-9][0-9]{{0,14}}$",
+        "maxLength": len(prefix) + 17,
+        "examples": [f"{prefix}_17"],
+    }
 
 
 def _digits(value: object) -> object:
@@ -62,7 +88,8 @@ def _number_of(prefix: str) -> BeforeValidator:
             raise ValueError(f"must be an id such as {prefix}_17")
         return number
 
-    return BeforeValidator(read, json_schema_input_type=str)
+    documented = Annotated[str, WithJsonSchema(id_schema(prefix))]
+    return BeforeValidator(read, json_schema_input_type=documented)
 
 
 StoreId = Annotated[int, _number_of(ids.STORE)]
@@ -71,10 +98,10 @@ ZoneId = Annotated[int, _number_of(ids.ZONE)]
 DriverId = Annotated[int, _number_of(ids.DRIVER)]
 OrderId = Annotated[int, _number_of(ids.ORDER)]
 
-Name = Annotated[str, StringConstraints(min_length=1, max_length=80), Plain]
-ProductName = Annotated[str, StringConstraints(min_length=1, max_length=120), Plain]
-Address = Annotated[str, StringConstraints(min_length=1, max_length=200), Plain]
-Notes = Annotated[str, StringConstraints(min_length=1, max_length=500), Plain]
+Name = Annotated[str, StringConstraints(min_length=1, max_length=80), Plain, text_schema(1, 80)]
+ProductName = Annotated[str, StringConstraints(min_length=1, max_length=120), Plain, text_schema(1, 120)]
+Address = Annotated[str, StringConstraints(min_length=1, max_length=200), Plain, text_schema(1, 200)]
+Notes = Annotated[str, StringConstraints(min_length=1, max_length=500), Plain, text_schema(1, 500)]
 Lat = Annotated[float, Field(ge=-90, le=90)]
 Lon = Annotated[float, Field(ge=-180, le=180)]
 # One @, no spaces, something on both sides; whether the mailbox exists only a mail can tell.
@@ -82,7 +109,19 @@ Email = Annotated[
     str,
     StringConstraints(min_length=3, max_length=254, pattern=r"^[^@\s]{1,64}@[^@\s.][^@\s]{0,188}$"),
     Plain,
+    text_schema(
+        3,
+        254,
+        rf"^[^@\s{_FORBIDDEN_DOCUMENTED}]{{1,64}}@[^@\s.{_FORBIDDEN_DOCUMENTED}][^@\s{_FORBIDDEN_DOCUMENTED}]{{0,188}}$",
+    ),
 ]
-Password = Annotated[str, StringConstraints(min_length=8, max_length=128, strip_whitespace=False), Plain]
-OfferId = Annotated[str, StringConstraints(pattern=r"^(ofr|rnd)_[1-9][0-9]{0,15}_[1-9][0-9]{0,8}$")]
-Reason = Annotated[str, StringConstraints(min_length=1, max_length=200), Plain]
+Password = Annotated[
+    str,
+    StringConstraints(min_length=8, max_length=128, strip_whitespace=False),
+    Plain,
+    text_schema(8, 128, f"^[^{_FORBIDDEN_DOCUMENTED}]*$"),
+]
+OfferId = Annotated[
+    str, StringConstraints(max_length=40, pattern=r"^(ofr|rnd)_[1-9][0-9]{0,15}_[1-9][0-9]{0,8}$")
+]
+Reason = Annotated[str, StringConstraints(min_length=1, max_length=200), Plain, text_schema(1, 200)]

@@ -61,7 +61,6 @@ KINDS: Mapping[str, Kind] = {
     "not_acceptable": Kind(406, "No acceptable representation"),
     "request_timeout": Kind(408, "The request did not come in time", retryable=True),
     "email_taken": Kind(409, "The e-mail address is in use"),
-    "in_use": Kind(409, "Other resources depend on it"),
     "payment_not_due": Kind(409, "The order does not wait for a payment"),
     "payment_exists": Kind(409, "The order has a payment already"),
     "request_in_flight": Kind(409, "The same key is being worked on", retryable=True),

@@ -4,119 +4,162 @@ from __future__ import annotations
 
 from typing import Any
 
-from dispatch.domain.order import STATUSES
+from api.docs.schemas import (
+    CODE,
+    CURSOR,
+    EMAIL,
+    LAT,
+    LON,
+    NAME,
+    ONLINE,
+    PAYMENT,
+    PLACE,
+    REAL,
+    SECONDS,
+    STATUS,
+    TEXT,
+    TIME,
+    TOKEN,
+    TRACE,
+    TRUTH,
+    TYPE,
+    WHOLE,
+)
+from api.docs.schemas import identifier as _id
+from api.docs.schemas import list_of as _list
+from api.docs.schemas import object_of as _object
+from api.docs.schemas import one_of as _enum
+from api.docs.schemas import or_null as _or_null
+from api.docs.schemas import text as _text
+from api.docs.schemas import whole as _whole
+from api.problems import KINDS
 
-
-def _id(prefix: str) -> dict[str, Any]:
-    return {"type": "string", "pattern": f"^{prefix}_[1-9][0-9]{{0,15}}$", "examples": [f"{prefix}_17"]}
-
-
-def _object(properties: dict[str, Any], optional: tuple[str, ...] = ()) -> dict[str, Any]:
-    return {
-        "type": "object",
-        "properties": properties,
-        "required": [name for name in properties if name not in optional],
-    }
+PAGE_ROWS_MAX = 100
 
 
 def _ref(name: str) -> dict[str, Any]:
     return {"$ref": f"#/components/schemas/{name}"}
 
 
-def _page(name: str) -> dict[str, Any]:
-    items = {"type": "array", "items": _ref(name)}
-    return _object({"items": items, "next": _or_null(TEXT)})
+def _page(name: str, rows_max: int = PAGE_ROWS_MAX) -> dict[str, Any]:
+    return _object({"items": _list(_ref(name), rows_max), "next": _or_null(CURSOR)})
 
 
-def _or_null(schema: dict[str, Any]) -> dict[str, Any]:
-    return {"anyOf": [schema, {"type": "null"}]}
-
-
-TEXT: dict[str, Any] = {"type": "string"}
-WHOLE: dict[str, Any] = {"type": "integer"}
-REAL: dict[str, Any] = {"type": "number"}
-TRUTH: dict[str, Any] = {"type": "boolean"}
-TIME: dict[str, Any] = {"type": "string", "format": "date-time"}
-PLACE = _object({"lat": REAL, "lon": REAL})
-STATUS: dict[str, Any] = {"type": "string", "enum": list(STATUSES)}
-
-_FAULT = _object({"location": TEXT, "pointer": TEXT, "code": TEXT, "detail": TEXT})
+# It may name what the caller sent, whatever that was.
+POINTER = _text(200, "^#?")
+_FAULT = _object({
+    "location": _enum("body", "query", "header", "path"), "pointer": POINTER,
+    "code": _text(60), "detail": _text(300),
+})  # fmt: skip
+PAYMENT_STATUS = _enum("pending", "held", "declined", "captured", "voided", "refunding", "refunded")
 _PROBLEM = {
-    "type": TEXT, "title": TEXT, "status": WHOLE, "code": TEXT, "trace_id": TEXT, "retryable": TRUTH,
-    "detail": TEXT, "not_processed": TRUTH, "errors": {"type": "array", "items": _FAULT},
-    "order_status": STATUS, "order_version": WHOLE, "violated-policies": {"type": "array", "items": TEXT},
+    "type": _text(100, "^/problems/[a-z][a-z0-9_]*$"), "title": NAME, "status": _whole(400, 599),
+    "code": _enum(*sorted(KINDS)), "trace_id": TRACE, "retryable": TRUTH,
+    "detail": TEXT, "not_processed": TRUTH, "errors": _list(_FAULT, 50),
+    "order_status": STATUS, "order_version": WHOLE, "violated-policies": _list(_text(60), 10),
+    "payment_id": _id("pay"), "payment_status": PAYMENT_STATUS, "decline_code": CODE, "migration": TEXT,
 }  # fmt: skip
-_TOKENS = {"access_token": TEXT, "token_type": TEXT, "expires_in": WHOLE, "refresh_token": TEXT}
-_ITEM = _object({"product_id": _id("prd"), "name": TEXT, "quantity": WHOLE, "price": _ref("Money")})
-_OFFER = _object({"offer_id": TEXT, "driver_id": _id("drv"), "expires_at": TIME})
+_TOKENS = {
+    "access_token": TOKEN, "token_type": _enum("Bearer"), "expires_in": _whole(1, 86_400),
+    "refresh_token": _text(100, "^ref_[A-Za-z0-9_-]+$"),
+}  # fmt: skip
+_ITEM = _object({"product_id": _id("prd"), "name": NAME, "quantity": _whole(1, 99), "price": _ref("Money")})
+_OFFER = _object({"offer_id": _text(40, "^ofr_[0-9]+_[0-9]+$"), "driver_id": _id("drv"), "expires_at": TIME})
 _USER = {
-    "id": _id("usr"), "email": TEXT, "name": TEXT, "role": TEXT, "status": TEXT, "created_at": TIME,
-    "driver_id": _id("drv"), "zone_id": _or_null(_id("zon")), "capacity": _or_null(WHOLE),
+    "id": _id("usr"), "email": EMAIL, "name": NAME, "role": _enum("customer", "driver", "admin"),
+    "status": _enum("active", "banned"), "created_at": TIME,
+    "driver_id": _id("drv"), "zone_id": _or_null(_id("zon")), "capacity": _or_null(_whole(1, 20)),
 }  # fmt: skip
 _ORDER = {
     "id": _id("ord"), "status": STATUS, "version": WHOLE, "zone_id": _id("zon"),
-    "store": _object({"id": _id("sto"), "name": TEXT, "lat": REAL, "lon": REAL}),
-    "items": {"type": "array", "items": _ITEM}, "total": _ref("Money"),
-    "dropoff": _object({"lat": REAL, "lon": REAL, "address": TEXT}), "payment": TEXT, "notes": _or_null(TEXT),
+    "store": _object({"id": _id("sto"), "name": NAME, "lat": LAT, "lon": LON}),
+    "items": _list(_ITEM, 50), "total": _ref("Money"),
+    "dropoff": _object({"lat": LAT, "lon": LON, "address": _text(200)}), "payment": PAYMENT,
+    "notes": _or_null(TEXT),
     "driver_id": _or_null(_id("drv")), "ready_at": TIME, "created_at": TIME, "updated_at": TIME,
-    "customer_id": _id("usr"), "round": WHOLE, "wave": WHOLE, "offers": {"type": "array", "items": _OFFER},
+    "customer_id": _id("usr"), "round": WHOLE, "wave": WHOLE, "offers": _list(_OFFER, 50),
 }  # fmt: skip
+_WHO = _object({"role": _text(20, "^[a-z]+$"), "id": _or_null(_text(60))})
 _EVENT = {
-    "version": WHOLE, "type": TEXT, "at": TIME, "by": _object({"role": TEXT, "id": _or_null(TEXT)}),
-    "reason": _or_null(TEXT), "trace_id": TEXT, "data": {},
+    "version": WHOLE, "type": TYPE, "at": TIME, "by": _WHO, "reason": _or_null(TEXT), "trace_id": _or_null(TRACE),
+    # What dispatch had in mind: for admins only, and different for each type.
+    "data": {"type": ["object", "null"], "maxProperties": 50},
 }  # fmt: skip
+_KEY = _object({
+    "kty": _enum("OKP"), "crv": _enum("Ed25519"), "kid": _text(100), "x": _text(60, "^[A-Za-z0-9_-]+$"),
+    "use": _enum("sig"), "alg": _text(20),
+}, ("use", "alg"))  # fmt: skip
+_UP = _enum("up", "down")
 
 SCHEMAS: dict[str, dict[str, Any]] = {
     "Problem": _object(_PROBLEM, (
         "detail", "not_processed", "errors", "order_status", "order_version", "violated-policies",
+        "payment_id", "payment_status", "decline_code", "migration",
     )),
-    "Money": _object({"amount_minor": WHOLE, "currency": TEXT}),
+    "Money": _object({"amount_minor": WHOLE, "currency": _text(3, "^[A-Z]{3}$")}),
     "User": _object(_USER, ("driver_id", "zone_id", "capacity")),
     "Tokens": _object(_TOKENS),
     "Registered": _object({"user": _ref("User"), **_TOKENS}),
-    "Keys": _object({"keys": {"type": "array", "items": {"type": "object"}}}),
+    "Keys": _object({"keys": _list(_KEY, 20)}),
     "Zone": _object({
-        "id": _id("zon"), "name": TEXT, "mode": {"type": "string", "enum": ["waves", "open"]},
-        "wave_size": WHOLE, "offer_ttl_s": WHOLE, "area": _or_null({"type": "array", "items": PLACE}),
+        "id": _id("zon"), "name": NAME, "mode": _enum("waves", "open"),
+        "wave_size": _whole(1, 50), "offer_ttl_s": _whole(1, 600), "area": _or_null(_list(PLACE, 100)),
         "version": WHOLE,
     }),
     "Store": _object({
-        "id": _id("sto"), "zone_id": _id("zon"), "name": TEXT, "lat": REAL, "lon": REAL,
-        "preparation_s": WHOLE, "delivery_radius_m": _or_null(WHOLE), "active": TRUTH, "version": WHOLE,
-        "distance_m": REAL,
+        "id": _id("sto"), "zone_id": _id("zon"), "name": NAME, "lat": LAT, "lon": LON,
+        "preparation_s": SECONDS, "delivery_radius_m": _or_null(_whole(1, 1_000_000)), "active": TRUTH,
+        "version": WHOLE, "distance_m": REAL,
     }, ("distance_m",)),
     "Product": _object({
-        "id": _id("prd"), "store_id": _id("sto"), "name": TEXT, "price": _ref("Money"),
+        "id": _id("prd"), "store_id": _id("sto"), "name": NAME, "price": _ref("Money"),
         "stock": _or_null(WHOLE), "active": TRUTH, "version": WHOLE,
     }),
     "Order": _object(_ORDER, ("customer_id", "round", "wave", "offers")),
     "Event": _object(_EVENT, ("data",)),
-    "Done": _object({"result": TEXT, "order_id": _id("ord"), "status": STATUS, "version": WHOLE}),
+    "Done": _object({"result": CODE, "order_id": _id("ord"), "status": STATUS, "version": WHOLE}),
     "Payment": _object({
-        "id": _id("pay"), "order_id": _id("ord"), "method": TEXT,
-        "status": {
-            "type": "string",
-            "enum": ["pending", "held", "declined", "captured", "voided", "refunding", "refunded"],
-        },
-        "amount": _ref("Money"), "decline_code": _or_null(TEXT), "version": WHOLE, "created_at": TIME,
+        "id": _id("pay"), "order_id": _id("ord"), "method": _enum("card"), "status": PAYMENT_STATUS,
+        "amount": _ref("Money"), "decline_code": _or_null(CODE), "version": WHOLE, "created_at": TIME,
         "updated_at": TIME,
     }),
     "Driver": _object({
-        "id": _id("drv"), "name": TEXT, "zone_id": _id("zon"), "status": TEXT, "capacity": WHOLE,
-        "orders": {"type": "array", "items": _id("ord")}, "connected": TRUTH, "location": _or_null(PLACE),
+        "id": _id("drv"), "name": NAME, "zone_id": _id("zon"), "status": ONLINE, "capacity": _whole(1, 20),
+        "orders": _list(_id("ord"), 20), "connected": TRUTH, "location": _or_null(PLACE),
     }),
     "DriverRow": _object({
-        "id": _id("drv"), "name": TEXT, "zone_id": _id("zon"), "status": TEXT, "capacity": WHOLE,
-        "carried": WHOLE, "location": _or_null(PLACE),
+        "id": _id("drv"), "name": NAME, "zone_id": _id("zon"), "status": ONLINE, "capacity": _whole(1, 20),
+        "carried": _whole(0, 20), "location": _or_null(PLACE),
     }),
-    "Available": _object({"result": TEXT, "status": TEXT}),
-    "Ticket": _object({"ticket": TEXT, "expires_in": WHOLE}),
-    "Health": _object({"status": TEXT, "components": {"type": "object"}}, ("components",)),
+    "Available": _object({"result": CODE, "status": ONLINE}),
+    "Ticket": _object({"ticket": _text(100, "^tkt_[A-Za-z0-9_-]+$"), "expires_in": SECONDS}),
+    "Health": _object({
+        "status": _enum(
+            "alive", "stalled", "started", "starting", "ready", "degraded", "draining", "not_ready"
+        ),
+        "components": _object({"postgres": _UP, "redis": _UP, "loop": _UP}),
+    }, ("components",)),
     "Users": _page("User"),
     "Zones": _page("Zone"),
     "Stores": _page("Store"),
     "Products": _page("Product"),
     "Orders": _page("Order"),
-    "Events": _page("Event"),
+    "Events": _page("Event", 1000),
     "DriverRows": _page("DriverRow"),
 }  # fmt: skip
+
+# Each event of the stream; its `data` is JSON: an order, or what changed of it.
+STREAM: dict[str, Any] = {
+    "schema": _object(
+        {"event": _enum("order", "change"), "id": _text(16, "^[0-9]+$"), "data": _text(100_000)}
+    ),
+    "examples": {
+        "change": {
+            "value": {
+                "event": "change",
+                "id": "4",
+                "data": '{"version":4,"status":"picked_up","at":"2026-03-01T12:05:00.000Z"}',
+            }
+        }
+    },
+}

@@ -15,12 +15,18 @@ from aiohttp import web
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from api.access import ACCESS, ROLE_SCOPES
+from api.access import ACCESS
 from api.call import Call
-from api.docs.answers import SCHEMAS
+from api.docs.answers import SCHEMAS, STREAM
+from api.docs.examples import BODIES, OF_OPERATIONS, TRACE, answer_example
+from api.docs.headers import COMPARING, HEADERS, KEY, TAGGED, headers_of, taken
+from api.docs.notes import NOTES, PATTERNS, QUERIES, overview, roles_with
 from api.docs.operations import OPERATIONS, Operation
+from api.docs.schemas import tightened
 from api.edge import Route
-from api.problems import KINDS
+from api.fields import id_schema
+from api.problems import KINDS, Problem
+from dispatch.domain import ids
 
 _HERE = Path(__file__).parent
 _REF = "#/components/schemas/{model}"
@@ -29,40 +35,86 @@ _TITLES = {
     "orders": "Orders", "payments": "Payments", "drivers": "Drivers", "feed": "Feed",
     "health": "Health", "docs": "Documents",
 }  # fmt: skip
+_ABOUT = {
+    "Accounts": "Register, log in, refresh, log out.",
+    "Users": "Users of any role, by admins.",
+    "Zones": "Malls or city areas, and how orders are offered in them.",
+    "Stores": "Stores, and the search around a place.",
+    "Products": "What stores sell.",
+    "Orders": "Placed by customers, carried by drivers, operated by admins.",
+    "Payments": "What orders cost, asked of a payment provider.",
+    "Drivers": "A driver's own state, and the list that operators see.",
+    "Feed": "The drivers' WebSocket.",
+    "Health": "Probes.",
+}
 # Refusals that any operation may give, by what guards it.
 _ALWAYS = (
     "malformed_request", "version_conflict", "version_unsupported", "internal", "overloaded", "unavailable",
     "outcome_unknown", "draining",
 )  # fmt: skip
+_BODY = (
+    "malformed_json", "request_timeout", "unsupported_media_type", "body_too_large", "length_required", "invalid",
+)  # fmt: skip
+# What a problem of a status carries besides X-Trace-ID.
+_WITH_STATUS = {401: ("WWW-Authenticate",), 429: ("Retry-After",), 503: ("Retry-After",)}
+_LIMITS = ("RateLimit", "RateLimit-Policy")
+# The ids in paths, by the segment before them.
+_PREFIXES = {
+    "users": ids.USER, "zones": ids.ZONE, "stores": ids.STORE, "products": ids.PRODUCT, "orders": ids.ORDER,
+    "drivers": ids.DRIVER, "payments": "pay",
+}  # fmt: skip
+
+
+def is_elsewhere(route: Route) -> bool:
+    """True for what this document does not list: the documents, and the feed, which has one of its own."""
+    return route.operation.startswith("docs.") or route.operation == "feed.open"
 
 
 def make_document(routes: Iterable[Route]) -> dict[str, Any]:
     """The document for these routes."""
-    routes = [route for route in routes if not route.operation.startswith("docs.")]
+    routes = [route for route in routes if not is_elsewhere(route)]
     models = {OPERATIONS[r.operation].body for r in routes} | {OPERATIONS[r.operation].query for r in routes}
     listed = sorted((m for m in models if m is not None), key=lambda m: m.__name__)
     schemas, definitions = models_json_schema([(model, "validation") for model in listed], ref_template=_REF)
     paths: dict[str, Any] = {}
     for route in routes:
         described = _operation(route, OPERATIONS[route.operation], schemas)
+        _link(described, route, routes)
         paths.setdefault(route.path, {})[route.method.lower()] = described
-    return {
+    titles = [title for title in _TITLES.values() if any(title in _tags(route) for route in routes)]
+    document = {
         "openapi": "3.1.0",
         "info": {
             "title": "Mall Delivery Dispatch",
             "version": "2",
-            "description": "Customers order, drivers accept, the first wins exactly once. Errors are RFC 9457 problem "
-            "details; 503 and 429 certainly had no effect, 500 and 504 mean: repeat it with the same key.",
+            "description": overview(),
+            "contact": {"name": "Whoever runs this server"},
             "license": {"name": "MIT", "identifier": "MIT"},
         },
-        "servers": [{"url": "/"}],
-        "tags": [{"name": title} for title in _TITLES.values() if title != "Documents"],
+        "servers": [{"url": "/", "description": "This server, production or not", "x-internal": False}],
+        "tags": [{"name": title, "description": _ABOUT[title]} for title in titles],
         "paths": paths,
         "components": {
-            "schemas": {**definitions.get("$defs", {}), **SCHEMAS},
-            "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}},
+            "schemas": {**tightened(definitions.get("$defs", {})), **SCHEMAS},
+            "headers": dict(HEADERS),
+            "examples": _examples(),
+            "securitySchemes": {"bearer": BEARER},
         },
     }
+    return _used_only(document)
+
+
+BEARER = {
+    "type": "http",
+    "scheme": "bearer",
+    "bearerFormat": "JWT",
+    "description": "An access token from logging in: a JWT as RFC8725 wants it, signed with Ed25519 and good for ten "
+    "minutes. The role that it carries has the scopes listed above.",
+}
+
+
+def _tags(route: Route) -> list[str]:
+    return [_TITLES[route.operation.split(".", maxsplit=1)[0]]]
 
 
 def _operation(route: Route, row: Operation, schemas: Any) -> dict[str, Any]:
@@ -70,68 +122,194 @@ def _operation(route: Route, row: Operation, schemas: Any) -> dict[str, Any]:
     described: dict[str, Any] = {
         "operationId": route.operation.replace(".", "_"),
         "summary": row.summary,
-        "tags": [_TITLES[route.operation.split(".", maxsplit=1)[0]]],
-        "security": [] if scope is None else [{"bearer": [scope]}],
+        "description": _description(route, row),
+        "tags": _tags(route),
+        "security": [] if scope is None else [{"bearer": []}],
         "parameters": _parameters(route, row),
         "responses": _responses(route, row),
     }
     if scope is not None:
-        roles = sorted(role for role, scopes in ROLE_SCOPES.items() if scope in scopes)
-        described["description"] = f"Scope `{scope}`: {', '.join(roles)}."
+        described["x-scope"] = scope
     if row.body is not None:
-        schema = schemas[(row.body, "validation")]
-        required = any(field.is_required() for field in row.body.model_fields.values())
-        described["requestBody"] = {
-            "required": required,
-            "content": {"application/json": {"schema": schema}},
-        }
+        # Where a command needs nothing, its body may be left out; a change always has one.
+        needed = any(field.is_required() for field in row.body.model_fields.values())
+        required = needed or route.method != "POST"
+        example = {"value": BODIES[row.body.__name__]}
+        content = {"schema": schemas[(row.body, "validation")], "examples": {"example": example}}
+        described["requestBody"] = {"required": required, "content": {"application/json": content}}
     return described
 
 
-def _parameters(route: Route, row: Operation) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = [
-        {"name": name, "in": "path", "required": True, "schema": {"type": "string", "maxLength": 20}}
-        for name in re.findall(r"{(\w+)}", route.path)
-    ]
-    if row.query is not None:
-        found += [_query(row.query, name) for name in row.query.model_fields]
+def _description(route: Route, row: Operation) -> str:
+    access, parts = ACCESS[route.operation], [f"{row.summary}."]
+    if route.operation in NOTES:
+        parts.append(NOTES[route.operation])
+    if access.scope is None:
+        parts.append("Open to anybody.")
+    else:
+        parts.append(f"Scope `{access.scope}`: {', '.join(roles_with(access.scope))}.")
+    if access.policy is not None:
+        policy = access.policy
+        parts.append(f"Limit `{policy.name}`: {policy.limit} requests in {policy.window_s} s.")
     if row.key:
-        found.append(
-            {
-                "name": "Idempotency-Key",
-                "in": "header",
-                "required": row.key == "required",
-                "description": "16 to 255 visible ASCII characters; the same key and body get the same answer.",
-                "schema": {"type": "string", "minLength": 16, "maxLength": 255},
-            }
-        )
+        parts.append(f"An Idempotency-Key is {row.key}.")
+    return " ".join(parts)
+
+
+def _parameters(route: Route, row: Operation) -> list[dict[str, Any]]:
+    found = [_path(before, name) for before, name in re.findall(r"([\w-]+)/{(\w+)}", route.path)]
+    if row.query is not None:
+        found += _query(row.query)
+    if row.key:
+        found.append({**KEY, "required": row.key == "required"})
+    takes = [*row.takes]
+    if "precondition_failed" in row.problems:
+        takes.append("If-Match!" if "precondition_required" in row.problems else "If-Match")
+    takes += ["If-None-Match"] if route.operation in COMPARING else []
+    return found + [taken(name.removesuffix("!"), required=name.endswith("!")) for name in takes]
+
+
+def _path(before: str, name: str) -> dict[str, Any]:
+    schema = id_schema(_PREFIXES[before])
+    [example] = schema.pop("examples")
+    one = before.removesuffix("s")
+    described = {"name": name, "in": "path", "required": True, "description": f"Which {one}."}
+    return {**described, "schema": schema, "example": example}
+
+
+# pydantic leaves these as they are where a validator stands before the bounds.
+_BOUNDS = {"ge": "minimum", "le": "maximum"}
+
+
+def _query(model: type[BaseModel]) -> list[dict[str, Any]]:
+    """Query parameters. An absent one is absent: there is no null in a query."""
+    found = []
+    for name, schema in model.model_json_schema()["properties"].items():
+        choices = [one for one in schema.pop("anyOf", [schema]) if one.get("type") != "null"]
+        merged = schema | choices[0] | PATTERNS.get(name, {})
+        shown = {_BOUNDS.get(k, k): v for k, v in merged.items() if k not in ("title", "default", "examples")}
+        if schema.get("default") is not None:
+            shown["default"] = schema["default"]
+        about = QUERIES.get(name, f"Only those of this {name.removesuffix('_id')}.")
+        described = {"name": name, "in": "query", "required": False, "description": about}
+        found.append({**described, "schema": tightened(shown)})
     return found
 
 
-def _query(model: type[BaseModel], name: str) -> dict[str, Any]:
-    schema = model.model_json_schema()["properties"][name]
-    return {"name": name, "in": "query", "required": False, "schema": schema}
-
-
 def _responses(route: Route, row: Operation) -> dict[str, Any]:
-    good: dict[str, Any] = {"description": row.summary}
-    if row.answer is not None:
-        good["content"] = {row.media: {"schema": {"$ref": f"#/components/schemas/{row.answer}"}}}
-    responses = {str(row.status): good}
-    codes = [*row.problems, *_ALWAYS]
     access = ACCESS[route.operation]
-    codes += ["unauthenticated", "forbidden"] if access.scope else []
-    codes += ["rate_limited"] if access.policy else []
-    codes += ["malformed_json", "unsupported_media_type", "body_too_large", "invalid"] if row.body else []
-    codes += ["invalid"] if row.query else []
-    codes += ["not_found"] if "{" in route.path else []
+    limits = _LIMITS if access.policy else ()
+    gives = _gives(route, row)
+    good: dict[str, Any] = {"description": f"{row.summary}: done.", "headers": _headers(*gives, *limits)}
+    if row.answer is not None:
+        schema = {"$ref": f"#/components/schemas/{row.answer}"}
+        example = OF_OPERATIONS.get(route.operation) or answer_example(row.answer)
+        good["content"] = {row.media: {"schema": schema, "examples": {"example": {"value": example}}}}
+        if row.media == "text/event-stream":
+            good["content"][row.media] = STREAM
+    responses = {str(row.status): good}
+    if route.operation in COMPARING:
+        responses["304"] = {"description": "It is still the same.", "headers": _headers("ETag", *limits)}
+    codes = _codes(route, row)
     for status in sorted({KINDS[code].status for code in codes}):
+        if (route.operation, status) in _OWN_FORM:
+            content = {"application/json": good["content"][row.media]}
+            responses[str(status)] = {"description": "No.", "headers": _headers(), "content": content}
+            continue
         names = sorted({code for code in codes if KINDS[code].status == status})
+        replayed = ("Idempotent-Replayed",) if row.key == "required" and status in (409, 422) else ()
+        waits = ("Retry-After",) if "request_in_flight" in names else ()
         responses[str(status)] = {
             "description": " · ".join(f"`{name}`: {KINDS[name].title}" for name in names),
-            "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
+            "headers": _headers(
+                "Content-Language", *_WITH_STATUS.get(status, ()), *waits, *replayed, *limits
+            ),
+            "content": {"application/problem+json": _problem(names)},
         }
     return responses
+
+
+def _gives(route: Route, row: Operation) -> list[str]:
+    """Headers of the good answer that not every answer has."""
+    gives = [*row.gives]
+    gives += ["Location"] if _creates(route, row) else []
+    gives += ["ETag"] if route.operation in TAGGED else []
+    gives += ["Idempotent-Replayed"] if row.key == "required" else []
+    return gives
+
+
+# Probes answer in their own form, with 503 for no.
+_OWN_FORM = {(f"health.{probe}", 503) for probe in ("liveness", "readiness", "startup")}
+
+
+def _headers(*names: str) -> dict[str, Any]:
+    return headers_of(dict.fromkeys(("X-Trace-ID", "Access-Control-Allow-Origin", *names)))
+
+
+def _problem(codes: Iterable[str]) -> dict[str, Any]:
+    examples = {code: {"$ref": f"#/components/examples/{code}"} for code in codes}
+    return {"schema": {"$ref": "#/components/schemas/Problem"}, "examples": examples}
+
+
+def _examples() -> dict[str, Any]:
+    return {
+        code: {"summary": kind.title, "value": Problem(code).as_json(TRACE)} for code, kind in KINDS.items()
+    }
+
+
+def _codes(route: Route, row: Operation) -> list[str]:
+    """Every code that the operation may be refused with."""
+    access = ACCESS[route.operation]
+    codes = [*row.problems, *_ALWAYS]
+    codes += ["unauthenticated", "forbidden"] if access.scope else []
+    codes += ["rate_limited"] if access.policy else []
+    codes += _BODY if row.body else []
+    # Parameters that nobody reads are refused, too.
+    codes += ["invalid"]
+    codes += ["invalid_idempotency_key"] if row.key else []
+    if "{" in route.path:
+        codes += ["order_not_found"] if "/orders/{" in route.path else ["not_found"]
+    return codes
+
+
+def _creates(route: Route, row: Operation) -> bool:
+    return route.method == "POST" and row.status == 201 and _names_id(row)
+
+
+def _names_id(row: Operation) -> bool:
+    return row.answer is not None and "id" in SCHEMAS[row.answer]["properties"]
+
+
+def _link(described: dict[str, Any], route: Route, routes: Iterable[Route]) -> None:
+    """From what was created to everything that can be done with it."""
+    row = OPERATIONS[route.operation]
+    if not _creates(route, row):
+        return
+    below = f"{route.path}/{{id}}"
+    described["responses"][str(row.status)]["links"] = {
+        other.operation.replace(".", "_"): {
+            "operationId": other.operation.replace(".", "_"),
+            "parameters": {"id": "$response.body#/id"},
+        }
+        for other in routes
+        if other.path == below or other.path.startswith(below + "/")
+    }
+
+
+def _used_only(document: dict[str, Any]) -> dict[str, Any]:
+    """Drop components that nothing refers to, until none is left."""
+    while True:
+        found = set(re.findall(r'"#/components/(\w+/[\w.-]+)"', orjson.dumps(document).decode()))
+        unused = [
+            (kind, name)
+            for kind in ("schemas", "headers", "examples")
+            for name in document["components"][kind]
+            if f"{kind}/{name}" not in found
+        ]
+        if not unused:
+            return document
+        for kind, name in unused:
+            del document["components"][kind][name]
 
 
 @cache
@@ -154,14 +332,20 @@ async def openapi(call: Call) -> web.Response:
     )
 
 
+def _listed(app: web.Application) -> list[str]:
+    """The documents that this application serves: REST before the feed, the newest version first."""
+    paths = sorted({resource.canonical for resource in app.router.resources()}, reverse=True)
+    documents = [path for path in paths if re.fullmatch(r"/api/v\d+/(openapi|asyncapi)\.json", path)]
+    return sorted(documents, key=lambda path: path.endswith("/asyncapi.json"))
+
+
 async def page(call: Call) -> web.Response:
-    """The document, to be read in a browser."""
-    del call
+    """All documents, to be read in a browser."""
     policy = (
         "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; frame-ancestors 'none'"
     )
     return web.Response(
-        body=_file("page.html"),
+        body=_file("page.html").replace(b"DOCUMENTS", " ".join(_listed(call.request.app)).encode()),
         content_type="text/html",
         charset="utf-8",
         headers={"Content-Security-Policy": policy},

@@ -21,6 +21,9 @@ class Operation:
         status: HTTP status of the good answer.
         problems: codes that are particular to this operation.
         key: the Idempotency-Key header: `required`, `optional` or "".
+        gives: further headers of the good answer, by their names in headers.py. X-Trace-ID, Location of what was
+            created, those of limits, of keys and of entity tags are there by themselves.
+        takes: further request headers, by their names in headers.py; with `!` behind it a name is required.
     """
 
     summary: str
@@ -31,6 +34,8 @@ class Operation:
     problems: tuple[str, ...] = ()
     key: str = ""
     media: str = "application/json"
+    gives: tuple[str, ...] = ()
+    takes: tuple[str, ...] = ()
 
 
 _LIST = ("invalid_cursor",)
@@ -94,10 +99,15 @@ OPERATIONS: Mapping[str, Operation] = {
         "Accept an order: the first driver wins", "Done", body=orders.AcceptBody, problems=_ACCEPT, key="optional"
     ),
     "orders.decline": Operation(
-        "Decline an offer", "Done", body=orders.DeclineBody, problems=("not_offered", "offer_expired"), key="optional"
+        "Decline an offer", "Done", body=orders.DeclineBody,
+        problems=("not_offered", "offer_expired", "order_not_found", "key_reused"), key="optional",
     ),
-    "orders.pickup": Operation("The driver has the goods", "Done", problems=_CARRY, key="optional"),
-    "orders.delivery": Operation("The customer has the goods", "Done", problems=_CARRY, key="optional"),
+    "orders.pickup": Operation(
+        "The driver has the goods", "Done", body=orders.NoBody, problems=_CARRY, key="optional"
+    ),
+    "orders.delivery": Operation(
+        "The customer has the goods", "Done", body=orders.NoBody, problems=_CARRY, key="optional"
+    ),
     "orders.failure": Operation(
         "It cannot be delivered", "Done", body=orders.NeededReasonBody, problems=_CARRY, key="optional"
     ),
@@ -127,8 +137,11 @@ OPERATIONS: Mapping[str, Operation] = {
     "drivers.availability": Operation("Go online or offline", "Available", body=drivers.Availability, key="optional"),
     "drivers.location": Operation("Where the driver is", None, 204, drivers.Location),
     "feed.open": Operation(
-        "Open the WebSocket malldrive.v1 (see PROTOCOL.md)", None, 101,
-        problems=("unknown_subprotocol", "token_in_url", "forbidden_origin", "upgrade_required", "draining"),
+        "Open the drivers' feed, a WebSocket", None, 101,
+        problems=(
+            "unknown_subprotocol", "token_in_url", "unauthenticated", "forbidden", "forbidden_origin",
+            "upgrade_required", "draining",
+        ),
     ),
     "feed.ticket": Operation("A one-use ticket for the feed", "Ticket", 201),
     "health.liveness": Operation("The process is alive", "Health"),
@@ -137,6 +150,9 @@ OPERATIONS: Mapping[str, Operation] = {
     "docs.openapi": Operation("This document", None, 200),
     "docs.versions": Operation("The versions of the API, and when they end", None, 200),
     "docs.migration": Operation("How to come from version 1 to version 2", None, 200, media="text/markdown"),
+    "docs.asyncapi": Operation("The document of the feed", None, 200),
+    "docs.problems": Operation("Everything that can go wrong", None, 200),
+    "docs.problem": Operation("One thing that can go wrong", None, 200, media="text/html"),
     "docs.page": Operation("This document, to be read", None, 200, media="text/html"),
     "docs.script": Operation("The page's script", None, 200, media="text/javascript"),
     "docs.style": Operation("The page's style", None, 200, media="text/css"),

@@ -317,7 +317,7 @@ class Session:
             self._error("forbidden", frame.id, "the token is somebody else's", temporary=False)
             return
         self.principal, self.warned = principal, False
-        self.push({"t": "reply", "id": frame.id, "ok": True})
+        self.push({"t": "reply", "id": frame.id, "ok": True, "trace_id": self.trace})
 
     async def _command(self, frame: Any) -> None:
         """Run a command and answer it. Each has a trace of its own."""

@@ -162,13 +162,17 @@ def _without_examples(value: Any) -> None:
 
 
 def _prune(document: Part) -> None:
-    """Only the schemas that something refers to stay."""
+    """Only the parts that something refers to stay."""
     schemas, wanted = document["components"]["schemas"], set()
     ahead = _references(document["paths"])
     while ahead:
         wanted |= ahead
         ahead = set().union(*(_references(schemas[name]) for name in ahead)) - wanted
     document["components"]["schemas"] = {name: schemas[name] for name in sorted(wanted)}
+    text = str(document["paths"])
+    headers = document["components"].get("headers", {})
+    document["components"]["headers"] = {n: h for n, h in headers.items() if f"/headers/{n}'" in text}
+    document["components"].pop("examples", None)
 
 
 def _references(value: Any) -> set[str]:

@@ -26,7 +26,7 @@ DOCUMENT_PATH = "/api/v1/openapi.json"
 UNKNOWN_PATH = "/api/v1/{tail:.*}"
 _PROBLEM = "application/problem+json"
 # Who may change an order's status: everybody may ask; the operation behind it says who may.
-_ANYBODY_KNOWN = Access("me")
+_ANYBODY_KNOWN = Access("account:read:own")
 _LINK = (
     f'<{GUIDE}>; rel="deprecation"; type="text/markdown", <{GUIDE}>; rel="sunset"; type="text/markdown", '
     '<{successor}>; rel="successor-version"'

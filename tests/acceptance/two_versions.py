@@ -87,7 +87,9 @@ async def furnish(both: Both) -> None:
     zone = await both.good("POST", "v2/zones", {"name": fresh("Zone"), "mode": "open"})
     both.zone = int(zone["id"].partition("_")[2])
     place = {"lat": 52.5, "lon": 13.4}
-    store = await both.good("POST", "v2/stores", {"zone_id": zone["id"], "name": "Store", **place})
+    store = await both.good(
+        "POST", "v2/stores", {"zone_id": zone["id"], "name": "Store", "delivery_radius_m": None, **place}
+    )
     both.store = int(store["id"].partition("_")[2])
     price = {"amount_minor": 1250, "currency": "EUR"}
     product = await both.good(

@@ -1,0 +1,177 @@
+"""The AsyncAPI document of the drivers' feed: frames of apps come from the models that check them, close codes from
+the table that closes with them.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+import orjson
+from aiohttp import web
+from pydantic.json_schema import models_json_schema
+
+from api.call import Call
+from api.docs.feed_frames import HEARD_EXAMPLES, SAID, SAID_EXAMPLES
+from api.docs.openapi import BEARER
+from api.docs.operations import OPERATIONS
+from api.docs.schemas import tightened
+from api.edge import Route
+from api.feed.codes import REASONS
+from api.feed.frames import FRAME_BYTES_MAX, FRAMES
+from api.feed.handshake import PROTOCOL
+from api.problems import KINDS
+
+ADDRESS = "/api/v2/drivers/feed"
+_REF = "#/components/schemas/{model}"
+_ADVICE = {40: "stop", 41: "back off", 42: "reconnect and resume"}
+_OVERVIEW = f"""\
+A driver's app holds one WebSocket, subprotocol `{PROTOCOL}`. Every message is one JSON object in a text frame, at \
+most {FRAME_BYTES_MAX} bytes; its member `t` says what it is.
+
+The app opens with `hello`, within 5 s; the server answers with `welcome`, and with a snapshot or everything since the \
+position that `hello` named. Entries of the log (`event`) come in order of `seq`, without gaps; the app acknowledges \
+with `ack`. Commands carry an `id`, which their answer repeats, and a `key`: repeated with the same key, on any \
+connection, a command has one effect and the same answer.
+"""
+
+
+def make_asyncapi() -> dict[str, Any]:
+    """The document."""
+    heard = sorted(FRAMES)
+    messages = {f"app.{kind}": _heard(kind) for kind in heard} | {
+        f"server.{name}": _said(name) for name in SAID
+    }
+    return {
+        "asyncapi": "3.1.0",
+        "info": {
+            "title": "Mall Delivery Dispatch: the drivers' feed",
+            "version": "1",
+            "description": _OVERVIEW,
+            "contact": {"name": "Whoever runs this server"},
+            "license": {"name": "MIT"},
+            "tags": [{"name": "drivers", "description": "For the apps of drivers."}],
+        },
+        "defaultContentType": "application/json",
+        "servers": {
+            "here": {
+                "host": "{host}",
+                "protocol": "wss",
+                "description": "This server, where it is reached.",
+                "variables": {"host": {"default": "localhost:8080", "description": "Host and port."}},
+                "security": [{"$ref": "#/components/securitySchemes/bearer"}],
+            }
+        },
+        "channels": {"feed": _channel(messages)},
+        "operations": {
+            **{f"hear.{kind}": _hearing(kind) for kind in heard},
+            **{f"say.{name}": _saying(name) for name in SAID},
+        },
+        "components": {
+            "messages": messages,
+            "schemas": _schemas(),
+            "securitySchemes": {
+                "bearer": BEARER,
+                "ticket": {
+                    "type": "userPassword",
+                    "description": "For browsers: a one-use ticket from POST /api/v2/realtime/tickets, in `hello`.",
+                },
+            },
+        },
+    }
+
+
+def _schemas() -> dict[str, Any]:
+    models = [(model, "validation") for model in FRAMES.values()]
+    _, found = models_json_schema(models, ref_template=_REF)  # type: ignore[arg-type]
+    return {**tightened(found["$defs"]), **{f"Server.{name}": schema for name, schema in SAID.items()}}
+
+
+def _channel(messages: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "address": ADDRESS,
+        "title": "The feed of one driver",
+        "description": "Header `Sec-WebSocket-Protocol: "
+        + PROTOCOL
+        + "`, and `Authorization: Bearer …` or a ticket in "
+        "the first frame. No query parameters.",
+        "messages": {name: {"$ref": f"#/components/messages/{name}"} for name in messages},
+        "bindings": {"ws": {"method": "GET", "bindingVersion": "0.1.0"}},
+        "x-subprotocol": PROTOCOL,
+        "x-refusals": [
+            {"status": KINDS[code].status, "code": code} for code in OPERATIONS["feed.open"].problems
+        ],
+        "x-close-codes": [
+            {"code": code, "reason": reason, "action": _ADVICE[code // 100]}
+            for code, reason in sorted(REASONS.items())
+        ],
+    }
+
+
+def _heard(kind: str) -> dict[str, Any]:
+    return {
+        "name": kind,
+        "title": f"The app says {kind}",
+        "contentType": "application/json",
+        "payload": {"$ref": _REF.format(model=FRAMES[kind].__name__)},
+        "examples": [{"name": "example", "payload": {"t": kind, **HEARD_EXAMPLES[kind]}}],
+    }
+
+
+def _said(name: str) -> dict[str, Any]:
+    return {
+        "name": name,
+        "title": f"The server says {name}",
+        "contentType": "application/json",
+        "payload": {"$ref": _REF.format(model=f"Server.{name}")},
+        "examples": [{"name": "example", "payload": SAID_EXAMPLES[name]}],
+    }
+
+
+def _in_channel(name: str) -> dict[str, str]:
+    return {"$ref": f"#/channels/feed/messages/{name}"}
+
+
+def _hearing(kind: str) -> dict[str, Any]:
+    operation = {
+        "action": "receive",
+        "channel": {"$ref": "#/channels/feed"},
+        "summary": f"Hear {kind}",
+        "messages": [_in_channel(f"app.{kind}")],
+    }
+    answers = _ANSWERS.get(kind, ("reply", "error") if "key" in FRAMES[kind].model_fields else ())
+    if answers:
+        operation["reply"] = {
+            "channel": {"$ref": "#/channels/feed"},
+            "messages": [_in_channel(f"server.{name}") for name in answers],
+        }
+    return operation
+
+
+# What is answered although it is no command.
+_ANSWERS = {"hello": ("welcome", "error"), "ping": ("pong",), "auth.refresh": ("reply", "error")}
+
+
+def _saying(name: str) -> dict[str, Any]:
+    return {
+        "action": "send",
+        "channel": {"$ref": "#/channels/feed"},
+        "summary": f"Say {name}",
+        "messages": [_in_channel(f"server.{name}")],
+    }
+
+
+@cache
+def _document() -> bytes:
+    return orjson.dumps(make_asyncapi())
+
+
+async def asyncapi(call: Call) -> web.Response:
+    """The document."""
+    del call
+    return web.Response(
+        body=_document(), content_type="application/json", headers={"Cache-Control": "public, max-age=300"}
+    )
+
+
+ROUTES = (Route("docs.asyncapi", "GET", "/api/v2/asyncapi.json", asyncapi, quiet=True),)

@@ -1,0 +1,177 @@
+"""Frames that the server sends over the feed (JSON Schema 2020-12), with an example of each. Those of the app have
+their models in api/feed/frames.py; tests hold real traffic against both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from api.docs import schemas as a
+from api.feed.frames import FRAME_BYTES_MAX, ID_LENGTH_MAX
+from api.feed.session import FRAMES_PER_S, PING_S
+from api.problems import KINDS
+from dispatch.domain.ids import NUMBER_MAX
+
+_TRACE = "0af7651916cd43dd8448eb211c80319c"
+_MS = a.WHOLE
+_OFFER = {"type": "string", "maxLength": 40, "pattern": "^(ofr|rnd)_[1-9][0-9]*_[1-9][0-9]*$"}
+_EPOCH = {"type": "string", "maxLength": 64, "pattern": "^[A-Za-z0-9_.-]+$"}
+# What a frame had as its `id`; null where it had none that could be read.
+_FRAME_ID = {
+    "anyOf": [
+        {"type": "string", "minLength": 1, "maxLength": ID_LENGTH_MAX},
+        {"type": "integer", "minimum": 0, "maximum": NUMBER_MAX},
+        {"type": "null"},
+    ]
+}
+_ORDER: dict[str, Any] = {
+    "order_id": a.identifier("ord"), "status": a.STATUS, "version": a.WHOLE,
+    "store": a.object_of({"id": a.identifier("sto"), "name": a.NAME, "lat": a.LAT, "lon": a.LON}),
+    "dropoff": a.object_of({"lat": a.LAT, "lon": a.LON, "address": a.text(200)}),
+    "ready_at_ms": _MS, "items": a.whole(1, 5000), "payment": a.PAYMENT, "notes": a.or_null(a.TEXT),
+}  # fmt: skip
+_OFFERED = {"offer_id": _OFFER, "expires_at_ms": _MS}
+_BECAUSE = {"reason": a.or_null(a.TEXT)}
+
+# Types of entries, and what their data has besides the order.
+ENTRIES: Mapping[str, dict[str, Any]] = {
+    "offer": _OFFERED,
+    "offer.ready_time": _OFFERED,
+    "order.assigned": {},
+    "order.picked_up": {},
+    "order.delivered": {},
+    "order.undeliverable": {},
+    "order.cancelled": _BECAUSE,
+    "order.released": _BECAUSE,
+    "order.ready_time": {},
+}
+
+
+def _frame(t: str, members: dict[str, Any], optional: tuple[str, ...] = ()) -> dict[str, Any]:
+    return a.object_of({"t": {"const": t, "type": "string"}, **members}, optional)
+
+
+def _entry(kind: str, more: dict[str, Any]) -> dict[str, Any]:
+    return _frame("event", {
+        "seq": a.whole(1, NUMBER_MAX), "type": {"const": kind, "type": "string"}, "at_ms": _MS, "trace": a.TRACE,
+        "data": a.object_of({**_ORDER, **more}),
+    })  # fmt: skip
+
+
+def _reply(members: dict[str, Any]) -> dict[str, Any]:
+    return _frame("reply", {"id": _FRAME_ID, "ok": a.TRUTH, "trace_id": a.TRACE, **members})
+
+
+_RESULT = a.object_of(
+    {
+        "order_id": a.identifier("ord"), "result": a.CODE, "status": a.STATUS, "version": a.WHOLE, "temporary": a.TRUTH,
+        "not_processed": a.TRUTH,
+    },
+    ("status", "version", "temporary", "not_processed"),
+)  # fmt: skip
+_STANDING = {"type": "string", "enum": [*a.STATUS["enum"], *a.ONLINE["enum"]]}
+_SNAPSHOT = a.object_of({
+    "status": a.ONLINE, "capacity": a.whole(1, 20), "orders": a.list_of(a.object_of(_ORDER), 20),
+    "offers": a.list_of(a.object_of({**_ORDER, **_OFFERED}), 200),
+})  # fmt: skip
+_LIMITS = a.object_of({"frame_bytes": a.whole(1, 1 << 20), "frames_per_s": a.whole(1, 10_000)})
+
+# By message name. `t` and, of states, the topic say which it is.
+SAID: Mapping[str, dict[str, Any]] = {
+    "welcome": _frame("welcome", {
+        "session": {"type": "string", "maxLength": 40, "pattern": "^fed_[A-Za-z0-9_-]+$"}, "epoch": _EPOCH,
+        "seq": a.WHOLE, "resumed": a.TRUTH, "zone_id": a.identifier("zon"), "ping_s": a.SECONDS, "server_time_ms": _MS,
+        "limits": _LIMITS, "snapshot": _SNAPSHOT,
+    }, ("snapshot",)),
+    "event": {"oneOf": [_entry(kind, more) for kind, more in ENTRIES.items()]},
+    "reply": {"oneOf": [
+        _reply({"results": a.list_of(_RESULT, 20)}),
+        _reply({"result": a.CODE, "status": _STANDING, "version": a.WHOLE}),
+        _reply({}),
+    ]},
+    "error": _frame("error", {
+        "id": _FRAME_ID, "code": {"type": "string", "enum": ["bad_frame", *sorted(KINDS)]}, "temporary": a.TRUTH,
+        "trace_id": a.TRACE, "detail": a.TEXT, "not_processed": a.TRUTH,
+    }, ("detail", "not_processed")),
+    "pong": _frame("pong", {"id": _FRAME_ID}),
+    "offer.revoked": _frame("offer.revoked", {
+        "offer_id": _OFFER, "order_id": a.identifier("ord"),
+        "why": a.one_of("taken", "cancelled", "expired", "mode_changed"),
+    }),
+    "state.board": _frame("state", {
+        "topic": {"const": "board", "type": "string"},
+        "data": a.object_of({
+            "zone_id": a.identifier("zon"), "total": a.WHOLE,
+            "orders": a.list_of(a.object_of({**_ORDER, "offer_id": _OFFER}), 50),
+        }),
+    }),
+    "state.zone": _frame("state", {
+        "topic": {"const": "zone", "type": "string"}, "data": a.object_of({"zone_id": a.identifier("zon")}),
+    }),
+    "ping": _frame("ping", {}),
+    "auth.expiring": _frame("auth.expiring", {"in_s": a.SECONDS}),
+    "drain": _frame("drain", {"reconnect_in_ms": _MS, "deadline_ms": _MS}),
+}  # fmt: skip
+
+_SEEN = {
+    "order_id": "ord_17", "status": "confirmed", "version": 2,
+    "store": {"id": "sto_1", "name": "Bakery", "lat": 52.52, "lon": 13.405},
+    "dropoff": {"lat": 52.521, "lon": 13.41, "address": "Second floor, left"}, "ready_at_ms": 1790000600000,
+    "items": 3, "payment": "cash", "notes": None,
+}  # fmt: skip
+_LIVE = {"offer_id": "ofr_17_1", "expires_at_ms": 1790000020000}
+
+SAID_EXAMPLES: Mapping[str, dict[str, Any]] = {
+    "welcome": {
+        "t": "welcome", "session": "fed_3f2a77c1d0e94b5a", "epoch": "3f2a", "seq": 41, "resumed": False,
+        "zone_id": "zon_1", "ping_s": int(PING_S), "server_time_ms": 1790000000000,
+        "limits": {"frame_bytes": FRAME_BYTES_MAX, "frames_per_s": int(FRAMES_PER_S)},
+        "snapshot": {"status": "online", "capacity": 2, "orders": [], "offers": [{**_SEEN, **_LIVE}]},
+    },
+    "event": {
+        "t": "event", "seq": 42, "type": "offer", "at_ms": 1790000000000, "trace": _TRACE,
+        "data": {**_SEEN, **_LIVE},
+    },
+    "reply": {
+        "t": "reply", "id": 7, "ok": True, "trace_id": _TRACE,
+        "results": [{"order_id": "ord_17", "result": "won", "status": "assigned", "version": 3}],
+    },
+    "error": {
+        "t": "error", "id": 8, "code": "unavailable", "temporary": True, "trace_id": _TRACE, "not_processed": True,
+    },
+    "pong": {"t": "pong", "id": None},
+    "offer.revoked": {"t": "offer.revoked", "offer_id": "ofr_17_1", "order_id": "ord_17", "why": "taken"},
+    "state.board": {
+        "t": "state", "topic": "board",
+        "data": {"zone_id": "zon_1", "total": 1, "orders": [{**_SEEN, "offer_id": "rnd_17_1"}]},
+    },
+    "state.zone": {"t": "state", "topic": "zone", "data": {"zone_id": "zon_2"}},
+    "ping": {"t": "ping"},
+    "auth.expiring": {"t": "auth.expiring", "in_s": 60},
+    "drain": {"t": "drain", "reconnect_in_ms": 1200, "deadline_ms": 8000},
+}  # fmt: skip
+
+_COMMAND = {"id": 7, "key": "5f0c1d9e-7b3a-4f0e-9a61-2d8f7f1f5a10"}
+# What the app sends, without `t`.
+HEARD_EXAMPLES: Mapping[str, dict[str, Any]] = {
+    "hello": {"resume": {"epoch": "3f2a", "seq": 41}, "device": "Pixel 9", "app_version": "1.4"},
+    "ack": {"seq": 42},
+    "ping": {"id": 3},
+    "pong": {},
+    "offer.seen": {"offer_id": "ofr_17_1"},
+    "offer.accept": {**_COMMAND, "orders": ["ord_17"], "offer_id": "ofr_17_1"},
+    "offer.decline": {**_COMMAND, "orders": ["ord_17"], "offer_id": "ofr_17_1", "reason": "too far"},
+    "order.pickup": {**_COMMAND, "order_id": "ord_17"},
+    "order.delivery": {**_COMMAND, "order_id": "ord_17"},
+    "order.failure": {**_COMMAND, "order_id": "ord_17", "reason": "nobody at the door"},
+    "availability": {**_COMMAND, "status": "online"},
+    "loc": {"cseq": 9, "lat": 52.52, "lon": 13.405, "accuracy_m": 5.0, "speed_mps": 3.5},
+    "auth.refresh": {"id": 9, "token": "eyJhbGciOiJFZERTQSJ9.eyJzdWIiOiJ1c3JfMyJ9.c2lnbmF0dXJl"},
+}
+
+
+def message_of(frame: Mapping[str, Any]) -> str:
+    """The name of the message that a frame of the server is."""
+    kind = str(frame["t"])
+    return f"{kind}.{frame['topic']}" if kind == "state" else kind

@@ -1,0 +1,92 @@
+"""What the documents say in sentences: about single operations, and about all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from api.access import ACCESS, ROLE_SCOPES
+
+# By operation: what its summary does not say.
+NOTES: Mapping[str, str] = {
+    "auth.login": "An unknown address takes as long as a wrong password.",
+    "auth.refresh": "The refresh token is used up. One that was used before ends its session: somebody has a copy.",
+    "auth.logout": "Access tokens of the session die within a second, its sockets within 25 s.",
+    "stores.list": "`near` and `radius_m` belong together, and go without `cursor` and `zone_id`; the nearest comes "
+    "first, with its `distance_m`.",
+    "stores.delete": "It is not listed any more and sells nothing. Its orders keep their history, and its id still "
+    "answers, with `active: false`.",
+    "products.update": "`stock: null` means that it never runs out; an absent stock stays.",
+    "products.delete": "It is not listed any more and cannot be ordered. Orders keep their lines, and its id still "
+    "answers, with `active: false`.",
+    "orders.track": "Server-sent events: `order` with the whole order, then `change` for each change, until it is "
+    "finished or the client leaves.",
+    "orders.accept": "Without `offer_id` it means whatever is offered at that moment. Repeating an acceptance that won "
+    "answers `already_yours`, for ever.",
+    "drivers.location": "The newest wins; nothing is queued. A `cseq` that is not higher than the last is ignored.",
+    "feed.open": "Subprotocol `malldrive.v1`, with an access token of the scope `feed:open`, or a ticket in the first "
+    "frame. `/api/v2/asyncapi.json` describes the frames.",
+    "feed.ticket": "For browsers, which cannot send headers with a WebSocket. Send it in `hello` while it lives.",
+}
+
+# By query parameter.
+QUERIES: Mapping[str, str] = {
+    "limit": "How many at most.",
+    "cursor": "`next` of the page before; absent for the first page.",
+    "near": "Around this place: `lat,lon` in degrees.",
+    "radius_m": "At most so many metres from there.",
+}
+# What their models check by hand.
+PATTERNS: Mapping[str, Mapping[str, str]] = {
+    "cursor": {"pattern": "^[A-Za-z0-9_.=-]+$"},
+    "near": {"pattern": r"^-?[0-9]{1,2}(\.[0-9]{1,12})?,-?[0-9]{1,3}(\.[0-9]{1,12})?$"},
+}
+
+_OVERVIEW = """\
+Customers order, drivers accept, the first wins exactly once.
+
+## Errors
+
+Everything that goes wrong is answered with RFC 9457 problem details, `application/problem+json`. Branch on `code`; \
+`type` leads to a page that explains it, and `/problems` lists them all. `errors` names each field that is wrong. \
+`trace_id` is what support asks for; it is in the header `X-Trace-ID` of every answer, too. With `not_processed: true` \
+the request certainly had no effect. 500 and 504 mean that the outcome is unknown: repeat with the same key.
+
+## Idempotency
+
+Placing an order needs an `Idempotency-Key`; commands on orders take one. Make a new key for each thing that you \
+want, and keep it for every repetition. The same key with the same body gets the same answer and has one effect; with \
+another body it is refused with `key_reused`. `Idempotent-Replayed: true` marks an answer that was given before. \
+Refusals before the request was looked at (400, 401, 403, 415, 429, 503) are not remembered.
+
+## Scopes
+
+{scopes}
+
+## Rate limits
+
+{limits}
+
+Users are counted by themselves, strangers by their address. What is over a limit is answered with 429 and \
+`Retry-After`, and had no effect.
+
+## Versions
+
+The version stands in the path. Members may be added to requests and answers; nothing is taken away within a \
+version. A version that will end says so in `Deprecation` and `Sunset`.
+"""
+
+
+def overview() -> str:
+    """The description of the whole API, in Markdown; the tables are those that are enforced."""
+    scopes = sorted(set().union(*ROLE_SCOPES.values()))
+    rows = ["| Scope | Roles |", "|---|---|"]
+    rows += [f"| `{scope}` | {', '.join(roles_with(scope))} |" for scope in scopes]
+    policies = {row.policy.name: row.policy for row in ACCESS.values() if row.policy is not None}
+    limits = ["| Limit | Requests | in seconds |", "|---|---|---|"]
+    limits += [f"| `{p.name}` | {p.limit} | {p.window_s} |" for p in policies.values()]
+    return _OVERVIEW.format(scopes="\n".join(rows), limits="\n".join(limits))
+
+
+def roles_with(scope: str) -> list[str]:
+    """The roles that have a scope."""
+    return sorted(role for role, scopes in ROLE_SCOPES.items() if scope in scopes)

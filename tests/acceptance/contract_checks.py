@@ -1,0 +1,57 @@
+"""What Schemathesis asks beyond its own checks. It loads this by itself, in a process of its own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import schemathesis
+
+# Refusals of what fits its schema, but makes no sense: references, combinations, moments.
+_MEANINGS = {
+    "cursor": "a cursor is one that we gave out",
+    "place": "near is within the degrees of the globe",
+    "range": "a time is near now",
+    "role": "only drivers have a zone",
+    "unknown": "a reference leads to something",
+    "value_error": "fields belong together; a text holds invisible characters of higher planes",
+}
+_CODES = {
+    "unknown_product", "inactive_product", "mixed_currency", "mixed_zones", "key_reused", "invalid_cursor",
+}  # fmt: skip
+
+
+def refused_for_its_meaning(ctx: Any, response: Any, case: Any) -> None:
+    """Whoever keeps to the schema is refused for a reason that a schema cannot tell."""
+    del ctx
+    if response.status_code not in (400, 422) or not _keeps_to_schema(case):
+        return
+    problem = response.json()
+    if problem["code"] in _CODES:
+        return
+    assert problem["code"] == "invalid", problem
+    assert problem["errors"], "a fault is named"
+    for fault in problem["errors"]:
+        whole = fault["code"] == "int_type"  # to JSON Schema 1.0 is an integer; to a strict reader it is not
+        assert whole or fault["code"] in _MEANINGS, fault
+
+
+def _keeps_to_schema(case: Any) -> bool:
+    generation = getattr(case.meta, "generation", None)
+    return generation is not None and generation.mode.is_positive
+
+
+def traced_and_closed(ctx: Any, response: Any, case: Any) -> None:
+    """Every answer names its trace, and a problem names the same one; nothing of the inside is told."""
+    del ctx, case
+    [trace] = response.headers["x-trace-id"]
+    assert len(trace) == 32
+    if response.status_code >= 400 and response.content and "problem" in response.headers["content-type"][0]:
+        problem = response.json()
+        assert problem["trace_id"] == trace
+        assert response.headers["content-language"] == ["en"]
+    for secret in (b"Traceback", b"asyncpg", b'File "', b"SELECT ", b"pydantic", b"aiohttp/"):
+        assert secret not in response.content
+
+
+schemathesis.check(refused_for_its_meaning)
+schemathesis.check(traced_and_closed)

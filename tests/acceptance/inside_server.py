@@ -1,0 +1,66 @@
+"""The instance of inside.py: a plugin that modules name in `pytest_plugins`."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import asyncpg
+import pytest
+
+import run
+from api import app, doors, founding
+from config.settings import load_settings
+from loadtests.client import open_http
+from storage.servers import Addresses
+from tests.acceptance.bad_input import ALLOWED_ORIGIN, PEOPLE
+from tests.acceptance.inside import BROKEN, Stage, broken
+from tests.conftest import copy_database
+
+ENVIRON = {
+    "MALL_CORS_ORIGINS": ALLOWED_ORIGIN,
+    "MALL_ADMIN_PASSWORD": PEOPLE["admin"][1],
+    "MALL_RATE_LIMITS": "off",
+}
+
+
+@pytest.fixture(scope="module")
+async def stage(template: str, redis_url: str, folder: Path) -> AsyncIterator[Stage]:
+    """The instance; it lives in a task of its own, for what it opens must be closed where it was opened."""
+    found: asyncio.Future[Stage] = asyncio.get_running_loop().create_future()
+    over = asyncio.Event()
+
+    async def live(database_url: str) -> None:
+        settings = load_settings(ENVIRON | {"MALL_DATA_DIR": str(folder)})
+        routes = tuple(replace(r, handler=broken) if r.operation == BROKEN else r for r in app.ROUTES)
+        public, ops, peers = (doors.bind_port("127.0.0.1", 0, "") for _ in range(3))
+        async with AsyncExitStack() as stack:
+            patch = stack.enter_context(pytest.MonkeyPatch.context())
+            patch.setattr(doors, "make_app", partial(app.make_app, routes=routes))
+            opening = run.open_office(settings, Addresses(database_url, redis_url), peers, over.set)
+            office = await stack.enter_async_context(opening)
+            await founding.found(settings, office.database, office.passwords, office.entropy)
+            await stack.enter_async_context(run.working(office))
+            await stack.enter_async_context(doors.Doors(office, public, ops).open(asyncio.Event()))
+            http = await stack.enter_async_context(open_http())
+            database = await asyncpg.connect(database_url)
+            stack.push_async_callback(database.close)
+            port = public.getsockname()[1]
+            server: Any = SimpleNamespace(port=port, url=f"http://127.0.0.1:{port}")
+            found.set_result(Stage(server, database, http, {}, "", office))
+            await over.wait()
+
+    async with asyncio.TaskGroup() as tasks:
+        living = tasks.create_task(live(await copy_database(template)))
+        living.add_done_callback(lambda _: found.done() or found.cancel())
+        shown = await found
+        for role, (email, password) in PEOPLE.items():
+            await shown.enter(role, email, password)
+        yield shown
+        over.set()

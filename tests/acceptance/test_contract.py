@@ -1,0 +1,85 @@
+"""The server keeps to its own documents: Schemathesis, all checks, every operation, each role."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import tempfile
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from api.access import ROLE_SCOPES
+from loadtests.client import open_http
+from loadtests.server import ServerProcess, open_server
+
+ROOT = Path(__file__).resolve().parents[2]
+CONFIG = Path(__file__).parent / "schemathesis.toml"
+DOCUMENTS = ("/api/v2/openapi.json", "/api/v1/openapi.json")
+LOGOUT = ".*/auth/logout"
+
+
+@dataclass
+class Contract:
+    """A server with rate limits off, and who runs against it."""
+
+    server: ServerProcess
+    http: aiohttp.ClientSession
+    tokens: dict[str, str]
+
+    async def run(self, document: str, role: str, *options: str) -> None:
+        """Hold the server to a document as one role; fails with what Schemathesis has found."""
+        async with self.http.get(self.server.url + document) as response:
+            if response.status == 404:
+                pytest.skip("this version is not served")
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "schemathesis.cli", "--config-file", str(CONFIG),
+            "run", self.server.url + document, "--header", f"Authorization: Bearer {self.tokens[role]}",
+            "--checks", "all", "--no-shrink", "--seed", "1", "--warnings", "off", *options,
+            cwd=ROOT, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
+        )  # fmt: skip
+        out, _ = await process.communicate()
+        assert process.returncode == 0, out.decode(errors="replace")[-8000:]
+        assert self.server.running
+
+
+@pytest.fixture(scope="module")
+async def contract() -> AsyncIterator[Contract]:
+    """When all is over, the server's log must not tell of a single fault of its own."""
+    with tempfile.TemporaryDirectory(prefix="mall-contract-") as folder:
+        async with open_server(Path(folder)) as server, open_http() as http:
+            tokens = {}
+            for role in (*ROLE_SCOPES, "leaver"):
+                minted = "customer" if role == "leaver" else role
+                zone = ("--zone", "zon_1") if role == "driver" else ()
+                [user] = await server.mint(minted, 1, "--prefix", f"contract-{role}", *zone)
+                tokens[role] = user["access_token"]
+            yield Contract(server, http, tokens)
+        log = server.log_path.read_text()
+    assert [line for line in log.splitlines() if '"level":"error"' in line] == []
+
+
+# Every case is quick; on a busy machine there are many of them.
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("role", ROLE_SCOPES)
+@pytest.mark.parametrize("document", DOCUMENTS)
+async def test_server_keeps_to_its_document(contract: Contract, document: str, role: str) -> None:
+    # Who logs out is refused from then on; that has a test of its own.
+    await contract.run(document, role, "--max-examples", "10", "--exclude-path-regex", LOGOUT)
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+async def test_logging_out_keeps_to_the_document(contract: Contract, document: str) -> None:
+    phases = ("--phases", "examples,coverage,fuzzing")  # nothing leads there
+    await contract.run(document, "leaver", "--max-examples", "10", "--include-path-regex", LOGOUT, *phases)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(1500)
+@pytest.mark.parametrize("role", ROLE_SCOPES)
+@pytest.mark.parametrize("document", DOCUMENTS)
+async def test_server_keeps_to_its_document_for_long(contract: Contract, document: str, role: str) -> None:
+    await contract.run(document, role, "--max-examples", "100", "--exclude-path-regex", LOGOUT)

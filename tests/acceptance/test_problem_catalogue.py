@@ -1,0 +1,307 @@
+"""Everything that can go wrong does go wrong here, once, and looks as the catalogue says.
+
+A code without a row in HOW fails: whoever adds one says how it comes about.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Awaitable, Callable, Mapping
+from hashlib import sha256
+from typing import Any
+
+import pytest
+from jsonschema import Draft202012Validator
+
+from api.docs.answers import SCHEMAS
+from api.docs.catalogue import row_of
+from api.problems import KINDS
+from dispatch.service import CREATE_ROUTE
+from tests.acceptance.bad_input import CUSTOMER, JSON, ORDER, PEOPLE, Answer, Headers, fresh_key, refusal
+from tests.acceptance.inside import FAULTS, Stage, ordered
+from tests.acceptance.test_bad_frames import FEED, UPGRADE
+
+pytest_plugins = ("tests.acceptance.inside_server",)
+_numbers = itertools.count(2)
+
+# -- how each comes about ---------------------------------------------------------------------------------
+
+How = Callable[[Stage], Awaitable[Answer]]
+PLACE = ("POST", "/api/v2/orders")
+LOGIN = ("POST", "/api/v2/auth/login")
+
+
+def asked(role: str, method: str, path: str, body: Any = None, *headers: tuple[str, str]) -> How:
+    """One request is enough."""
+    return lambda stage: stage.ask(role, method, path, body, *headers)
+
+
+def sent(role: str, method: str, path: str, headers: Headers = (), body: bytes | None = None) -> How:
+    """The same, byte for byte."""
+    return lambda stage: stage.send(method, path, headers, body, role=role)
+
+
+def upgrade(path: str = FEED, **changes: str) -> How:
+    """Opening the feed, but for these headers."""
+    headers = UPGRADE | {name.replace("_", "-"): value for name, value in changes.items()}
+    return lambda stage: stage.send("GET", path, list(headers.items()), role="driver")
+
+
+def fault(code: str) -> How:
+    return asked("driver", "POST", "/api/v2/realtime/tickets", None, ("X-Fault", code))
+
+
+async def slow_body(stage: Stage) -> Answer:
+    """Its end never comes; where there is no such constant any more, the real time passes."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("api.call.BODY_S", 0.05, raising=False)
+        return await stage.send("POST", "/api/v2/zones", [JSON, ("Content-Length", "9")], role="admin")
+
+
+async def shut_out(stage: Stage) -> Answer:
+    account = {"email": f"banned{next(_numbers)}@mall.example", "password": "long enough"}
+    body = {**account, "name": "B", "role": "customer"}
+    user = await stage.good("admin", "POST", "/api/v2/users", body)
+    await stage.good("admin", "PATCH", f"/api/v2/users/{user['id']}", {"status": "banned"})
+    return await stage.ask("", *LOGIN, account)
+
+
+async def taken_email(stage: Stage) -> Answer:
+    body = {"email": PEOPLE["customer"][0], "password": "long enough", "name": "Again", "role": "customer"}
+    return await stage.ask("admin", "POST", "/api/v2/users", body)
+
+
+async def limited(stage: Stage) -> Answer:
+    wrong = {"email": PEOPLE["customer"][0], "password": "not the password"}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(stage.office.settings.__dict__, "rate_limits", "on")
+        for _ in range(20):
+            answer = await stage.ask("", *LOGIN, wrong)
+            if answer.status != 401:
+                return answer
+    raise AssertionError("there is no limit")
+
+
+async def no_watchers(stage: Stage) -> Answer:
+    order = await stage.new_order("prd_1")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("dispatch.order_actor.WATCHERS_MAX", 0)
+        return await stage.ask("customer", "GET", f"/api/v2/orders/{order}/track")
+
+
+async def reused_key(stage: Stage) -> Answer:
+    key = ("Idempotency-Key", fresh_key())
+    assert (await stage.ask("customer", *PLACE, ordered("prd_1"), key)).status == 201
+    return await stage.ask("customer", *PLACE, ordered("prd_2"), key)
+
+
+async def asked_twice_at_once(stage: Stage) -> Answer:
+    """Another connection holds what a request under this key holds while it is worked on."""
+    key = fresh_key()
+    held = f"{CUSTOMER.removeprefix('usr_')}/{CREATE_ROUTE}/{sha256(key.encode()).hexdigest()}"
+    await stage.database.execute("SELECT pg_advisory_lock(hashtextextended($1, 0))", held)
+    try:
+        return await stage.ask("customer", *PLACE, ORDER, ("Idempotency-Key", key))
+    finally:
+        await stage.database.execute("SELECT pg_advisory_unlock_all()")
+
+
+async def sold_out(stage: Stage) -> Answer:
+    return await stage.place((await stage.zone(stock=0))[1])
+
+
+async def off_the_shelf(stage: Stage) -> Answer:
+    _, product = await stage.zone()
+    await stage.good("admin", "DELETE", f"/api/v2/products/{product}")
+    return await stage.place(product)
+
+
+async def two_currencies(stage: Stage) -> Answer:
+    zone, product = await stage.zone()
+    return await stage.place(product, await stage.product(zone, "USD"))
+
+
+async def two_zones(stage: Stage) -> Answer:
+    return await stage.place((await stage.zone())[1], (await stage.zone())[1])
+
+
+async def command(stage: Stage, role: str, order: str, what: str, body: Any = None) -> Answer:
+    return await stage.ask(role, "POST", f"/api/v2/orders/{order}/{what}", body)
+
+
+async def too_late(stage: Stage) -> Answer:
+    zone, product = await stage.zone()
+    order = await stage.new_order(product)
+    assert (await command(stage, await stage.driver(zone), order, "acceptance")).status == 200
+    return await command(stage, await stage.driver(zone), order, "acceptance")
+
+
+async def hands_full(stage: Stage) -> Answer:
+    zone, product = await stage.zone()
+    driver = await stage.driver(zone)
+    first, second = await stage.new_order(product), await stage.new_order(product)
+    assert (await command(stage, driver, first, "acceptance")).status == 200
+    return await command(stage, driver, second, "acceptance")
+
+
+async def cancelled(stage: Stage) -> Answer:
+    zone, product = await stage.zone()
+    order = await stage.new_order(product)
+    assert (await command(stage, "customer", order, "cancellation")).status == 200
+    return await command(stage, await stage.driver(zone), order, "acceptance")
+
+
+def commanded(role: str, what: str, body: Any = None) -> How:
+    """A command on a new order that nobody is offered."""
+
+    async def how(stage: Stage) -> Answer:
+        return await command(stage, role, await stage.new_order("prd_1"), what, body)
+
+    return how
+
+
+async def going_away(stage: Stage) -> Answer:
+    stage.office.draining = True
+    try:
+        return await upgrade()(stage)
+    finally:
+        stage.office.draining = False
+
+
+async def far_away(stage: Stage) -> Answer:
+    body = {**ORDER, "dropoff": {"lat": 0, "lon": 0, "address": "Far"}}
+    return await stage.ask("customer", *PLACE, body, ("Idempotency-Key", fresh_key()))
+
+
+async def pay(stage: Stage, order: str, token: str) -> Answer:
+    body = {"order_id": order, "method": "card", "token": token}
+    return await stage.ask("customer", "POST", "/api/v2/payments", body, ("Idempotency-Key", fresh_key()))
+
+
+async def by_card(stage: Stage) -> str:
+    body = {**ordered("prd_1"), "payment": "card"}
+    return str((await stage.good("customer", "POST", "/api/v2/orders", body))["id"])
+
+
+async def paid_twice(stage: Stage) -> Answer:
+    order = await by_card(stage)
+    async with asyncio.TaskGroup() as tasks:
+        both = [tasks.create_task(pay(stage, order, "tok_slow")) for _ in range(2)]
+    return max((task.result() for task in both), key=lambda answer: answer.status)
+
+
+async def declined(stage: Stage) -> Answer:
+    return await pay(stage, await by_card(stage), "tok_decline")
+
+
+async def nothing_due(stage: Stage) -> Answer:
+    return await pay(stage, await stage.new_order("prd_1"), "tok_success")
+
+
+async def many_headers(stage: Stage) -> Answer:
+    return await stage.send("GET", "/api/v2/me", [("X-Much", "x" * 20_000)], role="admin")
+
+
+HOW: Mapping[str, How] = {
+    "version_conflict": asked("admin", "GET", "/api/v2/zones", None, ("Mall-Api-Version", "1")),
+    "version_unsupported": asked("admin", "GET", "/api/zones", None, ("Mall-Api-Version", "9")),
+    "invalid_cursor": asked("admin", "GET", "/api/v2/zones?cursor=bm9wZQ"),
+    "wrong_password": asked(
+        "customer",
+        "POST",
+        "/api/v2/me/password",
+        {"old_password": "not mine at all", "new_password": "long enough"},
+    ),
+    "out_of_range": far_away,
+    "target_too_long": asked("admin", "GET", "/api/v2/" + "x" * 20_000),
+    "headers_too_large": many_headers,
+    "precondition_required": asked("admin", "PATCH", "/api/v2/zones/zon_1", {"name": "Mall"}),
+    "precondition_failed": asked(
+        "admin", "PATCH", "/api/v2/zones/zon_1", {"name": "Mall"}, ("If-Match", '"999"')
+    ),
+    "payment_exists": paid_twice,
+    "payment_declined": declined,
+    "payment_not_due": nothing_due,
+    **{code: fault(code) for code in FAULTS},
+    "malformed_request": sent("admin", "GET", "/api/v2/me", [JSON], b"{}"),
+    "malformed_json": sent("admin", "POST", "/api/v2/zones", [JSON], b"{"),
+    "invalid_idempotency_key": asked("customer", *PLACE, ORDER),
+    "unknown_subprotocol": upgrade(Sec_WebSocket_Protocol="mqtt"),
+    "token_in_url": upgrade(f"{FEED}?token=x"),
+    "unauthenticated": asked("", "GET", "/api/v2/me"),
+    "invalid_credentials": asked("", *LOGIN, {"email": "a@b.example", "password": "not the password"}),
+    "invalid_refresh_token": asked("", "POST", "/api/v2/auth/refresh", {"refresh_token": "ref_" + "0" * 60}),
+    "forbidden": asked("customer", "GET", "/api/v2/users"),
+    "forbidden_origin": upgrade(Origin="https://evil.example"),
+    "account_disabled": shut_out,
+    "not_found": asked("", "GET", "/nowhere"),
+    "order_not_found": asked("customer", "GET", "/api/v2/orders/ord_999999"),
+    "driver_not_found": commanded("admin", "assignment", {"driver_id": "drv_999999"}),
+    "method_not_allowed": asked("customer", "DELETE", "/api/v2/me"),
+    "request_timeout": slow_body,
+    "email_taken": taken_email,
+    "request_in_flight": asked_twice_at_once,
+    "out_of_stock": sold_out,
+    "order_taken": too_late,
+    "driver_busy": hands_full,
+    "driver_offline": commanded("admin", "assignment", {"driver_id": "drv_3"}),
+    "not_offered": commanded("driver", "acceptance"),
+    "order_closed": cancelled,
+    "invalid_transition": commanded("admin", "release"),
+    "too_many_watchers": no_watchers,
+    "offer_expired": commanded("driver", "acceptance", {"offer_id": "ofr_1_1"}),
+    "body_too_large": asked("admin", "POST", "/api/v2/zones", {"name": "x" * 70_000}),
+    "unsupported_media_type": sent("admin", "POST", "/api/v2/zones", [("Content-Type", "text/plain")], b"{}"),
+    "expectation_failed": asked("admin", "POST", "/api/v2/zones", {}, ("Expect", "a miracle")),
+    "invalid": asked("admin", "POST", "/api/v2/zones", {}),
+    "key_reused": reused_key,
+    "unknown_product": lambda stage: stage.place("prd_999999"),
+    "inactive_product": off_the_shelf,
+    "mixed_currency": two_currencies,
+    "mixed_zones": two_zones,
+    "upgrade_required": asked("driver", "GET", FEED),
+    "rate_limited": limited,
+    "draining": going_away,
+}
+
+
+def test_every_code_has_a_way_to_come_about() -> None:
+    assert HOW.keys() == KINDS.keys()
+
+
+@pytest.mark.parametrize("code", KINDS)
+async def test_what_goes_wrong_looks_as_the_catalogue_says(stage: Stage, code: str) -> None:
+    stage.address = f"127.0.2.{next(_numbers)}"
+    answer = await HOW[code](stage)
+    problem = refusal(answer, KINDS[code].status, code)
+    Draft202012Validator({**SCHEMAS["Problem"], "components": {"schemas": SCHEMAS}}).validate(problem)
+    assert ("retry-after" in answer.headers) or KINDS[code].status not in (429, 503)
+    assert ("not_processed" in problem) == (KINDS[code].status == 503)
+
+
+@pytest.mark.parametrize("code", KINDS)
+async def test_the_type_of_a_problem_leads_to_its_page(stage: Stage, code: str) -> None:
+    answer = await stage.ask("", "GET", f"/problems/{code}")
+    assert (answer.status, answer.headers["content-type"]) == (200, "text/html; charset=utf-8")
+    page, row = answer.body.decode(), row_of(code)
+    assert f"<code>{code}</code>" in page
+    assert row["advice"] in page
+    assert "http" not in page, "nothing comes from elsewhere"
+
+
+async def test_a_code_that_is_not_there_has_no_page(stage: Stage) -> None:
+    for code in ("nonsense", "%3Cscript%3E", "internal%00"):
+        refusal(await stage.ask("", "GET", f"/problems/{code}"), 404, "not_found")
+
+
+async def test_the_catalogue_lists_every_code_and_what_to_do(stage: Stage) -> None:
+    listed = (await stage.ask("", "GET", "/problems")).json["items"]
+    assert {row["code"] for row in listed} == KINDS.keys()
+    for row in listed:
+        assert row["type"] == f"/problems/{row['code']}"
+        assert (row["status"], row["retryable"]) == (KINDS[row["code"]].status, KINDS[row["code"]].retryable)
+        assert (row["retry"] == "same_key") == row["retryable"]
+    known = {row["code"]: row["retry"] for row in listed}
+    assert known["order_taken"] == known["key_reused"] == "new_key"
+    assert known["invalid"] == known["forbidden"] == "never"
