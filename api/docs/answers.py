@@ -58,6 +58,7 @@ _PROBLEM = {
     "detail": TEXT, "not_processed": TRUTH, "errors": _list(_FAULT, 50),
     "order_status": STATUS, "order_version": WHOLE, "violated-policies": _list(_text(60), 10),
     "payment_id": _id("pay"), "payment_status": PAYMENT_STATUS, "decline_code": CODE, "migration": TEXT,
+    "header_version": TEXT, "path_version": TEXT, "supported": _list(TEXT, 10),
 }  # fmt: skip
 _TOKENS = {
     "access_token": TOKEN, "token_type": _enum("Bearer"), "expires_in": _whole(1, 86_400),
@@ -95,6 +96,7 @@ SCHEMAS: dict[str, dict[str, Any]] = {
     "Problem": _object(_PROBLEM, (
         "detail", "not_processed", "errors", "order_status", "order_version", "violated-policies",
         "payment_id", "payment_status", "decline_code", "migration",
+        "header_version", "path_version", "supported",
     )),
     "Money": _object({"amount_minor": WHOLE, "currency": _text(3, "^[A-Z]{3}$")}),
     "User": _object(_USER, ("driver_id", "zone_id", "capacity")),

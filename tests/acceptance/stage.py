@@ -112,7 +112,7 @@ class Stage:
 
     async def _path(self, route: Route, caller: str) -> str:
         if "{id}" not in route.path:
-            return route.path
+            return route.path.replace("{code}", "not_found")
         admin = self.as_("admin")
         match route.operation.partition(".")[0]:
             case "users":

@@ -124,7 +124,7 @@ async def test_catalogue_may_be_kept_a_while_by_who_does_not_write_it(target: Ta
         for role, policy in (("customer", "private, max-age=60"), ("admin", "private, no-cache")):
             answer = await _get(target, f"/api/v2/{path}", role=role)
             assert answer.headers["cache-control"] == policy
-            assert answer.headers["vary"] == "Authorization, Origin"
+            assert answer.headers["vary"] == "Mall-Api-Version, Authorization, Origin"
 
 
 async def test_everything_else_is_kept_by_nobody(target: Target) -> None:
