@@ -26,7 +26,7 @@ PEOPLE = {
     "customer": ("customer@mall.example", "sample-customer"),
     "driver": ("driver@mall.example", "sample-driver"),
 }
-LEAK = re.compile(r'Traceback|asyncpg|File "|SELECT |aiohttp/|postgres|/work|site-packages|pydantic')
+LEAK = re.compile(r'Traceback|asyncpg|File "|SELECT |aiohttp/|postgres|[a-z]\.py\b|site-packages|pydantic')
 DROPOFF = {"lat": 52.52, "lon": 13.4, "address": "Second floor"}
 ORDER = {"items": [{"product_id": PRODUCT, "quantity": 1}], "dropoff": DROPOFF, "payment": "cash"}
 SOON = (datetime.now(UTC) + timedelta(hours=1)).isoformat()

@@ -22,7 +22,7 @@ from tests.acceptance.bad_input import JSON, ORDER, Answer, Target, fresh_key
 
 # What no request can bring about, but a fault of ours or of what we stand on: raised in a handler.
 FAULTS: Mapping[str, Exception] = {
-    "internal": RuntimeError("SELECT secret FROM /work"),
+    "internal": RuntimeError("SELECT secret FROM keys -- at mall/api/edge.py"),
     "overloaded": runtime_errors.Overloaded(),
     "unavailable": storage_errors.NotDone(),
     "outcome_unknown": storage_errors.Unreachable("ConnectionDoesNotExistError"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
+THREATS = ROOT / "api" / "THREAT_MODEL.md"
 ROOMS = ("config", "actors", "storage", "dispatch", "api", "loadtests")
 FILE_LINES_MAX = 400
 FUNCTION_LINES_MAX = 60
@@ -87,3 +89,11 @@ def test_module_imports_alone(module: str) -> None:
         [sys.executable, "-W", "error", "-c", f"import {module}"], cwd=ROOT, capture_output=True, check=False
     )
     assert done.returncode == 0, done.stderr.decode()[-500:]
+
+
+def test_every_test_that_the_threat_model_names_is_there() -> None:
+    named = set(
+        re.findall(r"`((?:unit|contracts|integration|acceptance)/[a-z_/]+\.py)`", THREATS.read_text())
+    )
+    assert len(named) > 25
+    assert sorted(path for path in named if not (ROOT / "tests" / path).exists()) == []

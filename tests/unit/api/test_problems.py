@@ -53,7 +53,7 @@ ANSWERS = {
     "certainly not done": (storage_errors.NotDone(), 503, True),
     "duplicate nobody asked for": (storage_errors.Duplicate("users_email"), 500, True),
     "missing reference nobody asked for": (storage_errors.MissingReference("x"), 500, True),
-    "anything else": (RuntimeError("SELECT secret FROM /work"), 500, True),
+    "anything else": (RuntimeError("SELECT secret FROM keys -- at mall/api/edge.py"), 500, True),
 }
 
 
