@@ -159,7 +159,7 @@ def _description(route: Route, row: Operation) -> str:
 def _parameters(route: Route, row: Operation) -> list[dict[str, Any]]:
     found = [_path(before, name) for before, name in re.findall(r"([\w-]+)/{(\w+)}", route.path)]
     if row.query is not None:
-        found += _query(row.query)
+        found += query_parameters(row.query)
     if row.key:
         found.append({**KEY, "required": row.key == "required"})
     takes = [*row.takes]
@@ -181,7 +181,7 @@ def _path(before: str, name: str) -> dict[str, Any]:
 _BOUNDS = {"ge": "minimum", "le": "maximum"}
 
 
-def _query(model: type[BaseModel]) -> list[dict[str, Any]]:
+def query_parameters(model: type[BaseModel]) -> list[dict[str, Any]]:
     """Query parameters. An absent one is absent: there is no null in a query."""
     found = []
     for name, schema in model.model_json_schema()["properties"].items():

@@ -93,16 +93,21 @@ class ReadyBody(Strict):
 
 def _statuses(value: object) -> object:
     """Several in one parameter, separated by commas; the same ones in any order are the same filter."""
-    given = set(value.split(",")) if isinstance(value, str) else set()
+    given = set(value.split(",")) if isinstance(value, str) and len(value) <= LISTED_MAX else set()
     if not given or not given <= set(STATUSES):
         raise ValueError(f"must be some of {', '.join(STATUSES)}, separated by commas")
     return sorted(given)
 
 
+# All of them, twice over.
+LISTED_MAX = 200
 _LISTED = rf"^({'|'.join(STATUSES)})(,({'|'.join(STATUSES)}))*$"
 Statuses = Annotated[
     list[str],
-    BeforeValidator(_statuses, json_schema_input_type=Annotated[str, StringConstraints(pattern=_LISTED)]),
+    BeforeValidator(
+        _statuses,
+        json_schema_input_type=Annotated[str, StringConstraints(pattern=_LISTED, max_length=LISTED_MAX)],
+    ),
 ]
 
 

@@ -11,9 +11,9 @@ import orjson
 from aiohttp import web
 
 from api.call import Call
-from api.docs.openapi import make_document
+from api.docs.openapi import make_document, query_parameters
 from api.edge import Route
-from api.v1.handlers import NULLABLE, TRANSITIONS, WHOLE
+from api.v1.handlers import NULLABLE, WHOLE
 from api.v1.numbered import LISTINGS, Numbered
 from api.v1.schemas import ID, REF, TEXT, translate_schemas
 from api.v1.table import TABLE, TRANSITION, Row
@@ -35,16 +35,33 @@ _HEADERS: Part = {
     "Sunset": {"description": "When this version ends (RFC 8594).", "schema": TEXT},
     "Link": {"description": "The guide, and the same in version 2.", "schema": TEXT},
 }
+
+
+def _written(*statuses: str, required: tuple[str, ...] = (), **others: Part) -> Part:
+    """The body that writes one of these statuses."""
+    return {
+        "type": "object",
+        "properties": {"status": {"type": "string", "enum": list(statuses)}, **others},
+        "required": ["status", *required],
+        "additionalProperties": False,
+    }
+
+
+_OFFER = {"type": "string", "pattern": "^(ofr|rnd)_[1-9][0-9]{0,15}_[1-9][0-9]{0,8}$", "maxLength": 32}
+_WHY = {"type": "string", "minLength": 1, "maxLength": 200, "pattern": r"^[^\s\u0000-\u001f][ -~]*$"}
 _TRANSITION: Part = {
-    "type": "object",
-    "properties": {
-        "status": {"type": "string", "enum": list(TRANSITIONS)},
-        "driver_id": {**ID, "description": "With `accepted`, by admins: who gets the order."},
-        "offer_id": {**TEXT, "description": "With `accepted` and `declined`."},
-        "reason": {**TEXT, "maxLength": 200},
-    },
-    "required": ["status"],
-    "additionalProperties": False,
+    "oneOf": [
+        _written("accepted", offer_id=_OFFER),
+        _written(
+            "accepted",
+            required=("driver_id",),
+            driver_id={**ID, "description": "By admins: who gets the order."},
+        ),
+        _written("declined", offer_id=_OFFER, reason=_WHY),
+        _written("failed", required=("reason",), reason=_WHY),
+        _written("cancelled", "pending", reason=_WHY),
+        _written("on_the_way", "picked_up", "delivered"),
+    ]
 }
 
 
@@ -118,11 +135,7 @@ def _numbered(row: Row) -> list[Part]:
         model = LISTINGS[row.operation].query
     else:
         return []
-    properties = model.model_json_schema()["properties"]
-    return [
-        {"name": name, "in": "query", "required": False, "schema": schema}
-        for name, schema in properties.items()
-    ]
+    return query_parameters(model)
 
 
 def _response(response: Part) -> Part:

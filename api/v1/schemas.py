@@ -53,6 +53,7 @@ def translate_schemas(schemas: dict[str, Schema]) -> dict[str, Schema]:
             _properties(node, placed=name in _PLACED)
         for node in _nodes(schema):
             _statuses(node)
+            _times(node)
     schemas["Error"] = ERROR
     schemas.pop("Problem", None)
     return schemas
@@ -144,3 +145,9 @@ def _statuses(node: Schema) -> None:
     values = node.get("enum")
     if isinstance(values, list) and set(values) == _STATUSES:
         node["enum"] = [BACKWARD[status] for status in values]
+
+
+def _times(node: Schema) -> None:
+    """Whole seconds: an answer's time has a pattern, a request's may have any form of RFC 3339."""
+    if node.get("format") == "date-time" and "pattern" in node:
+        node |= {"pattern": r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z$", "maxLength": 20}

@@ -7,6 +7,7 @@ import json
 import tempfile
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import asyncpg
 import pytest
@@ -17,6 +18,8 @@ from loadtests.client import Mall, open_http
 from loadtests.server import open_server
 from tests.acceptance.bad_input import ALLOWED_ORIGIN, ORDER, PEOPLE, Target, fresh_key
 from tests.acceptance.forge import Forge
+
+LASTING_S = 24 * 3600
 
 
 async def _sign_up(mall: Mall) -> str:
@@ -29,16 +32,18 @@ async def _sign_up(mall: Mall) -> str:
 async def target() -> AsyncIterator[Target]:
     """The server; when all is over, its log must not tell of a single fault of its own."""
     with tempfile.TemporaryDirectory(prefix="mall-bad-") as folder:
-        environ = {"MALL_CORS_ORIGINS": ALLOWED_ORIGIN}
+        environ = {"MALL_CORS_ORIGINS": ALLOWED_ORIGIN, "MALL_DELIVERY_RADIUS_M": "0"}
         async with open_server(Path(folder), environ) as server, open_http() as http:
             mall = Mall(http, server.url)
             tokens = {"other": await _sign_up(mall)}
             for role, (email, password) in PEOPLE.items():
                 login = {"email": email, "password": password}
                 tokens[role] = (await mall.do("POST", "/api/v2/auth/login", login))["access_token"]
-            order = await mall.as_(tokens["customer"]).do("POST", "/api/v2/orders", ORDER, key=fresh_key())
             note = json.loads((Path(folder) / "addresses.json").read_text())
             database = await asyncpg.connect(note["database_url"])
+            key = await _own_key(database)
+            tokens = {role: _lasting(token, key) for role, token in tokens.items()}
+            order = await mall.as_(tokens["customer"]).do("POST", "/api/v2/orders", ORDER, key=fresh_key())
             try:
                 yield Target(server, database, http, tokens, order["id"])
             finally:
@@ -55,12 +60,31 @@ async def nothing_changes(target: Target) -> AsyncIterator[None]:
     assert await target.contents() == before
 
 
-@pytest.fixture(scope="session")
-async def forge(target: Target) -> Forge:
+async def _own_key(database: Any) -> Ed25519PrivateKey:
     """The server's key comes out of its database."""
-    row = await target.database.fetchrow("SELECT kid, private_pem FROM signing_key")
+    row = await database.fetchrow("SELECT kid, private_pem FROM signing_key")
     own = serialization.load_pem_private_key(row["private_pem"].encode(), None)
     assert isinstance(own, Ed25519PrivateKey)
-    good = target.tokens["driver"]
-    header, claims = (json.loads(base64.urlsafe_b64decode(part + "==")) for part in good.split(".")[:2])
-    return Forge(good, header, claims, own, Ed25519PrivateKey.generate())
+    return own
+
+
+def _parts(token: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    header, claims = (json.loads(base64.urlsafe_b64decode(part + "==")) for part in token.split(".")[:2])
+    return header, claims
+
+
+def _lasting(token: str, own: Ed25519PrivateKey) -> str:
+    """The same as minted ones are: the server outlives the ten minutes of an ordinary token by far."""
+    header, claims = _parts(token)
+    minted = {"sid": f"mnt_{claims['sid']}", "exp": claims["iat"] + LASTING_S}
+    return Forge(token, header, claims, own, own).with_claims(**minted)
+
+
+@pytest.fixture(scope="session")
+async def forge(target: Target) -> Forge:
+    """A token as a driver gets it, and the means to twist it."""
+    email, password = PEOPLE["driver"]
+    login = {"email": email, "password": password}
+    mall = Mall(target.http, target.server.url)
+    good = (await mall.do("POST", "/api/v2/auth/login", login))["access_token"]
+    return Forge(good, *_parts(good), await _own_key(target.database), Ed25519PrivateKey.generate())

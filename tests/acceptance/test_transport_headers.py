@@ -66,7 +66,7 @@ ANSWERS: dict[str, tuple[str, str, str, str, int, str, str | None]] = {
     "403": ("GET", "/api/v2/users", "customer", "", 403, "application/problem+json", "no-store"),
     "404": ("GET", "/nowhere", "", "", 404, "application/problem+json", "no-store"),
     "405": ("PATCH", "/api/v2/me", "admin", "", 405, "application/problem+json", "no-store"),
-    "405 without a body": ("HEAD", "/api/v2/me", "admin", "", 405, "application/problem+json", "no-store"),
+    "405 without a body": ("HEAD", "/api/v2/auth/login", "", "", 405, "application/problem+json", "no-store"),
     "422": ("GET", "/api/v2/zones?x=1", "admin", "", 422, "application/problem+json", "no-store"),
     "426": ("GET", FEED, "driver", "", 426, "application/problem+json", "no-store"),
     "a probe": ("GET", "/health/liveness", "", "", 200, "application/json", "no-store"),
@@ -92,7 +92,7 @@ async def test_every_kind_of_answer_has_the_headers_that_protect_it(
     assert re.fullmatch("[0-9a-f]{32}", headers["x-trace-id"])
     assert headers.get("content-type", "").split(";")[0] == kind.split(";")[0]
     assert kept is None or headers["cache-control"] == kept
-    assert headers["vary"] == "Origin"
+    assert headers["vary"].split(", ")[-1] == "Origin"
     assert BANNERS.search(repr(headers)) is None
     assert "set-cookie" not in headers
 
@@ -113,7 +113,7 @@ async def test_what_is_no_request_gets_exactly_these(target: Target, name: str) 
     own = {"x-trace-id", "content-length", "date"}
     assert {k: v for k, v in headers.items() if k not in own} == ALWAYS | {
         "cache-control": "no-store", "content-language": "en", "content-type": "application/problem+json",
-        "connection": "close",
+        "connection": "close", "mall-api-version": "2", "vary": "Mall-Api-Version",
     }  # fmt: skip
     assert own <= headers.keys()
 
@@ -144,7 +144,8 @@ ORIGINS: dict[str, tuple[list[tuple[str, str]], dict[str, str]]] = {
         [("Origin", ALLOWED_ORIGIN)],
         {
             "access-control-allow-origin": ALLOWED_ORIGIN,
-            "access-control-expose-headers": "ETag,Idempotent-Replayed,Location,Retry-After,X-Trace-ID",
+            "access-control-expose-headers": "Accept-Patch,Deprecation,ETag,Idempotent-Replayed,Link,Location,"
+            "Mall-Api-Version,RateLimit,RateLimit-Policy,Retry-After,Sunset,X-Trace-ID",
         },
     ),
     "foreign": ([("Origin", "https://evil.example")], {}),
@@ -163,7 +164,7 @@ async def test_only_an_origin_of_ours_may_read_the_answer(
     for path in ("/api/v2/me", "/api/v2/zones?x=1"):
         _, headers = await head_of(target, request(target, "GET", path, "admin", given))
         assert permissions(headers) == told
-        assert headers["vary"] == "Origin"
+        assert headers["vary"].split(", ")[-1] == "Origin"
 
 
 async def test_preflight_of_an_origin_of_ours_allows_this_and_nothing_more(target: Target) -> None:
@@ -179,5 +180,5 @@ async def test_preflight_of_an_origin_of_ours_allows_this_and_nothing_more(targe
         "access-control-allow-headers": "AUTHORIZATION,IDEMPOTENCY-KEY",
         "access-control-max-age": "600",
     }
-    assert headers["vary"] == "Origin"
+    assert headers["vary"].split(", ")[-1] == "Origin"
     assert headers.items() >= ALWAYS.items()
