@@ -14,7 +14,15 @@ import re
 import unicodedata
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, WithJsonSchema
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    WithJsonSchema,
+)
 
 from dispatch.domain import ids
 
@@ -102,8 +110,16 @@ Name = Annotated[str, StringConstraints(min_length=1, max_length=80), Plain, tex
 ProductName = Annotated[str, StringConstraints(min_length=1, max_length=120), Plain, text_schema(1, 120)]
 Address = Annotated[str, StringConstraints(min_length=1, max_length=200), Plain, text_schema(1, 200)]
 Notes = Annotated[str, StringConstraints(min_length=1, max_length=500), Plain, text_schema(1, 500)]
-Lat = Annotated[float, Field(ge=-90, le=90)]
-Lon = Annotated[float, Field(ge=-180, le=180)]
+# A tenth of a millimetre. Below it stands nothing but noise, whose squares Postgres refuses to compute (underflow).
+DEGREES_MIN = 1e-9
+
+
+def _no_noise(degrees: float) -> float:
+    return 0.0 if abs(degrees) < DEGREES_MIN else degrees
+
+
+Lat = Annotated[float, Field(ge=-90, le=90), AfterValidator(_no_noise)]
+Lon = Annotated[float, Field(ge=-180, le=180), AfterValidator(_no_noise)]
 # One @, no spaces, something on both sides; whether the mailbox exists only a mail can tell.
 Email = Annotated[
     str,

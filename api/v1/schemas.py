@@ -54,6 +54,9 @@ def translate_schemas(schemas: dict[str, Schema]) -> dict[str, Schema]:
         for node in _nodes(schema):
             _statuses(node)
             _times(node)
+    if "Event" in schemas:  # an account's number, or what else it was
+        by = schemas["Event"]["properties"]["by"]["properties"]
+        by["id"] = {"anyOf": [ID, TEXT, {"type": "null"}]}
     schemas["Error"] = ERROR
     schemas.pop("Problem", None)
     return schemas
@@ -122,7 +125,9 @@ def _place(node: Schema, *, placed: bool) -> None:
         _add(node, "lon", "lng", lon)
         _drop(node, "lon")
         return
-    place = {"type": "object", "properties": {"lat": lat, "lng": lon}, "required": ["lat", "lng"]}
+    place: Schema = {"type": "object", "properties": {"lat": lat, "lng": lon}, "required": ["lat", "lng"]}
+    if node.get("additionalProperties") is False:
+        place["additionalProperties"] = False
     _add(node, "lat", "location", place)
     _drop(node, "lat")
     _drop(node, "lon")
