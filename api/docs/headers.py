@@ -57,8 +57,22 @@ HEADERS: Mapping[str, dict[str, Any]] = {
 }  # fmt: skip
 
 # Operations whose answer has an entity tag, and those that can be asked whether it still is the same.
-TAGGED = frozenset({"orders.get"})
-COMPARING: frozenset[str] = frozenset()
+_READ = frozenset({"users.get", "zones.get", "stores.get", "products.get", "orders.get", "payments.get"})
+_LISTED = frozenset(
+    {
+        "users.list",
+        "zones.list",
+        "products.list",
+        "stores.products",
+        "orders.list",
+        "orders.events",
+        "drivers.list",
+    }
+)
+_KINDS = ("users", "zones", "stores", "products")
+_WRITTEN = frozenset(f"{kind}.{verb}" for kind in _KINDS for verb in ("create", "update"))
+TAGGED = _READ | _LISTED | _WRITTEN
+COMPARING: frozenset[str] = _READ | _LISTED
 
 # Of requests.
 TAKEN: Mapping[str, dict[str, Any]] = {

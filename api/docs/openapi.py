@@ -136,7 +136,8 @@ def _operation(route: Route, row: Operation, schemas: Any) -> dict[str, Any]:
         required = needed or route.method != "POST"
         example = {"value": BODIES[row.body.__name__]}
         content = {"schema": schemas[(row.body, "validation")], "examples": {"example": example}}
-        described["requestBody"] = {"required": required, "content": {"application/json": content}}
+        patch = {"application/merge-patch+json": content} if route.method == "PATCH" else {}
+        described["requestBody"] = {"required": required, "content": {**patch, "application/json": content}}
     return described
 
 

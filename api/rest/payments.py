@@ -9,6 +9,7 @@ from pydantic import StringConstraints
 
 from api import present
 from api.call import Call, json_response
+from api.conditional import row_tag, tagged
 from api.edge import Route
 from api.fields import OrderId, Strict
 from api.problems import Problem
@@ -75,7 +76,7 @@ async def get(call: Call) -> web.Response:
     row = await call.office.database.row("payment_get", number)
     if row is None or (call.who.role != "admin" and row["customer_id"] != call.who.number):
         raise Problem("not_found")
-    return json_response(present.payment(row), headers={"ETag": f'"{row["version"]}"'})
+    return tagged(call, present.payment(row), row_tag(row))
 
 
 async def refund(call: Call) -> web.Response:

@@ -101,6 +101,7 @@ async def test_short_demo_delivers_orders_and_finds_nothing_wrong(home: Path, fo
     await until(lambda: processes_of(home) == [])
 
 
+@pytest.mark.long
 async def test_ctrl_c_gives_the_verdict_and_leaves_nothing_behind(home: Path) -> None:
     async with demo(home, "--drivers", "4", "--orders-per-min", "60") as process:
         await heard_until(process, "5.0 s open")

