@@ -66,7 +66,10 @@ async def test_instance_leaves_its_shards_to_the_other_one() -> None:
         assert "gave_up" not in said
 
 
-@pytest.mark.parametrize("away", ["redis", "postgres", "both"])
+@pytest.mark.parametrize(
+    "away",
+    [pytest.param("redis", marks=pytest.mark.long), pytest.param("postgres", marks=pytest.mark.long), "both"],
+)
 async def test_instance_leaves_in_time_when_servers_hang(away: str) -> None:
     async with _two_instances() as ([one, _], postgres, valkey):
         assert postgres.pid is not None
