@@ -93,6 +93,7 @@ async def test_each_way_of_being_slow_has_its_end(server: ServerProcess) -> None
     idle.close()
 
 
+@pytest.mark.long
 async def test_siege_is_given_back_while_a_good_client_is_served(
     server: ServerProcess, http: aiohttp.ClientSession
 ) -> None:
