@@ -7,7 +7,7 @@ import pytest
 
 from loadtests import crash
 from loadtests.chaos.probes import Probe, Prober, Span
-from loadtests.chaos.report import FREEZES_TELLING, bound, long_freezes, make_report, timeline
+from loadtests.chaos.report import bound, long_freezes, make_report, timeline
 from loadtests.chaos.stage import Outcome, Plan
 from loadtests.chaos.watch import Watch
 from loadtests.testimony import History, Violation
@@ -50,13 +50,9 @@ def test_shards_without_one_owner_fail_it(outcome: Outcome) -> None:
     assert not make_report(outcome).passed
 
 
-def test_a_fence_that_several_long_freezes_never_met_fails_it(outcome: Outcome) -> None:
+def test_a_fence_that_was_never_hit_by_a_long_freeze_fails_it(outcome: Outcome) -> None:
     assert outcome.watch is not None
     outcome.watch.stale.clear()
-    assert make_report(outcome).passed, "one freeze may find no write under way"
-    outcome.spans.extend(
-        Span("freeze 12 s", (), 100.0 * n, 100.0 * n + 12.0) for n in range(1, FREEZES_TELLING)
-    )
     assert not make_report(outcome).passed
 
 
