@@ -20,6 +20,9 @@ _FIRST_PORT, _LAST_PORT = 20_000, 32_000
 _PORTS: Iterator[int] = itertools.count(_FIRST_PORT + os.getpid() * 64 % (_LAST_PORT - _FIRST_PORT))
 # As much as each of four needs beside the others: Postgres takes 100 connections, and a killed one's linger.
 POOL_SIZE = 6
+# What Postgres answers to a write that the fence refuses. Counted on the line, because a process that wakes from
+# a long freeze gives up on calls that are so old before it reads their answers.
+REFUSED = b'"stale"'
 
 
 def quiet_port() -> int:
@@ -96,6 +99,11 @@ class Instance(ServerProcess):
         self.proxies[CUT_PEERS].refuse()
         return code
 
+    @property
+    def stale(self) -> int:
+        """Writes of it, in all its lives, that the fence has refused."""
+        return self.proxies[CUT_POSTGRES].found
+
     def forget(self) -> None:
         """Close what is left of it; it is not started again."""
         for end in self._lifeline:
@@ -155,12 +163,9 @@ async def open_fleet(
         for number in range(count):
             peer_port = quiet_port()
             lines = {
-                kind: await proxies.add(quiet_port(), target, asks_who=asks)
-                for kind, target, asks in (
-                    (CUT_POSTGRES, postgres, False),
-                    (CUT_REDIS, redis, False),
-                    (CUT_PEERS, ("127.0.0.1", peer_port), True),
-                )
+                CUT_POSTGRES: await proxies.add(quiet_port(), postgres, looks_for=REFUSED),
+                CUT_REDIS: await proxies.add(quiet_port(), redis),
+                CUT_PEERS: await proxies.add(quiet_port(), ("127.0.0.1", peer_port), asks_who=True),
             }
             fleet.instances.append(Instance(f"mall-{number + 1}", folder, lines, peer_port, database))
         try:

@@ -13,15 +13,18 @@ from redis.asyncio import Redis
 
 from loadtests.chaos import plan
 from loadtests.chaos.instance import Fleet, Instance
-from loadtests.chaos.plan import Fault
+from loadtests.chaos.plan import BLACK_HOLE, Fault
 from loadtests.chaos.probes import Span
 from loadtests.chaos.proxy import PASS
-from loadtests.chaos.watch import Watch
 from loadtests.testimony import History, Violation
 from storage.embedded import EmbeddedPostgres, EmbeddedValkey
 
 # A stale flush of a victim counts for its fault so long after the fault's end.
 STALE_S = 3.0
+# Writes of so long are on their way to Postgres when an instance freezes: some flushes under load, no timeout.
+ON_ITS_WAY_S = 0.25
+# And so long they take to arrive, before their sender can take them back.
+ARRIVES_S = 0.25
 # How long an instance may take until it is ready, while other faults may still be on.
 READY_S = 45.0
 # Between two looks whether an instance has ended by itself.
@@ -38,14 +41,13 @@ class Nemesis:
     """Needs the main thread: embedded servers can only be started there."""
 
     def __init__(
-        self, fleet: Fleet, postgres: EmbeddedPostgres, valkey: EmbeddedValkey, watch: Watch, history: History
+        self, fleet: Fleet, postgres: EmbeddedPostgres, valkey: EmbeddedValkey, history: History
     ) -> None:
         self.fleet = fleet
         self.spans: list[Span] = []
         self.violations: list[Violation] = []
         self._postgres = postgres
         self._valkey = valkey
-        self._watch = watch
         self._history = history
         self._taken: set[str] = set()
         self._freed = asyncio.Event()
@@ -97,7 +99,7 @@ class Nemesis:
                 earlier.until_s = span.began_s
         self.spans.append(span)
         self._taken |= fault.needs
-        refused = sum(self._watch.stale_of(name) for name in names)
+        refused = sum(victim.stale for victim in victims)
         try:
             await self._deeds[fault.kind](fault, victims)
             span.over_s = self._loop.time()
@@ -105,7 +107,7 @@ class Nemesis:
             self._taken -= fault.needs
             self._freed.set()
         await asyncio.sleep(STALE_S if fault.kind == plan.FREEZE else 0)
-        span.stale = sum(self._watch.stale_of(name) for name in names) - refused
+        span.stale = sum(victim.stale for victim in victims) - refused
 
     # -- instances ----------------------------------------------------------------------------
 
@@ -127,9 +129,18 @@ class Nemesis:
         await self._start(victims)
 
     async def _freeze(self, fault: Fault, victims: list[Instance]) -> None:
+        """Processes stop with writes on their way, which arrive just before they go on: after a freeze beyond
+        the lease somebody else has claimed their shards by then. That is what the fence is for.
+        """
+        for victim in victims:
+            victim.proxies[plan.CUT_POSTGRES].cut(BLACK_HOLE)
+        await asyncio.sleep(ON_ITS_WAY_S)
         for victim in victims:
             victim.freeze()
         await asyncio.sleep(fault.length_s)
+        for victim in victims:
+            victim.proxies[plan.CUT_POSTGRES].cut(PASS)
+        await asyncio.sleep(ARRIVES_S)
         for victim in victims:
             victim.thaw()
 

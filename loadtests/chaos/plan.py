@@ -11,6 +11,7 @@ FLUSH, REDIS_RESTART, REDIS_FREEZE = "empty Redis", "Redis killed", "Redis froze
 POSTGRES_RESTART, POSTGRES_FREEZE = "Postgres stopped", "Postgres frozen"
 CUT_REDIS, CUT_POSTGRES, CUT_PEERS = "cut from Redis", "cut from Postgres", "cut from peers"
 ROLLING = "rolling restart"
+STORE_FAULTS = (FLUSH, REDIS_RESTART, REDIS_FREEZE, POSTGRES_RESTART, POSTGRES_FREEZE)
 
 BLACK_HOLE, RESET = "black hole", "reset"
 

@@ -99,6 +99,8 @@ class Link:
         self._near, self._far = _End(self), _End(self)
         self._dialled = False
         self._ended = False
+        # The end of what the target said, in which the looked for may have begun.
+        self._tail = b""
 
     @property
     def client(self) -> asyncio.Protocol:
@@ -122,9 +124,17 @@ class Link:
         if end is self._near and self._proxy.asks_who and not self.source:
             self.source = _who(data)
             self.apply()
+        if end is self._far and self._proxy.looks_for:
+            self._count(data)
         end.waiting += data
         if not self.held:
             end.pass_on()
+
+    def _count(self, data: bytes) -> None:
+        text, sought = self._tail + data, self._proxy.looks_for
+        self._proxy.found += text.count(sought)
+        # Shorter than what is looked for, so that nothing counts twice.
+        self._tail = text[1 - len(sought) :]
 
     def apply(self) -> None:
         """Behave as the proxy says from now on."""
@@ -187,12 +197,17 @@ class Proxy:
 
     Attributes:
         asks_who: the first bytes are an instance's greeting, which tells who dials.
+        looks_for: bytes of more than one to count in what the target says; `found` says how often they came.
         links: what is connected.
     """
 
-    def __init__(self, port: int, target: Target, tasks: asyncio.TaskGroup, *, asks_who: bool) -> None:
+    def __init__(
+        self, port: int, target: Target, tasks: asyncio.TaskGroup, *, asks_who: bool, looks_for: bytes
+    ) -> None:
         self.port = port
         self.asks_who = asks_who
+        self.looks_for = looks_for
+        self.found = 0
         self.links: set[Link] = set()
         self._target = target
         self._tasks = tasks
@@ -243,9 +258,11 @@ class Proxies:
         self.all: list[Proxy] = []
         self._tasks = tasks
 
-    async def add(self, port: int, target: Target, *, asks_who: bool = False) -> Proxy:
+    async def add(
+        self, port: int, target: Target, *, asks_who: bool = False, looks_for: bytes = b""
+    ) -> Proxy:
         """Another one, which listens."""
-        proxy = Proxy(port, target, self._tasks, asks_who=asks_who)
+        proxy = Proxy(port, target, self._tasks, asks_who=asks_who, looks_for=looks_for)
         self.all.append(proxy)
         await proxy.listen()
         return proxy

@@ -74,6 +74,7 @@ class Outcome:
         disputed: shards that had not in time.
         audit: the report of `run.py verify`.
         logged: errors in the logs of the instances.
+        stale: writes that the fence has refused, as Postgres said.
     """
 
     plan: Plan
@@ -85,6 +86,7 @@ class Outcome:
     disputed: Sequence[int] = ()
     audit: dict[str, Any] = field(default_factory=dict)
     logged: dict[str, int] = field(default_factory=dict)
+    stale: int = 0
     violations: list[Violation] = field(default_factory=list)
 
 
@@ -104,7 +106,7 @@ class Stage(crash.Stage):
         self.chaos = plan
         self.mall = RoamingMall(http, fleet.urls, random.Random(f"{plan.seed}/roaming"))
         self.watch = Watch(fleet.instances, http, postgres.database_url)
-        self.nemesis = Nemesis(fleet, postgres, valkey, self.watch, self.crowd.history)
+        self.nemesis = Nemesis(fleet, postgres, valkey, self.crowd.history)
         self.outcome = Outcome(plan, self.findings, self.nemesis.spans, watch=self.watch)
         self._fleet = fleet
 
@@ -177,6 +179,7 @@ class Stage(crash.Stage):
         ]  # fmt: skip
         self.outcome.audit = await self._verify()
         for instance in self._fleet.instances:
+            self.outcome.stale += instance.stale
             for event, count in crash.logged_errors(instance.log_path).items():
                 self.outcome.logged[event] = self.outcome.logged.get(event, 0) + count
 

@@ -7,7 +7,7 @@ a fall, is a broken promise whether or not anybody was harmed.
 from __future__ import annotations
 
 import asyncio
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -29,7 +29,6 @@ class Watch:
     """What was seen.
 
     Attributes:
-        stale: flushes that the fence refused, by life of an instance.
         claims: the life that was seen with an epoch, by (shard, epoch).
         seen: the last word of each instance: its name, its epoch by shard.
     """
@@ -38,7 +37,6 @@ class Watch:
     http: aiohttp.ClientSession
     database_url: str
     violations: list[Violation] = field(default_factory=list)
-    stale: Counter[str] = field(default_factory=Counter)
     claims: dict[tuple[int, int], str] = field(default_factory=dict)
     seen: dict[str, dict[int, int]] = field(default_factory=dict)
     epochs: dict[int, int] = field(default_factory=dict)
@@ -76,17 +74,12 @@ class Watch:
             return
 
     def heard(self, name: str, status: dict[str, Any]) -> None:
-        """An instance says what it owns, and what became of its flushes."""
+        """An instance says what it owns."""
         life = status["incarnation"]
         self.seen[name] = {int(shard): epoch for shard, epoch in status["shards"]["epochs"].items()}
-        self.stale[life] = max(self.stale[life], status["flush"]["outcomes"].get("stale", 0))
         for claim in self.seen[name].items():
             if (other := self.claims.setdefault(claim, life)) != life:
                 self.violations.append(Violation("two_owners", f"shard, epoch {claim}: {other} and {life}"))
-
-    def stale_of(self, name: str) -> int:
-        """Stale flushes over all lives of an instance."""
-        return sum(count for life, count in self.stale.items() if life.rpartition(".")[0] == name)
 
     async def _read(self) -> None:
         try:

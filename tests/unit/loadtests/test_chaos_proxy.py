@@ -159,3 +159,13 @@ async def test_one_source_is_cut_and_the_others_are_not(echo: Echo) -> None:
         proxy.cut(PASS, "mall-1")
         again = await dial(proxy)
         assert await again.says(greeting("mall-1")) == greeting("mall-1")
+
+
+async def test_counts_what_it_looks_for_also_where_it_comes_in_pieces(echo: Echo) -> None:
+    async with open_proxies() as proxies:
+        proxy = await proxies.add(quiet_port(), ("127.0.0.1", echo.port), looks_for=b"stale")
+        line, other = await dial(proxy), await dial(proxy)
+        for said in (b"stale and sta", b"l", b"e, stal"):
+            await line.says(said)
+        await other.says(b"e")
+        assert proxy.found == 2

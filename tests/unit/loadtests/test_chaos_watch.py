@@ -24,12 +24,11 @@ async def watch() -> Watch:
     return made
 
 
-def says(life: str, epochs: dict[int, int], stale: int = 0) -> dict[str, Any]:
+def says(life: str, epochs: dict[int, int]) -> dict[str, Any]:
     """A status page, as far as it matters."""
     return {
         "incarnation": life,
         "shards": {"epochs": {str(shard): epoch for shard, epoch in epochs.items()}},
-        "flush": {"outcomes": {"ok": 9, "stale": stale}},
     }
 
 
@@ -64,11 +63,3 @@ def test_an_epoch_that_falls_is_found(watch: Watch) -> None:
 def test_a_shard_that_nobody_serves_is_disputed(watch: Watch) -> None:
     watch.recorded(3, 6, None)
     assert watch.disputed() == [3]
-
-
-def test_stale_flushes_add_up_over_the_lives_of_an_instance(watch: Watch) -> None:
-    watch.heard("mall-2", says(BOB, {}, stale=2))
-    watch.heard("mall-2", says(BOB, {}, stale=3))
-    watch.heard("mall-2", says(BOBS_NEXT, {}, stale=4))
-    watch.heard("mall-1", says(ANN, {}, stale=1))
-    assert watch.stale_of("mall-2") == 7
