@@ -271,7 +271,8 @@ class Keeper:
         """The incarnation that should serve each shard."""
         active = self.roster.active
         names = {name: member.incarnation for name, member in active.items()}
-        return tuple(names.get(name, "") for name in desired(active))
+        versions = {name: member.version for name, member in active.items()}
+        return tuple(names.get(name, "") for name in desired(active, versions=versions))
 
     def _may_serve(self) -> bool:
         """Warm: a tick has shown who is there, and there are lines to and from each of them."""

@@ -34,10 +34,15 @@ FAULTS_OF_OURS = (
 
 
 class World:
-    """One seeded run."""
+    """One seeded run.
+
+    Attributes:
+        upgrades: every life of an instance is of a newer version than the one before; with every other seed.
+    """
 
     def __init__(self, seed: int, faults: Faults | None = None, *, tell: bool = False) -> None:
         self.rng = random.Random(seed)
+        self.upgrades = seed % 2 == 0
         self.faults = faults or Faults()
         self.loop = asyncio.get_running_loop()
         self.store = MemoryJournal(lambda: 1_800_000_000.0 + self.loop.time())

@@ -71,3 +71,51 @@ def test_restart_under_the_same_name_brings_the_same_shards() -> None:
     assert desired(names) == back
     kept = sum(a == b for a, b in zip(without, back, strict=True))
     assert kept >= SHARD_COUNT * 0.7, "survivors keep nearly all of theirs"
+
+
+def _roll(names: tuple[str, ...], *, versions_count: bool) -> int:
+    """Shards that were handed to an old version while a new one was there, over a rolling restart."""
+    versions, handed = dict.fromkeys(names, "1.9.0"), 0
+    placed = desired(names)
+    for name in names:
+        for change in ("leaves", "comes back"):
+            if change == "leaves":
+                del versions[name]
+            else:
+                versions[name] = "1.10.0"
+            now = desired(versions, versions=versions if versions_count else None)
+            if "1.10.0" in versions.values():
+                pairs = zip(placed, now, strict=True)
+                handed += sum(was != to and versions[to] == "1.9.0" for was, to in pairs)
+            placed = now
+    return handed
+
+
+def test_newer_version_is_filled_to_its_bound_before_an_older_one_gets_any() -> None:
+    names = CLUSTERS[0][:4]
+    for new in range(1, 4):
+        versions = {name: "1.10.0" if number < new else "1.9.0" for number, name in enumerate(names)}
+        loads = Counter(desired(names, versions=versions))
+        assert [loads[name] for name in names[:new]] == [SHARD_COUNT // 4 * 5 // 4] * new
+        assert max(loads[name] for name in names[new:]) <= SHARD_COUNT // 4
+        assert loads.total() == SHARD_COUNT
+
+
+@pytest.mark.parametrize("count", range(1, 9))
+def test_three_versions_leave_no_shard_without_an_instance(count: int) -> None:
+    for names in CLUSTERS:
+        versions = {name: f"1.{number % 3}.0" for number, name in enumerate(names[:count])}
+        placed = desired(versions, versions=versions)
+        assert "" not in placed
+        assert max(Counter(placed).values()) <= -(-SHARD_COUNT * 5 // (4 * count))
+
+
+def test_one_version_everywhere_is_placed_as_if_there_were_none() -> None:
+    names = CLUSTERS[0][:4]
+    assert desired(names, versions=dict.fromkeys(names, "2.0.0")) == desired(names)
+
+
+def test_rolling_upgrade_hands_fewer_shards_to_those_that_are_about_to_go() -> None:
+    aware = [_roll(names[:4], versions_count=True) for names in CLUSTERS]
+    blind = [_roll(names[:4], versions_count=False) for names in CLUSTERS]
+    assert mean(aware) < 0.6 * mean(blind)
