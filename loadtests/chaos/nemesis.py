@@ -21,8 +21,8 @@ from storage.embedded import EmbeddedPostgres, EmbeddedValkey
 
 # A stale flush of a victim counts for its fault so long after the fault's end.
 STALE_S = 3.0
-# Writes of so long are on their way to Postgres when an instance freezes: some flushes under load, no timeout.
-ON_ITS_WAY_S = 0.25
+# Writes of so long are on their way to Postgres when an instance freezes: a flush under any load, and no timeout yet.
+ON_ITS_WAY_S = 1.0
 # And so long they take to arrive, before their sender can take them back.
 ARRIVES_S = 0.25
 # How long an instance may take until it is ready, while other faults may still be on.

@@ -1,0 +1,165 @@
+"""Whole batches of orders: the twin in memory places them in turn, Postgres all at once, and both say the same."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+
+import asyncpg
+import pytest
+
+from storage.memory.journal import MemoryJournal
+from storage.postgres.database import open_database
+from storage.postgres.placing import OrderPlacer
+
+CUSTOMERS = (100, 101)
+# Where most orders go; store 2 delivers so far, and not to the other place.
+DOOR, FAR_AWAY = (1.0, 2.0), (1.5, 2.0)
+STORES = """
+INSERT INTO zones (id, name) VALUES (1, 'zone 1'), (2, 'zone 2');
+INSERT INTO stores (id, zone_id, name, lat, lon, delivery_radius_m, active)
+VALUES (1, 1, 'store 1', 0, 0, NULL, true), (2, 1, 'store 2', 1, 2, 5000, true),
+       (3, 2, 'store 3', 0, 0, NULL, true), (4, 1, 'store 4', 0, 0, NULL, false);
+INSERT INTO users (id, email, role, name) SELECT n, n || '@x.example', 'customer', 'Ann' FROM unnest(ARRAY[100, 101]) n;
+"""
+# Store, price, currency, stock, active; by number from 1. 99 does not exist.
+PRODUCTS: tuple[tuple[int, int, str, int | None, bool], ...] = (
+    (1, 500, "EUR", None, True), (1, 250, "EUR", 60, True), (1, 100, "EUR", 5, True), (2, 700, "EUR", 30, True),
+    (1, 300, "USD", None, True), (3, 400, "EUR", None, True), (1, 200, "EUR", None, False), (4, 200, "EUR", 9, True),
+)  # fmt: skip
+UNKNOWN = 99
+CODES = {
+    "created", "key_reused", "unknown_product", "inactive_product", "mixed_currency", "mixed_zones",
+    "out_of_range", "out_of_stock",
+}  # fmt: skip
+
+
+def _memory() -> MemoryJournal:
+    journal = MemoryJournal(time.time)
+    for number in (1, 2):
+        journal.add_zone(number)
+    journal.add_store(1, 1)
+    journal.add_store(2, 1, lat=1.0, lon=2.0, radius_m=5000)
+    journal.add_store(3, 2)
+    journal.add_store(4, 1)
+    journal.stores[4]["active"] = False
+    for number, (store, price, currency, stock, active) in enumerate(PRODUCTS, 1):
+        journal.add_product(number, store, price, stock)
+        journal.products[number] |= {"currency": currency, "active": active}
+    return journal
+
+
+@pytest.fixture
+async def url(database_url: str) -> str:
+    """A database with the same stores and products."""
+    owner = await asyncpg.connect(database_url)
+    await owner.execute(STORES)
+    await owner.executemany(
+        "INSERT INTO products (id, store_id, name, price_minor, currency, stock, active)"
+        " VALUES ($1, $2, $3, $4, $5, $6, $7)",
+        [(n, store, f"product {n}", *rest) for n, (store, *rest) in enumerate(PRODUCTS, 1)],
+    )
+    await owner.close()
+    return database_url
+
+
+@pytest.fixture
+async def placer(url: str) -> AsyncIterator[OrderPlacer]:
+    async with open_database(url, size_max=2) as database:
+        yield OrderPlacer(database)
+
+
+def _request(chance: random.Random, *, plain: bool = False) -> dict[str, Any]:
+    """An order; one that may want anything, or one of a product that there is enough of."""
+    ordinary = plain or chance.random() < 0.5
+    products = (
+        [1, 2]
+        if ordinary
+        else chance.choices([*range(1, len(PRODUCTS) + 1), UNKNOWN], k=chance.randint(1, 2))
+    )
+    wanted = sorted(set(products), key=lambda _: chance.random())
+    lat, lon = DOOR if plain or chance.random() < 0.6 else FAR_AWAY
+    return {
+        "customer": chance.choice(CUSTOMERS), "route": "r", "fingerprint": "ab",
+        "key": chance.randbytes(16).hex() if plain else f"{chance.randrange(300):04x}",
+        "lines": [{"product": product, "quantity": chance.randint(1, 2)} for product in wanted],
+        "lat": lat, "lon": lon, "address": "door", "payment": chance.choice(["cash", "card"]),
+        "notes": chance.choice([None, "ring twice"]), "trace": "t", "ttl_s": 600, "pay_window_s": 900,
+    } | ({} if chance.random() < 0.9 else {"fingerprint": "cd"})  # fmt: skip
+
+
+def _told(answers: Sequence[Any]) -> list[Any]:
+    """What must be the same on both sides: not the numbers of orders, and no times."""
+    return [
+        {
+            **answer,
+            "facts": {
+                name: value
+                for name, value in answer["facts"].items()
+                if name not in ("id", "shard") and not name.endswith("_ms")
+            },
+        }
+        for answer in answers
+    ]
+
+
+def _windows(answers: Sequence[Any]) -> list[Any]:
+    """Times from creation on, in milliseconds."""
+    made = [answer["facts"] for answer in answers if answer["code"] == "created"]
+    return [(f["ready_ms"] - f["created_ms"], f["due_ms"] - f["created_ms"]) for f in made]
+
+
+@pytest.mark.parametrize("seed", range(8))
+async def test_batch_is_answered_as_if_its_orders_had_come_one_by_one(
+    url: str, placer: OrderPlacer, seed: int
+) -> None:
+    chance, memory, codes = random.Random(seed), _memory(), set()
+    for size in (64, 4, 1, 40, 5, 64, 3, 64):
+        requests = [_request(chance) for _ in range(size)]
+        ours, theirs = await placer.place(requests), await memory.place(requests)
+        assert _told(ours) == _told(theirs)
+        assert _windows(ours) == _windows(theirs)
+        codes |= {answer["code"] for answer in ours}
+    assert codes == CODES
+    owner = await asyncpg.connect(url)
+    stocks = await owner.fetch("SELECT id, stock FROM products ORDER BY id")
+    orders = await owner.fetchval("SELECT count(*) FROM orders")
+    events = await owner.fetchval("SELECT count(*) FROM order_events WHERE type = 'created' AND version = 1")
+    lines = await owner.fetchval("SELECT count(*) FROM order_items")
+    await owner.close()
+    assert {row["id"]: row["stock"] for row in stocks} == {n: p["stock"] for n, p in memory.products.items()}
+    assert orders == events == len(memory.orders)
+    assert lines == sum(len(row["items"]) for row in memory.orders.values())
+
+
+async def test_key_that_somebody_else_is_at_holds_up_nobody_but_itself(url: str, placer: OrderPlacer) -> None:
+    chance = random.Random(1)
+    requests = [_request(chance, plain=True) for _ in range(6)]
+    busy = requests[2]
+    other = await asyncpg.connect(url)
+    async with other.transaction():
+        lock = f"{busy['customer']}/{busy['route']}/{busy['key']}"
+        await other.execute("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", lock)
+        answers = await placer.place(requests)
+    await other.close()
+    assert [answer["code"] for answer in answers] == ["created"] * 2 + ["in_flight"] + ["created"] * 3
+    again = await placer.place(requests)
+    assert [answer["replayed"] for answer in again] == [True, True, False, True, True, True]
+    assert [a["facts"] for a in again[3:]] == [a["facts"] for a in answers[3:]]
+
+
+async def test_orders_of_a_scarce_product_are_served_in_the_order_they_came(placer: OrderPlacer) -> None:
+    chance = random.Random(2)
+    requests = [
+        _request(chance, plain=True) | {"lines": [{"product": 3, "quantity": quantity}]}
+        for quantity in (2, 2, 2, 1, 1)
+    ] + [_request(chance, plain=True) | {"lines": [{"product": 1, "quantity": 1}]}]
+    answers = await placer.place(requests)
+    assert [a["code"] for a in answers] == ["created"] * 2 + [
+        "out_of_stock",
+        "created",
+        "out_of_stock",
+        "created",
+    ]
