@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import os
+import signal
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -51,6 +53,19 @@ def redis_url(folder: Path) -> Iterator[str]:
     try:
         yield server.redis_url
     finally:
+        server.stop()
+
+
+@pytest.fixture
+def valkey(folder: Path) -> Iterator[EmbeddedValkey]:
+    """A Valkey of the test's own, to be ill-treated."""
+    server = EmbeddedValkey(folder / f"valkey-{next(_numbers)}", durable=False)
+    server.start()
+    try:
+        yield server
+    finally:
+        if server.pid is not None:
+            os.kill(server.pid, signal.SIGCONT)
         server.stop()
 
 

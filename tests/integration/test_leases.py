@@ -9,7 +9,7 @@ import signal
 import tempfile
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -72,20 +72,6 @@ def block_loop(until_s: float, ends: Callable[[], object] = lambda: False) -> No
 
 def tickers() -> list[str]:
     return [thread.name for thread in threading.enumerate() if thread.name == "lease ticker"]
-
-
-@pytest.fixture
-def valkey() -> Iterator[EmbeddedValkey]:
-    """A server of this test's own, to be ill-treated. The short path is for its socket."""
-    with tempfile.TemporaryDirectory(prefix="mall-lease-") as name:
-        server = EmbeddedValkey(Path(name), durable=False)
-        server.start()
-        try:
-            yield server
-        finally:
-            if server.pid is not None:
-                os.kill(server.pid, signal.SIGCONT)
-            server.stop()
 
 
 @asynccontextmanager

@@ -6,13 +6,10 @@ import asyncio
 import os
 import signal
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from itertools import count, pairwise
-from pathlib import Path
 from typing import Any
-
-import pytest
 
 from actors.clock import LoopClock
 from storage.embedded import EmbeddedValkey
@@ -36,19 +33,6 @@ async def opened(url: str, number: int, **options: object) -> AsyncIterator[list
         for limits in found:
             await stack.enter_async_context(limits.running())
         yield found
-
-
-@pytest.fixture
-def valkey(folder: Path) -> Iterator[EmbeddedValkey]:
-    """A Valkey of our own, to be harmed."""
-    server = EmbeddedValkey(folder / f"own-{next(_names)}", durable=False)
-    server.start()
-    try:
-        yield server
-    finally:
-        if server.pid is not None:
-            os.kill(server.pid, signal.SIGCONT)
-        server.stop()
 
 
 async def at_once(limits: list[RateLimits], number: int, *claims: Claim) -> list[Verdict]:
