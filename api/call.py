@@ -24,7 +24,7 @@ from api.passwords import Passwords
 from api.probing import Check, Prober, look_at_disk
 from api.problems import EVERY_ANSWER, Fault, Problem, problem_response
 from api.tokens import Principal, Tokens
-from api.transport.errors import BrokenBody, SlowBody
+from api.transport.errors import BrokenBody, SlowBody, forget_frames
 from config.settings import Settings
 from dispatch.domain import ids
 from dispatch.payments import Payments
@@ -168,9 +168,11 @@ class Call:
                 return data
             async with asyncio.timeout(BODY_S):
                 return await self.request.read()
-        except (TimeoutError, SlowBody):
+        except (TimeoutError, SlowBody) as error:
+            forget_frames(error)
             raise Problem("request_timeout", headers={"Connection": "close"}) from None
-        except (ConnectionError, BrokenBody, web.RequestPayloadError):
+        except (ConnectionError, BrokenBody, web.RequestPayloadError) as error:
+            forget_frames(error)
             # Perhaps nobody reads the answer; the log must not tell of a fault of ours.
             raise Problem(
                 "malformed_request", "The body broke off.", headers={"Connection": "close"}

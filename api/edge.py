@@ -148,6 +148,8 @@ async def _answer(route: Route, access: Access, rank: int | None, call: Call) ->
         if problem.code == "internal":
             log.error("failed_request", trace_id=call.trace, route=route.path, exc_info=error)
         response = problem_response(problem, call.trace)
+        # Its frames know this one: a circle, and all of the request would wait for a collector.
+        del problem
     finish(response, call.trace)
     if call.verdict is not None and not response.prepared:
         mark(response.headers, call.verdict)

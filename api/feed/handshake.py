@@ -17,6 +17,7 @@ from api.feed import codes, frames
 from api.feed.session import HELLO_S, Session
 from api.problems import Problem
 from api.tokens import Principal
+from api.transport.errors import forget_frames
 from storage.errors import StorageError
 from storage.redis.tickets import TICKET_S
 
@@ -103,6 +104,7 @@ async def open_feed(call: Call) -> web.StreamResponse:
         resume, told = hello.resume, (hello.device, hello.app_version)
         del hello
         await _serve(call, ws, principal, resume, told)
+    forget_frames(ws.exception())
     return ws
 
 

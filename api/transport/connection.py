@@ -63,6 +63,7 @@ class Connection(RequestHandler):
         "_head_at",
         "_head_bytes",
         "_listening",
+        "_part",
         "_read_bytes",
         "_unsent_at",
         "_unsent_bytes",
@@ -75,6 +76,7 @@ class Connection(RequestHandler):
         # Stays until the connection is lost; aiohttp forgets its own when it begins to close.
         self._wire: asyncio.Transport | None = None
         self._counted = ""
+        self._part = 0
         self._accepted_at = 0.0
         self._head_at = 0.0
         self._head_bytes = 0
@@ -96,11 +98,11 @@ class Connection(RequestHandler):
             self.force_close()
             return
         self._counted = address
-        self._listening.open.add(self)
+        self._part = self._listening.enter(self)
 
     def connection_lost(self, exc: BaseException | None) -> None:
         if self in self._listening.open:
-            self._listening.open.discard(self)
+            self._listening.leave(self, self._part)
             self._listening.visitors.leave(self._counted)
         self._wire = self._body = None
         super().connection_lost(exc)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -17,6 +18,9 @@ from api.transport.judging import HEADER_BYTES_MAX, HEADERS_MAX, TARGET_BYTES_MA
 log = structlog.get_logger()
 
 SWEEP_S = 1.0
+# A twentieth of the connections at a time: each that ends wakes its handler, and those of a thousand at once kept
+# the loop for 20 ms and more.
+PARTS = 20
 # So long it may keep the loop; so many connections are looked at, or ended, between two looks at the clock.
 SLICE_S = 0.002
 SLICE = 16
@@ -34,26 +38,41 @@ class Listening(Server):
     def __init__(self, stock: Server, visitors: Visitors, fresh_trace: Callable[[], str]) -> None:
         super().__init__(stock.request_handler, request_factory=stock.request_factory, **stock._kwargs)
         self.open: set[Connection] = set()
+        self._parts: list[set[Connection]] = [set() for _ in range(PARTS)]
+        self._turn = itertools.cycle(range(PARTS))
         self.visitors = visitors
         self.fresh_trace = fresh_trace
 
     def __call__(self) -> Connection:
         return Connection(self, loop=self._loop, **self._kwargs)
 
+    def enter(self, connection: Connection) -> int:
+        """A new connection; returns which part of the sweep it belongs to."""
+        part = next(self._turn)
+        self.open.add(connection)
+        self._parts[part].add(connection)
+        return part
+
+    def leave(self, connection: Connection, part: int) -> None:
+        """A connection that is lost."""
+        self.open.discard(connection)
+        self._parts[part].discard(connection)
+
     async def sweep(self) -> None:
         """Look at every connection once a second, for ever."""
         while True:
-            await asyncio.sleep(SWEEP_S)
-            now = since = self._loop.time()
-            for number, connection in enumerate(tuple(self.open), 1):
-                try:
-                    connection.sweep(now)
-                except Exception as error:
-                    log.error("failed_sweep", exc_info=error)
-                    connection.force_close()
-                if number % SLICE == 0 and self._loop.time() - since > SLICE_S:
-                    await asyncio.sleep(0)
-                    since = self._loop.time()
+            for part in self._parts:
+                await asyncio.sleep(SWEEP_S / PARTS)
+                now = since = self._loop.time()
+                for number, connection in enumerate(tuple(part), 1):
+                    try:
+                        connection.sweep(now)
+                    except Exception as error:
+                        log.error("failed_sweep", exc_info=error)
+                        connection.force_close()
+                    if number % SLICE == 0 and self._loop.time() - since > SLICE_S:
+                        await asyncio.sleep(0)
+                        since = self._loop.time()
 
 
 class Runner(web.AppRunner):
