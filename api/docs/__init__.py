@@ -7,6 +7,7 @@ schemas.py      the words that schemas are made of
 headers.py      headers of requests and answers
 examples.py     an example of each body and each answer
 notes.py        what is said in sentences
+serving.py      a document in pieces, and its tag
 openapi.py      the OpenAPI 3.1 document, and the page that shows it
 feed_frames.py  schemas and examples of the feed's frames
 asyncapi.py     the AsyncAPI document of the feed

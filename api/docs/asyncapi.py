@@ -16,6 +16,7 @@ from api.docs.feed_frames import HEARD_EXAMPLES, SAID, SAID_EXAMPLES
 from api.docs.openapi import BEARER
 from api.docs.operations import OPERATIONS
 from api.docs.schemas import tightened
+from api.docs.serving import Document
 from api.edge import Route
 from api.feed.codes import REASONS
 from api.feed.frames import FRAME_BYTES_MAX, FRAMES
@@ -162,16 +163,13 @@ def _saying(name: str) -> dict[str, Any]:
 
 
 @cache
-def _document() -> bytes:
-    return orjson.dumps(make_asyncapi())
+def _document() -> Document:
+    return Document(orjson.dumps(make_asyncapi()))
 
 
 async def asyncapi(call: Call) -> web.Response:
     """The document."""
-    del call
-    return web.Response(
-        body=_document(), content_type="application/json", headers={"Cache-Control": "public, max-age=300"}
-    )
+    return _document().answer(call)
 
 
 ROUTES = (Route("docs.asyncapi", "GET", "/api/v2/asyncapi.json", asyncapi, quiet=True),)

@@ -10,6 +10,7 @@ import orjson
 from aiohttp import web
 
 from api.call import Call
+from api.docs.serving import Document
 from api.edge import Route
 from api.problems import KINDS, Problem
 
@@ -63,8 +64,8 @@ def row_of(code: str) -> dict[str, Any]:
 
 
 @cache
-def _list() -> bytes:
-    return orjson.dumps({"items": [row_of(code) for code in sorted(KINDS)]})
+def _list() -> Document:
+    return Document(orjson.dumps({"items": [row_of(code) for code in sorted(KINDS)]}))
 
 
 @cache
@@ -75,10 +76,7 @@ def _page(code: str) -> bytes:
 
 async def problems(call: Call) -> web.Response:
     """All codes, for programs."""
-    del call
-    return web.Response(
-        body=_list(), content_type="application/json", headers={"Cache-Control": "public, max-age=300"}
-    )
+    return _list().answer(call)
 
 
 async def problem(call: Call) -> web.Response:

@@ -23,6 +23,7 @@ from api.docs.headers import COMPARING, HEADERS, KEY, TAGGED, headers_of, taken
 from api.docs.notes import NOTES, PATTERNS, QUERIES, overview, roles_with
 from api.docs.operations import OPERATIONS, Operation
 from api.docs.schemas import tightened
+from api.docs.serving import Document
 from api.edge import Route
 from api.fields import id_schema
 from api.problems import KINDS, Problem
@@ -314,10 +315,10 @@ def _used_only(document: dict[str, Any]) -> dict[str, Any]:
 
 
 @cache
-def _document() -> bytes:
+def _document() -> Document:
     from api.app import ROUTES
 
-    return orjson.dumps(make_document(ROUTES))
+    return Document(orjson.dumps(make_document(ROUTES)))
 
 
 @cache
@@ -327,10 +328,7 @@ def _file(name: str) -> bytes:
 
 async def openapi(call: Call) -> web.Response:
     """The document."""
-    del call
-    return web.Response(
-        body=_document(), content_type="application/json", headers={"Cache-Control": "public, max-age=300"}
-    )
+    return _document().answer(call)
 
 
 def _listed(app: web.Application) -> list[str]:

@@ -12,6 +12,7 @@ from aiohttp import web
 
 from api.call import Call
 from api.docs.openapi import make_document, query_parameters
+from api.docs.serving import Document
 from api.edge import Route
 from api.v1.handlers import NULLABLE, WHOLE
 from api.v1.numbered import LISTINGS, Numbered
@@ -199,15 +200,12 @@ def _references(value: Any) -> set[str]:
 
 
 @cache
-def _document() -> bytes:
+def _document() -> Document:
     from api.app import ROUTES
 
-    return orjson.dumps(make_document_v1(ROUTES))
+    return Document(orjson.dumps(make_document_v1(ROUTES)))
 
 
 async def serve(call: Call) -> web.Response:
     """The document."""
-    del call
-    return web.Response(
-        body=_document(), content_type="application/json", headers={"Cache-Control": "public, max-age=300"}
-    )
+    return _document().answer(call)

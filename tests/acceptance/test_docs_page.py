@@ -39,3 +39,12 @@ async def test_links_of_the_page_lead_somewhere(stage: Stage) -> None:
     page = (await stage.ask("", "GET", "/docs")).body.decode()
     for path in re.findall('(?:src|href)="(/[^"]+)"', page):
         assert (await stage.ask("", "GET", path)).status == 200
+
+
+async def test_document_that_is_known_is_not_sent_again(stage: Stage) -> None:
+    for path in (*REST, FEED, "/problems"):
+        first = await stage.ask("", "GET", path)
+        again = await stage.ask("", "GET", path, None, ("If-None-Match", first.headers["etag"]))
+        assert (again.status, again.body, again.headers["etag"]) == (304, b"", first.headers["etag"])
+        other = await stage.ask("", "GET", path, None, ("If-None-Match", '"yesterday"'))
+        assert (other.status, other.body) == (200, first.body)
