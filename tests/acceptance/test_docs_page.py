@@ -42,7 +42,7 @@ async def test_links_of_the_page_lead_somewhere(stage: Stage) -> None:
 
 
 async def test_document_that_is_known_is_not_sent_again(stage: Stage) -> None:
-    for path in (*REST, FEED, "/problems"):
+    for path in (REST[0], FEED, "/problems"):  # version 1 has no tags
         first = await stage.ask("", "GET", path)
         again = await stage.ask("", "GET", path, None, ("If-None-Match", first.headers["etag"]))
         assert (again.status, again.body, again.headers["etag"]) == (304, b"", first.headers["etag"])
