@@ -239,4 +239,4 @@ def _document() -> Document:
 
 async def serve(call: Call) -> web.Response:
     """The document."""
-    return _document().answer(call)
+    return _document().answer(call, tagged=False)

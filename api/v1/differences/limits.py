@@ -11,8 +11,8 @@ _NEW = ("RateLimit", "RateLimit-Policy")
 
 
 def backward_headers(call: Call, headers: MutableMapping[str, str]) -> None:
-    """Rewrite the headers of an answer to a request that was counted."""
+    """Rewrite the headers of an answer. What is counted otherwise (too much under way) has none here."""
+    for name in _NEW:
+        headers.pop(name, None)
     if call.verdict is not None:
-        for name in _NEW:
-            headers.pop(name, None)
         headers.update(legacy_headers(call.verdict))

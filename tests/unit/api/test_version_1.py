@@ -106,5 +106,5 @@ def test_what_the_limiter_said_is_told_in_the_old_headers() -> None:
         "X-RateLimit-Reset": "2",
     }
     not_counted: Any = types.SimpleNamespace(verdict=None)
-    limits.backward_headers(not_counted, headers := {"X-Trace-ID": "t"})
+    limits.backward_headers(not_counted, headers := {"X-Trace-ID": "t", "RateLimit": '"under_way";r=0;t=1'})
     assert headers == {"X-Trace-ID": "t"}
