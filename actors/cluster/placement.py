@@ -25,34 +25,37 @@ def weight(instance: str, shard: int) -> int:
     return int.from_bytes(blake2b(f"{instance}/{shard}".encode(), digest_size=8).digest())
 
 
-def _shares(ages: tuple[int, ...], count: int) -> list[int]:
-    """How many shards an instance of each age may take at least; those left over go one each to the first that
-    come. The newest (age 0) are filled to the bound before anything is left for older ones.
+def _shares(ages: tuple[int, ...], count: int) -> tuple[dict[int, int], int]:
+    """How many shards an instance of each age takes, and the age of which some take one more.
+
+    The newest (age 0) are filled to the bound before the next get any.
     """
     bound = -(-count * NEWER_MOST[0] // (NEWER_MOST[1] * len(ages)))
-    shares, left, others = {}, count, len(ages)
-    for age in sorted(set(ages)):
+    shares, left, last = dict.fromkeys(ages, 0), count, max(ages)
+    for age in sorted(shares):
         size = ages.count(age)
-        others -= size
-        # The oldest take what is left, which is never more than the average.
-        shares[age] = left // size if not others else min(bound, left // size)
-        left -= shares[age] * size if others else 0
-    return [shares[age] for age in ages]
+        if age == last or bound * size >= left:
+            shares[age] = left // size
+            return shares, age
+        shares[age] = bound
+        left -= bound * size
+    raise AssertionError("the last age takes what is left")
 
 
 # A handful of views are in use at a time; computing one takes milliseconds.
 @lru_cache(maxsize=32)
 def _desired(instances: tuple[str, ...], ages: tuple[int, ...], count: int) -> tuple[str, ...]:
     pairs = sorted(((weight(i, s), i, s) for i in instances for s in range(count)), reverse=True)
-    shares = dict(zip(instances, _shares(ages, count), strict=True))
-    oldest = {instance for instance, age in zip(instances, ages, strict=True) if age == max(ages)}
-    # The bound is exact: what does not divide goes to the first that come, one shard each.
+    of_age, uneven = _shares(ages, count)
+    shares = {instance: of_age[age] for instance, age in zip(instances, ages, strict=True)}
+    # The bound is exact: what does not divide goes to the first of this age that come, one shard each.
+    takers = {instance for instance, age in zip(instances, ages, strict=True) if age == uneven}
     extra = count - sum(shares.values())
     load = dict.fromkeys(instances, 0)
     placed: list[str | None] = [None] * count
     for _, instance, shard in pairs:
         has, share = load[instance], shares[instance]
-        full = has >= share and not (has == share and extra > 0 and instance in oldest)
+        full = has >= share and not (has == share and extra > 0 and instance in takers)
         if placed[shard] is None and not full:
             extra -= has == share
             load[instance] += 1
@@ -60,11 +63,20 @@ def _desired(instances: tuple[str, ...], ages: tuple[int, ...], count: int) -> t
     return tuple(instance or "" for instance in placed)
 
 
+def _order(version: str) -> tuple[int, ...]:
+    """A version as something to compare: three numbers, and 0 for what comes before a release (`2.0.0rc1`)."""
+    found = re.match(r"[0-9]+(\.[0-9]+)*", version)
+    numbers = [int(part) for part in found[0].split(".")] if found else []
+    rest = version[found.end() :] if found else ""
+    released = not rest or rest.startswith(("+", ".post"))
+    return (*[*numbers, 0, 0, 0][:3], int(released))
+
+
 def _age(versions: Mapping[str, str], names: tuple[str, ...]) -> tuple[int, ...]:
     """How many versions are newer than that of each instance."""
-    numbers = {name: tuple(map(int, re.findall(r"\d+", versions.get(name, "")))) for name in names}
-    newest_first = sorted(set(numbers.values()), reverse=True)
-    return tuple(newest_first.index(numbers[name]) for name in names)
+    orders = {name: _order(versions.get(name, "")) for name in names}
+    newest_first = sorted(set(orders.values()), reverse=True)
+    return tuple(newest_first.index(orders[name]) for name in names)
 
 
 def desired(

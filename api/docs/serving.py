@@ -29,15 +29,17 @@ class Document:
         self.pieces = tuple(text[at : at + PIECE_BYTES] for at in range(0, len(text), PIECE_BYTES))
         self._tag = f'"{blake2b(text, digest_size=8).hexdigest()}"'
 
-    def answer(self, call: Call) -> web.Response:
-        """The document, or 304 for who has it.
+    def answer(self, call: Call, *, tagged: bool = True) -> web.Response:
+        """The document, or 304 for who has it. `tagged`: not in version 1, which knows no tags.
 
         Raises:
             Problem: `malformed_request`, for an If-None-Match that is none.
         """
-        headers = {"Cache-Control": "public, max-age=300", "ETag": self._tag}
-        if is_known(call, self._tag):
-            return web.Response(status=304, headers=headers)
+        headers = {"Cache-Control": "public, max-age=300"}
+        if tagged:
+            headers["ETag"] = self._tag
+            if is_known(call, self._tag):
+                return web.Response(status=304, headers=headers)
         return web.Response(body=_Pieces(self), headers=headers)
 
 

@@ -11,6 +11,9 @@ It costs a request two comparisons: what takes too long is found by a sweep over
 from __future__ import annotations
 
 import asyncio
+import fcntl
+import sys
+import termios
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import TYPE_CHECKING, Any, cast
 
@@ -44,6 +47,17 @@ READ_BYTES_PER_S = 500
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 
+def queued_bytes(wire: asyncio.Transport) -> int:
+    """What the kernel has of a connection that the other side has not acknowledged; 0 where it does not say."""
+    sock = wire.get_extra_info("socket")
+    if sock is None or sock.fileno() < 0:
+        return 0
+    try:
+        return int.from_bytes(fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, bytes(4)), sys.byteorder)
+    except OSError:
+        return 0
+
+
 class Connection(RequestHandler):
     """aiohttp's `RequestHandler` (`aiohttp/web_protocol.py`) with deadlines and our form of refusals.
 
@@ -68,6 +82,7 @@ class Connection(RequestHandler):
         "_unsent_at",
         "_unsent_bytes",
         "_wire",
+        "_written_bytes",
     )
 
     def __init__(self, listening: Listening, *, loop: asyncio.AbstractEventLoop, **options: Any) -> None:
@@ -83,7 +98,7 @@ class Connection(RequestHandler):
         self._body: StreamReader | None = None
         self._body_at = 0.0
         self._unsent_at = 0.0
-        self._unsent_bytes = self._read_bytes = self._answers = 0
+        self._unsent_bytes = self._read_bytes = self._written_bytes = self._answers = 0
 
     # -- begin and end --------------------------------------------------------------------------------
 
@@ -263,14 +278,22 @@ class Connection(RequestHandler):
         if not unsent_bytes:
             self._unsent_at = 0.0
             return
+        # What lies in the kernel was not read either. It takes up to 256 KB at a gulp, so that for half a minute
+        # nothing would seem to move while a client reads 8 KB/s.
+        unsent_bytes += queued_bytes(wire)
+        request = self._current_request
+        written = (
+            0 if request is None or request._payload_writer is None else request._payload_writer.output_size
+        )
         # An answer that was written waited for room: the one before was read.
         answers = self._request_count - len(self._messages)
         if not self._unsent_at or answers != self._answers:
             self._unsent_at, self._unsent_bytes, self._read_bytes = now, unsent_bytes, 0
-            self._answers = answers
+            self._answers, self._written_bytes = answers, written
             return
-        self._read_bytes += max(0, self._unsent_bytes - unsent_bytes)
-        self._unsent_bytes = unsent_bytes
+        # Large answers are written in pieces, as room is made.
+        self._read_bytes += max(0, self._unsent_bytes + written - self._written_bytes - unsent_bytes)
+        self._unsent_bytes, self._written_bytes = unsent_bytes, written
         age_s = now - self._unsent_at
         if age_s <= READ_S:
             return

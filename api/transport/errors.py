@@ -18,6 +18,8 @@ def forget_frames(error: BaseException | None) -> None:
     circle would stay, with all of its connection (10 KB and more), until everything is collected
     (`api/watch.py`). In those five minutes a thousand slow sockets leave 100,000 of them.
     """
-    while error is not None:
-        error.__traceback__ = None
-        error = error.__context__
+    ahead = [error]
+    while ahead:
+        if (one := ahead.pop()) is not None and one.__traceback__ is not None:
+            one.__traceback__ = None
+            ahead += [one.__cause__, one.__context__]

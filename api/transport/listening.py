@@ -60,9 +60,12 @@ class Listening(Server):
 
     async def sweep(self) -> None:
         """Look at every connection once a second, for ever."""
+        due = self._loop.time()
         while True:
             for part in self._parts:
-                await asyncio.sleep(SWEEP_S / PARTS)
+                # By the clock, or each part would add the loop's lag to the second.
+                due = max(due + SWEEP_S / PARTS, self._loop.time() - SWEEP_S)
+                await asyncio.sleep(max(0.0, due - self._loop.time()))
                 now = since = self._loop.time()
                 for number, connection in enumerate(tuple(part), 1):
                     try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from copy import deepcopy
 from functools import cache
 from typing import Any
@@ -11,9 +11,13 @@ import orjson
 from aiohttp import web
 
 from api.call import Call
+from api.docs.examples import TRACE
+from api.docs.headers import headers_of
 from api.docs.openapi import make_document, query_parameters
 from api.docs.serving import Document
 from api.edge import Route
+from api.problems import Problem
+from api.v1.examples import answers, bodies, refusals
 from api.v1.handlers import NULLABLE, WHOLE
 from api.v1.numbered import LISTINGS, Numbered
 from api.v1.schemas import ID, REF, TEXT, translate_schemas
@@ -23,10 +27,15 @@ from api.versions import GUIDE
 Part = dict[str, Any]
 
 _PROBLEM = "application/problem+json"
-_ERROR: Part = {"application/json": {"schema": {"$ref": REF + "Error"}}}
+_ERROR: Part = {"schema": {"$ref": REF + "Error"}}
 # Statuses and headers that only conditional requests have.
 _CONDITIONAL_STATUSES = ("304", "412", "428")
 _CONDITIONAL_HEADERS = frozenset({"if-match", "if-none-match", "etag", "last-modified", "accept-patch"})
+_LIMITS: Mapping[str, str] = {
+    "X-RateLimit-Limit": "How many requests are allowed in a window.",
+    "X-RateLimit-Remaining": "How many are left.",
+    "X-RateLimit-Reset": "Seconds until one more is.",
+}
 _HEADERS: Part = {
     "Mall-Api-Version": {
         "description": "The version that answers.",
@@ -35,6 +44,13 @@ _HEADERS: Part = {
     "Deprecation": {"description": "Since when (RFC 9745): @ and Unix seconds.", "schema": TEXT},
     "Sunset": {"description": "When this version ends (RFC 8594).", "schema": TEXT},
     "Link": {"description": "The guide, and the same in version 2.", "schema": TEXT},
+}
+_COUNTED: Part = {
+    name: {
+        "description": about,
+        "schema": {"type": "integer", "format": "int32", "minimum": 0, "maximum": 1_000_000},
+    }
+    for name, about in _LIMITS.items()
 }
 
 
@@ -71,7 +87,11 @@ def make_document_v1(routes: Iterable[Route]) -> Part:
     routes = list(routes)
     paths = {route.operation: (route.path, route.method.lower()) for route in routes}
     document = deepcopy(make_document(routes))
-    there: Part = document["paths"]
+    there, parts = document["paths"], document["components"]
+    parts["examples"]["version_gone"] = {"value": Problem("version_gone").as_json(TRACE)}
+    parts["examples"] = refusals(parts["examples"])
+    parts["headers"] |= {**_COUNTED, **_HEADERS}
+    parts["headers"]["Location"]["example"] = "/api/v1/orders/17"
     found: Part = {}
     for row in TABLE:
         path, method = paths["orders.accept" if row.operation == TRANSITION else row.operation]
@@ -85,7 +105,7 @@ def make_document_v1(routes: Iterable[Route]) -> Part:
     schemas = translate_schemas(document["components"]["schemas"])
     for operation, fields in WHOLE.items():
         _require_whole(found, schemas, operation, fields)
-    _without_examples(document)
+    _without_examples(schemas)
     _prune(document)
     return document
 
@@ -100,19 +120,24 @@ def _operation(row: Row, described: Part) -> Part:
         for status, response in described["responses"].items()
         if status not in _CONDITIONAL_STATUSES
     }
-    described["responses"]["410"] = _response(
-        {"description": "`version_gone`: after the sunset.", "content": _ERROR}
-    )
+    gone = {
+        "description": "`version_gone`: after the sunset.",
+        "headers": described["responses"]["400"]["headers"],
+    }
+    example = {"version_gone": {"$ref": "#/components/examples/version_gone"}}
+    gone["content"] = {_PROBLEM: {"schema": {}, "examples": example}}
+    described["responses"]["410"] = _response(gone)
     if row.operation == TRANSITION:
         described |= {"operationId": "orders_transition", "summary": "Write the status of an order"}
         described["description"] = "What it takes depends on the status; see the guide."
         described["requestBody"] = {
             "required": True,
-            "content": {"application/json": {"schema": _TRANSITION}},
+            "content": {"application/json": {"schema": _TRANSITION, "examples": bodies(row.operation, {})}},
         }
     elif "requestBody" in described:
-        content = described["requestBody"]["content"]
-        described["requestBody"]["content"] = {"application/json": next(iter(content.values()))}
+        media = next(iter(described["requestBody"]["content"].values()))
+        media["examples"] = bodies(row.operation, media["examples"])
+        described["requestBody"]["content"] = {"application/json": media}
     return described
 
 
@@ -123,7 +148,7 @@ def _stays(parameter: Part) -> bool:
 
 def _parameter(row: Row, parameter: Part) -> Part:
     if parameter["in"] == "path":
-        return {**parameter, "schema": ID}
+        return {**parameter, "schema": ID, "example": 17}
     if parameter["name"] == "Idempotency-Key" and row.operation == "orders.create":
         return {**parameter, "required": False}
     return parameter
@@ -141,10 +166,16 @@ def _numbered(row: Row) -> list[Part]:
 
 def _response(response: Part) -> Part:
     headers = {n: h for n, h in response.get("headers", {}).items() if n.lower() not in _CONDITIONAL_HEADERS}
-    shown = {**response, "headers": {**headers, **_HEADERS}}
+    if "RateLimit" in headers:
+        headers = {n: h for n, h in headers.items() if not n.startswith("RateLimit")} | headers_of(_COUNTED)
+    shown = {**response, "headers": {**headers, **headers_of(_HEADERS)}}
     shown.pop("links", None)
-    if _PROBLEM in response.get("content", {}):
-        shown["content"] = _ERROR
+    content = response.get("content", {})
+    if _PROBLEM in content:
+        shown["content"] = {"application/json": {**_ERROR, "examples": content[_PROBLEM]["examples"]}}
+    elif "application/json" in content:
+        media = content["application/json"]
+        shown["content"] = {"application/json": {**media, "examples": answers(media["examples"])}}
     return shown
 
 
@@ -164,7 +195,7 @@ def _require_whole(paths: Part, schemas: dict[str, Part], operation: str, fields
 
 
 def _without_examples(value: Any) -> None:
-    """The examples are of version 2."""
+    """Schemas have examples of version 2."""
     if isinstance(value, list):
         for part in value:
             _without_examples(part)
@@ -184,9 +215,9 @@ def _prune(document: Part) -> None:
         ahead = set().union(*(_references(schemas[name]) for name in ahead)) - wanted
     document["components"]["schemas"] = {name: schemas[name] for name in sorted(wanted)}
     text = str(document["paths"])
-    headers = document["components"].get("headers", {})
-    document["components"]["headers"] = {n: h for n, h in headers.items() if f"/headers/{n}'" in text}
-    document["components"].pop("examples", None)
+    for kind in ("headers", "examples"):
+        named = document["components"][kind]
+        document["components"][kind] = {n: part for n, part in named.items() if f"/{kind}/{n}'" in text}
 
 
 def _references(value: Any) -> set[str]:
@@ -208,4 +239,4 @@ def _document() -> Document:
 
 async def serve(call: Call) -> web.Response:
     """The document."""
-    return _document().answer(call)
+    return _document().answer(call, tagged=False)

@@ -13,8 +13,10 @@ Schema = dict[str, Any]
 
 REF = "#/components/schemas/"
 TEXT: Schema = {"type": "string", "maxLength": 1000}
-WHOLE: Schema = {"type": "integer", "minimum": 0, "maximum": NUMBER_MAX}
-ID: Schema = {"type": "integer", "minimum": 1, "maximum": NUMBER_MAX, "description": "Number of the row."}
+WHOLE: Schema = {"type": "integer", "format": "int64", "minimum": 0, "maximum": NUMBER_MAX}
+ID: Schema = {
+    "type": "integer", "format": "int64", "minimum": 1, "maximum": NUMBER_MAX, "description": "Number of the row.",
+}  # fmt: skip
 CURRENCY: Schema = {"type": "string", "pattern": "^[A-Z]{3}$", "maxLength": 3}
 AMOUNT: Schema = {
     "type": "number",

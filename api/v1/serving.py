@@ -13,8 +13,9 @@ from api.access import Access
 from api.call import OFFICE, Call, Handler
 from api.edge import Route
 from api.problems import VERSION_HEADER, Problem
+from api.v1 import backward
 from api.v1.calls import CALL, CallV1
-from api.v1.differences import conditions, identity, limits, money, paging, places, problems, statuses, times
+from api.v1.differences import conditions, identity, limits
 from api.v1.document import serve
 from api.v1.handlers import HandlerV1
 from api.v1.table import TABLE, TRANSITION, Row
@@ -31,8 +32,6 @@ _LINK = (
     f'<{GUIDE}>; rel="deprecation"; type="text/markdown", <{GUIDE}>; rel="sunset"; type="text/markdown", '
     '<{successor}>; rel="successor-version"'
 )
-# Money comes after these: what it writes is no JSON that anybody could look into.
-_BACKWARD = (identity.backward, places.backward, times.backward, statuses.backward, conditions.backward)
 
 
 class Served:
@@ -109,7 +108,7 @@ class Served:
         conditions.backward_headers(headers)
         call = request.get(CALL)
         if call is not None:
-            headers.update(limits.backward_headers(call))
+            limits.backward_headers(call, headers)
         return response
 
 
@@ -141,17 +140,7 @@ def _translate(operation: str, response: web.Response) -> None:
     if not isinstance(response.body, bytes):
         return
     if response.content_type == _PROBLEM:
-        problem = orjson.loads(response.body)
-        _backward(problem)
-        response.body = orjson.dumps(problems.backward(operation, problem))
+        response.body = orjson.dumps(backward.refusal(operation, orjson.loads(response.body)))
         response.headers["Content-Type"] = "application/json"
     elif response.content_type == "application/json" and not operation.startswith("docs."):
-        answer = paging.backward(orjson.loads(response.body))
-        _backward(answer)
-        money.backward(answer)
-        response.body = orjson.dumps(answer)
-
-
-def _backward(answer: object) -> None:
-    for difference in _BACKWARD:
-        difference(answer)
+        response.body = orjson.dumps(backward.answer(orjson.loads(response.body)))

@@ -50,6 +50,7 @@ class Nemesis:
         self._valkey = valkey
         self._history = history
         self._taken: set[str] = set()
+        self._frozen_s: dict[Fault, float] = {}
         self._freed = asyncio.Event()
         self._loop = asyncio.get_running_loop()
         self._deeds: dict[str, Callable[[Fault, list[Instance]], Awaitable[None]]] = {
@@ -102,7 +103,7 @@ class Nemesis:
         refused = sum(victim.stale for victim in victims)
         try:
             await self._deeds[fault.kind](fault, victims)
-            span.over_s = self._loop.time()
+            span.over_s, span.frozen_s = self._loop.time(), self._frozen_s.pop(fault, 0.0)
         finally:
             self._taken -= fault.needs
             self._freed.set()
@@ -135,6 +136,7 @@ class Nemesis:
         for victim in victims:
             victim.proxies[plan.CUT_POSTGRES].cut(BLACK_HOLE)
         await asyncio.sleep(ON_ITS_WAY_S)
+        began_s = self._loop.time()
         for victim in victims:
             victim.freeze()
         await asyncio.sleep(fault.length_s)
@@ -143,6 +145,7 @@ class Nemesis:
         await asyncio.sleep(ARRIVES_S)
         for victim in victims:
             victim.thaw()
+        self._frozen_s[fault] = self._loop.time() - began_s
 
     async def _restart(self, fault: Fault, victims: list[Instance]) -> None:
         """SIGTERM, wait, start; several leave and come back together, as when a cluster is scaled."""

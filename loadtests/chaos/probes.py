@@ -49,6 +49,7 @@ class Span:
         until_s: when the next fault began, or infinity.
         text, wall_s: for people: what it was, and when by the clock of the logs.
         stale: flushes of its victims that the fence refused, from its beginning to some seconds after it.
+        frozen_s: how long its victims stood still.
     """
 
     kind: str
@@ -57,6 +58,7 @@ class Span:
     over_s: float = float("inf")
     until_s: float = float("inf")
     stale: int = 0
+    frozen_s: float = 0.0
     total: bool = False
     text: str = ""
     wall_s: float = 0.0

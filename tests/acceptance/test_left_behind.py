@@ -97,9 +97,10 @@ def _collecting() -> Iterator[Counter[str]]:
     found: Counter[str] = Counter()
     gc.collect()
     gc.disable()
+    # From here on, for the instance collects by itself, ten times a second.
+    gc.set_debug(gc.DEBUG_SAVEALL)
     try:
         yield found
-        gc.set_debug(gc.DEBUG_SAVEALL)
         gc.collect()
         found.update(type(thing).__qualname__ for thing in gc.garbage if _is_ours(thing))
     finally:

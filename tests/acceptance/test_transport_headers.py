@@ -145,7 +145,8 @@ ORIGINS: dict[str, tuple[list[tuple[str, str]], dict[str, str]]] = {
         {
             "access-control-allow-origin": ALLOWED_ORIGIN,
             "access-control-expose-headers": "Accept-Patch,Deprecation,ETag,Idempotent-Replayed,Link,Location,"
-            "Mall-Api-Version,RateLimit,RateLimit-Policy,Retry-After,Sunset,X-Trace-ID",
+            "Mall-Api-Version,RateLimit,RateLimit-Policy,Retry-After,Sunset,X-RateLimit-Limit,X-RateLimit-Remaining,"
+            "X-RateLimit-Reset,X-Trace-ID",
         },
     ),
     "foreign": ([("Origin", "https://evil.example")], {}),

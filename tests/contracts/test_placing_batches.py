@@ -10,6 +10,7 @@ from typing import Any
 import asyncpg
 import pytest
 
+from actors.errors import NotWritten
 from storage.memory.journal import MemoryJournal
 from storage.postgres.database import open_database
 from storage.postgres.placing import OrderPlacer
@@ -163,3 +164,19 @@ async def test_orders_of_a_scarce_product_are_served_in_the_order_they_came(plac
         "out_of_stock",
         "created",
     ]
+
+
+async def test_plain_orders_of_a_batch_are_placed_at_once_and_few_in_turn(
+    url: str, placer: OrderPlacer
+) -> None:
+    owner = await asyncpg.connect(url)
+    await owner.execute(
+        "CREATE OR REPLACE FUNCTION create_orders_in_turn(p_items jsonb) RETURNS jsonb LANGUAGE plpgsql"
+        " AS $$ BEGIN RAISE EXCEPTION 'in turn'; END $$"
+    )
+    await owner.close()
+    chance = random.Random(3)
+    answers = await placer.place([_request(chance, plain=True) for _ in range(20)])
+    assert [answer["code"] for answer in answers] == ["created"] * 20
+    with pytest.raises(NotWritten):
+        await placer.place([_request(chance, plain=True) for _ in range(3)])

@@ -34,7 +34,7 @@ def main(folder: Path) -> int:
     """Install into the folder, lint there; returns the exit code."""
     folder.mkdir(exist_ok=True)
     (folder / ".gitignore").write_text("*\n")
-    for name in ("package.json", "oas.yaml", "owasp.yaml", "feed.mjs"):
+    for name in ("package.json", "oas.yaml", "owasp.yaml", "owasp-v1.yaml", "feed.mjs"):
         shutil.copy(HERE / name, folder)
     install = ["npm", "install", "--no-audit", "--no-fund", "--ignore-scripts", "--loglevel", "error"]
     subprocess.run(install, cwd=folder, check=True)
@@ -45,30 +45,14 @@ def main(folder: Path) -> int:
             if document.name.endswith("asyncapi.json"):
                 commands = [["node", "feed.mjs", str(document)]]
             else:
+                owasp = "owasp-v1.yaml" if document.name.startswith("v1") else "owasp.yaml"
+                lint = ["npx", "spectral", "lint", str(document)]
                 commands = [
-                    [
-                        "npx",
-                        "spectral",
-                        "lint",
-                        str(document),
-                        "--ruleset",
-                        "oas.yaml",
-                        "--fail-severity",
-                        "warn",
-                    ],
-                    [
-                        "npx",
-                        "spectral",
-                        "lint",
-                        str(document),
-                        "--ruleset",
-                        "owasp.yaml",
-                        "--fail-severity",
-                        "error",
-                    ],
+                    [*lint, "--fail-severity", "warn", "--ruleset", "oas.yaml"],
+                    [*lint, "--fail-severity", "error", "--ruleset", owasp],
                 ]
             for command in commands:
-                print(document.name, command[-3] if "npx" in command else "", flush=True)
+                print(document.name, command[-1] if "npx" in command else "", flush=True)
                 failed += subprocess.run(command, cwd=folder, check=False).returncode != 0
     return min(1, failed)
 

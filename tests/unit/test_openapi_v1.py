@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from jsonschema import Draft202012Validator
+from multidict import CIMultiDict
 from openapi_spec_validator import validate
 
 from api.app import ROUTES
+from api.docs.operations import OPERATIONS
+from api.v1.differences import identity, money, places
 from api.v1.document import make_document_v1
-from api.v1.table import TABLE
+from api.v1.draft import Draft
+from api.v1.examples import BODIES
+from api.v1.handlers import TRANSITIONS, check_whole
+from api.v1.table import TABLE, TRANSITION
 
 
 @pytest.fixture(scope="module")
@@ -67,3 +75,63 @@ def test_what_version_1_takes_and_gives_is_described(document: dict[str, Any]) -
         p for p in document["paths"]["/api/v1/orders"]["post"]["parameters"] if p["name"] == "Idempotency-Key"
     ]
     assert [parameter["required"] for parameter in key] == [False]
+
+
+# -- examples ---------------------------------------------------------------------------------------------
+
+
+def _conforms(document: dict[str, Any], value: Any, schema: Any) -> None:
+    rooted = {"$ref": "#/schema", "schema": schema, "components": document["components"]}
+    Draft202012Validator(rooted, format_checker=Draft202012Validator.FORMAT_CHECKER).validate(value)
+
+
+def _examples(document: dict[str, Any], media: dict[str, Any]) -> Iterator[Any]:
+    for example in media["examples"].values():
+        name = example.get("$ref", "").removeprefix("#/components/examples/")
+        yield (document["components"]["examples"][name] if name else example)["value"]
+
+
+@pytest.mark.parametrize("row", TABLE, ids=lambda row: f"{row.method} {row.path}")
+def test_every_body_and_every_answer_has_examples_that_fit(document: dict[str, Any], row: Any) -> None:
+    described = document["paths"][row.path][row.method.lower()]
+    parts = [described["requestBody"]] if "requestBody" in described else []
+    for part in (*parts, *described["responses"].values()):
+        for media in part.get("content", {}).values():
+            shown = list(_examples(document, media))
+            assert shown
+            for value in shown:
+                _conforms(document, value, media["schema"])
+    for parameter in described["parameters"]:
+        if "example" in parameter:
+            _conforms(document, parameter["example"], parameter["schema"])
+
+
+@pytest.mark.parametrize("operation", BODIES)
+def test_examples_of_bodies_go_forward_to_version_2(operation: str) -> None:
+    for body in BODIES[operation].values():
+        draft = Draft(operation, CIMultiDict())
+        draft.read(json.dumps(body).encode())
+        assert draft.body is not None
+        if operation == TRANSITION:
+            draft.operation = TRANSITIONS[draft.body.pop("status")]
+            if "driver_id" in draft.body:
+                draft.operation = "orders.assign"
+        check_whole(operation, draft.body)
+        for difference in (identity, money, places):
+            difference.forward(draft)
+        model = OPERATIONS[draft.operation].body
+        assert model is not None
+        model.model_validate_json(draft.data() or b"", strict=True)
+
+
+def test_every_status_that_can_be_written_has_an_example() -> None:
+    written = {body["status"] for body in BODIES[TRANSITION].values()}
+    assert written == TRANSITIONS.keys() - {"picked_up"}, "which is another word for on_the_way"
+
+
+def test_counted_answers_say_how_much_is_left(document: dict[str, Any]) -> None:
+    for methods in document["paths"].values():
+        for operation in methods.values():
+            limited = "429" in operation["responses"]
+            for response in operation["responses"].values():
+                assert ("X-RateLimit-Remaining" in response["headers"]) == limited

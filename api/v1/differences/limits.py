@@ -1,13 +1,18 @@
-"""Version 1 tells of rate limits in X-RateLimit headers."""
+"""Version 1 tells of rate limits in X-RateLimit headers, and only there."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import MutableMapping
 
 from api.call import Call
 from api.limiting import legacy_headers
 
+_NEW = ("RateLimit", "RateLimit-Policy")
 
-def backward_headers(call: Call) -> Mapping[str, str]:
-    """The headers of a request that was counted."""
-    return {} if call.verdict is None else legacy_headers(call.verdict)
+
+def backward_headers(call: Call, headers: MutableMapping[str, str]) -> None:
+    """Rewrite the headers of an answer. What is counted otherwise (too much under way) has none here."""
+    for name in _NEW:
+        headers.pop(name, None)
+    if call.verdict is not None:
+        headers.update(legacy_headers(call.verdict))

@@ -6,8 +6,10 @@ Each test here rests on something that aiohttp does inside and promises nowhere;
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from ipaddress import ip_network
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -310,6 +312,35 @@ async def test_reader_of_one_answer_behind_the_other_is_no_slow_one(open_door: O
         await until(lambda: wire.said.count(b"good") == second + 1)  # noqa: B023
         connection.sweep(began + second)
     assert not wire.aborted
+
+
+async def test_reader_of_an_answer_that_is_written_in_pieces_is_no_slow_one(open_door: Open) -> None:
+    """The buffer is as full as before at every look, because what was read made room for more."""
+    connection, wire = (await open_door(hold=True)).connect()
+    connection.data_received(GET)
+    await until(lambda: connection._current_request)
+    assert connection._current_request is not None
+    writer = connection._current_request.writer
+    wire.unread, began = 60_000, now()
+    for second in range(60):
+        connection.sweep(began + second)
+        writer.output_size += 600
+        assert not wire.aborted
+    for second in range(60, 80):
+        connection.sweep(began + second)
+    assert wire.aborted
+
+
+def test_what_lies_in_the_kernel_was_not_read_either() -> None:
+    one, other = socket.socketpair()
+    with one, other:
+        wire: Any = SimpleNamespace(get_extra_info=lambda name: {"socket": one}.get(name))
+        before = limits.queued_bytes(wire)
+        one.send(b"x" * 1000)
+        unread = limits.queued_bytes(wire)
+        other.recv(1000)
+        assert before == limits.queued_bytes(wire) == 0 < unread
+    assert limits.queued_bytes(wire) == 0, "of a closed one nobody knows"
 
 
 async def test_reader_that_has_read_all_begins_anew(open_door: Open) -> None:

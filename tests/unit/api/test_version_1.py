@@ -97,10 +97,14 @@ def test_money_comes_back_as_it_went(minor: int, currency: str) -> None:
 def test_what_the_limiter_said_is_told_in_the_old_headers() -> None:
     verdict = Verdict(True, Policy("reads", 100), 7, 1.5)
     told: Any = types.SimpleNamespace(verdict=verdict)
-    assert limits.backward_headers(told) == {
+    headers = {"RateLimit": '"reads";r=7;t=2', "RateLimit-Policy": '"reads";q=100;w=60', "X-Trace-ID": "t"}
+    limits.backward_headers(told, headers)
+    assert headers == {
+        "X-Trace-ID": "t",
         "X-RateLimit-Limit": "100",
         "X-RateLimit-Remaining": "7",
         "X-RateLimit-Reset": "2",
     }
     not_counted: Any = types.SimpleNamespace(verdict=None)
-    assert limits.backward_headers(not_counted) == {}
+    limits.backward_headers(not_counted, headers := {"X-Trace-ID": "t", "RateLimit": '"under_way";r=0;t=1'})
+    assert headers == {"X-Trace-ID": "t"}

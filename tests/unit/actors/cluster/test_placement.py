@@ -119,3 +119,27 @@ def test_rolling_upgrade_hands_fewer_shards_to_those_that_are_about_to_go() -> N
     aware = [_roll(names[:4], versions_count=True) for names in CLUSTERS]
     blind = [_roll(names[:4], versions_count=False) for names in CLUSTERS]
     assert mean(aware) < 0.6 * mean(blind)
+
+
+@pytest.mark.parametrize("count", [2, 5, 20, 21, 30, 100, 300])
+def test_last_old_instance_of_a_roll_has_no_more_than_the_average(count: int) -> None:
+    names = tuple(f"host-{n}" for n in range(count))
+    versions = dict.fromkeys(names, "2.0.0") | {names[0]: "1.9.0"}
+    loads = Counter(desired(names, versions=versions))
+    assert loads.total() == SHARD_COUNT
+    assert loads[names[0]] <= SHARD_COUNT / count
+    assert max(loads.values()) <= -(-SHARD_COUNT * 5 // (4 * count))
+
+
+@pytest.mark.parametrize(
+    ("older", "newer"),
+    [("1.9.0", "1.10.0"), ("2.0.0rc1", "2.0.0"), ("2.0.0.dev3", "2.0.0"), ("1.9", "2.0.0rc1"), ("", "0.0.1")],
+)
+def test_newer_version_comes_first(older: str, newer: str) -> None:
+    loads = Counter(desired(("a", "b"), versions={"a": older, "b": newer}))
+    assert loads["b"] > loads["a"]
+
+
+@pytest.mark.parametrize(("one", "other"), [("1.2", "1.2.0"), ("1.2.0+ab12", "1.2.0+cd9"), ("odd", "")])
+def test_other_ways_to_write_a_version_do_not_count(one: str, other: str) -> None:
+    assert desired(("a", "b"), versions={"a": one, "b": other}) == desired(("a", "b"))
