@@ -24,7 +24,7 @@ from aiohttp.streams import StreamReader
 from aiohttp.web_protocol import RequestHandler, _ErrInfo
 
 from api.problems import Problem, problem_response
-from api.transport.errors import BrokenBody, SlowBody
+from api.transport.errors import BrokenBody, SlowBody, forget_frames
 from api.transport.judging import HEAD_BYTES_MAX, fault_of, is_plain, judge
 from config import metrics
 
@@ -64,8 +64,8 @@ class Connection(RequestHandler):
     It relies on how aiohttp 3.14 works inside; tests/unit/api/test_transport.py fails when that changes:
     `start()` waits in the future `_waiter` for the next request and has None there while it answers one,
     `_messages` are those that wait, `_current_request` is the one being answered, `_request_count` counts heads,
-    `_payload_parser` is set on a WebSocket; `_make_error_handler` and `handle_error` make its own answers; a request
-    keeps its `version` in `_cache`.
+    `_payload_parser` is set on a WebSocket; `_make_error_handler` and `handle_error` make its own answers,
+    `_drain_helper()` waits for room; a request keeps its `version` in `_cache`.
     """
 
     __slots__ = (
@@ -264,6 +264,14 @@ class Connection(RequestHandler):
         if age_s > BODY_S or content.total_bytes < BODY_BYTES_PER_S * (age_s - BODY_GRACE_S):
             metrics.MALFORMED_REQUESTS.labels("slow_body").inc()
             self._fail_body(SlowBody())
+
+    async def _drain_helper(self) -> None:
+        """Wait for room. aiohttp's frame holds the future that holds the error that holds the frame."""
+        try:
+            await super()._drain_helper()
+        except Exception as error:
+            forget_frames(error)
+            raise
 
     def _fail_body(self, error: Exception) -> None:
         """Whoever waits for the body gets the error; after the answer the connection ends."""

@@ -9,13 +9,14 @@ import gc
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from typing import cast
 
 import pytest
 
 from api.feed.handshake import PROTOCOL
 from config import metrics
 from tests.acceptance.inside import Stage
-from tests.support.waiting import until
+from tests.support.waiting import turn, until
 
 pytest_plugins = ["tests.acceptance.inside_server"]
 
@@ -24,6 +25,7 @@ HALF_A_BODY = (
     b"POST /api/v2/auth/login HTTP/1.1\r\nHost: mall\r\nContent-Type: application/json\r\n"
     b"Content-Length: 60000\r\n\r\n"
 )
+DOCUMENT = b"GET /api/v2/openapi.json HTTP/1.1\r\nHost: mall\r\n\r\n"
 NOT_A_LOGIN = HALF_A_BODY.replace(b"60000", b"2") + b"{}"
 
 
@@ -48,6 +50,16 @@ async def broken_body(stage: Stage) -> None:
     """A client that is gone in the middle of its body."""
     _, writer = await _dial(stage, HALF_A_BODY)
     await until(lambda: _gauge("mall_requests_in_flight"))
+    writer.transport.abort()
+
+
+async def unread_answer(stage: Stage) -> None:
+    """A client that is gone while the rest of its answer waits for room."""
+    reader, writer = await _dial(stage, DOCUMENT)
+    await reader.readexactly(100)
+    cast(asyncio.Transport, writer.transport).pause_reading()
+    for _ in range(100):
+        await turn()
     writer.transport.abort()
 
 
@@ -113,7 +125,9 @@ def _is_ours(thing: object) -> bool:
     return type(thing).__module__.partition(".")[0] in ("aiohttp", "actors", "api", "dispatch", "storage")
 
 
-@pytest.mark.parametrize("kind", [slow_body, broken_body, refused, driver_is_cut_off, driver_leaves])
+@pytest.mark.parametrize(
+    "kind", [slow_body, broken_body, unread_answer, refused, driver_is_cut_off, driver_leaves]
+)
 async def test_connection_that_ends_leaves_nothing_to_the_collector(
     stage: Stage, kind: Callable[[Stage], Awaitable[None]]
 ) -> None:
