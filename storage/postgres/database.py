@@ -114,7 +114,20 @@ class Database:
             try:
                 yield connection
             finally:
-                await self.pool.release(connection)
+                await self._give_back(connection)
+
+    async def _give_back(self, connection: Any) -> None:
+        """Return a connection to the pool.
+
+        asyncpg 0.32 does it a turn of the loop later; a connection that is lost in between has returned by itself by
+        then, and it complains. That complaint took the place of whatever ended the block, and ended the instance
+        (make chaos, seed 12: Postgres frozen, a probe that had waited long enough).
+        """
+        try:
+            await self.pool.release(connection)
+        except asyncpg.InternalClientError:
+            if connection._con is not None:  # it is still lent out: something else is wrong
+                raise
 
     def _count(self, name: str, began: float) -> None:
         seconds = perf_counter() - began
