@@ -85,6 +85,8 @@ async def _translated() -> AsyncIterator[None]:
         OSError,
         TimeoutError,
         asyncpg.InterfaceError,
+        # The driver met a connection in a state that it did not expect: lost or not, what came of it is unknown.
+        asyncpg.InternalClientError,
         asyncpg.PostgresConnectionError,
         asyncpg.OperatorInterventionError,
     ) as error:

@@ -18,7 +18,7 @@ from actors.shards import SHARD_COUNT
 from storage.memory.leases import LeaseTable, MemoryLeases
 from storage.redis.leases import RedisLeases
 from storage.redis.ticker import Timing
-from tests.simulation.loop import SimLoop
+from tests.simulation.loop import SimLoop, simulated
 from tests.support.waiting import LIMIT_S, turn, until
 
 T = TypeVar("T")
@@ -586,11 +586,8 @@ async def _story(loop: SimLoop, entropy: SeededEntropy) -> list[tuple[str, float
 
 
 def _run_seed(seed: int) -> list[tuple[str, float, Tick | None]]:
-    loop = SimLoop(seed)
-    try:
+    with simulated(seed) as loop:
         return loop.run_until_complete(_story(loop, SeededEntropy(seed)))
-    finally:
-        loop.close()
 
 
 def test_same_seed_gives_the_same_ticks_and_another_seed_others() -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 
+import asyncpg
 import pytest
 
+from storage.errors import Unreachable
 from storage.postgres.database import Database, open_database
 
 
@@ -31,3 +33,15 @@ async def test_connection_that_is_lost_after_good_work_costs_nothing(database_ur
                 assert await connection.fetchval("SELECT 1") == 1
                 loop.call_soon(connection._con.terminate)
         assert await database.rows("ping")
+
+
+async def test_driver_that_meets_a_state_it_does_not_know_leaves_an_unknown_outcome(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def confused(self: object, *_: object, **__: object) -> None:
+        raise asyncpg.InternalClientError("got result for unknown protocol state 3")
+
+    async with open_database(database_url, size_max=1) as database:
+        monkeypatch.setattr(asyncpg.Connection, "fetch", confused)
+        with pytest.raises(Unreachable):
+            await database.rows("ping")

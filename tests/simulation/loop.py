@@ -9,6 +9,8 @@ from __future__ import annotations
 import asyncio
 import random
 import selectors
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 
@@ -75,3 +77,15 @@ class SimLoop(asyncio.BaseEventLoop):
         super()._run_once()  # type: ignore[misc]
         self._now += self._selector.jump_s
         self._selector.jump_s = 0.0
+
+
+@contextmanager
+def simulated(seed: int) -> Iterator[SimLoop]:
+    """A loop to run something in, which is closed when the block ends."""
+    loop = SimLoop(seed)
+    asyncio.set_event_loop(loop)
+    try:
+        yield loop
+    finally:
+        asyncio.set_event_loop(None)
+        loop.close()

@@ -8,7 +8,7 @@ from hashlib import blake2b
 
 from tests.simulation.checks import Violation
 from tests.simulation.evil import Nemesis
-from tests.simulation.loop import SimLoop
+from tests.simulation.loop import simulated
 from tests.simulation.wires import Faults
 from tests.simulation.world import CUSTOMERS, DRIVERS, World
 
@@ -86,10 +86,9 @@ def run_seed(seed: int, faults: Faults | None = None, *, tell: bool = False) -> 
     Raises:
         Violation: an invariant was broken; the seed is all that is needed to see it again.
     """
-    loop = SimLoop(seed)
-    asyncio.set_event_loop(loop)
     try:
-        return loop.run_until_complete(_story(seed, faults, tell))
+        with simulated(seed) as loop:
+            return loop.run_until_complete(_story(seed, faults, tell))
     except BaseExceptionGroup as group:
         broken = group.subgroup(Violation)
         if broken is not None:
@@ -98,6 +97,3 @@ def run_seed(seed: int, faults: Faults | None = None, *, tell: bool = False) -> 
                 leaf = leaf.exceptions[0]
             raise Violation(f"seed {seed}: {leaf}") from group
         raise
-    finally:
-        asyncio.set_event_loop(None)
-        loop.close()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from tests.simulation.loop import SimLoop
+from tests.simulation.loop import simulated
 from tests.simulation.node import Host
 from tests.simulation.wires import Faults
 from tests.simulation.world import World
@@ -51,11 +51,6 @@ async def _story() -> list[int]:
 
 
 def test_read_of_a_shard_whose_lease_is_in_another_name_is_in_doubt_until_it_is_ours_again() -> None:
-    loop = SimLoop(1)
-    asyncio.set_event_loop(loop)
-    try:
+    with simulated(1) as loop:
         before, during, after = loop.run_until_complete(_story())
-    finally:
-        asyncio.set_event_loop(None)
-        loop.close()
     assert (during - before, after - during) == (1, 0)

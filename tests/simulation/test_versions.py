@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from actors.shards import SHARD_COUNT
-from tests.simulation.loop import SimLoop
+from tests.simulation.loop import simulated
 from tests.simulation.wires import Faults
 from tests.simulation.world import HOSTS, World
 
@@ -32,13 +32,8 @@ async def _story() -> list[list[int]]:
 
 
 def test_newer_version_is_handed_more_until_everybody_is_of_it() -> None:
-    loop = SimLoop(2)
-    asyncio.set_event_loop(loop)
-    try:
+    with simulated(2) as loop:
         before, one, two, everybody = loop.run_until_complete(_story())
-    finally:
-        asyncio.set_event_loop(None)
-        loop.close()
     most = -(-SHARD_COUNT * 5 // (4 * HOSTS))
     assert sorted(before) == sorted(everybody) == [85, 85, 86]
     assert one[0] == most

@@ -16,7 +16,7 @@ from loadtests.demo.plan import Person
 from loadtests.demo.world import SPEED_MPS, SPEEDUP, Spot, distance_m, place_of, spot_of
 from loadtests.replay_line import Line
 from loadtests.verdict import Report
-from tests.simulation.loop import SimLoop
+from tests.simulation.loop import simulated
 
 STORE, HOME = Spot(400.0, 0.0), Spot(400.0, 1600.0)
 # Seeds whose drivers accept, and decline, their first offer.
@@ -69,21 +69,18 @@ Script = Callable[[Office, Hours], Coroutine[Any, Any, None]]
 
 def work(script: Script, seed: int = ACCEPTS) -> tuple[Driver, Office, Ledger]:
     """A driver's whole day, while the script plays the mall."""
-    loop, hours = SimLoop(1), Hours()
-    ledger = Ledger(Report("test"), loop.time, loop.time)
-    handset = Handset(Mall(None, ""))  # type: ignore[arg-type]
+    hours, handset = Hours(), Handset(Mall(None, ""))  # type: ignore[arg-type]
     office = Office(handset)
-    driver = Driver("drv_1", Person(Spot(0.0, 0.0), seed), office, handset, ledger, hours)
 
     async def play() -> None:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(driver.run())
             tasks.create_task(script(office, hours))
 
-    try:
+    with simulated(1) as loop:
+        ledger = Ledger(Report("test"), loop.time, loop.time)
+        driver = Driver("drv_1", Person(Spot(0.0, 0.0), seed), office, handset, ledger, hours)
         loop.run_until_complete(play())
-    finally:
-        loop.close()
     return driver, office, ledger
 
 

@@ -15,7 +15,7 @@ from loadtests.replay_courier import Rider, Shift
 from loadtests.replay_day import Atlas, Day, DayClock, read_day
 from loadtests.replay_line import Line
 from loadtests.replay_record import START, Move, Record
-from tests.simulation.loop import SimLoop
+from tests.simulation.loop import simulated
 from tests.unit.loadtests.small_day import write_day
 
 
@@ -79,10 +79,10 @@ def day(tmp_path: Path) -> Day:
 
 def work(day: Day, script: Script) -> tuple[Office, Record]:
     """The first courier's whole shift, while the script plays the server."""
-    loop, office, record = SimLoop(1), Office(), Record()
+    office, record = Office(), Record()
 
-    async def play() -> None:
-        clock = office.clock = DayClock(0, 60, loop.time, loop.time)
+    async def play(now: Callable[[], float]) -> None:
+        clock = office.clock = DayClock(0, 60, now, now)
 
         async def release(number: str) -> None:
             office.heard_frames.append((clock.minute(), "release", ""))
@@ -93,10 +93,8 @@ def work(day: Day, script: Script) -> tuple[Office, Record]:
             tasks.create_task(Rider(day.couriers["c1"], "drv_1", office, shift).run())
             tasks.create_task(script(office, clock))
 
-    try:
-        loop.run_until_complete(play())
-    finally:
-        loop.close()
+    with simulated(1) as loop:
+        loop.run_until_complete(play(loop.time))
     return office, record
 
 
