@@ -4,8 +4,8 @@ What a text may not hold: control characters (Postgres refuses NUL), lone surrog
 that change what a person sees without being seen: bidirectional controls, line separators, and all that
 Unicode calls ignorable (zero-width ones, fillers, tags), except the selectors that colour emoji.
 
-A text is brought into NFC before its length is checked: NFC makes some texts three times as long, and
-the columns count what is stored.
+The length of a text is checked as it was sent, which is what the documents promise, and again in NFC and
+stripped: NFC makes some texts three times as long, and the columns count what is stored.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from pydantic import (
     StringConstraints,
     WithJsonSchema,
 )
+from pydantic_core import PydanticKnownError
 
 from dispatch.domain import ids
 
@@ -70,21 +71,27 @@ Digits = BeforeValidator(_digits)
 
 
 class Strict(BaseModel):
-    """A request: unknown fields are refused, nothing is converted, texts are stripped."""
+    """A request: unknown fields are refused, nothing is converted."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=True, allow_inf_nan=False)
-
-
-def _plain(value: object) -> object:
-    if not isinstance(value, str):
-        return value
-    if _FORBIDDEN.search(value):
-        raise ValueError("holds a control or invisible character")
-    return unicodedata.normalize("NFC", value)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
-# A visible text, NFC.
-Plain = BeforeValidator(_plain)
+def plain(length_min: int, length_max: int, *, strip: bool = True) -> BeforeValidator:
+    """A visible text of so many characters, as sent, becomes NFC without spaces around it."""
+
+    def read(value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        if len(value) > length_max:
+            raise PydanticKnownError("string_too_long", {"max_length": length_max})
+        if len(value) < length_min:
+            raise PydanticKnownError("string_too_short", {"min_length": length_min})
+        if _FORBIDDEN.search(value):
+            raise ValueError("holds a control or invisible character")
+        composed = unicodedata.normalize("NFC", value)
+        return composed.strip() if strip else composed
+
+    return BeforeValidator(read)
 
 
 def _number_of(prefix: str) -> BeforeValidator:
@@ -106,10 +113,12 @@ ZoneId = Annotated[int, _number_of(ids.ZONE)]
 DriverId = Annotated[int, _number_of(ids.DRIVER)]
 OrderId = Annotated[int, _number_of(ids.ORDER)]
 
-Name = Annotated[str, StringConstraints(min_length=1, max_length=80), Plain, text_schema(1, 80)]
-ProductName = Annotated[str, StringConstraints(min_length=1, max_length=120), Plain, text_schema(1, 120)]
-Address = Annotated[str, StringConstraints(min_length=1, max_length=200), Plain, text_schema(1, 200)]
-Notes = Annotated[str, StringConstraints(min_length=1, max_length=500), Plain, text_schema(1, 500)]
+Name = Annotated[str, StringConstraints(min_length=1, max_length=80), plain(1, 80), text_schema(1, 80)]
+ProductName = Annotated[
+    str, StringConstraints(min_length=1, max_length=120), plain(1, 120), text_schema(1, 120)
+]
+Address = Annotated[str, StringConstraints(min_length=1, max_length=200), plain(1, 200), text_schema(1, 200)]
+Notes = Annotated[str, StringConstraints(min_length=1, max_length=500), plain(1, 500), text_schema(1, 500)]
 # A tenth of a millimetre. Below it stands nothing but noise, whose squares Postgres refuses to compute (underflow).
 DEGREES_MIN = 1e-9
 
@@ -124,7 +133,7 @@ Lon = Annotated[float, Field(ge=-180, le=180), AfterValidator(_no_noise)]
 Email = Annotated[
     str,
     StringConstraints(min_length=3, max_length=254, pattern=r"^[^@\s]{1,64}@[^@\s.][^@\s]{0,188}$"),
-    Plain,
+    plain(3, 254, strip=False),
     text_schema(
         3,
         254,
@@ -133,11 +142,11 @@ Email = Annotated[
 ]
 Password = Annotated[
     str,
-    StringConstraints(min_length=8, max_length=128, strip_whitespace=False),
-    Plain,
+    StringConstraints(min_length=8, max_length=128),
+    plain(8, 128, strip=False),
     text_schema(8, 128, f"^[^{_FORBIDDEN_DOCUMENTED}]*$"),
 ]
 OfferId = Annotated[
     str, StringConstraints(max_length=40, pattern=r"^(ofr|rnd)_[1-9][0-9]{0,15}_[1-9][0-9]{0,8}$")
 ]
-Reason = Annotated[str, StringConstraints(min_length=1, max_length=200), Plain, text_schema(1, 200)]
+Reason = Annotated[str, StringConstraints(min_length=1, max_length=200), plain(1, 200), text_schema(1, 200)]

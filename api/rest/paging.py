@@ -12,7 +12,7 @@ from pydantic import AwareDatetime, BeforeValidator, Field, StringConstraints
 from api.call import Call
 from api.conditional import PRIVATE, tagged_page
 from api.cursors import TEXT_MAX, Purpose
-from api.fields import Digits, Plain, Strict
+from api.fields import Digits, Strict, plain
 from storage.postgres.lists import After
 
 PAGE_MAX = 100
@@ -22,7 +22,7 @@ Rows = Callable[[], Awaitable[list[Any]]]
 
 # Query parameters.
 Truth = Annotated[bool, BeforeValidator({"true": True, "false": False}.get, json_schema_input_type=bool)]
-Prefix = Annotated[str, StringConstraints(min_length=1, max_length=80), Plain]
+Prefix = Annotated[str, StringConstraints(min_length=1, max_length=80), plain(1, 80)]
 
 
 def _moment(value: object) -> object:

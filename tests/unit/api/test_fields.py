@@ -89,10 +89,14 @@ def test_what_a_text_field_takes_its_column_takes(name: str, text: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["name", "product name", "address", "notes", "reason", "password"])
-def test_a_text_is_measured_after_composition(name: str) -> None:
+def test_a_text_is_measured_as_it_was_sent_and_as_it_is_stored(name: str) -> None:
     _, least, most = TEXTS[name]
-    assert read(MODELS[name], json.dumps("e\u0301" * most)) == "é" * most
-    for text in ("e\u0301" * (most + 1), "\ufb2c" * (most // 3 + 1), "x" * (least - 1)):
+    assert read(MODELS[name], json.dumps("e\u0301" * (most // 2))) == "é" * (most // 2)
+    sent_too_long = ("e\u0301" * most, " " + "x" * most)
+    stored_too_long = "\ufb2c" * (most // 3 + 1)
+    # Composition makes two characters of this one.
+    sent_too_short = "\u0958" * (least - 1)
+    for text in (*sent_too_long, stored_too_long, sent_too_short):
         with pytest.raises(ValidationError):
             read(MODELS[name], json.dumps(text))
 
@@ -113,6 +117,19 @@ def test_texts_of_the_world_are_taken() -> None:
 def test_texts_are_stripped_but_passwords_are_not() -> None:
     assert read(MODELS["name"], '"  Anna "') == "Anna"
     assert read(MODELS["password"], '"  secret  "') == "  secret  "
+    with pytest.raises(ValidationError, match="at least 1 character"):
+        read(MODELS["name"], '"\u00a0 "')
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [("e-mail", "a@b.example"), ("currency", "EUR"), ("offer id", "ofr_1_1"), ("key", "k" * 20)],
+)
+def test_a_text_for_programs_is_taken_as_documented_and_not_mended(name: str, text: str) -> None:
+    assert read(MODELS[name], json.dumps(text)) == text
+    for around in (f" {text}", f"{text}\u00a0"):
+        with pytest.raises(ValidationError):
+            read(MODELS[name], json.dumps(around))
 
 
 @pytest.mark.parametrize("email", ["a@b", "first.last+tag@sub.example", "用户@例子.example"])
