@@ -17,6 +17,12 @@ import orjson
 
 from loadtests.client import Closed, Mall, Phone, open_http
 
+# Answers to the opening of a feed after which the same token leads nowhere; and so do these close codes
+# (api/feed/PROTOCOL.md: 40xx means stop).
+REFUSALS = (400, 401, 403, 426)
+STOPS = range(4000, 4100)
+PAUSE_S = 1.0
+
 
 def show(frame: dict[str, Any]) -> None:
     """One frame a line."""
@@ -34,24 +40,51 @@ async def work(phone: Phone, event: dict[str, Any]) -> None:
         await phone.ask({"t": "order.delivery", "order_id": order, "key": f"delivery-{secrets.token_hex(6)}"})
 
 
-async def drive(url: str, token: str, *, accept: bool) -> None:
-    """Stay connected until Ctrl-C; a lost line is resumed."""
+async def serve(phone: Phone, events: asyncio.Queue[dict[str, Any]], *, accept: bool) -> None:
+    """Do what the events ask for, for ever."""
+    while True:
+        event = await events.get()
+        if accept:
+            await work(phone, event)
+
+
+async def stay(phone: Phone, events: asyncio.Queue[dict[str, Any]], *, accept: bool) -> None:
+    """One connection, from the welcome to its end.
+
+    Raises:
+        aiohttp.ClientError, Closed: there was none.
+        ExceptionGroup: it ended in the middle of a command.
+    """
+    async with phone.connected(), asyncio.TaskGroup() as tasks:
+        show(phone.welcome)
+        key = f"online-{secrets.token_hex(6)}"
+        await phone.ask({"t": "availability", "status": "online", "key": key})
+        worker = tasks.create_task(serve(phone, events, accept=accept))
+        await phone.until_lost()
+        worker.cancel()
+
+
+async def drive(url: str, token: str, *, accept: bool) -> str:
+    """Stay connected until Ctrl-C; a lost line is resumed. Returns why the server will not have us again."""
     async with open_http() as http:
         phone = Phone(Mall(http, url, token))
         phone.on_frame = show
         events: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
         phone.on_event = events.put_nowait
         while True:
-            with contextlib.suppress(Closed, aiohttp.ClientError, TimeoutError, ExceptionGroup):
-                async with phone.connected():
-                    show(phone.welcome)
-                    key = f"online-{secrets.token_hex(6)}"
-                    await phone.ask({"t": "availability", "status": "online", "key": key})
-                    while not phone.closed:
-                        event = await events.get()
-                        if accept:
-                            await work(phone, event)
-            await asyncio.sleep(1.0)
+            why = ""
+            try:
+                await stay(phone, events, accept=accept)
+            except aiohttp.WSServerHandshakeError as error:
+                why = f"HTTP {error.status}"
+                if error.status in REFUSALS:
+                    return f"{why}: is this the access token of a driver, and not older than ten minutes?"
+            except (Closed, aiohttp.ClientError, TimeoutError, ExceptionGroup) as error:
+                why = str(error)
+            if (phone.close_code or 0) in STOPS:
+                return f"closed with {phone.close_code}"
+            print(f"no line ({why or phone.close_code}), trying again", file=sys.stderr, flush=True)
+            await asyncio.sleep(PAUSE_S)
 
 
 def main() -> int:
@@ -62,7 +95,8 @@ def main() -> int:
     parser.add_argument("--accept", action="store_true", help="accept every offer and deliver it")
     options = parser.parse_args()
     with contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(drive(options.url, options.token, accept=options.accept))
+        print(asyncio.run(drive(options.url, options.token, accept=options.accept)), file=sys.stderr)
+        return 1
     return 0
 
 
