@@ -114,7 +114,7 @@ class Phone:
         self.on_snapshot: Callable[[dict[str, Any]], None] = lambda _: None
         self.on_frame: Callable[[dict[str, Any]], None] = lambda _: None
         self._ws: aiohttp.ClientWebSocketResponse | None = None
-        self._lost = asyncio.Event()
+        self._gone = asyncio.Event()
         self._waiting: dict[int, asyncio.Future[dict[str, Any]]] = {}
         self._ids = itertools.count(1)
 
@@ -140,7 +140,7 @@ class Phone:
                 hello["resume"] = {"epoch": self.epoch, "seq": self.seq}
             await ws.send_str(orjson.dumps(hello).decode())
             await self._welcomed(ws)
-            self._lost.clear()
+            self._gone.clear()
             async with asyncio.TaskGroup() as tasks:
                 reader = tasks.create_task(self._read(ws))
                 try:
@@ -173,7 +173,7 @@ class Phone:
                 if frame["t"] == "ping":
                     await ws.send_str('{"t":"pong"}')
                 self._take(frame)
-        self._lost.set()
+        self._gone.set()
         for future in self._waiting.values():
             if not future.done():
                 future.set_exception(Closed(ws.close_code))
@@ -205,7 +205,7 @@ class Phone:
 
     async def until_lost(self) -> None:
         """Return when the connection has ended."""
-        await self._lost.wait()
+        await self._gone.wait()
 
     async def send(self, frame: dict[str, Any]) -> None:
         """Send a frame that is not answered."""
