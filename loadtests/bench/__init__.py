@@ -5,6 +5,7 @@ __main__.py   the run: every cell, every peer, the report
 stage.py      the server, its peers, people and orders
 cells.py      what is measured: accepting, creating, reading
 load.py       closed loops over connections and sockets
+pairs.py      what a change has cost: two versions of this server in turn
 flames.py     where the time goes: a sampling profiler beside a measurement
 table.py      the report, the ratios and the promises
 gate.py       the door of every peer: the same check of the same tokens

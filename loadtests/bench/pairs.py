@@ -1,0 +1,161 @@
+"""What a change has cost: this version of the server and another one, in pairs of short measurements.
+
+`python -m loadtests.bench.pairs --tree DIR`, where DIR is a worktree of the other version. The speed of a shared
+machine varies by a fifth from minute to minute, and two runs one after the other tell that and nothing else; so
+both servers run all the time, each on a Postgres of its own, and take turns of seconds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from statistics import median
+
+import orjson
+import uvloop
+
+from loadtests.bench.cells import Bench, Cell
+from loadtests.bench.stage import open_stage
+from loadtests.verdict import Limit
+
+HERE = Path(__file__).resolve().parents[2]
+# Two servers and two Postgres start beside each other.
+START_S = 120.0
+# The median of sixteen pairs of the same version stays within it.
+COST_MAX = 1.05
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """What came out of one: successes a second, processor time per answer in microseconds."""
+
+    per_s: float
+    server_us: float
+    postgres_us: float
+    generator_us: float
+
+
+def compare(others: Sequence[Turn], ours: Sequence[Turn]) -> dict[str, float]:
+    """For every number the median of ours over theirs, pair by pair."""
+    names = Turn.__dataclass_fields__
+    return {
+        name: median(getattr(b, name) / getattr(a, name) for a, b in zip(others, ours, strict=True))
+        for name in names
+    }
+
+
+# -- one version: the process that measures it ------------------------------------------------------------
+
+
+async def take_turns(cell: Cell, seconds: float) -> None:
+    """Measure once for each line that comes in, until there are no more."""
+    loop = asyncio.get_running_loop()
+    with tempfile.TemporaryDirectory(prefix="mall-pairs-") as folder:
+        async with open_stage(Path(folder), "b") as stage:
+            bench = Bench(stage, seconds)
+            print("ready", flush=True)
+            while (await loop.run_in_executor(None, sys.stdin.readline)).strip():
+                measure = await bench.measure(stage.peers["b"], cell)
+                us = 1e6 / max(1, measure.answered)
+                used = measure.usage
+                turn = Turn(
+                    measure.won_per_s, used.server_s * us, used.postgres_s * us, used.generator_s * us
+                )
+                print(orjson.dumps(asdict(turn)).decode(), flush=True)
+
+
+# -- both -------------------------------------------------------------------------------------------------
+
+
+class Version:
+    """A version of the server, measured by the tools of its own tree."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self._process = process
+
+    async def _line(self, wait_s: float) -> bytes:
+        assert self._process.stdout is not None
+        async with asyncio.timeout(wait_s):
+            line = await self._process.stdout.readline()
+        if not line:
+            raise RuntimeError("a version has ended; see above")
+        return line
+
+    async def ready(self) -> None:
+        """Its server runs."""
+        await self._line(START_S)
+
+    async def turn(self, seconds: float) -> Turn:
+        """One measurement. What it needs is made before: orders, drivers, requests."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(b"go\n")
+        return Turn(**orjson.loads(await self._line(START_S + seconds)))
+
+
+@asynccontextmanager
+async def open_version(tree: Path, options: argparse.Namespace) -> AsyncIterator[Version]:
+    """A process that measures the version in a tree; with this file, which the tree need not have."""
+    cell = [options.operation, str(options.rivals), str(options.width), str(options.seconds)]
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-P", __file__, "--turns", *cell, cwd=tree, env={**os.environ, "PYTHONPATH": str(tree)},
+        stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    try:
+        yield Version(process)
+    finally:
+        assert process.stdin is not None
+        process.stdin.close()
+        await process.wait()
+
+
+async def run(options: argparse.Namespace) -> tuple[list[Turn], list[Turn]]:
+    """The turns of the other version and of this one."""
+    async with AsyncExitStack() as stack:
+        versions = [
+            await stack.enter_async_context(open_version(tree, options)) for tree in (options.tree, HERE)
+        ]
+        for version in versions:
+            await version.ready()
+        turns: tuple[list[Turn], list[Turn]] = ([], [])
+        for number in range(options.pairs):
+            # Who begins may have the better of it.
+            for which in (0, 1) if number % 2 else (1, 0):
+                turns[which].append(await versions[which].turn(options.seconds))
+            pair = ", ".join(f"{rows[-1].per_s:.0f}/s {rows[-1].server_us:.0f} us" for rows in turns)
+            print(f"pair {number + 1}: {pair}", file=sys.stderr)
+        return turns
+
+
+def main() -> int:
+    """Read the command line, measure, report; 1 when this version's server takes more."""
+    if sys.argv[1:2] == ["--turns"]:
+        operation, rivals, width, seconds = sys.argv[2:]
+        uvloop.run(take_turns(Cell(operation, int(rivals), int(width)), float(seconds)))
+        return 0
+    parser = argparse.ArgumentParser(prog="python -m loadtests.bench.pairs", description=__doc__)
+    parser.add_argument("--tree", type=Path, required=True, help="a worktree of the other version")
+    parser.add_argument("--operation", choices=("accept", "create", "read"), default="accept")
+    parser.add_argument("--rivals", type=int, default=1)
+    parser.add_argument("--width", type=int, default=64)
+    parser.add_argument("--seconds", type=float, default=2.0, help="of each turn")
+    parser.add_argument("--pairs", type=int, default=16)
+    options = parser.parse_args()
+    others, ours = uvloop.run(run(options))
+    print(f"{options.operation}, {options.rivals} rivals, {options.width} at once, {options.pairs} pairs")
+    for name, ratio in compare(others, ours).items():
+        first, second = (median(getattr(turn, name) for turn in turns) for turns in (others, ours))
+        print(f"{name:14}{first:10.1f}{second:10.1f}   {ratio:.3f} times, median of pairs")
+    limit = Limit("the server's time", compare(others, ours)["server_us"], at_most=COST_MAX)
+    print(limit)
+    return 0 if limit.kept else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
