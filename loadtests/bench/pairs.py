@@ -15,6 +15,7 @@ import tempfile
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import asdict, dataclass
+from math import inf
 from pathlib import Path
 from statistics import median
 
@@ -42,11 +43,18 @@ class Turn:
     generator_us: float
 
 
+def _times(first: float, second: float) -> float:
+    """The second over the first; a read takes nothing of Postgres, and twice nothing is no more."""
+    if not first:
+        return inf if second else 1.0
+    return second / first
+
+
 def compare(others: Sequence[Turn], ours: Sequence[Turn]) -> dict[str, float]:
     """For every number the median of ours over theirs, pair by pair."""
     names = Turn.__dataclass_fields__
     return {
-        name: median(getattr(b, name) / getattr(a, name) for a, b in zip(others, ours, strict=True))
+        name: median(_times(getattr(a, name), getattr(b, name)) for a, b in zip(others, ours, strict=True))
         for name in names
     }
 

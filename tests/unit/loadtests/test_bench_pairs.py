@@ -22,3 +22,8 @@ def test_one_pair_that_was_disturbed_does_not_count() -> None:
     others = [turn(5000, 150)] * 5
     ours = [turn(5000, 150)] * 4 + [turn(500, 1500)]
     assert compare(others, ours)["server_us"] == 1.0
+
+
+def test_nothing_used_by_both_is_the_same() -> None:
+    nothing = Turn(5000, 150, 0.0, 10.0)
+    assert compare([nothing], [nothing])["postgres_us"] == 1.0
