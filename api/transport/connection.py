@@ -230,11 +230,14 @@ class Connection(RequestHandler):
         wire = self._wire
         if wire is None:
             return
+        is_socket = self._payload_parser is not None
+        if is_socket and not wire.is_closing():
+            return  # it has limits of its own (api/feed/outbox.py, its heartbeat), which tell the app what to do
         unsent_bytes = wire.get_write_buffer_size()
         if unsent_bytes or self._unsent_at:
             self._sweep_reader(wire, unsent_bytes, now)
-        if self._payload_parser is not None or self.transport is None:
-            return  # a WebSocket has limits of its own; what closes is only to be read
+        if is_socket or self.transport is None:
+            return  # what closes is only to be read
         if self._waiter is not None:
             self._sweep_head(now)
         elif self._current_request is not None:

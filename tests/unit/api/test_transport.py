@@ -28,6 +28,10 @@ from tests.support.waiting import turn, until
 
 TRACE = "0123456789abcdef0123456789abcdef"
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
+UPGRADE = (
+    b"GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+    b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
+)
 POST = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5000\r\n\r\n"
 
 
@@ -70,8 +74,13 @@ class Door:
         self.heard: list[BaseException] = []
         self.hold = asyncio.Event()
 
-    async def answer(self, request: web.Request) -> web.Response:
-        """Read the body, or wait until the test lets it go."""
+    async def answer(self, request: web.Request) -> web.StreamResponse:
+        """Read the body, hold a WebSocket, or wait until the test lets it go."""
+        if "Upgrade" in request.headers:
+            socket = web.WebSocketResponse()
+            await socket.prepare(request)
+            await socket.receive()
+            return socket
         if request.method == "POST":
             try:
                 await request.read()
@@ -363,6 +372,20 @@ async def test_connection_that_closes_but_is_not_read_is_cut_off_too(open_door: 
     connection.force_close()
     connection.sweep(began)
     connection.sweep(began + limits.READ_S + 1)
+    assert wire.aborted
+
+
+async def test_socket_that_is_not_read_is_left_to_its_own_limits_until_it_closes(open_door: Open) -> None:
+    connection, wire = (await open_door()).connect()
+    connection.data_received(UPGRADE)
+    await until(lambda: wire.said.startswith(b"HTTP/1.1 101 "))
+    wire.unread, began = 60_000, now()
+    connection.sweep(began)
+    connection.sweep(began + 60)
+    assert not wire.aborted
+    connection.force_close()
+    connection.sweep(began + 61)
+    connection.sweep(began + 61 + limits.READ_S + 1)
     assert wire.aborted
 
 
