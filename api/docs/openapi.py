@@ -51,7 +51,7 @@ _ABOUT = {
 # Refusals that any operation may give, by what guards it.
 _ALWAYS = (
     "malformed_request", "version_conflict", "version_unsupported", "internal", "overloaded", "unavailable",
-    "outcome_unknown", "draining",
+    "outcome_unknown", "draining", "target_too_long", "headers_too_large",
 )  # fmt: skip
 _BODY = (
     "malformed_json", "request_timeout", "unsupported_media_type", "body_too_large", "length_required", "invalid",

@@ -14,11 +14,12 @@ from api.call import Call
 from api.docs.examples import TRACE
 from api.docs.headers import headers_of
 from api.docs.openapi import make_document, query_parameters
+from api.docs.operations import OPERATIONS
 from api.docs.serving import Document
 from api.edge import Route
 from api.problems import Problem
 from api.v1.examples import answers, bodies, refusals
-from api.v1.handlers import NULLABLE, WHOLE
+from api.v1.handlers import NULLABLE, TRANSITIONS, WHOLE
 from api.v1.numbered import LISTINGS, Numbered
 from api.v1.schemas import ID, REF, TEXT, translate_schemas
 from api.v1.table import TABLE, TRANSITION, Row
@@ -30,6 +31,8 @@ _PROBLEM = "application/problem+json"
 _ERROR: Part = {"schema": {"$ref": REF + "Error"}}
 # Statuses and headers that only conditional requests have.
 _CONDITIONAL_STATUSES = ("304", "412", "428")
+# Said by the connection, which has not read which version was asked: in the form of version 2.
+_UNREAD_STATUSES = ("414", "431")
 _CONDITIONAL_HEADERS = frozenset({"if-match", "if-none-match", "etag", "last-modified", "accept-patch"})
 _LIMITS: Mapping[str, str] = {
     "X-RateLimit-Limit": "How many requests are allowed in a window.",
@@ -51,34 +54,6 @@ _COUNTED: Part = {
         "schema": {"type": "integer", "format": "int32", "minimum": 0, "maximum": 1_000_000},
     }
     for name, about in _LIMITS.items()
-}
-
-
-def _written(*statuses: str, required: tuple[str, ...] = (), **others: Part) -> Part:
-    """The body that writes one of these statuses."""
-    return {
-        "type": "object",
-        "properties": {"status": {"type": "string", "enum": list(statuses)}, **others},
-        "required": ["status", *required],
-        "additionalProperties": False,
-    }
-
-
-_OFFER = {"type": "string", "pattern": "^(ofr|rnd)_[1-9][0-9]{0,15}_[1-9][0-9]{0,8}$", "maxLength": 32}
-_WHY = {"type": "string", "minLength": 1, "maxLength": 200, "pattern": r"^[^\s\u0000-\u001f][ -~]*$"}
-_TRANSITION: Part = {
-    "oneOf": [
-        _written("accepted", offer_id=_OFFER),
-        _written(
-            "accepted",
-            required=("driver_id",),
-            driver_id={**ID, "description": "By admins: who gets the order."},
-        ),
-        _written("declined", offer_id=_OFFER, reason=_WHY),
-        _written("failed", required=("reason",), reason=_WHY),
-        _written("cancelled", "pending", reason=_WHY),
-        _written("on_the_way", "picked_up", "delivered"),
-    ]
 }
 
 
@@ -105,6 +80,7 @@ def make_document_v1(routes: Iterable[Route]) -> Part:
     schemas = translate_schemas(document["components"]["schemas"])
     for operation, fields in WHOLE.items():
         _require_whole(found, schemas, operation, fields)
+    _describe_transition(found, schemas)
     _without_examples(schemas)
     _prune(document)
     return document
@@ -116,7 +92,7 @@ def _operation(row: Row, described: Part) -> Part:
     parameters = [_parameter(row, p) for p in described.get("parameters", ()) if _stays(p)]
     described["parameters"] = parameters + _numbered(row)
     described["responses"] = {
-        status: _response(response)
+        status: _unread(response) if status in _UNREAD_STATUSES else _response(response)
         for status, response in described["responses"].items()
         if status not in _CONDITIONAL_STATUSES
     }
@@ -130,11 +106,8 @@ def _operation(row: Row, described: Part) -> Part:
     if row.operation == TRANSITION:
         described |= {"operationId": "orders_transition", "summary": "Write the status of an order"}
         described["description"] = "What it takes depends on the status; see the guide."
-        described["requestBody"] = {
-            "required": True,
-            "content": {"application/json": {"schema": _TRANSITION, "examples": bodies(row.operation, {})}},
-        }
-    elif "requestBody" in described:
+        described["requestBody"]["required"] = True
+    if "requestBody" in described:
         media = next(iter(described["requestBody"]["content"].values()))
         media["examples"] = bodies(row.operation, media["examples"])
         described["requestBody"]["content"] = {"application/json": media}
@@ -162,6 +135,11 @@ def _numbered(row: Row) -> list[Part]:
     else:
         return []
     return query_parameters(model)
+
+
+def _unread(response: Part) -> Part:
+    trace = {name: header for name, header in response["headers"].items() if name == "X-Trace-ID"}
+    return {"description": f"{response['description']} (As version 2 says it.)", "headers": trace}
 
 
 def _response(response: Part) -> Part:
@@ -192,6 +170,25 @@ def _require_whole(paths: Part, schemas: dict[str, Part], operation: str, fields
             schema["properties"][name] = {**rest, **kept[0]} if len(kept) == 1 else {**rest, "anyOf": kept}
     schemas[schema["title"]] = schema
     media["schema"] = {"$ref": REF + schema["title"]}
+
+
+def _describe_transition(paths: Part, schemas: Mapping[str, Part]) -> None:
+    """What may be beside a status is what the operation that leads to it takes."""
+    wanted: dict[str, list[str]] = {}
+    for status, operation in TRANSITIONS.items():
+        wanted.setdefault(operation, []).append(status)
+    wanted["orders.assign"] = wanted["orders.accept"]
+    variants = []
+    for operation, statuses in wanted.items():
+        model = OPERATIONS[operation].body
+        assert model is not None
+        taken = deepcopy(schemas[model.__name__])
+        taken["properties"] = {"status": {"type": "string", "enum": statuses}, **taken.get("properties", {})}
+        taken["required"] = ["status", *taken.get("required", ())]
+        variants.append(taken)
+    path = next(row.path for row in TABLE if row.operation == TRANSITION)
+    media = paths[path]["patch"]["requestBody"]["content"]["application/json"]
+    media["schema"] = {"oneOf": variants}
 
 
 def _without_examples(value: Any) -> None:

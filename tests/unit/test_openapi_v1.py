@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from jsonschema import Draft202012Validator
+from jsonschema import Draft202012Validator, ValidationError
 from multidict import CIMultiDict
 from openapi_spec_validator import validate
 
@@ -56,7 +56,8 @@ def test_every_operation_is_deprecated_and_every_answer_dated(document: dict[str
     for methods in document["paths"].values():
         for operation in methods.values():
             assert operation["deprecated"] is True
-            for response in operation["responses"].values():
+            answers = operation["responses"].items()
+            for response in (answer for status, answer in answers if status not in ("414", "431")):
                 assert {"Mall-Api-Version", "Deprecation", "Sunset", "Link"} <= response["headers"].keys()
 
 
@@ -129,9 +130,34 @@ def test_every_status_that_can_be_written_has_an_example() -> None:
     assert written == TRANSITIONS.keys() - {"picked_up"}, "which is another word for on_the_way"
 
 
+@pytest.mark.parametrize(
+    ("body", "fits"),
+    [
+        ({"status": "accepted", "offer_id": None}, True),
+        ({"status": "accepted", "reason": "mine"}, False),
+        ({"status": "declined", "offer_id": None, "reason": "zu weit – über die Brücke"}, True),
+        ({"status": "failed", "reason": "   "}, False),
+        ({"status": "failed"}, False),
+        ({"status": "delivered", "reason": "done"}, False),
+        ({"status": "pending", "reason": "changed my mind"}, True),
+        ({"status": "accepted", "driver_id": "drv_3"}, False),
+    ],
+)
+def test_status_is_documented_with_what_its_operation_takes(
+    document: dict[str, Any], body: dict[str, Any], fits: bool
+) -> None:
+    media = document["paths"]["/api/v1/orders/{id}"]["patch"]["requestBody"]["content"]["application/json"]
+    if fits:
+        _conforms(document, body, media["schema"])
+    else:
+        with pytest.raises(ValidationError):
+            _conforms(document, body, media["schema"])
+
+
 def test_counted_answers_say_how_much_is_left(document: dict[str, Any]) -> None:
     for methods in document["paths"].values():
         for operation in methods.values():
             limited = "429" in operation["responses"]
-            for response in operation["responses"].values():
+            answers = operation["responses"].items()
+            for response in (answer for status, answer in answers if status not in ("414", "431")):
                 assert ("X-RateLimit-Remaining" in response["headers"]) == limited
