@@ -223,6 +223,11 @@ async def _offered(call: Call, order: Order) -> bool:
     return order.offer_for(call.who.number) is not None
 
 
+# What filters ask for: how an order stands, or by whom, where and what it was placed for.
+_STATE = frozenset({"status", "statuses", "driver_id"})
+_PLACED = frozenset({"customer_id", "zone_id", "store_id"})
+
+
 async def get_list(call: Call) -> web.Response:
     """The caller's orders, the newest first; an admin sees all. As of the database, a moment ago."""
     page, who = call.query(OrderPage), call.who
@@ -232,8 +237,10 @@ async def get_list(call: Call) -> web.Response:
             fault = Fault("query", "driver_id", "role", "only an admin may ask for a driver's orders")
             raise Problem("invalid", faults=[fault])
         whose["customer_id" if who.role == "customer" else "driver_id"] = who.number
+    asked = page.filters().keys() | whose.keys()
+    listing = "order_list_by_state" if asked & _STATE and not asked & _PLACED else "order_list"
     return await list_page(
-        call, "order_list", page, lambda row: present.order(order_from(row, ()), who.role), **whose
+        call, listing, page, lambda row: present.order(order_from(row, ()), who.role), **whose
     )
 
 

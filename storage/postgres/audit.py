@@ -129,6 +129,7 @@ CHECKS = (
         "payments", "orders", "money is held for orders on their way, taken for what was delivered, else let go"
     ),
     Check("references", "orders", "zones, stores, products, customers and drivers of orders exist"),
+    Check("listings", "orders", "lists find every order by its own customer, zone, store and time"),
     Check("order_shards", "orders", "an order's shard follows from its number", kind="order"),
     Check("driver_shards", "drivers", "a driver's shard follows from its number", kind="driver"),
     Check("order_memories", "orders", "an order remembers a command once, and not too many", "ring"),

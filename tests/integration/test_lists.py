@@ -53,14 +53,14 @@ class Case(NamedTuple):
 
 SPAN = {"created_after": BEGAN, "created_before": BEGAN + timedelta(days=1)}
 CASES = {
-    "all orders": Case("order_list", {}, "-created_at", "orders_created"),
-    "the oldest orders": Case("order_list", {}, "created_at", "orders_created"),
-    "orders of a day": Case("order_list", SPAN, "-created_at", "orders_created"),
-    "a customer's orders": Case("order_list", {"customer_id": 4100}, "-created_at", "orders_customer"),
-    "a driver's orders": Case("order_list", {"driver_id": 30}, "-created_at", "orders_driver"),
-    "orders of a zone": Case("order_list", {"zone_id": 3}, "-created_at", "orders_zone"),
-    "orders of a store": Case("order_list", {"store_id": 33}, "-created_at", "orders_store"),
-    "open orders": Case("order_list", {"status": "confirmed"}, "-created_at", "orders_status"),
+    "all orders": Case("order_list", {}, "-created_at", "order_listing_created"),
+    "the oldest orders": Case("order_list", {}, "created_at", "order_listing_created"),
+    "orders of a day": Case("order_list", SPAN, "-created_at", "order_listing_created"),
+    "a customer's orders": Case("order_list", {"customer_id": 4100}, "-created_at", "order_listing_customer"),
+    "a driver's orders": Case("order_list_by_state", {"driver_id": 30}, "-created_at", "orders_driver"),
+    "orders of a zone": Case("order_list", {"zone_id": 3}, "-created_at", "order_listing_zone"),
+    "orders of a store": Case("order_list", {"store_id": 33}, "-created_at", "order_listing_store"),
+    "open orders": Case("order_list_by_state", {"status": "confirmed"}, "-created_at", "orders_status"),
     "products": Case("product_list", {"active": True}, "id", "products_pkey"),
     "products by name": Case("product_list", {"active": True}, "name", "products_name"),
     "products by name, backward": Case("product_list", {}, "-name", "products_name"),

@@ -352,11 +352,13 @@ BROKEN: list[tuple[str, str, str]] = [
         " '', '')",
         "ord_{waiting}",
     ),
-    ("references", "UPDATE orders SET zone_id = 77 WHERE id = {waiting}", "ord_{waiting}"),
-    ("references", "UPDATE orders SET store_id = 77 WHERE id = {waiting}", "ord_{waiting}"),
-    ("references keys", "UPDATE orders SET customer_id = 77 WHERE id = {waiting}", "ord_{waiting}"),
+    ("references listings", "UPDATE orders SET zone_id = 77 WHERE id = {waiting}", "ord_{waiting}"),
+    ("references listings", "UPDATE orders SET store_id = 77 WHERE id = {waiting}", "ord_{waiting}"),
+    ("references keys listings", "UPDATE orders SET customer_id = 77 WHERE id = {waiting}", "ord_{waiting}"),
     ("references outcomes", "UPDATE orders SET driver_id = 77 WHERE id = {failed}", "ord_{failed}"),
     ("references", "UPDATE order_items SET product_id = 77 WHERE order_id = {waiting}", "ord_{waiting}"),
+    ("listings", "UPDATE order_listing SET created_at = now() + '1 h' WHERE id = {waiting}", "ord_{waiting}"),
+    ("listings", "DELETE FROM order_listing WHERE id = {delivered}", "ord_{delivered}"),
     ("order_shards", "UPDATE orders SET shard = (shard + 1) % 256 WHERE id = {waiting}", "ord_{waiting}"),
     ("driver_shards", "UPDATE drivers SET shard = (shard + 1) % 256 WHERE id = 3", "drv_3"),
     ("order_memories", "UPDATE orders SET recent = recent || recent WHERE id = {held}", "ord_{held}"),
@@ -418,7 +420,10 @@ BROKEN: list[tuple[str, str, str]] = [
         "usr_100 r {waiting_key}",
     ),
     ("keys", "DELETE FROM orders WHERE id = {unpaid}; DELETE FROM order_events WHERE order_id = {unpaid};"
-             "DELETE FROM order_items WHERE order_id = {unpaid}", "usr_100 r {unpaid_key}"),
+             "DELETE FROM order_items WHERE order_id = {unpaid}; DELETE FROM order_listing WHERE id = {unpaid}",
+     "usr_100 r {unpaid_key}"),
+    ("keys listings", "DELETE FROM orders WHERE id = {unpaid}; DELETE FROM order_events WHERE order_id = {unpaid};"
+                      "DELETE FROM order_items WHERE order_id = {unpaid}", "usr_100 r {unpaid_key}"),
     (
         "stock",
         "ALTER TABLE products DROP CONSTRAINT products_stock_check; UPDATE products SET stock = -1 WHERE id = 2",

@@ -204,6 +204,16 @@ SELECT 'ord_' || x.id AS key, 'no ' || x.missing AS why
          WHERE i.order_id > $1 AND i.order_id <= $2 AND p.id IS NULL) x
  WHERE x.missing <> '' ORDER BY x.id;
 
+-- name: audit_listings
+SELECT 'ord_' || coalesce(o.id, l.id) AS key,
+       CASE WHEN l.id IS NULL THEN 'not listed' WHEN o.id IS NULL THEN 'listed, but there is no order'
+            ELSE 'listed by another time, customer, zone or store' END AS why
+  FROM (SELECT * FROM orders WHERE id > $1 AND id <= $2) o
+  FULL JOIN (SELECT * FROM order_listing WHERE id > $1 AND id <= $2) l ON l.id = o.id
+ WHERE (o.id, o.created_at, o.customer_id, o.zone_id, o.store_id)
+       IS DISTINCT FROM (l.id, l.created_at, l.customer_id, l.zone_id, l.store_id)
+ ORDER BY coalesce(o.id, l.id);
+
 -- name: audit_order_shards
 SELECT id, shard FROM orders WHERE id > $1 AND id <= $2 ORDER BY id;
 

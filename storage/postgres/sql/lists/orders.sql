@@ -2,13 +2,28 @@
 
 -- name: order_list
 -- Numbers of orders come in blocks, one for each instance: only the time says which order is newer. The page
--- is cut first, so that names and items are fetched for its rows alone.
+-- is cut first, so that names and items are fetched for its rows alone, and it is cut from order_listing, which
+-- no change of an order touches; orders themselves are only met where a filter asks for their state.
+-- id: l.id
+-- by created_at: l.created_at; (extract(epoch FROM l.created_at) * 1000000)::bigint; 'epoch'::timestamptz + $::bigint * interval '1 microsecond'
+-- if customer_id: l.customer_id = $::bigint
+-- if zone_id: l.zone_id = $::bigint
+-- if store_id: l.store_id = $::bigint
+-- if driver_id: o.driver_id = $::bigint
+-- if status: o.status = $::text
+-- if statuses: o.status = ANY ($::text[])
+-- if created_after: l.created_at >= $::timestamptz
+-- if created_before: l.created_at < $::timestamptz
+WITH page AS MATERIALIZED (
+    SELECT l.id, l.created_at FROM order_listing l LEFT JOIN orders o ON o.id = l.id
+     WHERE {rows} ORDER BY {order} LIMIT {limit})
+SELECT r.*, {key} AS sort_key FROM page l JOIN order_rows r ON r.id = l.id ORDER BY {order};
+
+-- name: order_list_by_state
+-- The same where nothing but their state is asked for, which has indexes of its own.
 -- id: o.id
 -- by created_at: o.created_at; (extract(epoch FROM o.created_at) * 1000000)::bigint; 'epoch'::timestamptz + $::bigint * interval '1 microsecond'
--- if customer_id: o.customer_id = $::bigint
 -- if driver_id: o.driver_id = $::bigint
--- if zone_id: o.zone_id = $::bigint
--- if store_id: o.store_id = $::bigint
 -- if status: o.status = $::text
 -- if statuses: o.status = ANY ($::text[])
 -- if created_after: o.created_at >= $::timestamptz
