@@ -7,6 +7,7 @@ before its commit) · lane (one connection that commits batches) · shard (the u
 (the fencing number of a shard) · claim (raise the epoch) · settle (find out what an unanswered commit did).
 
 Map:
+frozen.py      what a value is (and why no dataclass is frozen at run time)
 clock.py       Clock and Entropy ports; the only readers of time and chance
 errors.py      everything the runtime can answer instead of a reply
 messages.py    ActorId, Envelope, Command, Tell, Emit, Query: what travels

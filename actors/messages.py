@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
 from actors.errors import ActorError, NotProcessed, OutcomeUnknown
+from actors.frozen import frozen
 
 
 class ActorId(NamedTuple):
@@ -18,7 +19,7 @@ class ActorId(NamedTuple):
         return f"{self.kind}:{self.number}"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Command:
     """The identity of a client's intent.
 
@@ -119,7 +120,7 @@ class Envelope:
         return reply
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Tell:
     """A one-way message to another actor, sent after the commit. Losing it may cost time, never truth.
 
@@ -134,7 +135,7 @@ class Tell:
     trace: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Emit:
     """A frame for a session or a topic, sent after the commit.
 
@@ -151,7 +152,7 @@ class Emit:
     topic: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Query:
     """A read that an actor asks for in a turn; the answer comes back to it as a `QueryAnswer`."""
 
@@ -160,7 +161,7 @@ class Query:
     tag: object = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class QueryAnswer:
     """The answer to a `Query`: whatever the journal's named read returns."""
 
@@ -168,21 +169,21 @@ class QueryAnswer:
     result: Any
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Due:
     """A durable timer of the actor came due. Compared by its time: a timer that moved is not this one."""
 
     at_ms: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class QueryFailed:
     """There is no answer to a `Query`, and nobody tries any more."""
 
     query: Query
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Wake:
     """A volatile timer: the actor asked to be woken; `tag` says for what."""
 

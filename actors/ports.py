@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Protocol
 
+from actors.frozen import frozen
 from actors.messages import ActorId, Emit, Query
 from actors.shards import Parked
 from actors.steps import Outcome
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ShardRow:
     """What the journal says of a shard: its epoch, and the instance that claimed it last (None: nobody)."""
 
@@ -19,7 +19,7 @@ class ShardRow:
     owner: str | None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Claim:
     """A shard that was just claimed: its new epoch, and the one it had before.
 

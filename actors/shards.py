@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from binascii import crc32
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import NamedTuple
 
 from actors.cell import Cell
+from actors.frozen import frozen
 from actors.messages import ActorId, Envelope
 
 SHARD_COUNT = 256
@@ -29,7 +30,7 @@ class Parked(NamedTuple):
     latest: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Ownership:
     """The right to write a shard, together with the state that was loaded under it.
 

@@ -7,13 +7,13 @@ in a simulator. Nothing a turn asks for leaves it before its commit.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, Protocol
 
+from actors.frozen import frozen
 from actors.messages import Emit, Query, Tell, Turn
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Outcome:
     """The journal's word on one item: `ok` with facts, or the code of the guard that refused it.
 
@@ -33,7 +33,7 @@ class Outcome:
 SETTLED = Outcome("ok", {})
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Done:
     """A turn with nothing (more) to write.
 
@@ -54,7 +54,7 @@ class Done:
     wake: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Commit:
     """A turn that must be written first.
 

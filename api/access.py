@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
+from actors.frozen import frozen
 from storage.redis.limits import Policy
 
 # Requests a minute of one user; settings MALL_LIMIT_... have the last word (api/limiting.py).
@@ -49,7 +49,7 @@ ROLE_SCOPES: Mapping[str, frozenset[str]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Access:
     """A row: the scope that is needed (None: anybody), and the limit that counts the request."""
 

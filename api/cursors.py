@@ -14,7 +14,6 @@ import base64
 import hmac
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import orjson
@@ -24,6 +23,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from actors.clock import Clock
+from actors.frozen import frozen
 from api.problems import Fault, Problem
 from storage.postgres.lists import After
 
@@ -38,7 +38,7 @@ TEXT_MAX = 1024
 _TEXT = re.compile(r"[A-Za-z0-9_-]{16,1024}", re.ASCII)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Purpose:
     """What a cursor is good for.
 

@@ -7,11 +7,11 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
 
 from aiohttp import web
 
 from actors.ending import end
+from actors.frozen import frozen
 from api.app import make_app, make_ops_app
 from api.call import Office
 from api.transport.counting import Visitors
@@ -54,7 +54,7 @@ def adopt_port(descriptor: int) -> socket.socket:
     return listener
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Sockets:
     """What an instance listens on, and, if it has a supervisor, the ends of two pipes.
 

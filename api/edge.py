@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from time import perf_counter
 
 import structlog
 from aiohttp import web
 from aiohttp.http import HttpVersion11
 
+from actors.frozen import frozen
 from api.access import ACCESS, Access, allows
 from api.bodies import BODY_BYTES_MAX
 from api.call import OFFICE, PATCH_TYPES, Call, Handler
@@ -50,7 +50,7 @@ _working = 0
 metrics.REQUESTS_IN_FLIGHT.set_function(lambda: _in_flight)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Route:
     """A route: its operation (a row of ACCESS), method, path and handler.
 

@@ -19,9 +19,11 @@ import base64
 import hmac
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from hashlib import sha256
 from typing import Literal
+
+from actors.frozen import frozen
 
 # A session that was not refreshed for a week is over, and each after a month.
 IDLE_S = 7 * 24 * 3600
@@ -39,7 +41,7 @@ _SESSION, _COUNTER, _FAMILY, _KEY = slice(0, 16), slice(16, 20), slice(20, 36), 
 Verdict = Literal["rotate", "repeat", "end", "unknown"]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RefreshToken:
     """A token taken apart.
 

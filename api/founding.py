@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
 
 from actors.clock import Entropy
+from actors.frozen import frozen
 from actors.messages import ActorId
 from actors.shards import SHARD_COUNT, shard_of
 from api.passwords import Passwords
@@ -34,7 +34,7 @@ class FoundingError(Exception):
     """The database was made for another program, or by another plan."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Meta:
     """What is fixed for the life of a database."""
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, MutableMapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from hashlib import sha256
 from math import ceil
 from typing import TYPE_CHECKING, Any
@@ -18,6 +18,7 @@ import structlog
 
 from actors.clock import Clock
 from actors.cluster.cluster import Cluster
+from actors.frozen import frozen
 from api.access import COMMANDS, LOCATIONS, ORDERS, READS, STRANGERS, Access
 from api.client_address import client_address, count_under, read_networks
 from api.problems import Problem
@@ -49,7 +50,7 @@ _OF_ADDRESS = "-address"
 UNDER_WAY = "under-way"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Rule:
     """A policy with the numbers of the settings: for one user (or, without one, one address), and for one address
     with all users behind it.

@@ -8,7 +8,6 @@ with the same key.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import orjson
@@ -16,11 +15,12 @@ from aiohttp import web
 from multidict import CIMultiDict
 
 from actors import errors as runtime_errors
+from actors.frozen import frozen
 from dispatch.domain import refusals
 from storage import errors as storage_errors
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Kind:
     """A row of the table.
 
@@ -136,7 +136,7 @@ _PROBLEM_ANSWER = CIMultiDict(
 )
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Fault:
     """One fault of the input: where (JSON pointer or name), in what part, and what is wrong."""
 

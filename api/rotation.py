@@ -10,9 +10,9 @@ from __future__ import annotations
 import argparse
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from actors.frozen import frozen
 from api.tokens import ACCESS_S, make_signing_key
 from config.settings import Settings
 from storage.postgres.database import Database, open_database
@@ -28,7 +28,7 @@ class RotationError(Exception):
     """There is a key already that waits to sign."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Rotated:
     """The new key, and when it signs."""
 

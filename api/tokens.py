@@ -10,7 +10,6 @@ import base64
 import json
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 from hashlib import blake2b, sha256
 from typing import Any
 
@@ -20,6 +19,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from actors.clock import Clock, Entropy
+from actors.frozen import frozen
 from dispatch.domain.ids import USER, parse_id
 
 ISSUER = "mall"
@@ -50,7 +50,7 @@ class BadToken(Exception):
     """The token proves nothing. Why is for our log, not for the caller."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Principal:
     """Who calls: role, user number, session, and until when the token is good (UTC seconds)."""
 
@@ -60,7 +60,7 @@ class Principal:
     expires_at: float
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SigningKey:
     """A key pair and its id. It verifies at once and signs from `signs_at` on (UTC seconds): by then
     everybody who keeps the public keys for a while has seen it.

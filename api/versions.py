@@ -8,11 +8,11 @@ for everybody; that is also the moment from which a request that names no versio
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import format_datetime
 from typing import Any
 
+from actors.frozen import frozen
 from api.problems import VERSION_HEADER, Problem
 from config.settings import Settings
 
@@ -20,7 +20,7 @@ from config.settings import Settings
 GUIDE = "/docs/migration"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Version:
     """A version and the day from which it has not changed but for additions."""
 
@@ -78,7 +78,7 @@ def check_agreement(number: str, headers: Mapping[str, str]) -> None:
         )
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Lifecycle:
     """The dates of version 1, from the settings. Times are Unix seconds."""
 

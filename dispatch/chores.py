@@ -8,9 +8,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any, Protocol
 
+from actors.frozen import frozen
 from dispatch.domain.geo import Place
 from dispatch.service import Dispatch
 
@@ -37,7 +37,7 @@ class Rows(Protocol):
     async def rows(self, name: str, *args: Any) -> Sequence[Any]: ...
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Chore:
     """A round and how often it runs; at once when `due` is set."""
 

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 from actors.dedup import Ring
+from actors.frozen import frozen
 from dispatch import messages as m
 from dispatch.domain.driver import Driver
 from dispatch.domain.geo import Place
 from dispatch.feed import TAIL_MAX
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class DriverState:
     """An active driver.
 

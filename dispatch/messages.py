@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from actors.frozen import frozen
 from dispatch.domain.commands import Decision
 from dispatch.domain.geo import Place
 from dispatch.domain.ids import ORDER, public_id
@@ -25,24 +25,24 @@ class Reply(NamedTuple):
 # -- to orders ------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class View:
     """Answered with the committed order."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Created:
     """The order was placed a moment ago; its row comes along as the seed."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Watch:
     """Stream the order's changes to this address; answered with the order as it is."""
 
     to: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Unwatch:
     to: str
 
@@ -60,7 +60,7 @@ class Entry(NamedTuple):
     data: dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class FeedGrew:
     """A commit has appended this entry; without one, nobody knows at which position.
 
@@ -74,28 +74,28 @@ class FeedGrew:
     zone_id: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Carries:
     """Looks at the rows have shown, twice, that the driver carries just these orders."""
 
     order_ids: frozenset[int]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class FeedAt:
     """A look at the row: the feed has reached this position."""
 
     seq: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Carrying:
     """The driver carries this order now."""
 
     order_id: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class OfferDied:
     """An offer of this driver can win nothing any more."""
 
@@ -104,12 +104,12 @@ class OfferDied:
     why: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SetAvailability:
     status: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SetDriver:
     """An operator changes the driver; None keeps."""
 
@@ -117,12 +117,12 @@ class SetDriver:
     capacity: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Banned:
     """The account was closed: no session, no offers."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class MovedTo:
     """Where the driver is. `cseq` is the client's counter: an older position never wins."""
 
@@ -130,7 +130,7 @@ class MovedTo:
     cseq: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Connect:
     """A session wants the feed; `resume_seq` is the last position it has, None for a fresh start.
 
@@ -145,17 +145,17 @@ class Connect:
     again: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Disconnect:
     session: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class DriverView:
     """Answered with the driver as committed and its place."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class DriverSeen:
     """What a driver is, as its actor answers `DriverView`."""
 
@@ -173,14 +173,14 @@ class DriverSeen:
 # -- to zones -------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class OrderMoved:
     """The order as committed."""
 
     order: Order
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class DriverMoved:
     """What the zone must know about a driver."""
 
@@ -196,17 +196,17 @@ class DriverMoved:
         return max(0, self.capacity - len(self.carrying))
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Reconfigured:
     """The zone's settings were changed."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ShowBoard:
     """An instance has followers of the zone's board, and no board."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ZoneView:
     """Answered with counts for the status page."""
 

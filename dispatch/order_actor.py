@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Any
 
 from actors.dedup import Ring, remember, ring_from
+from actors.frozen import frozen
 from actors.messages import ActorId, Due, Emit, Tell, Turn
 from actors.steps import Commit, Done, Outcome, Step
 from dispatch import messages as m
@@ -52,7 +53,7 @@ _COMMANDS = (
 )  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class OrderState:
     """An active order.
 

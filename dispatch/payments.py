@@ -21,13 +21,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from hashlib import sha256
 from time import perf_counter
 from typing import Any, Protocol
 
 from actors.clock import Entropy
 from actors.errors import ActorError
+from actors.frozen import frozen
 from dispatch.domain import order as o
 from dispatch.domain.money import Money
 from dispatch.domain.refusals import ORDER_CLOSED
@@ -46,14 +46,14 @@ class GatewayUnsure(Exception):
     """The gateway gave no answer, or none that can be understood: ask again with the same key."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Held:
     """The money is held under this reference."""
 
     ref: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Declined:
     """The card was refused, with the gateway's code."""
 
@@ -83,7 +83,7 @@ class Rows(Protocol):
     async def value(self, name: str, *args: Any) -> Any: ...
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Asked:
     """What became of a request to pay.
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any, Protocol
 
 from actors.batch import Batcher
 from actors.dedup import make_command
 from actors.errors import JournalError, NotWritten, OutcomeUnknown, Unavailable
+from actors.frozen import frozen
 from actors.messages import Command
 from actors.runtime import Runtime, Seed
 from actors.shards import shard_of
@@ -39,7 +39,7 @@ class Placer(Protocol):
     async def place(self, requests: Sequence[dict[str, Any]]) -> list[dict[str, Any]]: ...
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Caller:
     """Who speaks: role and user number, and the trace of the request.
 
@@ -68,7 +68,7 @@ class Caller:
         return By(self.role, f"{prefix}_{self.number}")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class NewOrder:
     """What a customer orders; `lines` are (product number, quantity)."""
 
@@ -79,7 +79,7 @@ class NewOrder:
     notes: str | None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Placed:
     """What became of a new order: `code` is `created` or why not; `facts` what was stored under the key."""
 

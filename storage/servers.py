@@ -5,14 +5,15 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
+from actors.frozen import frozen
 from config.settings import Settings
 from storage.embedded import EmbeddedPostgres, EmbeddedValkey
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Addresses:
     """Where the servers are."""
 

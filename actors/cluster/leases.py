@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
 from typing import Protocol
+
+from actors.frozen import frozen
 
 # Three renewals in a row may fail.
 LEASE_S = 4.0
@@ -33,7 +34,7 @@ class LeasesAway(Exception):
     """The lease store did not answer in time."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Member:
     """One life of an instance, as it tells the others about itself.
 
@@ -55,7 +56,7 @@ class Member:
     since_ms: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Holding:
     """What an instance says with each tick. Immutable: another thread reads it."""
 
@@ -63,7 +64,7 @@ class Holding:
     shards: tuple[int, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Tick:
     """What one renewal has shown.
 

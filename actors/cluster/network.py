@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
 from typing import Protocol
+
+from actors.frozen import frozen
 
 # More than this waiting in one line, and what comes next is refused at once: the peer is too slow.
 LINE_BYTES_MAX = 8 * 1024 * 1024
@@ -20,7 +21,7 @@ class LineLost(Exception):
         self.refused = refused
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Greeting:
     """Who is at the other end; proven by the shared secret."""
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
+
+from actors.frozen import frozen
 
 HOLDS, BROKEN = "holds", "broken"
 PROPERTIES = ("P1", "P2", "P3", "P4", "P5")
@@ -21,7 +23,7 @@ OURS: Mapping[str, str] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Bounds:
     """How much may happen. The search within them is exhaustive; every number multiplies the states."""
 
@@ -40,7 +42,7 @@ class Bounds:
         )
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Case:
     """One search: these properties, of this protocol, within these bounds."""
 
@@ -51,7 +53,7 @@ class Case:
     switches: Mapping[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Variant:
     """A protocol that somebody might have built.
 

@@ -6,11 +6,11 @@ import re
 import shutil
 import subprocess
 import tempfile
-from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from time import perf_counter
 
+from actors.frozen import frozen
 from actors.model.cases import BROKEN, HOLDS, OURS, Bounds, Case
 
 MODULE = Path(__file__).parent / "Ownership.tla"
@@ -37,7 +37,7 @@ class CheckerError(Exception):
     """The checker could not be run, or did not come to an end."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Verdict:
     """What a search found.
 

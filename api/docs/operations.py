@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from pydantic import BaseModel
 
+from actors.frozen import frozen
 from api.rest import accounts, drivers, orders, payments, products, stores, tracking, users, zones
 from api.rest.paging import Page
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Operation:
     """A row.
 

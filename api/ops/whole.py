@@ -11,12 +11,13 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from heapq import nlargest
 from typing import Any, Protocol
 
 from actors.cluster.leases import Member
 from actors.cluster.network import LineLost
+from actors.frozen import frozen
 from actors.shards import SHARD_COUNT
 from api.call import Office
 from api.ops.own import TOP
@@ -34,14 +35,14 @@ class Asked(Protocol):
     async def call(self, incarnation: str, name: str, value: Any, wait_s: float) -> Any: ...
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Silent:
     """No answer, and why."""
 
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class View:
     """What the asked instance knows by itself.
 
@@ -61,7 +62,7 @@ class View:
     tick_age_s: float | None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Report:
     """The status of one instance, as far as the whole needs it."""
 

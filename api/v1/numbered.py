@@ -6,12 +6,12 @@ What a row looks like, and who sees which, is said by version 2.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 from aiohttp import web
 from pydantic import Field, model_validator
 
+from actors.frozen import frozen
 from api import present
 from api.call import json_response
 from api.fields import Digits, Lat, Lon, Strict
@@ -73,7 +73,7 @@ class DriversQuery(Numbered):
     status: Literal["online", "offline"] | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Listing:
     """How a list is made.
 

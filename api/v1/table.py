@@ -10,15 +10,15 @@ than names.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
+from actors.frozen import frozen
 from api.v1.handlers import Handlers, HandlerV1, as_it_is, replaced, transition
 from api.v1.numbered import listed
 
 Way = Callable[[str, str, Handlers], HandlerV1]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Row:
     """A route of version 1.
 

@@ -5,9 +5,10 @@ Commands are requests; a `Decision` names everything that must become true toget
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
+from actors.frozen import frozen
 from dispatch.domain.order import Order
 from dispatch.domain.refusals import Refused
 
@@ -15,7 +16,7 @@ from dispatch.domain.refusals import Refused
 PAYMENT_WINDOW_MS = 15 * 60 * 1000
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class By:
     """Who wants it: a role and an id such as `usr_3`."""
 
@@ -23,36 +24,36 @@ class By:
     id: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Accept:
     driver_id: int
     offer_id: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Decline:
     driver_id: int
     offer_id: str | None = None
     reason: str = "unspecified"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class PickUp:
     driver_id: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Deliver:
     driver_id: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Fail:
     driver_id: int
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Cancel:
     """`versions`: only if the order has one of these; None: whatever it has. Not a part of what is wanted, so
     a repetition under the same key may have seen another one.
@@ -63,32 +64,32 @@ class Cancel:
     versions: tuple[int, ...] | None = field(default=None, repr=False)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Release:
     by: By
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Assign:
     by: By
     driver_id: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SetReady:
     by: By
     ready_ms: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Pay:
     """The money for the order is held."""
 
     payment_id: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class MakeOffers:
     """The zone proposes the next wave. `round` and `wave` say what it knew: an older view is ignored."""
 
@@ -99,12 +100,12 @@ class MakeOffers:
     reasons: dict[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SetMode:
     mode: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Expire:
     """The order's timer came due at `at_ms`."""
 
@@ -117,7 +118,7 @@ OrderCommand = (
 )  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class FeedEntry:
     """One entry for one driver's feed, committed together with the change."""
 
@@ -126,7 +127,7 @@ class FeedEntry:
     data: dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Decision:
     """What must become true, all of it or nothing.
 
@@ -156,7 +157,7 @@ class Decision:
     why: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Unchanged:
     """Nothing to write: it is so already."""
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
+
+from actors.frozen import frozen
 
 ONLINE = "online"
 OFFLINE = "offline"
@@ -13,7 +14,7 @@ OFFLINE = "offline"
 CAPACITY_MAX = 20
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Driver:
     """A driver as committed.
 

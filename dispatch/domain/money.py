@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from actors.frozen import frozen
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Money:
     """An amount in minor units (cents) of a currency."""
 

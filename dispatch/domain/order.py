@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from sys import intern
 from typing import Any
 
+from actors.frozen import frozen
 from dispatch.domain.geo import Place
 from dispatch.domain.ids import offer_id, round_id
 from dispatch.domain.money import Money
@@ -43,7 +43,7 @@ WAVES = "waves"
 OPEN = "open"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Offer:
     """A promise to one driver: until `expires_ms` the order may be yours."""
 
@@ -52,7 +52,7 @@ class Offer:
     expires_ms: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Item:
     """A line of an order, at the price of the moment it was placed."""
 
@@ -66,7 +66,7 @@ class Item:
 _SAME: Any = object()
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Facts:
     """What never changes about an order."""
 
@@ -95,7 +95,7 @@ class Facts:
         return Money(item.price_minor, self.currency)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Order:
     """An order as committed.
 

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 
+from actors.frozen import frozen
 from dispatch.domain.fleet import Fleet
 from dispatch.domain.geo import Place, distance_m
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class OpenOrder:
     """An order that looks for a driver and has no live offer.
 
@@ -31,7 +31,7 @@ class OpenOrder:
     may_repeat: bool = True
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Proposal:
     """Offer this order to these drivers, the nearest first.
 

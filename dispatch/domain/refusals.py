@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from actors.frozen import frozen
 
 ORDER_TAKEN = "order_taken"
 DRIVER_BUSY = "driver_busy"
@@ -15,7 +15,7 @@ NOT_YOURS = "not_yours"
 PRECONDITION_FAILED = "precondition_failed"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Refused:
     """The command came to nothing, and this is why.
 

@@ -19,8 +19,10 @@ errors.py     messages a person can act on
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
+
+from actors.frozen import frozen
 
 from .errors import EmbeddedError
 from .postgres import EmbeddedPostgres, StopMode
@@ -37,7 +39,7 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Servers:
     """Two running servers, and where they are. They also stop when this process ends in any way."""
 

@@ -17,14 +17,15 @@ import os
 import pwd
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
+
+from actors.frozen import frozen
 
 _DESCRIPTORS = Path("/proc/self/fd")
 _NOBODY = 65534
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Account:
     """The user and group that a server process drops to."""
 
@@ -32,7 +33,7 @@ class Account:
     gid: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Reach:
     """The names under which a server opens folders, and the descriptors it must inherit for it."""
 

@@ -11,8 +11,9 @@ import re
 import shutil
 import stat
 import tempfile
-from dataclasses import dataclass
 from pathlib import Path
+
+from actors.frozen import frozen
 
 from .account import Account
 from .errors import EmbeddedError
@@ -24,7 +25,7 @@ _PLACES = ("/var/cache", "/var/tmp")  # noqa: S108 - _fresh refuses what is not 
 _NOT_NEEDED = shutil.ignore_patterns("include", "pkgconfig", "pgxs", "*.a")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Install:
     """Postgres programs that their account can run."""
 

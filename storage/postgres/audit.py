@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from time import perf_counter
 from typing import Any, Literal, TypeAlias
 
@@ -17,6 +16,7 @@ import asyncpg
 import orjson
 
 from actors.dedup import RING_SIZE
+from actors.frozen import frozen
 from actors.messages import ActorId
 from actors.shards import SHARD_COUNT, shard_of
 from storage.errors import StorageError, Unreachable
@@ -50,7 +50,7 @@ Scope: TypeAlias = Literal["orders", "drivers", "users", "products", "whole"]
 Bounds: TypeAlias = "tuple[int, int]"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Law:
     """What the domain promises and the database does not know.
 
@@ -90,7 +90,7 @@ class Law:
         return given[name]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Check:
     """An invariant: block `audit_<name>` finds what breaks it.
 
@@ -147,7 +147,7 @@ CHECKS = (
 )  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Finding:
     """What a check has found: how many rows break it, and of the first ones the key and what is wrong."""
 
@@ -156,7 +156,7 @@ class Finding:
     rows: tuple[tuple[str, str], ...]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Report:
     """What an audit has found. `took_s` is how long the snapshot was held."""
 

@@ -15,13 +15,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 import orjson
 
 from actors.clock import Clock, Entropy
+from actors.frozen import frozen
 from storage.errors import Unreachable
 from storage.redis.entries import Entries
 
@@ -48,7 +48,7 @@ def _as_long_as_kept(value: Any) -> float | None:
     return None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Kind:
     """What is kept: its name in the metric, how long, and how long it is fresh.
 
@@ -63,7 +63,7 @@ class Kind:
     fresh_s: Callable[[Any], float | None] = _as_long_as_kept
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Near:
     value: Any
     until_s: float

@@ -19,6 +19,7 @@ from redis.exceptions import NoScriptError
 from actors.batch import Batcher
 from actors.ending import end
 from actors.errors import NotWritten, Unanswered
+from actors.frozen import frozen
 from storage.redis.client import FAILURES, Client
 from storage.redis.local_log import WINDOW_S_MAX
 
@@ -40,7 +41,7 @@ WAITING_MAX = 2000
 LANES = 2
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Policy:
     """At most `limit` requests in any `window_s` seconds (at most WINDOW_S_MAX). `shared`: counted by all instances
     together; otherwise each counts for itself, in memory.

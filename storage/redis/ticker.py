@@ -11,7 +11,7 @@ import asyncio
 import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from redis.retry import Retry
 
 from actors.clock import Entropy
 from actors.cluster.leases import LEASE_S, LOOP_DEAD_S, RENEW_JITTER, RENEW_S, Holding, Member, Tick
+from actors.frozen import frozen
 from actors.shards import SHARD_COUNT
 
 _TICK = (Path(__file__).parent / "lua" / "tick.lua").read_text()
@@ -37,7 +38,7 @@ PULSE_S = 0.1
 GAP_S = 0.01
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Timing:
     """The lengths that a test may shorten, in seconds; see actors/cluster/leases.py."""
 
