@@ -138,8 +138,10 @@ def _numbered(row: Row) -> list[Part]:
 
 
 def _unread(response: Part) -> Part:
-    trace = {name: header for name, header in response["headers"].items() if name == "X-Trace-ID"}
-    return {"description": f"{response['description']} (As version 2 says it.)", "headers": trace}
+    return {
+        "description": f"{response['description']} (As version 2 says it.)",
+        "headers": response["headers"],
+    }
 
 
 def _response(response: Part) -> Part:
