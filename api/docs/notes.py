@@ -34,6 +34,7 @@ QUERIES: Mapping[str, str] = {
     "cursor": "`next` of the page before; absent for the first page.",
     "near": "Around this place: `lat,lon` in degrees.",
     "radius_m": "At most so many metres from there.",
+    "q": "Only those whose name begins with it, in capitals or not.",
 }
 # What their models check by hand.
 PATTERNS: Mapping[str, Mapping[str, str]] = {

@@ -12,7 +12,7 @@ from pydantic import AwareDatetime, BeforeValidator, Field, StringConstraints
 from api.call import Call
 from api.conditional import PRIVATE, tagged_page
 from api.cursors import TEXT_MAX, Purpose
-from api.fields import Digits, Strict, plain
+from api.fields import Digits, Strict, plain, text_schema
 from storage.postgres.lists import After
 
 PAGE_MAX = 100
@@ -22,7 +22,7 @@ Rows = Callable[[], Awaitable[list[Any]]]
 
 # Query parameters.
 Truth = Annotated[bool, BeforeValidator({"true": True, "false": False}.get, json_schema_input_type=bool)]
-Prefix = Annotated[str, StringConstraints(min_length=1, max_length=80), plain(1, 80)]
+Prefix = Annotated[str, StringConstraints(min_length=1, max_length=80), plain(1, 80), text_schema(1, 80)]
 
 
 def _moment(value: object) -> object:

@@ -37,7 +37,9 @@ class Contract:
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "schemathesis.cli", "--config-file", str(CONFIG),
             "run", self.server.url + document, "--header", f"Authorization: Bearer {self.tokens[role]}",
-            "--checks", "all", "--no-shrink", "--seed", "1", "--warnings", "off", *options,
+            # contract_checks.py asks it, and knows what the documents say of stores and products.
+            "--checks", "all", "--exclude-checks", "use_after_free",
+            "--no-shrink", "--seed", "1", "--warnings", "off", *options,
             cwd=ROOT, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
         )  # fmt: skip
         out, _ = await process.communicate()

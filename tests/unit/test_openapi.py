@@ -96,6 +96,13 @@ def test_operations_have_names_of_their_own() -> None:
     assert len(set(names)) == len(names)
 
 
+@pytest.mark.parametrize("path", ["/api/v2/stores", "/api/v2/products"])
+def test_search_for_nothing_but_spaces_is_refused_by_the_document_too(path: str) -> None:
+    [q] = [p for p in DOCUMENT["paths"][path]["get"]["parameters"] if p.get("name") == "q"]
+    assert re.search(q["schema"]["pattern"], "rye bread")
+    assert not re.search(q["schema"]["pattern"], " \u00a0")
+
+
 def test_what_the_connection_refuses_by_itself_is_described_everywhere() -> None:
     for methods in DOCUMENT["paths"].values():
         for operation in methods.values():
