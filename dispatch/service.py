@@ -30,7 +30,9 @@ KEY_TTL_S = 7 * 24 * 3600
 CREATE_ROUTE = "POST /orders"
 # A creation that got no answer is asked for again under its key; five times is two seconds.
 CREATE_TRIES = 5
-CREATE_LANES = 2
+# One batch at a time, for what waits meanwhile makes the next one larger (make bench, 64 at once, six pairs: 1.22
+# times as many a second as with two, at 0.87 and 0.90 times the server's and Postgres's time).
+CREATE_LANES = 1
 
 
 class Placer(Protocol):
@@ -103,7 +105,7 @@ class Dispatch:
         )
 
     async def run(self) -> None:
-        """Serve creations until cancelled: while one batch is being written, the next is on its way."""
+        """Serve creations until cancelled: while one batch is being written, the next one gathers."""
         async with asyncio.TaskGroup() as tasks:
             for _ in range(CREATE_LANES):
                 tasks.create_task(self.creations.run(), name="creations")
