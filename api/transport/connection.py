@@ -18,7 +18,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import TYPE_CHECKING, Any, cast
 
 import structlog
-from aiohttp import web
+from aiohttp import hdrs, web
 from aiohttp.http import HttpVersion11
 from aiohttp.streams import StreamReader
 from aiohttp.web_protocol import RequestHandler, _ErrInfo
@@ -26,6 +26,7 @@ from aiohttp.web_protocol import RequestHandler, _ErrInfo
 from api.problems import Problem, problem_response
 from api.transport.errors import BrokenBody, SlowBody, forget_frames
 from api.transport.judging import HEAD_BYTES_MAX, fault_of, is_plain, judge
+from api.transport.prompt import Answering, whole_answer
 from config import metrics
 
 if TYPE_CHECKING:
@@ -66,6 +67,9 @@ class Connection(RequestHandler):
     `_messages` are those that wait, `_current_request` is the one being answered, `_request_count` counts heads,
     `_payload_parser` is set on a WebSocket; `_make_error_handler` and `handle_error` make its own answers,
     `_drain_helper()` waits for room; a request keeps its `version` in `_cache`.
+
+    While it answers a prompt request (`prompt.py`) by itself, `_waiter` is put aside in `_parked`: what comes in
+    is queued, and `start()` sleeps on.
     """
 
     __slots__ = (
@@ -77,6 +81,7 @@ class Connection(RequestHandler):
         "_head_at",
         "_head_bytes",
         "_listening",
+        "_parked",
         "_part",
         "_read_bytes",
         "_unsent_at",
@@ -88,6 +93,7 @@ class Connection(RequestHandler):
     def __init__(self, listening: Listening, *, loop: asyncio.AbstractEventLoop, **options: Any) -> None:
         super().__init__(listening, loop=loop, **options)
         self._listening = listening
+        self._parked: asyncio.Future[None] | None = None
         # Stays until the connection is lost; aiohttp forgets its own when it begins to close.
         self._wire: asyncio.Transport | None = None
         self._counted = ""
@@ -120,6 +126,7 @@ class Connection(RequestHandler):
             self._listening.leave(self, self._part)
             self._listening.visitors.leave(self._counted)
         self._wire = self._body = None
+        self._unpark()  # or `start()` would never end
         super().connection_lost(exc)
 
     def _process_keepalive(self) -> None:
@@ -132,10 +139,19 @@ class Connection(RequestHandler):
     # -- what comes in --------------------------------------------------------------------------------
 
     def data_received(self, data: bytes) -> None:
-        waiter = self._waiter
-        super().data_received(data)
+        waiter, count = self._waiter, self._request_count
+        if waiter is None or self._listening.prompts is None or waiter.done():
+            super().data_received(data)
+        else:
+            self._waiter = None  # so that nobody is woken before we have had a look
+            try:
+                super().data_received(data)
+            finally:
+                self._waiter = waiter
+            if self._messages and not self._answers_promptly(waiter):
+                waiter.set_result(None)
         if waiter is not None:
-            if waiter.done():
+            if waiter.done() or self._parked is not None or self._request_count > count:
                 self._head_at = 0.0
             elif data:
                 self._part_of_head(len(data))
@@ -144,6 +160,64 @@ class Connection(RequestHandler):
                 self._fail_body(BrokenBody())
         elif data and self._request_count == 0:
             self._part_of_head(len(data))  # it came before `start()` could begin to wait
+
+    def _answers_promptly(self, waiter: asyncio.Future[None]) -> bool:
+        """Begin to answer the only request that waits, if that can be done here and now."""
+        message, payload = self._messages[0]
+        prompts = self._listening.prompts
+        if len(self._messages) > 1 or isinstance(message, _ErrInfo) or prompts is None:
+            return False
+        match = prompts.find(message)
+        if match is None or not payload.is_eof() or self._paused or self._buffer_paused:
+            return False
+        assert self._request_factory is not None
+        assert self._parser is not None
+        # No writer and no task: nothing streams.
+        request = cast(web.Request, self._request_factory(message, payload, self, None, None))  # type: ignore[arg-type]
+        if not is_plain(request):
+            return False
+        self._messages.popleft()
+        self._parser.message_consumed()
+        self._listening.requests_count += 1
+        self._waiter, self._parked = None, waiter
+        self._current_request, self._request_in_progress = request, True
+        request._match_info = match
+        work = match.handler(request)
+        Answering(self, request, cast("Coroutine[Any, None, web.StreamResponse]", work), self._loop).step()
+        return True
+
+    def answered(self, request: web.BaseRequest, response: web.StreamResponse) -> None:
+        """The end of a prompt request: send the answer, and wait for the next one."""
+        del request
+        self._current_request, self._request_in_progress = None, False
+        if self._handler_waiter is not None and not self._handler_waiter.done():
+            self._handler_waiter.set_result(None)  # who shuts down waits for us
+        self._unpark()
+        wire = self.transport
+        if wire is None:
+            return
+        keep = not (self._close or self._force_close or response.keep_alive is False)
+        keep = keep and hdrs.CONNECTION not in response.headers
+        try:
+            wire.write(whole_answer(response, keep=keep))
+        except TypeError as error:
+            log.error("failed_request", exc_info=error)
+            keep = False
+        if not keep:
+            self.force_close()
+            return
+        self._keepalive = True
+        self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
+        if self._keepalive_handle is None:
+            self._keepalive_handle = self._loop.call_at(
+                self._next_keepalive_close_time, self._process_keepalive
+            )
+        if self._messages and self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)  # they came meanwhile
+
+    def _unpark(self) -> None:
+        if self._parked is not None:
+            self._waiter, self._parked = self._parked, None
 
     def _part_of_head(self, size_bytes: int) -> None:
         if not self._head_at:
@@ -202,7 +276,8 @@ class Connection(RequestHandler):
         del message
         trace = self._listening.fresh_trace()
         log.error("failed_request", trace_id=trace, exc_info=exc)
-        if request.writer.output_size > 0:
+        writer: object = request._payload_writer  # None for a prompt request
+        if writer is not None and request.writer.output_size > 0:
             raise ConnectionError("the answer has begun already")
         response = problem_response(Problem("outcome_unknown" if status == 504 else "internal"), trace)
         response.headers["X-Trace-ID"] = trace

@@ -14,6 +14,7 @@ from aiohttp.web_server import Server
 from api.transport.connection import Connection
 from api.transport.counting import Visitors
 from api.transport.judging import HEADER_BYTES_MAX, HEADERS_MAX, TARGET_BYTES_MAX
+from api.transport.prompt import PROMPTS, Prompts
 
 log = structlog.get_logger()
 
@@ -33,10 +34,18 @@ class Listening(Server):
         open: every connection until it is lost, also those that close already.
         visitors: the same by address.
         fresh_trace: makes a trace id.
+        prompts: what is answered without a task.
     """
 
-    def __init__(self, stock: Server, visitors: Visitors, fresh_trace: Callable[[], str]) -> None:
+    def __init__(
+        self,
+        stock: Server,
+        visitors: Visitors,
+        fresh_trace: Callable[[], str],
+        prompts: Prompts | None = None,
+    ) -> None:
         super().__init__(stock.request_handler, request_factory=stock.request_factory, **stock._kwargs)
+        self.prompts = prompts
         self.open: set[Connection] = set()
         self._parts: list[set[Connection]] = [set() for _ in range(PARTS)]
         self._turn = itertools.cycle(range(PARTS))
@@ -98,5 +107,6 @@ class Runner(web.AppRunner):
         self._fresh_trace = fresh_trace
 
     async def _make_server(self) -> Server:
-        self.listening = Listening(await super()._make_server(), self._visitors, self._fresh_trace)
+        stock, prompts = await super()._make_server(), self.app.get(PROMPTS)
+        self.listening = Listening(stock, self._visitors, self._fresh_trace, prompts)
         return self.listening

@@ -1,0 +1,135 @@
+"""Requests that are answered where they were read: without a task, and in one write.
+
+aiohttp wakes a task for a connection's next request, makes another one for its handler, and writes head and body
+by way of a writer that could also stream. For a command on an order, whose body came with its head and whose
+answer is a few lines, that is a quarter of the server's work. Here the handler is the very same coroutine; it is
+stepped from the connection's callback, and by the callbacks of the futures that it waits for.
+
+Such a handler has no task: it may wait for futures, but not use `asyncio.timeout` and the like. So only routes take
+part that are `prompt` (all that they wait for has a deadline of its own) and whose limit is counted in memory.
+Whatever is unusual about a request (a body that is still on its way, `Expect`, an upgrade, pipelining, a slow
+reader) goes the stock way, which can do everything.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Coroutine
+from typing import Any, Protocol
+
+from aiohttp import hdrs, web
+from aiohttp.helpers import rfc822_formatted_time
+from aiohttp.http import HttpVersion11, RawRequestMessage
+from aiohttp.http_writer import _serialize_headers
+from aiohttp.web_urldispatcher import UrlMappingMatchInfo
+
+# What public ids are made of; everything else, such as an escape, is left to the stock router.
+_ID = re.compile(r"[A-Za-z0-9_]{1,40}", re.ASCII)
+_SLOT = "/{id}/"
+
+
+class Prompts:
+    """The prompt routes of one application."""
+
+    def __init__(self, app: web.Application) -> None:
+        self._app = app
+        self._routes: dict[tuple[str, str], tuple[str, web.AbstractRoute]] = {}
+
+    def add(self, path: str, route: web.AbstractRoute) -> None:
+        """A route whose path ends in an id and a verb.
+
+        Raises:
+            ValueError: it does not, or another one has its verb.
+        """
+        prefix, _, verb = path.partition(_SLOT)
+        if not verb or "/" in verb or (route.method, verb) in self._routes:
+            raise ValueError(f"{path} cannot be prompt")
+        self._routes[route.method, verb] = (f"{prefix}/", route)
+
+    def find(self, message: RawRequestMessage) -> UrlMappingMatchInfo | None:
+        """What the router would say of the request; None if it has to go the stock way."""
+        head, _, verb = message.path.rpartition("/")
+        known = self._routes.get((message.method, verb))
+        if known is None:
+            return None
+        prefix, route = known
+        number = head.removeprefix(prefix)
+        unusual = (
+            message.version is not HttpVersion11
+            or message.should_close
+            or message.upgrade
+            or hdrs.EXPECT in message.headers
+        )
+        if unusual or number is head or _ID.fullmatch(number) is None:
+            return None
+        match = UrlMappingMatchInfo({"id": number}, route)
+        match.add_app(self._app)
+        match.freeze()
+        return match
+
+
+PROMPTS: web.AppKey[Prompts] = web.AppKey("prompts", Prompts)
+
+
+class Line(Protocol):
+    """The connection that waits for an answer."""
+
+    def answered(self, request: web.BaseRequest, response: web.StreamResponse) -> None: ...
+
+    def handle_error(
+        self, request: web.BaseRequest, status: int = 500, exc: BaseException | None = None
+    ) -> web.StreamResponse: ...
+
+
+class Answering:
+    """A handler that is under way. It is kept alive by the future that it waits for."""
+
+    __slots__ = ("_line", "_loop", "_request", "_work")
+
+    def __init__(
+        self,
+        line: Line,
+        request: web.BaseRequest,
+        work: Coroutine[Any, None, web.StreamResponse],
+        loop: asyncio.AbstractEventLoop,
+    ) -> None:
+        self._line = line
+        self._request = request
+        self._work = work
+        self._loop = loop
+
+    def step(self, waited_for: object = None) -> None:
+        """Go on until the next future, or to the end."""
+        del waited_for
+        try:
+            future = self._work.send(None)
+        except StopIteration as end:
+            self._line.answered(self._request, end.value)
+        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - whoever asked must hear something
+            # Cancelled was what it waited for: there is no task that could have been meant.
+            self._line.answered(self._request, self._line.handle_error(self._request, 500, error))
+        else:
+            if future is None:  # it only lets others go first
+                self._loop.call_soon(self.step)
+            else:
+                # What a task does to show that it has understood.
+                future._asyncio_future_blocking = False
+                future.add_done_callback(self.step)
+
+
+def whole_answer(response: web.StreamResponse, *, keep: bool) -> bytes:
+    """Head and body of a short answer as they are sent over HTTP/1.1.
+
+    Raises:
+        TypeError: it has no body of bytes, so that its route cannot be prompt.
+    """
+    body = response.body if isinstance(response, web.Response) else None
+    if not isinstance(body, bytes):
+        raise TypeError("a prompt route must answer with a body")
+    headers = response.headers
+    headers[hdrs.CONTENT_LENGTH] = str(len(body))
+    headers[hdrs.DATE] = rfc822_formatted_time()
+    if not keep:
+        headers[hdrs.CONNECTION] = "close"
+    return _serialize_headers(f"HTTP/1.1 {response.status} {response.reason}", headers) + body
