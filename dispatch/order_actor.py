@@ -192,7 +192,7 @@ class OrderBehaviour:
 
 
 def _item(before: Order, order: Order, decision: Decision, turn: Turn) -> dict[str, Any]:
-    """What flush() writes; see storage/postgres/migrations/sql/0004_batches.sql."""
+    """What flush() writes; see storage/postgres/migrations/sql/0012_slots.sql."""
     return {
         "kind": "order",
         "id": order.id,
