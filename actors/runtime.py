@@ -253,7 +253,10 @@ class Runtime:
         envelope = Envelope(to, message, until, command=command, trace=trace, reply=reply)
         self.watch(envelope)
         self.deliver(envelope)
-        return await reply
+        try:
+            return await reply
+        finally:
+            self._patience.forget(envelope)
 
     def watch(self, envelope: Envelope) -> None:
         """Answer it with an error at its deadline, if nobody has by then."""

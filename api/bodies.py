@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import orjson
 from pydantic import BaseModel, ValidationError
@@ -28,6 +28,8 @@ INTEGER_DIGITS_MAX = 19
 _ESCAPED_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 Model = TypeVar("Model", bound=BaseModel)
+
+_EMPTY: dict[type[BaseModel], BaseModel] = {}
 
 
 class _Refused(ValueError):
@@ -164,12 +166,22 @@ def _scan_slowly(data: bytes) -> Any:
         raise Problem("malformed_json", "Not acceptable JSON.") from None
 
 
+def _of_nothing(model: type[Model]) -> Model:
+    """The model of an empty object, which is what most commands say. Models are frozen, so one will do for all."""
+    known = _EMPTY.get(model)
+    if known is None:
+        known = _EMPTY[model] = model.model_validate({})
+    return cast(Model, known)
+
+
 def parse_body(model: type[Model], data: bytes) -> Model:
     """The body as its model; every fault is named.
 
     Raises:
         Problem: `malformed_json`, or `invalid` with a pointer per fault.
     """
+    if data == b"{}":
+        return parse_value(model, {}, "body")
     scan_json(data)
     try:
         return model.model_validate_json(data, strict=True)
@@ -184,7 +196,7 @@ def parse_value(model: type[Model], value: Any, location: str) -> Model:
         Problem: `invalid` with a fault per parameter.
     """
     try:
-        return model.model_validate(value)
+        return _of_nothing(model) if value == {} else model.model_validate(value)
     except ValidationError as error:
         raise Problem("invalid", "See errors.", faults=_faults(error, location)) from None
 
