@@ -228,7 +228,7 @@ class Runtime:
     @property
     def gated(self) -> int:
         """Commits that wait for the journal."""
-        return sum(len(lane) + lane.under_way for lane in self.lanes)
+        return sum(len(lane) + lane.under_way + lane.to_tell for lane in self.lanes)
 
     # -- sending ------------------------------------------------------------------------------
 
