@@ -21,6 +21,7 @@ minting.py     users and tokens in bulk
 probing.py     what readiness looks at
 cashier.py     payments of an instance, and the round that finishes them
 watch.py       revocations, keys and the event loop, watched
+stepping.py    coroutines without tasks
 transport/     connections: deadlines, limits, what is no request
 present.py     the domain as JSON
 passwords.py   Argon2id off the loop

@@ -17,6 +17,7 @@ from api.feed import codes, frames
 from api.feed.decisions import decide, decide_offer
 from api.feed.outbox import Outbox, Overflow
 from api.problems import KINDS, Problem, problem_for
+from api.stepping import Stepping
 from api.tokens import BadToken, Principal
 from config import metrics
 from dispatch import feed
@@ -305,7 +306,8 @@ class Session:
                     self._refuse("overloaded", frame.id, "too many commands at once")
                     return
                 self._commands += 1
-                self.hub.tasks.create_task(self._command(frame), name=frame.t)
+                # All that it waits for are answers of actors, which have deadlines: a task would be one too many.
+                Stepping(self._command(frame), self._broke_off).step()
 
     def _refresh(self, frame: frames.AuthRefresh) -> None:
         try:
@@ -318,6 +320,9 @@ class Session:
             return
         self.principal, self.warned = principal, False
         self.push({"t": "reply", "id": frame.id, "ok": True, "trace_id": self.trace})
+
+    def _broke_off(self, error: BaseException) -> None:
+        log.error("failed_command", trace_id=self.trace, exc_info=error)
 
     async def _command(self, frame: Any) -> None:
         """Run a command and answer it. Each has a trace of its own."""

@@ -24,9 +24,10 @@ from aiohttp.streams import StreamReader
 from aiohttp.web_protocol import RequestHandler, _ErrInfo
 
 from api.problems import Problem, problem_response
+from api.stepping import Stepping
 from api.transport.errors import BrokenBody, SlowBody, forget_frames
 from api.transport.judging import HEAD_BYTES_MAX, fault_of, is_plain, judge
-from api.transport.prompt import Answering, whole_answer
+from api.transport.prompt import whole_answer
 from config import metrics
 
 if TYPE_CHECKING:
@@ -182,13 +183,18 @@ class Connection(RequestHandler):
         self._waiter, self._parked = None, waiter
         self._current_request, self._request_in_progress = request, True
         request._match_info = match
-        work = match.handler(request)
-        Answering(self, request, cast("Coroutine[Any, None, web.StreamResponse]", work), self._loop).step()
+        work = cast("Coroutine[Any, None, web.StreamResponse]", match.handler(request))
+        Stepping(work, self._broke_off, self._answered).step()
         return True
 
-    def answered(self, request: web.BaseRequest, response: web.StreamResponse) -> None:
+    def _broke_off(self, error: BaseException) -> None:
+        """The handler of a prompt request has let an error through, or the connection is lost already."""
+        request = self._current_request
+        if request is not None:
+            self._answered(self.handle_error(request, 500, error))
+
+    def _answered(self, response: web.StreamResponse) -> None:
         """The end of a prompt request: send the answer, and wait for the next one."""
-        del request
         self._current_request, self._request_in_progress = None, False
         if self._handler_waiter is not None and not self._handler_waiter.done():
             self._handler_waiter.set_result(None)  # who shuts down waits for us

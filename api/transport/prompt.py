@@ -3,7 +3,7 @@
 aiohttp wakes a task for a connection's next request, makes another one for its handler, and writes head and body
 by way of a writer that could also stream. For a command on an order, whose body came with its head and whose
 answer is a few lines, that is a quarter of the server's work. Here the handler is the very same coroutine; it is
-stepped from the connection's callback, and by the callbacks of the futures that it waits for.
+stepped from the connection's callback, and by the callbacks of the futures that it waits for (`api/stepping.py`).
 
 Such a handler has no task: it may wait for futures, but not use `asyncio.timeout` and the like. So only routes take
 part that are `prompt` (all that they wait for has a deadline of its own) and whose limit is counted in memory.
@@ -13,10 +13,7 @@ reader) goes the stock way, which can do everything.
 
 from __future__ import annotations
 
-import asyncio
 import re
-from collections.abc import Coroutine
-from typing import Any, Protocol
 
 from aiohttp import hdrs, web
 from aiohttp.helpers import rfc822_formatted_time
@@ -70,52 +67,6 @@ class Prompts:
 
 
 PROMPTS: web.AppKey[Prompts] = web.AppKey("prompts", Prompts)
-
-
-class Line(Protocol):
-    """The connection that waits for an answer."""
-
-    def answered(self, request: web.BaseRequest, response: web.StreamResponse) -> None: ...
-
-    def handle_error(
-        self, request: web.BaseRequest, status: int = 500, exc: BaseException | None = None
-    ) -> web.StreamResponse: ...
-
-
-class Answering:
-    """A handler that is under way. It is kept alive by the future that it waits for."""
-
-    __slots__ = ("_line", "_loop", "_request", "_work")
-
-    def __init__(
-        self,
-        line: Line,
-        request: web.BaseRequest,
-        work: Coroutine[Any, None, web.StreamResponse],
-        loop: asyncio.AbstractEventLoop,
-    ) -> None:
-        self._line = line
-        self._request = request
-        self._work = work
-        self._loop = loop
-
-    def step(self, waited_for: object = None) -> None:
-        """Go on until the next future, or to the end."""
-        del waited_for
-        try:
-            future = self._work.send(None)
-        except StopIteration as end:
-            self._line.answered(self._request, end.value)
-        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - whoever asked must hear something
-            # Cancelled was what it waited for: there is no task that could have been meant.
-            self._line.answered(self._request, self._line.handle_error(self._request, 500, error))
-        else:
-            if future is None:  # it only lets others go first
-                self._loop.call_soon(self.step)
-            else:
-                # What a task does to show that it has understood.
-                future._asyncio_future_blocking = False
-                future.add_done_callback(self.step)
 
 
 def whole_answer(response: web.StreamResponse, *, keep: bool) -> bytes:

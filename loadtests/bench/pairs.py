@@ -62,7 +62,7 @@ def compare(others: Sequence[Turn], ours: Sequence[Turn]) -> dict[str, float]:
 # -- one version: the process that measures it ------------------------------------------------------------
 
 
-async def take_turns(cell: Cell, seconds: float) -> None:
+async def take_turns(peer: str, cell: Cell, seconds: float) -> None:
     """Measure once for each line that comes in, until there are no more."""
     loop = asyncio.get_running_loop()
     with tempfile.TemporaryDirectory(prefix="mall-pairs-") as folder:
@@ -70,7 +70,7 @@ async def take_turns(cell: Cell, seconds: float) -> None:
             bench = Bench(stage, seconds)
             print("ready", flush=True)
             while (await loop.run_in_executor(None, sys.stdin.readline)).strip():
-                measure = await bench.measure(stage.peers["b"], cell)
+                measure = await bench.measure(stage.peers[peer], cell)
                 us = 1e6 / max(1, measure.answered)
                 used = measure.usage
                 turn = Turn(
@@ -110,7 +110,8 @@ class Version:
 @asynccontextmanager
 async def open_version(tree: Path, options: argparse.Namespace) -> AsyncIterator[Version]:
     """A process that measures the version in a tree; with this file, which the tree need not have."""
-    cell = [options.operation, str(options.rivals), str(options.width), str(options.seconds)]
+    peer = "c" if options.feed else "b"
+    cell = [peer, options.operation, str(options.rivals), str(options.width), str(options.seconds)]
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-P", __file__, "--turns", *cell, cwd=tree, env={**os.environ, "PYTHONPATH": str(tree)},
         stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
@@ -144,12 +145,13 @@ async def run(options: argparse.Namespace) -> tuple[list[Turn], list[Turn]]:
 def main() -> int:
     """Read the command line, measure, report; 1 when this version's server takes more."""
     if sys.argv[1:2] == ["--turns"]:
-        operation, rivals, width, seconds = sys.argv[2:]
-        uvloop.run(take_turns(Cell(operation, int(rivals), int(width)), float(seconds)))
+        peer, operation, rivals, width, seconds = sys.argv[2:]
+        uvloop.run(take_turns(peer, Cell(operation, int(rivals), int(width)), float(seconds)))
         return 0
     parser = argparse.ArgumentParser(prog="python -m loadtests.bench.pairs", description=__doc__)
     parser.add_argument("--tree", type=Path, required=True, help="a worktree of the other version")
     parser.add_argument("--operation", choices=("accept", "create", "read"), default="accept")
+    parser.add_argument("--feed", action="store_true", help="acceptances over the feed, not over REST")
     parser.add_argument("--rivals", type=int, default=1)
     parser.add_argument("--width", type=int, default=64)
     parser.add_argument("--seconds", type=float, default=2.0, help="of each turn")
