@@ -16,7 +16,7 @@ from api.docs import asyncapi, catalogue, openapi
 from api.edge import UNKNOWN_PATH, Route, bind, expect, outside, unknown
 from api.feed import handshake
 from api.rest import accounts, drivers, health, orders, payments, products, stores, tracking, users, zones
-from api.transport.prompt import PROMPTS, Prompts
+from api.transport.prompt import PROMPTS, Handler, Prompts
 from api.v1 import serving
 from api.versions import Lifecycle
 
@@ -62,13 +62,13 @@ def with_head(route: Route) -> tuple[Route, ...]:
     return route, replace(route, method="HEAD")
 
 
-def prompts_of(app: web.Application, known: Iterable[tuple[Route, web.AbstractRoute]]) -> Prompts:
+def prompts_of(app: web.Application, bound: Iterable[tuple[Route, Handler]]) -> Prompts:
     """The routes that need no task: all that they wait for has a deadline, and none of it is Redis."""
     prompts = Prompts(app)
-    for route, added in known:
+    for route, handler in bound:
         policy = ACCESS[route.operation].policy
         if route.prompt and policy is not None and not policy.shared:
-            prompts.add(route.path, added)
+            prompts.add(route.method, route.path, handler)
     return prompts
 
 
@@ -79,11 +79,11 @@ def make_app(office: Office, routes: tuple[Route, ...] = ROUTES) -> web.Applicat
     foreign = [outside] if office.settings.cors_origins else []
     app = web.Application(middlewares=foreign, client_max_size=BODY_BYTES_MAX)
     app[OFFICE] = office
-    bound = [route for known in routes for route in with_head(known)]
-    addresses = [(route.method, route.path, bind(route)) for route in bound]
+    bound = [(route, bind(route)) for known in routes for route in with_head(known)]
+    addresses: list[negotiation.Address] = [(route.method, route.path, handler) for route, handler in bound]
     added = [app.router.add_route(*address, expect_handler=expect) for address in addresses]
     if not foreign:  # aiohttp-cors wants to see every answer
-        app[PROMPTS] = prompts_of(app, zip(bound, added, strict=True))
+        app[PROMPTS] = prompts_of(app, bound)
     added += _add_versions(app, routes, addresses)
     app.router.add_route("*", UNKNOWN_PATH, unknown, expect_handler=expect)
     _allow_origins(app, added, office.settings.cors_origins)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from time import perf_counter
+from typing import Any
 
 import structlog
 from aiohttp import web
@@ -79,7 +80,7 @@ def trace_of(request: web.BaseRequest, fresh: Callable[[], str]) -> str:
 
 def bind(
     route: Route, access: Access | None = None, calls: type[Call] = Call
-) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+) -> Callable[[web.Request], Coroutine[Any, None, web.StreamResponse]]:
     """The aiohttp handler of a route.
 
     Args:

@@ -31,7 +31,8 @@ LAG_S = 0.1
 # are replaced and connections kept they are not looked at for seconds, and then for 0.15 s at once
 # (10,000 connections, measured): a clock drives them instead, a millisecond or two at a time, and what
 # survives is old at once. The rest waits for the whole round.
-GC_THRESHOLDS = (10_000, 1, 1_000_000)
+# Their own thresholds are for a flood between two ticks of it: lower, they looked at what lives on a second time.
+GC_THRESHOLDS = (50_000, 1, 1_000_000)
 GC_YOUNG_S = 0.1
 GC_WHOLE_S = 300.0
 

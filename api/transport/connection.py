@@ -182,9 +182,8 @@ class Connection(RequestHandler):
         self._listening.requests_count += 1
         self._waiter, self._parked = None, waiter
         self._current_request, self._request_in_progress = request, True
-        request._match_info = match
-        work = cast("Coroutine[Any, None, web.StreamResponse]", match.handler(request))
-        Stepping(work, self._broke_off, self._answered).step()
+        request._match_info = cast(Any, match)
+        Stepping(match.handler(request), self._broke_off, self._answered).step()
         return True
 
     def _broke_off(self, error: BaseException) -> None:

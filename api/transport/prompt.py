@@ -14,16 +14,30 @@ reader) goes the stock way, which can do everything.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 from aiohttp import hdrs, web
 from aiohttp.helpers import rfc822_formatted_time
 from aiohttp.http import HttpVersion11, RawRequestMessage
 from aiohttp.http_writer import _serialize_headers
-from aiohttp.web_urldispatcher import UrlMappingMatchInfo
 
 # What public ids are made of; everything else, such as an escape, is left to the stock router.
 _ID = re.compile(r"[A-Za-z0-9_]{1,40}", re.ASCII)
 _SLOT = "/{id}/"
+
+Handler = Callable[[web.Request], Coroutine[Any, None, web.StreamResponse]]
+
+
+class Match(dict[str, str]):
+    """What handlers ask of a match: the parts of the path, and whose route it is."""
+
+    __slots__ = ("current_app", "handler")
+
+    def __init__(self, number: str, app: web.Application, handler: Handler) -> None:
+        super().__init__(id=number)
+        self.current_app = app
+        self.handler = handler
 
 
 class Prompts:
@@ -31,26 +45,26 @@ class Prompts:
 
     def __init__(self, app: web.Application) -> None:
         self._app = app
-        self._routes: dict[tuple[str, str], tuple[str, web.AbstractRoute]] = {}
+        self._routes: dict[tuple[str, str], tuple[str, Handler]] = {}
 
-    def add(self, path: str, route: web.AbstractRoute) -> None:
+    def add(self, method: str, path: str, handler: Handler) -> None:
         """A route whose path ends in an id and a verb.
 
         Raises:
             ValueError: it does not, or another one has its verb.
         """
         prefix, _, verb = path.partition(_SLOT)
-        if not verb or "/" in verb or (route.method, verb) in self._routes:
+        if not verb or "/" in verb or (method, verb) in self._routes:
             raise ValueError(f"{path} cannot be prompt")
-        self._routes[route.method, verb] = (f"{prefix}/", route)
+        self._routes[method, verb] = (f"{prefix}/", handler)
 
-    def find(self, message: RawRequestMessage) -> UrlMappingMatchInfo | None:
+    def find(self, message: RawRequestMessage) -> Match | None:
         """What the router would say of the request; None if it has to go the stock way."""
         head, _, verb = message.path.rpartition("/")
         known = self._routes.get((message.method, verb))
         if known is None:
             return None
-        prefix, route = known
+        prefix, handler = known
         number = head.removeprefix(prefix)
         unusual = (
             message.version is not HttpVersion11
@@ -60,10 +74,7 @@ class Prompts:
         )
         if unusual or number is head or _ID.fullmatch(number) is None:
             return None
-        match = UrlMappingMatchInfo({"id": number}, route)
-        match.add_app(self._app)
-        match.freeze()
-        return match
+        return Match(number, self._app, handler)
 
 
 PROMPTS: web.AppKey[Prompts] = web.AppKey("prompts", Prompts)
