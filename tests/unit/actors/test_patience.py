@@ -52,3 +52,13 @@ async def test_answered_question_holds_no_answer_until_its_deadline() -> None:
     assert envelope.given_up
     envelope.fail(DeadlinePassed())
     assert reply.result() == "yes", "the first answer stands"
+
+
+async def test_answered_question_is_forgotten_at_once() -> None:
+    patience = Patience(Hands())
+    (first, _), (second, _) = asked(100.51), asked(100.52)
+    patience.watch(first)
+    patience.watch(second)
+    patience.forget(first)
+    patience.forget(first)
+    assert len(patience) == 1

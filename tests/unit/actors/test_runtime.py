@@ -256,6 +256,43 @@ async def test_what_piles_up_is_one_batch() -> None:
         assert [len(batch) for batch in stage.table.batches] == [1, 19]
 
 
+async def test_next_batch_is_sent_before_the_last_one_is_told() -> None:
+    async with staged() as stage:
+        flush, told_before = stage.table.flush, []
+
+        async def spy(lane: int, items: Sequence[Mapping[str, Any]]) -> list[Outcome]:
+            told_before.append(len(stage.frames.sent))
+            return await flush(lane, items)
+
+        stage.table.flush = spy  # type: ignore[method-assign]
+        stage.table.hold = asyncio.Event()
+        async with asyncio.TaskGroup() as tasks:
+            first = tasks.create_task(stage.ask("add 1", 1))
+            await until(lambda: stage.table.batches)
+            second = tasks.create_task(stage.ask("add 3", 3))
+            await until(lambda: len(stage.runtime.lanes[0]) == 1)
+            stage.table.hold.set()
+        assert (first.result(), second.result()) == (1, 1)
+        assert told_before == [0, 0]
+
+
+async def test_runtime_that_ends_gives_the_answers_that_the_journal_has_given() -> None:
+    async with asyncio.TaskGroup() as tasks:
+        async with staged() as stage:
+            stage.table.hold = asyncio.Event()
+            asks = [tasks.create_task(stage.ask(f"add {n}", n)) for n in (1, 3)]
+            await until(lambda: stage.table.batches)
+            stage.table.hold.set()
+        assert stage.runtime.gated == 0
+    assert [ask.result() for ask in asks] == [1, 1]
+
+
+async def test_nothing_is_kept_of_a_question_that_was_answered() -> None:
+    async with staged() as stage:
+        assert await stage.ask("add") == 1
+        assert len(stage.runtime._patience) == 0
+
+
 async def test_guard_keeps_the_committed_state_and_answers() -> None:
     async with staged() as stage:
         assert await stage.ask("lost") == "guard"

@@ -54,3 +54,27 @@ def test_stack_trace_stays_in_one_line() -> None:
             structlog.get_logger().error("failed_request", exc_info=error)
     [line] = out.getvalue().splitlines()
     assert "ValueError: inner" in orjson.loads(line)["exception"]
+
+
+def test_line_names_what_its_logger_is_bound_to_and_what_is_no_json() -> None:
+    out = io.BytesIO()
+    with open_logs("json", "warning", out):
+        bound = structlog.get_logger().bind(instance="mall-1", port=1)
+        bound.info("not_shown")
+        bound.warning("lost_line", port=2, error=ValueError("odd"))
+    [line] = out.getvalue().splitlines()
+    event = orjson.loads(line)
+    assert event.pop("ts").endswith("Z")
+    assert event == {
+        "instance": "mall-1", "port": 2, "error": "odd", "event": "lost_line", "level": "warning",
+    }  # fmt: skip
+
+
+def test_no_context_is_shared_by_two_lines() -> None:
+    out = io.BytesIO()
+    with open_logs("json", "info", out):
+        bound = structlog.get_logger().bind(instance="mall-1")
+        bound.info("first", order_id="ord_1")
+        bound.info("second")
+    second = orjson.loads(out.getvalue().splitlines()[1])
+    assert "order_id" not in second
