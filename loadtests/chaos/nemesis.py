@@ -13,7 +13,7 @@ from redis.asyncio import Redis
 
 from loadtests.chaos import plan
 from loadtests.chaos.instance import Fleet, Instance
-from loadtests.chaos.plan import BLACK_HOLE, Fault
+from loadtests.chaos.plan import HELD_BACK, Fault
 from loadtests.chaos.probes import Span
 from loadtests.chaos.proxy import PASS
 from loadtests.testimony import History, Violation
@@ -131,10 +131,11 @@ class Nemesis:
 
     async def _freeze(self, fault: Fault, victims: list[Instance]) -> None:
         """Processes stop with writes on their way, which arrive just before they go on: after a freeze beyond
-        the lease somebody else has claimed their shards by then. That is what the fence is for.
+        the lease somebody else has claimed their shards by then. That is what the fence is for. Answers pass until
+        then, or an instance that commits one batch after the other would have sent its last one before.
         """
         for victim in victims:
-            victim.proxies[plan.CUT_POSTGRES].cut(BLACK_HOLE)
+            victim.proxies[plan.CUT_POSTGRES].cut(HELD_BACK)
         await asyncio.sleep(ON_ITS_WAY_S)
         began_s = self._loop.time()
         for victim in victims:

@@ -14,6 +14,8 @@ ROLLING = "rolling restart"
 STORE_FAULTS = (FLUSH, REDIS_RESTART, REDIS_FREEZE, POSTGRES_RESTART, POSTGRES_FREEZE)
 
 BLACK_HOLE, RESET = "black hole", "reset"
+# What is sent waits, and answers pass: so that the next write after those under way is on its way.
+HELD_BACK = "held back"
 
 # A frozen instance comes back before anybody noticed, just before and after its leases have ended (4 s), and
 # long after that.

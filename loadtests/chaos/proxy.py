@@ -1,7 +1,8 @@
 """A TCP proxy that can go deaf or rude, to cut one instance from what it talks to.
 
 While it is a black hole nothing passes and no end is noticed: what was sent arrives when the line is whole
-again, as TCP's repetitions do. A reset ends every connection at once, and every new one.
+again, as TCP's repetitions do. While it holds back, only what clients send waits, and answers pass. A reset ends every
+connection at once, and every new one.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import cast
 
-from loadtests.chaos.plan import BLACK_HOLE, RESET
+from loadtests.chaos.plan import BLACK_HOLE, HELD_BACK, RESET
 
 PASS = ""
 # Closed with this, a socket sends a reset instead of an end.
@@ -95,6 +96,7 @@ class Link:
     def __init__(self, proxy: Proxy) -> None:
         self.source = ""
         self.held = False
+        self._holds_back = False
         self._proxy = proxy
         self._near, self._far = _End(self), _End(self)
         self._dialled = False
@@ -127,7 +129,10 @@ class Link:
         if end is self._far and self._proxy.looks_for:
             self._count(data)
         end.waiting += data
-        if not self.held:
+        self._pass_on(end)
+
+    def _pass_on(self, end: _End) -> None:
+        if not (self.held or (self._holds_back and end is self._near)):
             end.pass_on()
 
     def _count(self, data: bytes) -> None:
@@ -142,7 +147,7 @@ class Link:
         if mode == RESET:
             self.abort()
             return
-        self.held = mode == BLACK_HOLE
+        self.held, self._holds_back = mode == BLACK_HOLE, mode == HELD_BACK
         if self._ended and not self.held:
             self._finish()
             return
@@ -150,8 +155,7 @@ class Link:
             self._dialled = True
             self._proxy.dial(self)
         for end in (self._near, self._far):
-            if not self.held:
-                end.pass_on()
+            self._pass_on(end)
             end.adjust()
 
     async def connect(self, target: Target) -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from loadtests.chaos.instance import quiet_port
-from loadtests.chaos.plan import BLACK_HOLE, RESET
+from loadtests.chaos.plan import BLACK_HOLE, HELD_BACK, RESET
 from loadtests.chaos.proxy import PASS, Proxy, open_proxies
 from tests.support.waiting import LIMIT_S, turn, until
 
@@ -169,3 +169,31 @@ async def test_counts_what_it_looks_for_also_where_it_comes_in_pieces(echo: Echo
             await line.says(said)
         await other.says(b"e")
         assert proxy.found == 2
+
+
+async def test_what_is_held_back_arrives_later_and_answers_pass_meanwhile() -> None:
+    heard = bytearray()
+    said: asyncio.Future[asyncio.StreamWriter] = asyncio.get_running_loop().create_future()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        said.set_result(writer)
+        while data := await reader.read(100):
+            heard.extend(data)
+        writer.close()
+
+    port = quiet_port()
+    server = await asyncio.start_server(serve, "127.0.0.1", port)
+    async with open_proxies() as proxies, asyncio.timeout(LIMIT_S):
+        proxy = await proxies.add(quiet_port(), ("127.0.0.1", port))
+        reader, writer = await asyncio.open_connection("127.0.0.1", proxy.port)
+        writer.write(b"first")
+        await until(lambda: heard == b"first")
+        proxy.cut(HELD_BACK)
+        writer.write(b" second")
+        (await said).write(b"answer")
+        assert await reader.readexactly(6) == b"answer"
+        assert heard == b"first"
+        proxy.cut(PASS)
+        await until(lambda: heard == b"first second")
+        writer.close()
+    server.close()
