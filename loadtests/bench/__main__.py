@@ -1,7 +1,8 @@
 """Compares this server with other designs, on the same Postgres, in one run.
 
-Cell by cell every peer has its turn, so that whatever else the machine does hits all alike. The generator,
-the server and Postgres share the machine; the report shows what each of them used.
+Cell by cell every peer has its turn, so that whatever else the machine does hits all alike; with `--rounds` several
+turns, of which the one in the middle counts. The generator, the server and Postgres share the machine; the report
+shows what each of them used.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import uvloop
 
 from loadtests.bench import table
 from loadtests.bench.cells import Bench, Cell, Measure
-from loadtests.bench.stage import open_stage
+from loadtests.bench.stage import Peer, open_stage
 from loadtests.verdict import Report
 
 WIDTHS = (32, 64, 256)
@@ -34,6 +35,29 @@ def cells(operations: Sequence[str], rivals: Sequence[int], widths: Sequence[int
     return found
 
 
+async def measure_cell(runner: Bench, peers: Sequence[Peer], cell: Cell, rounds: int) -> list[Measure]:
+    """Each peer's turn of the middle; peers that hang are left out."""
+    found: dict[str, list[Measure]] = {peer.letter: [] for peer in peers}
+    for number in range(rounds):
+        # Who begins may have the better of it.
+        for peer in peers if number % 2 == 0 else reversed(peers):
+            if peer.letter == "c" and cell.operation != "accept":
+                continue
+            try:
+                measure = await runner.measure(peer, cell)
+            except TimeoutError:
+                print(f"{table.title(cell)}: ({peer.letter}) hangs", file=sys.stderr)
+                continue
+            found[peer.letter].append(measure)
+            print(f"{table.title(cell)}: ({peer.letter}) {measure.won_per_s:.0f}/s", file=sys.stderr)
+    return [middle(turns) for turns in found.values() if turns]
+
+
+def middle(turns: Sequence[Measure]) -> Measure:
+    """The turn that is neither one of the faster nor of the slower half."""
+    return sorted(turns, key=lambda turn: turn.won_per_s)[len(turns) // 2]
+
+
 async def bench(options: argparse.Namespace) -> tuple[Report, list[Measure], list[str]]:
     """Measure everything."""
     measures: list[Measure] = []
@@ -43,16 +67,7 @@ async def bench(options: argparse.Namespace) -> tuple[Report, list[Measure], lis
             runner = Bench(stage, options.seconds, options.profile)
             peers = [stage.peers[letter] for letter in sorted(stage.peers) if letter in options.peers]
             for cell in cells(options.operations, options.rivals, options.widths):
-                for peer in peers:
-                    if peer.letter == "c" and cell.operation != "accept":
-                        continue
-                    try:
-                        measure = await runner.measure(peer, cell)
-                    except TimeoutError:
-                        print(f"{table.title(cell)}: ({peer.letter}) hangs", file=sys.stderr)
-                        continue
-                    measures.append(measure)
-                    print(f"{table.title(cell)}: ({peer.letter}) {measure.won_per_s:.0f}/s", file=sys.stderr)
+                measures += await measure_cell(runner, peers, cell, options.rounds)
             text = table.lines(measures, peers)
     report = Report("bench", perf_counter() - began, limits=table.limits(measures))
     report.facts["machine"] = f"{platform.machine()}, CPython {platform.python_version()}"
@@ -68,6 +83,7 @@ def main() -> int:
     parser.add_argument("--rivals", nargs="*", type=int, default=list(RIVALS))
     parser.add_argument("--widths", nargs="*", type=int, default=list(WIDTHS))
     parser.add_argument("--seconds", type=float, default=2.5, help="of each measurement")
+    parser.add_argument("--rounds", type=int, default=1, help="turns of each peer; the middle one counts")
     parser.add_argument(
         "--profile", type=Path, help="sample the server meanwhile: .svg is a flame graph, .txt folded stacks"
     )
