@@ -70,6 +70,20 @@ async def refused(stage: Stage) -> None:
     writer.close()
 
 
+async def commands(stage: Stage) -> None:
+    """Commands that are answered without a task: refused at the door, by the order's actor, and one unheard."""
+    command = (
+        "POST /api/v2/orders/ord_999999999/acceptance HTTP/1.1\r\nHost: mall\r\nContent-Length: 0\r\n{}\r\n"
+    )
+    token = f"Authorization: Bearer {stage.tokens['driver']}\r\n"
+    reader, writer = await _dial(stage, command.format("").encode())
+    assert b" 401 " in await reader.read(2000)
+    writer.write(command.format(token).encode())
+    assert b" 404 " in await reader.read(2000)
+    writer.write(command.format(token).encode())
+    writer.transport.abort()
+
+
 async def _dial_feed(stage: Stage) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     """A driver's socket, past its welcome. A client of aiohttp would leave circles of its own."""
     upgrade = (
@@ -126,7 +140,7 @@ def _is_ours(thing: object) -> bool:
 
 
 @pytest.mark.parametrize(
-    "kind", [slow_body, broken_body, unread_answer, refused, driver_is_cut_off, driver_leaves]
+    "kind", [slow_body, broken_body, unread_answer, refused, commands, driver_is_cut_off, driver_leaves]
 )
 async def test_connection_that_ends_leaves_nothing_to_the_collector(
     stage: Stage, kind: Callable[[Stage], Awaitable[None]]
