@@ -257,6 +257,7 @@ class Runtime:
             return await reply
         finally:
             self._patience.forget(envelope)
+            del reply  # it holds an error, whose traceback holds this frame: a circle
 
     def watch(self, envelope: Envelope) -> None:
         """Answer it with an error at its deadline, if nobody has by then."""

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import re
-from collections.abc import AsyncIterator
+import weakref
+from collections.abc import AsyncIterator, Callable
 
 import orjson
 import pytest
@@ -38,10 +40,12 @@ class Door:
         self.tasks: list[asyncio.Task[object] | None] = []
         self.let_go: asyncio.Future[None] | None = None
         self.answer: web.StreamResponse | None = None
+        self.seen: Callable[[], web.Request | None] = lambda: None
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Says which thing it was, and what was sent."""
         self.tasks.append(asyncio.current_task())
+        self.seen = weakref.ref(request)
         if self.let_go is not None:
             await self.let_go
         if self.answer is not None:
@@ -227,6 +231,21 @@ async def test_answer_without_a_body_cannot_be_prompt_and_ends_the_connection(do
     door.answer = web.StreamResponse()
     connection.data_received(post())
     assert (wire.said, wire.closing) == (b"", True)
+
+
+async def test_request_is_gone_when_it_is_answered_and_needs_no_collector(door: Door) -> None:
+    connection, wire = await door.connect()
+    let_go = door.hold()
+    gc.disable()
+    try:
+        connection.data_received(post())
+        assert door.seen() is not None
+        let_go.set_result(None)
+        await until(lambda: wire.said)
+        await turn()
+        assert door.seen() is None
+    finally:
+        gc.enable()
 
 
 async def test_slow_reader_goes_the_stock_way_which_waits_for_him(door: Door) -> None:
