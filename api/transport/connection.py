@@ -46,6 +46,9 @@ BODY_BYTES_PER_S = 500
 READ_S = 9.0
 READ_BYTES_PER_S = 500
 
+# So long after the last sweep the process has stood still: they are 50 ms apart.
+STALLED_S = 0.5
+
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 
@@ -168,6 +171,8 @@ class Connection(RequestHandler):
         prompts = self._listening.prompts
         if len(self._messages) > 1 or isinstance(message, _ErrInfo) or prompts is None:
             return False
+        if self._loop.time() - self._listening.swept_at > STALLED_S:
+            return False  # after a freeze: whoever asked may have gone, and asked elsewhere; the stock way looks again
         match = prompts.find(message)
         if match is None or not payload.is_eof() or self._paused or self._buffer_paused:
             return False

@@ -46,6 +46,7 @@ class Listening(Server):
     ) -> None:
         super().__init__(stock.request_handler, request_factory=stock.request_factory, **stock._kwargs)
         self.prompts = prompts
+        self.swept_at = self._loop.time()
         self.open: set[Connection] = set()
         self._parts: list[set[Connection]] = [set() for _ in range(PARTS)]
         self._turn = itertools.cycle(range(PARTS))
@@ -75,7 +76,7 @@ class Listening(Server):
                 # By the clock, or each part would add the loop's lag to the second.
                 due = max(due + SWEEP_S / PARTS, self._loop.time() - SWEEP_S)
                 await asyncio.sleep(max(0.0, due - self._loop.time()))
-                now = since = self._loop.time()
+                now = since = self.swept_at = self._loop.time()
                 for number, connection in enumerate(tuple(part), 1):
                     try:
                         connection.sweep(now)

@@ -258,6 +258,15 @@ async def test_slow_reader_goes_the_stock_way_which_waits_for_him(door: Door) ->
     assert ids(wire) == ["t_1"]
 
 
+async def test_request_that_was_read_after_a_freeze_goes_the_stock_way(door: Door) -> None:
+    connection, wire = await door.connect()
+    assert door.runner is not None
+    door.runner.listening.swept_at -= 1.0
+    connection.data_received(post())
+    assert not door.tasks
+    await until(lambda: wire.said)
+
+
 def test_path_without_an_id_and_a_verb_is_refused() -> None:
     prompts = Prompts(web.Application())
     with pytest.raises(ValueError, match="cannot be prompt"):
