@@ -169,10 +169,10 @@ class Connection(RequestHandler):
         """Begin to answer the only request that waits, if that can be done here and now."""
         message, payload = self._messages[0]
         prompts = self._listening.prompts
-        if len(self._messages) > 1 or isinstance(message, _ErrInfo) or prompts is None:
+        # After a freeze whoever asked may have gone, and asked elsewhere.
+        stalled = self._loop.time() - self._listening.swept_at > STALLED_S
+        if stalled or len(self._messages) > 1 or isinstance(message, _ErrInfo) or prompts is None:
             return False
-        if self._loop.time() - self._listening.swept_at > STALLED_S:
-            return False  # after a freeze: whoever asked may have gone, and asked elsewhere; the stock way looks again
         match = prompts.find(message)
         if match is None or not payload.is_eof() or self._paused or self._buffer_paused:
             return False
@@ -217,11 +217,9 @@ class Connection(RequestHandler):
             self.force_close()
             return
         self._keepalive = True
-        self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
+        idle_until = self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
         if self._keepalive_handle is None:
-            self._keepalive_handle = self._loop.call_at(
-                self._next_keepalive_close_time, self._process_keepalive
-            )
+            self._keepalive_handle = self._loop.call_at(idle_until, self._process_keepalive)
         if self._messages and self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)  # they came meanwhile
 
