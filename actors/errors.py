@@ -5,6 +5,7 @@ ActorError
     Overloaded          a bound was reached
     DeadlinePassed      the budget ran out before the turn began
     Unavailable         the owner or the journal cannot be reached
+    Moved               somebody else decides it by now (said by one instance to another, never to a client)
   NoSuchActor           there is no row behind this id
   CommandReused         the command id was used before with another body
   OutcomeUnknown        it may or may not have happened: repeat it with the same command id
@@ -35,6 +36,10 @@ class DeadlinePassed(NotProcessed):
 
 class Unavailable(NotProcessed):
     """Nobody can decide this at the moment."""
+
+
+class Moved(NotProcessed):
+    """The actor lives elsewhere by now, or here again after it was elsewhere: the edge asks once more."""
 
 
 class NoSuchActor(ActorError):

@@ -242,8 +242,10 @@ class Lane:
                 self._renew(ownership, claim.epoch, claim.previous_epoch, batch)
 
     def _renew(self, ownership: Ownership, epoch: int, previous_epoch: int, batch: list[Cell]) -> None:
-        self._runtime.shards.own(replace(ownership, epoch=epoch))
-        if ownership.epoch != previous_epoch:
+        kept = ownership.epoch == previous_epoch
+        first = ownership.first if kept else epoch
+        self._runtime.shards.own(replace(ownership, epoch=epoch, first=first))
+        if not kept:
             # A claim of ours went unanswered before this one, and may have landed late: after another owner
             # had come, written and gone (the model in actors/model tells the story). So nothing in memory
             # is believed: what waits for its flush is decided anew, and every row is read again.

@@ -48,13 +48,15 @@ class Envelope:
         started: True as soon as its commit was sent; from then on a timeout means "unknown".
         attempts: how often it was put back after its actor had to be reloaded.
         hop: how many lines between instances it has crossed.
+        epoch: of one that has crossed a line, the newest epoch of its shard that the sender had heard of. Who has
+            taken the shard later does not decide it: another attempt may have been answered in between.
         doubtful: True once it was with an owner that gave no definite answer: from then on nobody may say
             that it was not processed.
     """
 
     __slots__ = (
-        "_answered", "_reply", "attempts", "command", "doubtful", "hop", "message", "started", "to", "trace",
-        "until",
+        "_answered", "_reply", "attempts", "command", "doubtful", "epoch", "hop", "message", "started", "to",
+        "trace", "until",
     )  # fmt: skip
 
     def __init__(
@@ -67,6 +69,7 @@ class Envelope:
         trace: str = "",
         reply: Receiver | None = None,
         hop: int = 0,
+        epoch: int = 0,
     ) -> None:
         self.to = to
         self.message = message
@@ -76,6 +79,7 @@ class Envelope:
         self.started = False
         self.attempts = 0
         self.hop = hop
+        self.epoch = epoch
         self.doubtful = False
         self._reply = reply
         self._answered = False
@@ -108,7 +112,8 @@ class Envelope:
         """A copy that has taken the asker over: answering this one answers nobody any more."""
         copy = Envelope(
             self.to, self.message, self.until,
-            command=self.command, trace=self.trace, reply=self._let_go(), hop=self.hop,
+            command=self.command, trace=self.trace, reply=self._let_go(),
+            hop=self.hop, epoch=self.epoch,
         )  # fmt: skip
         copy.started, copy.doubtful = self.started, self.doubtful
         return copy

@@ -180,8 +180,12 @@ class Runtime:
         self.timers.forget(frozenset(shards))
         for claim in claims:
             assert claim.epoch is not None
+            before = self.shards.owned[claim.shard]
+            stayed = before is not None and before.epoch == claim.previous_epoch
+            first = before.first if before is not None and stayed else claim.epoch
             waiting = self.surrender(claim.shard)
-            self.shards.own(Ownership(claim.shard, claim.epoch, since=self.clock.monotonic()))
+            since = self.clock.monotonic()
+            self.shards.own(Ownership(claim.shard, claim.epoch, first=first, since=since))
             for parked in waiting:
                 self.deliver(parked.envelope, latest=parked.latest)
 

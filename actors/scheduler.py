@@ -20,6 +20,7 @@ from actors.errors import (
     CommandReused,
     DeadlinePassed,
     JournalError,
+    Moved,
     Unavailable,
 )
 from actors.messages import ActorId, Envelope, Query, QueryAnswer, QueryFailed, Turn, Wake
@@ -96,6 +97,9 @@ class Scheduler:
             return
         if envelope.until <= now:
             runtime.refuse(envelope, DeadlinePassed())
+            return
+        if envelope.hop and runtime.shards.came_late(cell.shard, envelope):
+            envelope.fail(Moved())
             return
         cell.used_at = now
         cell.turns += 1

@@ -38,6 +38,7 @@ class Ownership:
     command that kept an epoch from before an await and memory from after it double-books.
 
     Attributes:
+        first: the epoch since which nobody else has served it.
         since: monotonic second of the claim's answer; what was read before may be older than the epoch.
         parked: what arrives while the shard is on its way to another instance, in order of arrival;
             None while it stays.
@@ -47,6 +48,7 @@ class Ownership:
     epoch: int
     cells: dict[ActorId, Cell] = field(default_factory=dict)
     parked: deque[Parked] | None = None
+    first: int = 0
     since: float = 0.0
 
 
@@ -70,6 +72,14 @@ class Shards:
     def leaving(self) -> list[int]:
         """Shards that are being handed over."""
         return [o.shard for o in self.owned if o is not None and o.parked is not None]
+
+    def came_late(self, shard: int, envelope: Envelope) -> bool:
+        """True for an ask of another instance that was sent before we took the shard: it was meant for an owner before
+        us, and its edge may have had an answer of that one to a repetition. It asks again, if it still wants.
+        """
+        ownership = self.owned[shard]
+        late = ownership is not None and envelope.epoch < ownership.first
+        return late and envelope.asked
 
     def cells_count(self) -> int:
         return sum(len(o.cells) for o in self.owned if o is not None)

@@ -1,9 +1,14 @@
 """Messages on their way to an actor that lives elsewhere.
 
-The instance that got a request is its edge. The edge alone repeats: a message that came over a line is served,
-kept (while its shard is being handed over), or sent back with `moved` or a failure; it crosses two lines at
-most. One sending happens at most once; repetitions carry the same command id, which the owner's ring knows,
+The instance that got a request is its edge. The edge alone repeats: an ask that came over a line is served,
+kept (while its shard is being handed over), or sent back with `moved` or a failure; it never travels on. (A tell
+does, once.) One sending happens at most once; repetitions carry the same command id, which the owner's ring knows,
 so they have one effect. An ask without a command id is a read or can be repeated as it is.
+
+The ring knows effects, and not refusals. So no attempt may come to life after the answer to a later one ("all
+your slots are taken", which a moment later is not so any more). It cannot: it does not travel on; it names the
+newest epoch that its edge knew, and who took the shard later sends it back; and a line that was made anew ends the
+one before it, with what was not read from that.
 
 While nobody is known to serve a shard its messages wait here, bounded in number and by their own deadlines,
 and leave as soon as somebody says that the shard is theirs.
@@ -21,13 +26,22 @@ from actors.cluster.codec import Codec, Untransferable
 from actors.cluster.directory import Directory
 from actors.cluster.network import Line
 from actors.cluster.peers import Peers
-from actors.errors import ActorCrashed, ActorError, DeadlinePassed, OutcomeUnknown, Overloaded, Unavailable
+from actors.errors import (
+    ActorCrashed,
+    ActorError,
+    DeadlinePassed,
+    Moved,
+    OutcomeUnknown,
+    Overloaded,
+    Unavailable,
+)
 from actors.messages import ActorId, Command, Envelope
 from actors.shards import Parked, shard_of
 
 if TYPE_CHECKING:
     from actors.runtime import Runtime
 
+# Of a tell. An ask crosses one line.
 HOPS_MAX = 2
 # Repetitions after a definite "not now", and the first pause before one; each is four times the last.
 ATTEMPTS_MAX = 5
@@ -55,12 +69,13 @@ class Asked(NamedTuple):
 class FarReply:
     """The asker is on another instance."""
 
-    __slots__ = ("_corr", "_done", "_forwarding", "_line")
+    __slots__ = ("_corr", "_done", "_forwarding", "_line", "_shard")
 
-    def __init__(self, forwarding: Forwarding, line: Line, corr: int) -> None:
+    def __init__(self, forwarding: Forwarding, line: Line, corr: int, shard: int) -> None:
         self._forwarding = forwarding
         self._line = line
         self._corr = corr
+        self._shard = shard
         self._done = False
 
     def done(self) -> bool:
@@ -72,6 +87,9 @@ class FarReply:
 
     def set_exception(self, exception: BaseException) -> None:
         self._done = True
+        if isinstance(exception, Moved):
+            self._forwarding.send_back(self._line, self._corr, self._shard)
+            return
         frame = ["F", self._corr, type(exception).__name__, str(exception)]
         self._forwarding.peers.send(self._line, frame)
 
@@ -120,6 +138,9 @@ class Forwarding:
         if self._stopped:
             runtime.refuse(envelope, Unavailable("stopping"))
             return
+        if envelope.hop and envelope.asked:
+            envelope.fail(Moved())
+            return
         if envelope.hop >= HOPS_MAX:
             self._drop(envelope, "too many hops")
             return
@@ -157,7 +178,8 @@ class Forwarding:
             return
         self._numbers += 1
         ids = [None, None] if command is None else [command.id, command.fingerprint]
-        frame = ["A", self._numbers, *to, envelope.hop, budget_ms, *ids, envelope.trace, payload]
+        epoch = self.directory.epoch(shard)
+        frame = ["A", self._numbers, *to, epoch, budget_ms, *ids, envelope.trace, payload]
         if not self.peers.send(line, frame):
             runtime.refuse(envelope, Overloaded("the line to the owner is full"))
             return
@@ -186,9 +208,6 @@ class Forwarding:
     def _later(self, parked: Parked, *, counted: bool) -> None:
         """Try again after a pause; the edge does that, nobody else."""
         envelope, runtime = parked.envelope, self._own()
-        if envelope.hop:
-            runtime.refuse(envelope, Unavailable("not here, not now"))
-            return
         envelope.attempts += counted
         if envelope.attempts > ATTEMPTS_MAX:
             runtime.refuse(envelope, Unavailable("the owner keeps refusing"))
@@ -290,19 +309,16 @@ class Forwarding:
                 raise ValueError(frame[0])
 
     def _ask(self, line: Line, frame: list[Any]) -> None:
-        _, corr, kind, number, hop, budget_ms, command_id, fingerprint, trace, payload = frame
+        _, corr, kind, number, epoch, budget_ms, command_id, fingerprint, trace, payload = frame
         runtime, to = self._own(), ActorId(kind, number)
         shard = shard_of(to)
         if runtime.shards.owned[shard] is None:
-            owner = self.directory.owner(shard)
-            known = "" if owner == self.peers.me.incarnation else owner
-            self.peers.counts["moved"] += 1
-            self.peers.send(line, ["M", corr, shard, known, self.directory.epoch(shard)])
+            self.send_back(line, corr, shard)
             return
         envelope = Envelope(
             to, self._codec.unpack(payload), runtime.clock.monotonic() + budget_ms / 1000,
             command=Command(command_id, fingerprint) if command_id else None,
-            trace=trace, reply=FarReply(self, line, corr), hop=hop + 1,
+            trace=trace, reply=FarReply(self, line, corr, shard), hop=1, epoch=epoch,
         )  # fmt: skip
         self.peers.counts["served"] += 1
         runtime.watch(envelope)
@@ -316,6 +332,17 @@ class Forwarding:
             ActorId(kind, number), self._codec.unpack(payload), until, trace=trace, hop=hop + 1
         )
         runtime.deliver(envelope, latest=latest)
+
+    def send_back(self, line: Line, corr: int, shard: int) -> None:
+        """Have the edge ask whoever serves the shard now, which may be ourselves once more."""
+        ownership, me = self._own().shards.owned[shard], self.peers.me.incarnation
+        owner, epoch = self.directory.owner(shard), self.directory.epoch(shard)
+        if ownership is not None:
+            owner, epoch = me, ownership.epoch
+        elif owner == me:
+            owner = ""
+        self.peers.counts["moved"] += 1
+        self.peers.send(line, ["M", corr, shard, owner, epoch])
 
     def reply(self, line: Line, corr: int, value: object) -> None:
         """Answer an ask that came over a line."""
@@ -335,7 +362,7 @@ class Forwarding:
         if name == Unavailable.__name__:
             envelope.started = False
             self._later(asked.parked, counted=True)
-        elif name == OutcomeUnknown.__name__ and not envelope.hop:
+        elif name == OutcomeUnknown.__name__:
             envelope.doubtful = True
             self._later(asked.parked, counted=True)
         else:

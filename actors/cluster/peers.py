@@ -7,7 +7,7 @@ the end that dialled, and the answers to them. Frames are JSON arrays that begin
     T  tell
     E  emit      a frame for a session or a topic on the instance that holds the sockets
     O  owned     the sender serves these shards: [[shard, epoch], ...]
-    N  new       the sender has just made this line: what it sent before may be lost
+    N  new       the sender has just made this line, and the one before ends: what it sent there may be lost
     W  who       does the receiver serve these shards? It answers with O.
     C  call      a question from instance to instance, answered by R or F: hand-over, status
     P  ping      a line without any frame for SILENT_S has ended
@@ -236,6 +236,7 @@ class Peers:
                 epochs = [(int(s), int(e)) for s, e in frame[1]]
                 self._post.owned_by(line.peer.incarnation, epochs)
             case "N":
+                self._end_older(line)
                 self._dialled_by[line] = line.peer.incarnation
                 self._post.dialled(line.peer.incarnation, known=line.peer.incarnation in self._keeping)
             case "W":
@@ -251,6 +252,14 @@ class Peers:
                 self._answered(frame)
             case _:
                 self._courier.receive(line, frame)
+
+    def _end_older(self, line: Line) -> None:
+        """A peer that makes a line has given up the one before: what was asked on it is asked again on this one, and
+        what has not been read from it shall not be read afterwards.
+        """
+        for older in [x for x, i in self._dialled_by.items() if i == line.peer.incarnation and x is not line]:
+            older.close()
+            self._line_ended(older)
 
     # -- calls --------------------------------------------------------------------------------
 

@@ -77,6 +77,20 @@ async def test_frames_arrive_whole_and_in_order_both_ways() -> None:
         await there.until_ended()
 
 
+async def test_what_is_not_read_yet_of_a_line_that_is_ended_here_is_never_read() -> None:
+    here, heard = End(), list[bytes]()
+
+    def end_it(line: Line, frame: bytes) -> None:
+        heard.append(frame)
+        line.close()
+
+    async with _network().serving(BOB, end_it, here.end) as address:
+        line = await _network().dial(address, ANN, here.receive, here.end)
+        assert all(line.send(bytes([n])) for n in range(9))
+        await here.until_ended()
+    assert heard == [b"\0"]
+
+
 async def test_end_of_the_server_ends_the_line() -> None:
     here = End()
     async with AsyncExitStack() as stack:

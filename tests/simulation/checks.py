@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from actors.messages import Command
 from actors.ports import Claim
 from actors.steps import Outcome
 from dispatch.domain.order import TRANSITIONS
@@ -37,6 +39,8 @@ class Checks:
         self.refused_stale = 0
         self.unknowns = 0
         self.claims = 0
+        # Commands whose every attempt was answered, and refused.
+        self._refused: set[str] = set()
         # The newest version of each order that somebody was told of.
         self.told: dict[int, int] = {}
         # Also kept, because a violation inside a callback of the loop raises into nobody.
@@ -60,11 +64,16 @@ class Checks:
         self._read_events = len(self._store.order_events)
         self._capacities = {n: row["capacity"] for n, row in self._store.drivers.items()}
 
-    def at_flush(self, stale: list[bool], outcomes: list[Outcome]) -> None:
-        """No commit with an epoch that was raised since."""
-        for late, outcome in zip(stale, outcomes, strict=True):
+    def at_flush(
+        self, items: Sequence[Mapping[str, Any]], stale: list[bool], outcomes: list[Outcome]
+    ) -> None:
+        """No commit with an epoch that was raised since; no owner tries what was refused to its client."""
+        for item, late, outcome in zip(items, stale, outcomes, strict=True):
             self._want(not (late and outcome.ok), "a stale owner has committed")
             self.refused_stale += late
+            tried = item["recent"][-1][0] if item["recent"] else ""
+            dead = tried in self._refused and outcome.code not in ("stale", "version")
+            self._want(not dead, f"order {item['id']}: {tried} was refused, and then tried once more")
 
     def at_claim(self, before: list[int], claims: list[Claim]) -> None:
         """Epochs rise."""
@@ -153,8 +162,10 @@ class Checks:
             if answer.version:
                 self.told[order] = max(self.told.get(order, 0), answer.version)
         if len(known) > 1:
-            # A decline of an offer that had lapsed already changes nothing and is not remembered.
-            good = {"won": {"won", "already_yours"}, "declined": {"declined", "not_offered"}}
+            # A decline of an offer that had lapsed already changes nothing and is not remembered; in another round the
+            # driver may have another offer by then.
+            lapsed = {"declined", "not_offered", "offer_expired"}
+            good = {"won": {"won", "already_yours"}, "declined": lapsed}
             wanted = good.get(known[0].code)
             self._want(wanted is None or known[1].code in wanted, f"{name}: {known}")
         if name == "accept" and known:
@@ -167,6 +178,13 @@ class Checks:
                 self._want(bool(events), f"driver {who} was told it won order {order}; no such event")
         if name == "deliver" and known and known[0].code == "delivered":
             self._want(self._store.orders[order]["status"] == "delivered", f"order {order} delivered? no")
+
+    def refused(self, order: int, command: Command | None) -> None:
+        """Every attempt of this command was answered, and none with a success: none may come to life again."""
+        assert command is not None
+        self._refused.add(command.id)
+        done = any(entry[0] == command.id for entry in self._store.orders[order]["recent"])
+        self._want(not done, f"order {order}: {command.id} was refused and had its effect")
 
     def actors_at_end(self, drivers: list[Any], crashes: dict[str, int]) -> None:
         """What is in memory agrees with the rows, nobody waits for an answer, and no turn has failed."""

@@ -11,6 +11,10 @@ if TYPE_CHECKING:
     from tests.simulation.world import World
 
 
+# Unnoticed, within a lease, after it but with all lines still up, and after everything.
+FREEZES_S = (0.3, 1.0, 3.0, 4.5, 6.0, 9.0)
+
+
 class Nemesis:
     """Torments a world until it is told to be quiet; every deed ends by itself."""
 
@@ -54,7 +58,7 @@ class Nemesis:
 
     async def _freeze(self) -> None:
         host = self._victim()
-        host.frozen_until = self._world.loop.time() + self._world.rng.choice((0.3, 1.0, 3.0, 6.0, 9.0))
+        host.frozen_until = self._world.loop.time() + self._world.rng.choice(FREEZES_S)
 
     async def _cut(self) -> None:
         one, other = self._world.rng.sample(self._world.hosts, 2)

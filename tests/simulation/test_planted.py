@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from actors.cell import Cell
+from actors.cluster.forwarding import Forwarding
 from actors.cluster.tenure import Tenure
 from actors.messages import ActorId
 from actors.runtime import Runtime, Seed
@@ -144,6 +145,18 @@ def _feed_repeats(patch: pytest.MonkeyPatch) -> Faults:
     return Faults(evil_every_s=2.0)
 
 
+def _attempts_outlive_answers(patch: pytest.MonkeyPatch) -> Faults:
+    """Who does not serve an ask any more sends it on, whatever its edge has heard of a repetition meanwhile."""
+    forward = Forwarding.forward
+
+    def send_on(self: Forwarding, parked: Parked) -> None:
+        parked.envelope.hop = 0
+        forward(self, parked)
+
+    patch.setattr(Forwarding, "forward", send_on)
+    return Faults(evil_every_s=1.5)
+
+
 def _any_move_is_legal(patch: pytest.MonkeyPatch) -> Faults:
     patch.setitem(orders.TRANSITIONS, ("picked_up", "cancelled"), "cancelled")
     patch.setattr(
@@ -169,6 +182,7 @@ PLANTED: dict[str, tuple[Plant, str]] = {
     "keys are forgotten": (_keys_are_forgotten, "created two orders"),
     "the feed has gaps": (_feed_has_gaps, "driver \\d+: .* then|is at"),
     "the feed repeats": (_feed_repeats, "driver \\d+: .* then|resumed at another"),
+    "attempts outlive answers": (_attempts_outlive_answers, "was refused, and then tried"),
     "any move is legal": (_any_move_is_legal, "picked_up to cancelled"),
 }  # fmt: skip
 QUICK = (

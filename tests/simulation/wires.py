@@ -149,7 +149,7 @@ class StoreWire:
                 sent = [dict(item) | {"epoch": self._store.epochs[item["shard"]]} for item in items]
             stale = [self._store.epochs[item["shard"]] != item["epoch"] for item in items]
             outcomes = await self._store.flush(lane, sent)
-            self._checks.at_flush(stale, outcomes)
+            self._checks.at_flush(items, stale, outcomes)
             return outcomes
 
         checked = False
@@ -288,6 +288,10 @@ class LineWire:
 
     def open_door(self, host: Host, me: Greeting, receive: Receive, ended: Ended) -> None:
         self._doors[host.name] = (host, me, receive, ended)
+
+    def receiver(self, host: Host) -> Receive:
+        """What takes the frames that arrive at this host."""
+        return self._doors[host.name][2]
 
     def down(self, host: Host) -> None:
         """The process is gone: its sockets are reset, nobody listens."""

@@ -13,6 +13,7 @@ from functools import partial
 from typing import Any
 
 from actors.errors import ActorError, NoSuchActor, NotProcessed
+from dispatch.domain.commands import Accept
 from dispatch.domain.geo import Place
 from dispatch.messages import Reply
 from dispatch.service import Caller, Dispatch, NewOrder
@@ -26,6 +27,7 @@ HOSTS = 3
 DRIVERS = 8
 CUSTOMERS = 3
 ZONES = {1: "waves", 2: "open"}
+WINS = ("won", "already_yours")
 # Log lines of the core that no fault of the world excuses.
 FAULTS_OF_OURS = (
     "crashed_turn", "crashed_actor", "failed_read", "failed_load", "unreadable_row", "failed_settling",
@@ -105,8 +107,15 @@ class World:
         self._keys += 1
         return f"key-{self._keys:06d}"
 
-    async def _command(self, call: Callable[[Dispatch], Awaitable[Any]], tries: int = 20) -> Any:
-        """Repeat a command under its key, at any instance, until there is an answer, as a client's library does."""
+    async def _command(
+        self, call: Callable[[Dispatch], Awaitable[Any]], tries: int = 20, doubts: list[str] | None = None
+    ) -> Any:
+        """Repeat a command under its key, at any instance, until there is an answer, as a client's library does.
+
+        Args:
+            doubts: where attempts are noted of which nobody knows what they did.
+        """
+        doubts = [] if doubts is None else doubts
         for _ in range(tries):
             serving = self.serving()
             if serving:
@@ -118,13 +127,15 @@ class World:
                     if host.frozen_s():
                         await asyncio.sleep(host.frozen_s())
                     if host.lives == life and host.alive:
-                        return answer  # else it died with the socket
+                        return answer
+                    doubts.append("died with the socket")
                 except NoSuchActor:
                     return None
                 except NotProcessed:
                     pass
-                except ActorError:
+                except ActorError as error:
                     self.checks.unknowns += 1
+                    doubts.append(type(error).__name__)
             await asyncio.sleep(self.rng.uniform(0.05, 0.6))
         return None
 
@@ -235,10 +246,12 @@ class World:
                 case _:
                     return await dispatch.cancel(caller, order, "changed my mind")
 
-        answers = []
+        answers, doubts = [], list[str]()
         for _ in range(2 if self.rng.random() < 0.15 else 1):
-            answers.append(await self._command(call))
+            answers.append(await self._command(call, doubts=doubts))
         self.checks.answered(name, who, order, answers)
+        if name == "accept" and not doubts and all(a is None or a.code not in WINS for a in answers):
+            self.checks.refused(order, caller.command(name, order, Accept(who, offer)))
 
     async def reader(self) -> None:
         """Looks at orders: every change that somebody was told of must be there."""

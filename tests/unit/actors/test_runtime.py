@@ -17,13 +17,14 @@ from actors.errors import (
     ActorError,
     CommandReused,
     DeadlinePassed,
+    Moved,
     NoSuchActor,
     NotWritten,
     OutcomeUnknown,
     Overloaded,
     Unanswered,
 )
-from actors.messages import ActorId, Due, Emit, Query, QueryAnswer, QueryFailed, Tell, Turn
+from actors.messages import ActorId, Due, Emit, Envelope, Query, QueryAnswer, QueryFailed, Tell, Turn
 from actors.ports import Claim, ShardRow
 from actors.runtime import Runtime
 from actors.shards import shard_of
@@ -538,3 +539,57 @@ async def test_instance_that_settles_takes_nothing_back_from_a_new_owner() -> No
             await stage.ask("add")
         assert stage.lost.is_set()
         assert stage.table.epochs[shard] == taken
+
+
+@pytest.mark.parametrize("between", [False, True], ids=["stayed ours", "was another's meanwhile"])
+async def test_far_ask_that_waited_for_a_hand_over_is_served_only_when_nobody_else_had_the_shard(
+    between: bool,
+) -> None:
+    async with staged() as stage:
+        shard = shard_of(ActorId("counter", 1))
+        ownership = stage.runtime.shards.owned[shard]
+        assert ownership is not None
+        far: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        until = stage.runtime.clock.monotonic() + 5
+        stage.runtime.park(shard)
+        stage.runtime.deliver(
+            Envelope(ActorId("counter", 1), "add", until, reply=far, hop=1, epoch=ownership.epoch)
+        )
+        stage.table.epochs[shard] += between
+        await stage.runtime.take([shard])
+        assert await _many(_answer(far)) == [Moved if between else 1]
+        assert stage.table.rows[1]["value"] == (0 if between else 1)
+
+
+async def _answer(future: asyncio.Future[Any]) -> Any:
+    async with asyncio.timeout(5):
+        return await future
+
+
+@pytest.mark.parametrize("between", [False, True], ids=["stayed ours", "was another's meanwhile"])
+async def test_far_ask_is_sent_back_when_a_claim_to_settle_shows_that_the_shard_was_anothers(
+    between: bool,
+) -> None:
+    """Such a claim takes the shard back only over claims of our own that went unanswered."""
+    async with staged() as stage:
+        shard = shard_of(ActorId("counter", 1))
+        ownership = stage.runtime.shards.owned[shard]
+        assert ownership is not None
+        claim = stage.table.claim
+
+        async def claim_twice(
+            shards: Sequence[int], owner: str, incarnation: str, expected: Sequence[int] | None = None
+        ) -> list[Claim]:
+            if between:
+                await claim(shards, owner, incarnation)
+            return await claim(shards, owner, incarnation)
+
+        stage.table.claim = claim_twice  # type: ignore[method-assign]
+        stage.table.lose_answer = True
+        await stage.ask("add")
+        far: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        until = stage.runtime.clock.monotonic() + 5
+        stage.runtime.deliver(
+            Envelope(ActorId("counter", 1), "get", until, reply=far, hop=1, epoch=ownership.epoch)
+        )
+        assert await _many(_answer(far)) == [Moved if between else 1]
