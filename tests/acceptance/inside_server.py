@@ -1,4 +1,4 @@
-"""The instance of inside.py: a plugin that modules name in `pytest_plugins`."""
+"""The instance of inside.py: a plugin that modules name in `pytest_plugins`. A module's own ENVIRON goes over ours."""
 
 from __future__ import annotations
 
@@ -31,13 +31,16 @@ ENVIRON = {
 
 
 @pytest.fixture(scope="module")
-async def stage(template: str, redis_url: str, folder: Path) -> AsyncIterator[Stage]:
+async def stage(
+    request: pytest.FixtureRequest, template: str, redis_url: str, folder: Path
+) -> AsyncIterator[Stage]:
     """The instance; it lives in a task of its own, for what it opens must be closed where it was opened."""
     found: asyncio.Future[Stage] = asyncio.get_running_loop().create_future()
     over = asyncio.Event()
+    environ = ENVIRON | getattr(request.module, "ENVIRON", {}) | {"MALL_DATA_DIR": str(folder)}
 
     async def live(database_url: str) -> None:
-        settings = load_settings(ENVIRON | {"MALL_DATA_DIR": str(folder)})
+        settings = load_settings(environ)
         routes = tuple(replace(r, handler=broken) if r.operation == BROKEN else r for r in app.ROUTES)
         public, ops, peers = (doors.bind_port("127.0.0.1", 0, "") for _ in range(3))
         async with AsyncExitStack() as stack:

@@ -20,6 +20,8 @@ from tests.support.waiting import turn, until
 
 pytest_plugins = ["tests.acceptance.inside_server"]
 
+# Without origins, or no command would be answered in its connection's callback.
+ENVIRON = {"MALL_CORS_ORIGINS": ""}
 CLIENTS = 5
 HALF_A_BODY = (
     b"POST /api/v2/auth/login HTTP/1.1\r\nHost: mall\r\nContent-Type: application/json\r\n"
@@ -72,6 +74,7 @@ async def refused(stage: Stage) -> None:
 
 async def commands(stage: Stage) -> None:
     """Commands that are answered without a task: refused at the door, by the order's actor, and one unheard."""
+    assert not stage.office.settings.cors_origins
     command = (
         "POST /api/v2/orders/ord_999999999/acceptance HTTP/1.1\r\nHost: mall\r\nContent-Length: 0\r\n{}\r\n"
     )
