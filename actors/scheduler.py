@@ -99,6 +99,7 @@ class Scheduler:
             runtime.refuse(envelope, DeadlinePassed())
             return
         if envelope.hop and runtime.shards.came_late(cell.shard, envelope):
+            envelope.doubtful = envelope.doubtful or envelope.started
             envelope.fail(Moved())
             return
         cell.used_at = now

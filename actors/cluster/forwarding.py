@@ -43,6 +43,8 @@ if TYPE_CHECKING:
 
 # Of a tell. An ask crosses one line.
 HOPS_MAX = 2
+# The epoch that an ask names is this at least. Builds before asks named one had the number of lines here, 0 or 1.
+EPOCH_MIN = 2
 # Repetitions after a definite "not now", and the first pause before one; each is four times the last.
 ATTEMPTS_MAX = 5
 BACKOFF_S = 0.005
@@ -178,7 +180,7 @@ class Forwarding:
             return
         self._numbers += 1
         ids = [None, None] if command is None else [command.id, command.fingerprint]
-        epoch = self.directory.epoch(shard)
+        epoch = max(EPOCH_MIN, self.directory.epoch(shard))
         frame = ["A", self._numbers, *to, epoch, budget_ms, *ids, envelope.trace, payload]
         if not self.peers.send(line, frame):
             runtime.refuse(envelope, Overloaded("the line to the owner is full"))
@@ -312,7 +314,13 @@ class Forwarding:
         _, corr, kind, number, epoch, budget_ms, command_id, fingerprint, trace, payload = frame
         runtime, to = self._own(), ActorId(kind, number)
         shard = shard_of(to)
-        if runtime.shards.owned[shard] is None:
+        ownership = runtime.shards.owned[shard]
+        if ownership is not None and epoch > ownership.epoch and ownership.parked is None:
+            runtime.scheduler.lose(shard)  # who has heard of a newer claim than ours is right
+            ownership = None
+        if epoch < EPOCH_MIN and ownership is not None:
+            epoch = ownership.epoch
+        if ownership is None or epoch < ownership.first:
             self.send_back(line, corr, shard)
             return
         envelope = Envelope(
@@ -374,7 +382,8 @@ class Forwarding:
         if asked is None:
             return
         asked.parked.envelope.started = False
-        self.directory.forget(shard, asked.line.peer.incarnation)
+        if owner != asked.line.peer.incarnation:
+            self.directory.forget(shard, asked.line.peer.incarnation)
         if owner and epoch >= self.directory.epoch(shard):
             self.directory.hear(owner, [(shard, epoch)], self._own().clock.boot())
         self._later(asked.parked, counted=False)

@@ -7,7 +7,7 @@ the end that dialled, and the answers to them. Frames are JSON arrays that begin
     T  tell
     E  emit      a frame for a session or a topic on the instance that holds the sockets
     O  owned     the sender serves these shards: [[shard, epoch], ...]
-    N  new       the sender has just made this line, and the one before ends: what it sent there may be lost
+    N  new       the sender has just made this line, its nth, and those before it end: what it sent there may be lost
     W  who       does the receiver serve these shards? It answers with O.
     C  call      a question from instance to instance, answered by R or F: hand-over, status
     P  ping      a line without any frame for SILENT_S has ended
@@ -41,6 +41,8 @@ REDIAL_S_MAX = 1.0
 # A member whom we cannot reach for so many tries in a row is worth a line: MALL_PEER_HOST may be wrong there.
 TRIES_SAID = 10
 CALL_S = 2.0
+# Lives of peers whose newest line is remembered: more than any network delays the lines of.
+LIVES_REMEMBERED = 1_000
 
 
 class Courier(Protocol):
@@ -86,6 +88,8 @@ class Peers:
         self._ended: dict[Line, asyncio.Event] = {}
         self._dialled_by: dict[Line, str] = {}
         self._heard_at: dict[Line, float] = {}
+        self._newest: dict[str, int] = {}
+        self._dials = 0
         self._byes: set[str] = set()
         self._calls: dict[int, tuple[Line, asyncio.Future[Any]]] = {}
         self._numbers = 0
@@ -157,7 +161,8 @@ class Peers:
                 self._heard_at[line] = self._clock.monotonic()
                 self.lines[member.incarnation] = line
                 self.send(line, ["O", self._post.mine(None)])
-                self.send(line, ["N"])
+                self._dials += 1
+                self.send(line, ["N", self._dials])
                 self._courier.line_up(member.incarnation)
                 await ended.wait()
                 line = None
@@ -236,7 +241,8 @@ class Peers:
                 epochs = [(int(s), int(e)) for s, e in frame[1]]
                 self._post.owned_by(line.peer.incarnation, epochs)
             case "N":
-                self._end_older(line)
+                if not self._is_newest(line, *frame[1:]):
+                    return
                 self._dialled_by[line] = line.peer.incarnation
                 self._post.dialled(line.peer.incarnation, known=line.peer.incarnation in self._keeping)
             case "W":
@@ -253,13 +259,23 @@ class Peers:
             case _:
                 self._courier.receive(line, frame)
 
-    def _end_older(self, line: Line) -> None:
-        """A peer that makes a line has given up the one before: what was asked on it is asked again on this one, and
-        what has not been read from it shall not be read afterwards.
+    def _is_newest(self, line: Line, number: int = 0) -> bool:
+        """A peer that makes a line has given up those before it: what was asked there is asked again on this one, and
+        what has not been read from them shall not be read afterwards. A slow network may show us the newer line first.
         """
-        for older in [x for x, i in self._dialled_by.items() if i == line.peer.incarnation and x is not line]:
+        peer = line.peer.incarnation
+        newest = self._newest.pop(peer, 0)
+        self._newest[peer] = max(newest, number)
+        if len(self._newest) > LIVES_REMEMBERED:
+            del self._newest[next(iter(self._newest))]
+        if 0 < number < newest:
+            line.close()
+            self._line_ended(line)
+            return False
+        for older in [x for x, i in self._dialled_by.items() if i == peer and x is not line]:
             older.close()
             self._line_ended(older)
+        return True
 
     # -- calls --------------------------------------------------------------------------------
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
 import orjson
+import pytest
 
 from actors.cluster.network import Greeting
 from actors.shards import Ownership, shard_of
@@ -133,40 +134,97 @@ def _asked(order: int, epoch: int) -> list[Any]:
     return ["A", 1, "order", order, epoch, 2000, f"command-{epoch}", "body", "t", accept]
 
 
-async def _answers_to_an_ask_before_and_after_the_shard_was_taken() -> tuple[list[Any], list[Any], str]:
+@asynccontextmanager
+async def _asking() -> AsyncIterator[tuple[World, Host, int, FakeLine]]:
+    """A calm world, an order's owner, the order, and a line of a peer to that owner."""
     async with _calm_world() as world:
         order = await _open_order(world.hosts[0].dispatch, "order")  # type: ignore[arg-type]
         owner = _owner(world, order)
-        line, ownership = FakeLine(world, owner), _shards(owner)[shard_of(order_ref(order))]
-        assert ownership is not None
-        for epoch in (ownership.first - 1, ownership.first):
-            line.bring(*_asked(order, epoch))
-            await asyncio.sleep(0.5)
-        here = [ownership.shard, owner.cluster.keeper.member.incarnation, ownership.epoch]  # type: ignore[union-attr]
-    late, timely = [frame for frame in line.said if frame[0] != "P"]
-    assert late == ["M", 1, *here]
-    return late, timely, str(world.store.orders[order]["status"])
+        yield world, owner, order, FakeLine(world, owner)
+
+
+def _ownership(host: Host, order: int) -> Ownership:
+    ownership = _shards(host)[shard_of(order_ref(order))]
+    assert ownership is not None
+    return ownership
+
+
+async def _answer_to_an_ask_of(epoch: Callable[[Ownership], int]) -> tuple[list[Any], list[Any], bool]:
+    """The answer, who serves the shard by the word of its owner, and whether that still does."""
+    async with _asking() as (_, owner, order, line):
+        ownership = _ownership(owner, order)
+        me = owner.cluster.keeper.member.incarnation  # type: ignore[union-attr]
+        line.bring(*_asked(order, epoch(ownership)))
+        await asyncio.sleep(0.01)
+        served = _shards(owner)[ownership.shard] is ownership
+        [answer] = [frame for frame in line.said if frame[0] != "P"]
+    return answer, ["M", 1, ownership.shard, me, ownership.epoch], served
+
+
+def _answer(epoch: Callable[[Ownership], int]) -> tuple[list[Any], list[Any], bool]:
+    with simulated(1) as loop:
+        return loop.run_until_complete(_answer_to_an_ask_of(epoch))
 
 
 def test_ask_that_was_meant_for_an_owner_before_us_is_sent_back_and_told_who_we_are() -> None:
-    with simulated(1) as loop:
-        late, timely, status = loop.run_until_complete(
-            _answers_to_an_ask_before_and_after_the_shard_was_taken()
-        )
-    assert (late[0], timely[0], status) == ("M", "R", "confirmed")
-    assert timely[2][1][0] == "driver_offline"
+    answer, us, served = _answer(lambda ownership: ownership.first - 1)
+    assert (answer, served) == (us, True)
 
 
-async def _lines_of_one_peer() -> tuple[bool, bool, bool]:
+@pytest.mark.parametrize("hops", [0, 1])
+def test_ask_of_a_build_that_names_no_epoch_is_served(hops: int) -> None:
+    answer, _, served = _answer(lambda _: hops)
+    assert (answer[0], answer[2][1][0], served) == ("R", "driver_offline", True)
+
+
+def test_ask_of_somebody_who_has_heard_of_a_newer_claim_ends_our_ownership() -> None:
+    answer, us, served = _answer(lambda ownership: ownership.epoch + 1)
+    assert (answer[:3], answer[3], served) == (us[:3], "", False)
+
+
+async def _news_of_a_known_owner() -> list[Any]:
+    """What an edge tells its sessions when an ask comes back from the owner that it knew already."""
     async with _calm_world() as world:
-        host = world.hosts[0]
-        older, newer, another = FakeLine(world, host), FakeLine(world, host), FakeLine(world, host)
-        another.peer = Greeting("another", "another.1")
-        for line in (older, another, newer):
-            line.bring("N")
-        return older.closed, newer.closed, another.closed
+        order = await _open_order(world.hosts[0].dispatch, "order")  # type: ignore[arg-type]
+        owner = _owner(world, order)
+        edge = next(h for h in world.hosts if h is not owner)
+        heard: list[Any] = []
+        assert edge.cluster is not None
+        assert edge.dispatch is not None
+        assert owner.cluster is not None
+        edge.cluster.directory._moved = heard.append
+        member, ownership = owner.cluster.keeper.member, _ownership(owner, order)
+        line = edge.cluster.peers.lines[member.incarnation]
+        asking = asyncio.ensure_future(edge.dispatch.order(order))
+        while not edge.cluster.forwarding.under_way:  # noqa: ASYNC110 - a turn or two of a loop without a clock
+            await asyncio.sleep(0)
+        [asked] = edge.cluster.forwarding._asked
+        back = ["M", asked, ownership.shard, member.incarnation, ownership.epoch]
+        edge.cluster.forwarding.receive(line, back)
+        await asking
+    return heard
 
 
-def test_new_line_of_a_peer_ends_the_one_before_it() -> None:
+def test_ask_that_comes_back_from_the_owner_that_was_known_is_no_news() -> None:
     with simulated(1) as loop:
-        assert loop.run_until_complete(_lines_of_one_peer()) == (True, False, False)
+        assert loop.run_until_complete(_news_of_a_known_owner()) == []
+
+
+async def _lines_of_one_peer(*numbers: int) -> list[bool]:
+    """Which of the lines of one peer were closed, when their first frames were read in this order; and another's."""
+    async with _calm_world() as world:
+        lines = [FakeLine(world, world.hosts[0]) for _ in range(len(numbers) + 1)]
+        lines[-1].peer = Greeting("another", "another.1")
+        for line, number in zip(lines, (*numbers, 1), strict=True):
+            line.bring(*(["N", number] if number else ["N"]))
+        return [line.closed for line in lines]
+
+
+@pytest.mark.parametrize(
+    ("numbers", "closed"),
+    [((1, 2), [True, False, False]), ((2, 1), [False, True, False]), ((0, 0), [True, False, False])],
+    ids=["in order", "the older one's frames were late", "of a build that does not count"],
+)
+def test_newest_line_of_a_peer_ends_those_before_it(numbers: tuple[int, ...], closed: list[bool]) -> None:
+    with simulated(1) as loop:
+        assert loop.run_until_complete(_lines_of_one_peer(*numbers)) == closed

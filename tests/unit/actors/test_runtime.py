@@ -561,6 +561,25 @@ async def test_far_ask_that_waited_for_a_hand_over_is_served_only_when_nobody_el
         assert stage.table.rows[1]["value"] == (0 if between else 1)
 
 
+async def test_far_ask_that_was_sent_to_the_journal_is_never_sent_back_as_if_nothing_had_happened() -> None:
+    async with staged() as stage:
+        shard = shard_of(ActorId("counter", 1))
+        ownership = stage.runtime.shards.owned[shard]
+        assert ownership is not None
+        stage.table.hold = asyncio.Event()
+        far: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        until = stage.runtime.clock.monotonic() + 5
+        stage.runtime.deliver(
+            Envelope(ActorId("counter", 1), "add", until, reply=far, hop=1, epoch=ownership.epoch)
+        )
+        while not stage.table.batches:
+            await turn()
+        stage.table.epochs[shard] += 1  # somebody else's claim, before ours
+        await stage.runtime.take([shard])
+        assert await _many(_answer(far)) == [OutcomeUnknown]
+        stage.table.hold.set()
+
+
 async def _answer(future: asyncio.Future[Any]) -> Any:
     async with asyncio.timeout(5):
         return await future
