@@ -1,7 +1,8 @@
 """Compares this server with other designs, on the same Postgres, in one run.
 
 Cell by cell every peer has its turn, so that whatever else the machine does hits all alike; with `--rounds` several
-turns, of which the one in the middle counts. The generator, the server and Postgres share the machine; the report
+turns, of which the one in the middle counts. Each turn has a stage of its own, with a new database: zones, open orders
+and rows that others have left would weigh on it. The generator, the server and Postgres share the machine; the report
 shows what each of them used.
 """
 
@@ -11,7 +12,7 @@ import argparse
 import platform
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from time import perf_counter
 
@@ -19,9 +20,11 @@ import uvloop
 
 from loadtests.bench import table
 from loadtests.bench.cells import Bench, Cell, Measure
-from loadtests.bench.stage import Peer, open_stage
+from loadtests.bench.stage import Peer, all_peers, open_stage
 from loadtests.verdict import Report
 
+# One turn of one peer.
+Turn = Callable[[Peer, Cell], Awaitable[Measure]]
 WIDTHS = (32, 64, 256)
 RIVALS = (1, 10, 100)
 
@@ -35,7 +38,7 @@ def cells(operations: Sequence[str], rivals: Sequence[int], widths: Sequence[int
     return found
 
 
-async def measure_cell(runner: Bench, peers: Sequence[Peer], cell: Cell, rounds: int) -> list[Measure]:
+async def measure_cell(turn: Turn, peers: Sequence[Peer], cell: Cell, rounds: int) -> list[Measure]:
     """Each peer's turn of the middle; peers that hang are left out."""
     found: dict[str, list[Measure]] = {peer.letter: [] for peer in peers}
     for number in range(rounds):
@@ -44,7 +47,7 @@ async def measure_cell(runner: Bench, peers: Sequence[Peer], cell: Cell, rounds:
             if peer.letter == "c" and cell.operation != "accept":
                 continue
             try:
-                measure = await runner.measure(peer, cell)
+                measure = await turn(peer, cell)
             except TimeoutError:
                 print(f"{table.title(cell)}: ({peer.letter}) hangs", file=sys.stderr)
                 continue
@@ -62,13 +65,17 @@ async def bench(options: argparse.Namespace) -> tuple[Report, list[Measure], lis
     """Measure everything."""
     measures: list[Measure] = []
     began = perf_counter()
-    with tempfile.TemporaryDirectory(prefix="mall-bench-") as folder:
-        async with open_stage(Path(folder), options.peers) as stage:
-            runner = Bench(stage, options.seconds, options.profile)
-            peers = [stage.peers[letter] for letter in sorted(stage.peers) if letter in options.peers]
-            for cell in cells(options.operations, options.rivals, options.widths):
-                measures += await measure_cell(runner, peers, cell, options.rounds)
-            text = table.lines(measures, peers)
+
+    async def turn(peer: Peer, cell: Cell) -> Measure:
+        with tempfile.TemporaryDirectory(prefix="mall-bench-") as folder:
+            async with open_stage(Path(folder), peer.letter) as stage:
+                runner = Bench(stage, options.seconds, options.profile)
+                return await runner.measure(stage.peers[peer.letter], cell)
+
+    peers = [peer for peer in all_peers() if peer.letter in options.peers]
+    for cell in cells(options.operations, options.rivals, options.widths):
+        measures += await measure_cell(turn, peers, cell, options.rounds)
+    text = table.lines(measures, peers)
     report = Report("bench", perf_counter() - began, limits=table.limits(measures))
     report.facts["machine"] = f"{platform.machine()}, CPython {platform.python_version()}"
     report.facts["measures"] = table.as_json(measures)

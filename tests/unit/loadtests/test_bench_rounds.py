@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
-
 from loadtests.bench.__main__ import measure_cell, middle
-from loadtests.bench.cells import Bench, Cell, Measure
+from loadtests.bench.cells import Cell, Measure
 from loadtests.bench.stage import Peer
 from loadtests.usage import Usage
 
@@ -33,7 +31,7 @@ class Runner:
 
 async def run(runner: Runner, rounds: int) -> dict[str, int]:
     peers = [Peer(letter, letter) for letter in runner.won]
-    found = await measure_cell(cast("Bench", cast(Any, runner)), peers, CELL, rounds)
+    found = await measure_cell(runner.measure, peers, CELL, rounds)
     return {m.peer: m.won for m in found}
 
 
