@@ -66,6 +66,19 @@ def test_a_long_freeze_that_nobody_could_notice_need_not_hit_the_fence(outcome: 
     assert make_report(outcome).passed
 
 
+@pytest.mark.parametrize(
+    ("victim", "over_s", "passes"),
+    [("mall-3", 29.9, True), ("mall-3", 25.0, False), ("mall-1", 29.9, False)],
+    ids=["it woke a moment before", "it woke long before", "another woke"],
+)
+def test_an_instance_that_was_just_recovering_need_not_have_had_a_write_on_its_way(
+    outcome: Outcome, victim: str, over_s: float, *, passes: bool
+) -> None:
+    outcome.spans.append(Span("freeze 3 s", (victim,), 20.0, over_s, frozen_s=3.0))
+    outcome.spans.append(Span("freeze 6 s", ("mall-3",), 30.0, 36.0, frozen_s=6.0))
+    assert make_report(outcome).passed is passes
+
+
 def test_redis_that_was_away_before_a_long_freeze_is_no_excuse(outcome: Outcome) -> None:
     outcome.spans[0].stale = 0
     outcome.spans.append(Span("Redis frozen", (), 2.0, 9.0))
