@@ -9,8 +9,9 @@ READY  := $(VENV)/.ready
 run: $(READY)
 	@exec $(PY) run.py serve
 
+# Two files at a time: most of them wait for processes, and each worker has a Postgres and a Valkey of its own.
 test: check
-	@$(PY) -m pytest -m "not long"
+	@$(PY) -m pytest -m "not long" -n 2 --dist loadfile
 
 test-long: check
 	@$(PY) -m pytest --timeout 1800
