@@ -173,8 +173,11 @@ PLANTED: dict[str, tuple[Plant, str]] = {
     "the epoch is checked apart from the write": (
         _epoch_is_checked_apart_from_the_write, "stale owner has committed",
     ),
-    "a commit is acknowledged early": (_commit_is_acknowledged_early, "told|at \\d+ of|shown at version|then"),
-    "state is loaded before the claim": (_state_is_loaded_before_the_claim, "shown at version"),
+    "a commit is acknowledged early": (
+        _commit_is_acknowledged_early, "told|at \\d+ of|shown at version|then|delivered\\? no",
+    ),
+    # An order that is believed to be taken is read as such, or offered to nobody any more.
+    "state is loaded before the claim": (_state_is_loaded_before_the_claim, "shown at version|never assigned"),
     "memory outlives the ownership": (_memory_outlives_the_ownership, "shown at version"),
     "a lease is believed for ever": (_lease_is_believed_for_ever, "shown at version"),
     "slots are not counted": (_slots_are_not_counted, "share a slot"),
