@@ -3,7 +3,7 @@
 Words of this room, one per idea:
 instance (a process slot with a stable name) · incarnation (one life of it) · member · view (who is there) ·
 lease (liveness) · tenure (how long leases are believed) · take, hand over, lose (a shard) · edge (the instance
-that got the request) · hop · moved (ask somebody else)
+that got the request) · attempt (one sending of an ask) · hop (of a tell) · moved (ask somebody else)
 
 Map:
 leases.py      LeaseStore port, members, ticks, and every number of the leases

@@ -3,7 +3,7 @@
 1. The giver parks what arrives for them, and lets what is under way finish (one commit, a few milliseconds).
 2. It passes the leases on, in one step: there is no moment without a holder.
 3. It calls the taker, which claims (the epoch rises: the giver is fenced off from here on) and serves.
-4. It drops its memory and sends on what was parked.
+4. It drops its memory and sends on what was parked; asks of other instances go back to them, who know the taker.
 
 If the taker does not answer in time the giver takes the leases back and claims again; if that fails, too,
 somebody else has them by now, and the parked messages are sent to whoever it is. Whatever happens, a shard's
@@ -146,7 +146,7 @@ class Handover:
                 await asyncio.sleep(LOOK_S)
 
     def hand_on(self, shard: int) -> None:
-        """It is served elsewhere now: send on what waited."""
+        """It is served elsewhere now: send on, or back, what waited."""
         for parked in self._runtime.surrender(shard):
             envelope = parked.envelope
             envelope.doubtful = envelope.doubtful or envelope.started
