@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
@@ -123,6 +124,18 @@ class Envelope:
         reply, self._reply = self._reply, None
         self._answered = self._answered or reply is not None
         return reply
+
+
+class Seed(NamedTuple):
+    """The row of an actor that was just created, so that it need not be read back.
+
+    Attributes:
+        at: monotonic second before it was written or read. Whoever has owned the shard since then has seen
+            every change of it.
+    """
+
+    at: float
+    row: Mapping[str, Any]
 
 
 @frozen

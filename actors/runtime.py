@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Any
 
 from actors.cell import LOADING, READY, Cell
 from actors.clock import Clock, Entropy
@@ -28,7 +28,7 @@ from actors.errors import (
 from actors.gauges import Gauges
 from actors.lane import Lane
 from actors.loader import Loader
-from actors.messages import ActorId, Command, Envelope, Turn
+from actors.messages import ActorId, Command, Envelope, Receiver, Seed, Turn
 from actors.patience import Patience
 from actors.ports import Emitter, Journal, PeerTransport
 from actors.scheduler import Scheduler
@@ -60,18 +60,6 @@ def _ignore(shard: int) -> None:
 
 # What a shard keeps while it is handed over; the rest is told to come back.
 PARKED_MAX = 2_000
-
-
-class Seed(NamedTuple):
-    """The row of an actor that was just created, so that it need not be read back.
-
-    Attributes:
-        at: monotonic second before it was written or read. Whoever has owned the shard since then has seen
-            every change of it.
-    """
-
-    at: float
-    row: Mapping[str, Any]
 
 
 class Runtime:
@@ -253,19 +241,39 @@ class Runtime:
             OutcomeUnknown: the budget ended after the turn began.
         """
         reply: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        envelope = self.ask_for(reply, to, message, budget_s=budget_s, command=command, trace=trace)
+        try:
+            return await reply
+        finally:
+            self.forget(envelope)
+            del reply  # it holds an error, whose traceback holds this frame: a circle
+
+    def ask_for(
+        self,
+        reply: Receiver,
+        to: ActorId,
+        message: object,
+        *,
+        budget_s: float = 2.0,
+        command: Command | None = None,
+        trace: str = "",
+    ) -> Envelope:
+        """The same without waiting. The receiver is told in the very turn that answers, or even in this call: it
+        raises nothing, asks nothing, and has the question forgotten.
+        """
         until = self.clock.monotonic() + budget_s
         envelope = Envelope(to, message, until, command=command, trace=trace, reply=reply)
         self.watch(envelope)
         self.deliver(envelope)
-        try:
-            return await reply
-        finally:
-            self._patience.forget(envelope)
-            del reply  # it holds an error, whose traceback holds this frame: a circle
+        return envelope
 
     def watch(self, envelope: Envelope) -> None:
         """Answer it with an error at its deadline, if nobody has by then."""
         self._patience.watch(envelope)
+
+    def forget(self, envelope: Envelope) -> None:
+        """Its asker needs no answer any more."""
+        self._patience.forget(envelope)
 
     def tell(
         self,

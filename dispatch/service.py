@@ -11,8 +11,8 @@ from actors.batch import Batcher
 from actors.dedup import make_command
 from actors.errors import JournalError, NotWritten, OutcomeUnknown, Unavailable
 from actors.frozen import frozen
-from actors.messages import Command
-from actors.runtime import Runtime, Seed
+from actors.messages import Command, Envelope, Receiver, Seed
+from actors.runtime import Runtime
 from actors.shards import shard_of
 from dispatch import messages as m
 from dispatch.domain import commands as d
@@ -161,41 +161,41 @@ class Dispatch:
 
     async def accept(self, caller: Caller, number: int, offer_id: str | None) -> m.Reply:
         """A driver accepts; the first wins."""
-        return await self._order(caller, "accept", number, d.Accept(caller.number, offer_id))
+        return await self.command(caller, number, d.Accept(caller.number, offer_id))
 
     async def decline(self, caller: Caller, number: int, offer_id: str | None, reason: str) -> m.Reply:
         """A driver declines its offer."""
-        return await self._order(caller, "decline", number, d.Decline(caller.number, offer_id, reason))
+        return await self.command(caller, number, d.Decline(caller.number, offer_id, reason))
 
     async def pick_up(self, caller: Caller, number: int) -> m.Reply:
         """The driver has the goods."""
-        return await self._order(caller, "pickup", number, d.PickUp(caller.number))
+        return await self.command(caller, number, d.PickUp(caller.number))
 
     async def deliver(self, caller: Caller, number: int) -> m.Reply:
         """The customer has the goods."""
-        return await self._order(caller, "delivery", number, d.Deliver(caller.number))
+        return await self.command(caller, number, d.Deliver(caller.number))
 
     async def fail(self, caller: Caller, number: int, reason: str) -> m.Reply:
         """The driver cannot deliver."""
-        return await self._order(caller, "failure", number, d.Fail(caller.number, reason))
+        return await self.command(caller, number, d.Fail(caller.number, reason))
 
     async def cancel(
         self, caller: Caller, number: int, reason: str, versions: tuple[int, ...] | None = None
     ) -> m.Reply:
         """Customer or admin cancel; with `versions` only if the order has one of them."""
-        return await self._order(caller, "cancellation", number, d.Cancel(caller.by, reason, versions))
+        return await self.command(caller, number, d.Cancel(caller.by, reason, versions))
 
     async def release(self, caller: Caller, number: int, reason: str) -> m.Reply:
         """An admin takes the order from its driver; a new round begins."""
-        return await self._order(caller, "release", number, d.Release(caller.by, reason))
+        return await self.command(caller, number, d.Release(caller.by, reason))
 
     async def assign(self, caller: Caller, number: int, driver_id: int) -> m.Reply:
         """An admin gives the order to a driver."""
-        return await self._order(caller, "assignment", number, d.Assign(caller.by, driver_id))
+        return await self.command(caller, number, d.Assign(caller.by, driver_id))
 
     async def set_ready(self, caller: Caller, number: int, ready_ms: int) -> m.Reply:
         """The store's side says when the goods will be ready."""
-        return await self._order(caller, "ready-time", number, d.SetReady(caller.by, ready_ms))
+        return await self.command(caller, number, d.SetReady(caller.by, ready_ms))
 
     async def pay(self, number: int, payment_id: int, trace: str) -> m.Reply:
         """The money for the order is held: `paid`, or `order_closed` when the order has ended unpaid.
@@ -214,14 +214,25 @@ class Dispatch:
         """End a stream."""
         self.runtime.tell(order_ref(number), m.Unwatch(address))
 
-    async def _order(self, caller: Caller, name: str, number: int, command: d.OrderCommand) -> m.Reply:
+    async def command(self, caller: Caller, number: int, wish: d.Wish) -> m.Reply:
+        """What becomes of a wish: the order's answer."""
         answer = await self.runtime.ask(
             order_ref(number),
-            command,
-            command=caller.command(name, number, command),
+            wish,
+            command=caller.command(wish.verb, number, wish),
             trace=caller.trace,
         )
         return m.Reply(*answer)
+
+    def command_for(self, reply: Receiver, caller: Caller, number: int, wish: d.Wish) -> Envelope:
+        """The same without waiting: see Runtime.ask_for. The answer is a Reply's three parts, in a row."""
+        return self.runtime.ask_for(
+            reply,
+            order_ref(number),
+            wish,
+            command=caller.command(wish.verb, number, wish),
+            trace=caller.trace,
+        )
 
     # -- drivers ------------------------------------------------------------------------------
 

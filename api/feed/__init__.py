@@ -4,9 +4,11 @@ Map:
 PROTOCOL.md   the contract with driver apps
 frames.py     client frames: models, decoding
 handshake.py  upgrade, origin, header or ticket
-outbox.py     two lanes per socket, and who drains them
+socket.py     a WebSocket whose texts are taken where they are read
 session.py    one socket: frames in, answers out
-decisions.py  from a frame to the dispatch office
+decisions.py  what a frame wants of an order
+asked.py      commands that wait for their answer
+outbox.py     two lanes per socket, and who drains them
 rebinding.py  sessions whose actor has moved are bound again
 codes.py      close codes
 hub.py        all sockets and streams of this instance; the emitter

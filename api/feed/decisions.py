@@ -1,57 +1,61 @@
-"""From a frame to the dispatch office: one command, one answer."""
+"""What a frame wants of an order."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TypeAlias
 
 from actors.errors import ActorError, NoSuchActor
 from api.feed import frames
 from api.problems import problem_for
+from dispatch.domain import commands as d
 from dispatch.domain import ids
 from dispatch.domain.ids import public_id
 from dispatch.messages import Reply
 from dispatch.service import Caller, Dispatch
 
-if TYPE_CHECKING:
-    from collections.abc import Awaitable
+# One or several orders of an offer; one order.
+OfOffer: TypeAlias = frames.Accept | frames.Decline
+OfOrder: TypeAlias = frames.PickUp | frames.Deliver | frames.Fail
 
 
-async def decide_offer(
-    dispatch: Dispatch, caller: Caller, frame: frames.Accept | frames.Decline, number: int
-) -> dict[str, Any]:
-    """The result for one order of an offer."""
-    work: Awaitable[Reply]
+def offer_wish(frame: OfOffer, driver: int) -> d.Wish:
+    """What is wanted of each order of an offer."""
     if isinstance(frame, frames.Accept):
-        work = dispatch.accept(caller, number, frame.offer_id)
-    else:
-        work = dispatch.decline(caller, number, frame.offer_id, frame.reason)
+        return d.Accept(driver, frame.offer_id)
+    return d.Decline(driver, frame.offer_id, frame.reason)
+
+
+def order_wish(frame: OfOrder, driver: int) -> d.Wish:
+    """What is wanted of a carried order."""
+    match frame:
+        case frames.PickUp():
+            return d.PickUp(driver)
+        case frames.Deliver():
+            return d.Deliver(driver)
+        case frames.Fail():
+            return d.Fail(driver, frame.reason)
+
+
+def offer_result(number: int, answer: Reply) -> dict[str, object]:
+    """The result for one order of an offer."""
+    code, status, version = answer
+    return {"order_id": public_id(ids.ORDER, number), "result": code, "status": status, "version": version}
+
+
+def not_found(number: int) -> dict[str, object]:
+    """The result for an order that there is not."""
+    return {"order_id": public_id(ids.ORDER, number), "result": "order_not_found"}
+
+
+async def one_of_several(
+    dispatch: Dispatch, caller: Caller, frame: OfOffer, number: int
+) -> dict[str, object]:
+    """The result for an order beside others: one of them may have been won, so each gets its own answer."""
     try:
-        answer = await work
+        return offer_result(number, await dispatch.command(caller, number, offer_wish(frame, caller.number)))
     except NoSuchActor:
-        return {"order_id": public_id(ids.ORDER, number), "result": "order_not_found"}
+        return not_found(number)
     except ActorError as error:
-        if len(frame.orders) == 1:
-            raise
-        # Another order of the same frame may have been won: each gets its own answer.
         problem = problem_for(error)
         shown = {"order_id": public_id(ids.ORDER, number), "result": problem.code, "temporary": True}
         return shown | ({"not_processed": True} if problem.kind.status == 503 else {})
-    return {
-        "order_id": public_id(ids.ORDER, number),
-        "result": answer.code,
-        "status": answer.status,
-        "version": answer.version,
-    }
-
-
-async def decide(dispatch: Dispatch, caller: Caller, frame: Any) -> Reply:
-    """The answer to a command about one order, or about the driver."""
-    match frame:
-        case frames.PickUp():
-            return await dispatch.pick_up(caller, frame.order_id)
-        case frames.Deliver():
-            return await dispatch.deliver(caller, frame.order_id)
-        case frames.Fail():
-            return await dispatch.fail(caller, frame.order_id, frame.reason)
-        case _:
-            return await dispatch.set_availability(caller, frame.status)

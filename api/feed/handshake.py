@@ -15,6 +15,7 @@ from api.call import Call, json_response
 from api.edge import Route, authenticate, finish
 from api.feed import codes, frames
 from api.feed.session import HELLO_S, Session
+from api.feed.socket import Socket
 from api.problems import Problem
 from api.tokens import Principal
 from api.transport.errors import forget_frames
@@ -78,7 +79,7 @@ async def open_feed(call: Call) -> web.StreamResponse:
     elif _strangers >= STRANGERS_MAX:
         raise Problem("overloaded")
     # Deflate costs 90 KB a socket and saves nothing on small frames: it is never negotiated.
-    ws = web.WebSocketResponse(
+    ws = Socket(
         protocols=(PROTOCOL,), compress=False, max_msg_size=frames.FRAME_BYTES_MAX, autoping=True, timeout=2.0
     )
     finish(ws, call.trace)
@@ -150,7 +151,7 @@ async def _redeem(call: Call, hello: frames.Hello) -> Principal | None:
 
 async def _serve(
     call: Call,
-    ws: web.WebSocketResponse,
+    ws: Socket,
     principal: Principal,
     resume: frames.Resume | None,
     told: tuple[str | None, str | None],

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from time import perf_counter
 from typing import Any
 
 import structlog
-from aiohttp import WSMsgType, web
+from aiohttp import WSMsgType
 
-from actors.errors import NoSuchActor, OutcomeUnknown
 from actors.shards import shard_of
 from api.call import Office
 from api.feed import codes, frames
-from api.feed.decisions import decide, decide_offer
+from api.feed.asked import Asked
+from api.feed.decisions import OfOffer, offer_wish, one_of_several, order_wish
 from api.feed.outbox import Outbox, Overflow
-from api.problems import KINDS, Problem, problem_for
+from api.feed.socket import Socket
 from api.stepping import Stepping
 from api.tokens import BadToken, Principal
 from config import metrics
@@ -24,7 +23,6 @@ from dispatch import feed
 from dispatch.domain import ids
 from dispatch.domain.geo import Place
 from dispatch.driver_actor import driver_ref
-from dispatch.messages import Reply
 from dispatch.service import Caller
 
 log = structlog.get_logger()
@@ -54,12 +52,12 @@ class Session:
     """A driver's socket from its welcome on."""
 
     __slots__ = (
-        "_allowance", "_allowed_at", "_commands", "_outbox", "_strikes", "_writing", "acked", "address",
-        "closing", "epoch", "heard_at", "hub", "office", "opened_at", "opened_ms", "position", "principal",
+        "_allowance", "_allowed_at", "_outbox", "_strikes", "_writing", "acked", "address", "closing", "commands",
+        "epoch", "heard_at", "hub", "office", "opened_at", "opened_ms", "position", "principal",
         "shard", "slot", "topic", "trace", "warned", "welcomed", "ws",
     )  # fmt: skip
 
-    def __init__(self, ws: web.WebSocketResponse, office: Office, principal: Principal, trace: str) -> None:
+    def __init__(self, ws: Socket, office: Office, principal: Principal, trace: str) -> None:
         self.ws = ws
         self.office = office
         self.hub = office.hub
@@ -80,7 +78,7 @@ class Session:
         self.heard_at = self.opened_at = office.clock.monotonic()
         self._outbox = Outbox()
         self._writing = False
-        self._commands = 0
+        self.commands = 0
         self._strikes = 0
         self._allowance = BURST_FRAMES
         self._allowed_at = self.heard_at
@@ -137,6 +135,11 @@ class Session:
             "server_time_ms": int(self.office.clock.wall() * 1000),
             "limits": {"frame_bytes": frames.FRAME_BYTES_MAX, "frames_per_s": int(FRAMES_PER_S)},
         }
+
+    @property
+    def driver_id(self) -> str:
+        """As the logs show it."""
+        return f"drv_{self.principal.number}"
 
     def _write(self) -> None:
         """Have what waits written at the end of this turn of the loop: an entry and the reply that belongs to
@@ -240,26 +243,31 @@ class Session:
     # -- in -----------------------------------------------------------------------------------
 
     async def run(self) -> None:
-        """Read frames until the socket ends."""
+        """Read frames until the socket ends. Texts are taken as they are read; what came before this was called,
+        and what is no text, comes through here.
+        """
+        self.ws.take(self._text)
         async for message in self.ws:
-            if self.closing:
-                continue  # what it says now is not heard; the farewell is being written
-            self.heard_at = self.office.clock.monotonic()
-            if message.type is not WSMsgType.TEXT:
-                if message.type is WSMsgType.BINARY:
-                    self._refuse("bad_frame", None, "frames are text")
-                continue
-            if not self._allowed():
-                self._refuse("rate_limited", None, "too many frames")
-                continue
-            try:
-                frame = frames.decode_frame(message.data.encode())
-            except frames.BadFrame as error:
-                self._refuse("bad_frame", error.frame_id, error.detail)
-                continue
-            except UnicodeEncodeError:
-                self._refuse("bad_frame", None, "not UTF-8")
-                continue
+            if message.type is WSMsgType.TEXT:
+                self._text(message.data)
+            elif message.type is WSMsgType.BINARY and not self.closing:
+                self.heard_at = self.office.clock.monotonic()
+                self._refuse("bad_frame", None, "frames are text")
+
+    def _text(self, text: str) -> None:
+        if self.closing:
+            return  # what it says now is not heard; the farewell is being written
+        self.heard_at = self.office.clock.monotonic()
+        if not self._allowed():
+            self._refuse("rate_limited", None, "too many frames")
+            return
+        try:
+            frame = frames.decode_frame(text.encode())
+        except frames.BadFrame as error:
+            self._refuse("bad_frame", error.frame_id, error.detail)
+        except UnicodeEncodeError:
+            self._refuse("bad_frame", None, "not UTF-8")
+        else:
             self._take(frame)
 
     def _allowed(self) -> bool:
@@ -302,12 +310,34 @@ class Session:
             case frames.Hello():
                 self._refuse("bad_frame", frame.id, "hello is the first frame, and only that")
             case _:
-                if self._commands >= COMMANDS_MAX:
+                if self.commands >= COMMANDS_MAX:
                     self._refuse("overloaded", frame.id, "too many commands at once")
                     return
-                self._commands += 1
+                self.commands += 1
+                self._ask(frame)
+
+    def _ask(self, frame: Any) -> None:
+        """Have a command decided."""
+        trace = self.office.entropy.trace()
+        asked, driver = Asked(self, frame, trace), self.principal.number
+        caller = Caller(self.principal.role, driver, trace, frame.key)
+        dispatch = self.office.dispatch
+        match frame:
+            case frames.Accept() | frames.Decline() if len(frame.orders) == 1:
+                wish, number = offer_wish(frame, driver), frame.orders[0]
+                asked.asks(dispatch.command_for(asked, caller, number, wish))
+            case frames.Accept() | frames.Decline():
                 # All that it waits for are answers of actors, which have deadlines: a task would be one too many.
-                Stepping(self._command(frame), self._broke_off).step()
+                several = self._several(caller, frame)
+                Stepping(several, asked.set_exception, asked.set_results).step()
+            case frames.Availability():
+                work = dispatch.set_availability(caller, frame.status)
+                Stepping(work, asked.set_exception, asked.set_result).step()
+            case _:
+                asked.asks(dispatch.command_for(asked, caller, frame.order_id, order_wish(frame, driver)))
+
+    async def _several(self, caller: Caller, frame: OfOffer) -> list[dict[str, Any]]:
+        return [await one_of_several(self.office.dispatch, caller, frame, n) for n in frame.orders]
 
     def _refresh(self, frame: frames.AuthRefresh) -> None:
         try:
@@ -320,56 +350,3 @@ class Session:
             return
         self.principal, self.warned = principal, False
         self.push({"t": "reply", "id": frame.id, "ok": True, "trace_id": self.trace})
-
-    def _broke_off(self, error: BaseException) -> None:
-        log.error("failed_command", trace_id=self.trace, exc_info=error)
-
-    async def _command(self, frame: Any) -> None:
-        """Run a command and answer it. Each has a trace of its own."""
-        trace, began = self.office.entropy.trace(), perf_counter()
-        caller = Caller(self.principal.role, self.principal.number, trace, frame.key)
-        dispatch, result = self.office.dispatch, "error"
-        try:
-            if isinstance(frame, frames.Accept | frames.Decline):
-                results = [await decide_offer(dispatch, caller, frame, number) for number in frame.orders]
-                result = results[0]["result"] if len(results) == 1 else "several"
-                self.push({"t": "reply", "id": frame.id, "ok": True, "trace_id": trace, "results": results})
-                return
-            answer = await decide(dispatch, caller, frame)
-            result = answer.code
-            self._reply(frame, answer, trace)
-        except Exception as error:  # noqa: BLE001 - one command must not end everybody's sockets
-            result = self._failed(frame, error, trace)
-        finally:
-            self._commands -= 1
-            seconds = perf_counter() - began
-            metrics.command_count(frame.t, "feed", result).inc()
-            metrics.command_seconds(frame.t).observe(seconds)
-            self.office.log.info(
-                "answered_command", trace_id=trace, command=frame.t, result=result,
-                driver_id=f"drv_{self.principal.number}", duration_s=round(seconds, 6),
-            )  # fmt: skip
-
-    def _failed(self, frame: Any, error: Exception, trace: str) -> str:
-        if isinstance(error, NoSuchActor) and not isinstance(frame, frames.Availability):
-            problem = Problem("order_not_found")  # as for somebody else's order: ids cannot be probed
-        else:
-            problem = problem_for(OutcomeUnknown() if isinstance(error, TimeoutError) else error)
-        if problem.code == "internal":
-            log.error("failed_command", trace_id=trace, command=frame.t, exc_info=error)
-        sure = problem.kind.status == 503
-        extra = {"not_processed": True} if sure else {}
-        retryable = KINDS[problem.code].retryable
-        self._error(problem.code, frame.id, "", temporary=retryable, **extra, trace_id=trace)
-        return problem.code
-
-    def _reply(self, frame: Any, answer: Reply, trace: str) -> None:
-        """One answer; a refusal is an answer, too."""
-        if answer.code == "not_yours":
-            self._error("order_not_found", frame.id, "", temporary=False, trace_id=trace)
-            return
-        shown: dict[str, Any] = {"t": "reply", "id": frame.id, "ok": True, "trace_id": trace}
-        shown |= {"result": answer.code, "status": answer.status, "version": answer.version}
-        if answer.code in KINDS:
-            shown["ok"] = False
-        self.push(shown)

@@ -1,12 +1,13 @@
 """What may be wanted of an order, and what a decision is.
 
-Commands are requests; a `Decision` names everything that must become true together.
+Commands are requests; a `Decision` names everything that must become true together. `verb` is what a command is
+called in the names of commands (`dispatch/service.py`), the same over REST and over the feed: never change it.
 """
 
 from __future__ import annotations
 
 from dataclasses import field
-from typing import Any
+from typing import Any, ClassVar
 
 from actors.frozen import frozen
 from dispatch.domain.order import Order
@@ -26,12 +27,14 @@ class By:
 
 @frozen
 class Accept:
+    verb: ClassVar[str] = "accept"
     driver_id: int
     offer_id: str | None = None
 
 
 @frozen
 class Decline:
+    verb: ClassVar[str] = "decline"
     driver_id: int
     offer_id: str | None = None
     reason: str = "unspecified"
@@ -39,16 +42,19 @@ class Decline:
 
 @frozen
 class PickUp:
+    verb: ClassVar[str] = "pickup"
     driver_id: int
 
 
 @frozen
 class Deliver:
+    verb: ClassVar[str] = "delivery"
     driver_id: int
 
 
 @frozen
 class Fail:
+    verb: ClassVar[str] = "failure"
     driver_id: int
     reason: str
 
@@ -59,6 +65,7 @@ class Cancel:
     a repetition under the same key may have seen another one.
     """
 
+    verb: ClassVar[str] = "cancellation"
     by: By
     reason: str
     versions: tuple[int, ...] | None = field(default=None, repr=False)
@@ -66,18 +73,21 @@ class Cancel:
 
 @frozen
 class Release:
+    verb: ClassVar[str] = "release"
     by: By
     reason: str
 
 
 @frozen
 class Assign:
+    verb: ClassVar[str] = "assignment"
     by: By
     driver_id: int
 
 
 @frozen
 class SetReady:
+    verb: ClassVar[str] = "ready-time"
     by: By
     ready_ms: int
 
@@ -112,6 +122,8 @@ class Expire:
     at_ms: int
 
 
+# What a client may want of an order, under a key of its own.
+Wish = Accept | Decline | PickUp | Deliver | Fail | Cancel | Release | Assign | SetReady
 OrderCommand = (
     Accept | Decline | PickUp | Deliver | Fail | Cancel | Release | Assign | SetReady | Pay
     | MakeOffers | SetMode | Expire

@@ -14,7 +14,8 @@ PROGRAM = """
 import asyncio, gc, json, time
 from actors.clock import LoopClock, SystemEntropy
 from actors.messages import ActorId
-from actors.runtime import Runtime, Seed
+from actors.messages import Seed
+from actors.runtime import Runtime
 from dispatch import messages as m
 from dispatch.driver_actor import DriverBehaviour
 from dispatch.order_actor import OrderBehaviour

@@ -12,8 +12,8 @@ import pytest
 from actors.cell import Cell
 from actors.cluster.forwarding import Forwarding
 from actors.cluster.tenure import Tenure
-from actors.messages import ActorId
-from actors.runtime import Runtime, Seed
+from actors.messages import ActorId, Seed
+from actors.runtime import Runtime
 from actors.shards import Ownership, Parked, shard_of
 from actors.steps import Done
 from dispatch import feed

@@ -1,0 +1,130 @@
+"""Commands of a socket that wait for an answer.
+
+Nearly all are about one order. Their answer goes into the outbox in the turn that gives it: no task, no coroutine and
+no future lies between the order's actor and the socket. (With `socket.py`, acceptances over the feed, 64 at once, in
+six pairs of `loadtests.bench.pairs`: 0.86 times the server's time, 1.12 times as many a second.)
+"""
+
+from __future__ import annotations
+
+from time import perf_counter
+from typing import TYPE_CHECKING, Any, cast
+
+import structlog
+
+from actors.errors import NoSuchActor, OutcomeUnknown
+from api.feed import frames
+from api.feed.decisions import not_found, offer_result
+from api.problems import KINDS, Problem, problem_for
+from config import metrics
+from dispatch.messages import Reply
+
+if TYPE_CHECKING:
+    from actors.messages import Envelope
+    from api.feed.session import Session
+
+log = structlog.get_logger()
+
+
+class Asked:
+    """One command, and who is to hear of it. Implements actors.messages.Receiver.
+
+    Attributes:
+        trace: its own; a socket's commands are told apart.
+    """
+
+    __slots__ = ("_answered", "_began", "_frame", "_question", "_session", "trace")
+
+    def __init__(self, session: Session, frame: Any, trace: str) -> None:
+        self.trace = trace
+        self._question: Envelope | None = None
+        self._session = session
+        self._frame = frame
+        self._began = perf_counter()
+        self._answered = False
+
+    def asks(self, question: Envelope) -> None:
+        """What it waits for; to be forgotten when it is answered, unless it was so at once."""
+        self._question = question
+        if self._answered:
+            self._forget()
+
+    def _forget(self) -> None:
+        if self._question is not None:
+            self._session.office.dispatch.runtime.forget(self._question)
+            self._question = None
+
+    def done(self) -> bool:
+        """True once it is answered: nobody can take a command back."""
+        return self._answered
+
+    def set_result(self, result: Any) -> None:
+        """The answer of an actor: the three parts of a Reply."""
+        frame, answer = self._frame, Reply(*result)
+        try:
+            if isinstance(frame, frames.Accept | frames.Decline):
+                self._session.push(self._reply(results=[offer_result(frame.orders[0], answer)]))
+            elif answer.code == "not_yours":
+                self._error("order_not_found", temporary=False)
+            else:
+                self._session.push(
+                    self._reply(
+                        ok=answer.code not in KINDS,
+                        result=answer.code, status=answer.status, version=answer.version,
+                    )
+                )  # fmt: skip
+        except Exception as error:  # noqa: BLE001 - one socket must not harm the actor that speaks to it
+            self.set_exception(error)
+        else:
+            self._end(answer.code)
+
+    def set_results(self, results: list[dict[str, Any]]) -> None:
+        """The answers of several orders."""
+        self._session.push(self._reply(results=results))
+        self._end("several")
+
+    def set_exception(self, error: BaseException) -> None:
+        """There is no answer, or none that can be shown."""
+        frame, code = self._frame, "error"
+        try:
+            if isinstance(error, NoSuchActor) and isinstance(frame, frames.Accept | frames.Decline):
+                code = "order_not_found"
+                self._session.push(self._reply(results=[not_found(frame.orders[0])]))
+            else:
+                code = self._failed(error)
+        except Exception as failure:
+            log.error("failed_command", trace_id=self.trace, exc_info=failure)
+        self._end(code)
+
+    def _failed(self, error: BaseException) -> str:
+        if isinstance(error, NoSuchActor) and not isinstance(self._frame, frames.Availability):
+            problem = Problem("order_not_found")  # as for somebody else's order: ids cannot be probed
+        else:
+            late = isinstance(error, TimeoutError) or not isinstance(error, Exception)
+            problem = problem_for(OutcomeUnknown() if late else cast(Exception, error))
+        if problem.code == "internal":
+            log.error("failed_command", trace_id=self.trace, command=self._frame.t, exc_info=error)
+        sure = {"not_processed": True} if problem.kind.status == 503 else {}
+        self._error(problem.code, temporary=KINDS[problem.code].retryable, **sure)
+        return problem.code
+
+    def _reply(self, *, ok: bool = True, **more: Any) -> dict[str, Any]:
+        return {"t": "reply", "id": self._frame.id, "ok": ok, "trace_id": self.trace, **more}
+
+    def _error(self, code: str, *, temporary: bool, **more: Any) -> None:
+        frame = {"t": "error", "id": self._frame.id, "code": code, "temporary": temporary}
+        self._session.push({**frame, "trace_id": self.trace, **more})
+
+    def _end(self, result: str) -> None:
+        if self._answered:
+            return
+        self._answered = True
+        session, name, seconds = self._session, self._frame.t, perf_counter() - self._began
+        self._forget()
+        session.commands -= 1
+        metrics.command_count(name, "feed", result).inc()
+        metrics.command_seconds(name).observe(seconds)
+        session.office.log.info(
+            "answered_command", trace_id=self.trace, command=name, result=result,
+            driver_id=session.driver_id, duration_s=round(seconds, 6),
+        )  # fmt: skip
