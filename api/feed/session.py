@@ -247,12 +247,15 @@ class Session:
         and what is no text, comes through here.
         """
         self.ws.take(self._text)
-        async for message in self.ws:
-            if message.type is WSMsgType.TEXT:
-                self._text(message.data)
-            elif message.type is WSMsgType.BINARY and not self.closing:
-                self.heard_at = self.office.clock.monotonic()
-                self._refuse("bad_frame", None, "frames are text")
+        try:
+            async for message in self.ws:
+                if message.type is WSMsgType.TEXT:
+                    self._text(message.data)
+                elif message.type is WSMsgType.BINARY and not self.closing:
+                    self.heard_at = self.office.clock.monotonic()
+                    self._refuse("bad_frame", None, "frames are text")
+        finally:
+            self.ws.take(None)  # a circle, which would keep what was never read until everything is collected
 
     def _text(self, text: str) -> None:
         if self.closing:

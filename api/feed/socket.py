@@ -59,7 +59,7 @@ class Socket(web.WebSocketResponse):
         request.protocol.set_parser(self._parser)
         request.protocol.keep_alive(False)
 
-    def take(self, taker: Callable[[str], None]) -> None:
-        """From now on have texts taken by this function, which must not raise."""
+    def take(self, taker: Callable[[str], None] | None) -> None:
+        """From now on have texts taken by this function, which must not raise; by nobody with None."""
         assert isinstance(self._reader, _Texts)
         self._reader.taker = taker
