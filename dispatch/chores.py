@@ -103,18 +103,19 @@ class Chores:
 
     async def save_positions(self) -> None:
         """Write the places that changed since the last round."""
-        moved = {n: place for n, place in self._dispatch.places() if self._saved.get(n) != place}
+        places = await self._dispatch.places()
+        moved = {n: place for n, place in places.items() if self._saved.get(n) != place}
         items = [{"id": n, "lat": p.lat, "lon": p.lon} for n, p in sorted(moved.items())]
         for start in range(0, len(items), CHUNK):
             await self._rows.rows("save_positions", items[start : start + CHUNK])
-        self._saved = dict(self._dispatch.places())
+        self._saved = places  # not what they are by now: that is written in the next round
 
     async def sweep_feeds(self) -> None:
         """Compare connected drivers with their rows: feeds that are behind, orders that they do not carry.
 
         What is carried is corrected when two looks in a row agree: one may be older than the newest hint.
         """
-        known = self._dispatch.known()
+        known = await self._dispatch.known()
         numbers = sorted(known)
         doubts: dict[int, tuple[frozenset[int], frozenset[int]]] = {}
         for start in range(0, len(numbers), CHUNK):
