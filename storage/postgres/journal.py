@@ -24,6 +24,8 @@ from storage.postgres.errors import journal_error
 
 # A flush that was not answered by then is given up as unknown; the server's own limit is 2 s.
 FLUSH_S = 3.0
+# Rows turned into timers before others get their turn of the loop: after 15,000 creations it took 18 ms.
+SLICE = 1000
 _FLUSH = "SELECT flush($1::integer[], $2::bigint[], $3::bigint[], $4::jsonb, $5::jsonb, $6::boolean)"
 _LOADS = {"order": "load_orders", "driver": "load_drivers", "zone": "load_zones"}
 
@@ -94,7 +96,11 @@ class PostgresJournal:
         self, shards: Sequence[int], from_ms: int, until_ms: int, limit: int
     ) -> list[tuple[ActorId, int]]:
         rows = await self._read("due_orders", list(shards), from_ms, until_ms, limit)
-        return [(ActorId("order", row["id"]), row["due_ms"]) for row in rows]
+        found: list[tuple[ActorId, int]] = []
+        for start in range(0, len(rows), SLICE):
+            found += [(ActorId("order", n), due_ms) for n, due_ms in rows[start : start + SLICE]]
+            await asyncio.sleep(0)
+        return found
 
     async def wall(self) -> float:
         rows = await self._read("wall_clock")
