@@ -60,19 +60,16 @@ class Asked:
 
     def set_result(self, result: Any) -> None:
         """The answer of an actor: the three parts of a Reply."""
-        frame, answer = self._frame, Reply(*result)
+        frame = self._frame
         try:
+            answer = Reply(*result)
             if isinstance(frame, frames.Accept | frames.Decline):
-                self._session.push(self._reply(results=[offer_result(frame.orders[0], answer)]))
+                self._reply(results=[offer_result(frame.orders[0], answer)])
             elif answer.code == "not_yours":
                 self._error("order_not_found", temporary=False)
             else:
-                self._session.push(
-                    self._reply(
-                        ok=answer.code not in KINDS,
-                        result=answer.code, status=answer.status, version=answer.version,
-                    )
-                )  # fmt: skip
+                shown = {"result": answer.code, "status": answer.status, "version": answer.version}
+                self._reply(ok=answer.code not in KINDS, **shown)
         except Exception as error:  # noqa: BLE001 - one socket must not harm the actor that speaks to it
             self.set_exception(error)
         else:
@@ -80,8 +77,12 @@ class Asked:
 
     def set_results(self, results: list[dict[str, Any]]) -> None:
         """The answers of several orders."""
-        self._session.push(self._reply(results=results))
-        self._end("several")
+        try:
+            self._reply(results=results)
+        except Exception as error:  # noqa: BLE001 - as above
+            self.set_exception(error)
+        else:
+            self._end("several")
 
     def set_exception(self, error: BaseException) -> None:
         """There is no answer, or none that can be shown."""
@@ -89,7 +90,7 @@ class Asked:
         try:
             if isinstance(error, NoSuchActor) and isinstance(frame, frames.Accept | frames.Decline):
                 code = "order_not_found"
-                self._session.push(self._reply(results=[not_found(frame.orders[0])]))
+                self._reply(results=[not_found(frame.orders[0])])
             else:
                 code = self._failed(error)
         except Exception as failure:
@@ -108,8 +109,9 @@ class Asked:
         self._error(problem.code, temporary=KINDS[problem.code].retryable, **sure)
         return problem.code
 
-    def _reply(self, *, ok: bool = True, **more: Any) -> dict[str, Any]:
-        return {"t": "reply", "id": self._frame.id, "ok": ok, "trace_id": self.trace, **more}
+    def _reply(self, *, ok: bool = True, **more: Any) -> None:
+        frame = {"t": "reply", "id": self._frame.id, "ok": ok}
+        self._session.push({**frame, "trace_id": self.trace, **more})
 
     def _error(self, code: str, *, temporary: bool, **more: Any) -> None:
         frame = {"t": "error", "id": self._frame.id, "code": code, "temporary": temporary}

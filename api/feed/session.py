@@ -258,6 +258,14 @@ class Session:
             self.ws.take(None)  # a circle, which would keep what was never read until everything is collected
 
     def _text(self, text: str) -> None:
+        """Hear one frame. It is called by the connection, which has nobody to tell of an error."""
+        try:
+            self._hear(text)
+        except Exception as error:
+            log.error("failed_session", trace_id=self.trace, exc_info=error)
+            self.close(codes.INTERNAL)
+
+    def _hear(self, text: str) -> None:
         if self.closing:
             return  # what it says now is not heard; the farewell is being written
         self.heard_at = self.office.clock.monotonic()
@@ -320,11 +328,17 @@ class Session:
                 self._ask(frame)
 
     def _ask(self, frame: Any) -> None:
-        """Have a command decided."""
+        """Have a command decided; whatever becomes of it, it is answered."""
         trace = self.office.entropy.trace()
-        asked, driver = Asked(self, frame, trace), self.principal.number
-        caller = Caller(self.principal.role, driver, trace, frame.key)
-        dispatch = self.office.dispatch
+        asked = Asked(self, frame, trace)
+        caller = Caller(self.principal.role, self.principal.number, trace, frame.key)
+        try:
+            self._ask_actor(asked, caller, frame)
+        except Exception as error:  # noqa: BLE001 - one command must not end a socket
+            asked.set_exception(error)
+
+    def _ask_actor(self, asked: Asked, caller: Caller, frame: Any) -> None:
+        dispatch, driver = self.office.dispatch, caller.number
         match frame:
             case frames.Accept() | frames.Decline() if len(frame.orders) == 1:
                 wish, number = offer_wish(frame, driver), frame.orders[0]

@@ -102,4 +102,6 @@ def test_socket_that_cannot_speak_harms_nobody_who_answers_it(
     monkeypatch.setattr(ear, "push", fail)
     ear.ask(ACCEPT).set_result(["won", "assigned", 2])
     ear.ask(PICK_UP).set_exception(NoSuchActor())
-    assert ear.commands == -1  # both have ended; the fixture counts one
+    ear.ask(ACCEPT).set_results([])
+    ear.ask(ACCEPT).set_result("no triple")
+    assert ear.commands == -3  # all four have ended; the fixture counts one

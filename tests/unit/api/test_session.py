@@ -6,6 +6,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import structlog
 
 from actors.clock import SystemEntropy
 from api.feed import codes
@@ -124,3 +125,22 @@ def test_session_that_was_ended_is_not_told_to_come_back(session: Told, clock: H
 def test_location_of_a_good_token_is_passed_on(session: Told) -> None:
     session._take(decode_frame(LOCATION))
     assert len(session.passed_on) == 1
+
+
+def test_fault_while_a_command_is_asked_is_answered(session: Told, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*args: Any) -> None:
+        raise RuntimeError(len(args))
+
+    monkeypatch.setattr(session.office.dispatch, "command_for", fail, raising=False)
+    monkeypatch.setattr(session.office, "log", structlog.get_logger(), raising=False)
+    session._text(COMMAND.decode())
+    assert (session.said[-1]["code"], session.commands, session.closing) == ("internal", 0, 0)
+
+
+def test_fault_while_a_frame_is_taken_ends_the_socket(session: Told, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*args: Any) -> None:
+        raise RuntimeError(len(args))
+
+    monkeypatch.setattr(session.office.dispatch, "locate", fail)
+    session._text(LOCATION.decode())
+    assert session.closing == codes.INTERNAL
