@@ -4,6 +4,7 @@ Map:
 domain/          the pure heart: ids, money, places, orders, drivers, plans; standard library only
 messages.py      what actors tell each other and answer
 wire.py          what may travel between instances
+tail.py          the end of a driver's log in memory
 feed.py          frames of a driver's feed
 order_actor.py   orders as actors
 driver_state.py  what a driver's actor has in memory

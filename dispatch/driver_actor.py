@@ -19,8 +19,8 @@ from dispatch import messages as m
 from dispatch.domain.driver import OFFLINE, ONLINE, Driver, driver_from
 from dispatch.domain.geo import Place
 from dispatch.domain.order import order_from
-from dispatch.driver_state import DriverState, contiguous, entry_from
-from dispatch.feed import TAIL_MAX
+from dispatch.driver_state import DriverState, entry_from
+from dispatch.tail import Tail, contiguous
 
 IDLE_S = 120.0
 # Entries read at once to close a gap; a client that missed more is better served with a snapshot.
@@ -194,8 +194,7 @@ class DriverBehaviour:
 
     def _append(self, state: DriverState, entries: tuple[m.Entry, ...], tells: tuple[Tell, ...] = ()) -> Done:
         """Entries that follow last_seq without a gap: keep them, and send them to a live session."""
-        tail = (*state.tail, *entries)[-TAIL_MAX:]
-        moved = state.grown(tail, entries[-1].seq)
+        moved = state.grown(entries)
         if state.session is None or state.joining:
             return Done(state=moved, tells=tells)
         emits = tuple([Emit(state.session, "reliable", feed.event(entry)) for entry in entries])
@@ -240,7 +239,7 @@ class DriverBehaviour:
         if fresh[0].seq != state.last_seq + 1:
             # The log was trimmed below us: only a snapshot is complete. The client asks for one.
             close = () if state.session is None else (Emit(state.session, "close", feed.POSITION_LOST),)
-            moved = replace(state, last_seq=fresh[-1].seq, tail=fresh[-1:], session=None, joining=False)
+            moved = replace(state, last_seq=fresh[-1].seq, tail=Tail(fresh[-1:]), session=None, joining=False)
             return Done(state=moved, emits=close)
         done = self._append(state, fresh)
         if len(entries) == REPLAY_MAX:
@@ -266,9 +265,8 @@ class DriverBehaviour:
         if message.epoch != self._epoch or after is None or after > state.last_seq:
             query = Query("driver_snapshot", (state.driver.id,), tag=("snapshot", message.session))
             return Done(state=joined, reply=reply, emits=emits, queries=(query,))
-        held = state.tail[0].seq - 1 if state.tail else state.last_seq
-        if after >= held:
-            missed = tuple(e for e in state.tail if e.seq > after)
+        missed = state.tail.after(after) if state.tail else () if after == state.last_seq else None
+        if missed is not None:
             welcome = self._welcome(joined, after, resumed=True, entries=missed)
             return replace(welcome, reply=reply, emits=(*emits, *welcome.emits))
         params = (state.driver.id, after, REPLAY_MAX + 1)
@@ -306,7 +304,7 @@ class DriverBehaviour:
         complete = state.last_seq <= at or (bool(later) and later[0].seq == at + 1)
         last = max(at, state.last_seq) if complete else at
         merged = {e.seq: e for e in (*entries, *state.tail)}
-        tail = contiguous(tuple(merged[seq] for seq in sorted(merged)), last)
+        tail = contiguous([merged[seq] for seq in sorted(merged)], last)
         sent = (*entries, *(later if complete else ()))
         moved = replace(state, last_seq=last, tail=tail)
         done = self._welcome(moved, seq, resumed=snapshot is None, entries=sent, snapshot=snapshot)

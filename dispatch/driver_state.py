@@ -9,7 +9,7 @@ from actors.frozen import frozen
 from dispatch import messages as m
 from dispatch.domain.driver import Driver
 from dispatch.domain.geo import Place
-from dispatch.feed import TAIL_MAX
+from dispatch.tail import EMPTY, Tail
 
 
 @frozen
@@ -28,7 +28,7 @@ class DriverState:
 
     driver: Driver
     last_seq: int
-    tail: tuple[m.Entry, ...] = ()
+    tail: Tail = EMPTY
     place: Place | None = None
     cseq: int = -1
     session: str | None = None
@@ -49,11 +49,11 @@ class DriverState:
             self.session_ms,
         )  # fmt: skip
 
-    def grown(self, tail: tuple[m.Entry, ...], last_seq: int) -> DriverState:
-        """The same with a longer log."""
+    def grown(self, entries: tuple[m.Entry, ...]) -> DriverState:
+        """The same with a longer log, by entries that follow it."""
         return DriverState(
-            self.driver, last_seq, tail, self.place, self.cseq, self.session, self.joining, self.reading,
-            self.session_ms,
+            self.driver, entries[-1].seq, self.tail.grown(entries), self.place, self.cseq, self.session,
+            self.joining, self.reading, self.session_ms,
         )  # fmt: skip
 
     def at(self, place: Place, cseq: int) -> DriverState:
@@ -62,18 +62,6 @@ class DriverState:
             self.driver, self.last_seq, self.tail, place, cseq, self.session, self.joining, self.reading,
             self.session_ms,
         )  # fmt: skip
-
-
-def contiguous(entries: tuple[m.Entry, ...], last: int) -> tuple[m.Entry, ...]:
-    """The longest run of entries that ends at `last`."""
-    run: list[m.Entry] = []
-    for entry in reversed(entries):
-        if entry.seq > last:
-            continue
-        if entry.seq != last - len(run):
-            break
-        run.append(entry)
-    return tuple(reversed(run))[-TAIL_MAX:]
 
 
 def entry_from(row: Any) -> m.Entry:

@@ -10,9 +10,6 @@ from dispatch.domain.decide import order_for_driver
 from dispatch.domain.ids import ZONE, public_id
 from dispatch.domain.order import Order
 
-# Entries kept in memory per online driver: enough for a lift ride, so that a reconnect reads no rows.
-TAIL_MAX = 64
-
 # Close codes that the actor decides on; the session has more.
 SUPERSEDED = 4006
 DISABLED = 4007

@@ -12,7 +12,7 @@ from actors.steps import Done
 from dispatch import messages as m
 from dispatch.driver_actor import REPLAY_MAX, DriverBehaviour
 from dispatch.driver_state import DriverState
-from dispatch.feed import TAIL_MAX
+from dispatch.tail import TAIL_MAX
 
 EPOCH = "e1"
 TURN = Turn(1_790_000_000_000, "t")
