@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -75,6 +76,8 @@ class Office:
     # An account and its driver are changed together, for one driver at a time.
     driver_changes: asyncio.Lock = field(default_factory=asyncio.Lock)
     catalogue: Catalogue = field(kw_only=True)
+    # Actors in memory by kind, as counted for the last scrape.
+    residents: Counter[str] = field(default_factory=Counter)
     draining: bool = False
     started: bool = False
     prober: Prober = field(init=False)

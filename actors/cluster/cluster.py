@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -23,6 +23,11 @@ from actors.shards import SHARD_COUNT
 
 def _ignore(*_: Any, **__: Any) -> None:
     """Nobody wants to know."""
+
+
+async def _nothing() -> dict[str, Any]:
+    """There is nothing to say."""
+    return {}
 
 
 class Cluster:
@@ -53,7 +58,7 @@ class Cluster:
         taken: Callable[[Sequence[int]], None] = _ignore,
         moved: Callable[[frozenset[int]], None] = _ignore,
         usurped: Callable[[], None] = _ignore,
-        status: Callable[[], Any] = dict,
+        status: Callable[[], Awaitable[Any]] = _nothing,
     ) -> None:
         self.me = me
         self.leases = leases

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
@@ -77,7 +77,7 @@ class Keeper:
         taken: Callable[[Sequence[int]], None],
         cut_off: Callable[[str], None],
         usurped: Callable[[], None],
-        status: Callable[[], Any] = dict,
+        status: Callable[[], Awaitable[Any]],
     ) -> None:
         self.member = Member(runtime.instance, runtime.incarnation, "", JOINING, version)
         self.tenure = Tenure(runtime.clock)
@@ -224,7 +224,7 @@ class Keeper:
         if name == "healthy":
             return self.health.is_well
         if name == "status":
-            return self._status()
+            return await self._status()
         raise ValueError(name)
 
     # -- the look -----------------------------------------------------------------------------

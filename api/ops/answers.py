@@ -11,7 +11,7 @@ from api.call import OFFICE, Call, json_response
 from api.edge import finish, trace_of
 from api.fields import Strict
 from api.ops import page
-from api.ops.own import status
+from api.ops.own import census, status
 from api.ops.whole import cluster_status
 from api.problems import EVERY_ANSWER, Problem
 from config import metrics
@@ -25,7 +25,8 @@ class StatusQuery(Strict):
 
 async def metrics_page(request: web.Request) -> web.Response:
     """Prometheus's text format."""
-    del request
+    office = request.app[OFFICE]
+    office.residents = (await census(office.dispatch.runtime)).kinds
     return web.Response(
         body=generate_latest(metrics.REGISTRY), headers={"Content-Type": "text/plain; version=0.0.4"}
     )
@@ -44,7 +45,7 @@ async def status_page(request: web.Request) -> web.Response:
         response = call.refuse(problem)
         finish(response, call.trace)
         return response
-    own = status(office)
+    own = await status(office)
     if local:
         return json_response(own)
     whole = own | {"cluster": await cluster_status(office, own)}

@@ -9,7 +9,6 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 
 from actors.gauges import Samples
 from api.call import Office
-from api.ops.own import kinds
 from config import metrics
 
 # Counters of the lines between instances, by their key in Peers.counts.
@@ -75,7 +74,7 @@ class RuntimeCollector:
             "mall_creations_waiting", "Orders being placed.", value=len(self._office.dispatch.creations)
         )
         yield GaugeMetricFamily("mall_slice_seconds_max", "Longest slice of turns.", value=g.slice_s_max)
-        yield _gauges("mall_actors_active", "Actors in memory.", "kind", kinds(runtime))
+        yield _gauges("mall_actors_active", "Actors in memory.", "kind", self._office.residents)
 
     def _lines(self) -> Iterable[Metric]:
         """Messages between instances."""

@@ -1,13 +1,15 @@
 """The status of this instance: what an operator asks first at two in the morning.
 
-It is made in one go on the loop, and also for every peer that asks, so it looks at all actors as seldom as it
-can: those that are idle are passed over once (50 ms for 100,000 actors, measured; a look for each table: 90).
+It is made for every peer that asks as well, and what counts actors by kind is scraped every few seconds, so the walk
+over all actors gives others their turn in between: for 65,000 of them it had taken the loop 20 ms.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from heapq import nlargest
 from operator import attrgetter
 from typing import Any
@@ -19,6 +21,8 @@ from api.call import Office
 
 # Lines of a table that a person still reads.
 TOP = 20
+# Actors looked at before others get their turn of the loop: half a millisecond.
+WALK = 1000
 
 
 def quantile(samples: Sequence[float], q: float) -> float:
@@ -27,21 +31,40 @@ def quantile(samples: Sequence[float], q: float) -> float:
     return ordered[min(len(ordered) - 1, int(q * len(ordered)))] if ordered else 0.0
 
 
-def kinds(runtime: Runtime) -> Counter[str]:
-    """Number of actors in memory by kind."""
-    found: Counter[str] = Counter()
-    for ownership in runtime.shards.owned:
-        if ownership is not None:
-            found.update(actor.kind for actor in ownership.cells)
+@dataclass(slots=True)
+class Census:
+    """The actors in memory: how many of each kind, those with something to do, and those with the most turns."""
+
+    kinds: Counter[str] = field(default_factory=Counter)
+    busy: list[Cell] = field(default_factory=list)
+    hottest: list[Cell] = field(default_factory=list)
+
+
+async def census(runtime: Runtime) -> Census:
+    """Look at every actor once, shard by shard; each shard is seen as it is when its turn comes."""
+    found, looked_at = Census(), 0
+    for shard in range(SHARD_COUNT):
+        ownership = runtime.shards.owned[shard]
+        if ownership is None:
+            continue
+        cells = ownership.cells.values()
+        found.kinds.update([actor.kind for actor in ownership.cells])
+        found.busy += [cell for cell in cells if cell.status != READY or cell.mailbox is not None]
+        found.hottest = nlargest(TOP, [*found.hottest, *cells], key=attrgetter("turns"))
+        looked_at += len(cells)
+        if looked_at >= WALK:
+            looked_at = 0
+            await asyncio.sleep(0)
     return found
 
 
-def status(office: Office) -> dict[str, Any]:
+async def status(office: Office) -> dict[str, Any]:
     """Shards, lease, actors, mailboxes, gate, lanes, lines, hand-overs, sessions, timers; plain JSON values."""
     runtime = office.dispatch.runtime
     g = runtime.gauges
-    cells = [cell for o in runtime.shards.owned if o is not None for cell in o.cells.values()]
-    busy = [cell for cell in cells if cell.status != READY or cell.mailbox is not None]
+    seen = await census(runtime)
+    # What was busy when its shard was looked at may be done, or gone, by now.
+    busy = [cell for cell in seen.busy if cell.status != READY or cell.mailbox is not None]
     return {
         "instance": runtime.instance,
         "incarnation": runtime.incarnation,
@@ -49,8 +72,8 @@ def status(office: Office) -> dict[str, Any]:
         "member": _member(office),
         "lease": _lease(office),
         "shards": _shards(office),
-        "actors": {"kinds": dict(kinds(runtime)), "states": _states(len(cells), busy)},
-        "hottest": _hottest(cells),
+        "actors": {"kinds": dict(seen.kinds), "states": _states(seen.kinds.total(), busy)},
+        "hottest": [{"actor": str(cell.id), "turns": cell.turns} for cell in seen.hottest if cell.turns],
         "mailboxes": _deepest(busy),
         "gate": {
             "pending": runtime.gated,
@@ -121,12 +144,6 @@ def _states(count: int, busy: Sequence[Cell]) -> dict[str, int]:
     found = Counter(STATES[cell.status] for cell in busy)
     found[STATES[READY]] += count - len(busy)
     return dict(+found)
-
-
-def _hottest(cells: Sequence[Cell]) -> list[dict[str, Any]]:
-    """The actors in memory that have taken the most turns since they came into it."""
-    found = nlargest(TOP, cells, key=attrgetter("turns"))
-    return [{"actor": str(cell.id), "turns": cell.turns} for cell in found if cell.turns]
 
 
 def _deepest(cells: Sequence[Cell]) -> list[dict[str, Any]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from base64 import b64encode
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from hashlib import sha256
@@ -24,8 +25,9 @@ from actors.runtime import Runtime
 from actors.shards import SHARD_COUNT
 from actors.steps import Commit, Done, Outcome, Step
 from api.call import Office
-from api.ops import RuntimeCollector, status
+from api.ops import RuntimeCollector, own, status
 from api.ops.answers import prefers_html
+from api.ops.own import Census, census
 from api.ops.page import POLICY, render
 from api.ops.whole import Silent, View, ask_all, merge, read_report
 from storage.memory.journal import MemoryJournal
@@ -414,7 +416,7 @@ class Counting:
         parts = SimpleNamespace(
             dispatch=SimpleNamespace(runtime=self.runtime, creations=()), cluster=self.cluster, draining=False,
             hub=SimpleNamespace(sessions={}), database=SimpleNamespace(sizes=dict), clock=self.clock,
-            watchdog=lambda: 0.0,
+            watchdog=lambda: 0.0, residents=Counter(),
         )  # fmt: skip
         self.office = cast(Office, parts)
 
@@ -447,28 +449,50 @@ async def test_hottest_actor_is_the_one_with_the_most_turns() -> None:
         for number, times in ((1, 1), (2, 3), (3, 2)):
             for _ in range(times):
                 await stage.ask("look", number)
-        assert status(stage.office)["hottest"] == [
+        assert (await status(stage.office))["hottest"] == [
             {"actor": "order:2", "turns": 3},
             {"actor": "order:3", "turns": 2},
             {"actor": "order:1", "turns": 1},
         ]
 
 
+async def test_look_at_all_actors_lets_others_have_their_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(own, "WALK", 2)
+    async with counting() as stage:
+        for number in range(1, 21):
+            await stage.ask("look", number)
+        seen: list[Census] = []
+
+        async def look() -> None:
+            seen.append(await census(stage.runtime))
+
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(look())
+            turns = 0
+            while not seen:
+                turns += 1
+                await asyncio.sleep(0)
+        assert turns >= 5
+        assert seen[0].kinds == {"order": 20}
+        assert len(seen[0].hottest) == 20
+        assert not seen[0].busy
+
+
 async def test_oldest_gated_reply_has_the_age_of_the_decision_whose_commit_waits() -> None:
     async with counting() as stage, asyncio.TaskGroup() as tasks:
-        assert status(stage.office)["gate"]["oldest_s"] == 0.0
+        assert (await status(stage.office))["gate"]["oldest_s"] == 0.0
         tasks.create_task(stage.ask("ring"))
         await stage.books.asked.wait()
         decided = stage.clock.monotonic()
         await until(lambda: stage.clock.monotonic() > decided + 0.05)
-        assert 0.05 <= status(stage.office)["gate"]["oldest_s"] <= 1.0
+        assert 0.05 <= (await status(stage.office))["gate"]["oldest_s"] <= 1.0
         stage.books.open.set()
 
 
 async def test_own_status_is_read_back_as_it_comes_over_a_line() -> None:
     async with counting() as stage:
         await stage.ask("look")
-        report = read_report(ONE, orjson.loads(orjson.dumps(status(stage.office))))
+        report = read_report(ONE, orjson.loads(orjson.dumps(await status(stage.office))))
         assert len(report.epochs) == 256
         assert report.member == stage.cluster.keeper.member
         assert report.lease["state"] == "leased"
@@ -483,7 +507,7 @@ async def test_answer_that_waits_for_the_check_of_its_epoch_is_counted() -> None
         stage.cluster.keeper.tenure.renewed(stage.clock.boot() + 100)  # as after a pause of 100 s
         assert await stage.ask("look") == "seen"
         assert stage.metrics()["mall_doubts_total"] == 1
-        assert status(stage.office)["doubts"] == {"waited": 1, "stale": 0}
+        assert (await status(stage.office))["doubts"] == {"waited": 1, "stale": 0}
         assert stage.metrics()["mall_lease_gaps_total"] == 1
 
 
