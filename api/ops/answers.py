@@ -11,7 +11,7 @@ from api.call import OFFICE, Call, json_response
 from api.edge import finish, trace_of
 from api.fields import Strict
 from api.ops import page
-from api.ops.own import census, status
+from api.ops.own import residents, status
 from api.ops.whole import cluster_status
 from api.problems import EVERY_ANSWER, Problem
 from config import metrics
@@ -26,7 +26,7 @@ class StatusQuery(Strict):
 async def metrics_page(request: web.Request) -> web.Response:
     """Prometheus's text format."""
     office = request.app[OFFICE]
-    office.residents = (await census(office.dispatch.runtime)).kinds
+    office.residents = await residents(office.dispatch.runtime)
     return web.Response(
         body=generate_latest(metrics.REGISTRY), headers={"Content-Type": "text/plain; version=0.0.4"}
     )

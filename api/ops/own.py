@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from heapq import nlargest
 from operator import attrgetter
 from typing import Any
 
 from actors.cell import FLUSHING, READY, STATES, Cell
+from actors.messages import ActorId
 from actors.runtime import Runtime
 from actors.shards import SHARD_COUNT
 from api.call import Office
@@ -31,6 +32,27 @@ def quantile(samples: Sequence[float], q: float) -> float:
     return ordered[min(len(ordered) - 1, int(q * len(ordered)))] if ordered else 0.0
 
 
+async def _shards_in_turn(runtime: Runtime) -> AsyncIterator[Mapping[ActorId, Cell]]:
+    """The actors of every shard, as they are when its turn comes: the loop has others between the slices."""
+    looked_at = 0
+    for shard in range(SHARD_COUNT):
+        ownership = runtime.shards.owned[shard]
+        if ownership is not None:
+            yield ownership.cells
+            looked_at += len(ownership.cells)
+        if looked_at >= WALK:
+            looked_at = 0
+            await asyncio.sleep(0)
+
+
+async def residents(runtime: Runtime) -> Counter[str]:
+    """Number of actors in memory by kind."""
+    found: Counter[str] = Counter()
+    async for cells in _shards_in_turn(runtime):
+        found.update([actor.kind for actor in cells])
+    return found
+
+
 @dataclass(slots=True)
 class Census:
     """The actors in memory: how many of each kind, those with something to do, and those with the most turns."""
@@ -41,20 +63,12 @@ class Census:
 
 
 async def census(runtime: Runtime) -> Census:
-    """Look at every actor once, shard by shard; each shard is seen as it is when its turn comes."""
-    found, looked_at = Census(), 0
-    for shard in range(SHARD_COUNT):
-        ownership = runtime.shards.owned[shard]
-        if ownership is None:
-            continue
-        cells = ownership.cells.values()
-        found.kinds.update([actor.kind for actor in ownership.cells])
-        found.busy += [cell for cell in cells if cell.status != READY or cell.mailbox is not None]
-        found.hottest = nlargest(TOP, [*found.hottest, *cells], key=attrgetter("turns"))
-        looked_at += len(cells)
-        if looked_at >= WALK:
-            looked_at = 0
-            await asyncio.sleep(0)
+    """Look at every actor once."""
+    found = Census()
+    async for cells in _shards_in_turn(runtime):
+        found.kinds.update([actor.kind for actor in cells])
+        found.busy += [cell for cell in cells.values() if cell.status != READY or cell.mailbox is not None]
+        found.hottest = nlargest(TOP, [*found.hottest, *cells.values()], key=attrgetter("turns"))
     return found
 
 

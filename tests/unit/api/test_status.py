@@ -27,7 +27,7 @@ from actors.steps import Commit, Done, Outcome, Step
 from api.call import Office
 from api.ops import RuntimeCollector, own, status
 from api.ops.answers import prefers_html
-from api.ops.own import Census, census
+from api.ops.own import Census, census, residents
 from api.ops.page import POLICY, render
 from api.ops.whole import Silent, View, ask_all, merge, read_report
 from storage.memory.journal import MemoryJournal
@@ -476,6 +476,7 @@ async def test_look_at_all_actors_lets_others_have_their_turn(monkeypatch: pytes
         assert seen[0].kinds == {"order": 20}
         assert len(seen[0].hottest) == 20
         assert not seen[0].busy
+        assert await residents(stage.runtime) == {"order": 20}
 
 
 async def test_oldest_gated_reply_has_the_age_of_the_decision_whose_commit_waits() -> None:
