@@ -11,9 +11,6 @@ It costs a request two comparisons: what takes too long is found by a sweep over
 from __future__ import annotations
 
 import asyncio
-import fcntl
-import sys
-import termios
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import TYPE_CHECKING, Any, cast
 
@@ -27,6 +24,7 @@ from api.problems import Problem, problem_response
 from api.stepping import Stepping
 from api.transport.errors import BrokenBody, SlowBody, forget_frames
 from api.transport.judging import HEAD_BYTES_MAX, fault_of, is_plain, judge
+from api.transport.kernel import queued_bytes
 from api.transport.prompt import whole_answer
 from config import metrics
 
@@ -52,17 +50,6 @@ STALLED_S = 0.5
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 
-def queued_bytes(wire: asyncio.Transport) -> int:
-    """What the kernel has of a connection that the other side has not acknowledged; 0 where it does not say."""
-    sock = wire.get_extra_info("socket")
-    if sock is None or sock.fileno() < 0:
-        return 0
-    try:
-        return int.from_bytes(fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, bytes(4)), sys.byteorder)
-    except OSError:
-        return 0
-
-
 class Connection(RequestHandler):
     """aiohttp's `RequestHandler` (`aiohttp/web_protocol.py`) with deadlines and our form of refusals.
 
@@ -70,7 +57,8 @@ class Connection(RequestHandler):
     `start()` waits in the future `_waiter` for the next request and has None there while it answers one,
     `_messages` are those that wait, `_current_request` is the one being answered, `_request_count` counts heads,
     `_payload_parser` is set on a WebSocket; `_make_error_handler` and `handle_error` make its own answers,
-    `_drain_helper()` waits for room; a request keeps its `version` in `_cache`.
+    `_drain_helper()` waits for room; `_reading_paused` is set from `pause_reading()` until `resume_reading()`; a
+    request keeps its `version` in `_cache`.
 
     While it answers a prompt request (`prompt.py`) by itself, `_waiter` is put aside in `_parked`: what comes in
     is queued, and `start()` sleeps on.
@@ -164,6 +152,11 @@ class Connection(RequestHandler):
                 self._fail_body(BrokenBody())
         elif data and self._request_count == 0:
             self._part_of_head(len(data))  # it came before `start()` could begin to wait
+
+    def resume_reading(self, resume_parser: bool = True) -> None:
+        """Every body that was read asks for it, and the stock one parses nothing and wakes the transport each time."""
+        if self._reading_paused:
+            super().resume_reading(resume_parser)
 
     def _answers_promptly(self, waiter: asyncio.Future[None]) -> bool:
         """Begin to answer the only request that waits, if that can be done here and now."""

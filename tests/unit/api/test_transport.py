@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from aiohttp import web
-from aiohttp.web_protocol import MAX_MSG_QUEUE_SIZE
+from aiohttp.web_protocol import MAX_MSG_QUEUE_SIZE, RequestHandler
 
 from api.call import BODY_S, Call
 from api.problems import Problem
@@ -23,6 +23,7 @@ from api.transport.connection import Connection
 from api.transport.counting import Visitors
 from api.transport.errors import BrokenBody, SlowBody
 from api.transport.judging import HEAD_BYTES_MAX, judge
+from api.transport.kernel import queued_bytes
 from api.transport.listening import Runner
 from tests.support.waiting import turn, until
 
@@ -344,12 +345,12 @@ def test_what_lies_in_the_kernel_was_not_read_either() -> None:
     one, other = socket.socketpair()
     with one, other:
         wire: Any = SimpleNamespace(get_extra_info=lambda name: {"socket": one}.get(name))
-        before = limits.queued_bytes(wire)
+        before = queued_bytes(wire)
         one.send(b"x" * 1000)
-        unread = limits.queued_bytes(wire)
+        unread = queued_bytes(wire)
         other.recv(1000)
-        assert before == limits.queued_bytes(wire) == 0 < unread
-    assert limits.queued_bytes(wire) == 0, "of a closed one nobody knows"
+        assert before == queued_bytes(wire) == 0 < unread
+    assert queued_bytes(wire) == 0, "of a closed one nobody knows"
 
 
 async def test_reader_that_has_read_all_begins_anew(open_door: Open) -> None:
@@ -482,3 +483,29 @@ def test_limit_of_zero_is_none() -> None:
 
 def test_what_the_parser_says_in_new_words_is_still_refused() -> None:
     assert judge(ValueError("anything")) == ("syntax", "malformed_request")
+
+
+async def test_read_body_wakes_nobody_unless_reading_was_paused(
+    open_door: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fed: list[bytes] = []
+    stock = RequestHandler.data_received
+
+    def listen(self: RequestHandler, data: bytes) -> None:
+        fed.append(data)
+        stock(self, data)
+
+    monkeypatch.setattr(RequestHandler, "data_received", listen)
+    connection, wire = (await open_door()).connect()
+    await turn()
+    connection.data_received(POST + b"x" * 4000)
+    await turn()
+    assert fed == [POST + b"x" * 4000]
+    connection.pause_reading()
+    assert wire.paused
+    connection.resume_reading()
+    assert fed[1:] == [b""]
+    assert not wire.paused
+    connection.data_received(b"x" * 1000)
+    await until(lambda: b"good" in wire.said)
+    assert fed[2:] == [b"x" * 1000]
