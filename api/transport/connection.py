@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 import structlog
@@ -119,7 +120,11 @@ class Connection(RequestHandler):
             self._listening.visitors.leave(self._counted)
         self._wire = self._body = None
         self._unpark()  # or `start()` would never end
-        super().connection_lost(exc)
+        end = partial(super().connection_lost, exc)
+        if self._payload_parser is None:
+            end()
+        else:
+            self._listening.bury(end)
 
     def _process_keepalive(self) -> None:
         """The limit of an idle connection. Once a head has begun it is not idle any more."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -50,6 +51,7 @@ class Listening(Server):
         self.open: set[Connection] = set()
         self._parts: list[set[Connection]] = [set() for _ in range(PARTS)]
         self._turn = itertools.cycle(range(PARTS))
+        self._lost: deque[Callable[[], None]] = deque()
         self.visitors = visitors
         self.fresh_trace = fresh_trace
 
@@ -67,6 +69,26 @@ class Listening(Server):
         """A connection that is lost."""
         self.open.discard(connection)
         self._parts[part].discard(connection)
+
+    def bury(self, end: Callable[[], None]) -> None:
+        """Have the rest of a lost connection done in its turn.
+
+        When a network fails, thousands of sockets are lost in one turn of the loop, and those that come back at once
+        would wait until the last session has ended: half a second for 10,000 (`make swarm SCENARIO=storm`).
+        """
+        self._lost.append(end)
+        if len(self._lost) == 1:
+            self._loop.call_soon(self._bury_some)
+
+    def _bury_some(self) -> None:
+        # By number and not by the clock: what each one wakes comes after it, and takes four times as long.
+        for _ in range(min(SLICE, len(self._lost))):
+            try:
+                self._lost.popleft()()
+            except Exception as error:
+                log.error("failed_burial", exc_info=error)
+        if self._lost:
+            self._loop.call_soon(self._bury_some)
 
     async def sweep(self) -> None:
         """Look at every connection once a second, for ever."""

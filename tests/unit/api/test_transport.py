@@ -9,6 +9,7 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from ipaddress import ip_network
+from itertools import pairwise
 from types import SimpleNamespace
 from typing import Any
 
@@ -19,6 +20,7 @@ from aiohttp.web_protocol import MAX_MSG_QUEUE_SIZE, RequestHandler
 from api.call import BODY_S, Call
 from api.problems import Problem
 from api.transport import connection as limits
+from api.transport import listening
 from api.transport.connection import Connection
 from api.transport.counting import Visitors
 from api.transport.errors import BrokenBody, SlowBody
@@ -74,6 +76,7 @@ class Door:
         self.runner: Runner | None = None
         self.heard: list[BaseException] = []
         self.hold = asyncio.Event()
+        self.ended = 0
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
         """Read the body, hold a WebSocket, or wait until the test lets it go."""
@@ -81,6 +84,7 @@ class Door:
             socket = web.WebSocketResponse()
             await socket.prepare(request)
             await socket.receive()
+            self.ended += 1
             return socket
         if request.method == "POST":
             try:
@@ -509,3 +513,23 @@ async def test_read_body_wakes_nobody_unless_reading_was_paused(
     connection.data_received(b"x" * 1000)
     await until(lambda: b"good" in wire.said)
     assert fed[2:] == [b"x" * 1000]
+
+
+async def test_thousands_of_sockets_lost_at_once_let_others_have_their_turn(open_door: Open) -> None:
+    door, count = await open_door(), 3 * listening.SLICE + 1
+    pairs = [door.connect() for _ in range(count)]
+    await turn()
+    for connection, _ in pairs:
+        connection.data_received(UPGRADE)
+    await until(lambda: all(b"101" in wire.said for _, wire in pairs))
+    for connection, wire in pairs:
+        wire.closing = True
+        connection.connection_lost(None)
+    assert door.runner is not None
+    assert not door.runner.listening.open
+    buried: list[int] = []
+    while not buried or buried[-1] < count:
+        buried.append(sum(connection.transport is None for connection, _ in pairs))
+        await asyncio.sleep(0)
+    assert max(b - a for a, b in pairwise(buried)) == listening.SLICE
+    await until(lambda: door.ended == count)
