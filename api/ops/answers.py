@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal
+import asyncio
+from collections.abc import Iterable
+from typing import Literal, NamedTuple, cast
 
 from aiohttp import web
-from prometheus_client import generate_latest
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import Metric
+from prometheus_client.registry import Collector
 
 from api.call import OFFICE, Call, json_response
 from api.edge import finish, trace_of
@@ -28,8 +32,26 @@ async def metrics_page(request: web.Request) -> web.Response:
     office = request.app[OFFICE]
     office.residents = await residents(office.dispatch.runtime)
     return web.Response(
-        body=generate_latest(metrics.REGISTRY), headers={"Content-Type": "text/plain; version=0.0.4"}
+        body=await exposition(metrics.REGISTRY), headers={"Content-Type": "text/plain; version=0.0.4"}
     )
+
+
+class _One(NamedTuple):
+    """A registry of one family."""
+
+    family: Metric
+
+    def collect(self) -> Iterable[Metric]:
+        return (self.family,)
+
+
+async def exposition(registry: Collector) -> bytes:
+    """All families as text. The loop has its turn after each: all at once took it 20 to 50 ms at every scrape."""
+    parts = []
+    for family in registry.collect():
+        parts.append(generate_latest(cast(CollectorRegistry, _One(family))))
+        await asyncio.sleep(0)
+    return b"".join(parts)
 
 
 async def status_page(request: web.Request) -> web.Response:

@@ -15,6 +15,7 @@ from typing import Any, cast
 import orjson
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client import Counter as Counted
 
 from actors.clock import LoopClock, SystemEntropy
 from actors.cluster.cluster import Cluster
@@ -26,7 +27,7 @@ from actors.shards import SHARD_COUNT
 from actors.steps import Commit, Done, Outcome, Step
 from api.call import Office
 from api.ops import RuntimeCollector, own, status
-from api.ops.answers import prefers_html
+from api.ops.answers import exposition, prefers_html
 from api.ops.own import Census, census, residents
 from api.ops.page import POLICY, render
 from api.ops.whole import Silent, View, ask_all, merge, read_report
@@ -477,6 +478,27 @@ async def test_look_at_all_actors_lets_others_have_their_turn(monkeypatch: pytes
         assert len(seen[0].hottest) == 20
         assert not seen[0].busy
         assert await residents(stage.runtime) == {"order": 20}
+
+
+async def test_scrape_lets_others_have_their_turn_after_each_family() -> None:
+    registry, turns, done = CollectorRegistry(), 0, asyncio.Event()
+    for number in range(10):
+        Counted("mall_test", "Of \\ a \n test.", ["kind"], registry=registry, namespace=f"n{number}").labels(
+            '"'
+        ).inc()
+    texts: list[bytes] = []
+
+    async def scrape() -> None:
+        texts.append(await exposition(registry))
+        done.set()
+
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(scrape())
+        while not done.is_set():
+            turns += 1
+            await asyncio.sleep(0)
+    assert turns >= 10
+    assert texts == [generate_latest(registry)]
 
 
 async def test_oldest_gated_reply_has_the_age_of_the_decision_whose_commit_waits() -> None:
