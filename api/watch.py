@@ -31,7 +31,8 @@ LAG_S = 0.1
 # are replaced and connections kept they are not looked at for seconds, and then for 0.15 s at once
 # (10,000 connections, measured): a clock drives them instead. Under 4,000 acceptances a second each look took 3 to
 # 15 ms (what lives is cold by then) and found nothing, so looks are samples, of the last 20 ms of every tenth
-# turn: the rest is frozen, which costs nothing, and melts for the whole round, together with the 90,000 objects of the start (40 ms).
+# turn: the rest is frozen, which costs nothing, and melts for the whole round, together with the 90,000 objects of
+# the start (40 ms).
 # The thresholds are for a flood between two ticks: lower, they looked at what lives on a second time.
 GC_THRESHOLDS = (50_000, 1, 1_000_000)
 GC_YOUNG_S = 0.1

@@ -101,7 +101,7 @@ LOOP_LAG_SECONDS = Histogram(
         1,
         2.5,
         5,
-    ),
+    ),  # fmt: skip
     registry=REGISTRY,
 )
 LOG_LINES_DROPPED = Gauge(
