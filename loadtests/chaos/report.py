@@ -25,14 +25,16 @@ def long_freezes(spans: list[Span]) -> list[Span]:
 
 def _hindered(freeze: Span, spans: list[Span]) -> bool:
     """True when Redis or Postgres was away in the course of it: then nobody may have taken its shards. And when the
-    instance had come from another fault just before: then it may have had no write on its way.
+    instance was coming, or had just come, from another fault: then it may have had no write on its way.
     """
     away = any(
         span.kind in STORE_FAULTS and span.began_s < freeze.over_s and span.over_s > freeze.began_s
         for span in spans
     )
     recovering = any(
-        set(span.victims) & set(freeze.victims) and 0 <= freeze.began_s - span.over_s < RECOVERED_S
+        set(span.victims) & set(freeze.victims)
+        and span is not freeze
+        and span.began_s <= freeze.began_s < span.over_s + RECOVERED_S
         for span in spans
     )
     return away or recovering
