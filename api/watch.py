@@ -36,6 +36,7 @@ LAG_S = 0.1
 # The thresholds are for a flood between two ticks: lower, they looked at what lives on a second time.
 GC_THRESHOLDS = (50_000, 1, 1_000_000)
 GC_YOUNG_S = 0.1
+# One turn in so many is looked at while nothing is found.
 GC_LOOK = 10
 GC_SAMPLE_S = 0.02
 GC_WHOLE_S = 300.0
@@ -102,7 +103,7 @@ async def watch_loop(office: Office) -> None:
 
 
 def collect_young(turn: int, found: int) -> int:
-    """Look at what was made since the last turn, in every turn while the last one found something, else in one of
+    """Look at what was made since the last freeze, in every turn while the last look found something, else in one of
     GC_LOOK; then it is old, at no cost. What is not looked at waits for the whole round.
 
     Args:

@@ -81,24 +81,8 @@ FEED_LATE_SECONDS = Histogram(
 FEED_SWEPT = Counter("mall_feed_swept_total", "Feeds found behind their row by the sweep.", registry=REGISTRY)
 # Finer about 20 ms, which is what we promise (make resident WHAT=lag): a quantile is linear within a bucket.
 _LAG = (
-    0.001,
-    0.0025,
-    0.005,
-    0.0075,
-    0.01,
-    0.0125,
-    0.015,
-    0.0175,
-    0.02,
-    0.025,
-    0.05,
-    0.1,
-    0.25,
-    0.5,
-    1,
-    2.5,
-    5,
-)
+    0.001, 0.0025, 0.005, 0.0075, 0.01, 0.0125, 0.015, 0.0175, 0.02, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5,
+)  # fmt: skip
 LOOP_LAG_SECONDS = Histogram(
     "mall_loop_lag_seconds", "How late the event loop wakes.", buckets=_LAG, registry=REGISTRY
 )

@@ -6,24 +6,20 @@ over all actors gives others their turn in between: for 65,000 of them it had ta
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from heapq import nlargest
 from operator import attrgetter
 from typing import Any
 
 from actors.cell import FLUSHING, READY, STATES, Cell
-from actors.messages import ActorId
 from actors.runtime import Runtime
 from actors.shards import SHARD_COUNT
 from api.call import Office
 
 # Lines of a table that a person still reads.
 TOP = 20
-# Actors looked at before others get their turn of the loop: half a millisecond.
-WALK = 1000
 
 
 def quantile(samples: Sequence[float], q: float) -> float:
@@ -32,23 +28,10 @@ def quantile(samples: Sequence[float], q: float) -> float:
     return ordered[min(len(ordered) - 1, int(q * len(ordered)))] if ordered else 0.0
 
 
-async def _shards_in_turn(runtime: Runtime) -> AsyncIterator[Mapping[ActorId, Cell]]:
-    """The actors of every shard, as they are when its turn comes: the loop has others between the slices."""
-    looked_at = 0
-    for shard in range(SHARD_COUNT):
-        ownership = runtime.shards.owned[shard]
-        if ownership is not None:
-            yield ownership.cells
-            looked_at += len(ownership.cells)
-        if looked_at >= WALK:
-            looked_at = 0
-            await asyncio.sleep(0)
-
-
 async def residents(runtime: Runtime) -> Counter[str]:
     """Number of actors in memory by kind."""
     found: Counter[str] = Counter()
-    async for cells in _shards_in_turn(runtime):
+    async for cells in runtime.shards.in_turn():
         found.update([actor.kind for actor in cells])
     return found
 
@@ -65,7 +48,7 @@ class Census:
 async def census(runtime: Runtime) -> Census:
     """Look at every actor once."""
     found = Census()
-    async for cells in _shards_in_turn(runtime):
+    async for cells in runtime.shards.in_turn():
         found.kinds.update([actor.kind for actor in cells])
         found.busy += [cell for cell in cells.values() if cell.status != READY or cell.mailbox is not None]
         found.hottest = nlargest(TOP, [*found.hottest, *cells.values()], key=attrgetter("turns"))

@@ -75,6 +75,7 @@ class Listening(Server):
 
         When a network fails, thousands of sockets are lost in one turn of the loop, and those that come back at once
         would wait until the last session has ended: half a second for 10,000 (`make swarm SCENARIO=storm`).
+        What waits is no more than the connections that were open.
         """
         self._lost.append(end)
         if len(self._lost) == 1:

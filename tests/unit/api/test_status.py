@@ -17,6 +17,7 @@ import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client import Counter as Counted
 
+from actors import shards
 from actors.clock import LoopClock, SystemEntropy
 from actors.cluster.cluster import Cluster
 from actors.cluster.leases import ACTIVE, JOINING, Member
@@ -26,7 +27,7 @@ from actors.runtime import Runtime
 from actors.shards import SHARD_COUNT
 from actors.steps import Commit, Done, Outcome, Step
 from api.call import Office
-from api.ops import RuntimeCollector, own, status
+from api.ops import RuntimeCollector, status
 from api.ops.answers import exposition, prefers_html
 from api.ops.own import Census, census, residents
 from api.ops.page import POLICY, render
@@ -458,7 +459,7 @@ async def test_hottest_actor_is_the_one_with_the_most_turns() -> None:
 
 
 async def test_look_at_all_actors_lets_others_have_their_turn(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(own, "WALK", 2)
+    monkeypatch.setattr(shards, "WALK", 2)
     async with counting() as stage:
         for number in range(1, 21):
             await stage.ask("look", number)

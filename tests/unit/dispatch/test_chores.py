@@ -9,13 +9,13 @@ from typing import Any, cast
 
 from actors.cell import Cell
 from actors.messages import ActorId
-from actors.shards import Ownership, Shards
+from actors.shards import WALK, Ownership, Shards
 from dispatch.chores import Chores
 from dispatch.domain.driver import ONLINE, Driver
 from dispatch.domain.geo import Place
 from dispatch.driver_actor import DriverBehaviour
 from dispatch.driver_state import DriverState
-from dispatch.service import WALK, Dispatch
+from dispatch.service import Dispatch
 from tests.support.waiting import turn
 
 HERE, THERE = Place(52.5, 13.4), Place(52.6, 13.5)
