@@ -52,6 +52,11 @@ def test_growth_copies_nothing_while_there_is_room() -> None:
     assert before.grown([entry(4, "b")])._log is not before._log
 
 
+def test_what_all_begin_with_keeps_nothing_of_anybody() -> None:
+    assert list(EMPTY.grown([entry(1)])) == [entry(1)]
+    assert EMPTY._log == []
+
+
 def test_tails_are_equal_by_what_they_hold() -> None:
     assert Tail(entries(1, 3)) == Tail(entries(1, 2)).grown([entry(3)])
     assert hash(Tail(entries(1, 3))) == hash(Tail(entries(1, 2)).grown([entry(3)]))
