@@ -27,7 +27,7 @@ import structlog
 
 from actors.clock import LoopClock, SystemEntropy, boot_clock
 from actors.cluster.cluster import Cluster
-from actors.cluster.leaving import forsake, leave
+from actors.cluster.leaving import forsaking, leave
 from actors.cluster.network import Greeting
 from actors.cluster.tcp import TcpNetwork
 from actors.ending import end
@@ -224,7 +224,7 @@ async def serve(settings: Settings, at: Addresses, sockets: Sockets) -> int:
         try:
             welcome = await founding.found(settings, office.database, office.passwords, office.entropy)
             doors = Doors(office, sockets.public, sockets.ops)
-            async with working(office), doors.open(full):
+            async with forsaking(office.cluster.keeper), working(office), doors.open(full):
                 _announce(settings, sockets, welcome)
                 log.info(
                     "started_instance",
@@ -233,7 +233,6 @@ async def serve(settings: Settings, at: Addresses, sockets: Sockets) -> int:
                 )
                 await stop.wait()
                 await _farewell(office, doors, quick=reason[0] == signal.SIGINT)
-            await forsake(office.cluster.keeper)
         finally:
             metrics.REGISTRY.unregister(collector)
     if reason[0] == USURPED:

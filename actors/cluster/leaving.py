@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 
 from actors.cluster.keeper import Keeper
 from actors.cluster.leases import ACTIVE, DRAINING, JOINING, RENEW_S, LeasesAway
@@ -45,3 +46,12 @@ async def forsake(keeper: Keeper) -> None:
             await keeper.leases.leave(runtime.incarnation, runtime.instance)
     except (TimeoutError, LeasesAway):
         runtime.log("left_leases_behind")
+
+
+@asynccontextmanager
+async def forsaking(keeper: Keeper) -> AsyncIterator[None]:
+    """Forsake when the block ends, also when a room in it failed to close: it commits nothing any more."""
+    try:
+        yield
+    finally:
+        await forsake(keeper)

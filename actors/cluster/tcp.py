@@ -17,8 +17,8 @@ import asyncio
 import hmac
 import socket
 import struct
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any, cast
 
 import orjson
@@ -75,26 +75,48 @@ class TcpLine(asyncio.Protocol):
     def _flush(self) -> None:
         self._flushing = False
         queued, self._queued = self._queued, []
-        if self._transport is not None and not self._transport.is_closing():
-            self._transport.write(b"".join(queued))
+        transport = self._transport
+        if queued and self._open and transport is not None and not transport.is_closing():
+            with self._perhaps_dead():
+                transport.write(b"".join(queued))
+
+    @contextmanager
+    def _perhaps_dead(self) -> Iterator[None]:
+        """Whatever is asked of a dead transport ends the line and nothing else.
+
+        When the making of one is interrupted, uvloop ends it without a word: `is_closing()` is false, nobody calls
+        `connection_lost`, and to write raises RuntimeError.
+        """
+        try:
+            yield
+        except RuntimeError:
+            self._open = False
+            self._network.lines.discard(self)
 
     def close(self) -> None:
         """End it after what is queued."""
         if self._transport is not None and self._open:
             self._flush()
             self._open = False
-            self._transport.close()
+            with self._perhaps_dead():
+                self._transport.close()
 
     def abort(self) -> None:
         """End it now."""
         self._open = False
+        self._queued.clear()
+        self._network.lines.discard(self)
         if self._transport is not None:
-            self._transport.abort()
+            with self._perhaps_dead():
+                self._transport.abort()
 
     # -- asyncio.Protocol ---------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)  # uvloop's is none by name
+        if not self._open:  # whoever dialled has given up meanwhile
+            self._transport.abort()
+            return
         self._network.lines.add(self)
         sock = transport.get_extra_info("socket")
         if sock is not None and sock.family != socket.AF_UNIX:
@@ -167,6 +189,8 @@ class DialledLine(TcpLine):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
+        if not self._open:
+            return
         me = self._me
         self._say(
             instance=me.instance, incarnation=me.incarnation, cluster=self._network.cluster, nonce=self._nonce
@@ -248,24 +272,19 @@ class TcpNetwork:
             LineLost: `refused` when nobody listens there.
         """
         host, _, port = address.rpartition(":")
-        loop = asyncio.get_running_loop()
-        line: DialledLine | None = None
+        # Made here, so that it has an owner from its first moment, however the dialling ends.
+        line = DialledLine(self, me, receive, ended)
         try:
             async with asyncio.timeout(DIAL_S):
-                _, line = await loop.create_connection(
-                    lambda: DialledLine(self, me, receive, ended), host, int(port)
-                )
+                loop = asyncio.get_running_loop()
+                await loop.create_connection(lambda: line, host, int(port))
                 await line.ready
-        except ConnectionRefusedError:
-            raise LineLost("refused", refused=True) from None
-        except (OSError, TimeoutError, ValueError) as error:
-            if line is not None:
-                line.abort()
-            raise LineLost(type(error).__name__) from None
-        except asyncio.CancelledError:
-            if line is not None:
-                line.abort()
-            raise
+        except BaseException as error:
+            line.abort()
+            if isinstance(error, LineLost) or not isinstance(error, Exception):
+                raise
+            refused = isinstance(error, ConnectionRefusedError)
+            raise LineLost("refused" if refused else type(error).__name__, refused=refused) from None
         return line
 
 

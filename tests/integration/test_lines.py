@@ -5,16 +5,19 @@ from __future__ import annotations
 import asyncio
 import socket
 import struct
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 import orjson
 import pytest
+import uvloop
 
 from actors.clock import SystemEntropy
 from actors.cluster.network import FRAME_BYTES_MAX, Greeting, Line, LineLost
 from actors.cluster.tcp import GREETING_BYTES_MAX, TcpNetwork
+from tests.support.waiting import turn, until
 
 ANN, BOB = Greeting("ann", "ann.1"), Greeting("bob", "bob.1")
 
@@ -134,6 +137,44 @@ async def test_port_that_never_greets_is_given_up_but_not_called_dead() -> None:
         with pytest.raises(LineLost) as lost:
             await _network().dial(address, ANN, here.receive, here.end)
     assert not lost.value.refused
+
+
+async def _interrupt_dials(count: int) -> None:
+    """Dials that are given up at every step of their making."""
+    there, here = End(), End()
+    dialling = _network()
+    async with _served(_network(), there) as address, dialling.serving(ANN, here.receive, here.end):
+        for number in range(count):
+            dial = asyncio.create_task(dialling.dial(address, ANN, here.receive, here.end))
+            for _ in range(number % 12):
+                await turn()
+            dial.cancel()
+            [made] = await asyncio.gather(dial, return_exceptions=True)
+            if not isinstance(made, BaseException):
+                made.close()
+        await until(lambda: not dialling.lines)
+        line = await dialling.dial(address, ANN, here.receive, here.end)
+        assert line.send(b"whole")
+        assert await there.until_frames(1) == [b"whole"]
+
+
+@pytest.mark.parametrize("run", [asyncio.run, uvloop.run], ids=["asyncio", "uvloop"])
+def test_interrupted_dial_leaves_no_dead_line_and_the_network_closes(run: Callable[..., Any]) -> None:
+    raised = []
+
+    async def main() -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda _, what: raised.append(what))
+        await _interrupt_dials(300)
+
+    run(main())
+    assert raised == []
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:99999999", "127.0.0.1:", "nowhere", "127.0.0.1:-1"])
+async def test_address_that_is_none_is_a_lost_line_and_nothing_worse(address: str) -> None:
+    here = End()
+    with pytest.raises(LineLost):
+        await _network().dial(address, ANN, here.receive, here.end)
 
 
 def _frame(body: bytes) -> bytes:
