@@ -66,7 +66,9 @@ async def load_keys(database: Database) -> list[SigningKey]:
     """The cluster's signing keys that verify, the newest first; the first instance ever makes one."""
     rows = await database.rows("signing_keys")
     if not rows:
-        await database.rows("signing_key_insert", *make_signing_key())
+        async with database.transaction() as transaction:
+            await transaction.rows("signing_keys_lock")
+            await transaction.rows("signing_key_insert", *make_signing_key())
         rows = await database.rows("signing_keys")
     return [load_signing_key(row["kid"], row["private_pem"], row["signs_at"]) for row in rows]
 

@@ -51,7 +51,9 @@ async def register(call: Call) -> web.Response:
         row = await call.office.database.row("user_insert", body.email, password, "customer", body.name)
     except Duplicate:
         raise Problem("email_taken") from None
-    tokens = await _open_session(call, row, throttle.network_of(call))
+    tokens = await _open_session(call, row["id"], password, throttle.network_of(call))
+    if tokens is None:
+        raise Problem("account_disabled")  # somebody was quick
     return json_response({"user": present.user(row), **tokens}, 201)
 
 
@@ -63,18 +65,37 @@ async def login(call: Call) -> web.Response:
     network = throttle.network_of(call)
     row = await call.office.database.row("user_for_login", body.email, network)
     await throttle.slow_down(call, body.email, network, known=row is not None and row["known"])
-    fits = await call.office.passwords.verify(row["password_hash"] if row else None, body.password)
-    if row is None or not fits:
-        metrics.LOGINS.labels("refused").inc()
-        raise Problem("invalid_credentials")
-    if row["status"] != "active":
-        metrics.LOGINS.labels("disabled").inc()
-        raise Problem("account_disabled")
+    tokens = await _log_in(call, row, body.password, network)
+    if tokens is None:
+        # Hash or account have changed while the password was looked at: what holds now has the last word.
+        row = await call.office.database.row("user_for_login", body.email, network)
+        tokens = await _log_in(call, row, body.password, network)
+    if tokens is None:
+        raise _refused("refused", "invalid_credentials")
     metrics.LOGINS.labels("ok").inc()
     stronger = await call.office.passwords.stronger(row["password_hash"], body.password)
     if stronger is not None:
         await call.office.database.rows("user_set_password", row["id"], stronger, row["password_hash"])
-    return json_response(await _open_session(call, row, network))
+    return json_response(tokens)
+
+
+async def _log_in(call: Call, row: Any, password: str, network: str) -> dict[str, Any] | None:
+    """Tokens when the password fits what was read; None when that has changed meanwhile.
+
+    Raises:
+        Problem: it does not fit, or the account is closed.
+    """
+    fits = await call.office.passwords.verify(row["password_hash"] if row else None, password)
+    if row is None or not fits:
+        raise _refused("refused", "invalid_credentials")
+    if row["status"] != "active":
+        raise _refused("disabled", "account_disabled")
+    return await _open_session(call, row["id"], row["password_hash"], network)
+
+
+def _refused(outcome: str, code: str) -> Problem:
+    metrics.LOGINS.labels(outcome).inc()
+    return Problem(code)
 
 
 def _tokens(call: Call, role: str, number: int, refresh: RefreshToken) -> dict[str, Any]:
@@ -89,12 +110,13 @@ def _drawn(call: Call, size: int) -> bytes:
     return bytes.fromhex("".join(call.office.entropy.token() for _ in range(size // 16)))
 
 
-async def _open_session(call: Call, row: Any, network: str) -> dict[str, Any]:
+async def _open_session(call: Call, number: int, checked: str, network: str) -> dict[str, Any] | None:
+    """The tokens of a new session; None when `checked` is not the account's hash any more, or it was closed."""
     first = RefreshToken(_drawn(call, 16), 0, _drawn(call, 16), _drawn(call, 32))
-    await call.office.database.rows(
-        "session_insert", first.session_id, row["id"], first.key_hash, first.family_hash, network, float(IDLE_S)
+    holder = await call.office.database.row(
+        "session_insert", first.session_id, number, first.key_hash, first.family_hash, network, float(IDLE_S), checked
     )  # fmt: skip
-    return _tokens(call, row["role"], row["id"], first)
+    return None if holder is None else _tokens(call, holder["role"], number, first)
 
 
 async def refresh(call: Call) -> web.Response:
@@ -150,6 +172,8 @@ async def change_password(call: Call) -> web.Response:
     async with office.database.transaction() as transaction:
         if await transaction.row("user_set_password", who.number, new, old) is None:
             raise Problem("wrong_password", "The old password is not right.")
+        if await transaction.row("session_is_open", who.session, who.number) is None:
+            raise Problem("unauthenticated")  # it has ended since it was let in
         ended = await transaction.rows("sessions_revoke_others", who.number, who.session)
     for session in ended:
         office.tokens.cut_off(session=session["id"])

@@ -31,14 +31,24 @@ UPDATE users SET name = coalesce($3, name), status = coalesce($4, status), versi
 
 -- name: user_set_password
 -- Only in place of the hash that was verified: of two changes at once one wins, the other is told.
-UPDATE users SET password_hash = $2 WHERE id = $1 AND password_hash = $3 RETURNING id;
+UPDATE users SET password_hash = $2 WHERE id = $1 AND password_hash = $3 AND status = 'active' RETURNING id;
 
 -- name: admin_exists
 SELECT EXISTS (SELECT FROM users WHERE role = 'admin');
 
 -- name: session_insert
-INSERT INTO sessions (id, user_id, token_hash, family_hash, network, expires_at)
-VALUES ($1, $2, $3, $4, $5, now() + make_interval(secs => $6));
+-- Only while the hash is still the one that was checked, and the account open: the lock makes this and a change of
+-- either take turns, and what comes second sees what came first. The role is that of this moment.
+WITH holder AS (
+    SELECT id, role FROM users WHERE id = $2 AND password_hash = $7 AND status = 'active' FOR SHARE
+), opened AS (
+    INSERT INTO sessions (id, user_id, token_hash, family_hash, network, expires_at)
+    SELECT $1, h.id, $3, $4, $5, now() + make_interval(secs => $6) FROM holder h
+)
+SELECT role FROM holder;
+
+-- name: session_is_open
+SELECT FROM sessions WHERE id = $1 AND user_id = $2 AND revoked_at IS NULL AND expires_at > now();
 
 -- name: session_lock
 -- The session of a refresh token; the lock makes rotation and revocation take turns.
@@ -89,6 +99,7 @@ SELECT kid, private_pem, extract(epoch FROM signs_at)::float8 AS signs_at FROM s
  WHERE retires_at IS NULL OR retires_at > now() ORDER BY signs_at DESC, kid;
 
 -- name: signing_key_insert
+-- Under the lock of rotations: of two first instances one makes it.
 INSERT INTO signing_key (kid, private_pem) SELECT $1, $2 WHERE NOT EXISTS (SELECT FROM signing_key);
 
 -- name: signing_keys_lock
