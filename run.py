@@ -3,7 +3,7 @@
 serve    start an instance (with embedded servers where no addresses are given)
 migrate  bring the database to this version's schema
 mint     make users with tokens in bulk, for load tests
-check    look at settings, database and Redis, and say what is wrong
+check    look at everything a start needs, change nothing; ends with 1 when something stands in the way
 rotate-key  make a new signing key
 verify   audit every invariant of the record; ends with 1 when one is broken
 """
@@ -37,6 +37,7 @@ from api import founding
 from api.call import Office
 from api.cashier import open_payments, settle_payments
 from api.catalogue import open_catalogue
+from api.checking import command_check
 from api.cursors import Cursors
 from api.doors import Doors, Sockets, StartError, bind_port, greeting, open_sockets
 from api.feed.hub import Hub
@@ -343,15 +344,6 @@ def command_mint(settings: Settings, options: argparse.Namespace) -> int:
     return 0
 
 
-def command_check(settings: Settings, options: argparse.Namespace) -> int:
-    """Look at everything a start needs."""
-    del options
-
-    with reach_servers(settings) as at:
-        print("settings ok", *asyncio.run(founding.check_servers(at)), sep="\n")
-    return 0
-
-
 def command_verify(settings: Settings, options: argparse.Namespace) -> int:
     """Audit the record, also beside a running server; 0 when everything holds."""
     with reach_servers(settings) as at:
@@ -363,7 +355,7 @@ def command_verify(settings: Settings, options: argparse.Namespace) -> int:
 WORK: dict[str, Callable[[Settings, argparse.Namespace], int]] = {
     "serve": command_serve,
     "migrate": command_migrate,
-    "check": command_check,
+    "check": lambda settings, _: command_check(settings, print),
     "verify": command_verify,
     "mint": command_mint,
     "rotate-key": lambda settings, options: command_rotate_key(settings, options, print),
@@ -373,10 +365,12 @@ WORK: dict[str, Callable[[Settings, argparse.Namespace], int]] = {
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; every foreseen failure is one line, not a stack trace."""
     options = make_parser().parse_args(arguments)
+    wrong = 1 if options.command == "check" else 2
     try:
         return int(WORK[options.command](load_settings(), options))
     except SettingsError as error:
         print(f"The settings are wrong:\n{error}", file=sys.stderr)
+        return wrong
     except (StartError, EmbeddedError, MigrationError, MintError, founding.FoundingError) as error:
         print(f"Cannot start: {error}", file=sys.stderr)
     except (StorageError, JournalError, TimeoutError, OSError) as error:

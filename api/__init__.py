@@ -17,6 +17,7 @@ bodies.py      strict JSON
 catalogue.py   products and stores by way of the cache
 fields.py      strict field types
 founding.py    what a database needs before the first request
+checking.py    what stands in the way of a start
 minting.py     users and tokens in bulk
 probing.py     what readiness looks at
 cashier.py     payments of an instance, and the round that finishes them

@@ -12,11 +12,8 @@ from actors.shards import SHARD_COUNT, shard_of
 from api.passwords import Passwords
 from api.tokens import SigningKey, load_signing_key, make_signing_key
 from config.settings import Settings
-from storage.errors import Duplicate, StorageError
-from storage.postgres.database import Database, open_database
-from storage.postgres.migrate import migrate, wait_for
-from storage.redis.client import open_redis, ping
-from storage.servers import Addresses
+from storage.errors import Duplicate
+from storage.postgres.database import Database
 
 SHARD_FUNCTION = "crc32/kind:number"
 CUSTOMER = ("customer@mall.example", "sample-customer")
@@ -126,23 +123,4 @@ async def found(settings: Settings, database: Database, passwords: Passwords, en
         await ensure_sample(database, passwords, settings.delivery_radius_m or None)
         lines.append("  customer  {}  password {}".format(*CUSTOMER))
         lines.append("  driver    {}  password {}".format(*DRIVER))
-    return lines
-
-
-async def check_servers(at: Addresses) -> list[str]:
-    """What everything that a start needs says of itself, a line each.
-
-    Raises:
-        FoundingError, StorageError, MigrationError: Postgres will not do.
-    """
-    await wait_for(at.database_url, 0)
-    lines = [f"postgres ok, revision {await migrate(at.database_url)}"]
-    async with open_database(at.database_url, size_max=2) as database:
-        await check_meta(database)
-    async with open_redis(at.redis_url) as redis:
-        try:
-            await ping(redis)
-            lines.append("redis ok")
-        except StorageError as error:
-            lines.append(f"redis down ({error}): the server starts, degraded")
     return lines

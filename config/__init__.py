@@ -2,6 +2,8 @@
 
 Map:
 settings.py   every setting, once, with its environment variable
+doubts.py     what is allowed in the settings and yet seldom meant
+findings.py   what a look at the surroundings finds
 commandline.py  what can be asked of the program
 supervisor.py several instances behind one port, kept alive
 logs.py       structlog behind a bounded buffer and a writer thread

@@ -11,6 +11,7 @@ from pathlib import Path
 from actors.frozen import frozen
 from config.settings import Settings
 from storage.embedded import EmbeddedPostgres, EmbeddedValkey
+from storage.embedded.looking import embedded_answers
 
 
 @frozen
@@ -53,12 +54,21 @@ def _note(settings: Settings) -> Path:
     return settings.data_dir / "addresses.json"
 
 
+def running_servers(settings: Settings) -> Addresses | None:
+    """The servers of a running instance on this data folder; None where there is none, whatever it left behind."""
+    try:
+        found = Addresses(**json.loads(_note(settings).read_text()))
+    except (OSError, ValueError, TypeError):
+        return None
+    return found if settings.database_url is None and embedded_answers(found.database_url) else None
+
+
 @contextlib.contextmanager
 def reach_servers(settings: Settings) -> Iterator[Addresses]:
     """The servers of a running instance, or our own for a moment."""
-    note = _note(settings)
-    if settings.database_url is None and note.exists():
-        yield Addresses(**json.loads(note.read_text()))
+    found = running_servers(settings)
+    if found is not None:
+        yield found
         return
     with open_servers(settings) as found:
         yield found

@@ -14,6 +14,7 @@ cluster.py    a Postgres data folder: made whole or not at all
 folder.py     a server's home: lock, log, leftovers
 sockets.py    short, private paths for Unix sockets
 process.py    child processes that end when we end
+looking.py    what a start needs of the files, looked at and not touched
 errors.py     messages a person can act on
 """
 

@@ -51,7 +51,7 @@ def usable_install(bin_dir: Path, account: Account | None, data_dir: Path) -> In
     Raises:
         EmbeddedError: they cannot be run.
     """
-    version, complaint = _version(bin_dir, account)
+    version, complaint = version_of(bin_dir, account)
     if version is not None:
         return Install(bin_dir, version)
     if account is not None:
@@ -62,7 +62,7 @@ def usable_install(bin_dir: Path, account: Account | None, data_dir: Path) -> In
             except OSError as error:
                 complaint += f"\n{linked}: {error}"
                 continue
-            version, said = _version(moved, account)
+            version, said = version_of(moved, account)
             if version is not None:
                 return Install(moved, version, linked)
             shutil.rmtree(linked, ignore_errors=True)
@@ -73,7 +73,7 @@ def usable_install(bin_dir: Path, account: Account | None, data_dir: Path) -> In
     raise EmbeddedError(f"The Postgres programs in {bin_dir} cannot be run by {who}.\n{complaint}")
 
 
-def _version(bin_dir: Path, account: Account | None) -> tuple[int | None, str]:
+def version_of(bin_dir: Path, account: Account | None) -> tuple[int | None, str]:
     """The major version, or None and the reason why it cannot be told."""
     try:
         # initdb and not postgres: it loads libpq too, which may be out of reach on its own.

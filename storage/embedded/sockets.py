@@ -72,6 +72,15 @@ def refuse_taken(path: Path) -> None:
     )
 
 
+def somebody_answers(path: Path) -> bool:
+    """Whether somebody listens at `path`."""
+    connection = _connect(path)
+    if connection is None:
+        return False
+    connection.close()
+    return True
+
+
 def valkey_answers(path: Path) -> bool:
     """Whether a Valkey at `path` is ready for commands: listening, and done loading its data."""
     connection = _connect(path)

@@ -18,6 +18,13 @@ _ROOM = Path(__file__).parent / "migrations"
 # Any number will do as long as nobody else in this database uses it.
 _LOCK = 7_061_944_301
 # An instance that works as another role than the one that migrated leaves the choice alone.
+# Since Postgres 16 who creates a role may give it to others, but not work as it: not before he has it given.
+_ENTER = """DO $$ BEGIN
+    IF NOT pg_has_role(current_user, 'mall_app',
+                       CASE WHEN current_setting('server_version_num')::int >= 160000 THEN 'SET' ELSE 'MEMBER' END) THEN
+        EXECUTE format('GRANT mall_app TO %I', current_user);
+    END IF;
+END $$"""
 _CHOOSE = """SELECT choose_stores_near() FROM pg_proc p
  WHERE p.oid = 'choose_stores_near(boolean)'::regprocedure AND pg_has_role(current_user, p.proowner, 'USAGE')"""
 
@@ -57,10 +64,11 @@ async def migrate(database_url: str) -> str:
             await connection.commit()
             try:
                 revision = await connection.run_sync(_upgrade)
+                await connection.exec_driver_sql(_ENTER)
                 # Each time: PostGIS may have come or gone since.
                 await connection.exec_driver_sql(_CHOOSE)
             except (asyncpg.PostgresError, DBAPIError) as error:
-                raise MigrationError(f"Postgres refuses: {error}") from error
+                raise MigrationError(_refused(error)) from error
             await connection.commit()
             await connection.exec_driver_sql(f"SELECT pg_advisory_unlock({_LOCK})")
             return revision
@@ -92,16 +100,37 @@ async def wait_for(database_url: str, limit_s: float) -> None:
             raise MigrationError(f"Postgres refuses: {error}") from None
 
 
-def _upgrade(connection: Any) -> str:
-    from alembic import command
+def _refused(error: Exception) -> str:
+    """One line: SQLAlchemy's own text goes on with the statement and a link."""
+    said = str(getattr(error, "orig", None) or error).partition("\n")[0]
+    if "permission denied" in said or "must be owner" in said:
+        said += "; `python run.py check` says what is missing and who can give it"
+    return f"Postgres refuses: {said}"
+
+
+def _config() -> Any:
     from alembic.config import Config
-    from alembic.runtime.migration import MigrationContext
-    from alembic.script import ScriptDirectory
 
     config = Config()
     config.set_main_option("script_location", str(_ROOM))
+    return config
+
+
+def newest_revision() -> tuple[str, frozenset[str]]:
+    """The revision that this version makes, and all that it knows."""
+    from alembic.script import ScriptDirectory
+
+    scripts = ScriptDirectory.from_config(_config())
+    return str(scripts.get_current_head()), frozenset(s.revision for s in scripts.walk_revisions())
+
+
+def _upgrade(connection: Any) -> str:
+    from alembic import command
+    from alembic.runtime.migration import MigrationContext
+
+    config = _config()
     config.attributes["connection"] = connection
-    known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
+    _, known = newest_revision()
     present = MigrationContext.configure(connection).get_current_revision()
     connection.commit()
     if present is not None and present not in known:

@@ -5,27 +5,15 @@ from __future__ import annotations
 import asyncio
 import signal
 import socket
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from loadtests.client import Mall, Phone, Refused, open_http
-from loadtests.server import ROOT, ServerProcess
+from loadtests.server import ServerProcess
+from tests.support.program import run
 from tests.support.waiting import until
-
-
-async def run(*arguments: str, **environ: str) -> tuple[int, str]:
-    """`run.py` until it ends: exit code and everything it said."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, str(ROOT / "run.py"), *arguments, cwd=ROOT, stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT, env={"PATH": "/usr/bin:/bin", **environ},
-    )  # fmt: skip
-    async with asyncio.timeout(30):
-        out, _ = await process.communicate()
-    assert process.returncode is not None
-    return process.returncode, out.decode()
 
 
 def processes_of(folder: Path) -> list[str]:
@@ -134,26 +122,6 @@ async def test_second_server_on_the_same_data_is_refused(folder: Path) -> None:
         with pytest.raises(Refused):
             await Mall(http, server.url).do("GET", "/api/v2/me")
     await server.stop()
-
-
-@pytest.mark.parametrize(
-    ("environ", "expected"),
-    [
-        ({"MALL_PORT": "http"}, "MALL_PORT"),
-        ({"DATABASE_URL": "postgresql://x@127.0.0.1:9/x"}, "MALL_ADMIN_PASSWORD"),
-        (
-            {"DATABASE_URL": "postgresql://x@127.0.0.1:9/x", "MALL_ADMIN_PASSWORD": "long enough"},
-            "Cannot reach the database",
-        ),
-    ],
-)
-async def test_wrong_surroundings_are_one_clear_line(
-    environ: dict[str, str], expected: str, folder: Path
-) -> None:
-    code, said = await run("check", MALL_DATA_DIR=str(folder / "never"), **environ)
-    assert code == 2
-    assert expected in said
-    assert "Traceback" not in said
 
 
 async def test_help_names_every_setting() -> None:
