@@ -51,11 +51,13 @@ from api.tokens import Tokens
 from api.watch import (
     collect_garbage,
     failed_chore,
+    look_at_revocations,
     observe_flush,
     observe_query,
     tell_slow_query,
     watch_loop,
     watch_revocations,
+    watch_sight,
 )
 from config import metrics
 from config.commandline import make_parser
@@ -152,6 +154,8 @@ async def open_office(
         stack.callback(passwords.close)
         limits = await stack.enter_async_context(open_limits(redis, clock, cluster, meta.cluster))
         tokens = Tokens(await founding.load_keys(database), clock, entropy)
+        with contextlib.suppress(StorageError):  # nobody is let in before a look: the next one is on its way
+            await look_at_revocations(tokens, database)
         dispatch = Dispatch(runtime, OrderPlacer(database))
         payments = await stack.enter_async_context(open_payments(settings, dispatch, database, entropy))
         catalogue = open_catalogue(database, redis, clock, entropy, meta.cluster)
@@ -182,6 +186,7 @@ async def working(office: Office) -> AsyncIterator[None]:
         for work, name in ((dispatch.run(), "creations"), (office.catalogue.cache.run(), "cache")):
             loops.append(tasks.create_task(work, name=name))
         loops.append(tasks.create_task(watch_revocations(office), name="revocations"))
+        loops.append(tasks.create_task(watch_sight(office), name="sight of revocations"))
         loops.append(tasks.create_task(watch_loop(office), name="loop lag"))
         loops.append(tasks.create_task(collect_garbage(), name="garbage"))
         loops.append(tasks.create_task(rebinding.run(), name="rebinding"))
@@ -190,6 +195,7 @@ async def working(office: Office) -> AsyncIterator[None]:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(SETTLED_S):
                 await office.cluster.keeper.settled.wait()
+                await office.tokens.looked.wait()
         try:
             yield
         finally:
@@ -198,6 +204,7 @@ async def working(office: Office) -> AsyncIterator[None]:
 
 async def _settle(office: Office) -> None:
     await office.cluster.keeper.settled.wait()
+    await office.tokens.looked.wait()
     office.started = True
 
 

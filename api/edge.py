@@ -26,7 +26,7 @@ from api.problems import (
     problem_for,
     problem_response,
 )
-from api.tokens import BadToken, Principal
+from api.tokens import BadToken, Blind, Principal
 from api.versions import VERSIONS, check_agreement
 from config import metrics
 
@@ -34,6 +34,7 @@ log = structlog.get_logger()
 
 # A handler that takes longer is cut off; commands have their own, shorter budgets.
 DEADLINE_S = 10.0
+UNSEEN = "Whether this session was ended cannot be known at the moment."
 _TRACEPARENT = re.compile(r"00-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}")
 # 403 comes from aiohttp-cors alone: a preflight of an origin that is not configured.
 _HTTP_CODES = {
@@ -217,14 +218,14 @@ async def admit(route: Route, access: Access, call: Call) -> None:
     """Let the request in, or refuse it.
 
     Raises:
-        Problem: unauthenticated, forbidden, rate_limited.
+        Problem: unauthenticated, unavailable, forbidden, rate_limited.
     """
     gate = call.office.gate
     if access.scope is not None:
         try:
             who = call.principal = authenticate(call)
-        except Problem:
-            if gate.on:
+        except Problem as problem:
+            if gate.on and problem.code == "unauthenticated":
                 gate.admit_stranger(call)
             raise
         if gate.on and not route.streams:
@@ -234,15 +235,13 @@ async def admit(route: Route, access: Access, call: Call) -> None:
         await gate.admit(access.policy, call)
     if access.scope is not None and not allows(call.who.role, access.scope):
         raise Problem("forbidden", f"The scope {access.scope} is needed.")
-    if access.scope is not None and call.who.role == "admin" and call.office.tokens.is_blind():
-        raise Problem("unavailable", "Whether this session was ended cannot be known at the moment.")
 
 
 def authenticate(call: Call) -> Principal:
     """The principal of the bearer token.
 
     Raises:
-        Problem: unauthenticated.
+        Problem: unauthenticated, or unavailable while nobody can know whether it was revoked.
     """
     headers = call.request.headers.getall("Authorization", [])
     scheme, _, token = headers[0].partition(" ") if len(headers) == 1 else ("", "", "")
@@ -254,6 +253,8 @@ def authenticate(call: Call) -> Principal:
         raise Problem(
             "unauthenticated", headers={"WWW-Authenticate": 'Bearer realm="mall", error="invalid_token"'}
         ) from None
+    except Blind:
+        raise Problem("unavailable", UNSEEN) from None
 
 
 def _record(route: Route, call: Call, response: web.StreamResponse | None, seconds: float) -> None:

@@ -16,6 +16,7 @@ from multidict import CIMultiDict
 
 from actors import errors as runtime_errors
 from actors.frozen import frozen
+from api.tokens import Blind
 from dispatch.domain import refusals
 from storage import errors as storage_errors
 
@@ -108,6 +109,7 @@ CODES: Sequence[tuple[type[Exception], str]] = (
     (runtime_errors.CommandReused, "key_reused"),
     (runtime_errors.OutcomeUnknown, "outcome_unknown"),
     (runtime_errors.ActorCrashed, "internal"),
+    (Blind, "unavailable"),
     (storage_errors.NotDone, "unavailable"),
     (storage_errors.Unreachable, "outcome_unknown"),
     # Handlers know which value or row it is; where one does not ask, it is our fault.

@@ -6,6 +6,7 @@ memory and refreshed twice a second.
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 import re
@@ -34,8 +35,14 @@ TOKEN_BYTES_MAX = 4096
 # The end of the year 9999.
 EXPIRES_MAX = 253_402_300_800
 LATELY_S = 10.0
-# Without a look at the revocations for this long, nobody with an admin's powers is let in.
-BLIND_S = 10.0
+# Revocations are looked at twice a second. Without a look that is younger than this nobody is let in who could have
+# been cut off elsewhere; one look may fail, and another be slow, before that. Every document names this bound.
+BLIND_S = 5.0
+# What is pushed to sockets and streams that are open already goes on for so long: closing all of them at each hiccup
+# of Postgres would be worse than what they hear meanwhile.
+PUSHED_BLIND_S = 30.0
+# Who was cut off stays so for longer than any token of his lives, whatever the database's clock does meanwhile.
+REMEMBERED_S = ACCESS_S + 60.0
 # Verified tokens kept; beyond it the oldest are verified again.
 CACHE_MAX = 50_000
 
@@ -48,6 +55,10 @@ _PARTS = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]{86}")
 
 class BadToken(Exception):
     """The token proves nothing. Why is for our log, not for the caller."""
+
+
+class Blind(Exception):
+    """Whether the token was revoked cannot be known at the moment: nothing was done, come back."""
 
 
 @frozen
@@ -144,7 +155,11 @@ class Tokens:
         self.shown = self.checked = 0
         self._sessions: frozenset[str] = frozenset()
         self._users: frozenset[int] = frozenset()
-        self._looked_at = clock.monotonic()
+        # Until the first look, which sets the event, nobody is let in.
+        self._looked_at = float("-inf")
+        self.looked = asyncio.Event()
+        # Sessions that a look has shown and a later one has not.
+        self._remembered: dict[str, float] = {}
         # Cut off here a moment ago: a look at the database that began before must not undo it.
         self._lately: dict[str | int, float] = {}
 
@@ -180,6 +195,7 @@ class Tokens:
 
         Raises:
             BadToken: malformed, expired, revoked, or not from us.
+            Blind: it is good as far as can be seen, which is not far enough.
         """
         # By its hash: a token is half a kilobyte, and there are as many as users.
         key = blake2b(token.encode(errors="replace"), digest_size=16).digest()
@@ -194,9 +210,19 @@ class Tokens:
             self._verified[key] = principal
         if principal.expires_at + LEEWAY_S <= self._clock.wall():
             self._verified.pop(key, None)
-            raise BadToken("expired")
-        if self.is_revoked(principal):
-            raise BadToken("revoked")
+        return self.admit(principal)
+
+    def admit(self, principal: Principal) -> Principal:
+        """The same for somebody who has proved who he is in another way.
+
+        Raises:
+            BadToken: expired or revoked.
+            Blind: see `verify`.
+        """
+        if self.is_over(principal):
+            raise BadToken("over")
+        if self.is_blind():
+            raise Blind
         return principal
 
     def is_revoked(self, principal: Principal) -> bool:
@@ -206,6 +232,7 @@ class Tokens:
             or principal.number in self._users
             or principal.session in self._lately
             or principal.number in self._lately
+            or principal.session in self._remembered
         )
 
     def is_over(self, principal: Principal) -> bool:
@@ -219,18 +246,29 @@ class Tokens:
             if key is not None:
                 self._lately[key] = now
 
-    def is_blind(self) -> bool:
-        """True when the revocations could not be looked at for BLIND_S: somebody may be let in who was cut
-        off elsewhere, and what an admin can do is too much for that.
-        """
-        return self._clock.monotonic() - self._looked_at > BLIND_S
+    def now(self) -> float:
+        """Monotonic seconds, as `shut_out` takes them."""
+        return self._clock.monotonic()
 
-    def shut_out(self, sessions: Iterable[str], users: Iterable[int]) -> None:
-        """What a look at the database has found."""
-        self._sessions, self._users = frozenset(sessions), frozenset(users)
-        self._looked_at = self._clock.monotonic()
-        since = self._clock.monotonic() - LATELY_S
-        self._lately = {key: at for key, at in self._lately.items() if at > since}
+    def is_blind(self, bound_s: float = BLIND_S) -> bool:
+        """True when the youngest look at the revocations is older than the bound: somebody may be let in who was cut
+        off elsewhere.
+        """
+        return self._clock.monotonic() - self._looked_at > bound_s
+
+    def shut_out(self, sessions: Iterable[str], users: Iterable[int], asked_at: float | None = None) -> None:
+        """What a look at the database has found that was sent at `asked_at` (monotonic seconds): what it shows may be
+        as old as that.
+        """
+        now, found = self._clock.monotonic(), frozenset(sessions)
+        for session in self._sessions - found:
+            self._remembered[session] = now
+        while self._remembered and next(iter(self._remembered.values())) < now - REMEMBERED_S:
+            del self._remembered[next(iter(self._remembered))]
+        self._sessions, self._users = found, frozenset(users)
+        self._looked_at = now if asked_at is None else asked_at
+        self.looked.set()
+        self._lately = {key: at for key, at in self._lately.items() if at > now - LATELY_S}
 
     def _check(self, token: str) -> Principal:
         if len(token) > TOKEN_BYTES_MAX or _PARTS.fullmatch(token) is None:

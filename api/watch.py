@@ -12,8 +12,9 @@ import structlog
 from api.call import Office
 from api.feed import codes
 from api.founding import load_keys
+from api.tokens import BLIND_S, PUSHED_BLIND_S, Tokens
 from config import metrics
-from storage.postgres.database import SLOW_S
+from storage.postgres.database import SLOW_S, Database
 
 log = structlog.get_logger()
 
@@ -57,17 +58,23 @@ def _count_sessions(office: Office) -> None:
     metrics.cache_count("session", "miss").inc(checked)
 
 
+async def look_at_revocations(tokens: Tokens, database: Database) -> frozenset[str | int]:
+    """Look once, and hold what was found: sessions that have ended, users that are shut out."""
+    asked_at = tokens.now()
+    row = (await database.rows("revocations", REVOKED_WITHIN_S))[0]
+    tokens.shut_out(row["sessions"], row["users"], asked_at)
+    return frozenset((*row["sessions"], *row["users"]))
+
+
 async def watch_revocations(office: Office) -> None:
-    """Hold revoked sessions and banned users in memory, never older than half a second, and close their
-    sockets; every second the signing keys.
+    """Look at the revocations twice a second, and close the sockets of those who were just cut off; every second
+    the signing keys.
     """
     seen: frozenset[str | int] = frozenset()
     for turn in itertools.count():
         _count_sessions(office)
         try:
-            row = (await office.database.rows("revocations", REVOKED_WITHIN_S))[0]
-            office.tokens.shut_out(row["sessions"], row["users"])
-            found = frozenset((*row["sessions"], *row["users"]))
+            found = await look_at_revocations(office.tokens, office.database)
             await _close_sockets(office, found - seen)
             seen = found
             if turn % KEYS_TURNS == 0:
@@ -76,6 +83,31 @@ async def watch_revocations(office: Office) -> None:
         except Exception as error:  # noqa: BLE001 - the next look is the cure
             failed_chore("revocations", error)
         await asyncio.sleep(REVOCATIONS_S)
+
+
+async def watch_sight(office: Office) -> None:
+    """Say once when the revocations cannot be seen and once when they can again; in between, after PUSHED_BLIND_S,
+    close the sockets, which would go on hearing of orders.
+    """
+    lost_at: float | None = None
+    while True:
+        await asyncio.sleep(REVOCATIONS_S)
+        lost_at = heed_sight(office, lost_at)
+
+
+def heed_sight(office: Office, lost_at: float | None) -> float | None:
+    """One turn of it; takes and returns since when nothing is seen, None while all is well."""
+    now = office.clock.monotonic()
+    if not office.tokens.is_blind():
+        if lost_at is not None:
+            log.warning("sees_revocations", duration_s=round(now - lost_at, 1))
+        return None
+    if lost_at is None:
+        log.warning("lost_sight_of_revocations", bound_s=BLIND_S)
+    if office.tokens.is_blind(PUSHED_BLIND_S):
+        for session in list(office.hub.sessions.values()):
+            session.close(codes.OVERLOADED)
+    return now if lost_at is None else lost_at
 
 
 async def _close_sockets(office: Office, cut_off: frozenset[str | int]) -> None:

@@ -12,7 +12,7 @@ from aiohttp import WSMsgType, web
 from actors.errors import ActorError, NoSuchActor
 from api.access import allows
 from api.call import Call, json_response
-from api.edge import Route, authenticate, finish
+from api.edge import UNSEEN, Route, authenticate, finish
 from api.feed import codes, frames
 from api.feed.session import HELLO_S, Session
 from api.feed.socket import Socket
@@ -65,6 +65,8 @@ def _check_upgrade(call: Call) -> None:
         raise Problem("forbidden_origin")
     if call.office.draining:
         raise Problem("draining")
+    if call.office.tokens.is_blind():
+        raise Problem("unavailable", UNSEEN)
 
 
 async def open_feed(call: Call) -> web.StreamResponse:
@@ -160,6 +162,9 @@ async def _serve(
     office = call.office
     if office.tokens.is_over(principal):  # cut off between the upgrade and the hello
         await ws.close(code=codes.UNAUTHENTICATED, message=b"unauthenticated")
+        return
+    if office.tokens.is_blind():
+        await ws.close(code=codes.OVERLOADED, message=b"unavailable")
         return
     session = Session(ws, office, principal, call.trace)
     if resume is not None:

@@ -11,13 +11,14 @@ from aiohttp import WSMsgType
 
 from actors.shards import shard_of
 from api.call import Office
+from api.edge import UNSEEN
 from api.feed import codes, frames
 from api.feed.asked import Asked
 from api.feed.decisions import OfOffer, offer_wish, one_of_several, order_wish
 from api.feed.outbox import Outbox, Overflow
 from api.feed.socket import Socket
 from api.stepping import Stepping
-from api.tokens import BadToken, Principal
+from api.tokens import BadToken, Blind, Principal
 from config import metrics
 from dispatch import feed
 from dispatch.domain import ids
@@ -315,6 +316,8 @@ class Session:
                 self._refresh(frame)
             case _ if self.office.tokens.is_over(self.principal):
                 self._over()
+            case _ if self.office.tokens.is_blind():
+                self._unseen(frame)
             case frames.Location():
                 place = Place(frame.lat, frame.lon)
                 self.office.dispatch.locate(self.principal.number, place, frame.cseq, self.trace)
@@ -326,6 +329,11 @@ class Session:
                     return
                 self.commands += 1
                 self._ask(frame)
+
+    def _unseen(self, frame: Any) -> None:
+        """Nobody knows whether the session was ended: nothing is done, and a position is not believed."""
+        if not isinstance(frame, frames.Location):
+            self._error("unavailable", getattr(frame, "id", None), UNSEEN, temporary=True, not_processed=True)
 
     def _ask(self, frame: Any) -> None:
         """Have a command decided; whatever becomes of it, it is answered."""
@@ -361,6 +369,9 @@ class Session:
             principal = self.office.tokens.verify(frame.token)
         except BadToken:
             self._error("unauthenticated", frame.id, "", temporary=False)
+            return
+        except Blind:
+            self._unseen(frame)
             return
         if principal.number != self.principal.number or principal.role != self.principal.role:
             self._error("forbidden", frame.id, "the token is somebody else's", temporary=False)

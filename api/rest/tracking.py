@@ -21,6 +21,7 @@ from api.limiting import mark
 from api.problems import Problem
 from api.rest.orders import may_see, visible_order
 from api.rest.paging import Page, list_page
+from api.tokens import PUSHED_BLIND_S
 from dispatch.domain.order import TERMINAL, Order
 from dispatch.order_actor import order_ref
 
@@ -93,6 +94,8 @@ async def _follow(call: Call, response: web.StreamResponse, stream: Stream, orde
             else call.office.dispatch.watch(number, stream.address, call.trace)
         )
         if seen is None:
+            return
+        if call.office.tokens.is_blind(PUSHED_BLIND_S):
             return
         if call.office.tokens.is_over(call.who) or not await may_see(call, seen):
             return

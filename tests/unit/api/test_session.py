@@ -12,7 +12,7 @@ from actors.clock import SystemEntropy
 from api.feed import codes
 from api.feed.frames import decode_frame
 from api.feed.session import PING_S, Session
-from api.tokens import ACCESS_S, LEEWAY_S, Tokens, load_signing_key, make_signing_key
+from api.tokens import ACCESS_S, BLIND_S, LEEWAY_S, Tokens, load_signing_key, make_signing_key
 from tests.support.clocks import Hands
 
 NOW = 1_700_000_000.0
@@ -44,7 +44,9 @@ def clock() -> Hands:
 
 @pytest.fixture
 def tokens(clock: Hands) -> Tokens:
-    return Tokens([load_signing_key(*make_signing_key())], clock, SystemEntropy())
+    tokens = Tokens([load_signing_key(*make_signing_key())], clock, SystemEntropy())
+    tokens.shut_out((), (), float("inf"))
+    return tokens
 
 
 @pytest.fixture
@@ -144,3 +146,38 @@ def test_fault_while_a_frame_is_taken_ends_the_socket(session: Told, monkeypatch
     monkeypatch.setattr(session.office.dispatch, "locate", fail)
     session._text(LOCATION.decode())
     assert session.closing == codes.INTERNAL
+
+
+def blinded(tokens: Tokens) -> None:
+    """The last look at the revocations is older than the bound."""
+    tokens.shut_out((), (), tokens.now() - BLIND_S - 1)
+
+
+def test_command_is_refused_for_now_while_nobody_knows_whether_the_session_was_ended(
+    session: Told, tokens: Tokens
+) -> None:
+    blinded(tokens)
+    session._take(decode_frame(COMMAND))
+    said = session.said[-1]
+    assert (said["t"], said["id"], said["code"]) == ("error", 1, "unavailable")
+    assert (said["temporary"], said["not_processed"]) == (True, True)
+    assert (session.closing, session.passed_on, session._strikes) == (0, [], 0)
+
+
+def test_position_is_not_believed_while_nobody_knows_whether_the_session_was_ended(
+    session: Told, tokens: Tokens
+) -> None:
+    blinded(tokens)
+    session._take(decode_frame(LOCATION))
+    assert (session.closing, session.passed_on, session.said) == (0, [], [])
+
+
+def test_new_token_is_not_taken_while_nobody_knows_whether_its_session_was_ended(
+    session: Told, tokens: Tokens
+) -> None:
+    token = tokens.issue("driver", 3, "ses_4")
+    blinded(tokens)
+    session._take(decode_frame(b'{"t": "auth.refresh", "id": 1, "token": "%s"}' % token.encode()))
+    said = session.said[-1]
+    assert (said["code"], said["temporary"], said["not_processed"]) == ("unavailable", True, True)
+    assert session.principal.session == "ses_3"

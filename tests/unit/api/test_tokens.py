@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -17,6 +18,7 @@ from api.tokens import (
     ACCESS_S,
     BLIND_S,
     LEEWAY_S,
+    PUSHED_BLIND_S,
     BadToken,
     SigningKey,
     Tokens,
@@ -38,14 +40,21 @@ def key(signs_at: float = 0.0) -> SigningKey:
     return load_signing_key(kid, pem, signs_at)
 
 
+def made(keys: list[SigningKey], clock: Hands) -> Tokens:
+    """A verifier that sees the revocations: there are none."""
+    tokens = Tokens(keys, clock, SystemEntropy())
+    tokens.shut_out([], [], float("inf"))
+    return tokens
+
+
 def kids(tokens: Tokens) -> set[str]:
     return {published["kid"] for published in tokens.jwks()["keys"]}
 
 
 def test_new_key_is_published_at_once_and_signs_when_it_is_time(clock: Hands) -> None:
     old, new = key(NOW - 9000), key(NOW + 600)
-    tokens = Tokens([new, old], clock, SystemEntropy())
-    only_old, only_new = Tokens([old], clock, SystemEntropy()), Tokens([new], clock, SystemEntropy())
+    tokens = made([new, old], clock)
+    only_old, only_new = made([old], clock), made([new], clock)
     assert kids(tokens) == {old.kid, new.kid}
     only_old.verify(tokens.issue("customer", 1, "ses_1"))
     only_new.verify(tokens.issue("customer", 1, "mnt_1", newest=True))
@@ -55,7 +64,7 @@ def test_new_key_is_published_at_once_and_signs_when_it_is_time(clock: Hands) ->
 
 def test_token_outlives_the_rotation_and_dies_with_its_key(clock: Hands) -> None:
     old, new = key(), key(NOW + 1)
-    tokens = Tokens([old], clock, SystemEntropy())
+    tokens = made([old], clock)
     token = tokens.issue("customer", 1, "ses_1")
     tokens.use_keys([new, old])
     clock.now += 2
@@ -67,12 +76,12 @@ def test_token_outlives_the_rotation_and_dies_with_its_key(clock: Hands) -> None
 
 
 def test_first_key_signs_though_the_clock_is_a_moment_behind(clock: Hands) -> None:
-    tokens = Tokens([key(NOW + 0.5)], clock, SystemEntropy())
+    tokens = made([key(NOW + 0.5)], clock)
     tokens.verify(tokens.issue("customer", 1, "ses_1"))
 
 
 def test_token_ends_with_its_ten_minutes_and_the_leeway(clock: Hands) -> None:
-    tokens = Tokens([key()], clock, SystemEntropy())
+    tokens = made([key()], clock)
     token = tokens.issue("customer", 1, "ses_1")
     clock.now += ACCESS_S + LEEWAY_S - 1
     tokens.verify(token)
@@ -82,7 +91,7 @@ def test_token_ends_with_its_ten_minutes_and_the_leeway(clock: Hands) -> None:
 
 
 def test_nobody_but_a_minted_session_has_a_token_of_more_than_ten_minutes(clock: Hands) -> None:
-    tokens = Tokens([key()], clock, SystemEntropy())
+    tokens = made([key()], clock)
     tokens.verify(tokens.issue("customer", 1, "mnt_1", 3600))
     with pytest.raises(BadToken):
         tokens.verify(tokens.issue("customer", 1, "ses_1", ACCESS_S + 1))
@@ -110,14 +119,62 @@ async def _admitted(tokens: Tokens, role: str) -> str:
     return "ok"
 
 
-async def test_admin_is_not_let_in_when_revocations_cannot_be_seen(clock: Hands) -> None:
+ROLES = ("admin", "customer", "driver")
+
+
+async def test_nobody_is_let_in_before_the_first_look_at_the_revocations(clock: Hands) -> None:
     tokens = Tokens([key()], clock, SystemEntropy())
+    assert [await _admitted(tokens, role) for role in ROLES] == ["unavailable"] * 3
+    tokens.shut_out([], [])
+    assert [await _admitted(tokens, role) for role in ROLES] == ["ok"] * 3
+
+
+async def test_nobody_is_let_in_when_revocations_cannot_be_seen_for_longer_than_the_bound(
+    clock: Hands,
+) -> None:
+    tokens = Tokens([key()], clock, SystemEntropy())
+    tokens.shut_out([], [])
     for _ in range(3):
         clock.now += BLIND_S
-        assert [await _admitted(tokens, role) for role in ("admin", "customer", "driver")] == ["ok"] * 3
+        assert [await _admitted(tokens, role) for role in ROLES] == ["ok"] * 3
         tokens.shut_out([], [])
     clock.now += BLIND_S + 0.1
-    assert await _admitted(tokens, "admin") == "unavailable"
-    assert [await _admitted(tokens, role) for role in ("customer", "driver")] == ["ok"] * 2
+    assert [await _admitted(tokens, role) for role in ROLES] == ["unavailable"] * 3
     tokens.shut_out([], [])
-    assert await _admitted(tokens, "admin") == "ok"
+    assert [await _admitted(tokens, role) for role in ROLES] == ["ok"] * 3
+
+
+async def test_look_is_as_old_as_its_question_however_late_the_answer(clock: Hands) -> None:
+    tokens = Tokens([key()], clock, SystemEntropy())
+    asked_at = tokens.now()
+    clock.now += BLIND_S + 0.1
+    tokens.shut_out([], [], asked_at)
+    assert await _admitted(tokens, "driver") == "unavailable"
+
+
+async def test_who_is_known_to_be_cut_off_is_told_so_though_nothing_is_seen(clock: Hands) -> None:
+    tokens = Tokens([key()], clock, SystemEntropy())
+    tokens.shut_out(["ses_1"], [])
+    clock.now += BLIND_S + 0.1
+    assert await _admitted(tokens, "driver") == "unauthenticated"
+
+
+async def test_session_stays_cut_off_when_the_database_forgets_it_too_soon(clock: Hands) -> None:
+    """Its clock was an hour ahead for a moment, and what ended a minute ago was an hour old."""
+    tokens = made([key()], clock)
+    tokens.shut_out(["ses_1"], [], float("inf"))
+    for _ in range(3):
+        tokens.shut_out([], [], float("inf"))
+        clock.now += 60
+        assert await _admitted(tokens, "customer") == "unauthenticated"
+    clock.now += ACCESS_S
+    tokens.shut_out([], [], float("inf"))
+    assert await _admitted(tokens, "customer") == "ok", "no token of it can be alive"
+
+
+def test_bound_is_the_one_that_is_documented() -> None:
+    root = Path(__file__).parents[3]
+    for name in ("api/THREAT_MODEL.md", "README.md", "api/feed/PROTOCOL.md"):
+        text = " ".join((root / name).read_text().split())
+        assert f"cannot be seen for {BLIND_S:.0f} s" in text, name
+        assert f"{PUSHED_BLIND_S:.0f} s" in text, name
