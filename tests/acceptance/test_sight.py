@@ -19,7 +19,7 @@ from loadtests.chaos.instance import Fleet, open_fleet
 from loadtests.chaos.plan import BLACK_HOLE, CUT_POSTGRES
 from loadtests.chaos.proxy import PASS
 from loadtests.client import PROTOCOL, Mall, open_http
-from storage.embedded.postgres import SOCKET_NAME
+from storage.embedded.cluster import SOCKET_NAME
 from tests.acceptance.pair import seconds_until
 from tests.conftest import copy_database
 

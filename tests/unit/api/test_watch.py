@@ -15,7 +15,8 @@ from tests.support.clocks import Hands
 
 
 def test_lost_sight_is_told_once_and_so_is_its_return_and_sockets_are_closed_in_between() -> None:
-    clock, closed = Hands(1_700_000_000.0), []
+    clock = Hands(1_700_000_000.0)
+    closed: list[int] = []
     tokens = Tokens([load_signing_key(*make_signing_key())], clock, SystemEntropy())
     sockets: Any = SimpleNamespace(sessions={"fed_1": SimpleNamespace(close=closed.append)})
     office: Any = SimpleNamespace(clock=clock, tokens=tokens, hub=sockets)
