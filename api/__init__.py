@@ -16,6 +16,8 @@ problems.py    one table: everything that can go wrong, and what the caller sees
 bodies.py      strict JSON
 catalogue.py   products and stores by way of the cache
 fields.py      strict field types
+literals.py    numbers and times as they are written
+readers.py     puts the one reader of them before every field
 founding.py    what a database needs before the first request
 checking.py    what stands in the way of a start
 minting.py     users and tokens in bulk

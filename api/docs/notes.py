@@ -32,14 +32,13 @@ NOTES: Mapping[str, str] = {
 QUERIES: Mapping[str, str] = {
     "limit": "How many at most.",
     "cursor": "`next` of the page before; absent for the first page.",
-    "near": "Around this place: `lat,lon` in degrees.",
+    "near": "Around this place: `lat,lon` in degrees, each a number as JSON writes them.",
     "radius_m": "At most so many metres from there.",
     "q": "Only those whose name begins with it, in capitals or not.",
 }
 # What their models check by hand.
 PATTERNS: Mapping[str, Mapping[str, str]] = {
     "cursor": {"pattern": "^[A-Za-z0-9_.=-]+$"},
-    "near": {"pattern": r"^-?[0-9]{1,2}(\.[0-9]{1,12})?,-?[0-9]{1,3}(\.[0-9]{1,12})?$"},
 }
 
 _OVERVIEW = """\

@@ -9,6 +9,7 @@ from pydantic import Field, StringConstraints, ValidationError
 
 from api.bodies import scan_json
 from api.fields import Lat, Lon, Name, OfferId, OrderId, Reason, Strict
+from api.literals import as_whole
 from api.problems import Problem
 from dispatch.domain.ids import NUMBER_MAX
 
@@ -152,7 +153,7 @@ class BadFrame(Exception):
 
 def _frame_id(raw: Any) -> str | int | None:
     """The id of a frame that is refused, if it is one: anything else is not sent back."""
-    found = raw.get("id") if isinstance(raw, dict) else None
+    found = as_whole(raw.get("id")) if isinstance(raw, dict) else None
     if isinstance(found, str) and 1 <= len(found) <= ID_LENGTH_MAX:
         return found
     if type(found) is int and 0 <= found <= NUMBER_MAX:

@@ -8,16 +8,29 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from aiohttp import web
-from pydantic import AwareDatetime, BeforeValidator, Field, StringConstraints, field_validator
+from pydantic import BeforeValidator, Field, StringConstraints, field_validator
 
 from actors.errors import NoSuchActor
 from api import present
 from api.call import Call, json_response
 from api.conditional import tagged, wanted_tags
 from api.edge import Route
-from api.fields import Address, DriverId, Lat, Lon, Notes, OfferId, ProductId, Reason, StoreId, Strict, ZoneId
+from api.fields import (
+    Address,
+    DriverId,
+    Lat,
+    Lon,
+    Notes,
+    OfferId,
+    ProductId,
+    Reason,
+    StoreId,
+    Strict,
+    Time,
+    ZoneId,
+)
 from api.problems import Fault, Problem
-from api.rest.paging import Moment, Page, list_page
+from api.rest.paging import Page, list_page
 from config import metrics
 from dispatch.domain import ids, refusals
 from dispatch.domain.geo import Place
@@ -88,7 +101,7 @@ class AssignBody(Strict):
 
 
 class ReadyBody(Strict):
-    ready_at: AwareDatetime
+    ready_at: Time
 
 
 def _statuses(value: object) -> object:
@@ -118,8 +131,8 @@ class OrderPage(Page):
     zone_id: ZoneId | None = None
     store_id: StoreId | None = None
     driver_id: DriverId | None = None
-    created_after: Moment | None = None
-    created_before: Moment | None = None
+    created_after: Time | None = None
+    created_before: Time | None = None
     sort: Literal["created_at", "-created_at"] = "-created_at"
 
     @property

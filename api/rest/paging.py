@@ -7,12 +7,12 @@ from functools import partial
 from typing import Annotated, Any
 
 from aiohttp import web
-from pydantic import AwareDatetime, BeforeValidator, Field, StringConstraints
+from pydantic import BeforeValidator, Field, StringConstraints
 
 from api.call import Call
 from api.conditional import PRIVATE, tagged_page
 from api.cursors import TEXT_MAX, Purpose
-from api.fields import Digits, Strict, plain, text_schema
+from api.fields import Strict, plain, text_schema
 from storage.postgres.lists import After
 
 PAGE_MAX = 100
@@ -25,25 +25,10 @@ Truth = Annotated[bool, BeforeValidator({"true": True, "false": False}.get, json
 Prefix = Annotated[str, StringConstraints(min_length=1, max_length=80), plain(1, 80), text_schema(1, 80)]
 
 
-def _moment(value: object) -> object:
-    """A time of RFC 3339 and nothing else that pydantic takes for one, in years that mean something."""
-    if not isinstance(value, str) or not value[:2] == "20" or "T" not in value.upper():
-        raise ValueError("must be a time such as 2030-01-31T12:00:00Z")
-    return value
-
-
-Moment = Annotated[
-    AwareDatetime,
-    BeforeValidator(
-        _moment, json_schema_input_type=Annotated[str, Field(json_schema_extra={"format": "date-time"})]
-    ),
-]
-
-
 class Page(Strict):
     """`limit` rows after `cursor`."""
 
-    limit: Annotated[int, Digits, Field(ge=1, le=PAGE_MAX)] = PAGE_USUAL
+    limit: Annotated[int, Field(ge=1, le=PAGE_MAX)] = PAGE_USUAL
     cursor: Annotated[str, StringConstraints(max_length=TEXT_MAX)] | None = None
 
     @property

@@ -13,7 +13,7 @@ from api import present
 from api.call import Call, json_response
 from api.conditional import catalogue_policy, missed, row_tag, tagged, wanted_tags, written
 from api.edge import Route
-from api.fields import Digits, ProductName, StoreId, Strict
+from api.fields import ProductName, StoreId, Strict
 from api.problems import Fault, Problem
 from api.rest.paging import Page, Prefix, Truth, list_page
 from api.rest.patching import Patch, absent
@@ -57,8 +57,8 @@ class ProductPage(Page):
 
     active: Truth = True
     currency: Currency | None = None
-    price_min_minor: Annotated[int, Digits, Field(ge=0, le=PRICE_MINOR_MAX)] | None = None
-    price_max_minor: Annotated[int, Digits, Field(ge=0, le=PRICE_MINOR_MAX)] | None = None
+    price_min_minor: Annotated[int, Field(ge=0, le=PRICE_MINOR_MAX)] | None = None
+    price_max_minor: Annotated[int, Field(ge=0, le=PRICE_MINOR_MAX)] | None = None
     q: Prefix | None = None
     sort: Literal["id", "name", "-name", "price", "-price"] | None = None
 

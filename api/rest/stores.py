@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from functools import partial
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from aiohttp import web
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import Field, model_validator
 
 from api import present
 from api.call import Call, json_response
 from api.conditional import catalogue_policy, missed, row_tag, tagged, wanted_tags, written
 from api.edge import Route
-from api.fields import Digits, Lat, Lon, Name, Strict, ZoneId
+from api.fields import Lat, LatLon, Lon, Name, Strict, ZoneId
 from api.problems import Fault, Problem
 from api.rest.paging import Page, Prefix, Truth, list_page
 from api.rest.patching import Patch, absent
@@ -24,7 +23,6 @@ RADIUS_M_MAX = 50_000
 Preparation = Annotated[int, Field(ge=0, le=86_400)]
 # How far orders go, in a straight line; beyond a thousand kilometres nobody delivers.
 DeliveryRadius = Annotated[int, Field(ge=1, le=1_000_000)]
-_NEAR = re.compile(r"(-?[0-9]{1,2}(?:\.[0-9]{1,12})?),(-?[0-9]{1,3}(?:\.[0-9]{1,12})?)", re.ASCII)
 
 
 class NewStore(Strict):
@@ -52,8 +50,8 @@ class StorePage(Page):
     active: Truth = True
     q: Prefix | None = None
     sort: Literal["id", "name", "-name"] | None = None
-    near: Annotated[str, StringConstraints(max_length=40)] | None = None
-    radius_m: Annotated[int, Digits, Field(ge=1, le=RADIUS_M_MAX)] | None = None
+    near: LatLon | None = None
+    radius_m: Annotated[int, Field(ge=1, le=RADIUS_M_MAX)] | None = None
 
     @model_validator(mode="after")
     def _both_or_none(self) -> StorePage:
@@ -95,20 +93,12 @@ async def get(call: Call) -> web.Response:
 async def get_list(call: Call) -> web.Response:
     page = call.query(StorePage)
     if page.near is not None and page.radius_m is not None:
-        rows = await _near(call, page.near, page.radius_m, page.limit)
+        rows = await call.office.database.rows("store_near", *page.near, float(page.radius_m), page.limit)
         return json_response({"items": [present.store(row) for row in rows], "next": None})
     through = None
     if page.opening and page.filters().keys() <= {"zone_id"}:
         through = partial(call.office.catalogue.stores, page.zone_id)
     return await list_page(call, "store_list", page, present.store, catalogue_policy(call), through)
-
-
-async def _near(call: Call, near: str, radius_m: int, limit: int) -> list[Any]:
-    found = _NEAR.fullmatch(near)
-    lat, lon = (float(found[1]), float(found[2])) if found else (999.0, 999.0)
-    if abs(lat) > 90 or abs(lon) > 180:
-        raise Problem("invalid", faults=[Fault("query", "near", "place", "must be lat,lon in degrees")])
-    return await call.office.database.rows("store_near", lat, lon, float(radius_m), limit)
 
 
 async def update(call: Call) -> web.Response:

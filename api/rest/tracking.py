@@ -16,7 +16,6 @@ from api import present
 from api.call import Call
 from api.edge import Route, finish
 from api.feed.hub import Stream
-from api.fields import Digits
 from api.limiting import mark
 from api.problems import Problem
 from api.rest.orders import may_see, visible_order
@@ -32,7 +31,7 @@ BEAT_S = 15.0
 
 
 class EventPage(Page):
-    limit: Annotated[int, Digits, Field(ge=1, le=HISTORY_MAX)] = 100
+    limit: Annotated[int, Field(ge=1, le=HISTORY_MAX)] = 100
 
 
 async def events(call: Call) -> web.Response:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from multidict import CIMultiDict
 
 from api.bodies import scan_json
+from api.literals import as_whole
 from api.problems import Fault, Problem
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ class Draft:
     Attributes:
         operation: of version 2.
         headers: of the request.
-        body: the object in the body; numbers with a point are Decimals. None: no body, or no object in it.
+        body: the object in the body; numbers with a fraction are Decimals. None: no body, or no object in it.
         raw: the body where it is none of that; version 2 says what is wrong with it.
         query: further parameters, in the words of version 2.
         fresh_key: makes a key that nobody else has.
@@ -62,10 +63,12 @@ class Draft:
 _TINY = Decimal("1e-300")
 
 
-def _exact(digits: str) -> Decimal:
-    if float(digits) != 0:
-        return Decimal(digits)
-    return _TINY if re.search("[1-9]", re.split("[eE]", digits)[0]) else Decimal(0)
+def _exact(digits: str) -> Decimal | int:
+    value = float(digits)
+    if value == 0:
+        return _TINY if re.search("[1-9]", re.split("[eE]", digits)[0]) else 0
+    exact, whole = Decimal(digits), as_whole(value)
+    return whole if isinstance(whole, int) and exact == whole else exact
 
 
 def refuse_body(faults: Iterable[tuple[str, str, str]]) -> None:

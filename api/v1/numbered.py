@@ -14,7 +14,7 @@ from pydantic import Field, model_validator
 from actors.frozen import frozen
 from api import present
 from api.call import json_response
-from api.fields import Digits, Lat, Lon, Strict
+from api.fields import Lat, Lon, Strict
 from api.problems import Problem
 from api.rest.stores import RADIUS_M_MAX
 from api.rest.users import Role
@@ -28,15 +28,15 @@ from dispatch.domain.order import order_from
 # A page further on is looked for with a filter, or in version 2: each one costs the database all before it.
 PAGE_NUMBER_MAX = 1000
 PAGE_SIZE_MAX = 100
-Number = Annotated[int, Digits, Field(ge=1, le=ids.NUMBER_MAX)]
+Number = Annotated[int, Field(ge=1, le=ids.NUMBER_MAX)]
 STATUSES_V1 = tuple(FORWARD)
 
 
 class Numbered(Strict):
     """Page `page` of pages of `page_size`."""
 
-    page: Annotated[int, Digits, Field(ge=1, le=PAGE_NUMBER_MAX)] = 1
-    page_size: Annotated[int, Digits, Field(ge=1, le=PAGE_SIZE_MAX)] = 50
+    page: Annotated[int, Field(ge=1, le=PAGE_NUMBER_MAX)] = 1
+    page_size: Annotated[int, Field(ge=1, le=PAGE_SIZE_MAX)] = 50
 
 
 class UsersQuery(Numbered):
@@ -47,7 +47,7 @@ class StoresQuery(Numbered):
     zone_id: Number | None = None
     lat: Lat | None = None
     lng: Lon | None = None
-    radius_m: Annotated[int, Digits, Field(ge=1, le=RADIUS_M_MAX)] | None = None
+    radius_m: Annotated[int, Field(ge=1, le=RADIUS_M_MAX)] | None = None
 
     @model_validator(mode="after")
     def _all_or_none(self) -> StoresQuery:
@@ -161,7 +161,7 @@ async def _around(call: CallV1, query: StoresQuery, handlers: Handlers) -> web.S
     """Stores around a place, by version 2."""
     draft = call.draft("stores.list")
     draft.query = {
-        "near": f"{query.lat:.9f},{query.lng:.9f}",
+        "near": f"{query.lat!r},{query.lng!r}",
         "radius_m": str(query.radius_m),
         "limit": str(query.page_size),
     }

@@ -134,18 +134,21 @@ async def test_no_operation_takes_a_field_that_it_does_not_know(target: Target, 
 
 NOT_TEXTS = {"a number": "5", "true": "true", "a list": '["x"]', "an object": "{}"}
 NOT_INTEGERS = {
-    "a fraction": "1.5", "a whole fraction": "1.0", "an exponent": "1e1", "a text": '"1"', "true": "true",
+    "a fraction": "1.5", "a small fraction": "1e-1", "a huge exponent": "1e300", "a text": '"1"', "true": "true",
     "a list": "[1]", "int64 and 1": "9223372036854775808", "under int64": "-9223372036854775809",
 }  # fmt: skip
 NOT_NUMBERS = {"a text": '"1.5"', "true": "true", "a list": "[1]", "1e308": "1e308", "null": "null"}
 NOT_FLAGS = {"1": "1", "0.0": "0.0", "a text": '"true"', "a list": "[true]"}
 INVISIBLE = {
-    "NUL": r'"a\u0000b"', "bell": r'"a\u0007b"', "line break": r'"a\nb"', "DEL": r'"a\u007fb"',
+    "NUL": r'"a\u0000b"', "bell": r'"a\u0007b"', "tab": r'"a\tb"', "DEL": r'"a\u007fb"',
     "C1 control": r'"a\u0085b"', "right-to-left override": r'"a\u202eb"', "isolate": r'"a\u2066b"',
-    "zero-width space": r'"a\u200bb"', "zero-width joiner": r'"a\u200db"', "word joiner": r'"a\u2060b"',
+    "zero-width space": r'"a\u200bb"', "left-to-right mark": r'"a\u200eb"', "word joiner": r'"a\u2060b"',
     "inner byte order mark": r'"a\ufeffb"', "line separator": r'"a\u2028b"', "soft hyphen": r'"a\u00adb"',
     "filler": r'"\u3164"', "tag": r'"a\udb40\udc41b"', "noncharacter": r'"a\uffff"',
 }  # fmt: skip
+
+# What a text of one line does not hold either.
+BROKEN = {"line break": r'"a\nb"', "carriage return": r'"a\rb"'}
 
 
 def _text(longest: int) -> dict[str, str | None]:
@@ -194,15 +197,18 @@ EMAILS = (
 )
 TIMES = (
     "yesterday", "2030-01-01T00:00:00", "2030-01-01", "2030-13-01T00:00:00Z", "2030-01-01T25:00:00Z", "-1",
+    "1795967293", "1795967293000", "2030-01-01 00:00:00Z", "2030-01-01T00:00Z", "20300101T000000Z", "2030-1-1T0:0:0Z",
+    "2030-01-01T00:00:00+0100", "2030-01-01T00:00:00,5Z", "2030-01-01T00:00:00Z ", "+2030-01-01T00:00:00Z",
+    "2030-02-29T00:00:00Z", "2030-01-01T00:00:61Z", "2030-01-01T24:00:00Z", "\u0662030-01-01T00:00:00Z",
     "0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00", "2030-01-01T00:00:00+99:00", "1790000000",
 )  # fmt: skip
 LINE = '{"product_id": "prd_%d", "quantity": 1}'
 
 FIELDS: Mapping[str, Mapping[str, Mapping[str, str | None]]] = {
     "auth.register": {
-        "/email": {**GONE, **_choice(*EMAILS), **INVISIBLE},
+        "/email": {**GONE, **_choice(*EMAILS), **INVISIBLE, **BROKEN, "joiner": r'"a\u200d@b.example"'},
         "/password": {**GONE, **NOT_TEXTS, "7 characters": '"1234567"', "too long": json.dumps("x" * 129)},
-        "/name": {**GONE, **_text(80)},
+        "/name": {**GONE, **_text(80), **BROKEN},
     },
     "auth.login": {"/email": {**GONE, "no address": '"x"'}, "/password": {**GONE, **NOT_TEXTS}},
     "auth.refresh": {
@@ -220,7 +226,7 @@ FIELDS: Mapping[str, Mapping[str, Mapping[str, str | None]]] = {
         "/role": {"not to be changed": '"admin"'},
     },
     "zones.create": {
-        "/name": {**GONE, **_text(80)},
+        "/name": {**GONE, **_text(80), **BROKEN},
         "/mode": _choice("closed", " waves", ""),
         "/wave_size": _integer(1, 50),
         "/offer_ttl_s": _integer(1, 600),
@@ -233,7 +239,7 @@ FIELDS: Mapping[str, Mapping[str, Mapping[str, str | None]]] = {
     "zones.update": {"/name": _text(80), "/offer_ttl_s": _integer(1, 600), "/mode": _choice("closed")},
     "stores.create": {
         "/zone_id": {**GONE, **_id("zon"), "unknown": '"zon_999999"'},
-        "/name": {**GONE, **_text(80)},
+        "/name": {**GONE, **_text(80), **BROKEN},
         "/lat": {**_degrees(90), "absent": None},
         "/lon": {**_degrees(180), "absent": None},
         "/preparation_s": _integer(0, 86_400),

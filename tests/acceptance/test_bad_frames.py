@@ -233,7 +233,7 @@ FRAMES: dict[str, tuple[str | bytes, object]] = {
     "place as a text": ('{"t": "loc", "cseq": 1, "lat": "52.5", "lon": 0}', None),
     "place without a counter": ('{"t": "loc", "lat": 52.5, "lon": 0}', None),
     "speed of light": ('{"t": "loc", "cseq": 1, "lat": 0, "lon": 0, "speed_mps": 299792458}', None),
-    "ack a fraction": ('{"t": "ack", "seq": 1.0}', None),
+    "ack a fraction": ('{"t": "ack", "seq": 1.5}', None),
     "ack past 2^53": ('{"t": "ack", "seq": 9007199254740992}', None),
     "a second hello": ('{"t": "hello", "id": 7}', 7),
     "a token too short": ('{"t": "auth.refresh", "id": 7, "token": "x"}', 7),

@@ -86,7 +86,7 @@ async def test_no_route_takes_a_field_that_it_does_not_know(target: Target, fiel
 
 NUMBERS = (
     "1.5",
-    "1.0",
+    "1e300",
     "0",
     "-1",
     "true",
@@ -96,7 +96,7 @@ NUMBERS = (
     "9223372036854775808",
     "[1]",
     "{}",
-    "1e0",
+    "1e-1",
 )
 
 
@@ -156,7 +156,7 @@ async def test_other_bodies_are_refused_as_in_version_2(target: Target) -> None:
 
 @pytest.mark.parametrize(
     "query",
-    ["page=", "page=-1", "page=%31%00", "page_size=1e1", "limit=5", "near=1,2", "lat=1", "lat=1&lng=2&radius_m=0",
+    ["page=", "page=-1", "page=%31%00", "page_size=1e-1", "limit=5", "near=1,2", "lat=1", "lat=1&lng=2&radius_m=0",
      "lat=nan&lng=2&radius_m=5", "lat=1&lng=2&radius_m=5&page=2", "zone_id=zon_1", "zone_id=0"],
 )  # fmt: skip
 async def test_a_query_that_makes_no_sense_is_refused(target: Target, query: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import unicodedata
 from collections.abc import Callable
 from typing import Any
@@ -50,13 +51,18 @@ TEXTS: dict[str, tuple[Any, int, int]] = {
     "key": (frames.Key, 1, 255),
 }
 MODELS = {name: model_of(kind) for name, (kind, *_) in TEXTS.items()}
+# What people write, and of it what may have several lines.
+WRITTEN = ("name", "product name", "address", "notes", "reason", "password")
+LINES = ("address", "notes", "reason")
+JOINERS = "\u200c\u200d"
 
 
-def column_takes(text: str, least: int, most: int) -> bool:
+def column_takes(text: str, least: int, most: int, allowed: str) -> bool:
     """True when a `text` column with this CHECK takes the text, and a person sees what it holds."""
     encodable = text.encode("utf-8", "ignore").decode() == text
-    categories = {unicodedata.category(char) for char in text}
-    directions = {unicodedata.bidirectional(char) for char in text}
+    looked_at = [char for char in text if char not in allowed]
+    categories = {unicodedata.category(char) for char in looked_at}
+    directions = {unicodedata.bidirectional(char) for char in looked_at}
     return (
         encodable
         and least <= len(text) <= most
@@ -68,7 +74,7 @@ def column_takes(text: str, least: int, most: int) -> bool:
 
 # Letters, what NFC makes longer, what nobody sees, and everything else.
 _letters = st.sampled_from(
-    "ab@.é\u0301\ufb2c\u0344 \u3000\x00\x1f\x7f\x85\u00ad\u200b\u202e\u2028\u2066\ufeff"
+    "ab@.é\u0301\ufb2c\u0344\u200c\u200d\n\r \u3000\x00\x1f\x7f\x85\u00ad\u200b\u202e\u2028\u2066\ufeff"
 )
 _texts = st.text(_letters | st.characters(), max_size=20) | st.text("a@b.c\ufb2c", min_size=60, max_size=520)
 
@@ -85,7 +91,9 @@ def test_what_a_text_field_takes_its_column_takes(name: str, text: str) -> None:
         value = read(MODELS[name], json.dumps(text))
     except ValidationError:
         return
-    assert column_takes(value, least, most), ascii(value)
+    allowed = JOINERS + ("\n" if name in LINES else "") if name in WRITTEN else ""
+    assert column_takes(value, least, most, allowed), ascii(value)
+    assert name not in WRITTEN or value.strip(JOINERS + " \n"), "something is there to be seen"
 
 
 @pytest.mark.parametrize("name", ["name", "product name", "address", "notes", "reason", "password"])
@@ -112,6 +120,59 @@ def test_texts_of_the_world_are_taken() -> None:
         "3rd floor, #4; left",
     ):
         assert read(MODELS["notes"], json.dumps(text)) == unicodedata.normalize("NFC", text)
+
+
+# Persian, Hindi, Malayalam, a family, a pirate's flag.
+JOINED = (
+    "می\u200cخواهم",
+    "क्\u200dष",
+    "ന്\u200d",
+    "\U0001f468\u200d\U0001f469\u200d\U0001f467",
+    "\U0001f3f4\u200d\u2620\ufe0f",
+)
+
+
+@pytest.mark.parametrize("name", WRITTEN)
+@pytest.mark.parametrize("text", JOINED)
+def test_joiners_are_letters_where_a_person_writes(name: str, text: str) -> None:
+    written = f"{text} and more"
+    assert read(MODELS[name], json.dumps(written)) == written
+    assert re.search(documented(name)["pattern"], written)
+
+
+@pytest.mark.parametrize("name", [name for name in WRITTEN if name != "password"])
+def test_a_text_of_joiners_and_breaks_is_empty(name: str) -> None:
+    for text in ("\u200d", " \u200c \u200d ", "\n", " \r\n"):
+        with pytest.raises(ValidationError):
+            read(MODELS[name], json.dumps(text))
+        assert not re.search(documented(name)["pattern"], text)
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_line_breaks_are_taken_where_lines_are_written_and_nowhere_else(name: str) -> None:
+    for sent in ("12 High St\nThird floor", "12 High St\r\nThird floor", "12 High St\rThird floor"):
+        if name in LINES:
+            assert read(MODELS[name], json.dumps(sent)) == "12 High St\nThird floor"
+        else:
+            with pytest.raises(ValidationError):
+                read(MODELS[name], json.dumps(sent))
+        assert bool(re.search(documented(name)["pattern"], sent)) == (name in LINES)
+
+
+@pytest.mark.parametrize("name", WRITTEN)
+@pytest.mark.parametrize(
+    "char", "\t\x00\x1b\x7f\x85\u061c\u200b\u200e\u200f\u2028\u202a\u202e\u2066\u2069\ufeff"
+)
+def test_what_turns_or_hides_a_text_stays_out_of_it_and_is_named(name: str, char: str) -> None:
+    text = f"12 High St{char}reet"
+    with pytest.raises(ValidationError, match=f"U\\+{ord(char):04X}.*as character 11"):
+        read(MODELS[name], json.dumps(text))
+    assert not re.search(documented(name)["pattern"], text)
+
+
+def documented(name: str) -> Any:
+    """The schema that documents show of the field."""
+    return MODELS[name].model_json_schema()["properties"]["value"]
 
 
 def test_texts_are_stripped_but_passwords_are_not() -> None:
@@ -176,7 +237,13 @@ def test_what_an_integer_field_takes_its_column_takes(name: str, number: int) ->
 
 
 @pytest.mark.parametrize("name", INTEGERS)
-@pytest.mark.parametrize("raw", ["1.0", "1e0", '"1"', "true", "[1]", "{}", "NaN"])
+@pytest.mark.parametrize("raw", ["1.0", "1e0", "10E-1", "1.000000"])
+def test_an_integer_is_one_however_it_is_written(name: str, raw: str) -> None:
+    assert repr(read(NUMBERS[name], raw)) == "1", "JSON Schema calls 1.0 an integer, and so do the documents"
+
+
+@pytest.mark.parametrize("name", INTEGERS)
+@pytest.mark.parametrize("raw", ["1.5", "1e-1", "1e300", '"1"', '"1.0"', "true", "[1]", "{}", "NaN"])
 def test_an_integer_field_takes_nothing_but_integers(name: str, raw: str) -> None:
     with pytest.raises(ValidationError):
         read(NUMBERS[name], raw)

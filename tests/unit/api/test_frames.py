@@ -83,13 +83,20 @@ def test_ids_of_orders_become_numbers() -> None:
 # -- what an error refers to ------------------------------------------------------------------------------
 
 GOOD_IDS = [0, 1, 2**53 - 1, "a", "x" * 64, "\0"]
-BAD_IDS = [-1, 2**53, 2**64, 10**19, True, False, 1.0, None, "", "x" * 65, [1], {"a": 1}]
+BAD_IDS = [-1, 2**53, 2**64, 10**19, True, False, 1.5, 1e300, None, "", "x" * 65, [1], {"a": 1}]
 
 
 @pytest.mark.parametrize("frame_id", GOOD_IDS, ids=repr)
 def test_an_error_refers_to_the_id_of_the_frame(frame_id: object) -> None:
     assert refused(encoded("nope", id=frame_id)).frame_id == frame_id
     assert refused(encoded("ping", id=frame_id, x=1)).frame_id == frame_id
+
+
+def test_a_whole_number_is_one_however_it_is_written() -> None:
+    frame = decode_frame(b'{"t": "ack", "seq": 42.0}')
+    assert frame == frames.Ack(t="ack", seq=42)
+    assert decode_frame(b'{"t": "ping", "id": 7.0}') == frames.Ping(t="ping", id=7)
+    assert refused(b'{"t": "ping", "id": 7.0, "x": 1}').frame_id == 7
 
 
 @pytest.mark.parametrize("frame_id", BAD_IDS, ids=lambda value: repr(value)[:30])
