@@ -5,6 +5,7 @@ app.py         make_app and make_ops_app: routes, middleware, shutdown
 doors.py       the listening sockets, and the servers behind them
 edge.py        what every request passes: trace, deadline, caller, limit, problem, log line, metric
 conditional.py entity tags, If-Match, If-None-Match
+cors.py        pages of other origins
 cursors.py     where the next page of a list begins, sealed
 call.py        a request as a handler sees it
 versions.py    the versions of the API: their dates, how a request names one

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-import aiohttp_cors
 from aiohttp import web
 
 from api import negotiation, ops
 from api.access import ACCESS
 from api.bodies import BODY_BYTES_MAX
 from api.call import INTERNAL, OFFICE, Office
+from api.cors import allow_origins
 from api.docs import asyncapi, catalogue, openapi
 from api.edge import UNKNOWN_PATH, Route, bind, expect, outside, unknown
 from api.feed import handshake
@@ -86,7 +86,7 @@ def make_app(office: Office, routes: tuple[Route, ...] = ROUTES) -> web.Applicat
         app[PROMPTS] = prompts_of(app, bound)
     added += _add_versions(app, routes, addresses)
     app.router.add_route("*", UNKNOWN_PATH, unknown, expect_handler=expect)
-    _allow_origins(app, added, office.settings.cors_origins)
+    allow_origins(app, added, office.settings.cors_origins)
     return app
 
 
@@ -104,53 +104,6 @@ def _add_versions(
     app.router.add_route("*", serving.UNKNOWN_PATH, old.unknown, expect_handler=old.expect)
     app.router.add_route("*", negotiation.UNKNOWN_PATH, unversioned.unknown, expect_handler=expect)
     return added
-
-
-def _allow_origins(app: web.Application, routes: list[web.AbstractRoute], origins: tuple[str, ...]) -> None:
-    """CORS for the configured origins only; never a wildcard, never credentials."""
-    if not origins:
-        return
-    options = aiohttp_cors.ResourceOptions(  # type: ignore[no-untyped-call]
-        allow_credentials=False,
-        expose_headers=(
-            "X-Trace-ID",
-            "Location",
-            "ETag",
-            "Retry-After",
-            "Idempotent-Replayed",
-            "RateLimit",
-            "RateLimit-Policy",
-            "X-RateLimit-Limit",
-            "X-RateLimit-Remaining",
-            "X-RateLimit-Reset",
-            "Accept-Patch",
-            "Mall-Api-Version",
-            "Deprecation",
-            "Sunset",
-            "Link",
-        ),
-        allow_headers=(
-            "Authorization",
-            "Content-Type",
-            "Idempotency-Key",
-            "If-Match",
-            "If-None-Match",
-            "traceparent",
-            "Mall-Api-Version",
-        ),
-        allow_methods=("GET", "POST", "PUT", "PATCH", "DELETE"),
-        max_age=600,
-    )
-    cors = aiohttp_cors.setup(app, defaults=dict.fromkeys(origins, options))
-    for route in routes:
-        cors.add(route)
-    app.on_response_prepare.append(_vary_by_origin)
-
-
-async def _vary_by_origin(request: web.Request, response: web.StreamResponse) -> None:
-    """aiohttp-cors forgets it, and a shared cache would hand one origin's answer to another."""
-    del request
-    response.headers["Vary"] = ", ".join([*response.headers.popall("Vary", ()), "Origin"])
 
 
 def make_ops_app(office: Office) -> web.Application:

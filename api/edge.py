@@ -16,6 +16,7 @@ from actors.frozen import frozen
 from api.access import ACCESS, Access, allows
 from api.bodies import BODY_BYTES_MAX
 from api.call import OFFICE, PATCH_TYPES, Call, Handler
+from api.cors import refused_preflight
 from api.limiting import mark, rank_of
 from api.problems import (
     EVERY_ANSWER,
@@ -36,9 +37,8 @@ log = structlog.get_logger()
 DEADLINE_S = 10.0
 UNSEEN = "Whether this session was ended cannot be known at the moment."
 _TRACEPARENT = re.compile(r"00-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}")
-# 403 comes from aiohttp-cors alone: a preflight of an origin that is not configured.
 _HTTP_CODES = {
-    403: "forbidden_origin", 404: "not_found", 405: "method_not_allowed", 406: "not_acceptable",
+    404: "not_found", 405: "method_not_allowed", 406: "not_acceptable",
     411: "length_required", 413: "body_too_large", 415: "unsupported_media_type", 417: "expectation_failed",
 }  # fmt: skip
 _READS = ("GET", "HEAD")
@@ -315,5 +315,7 @@ async def outside(
         if "X-Trace-ID" not in response.headers:
             finish(response, trace_of(request, request.app[OFFICE].entropy.trace))
         return response
+    except web.HTTPForbidden:  # of aiohttp-cors alone
+        return refuse(request, refused_preflight(request, request.app[OFFICE].settings.cors_origins))
     except web.HTTPException as error:
         return _refused(request, error)

@@ -53,6 +53,8 @@ KINDS: Mapping[str, Kind] = {
     "payment_declined": Kind(402, "The card was declined"),
     "forbidden": Kind(403, "This is not for your role"),
     "forbidden_origin": Kind(403, "This origin is not allowed"),
+    "forbidden_header": Kind(403, "A header is not allowed to pages of other origins"),
+    "forbidden_method": Kind(403, "A method is not allowed to pages of other origins"),
     "wrong_password": Kind(403, "The password is wrong"),
     "account_disabled": Kind(403, "The account is disabled"),
     "not_found": Kind(404, "There is no such resource"),
