@@ -45,6 +45,7 @@ from api.feed.rebinding import Rebinding
 from api.limiting import open_limits
 from api.minting import MintError, mint_at
 from api.ops import RuntimeCollector, status
+from api.ops.machine import open_machine_ops
 from api.passwords import Passwords
 from api.rotation import command_rotate_key
 from api.tokens import Tokens
@@ -304,7 +305,9 @@ def command_serve(settings: Settings, options: argparse.Namespace) -> int:
         # A Ctrl-C while the servers start must still stop them.
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
         at = stack.enter_context(open_servers(settings))
-        writer = stack.enter_context(open_logs(settings.log_format, settings.log_level))
+        writer = stack.enter_context(
+            open_logs(settings.log_format, settings.log_level, instance=settings.instance)
+        )
         metrics.LOG_LINES_DROPPED.set_function(lambda: writer.dropped)
         return _run(settings, serve(settings, at, sockets))
 
@@ -314,24 +317,28 @@ def command_supervise(settings: Settings, count: int) -> int:
     with contextlib.ExitStack() as stack:
         public = bind_port(settings.host, settings.port, "MALL_PORT")
         stack.callback(public.close)
-        ops = [
+        machine, *ops = [
             bind_port(settings.ops_host, settings.ops_port and settings.ops_port + i, "MALL_OPS_PORT")
-            for i in range(count + 1)  # one for the spare of rolling restarts
+            for i in range(count + 2)  # one for the machine, one for the spare of rolling restarts
         ]
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
         at = stack.enter_context(open_servers(settings))
+        stack.enter_context(open_logs(settings.log_format, settings.log_level, instance="supervisor"))
         lines = asyncio.run(prepare(settings, at))
-        for listener in ops:
-            stack.callback(listener.close)
         environ = {"DATABASE_URL": at.database_url, "REDIS_URL": at.redis_url}
         if settings.embedded and settings.gateway_url is None:
             environ["MALL_GATEWAY_URL"] = "sandbox"  # its instances have a DATABASE_URL
         supervisor = Supervisor(
             make_instances(settings.instance, __file__, public, ops, os.environ | environ),
-            lambda text: print(text, flush=True),
+            lambda: print(greeting(settings, public, machine, lines), flush=True),
         )
-        print(greeting(settings, public, ops[0], lines), flush=True)
-        return asyncio.run(supervisor.run())
+        return asyncio.run(supervise(settings, supervisor, machine))
+
+
+async def supervise(settings: Settings, supervisor: Supervisor, machine: socket.socket) -> int:
+    """Keep instances alive, and answer operators for all of them; returns the exit code."""
+    async with open_machine_ops(machine, lambda: supervisor.processes, settings.ops_names, SystemEntropy()):
+        return await supervisor.run()
 
 
 def command_migrate(settings: Settings, options: argparse.Namespace) -> int:

@@ -108,10 +108,12 @@ def _add_versions(
 
 def make_ops_app(office: Office) -> web.Application:
     """The operators' application: metrics, status, probes. Never on a public port."""
-    app = web.Application(middlewares=[outside])
+    app = web.Application(
+        middlewares=[ops.only_hosts(office.settings.ops_names, office.entropy.trace), outside]
+    )
     app[OFFICE] = office
     app[INTERNAL] = True
-    for known in health.ROUTES:
+    for known in (*health.ROUTES, replace(health.READINESS, path="/health")):
         for route in with_head(known):
             app.router.add_route(route.method, route.path, bind(route), expect_handler=expect)
     app.router.add_get("/metrics", ops.metrics_page, expect_handler=expect)

@@ -34,7 +34,8 @@ _PORT_FAULTS = {errno.EADDRINUSE: "it is taken", errno.EACCES: "only root may ha
 
 
 def bind_port(host: str, port: int, variable: str) -> socket.socket:
-    """A listening socket, before anything else is touched.
+    """A socket to listen with, before anything else is touched. It listens when the doors open: until then whoever
+    connects is refused, and not kept waiting.
 
     Args:
         host: an address or a name of this machine.
@@ -49,7 +50,6 @@ def bind_port(host: str, port: int, variable: str) -> socket.socket:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))
-        listener.listen(BACKLOG)
     except OSError as error:
         listener.close()
         raise StartError(_cannot_listen(host, port, variable, error)) from None
@@ -69,7 +69,7 @@ def _cannot_listen(host: str, port: int, variable: str, error: OSError) -> str:
 
 
 def adopt_port(descriptor: int) -> socket.socket:
-    """A listening socket that a supervisor has bound, and keeps."""
+    """A socket that a supervisor has bound."""
     listener = socket.socket(fileno=descriptor)
     listener.setblocking(False)
     return listener
@@ -167,7 +167,10 @@ class Doors:
                 await runner.setup()
                 runners.append(runner)
                 site = web.SockSite(runner, listener, backlog=BACKLOG)
-                await site.start()
+                try:
+                    await site.start()
+                except OSError as error:  # two that start at the same moment may both bind; one listens
+                    raise StartError(f"cannot listen on {listener.getsockname()[:2]}: {error.strerror}") from None
                 self._sites.append(site)
             async with asyncio.TaskGroup() as tasks:
                 watching = [tasks.create_task(self._close_when(full), name="no more connections")]

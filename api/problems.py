@@ -83,6 +83,7 @@ KINDS: Mapping[str, Kind] = {
     "target_too_long": Kind(414, "The target is too long"),
     "unsupported_media_type": Kind(415, "The body must be application/json without encoding"),
     "expectation_failed": Kind(417, "The expectation cannot be met"),
+    "unknown_host": Kind(421, "This server is not asked under that name"),
     "invalid": Kind(422, "Some fields are not valid"),
     "key_reused": Kind(422, "The key was used for another request"),
     "unknown_product": Kind(422, "A product does not exist"),

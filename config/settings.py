@@ -61,8 +61,17 @@ class Settings(BaseSettings):
     )
     host: str = Field("127.0.0.1", alias="MALL_HOST", description="Address of the public port.")
     port: Port = Field(8080, alias="MALL_PORT", description="Public port: REST and the drivers' feed.")
-    ops_port: Port = Field(8081, alias="MALL_OPS_PORT", description="Metrics, status, health. Never public.")
+    ops_port: Port = Field(
+        8081,
+        alias="MALL_OPS_PORT",
+        description="Metrics, status, health. Never public. With --instances of the machine; theirs follow it.",
+    )
     ops_host: str = Field("127.0.0.1", alias="MALL_OPS_HOST", description="Address of the ops port.")
+    ops_names: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        alias="MALL_OPS_NAMES",
+        description="Host names under which the ops port may be asked, by commas; addresses always may.",
+    )
     instance: str = Field(
         _own_name(),
         alias="MALL_INSTANCE",
@@ -213,7 +222,7 @@ class Settings(BaseSettings):
     )
     loop: Literal["uvloop", "asyncio"] = Field("uvloop", alias="MALL_LOOP", description="Event loop.")
 
-    @field_validator("cors_origins", "trusted_proxies", mode="before")
+    @field_validator("cors_origins", "trusted_proxies", "ops_names", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         if isinstance(value, str):
@@ -254,6 +263,14 @@ class Settings(BaseSettings):
         for origin in value:
             if not origin.startswith(("http://", "https://")) or origin.endswith("/") or "*" in origin:
                 raise ValueError(f"{origin!r} is no origin such as https://shop.example")
+        return value
+
+    @field_validator("ops_names")
+    @classmethod
+    def _host_names(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for name in value:
+            if re.fullmatch(r"[A-Za-z0-9_]([A-Za-z0-9._-]{0,251}[A-Za-z0-9_])?", name) is None:
+                raise ValueError(f"{name!r} is no host name such as mall.internal")
         return value
 
     @field_validator("trusted_proxies")

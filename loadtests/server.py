@@ -55,7 +55,7 @@ class ServerProcess:
         self.data_dir = data_dir
         self.arguments = arguments
         self.port = free_port()
-        # Several instances have one each, and there is a spare.
+        # Several instances have one each, there is a spare, and the machine has the first.
         self.ops_port = free_run(OPS_PORTS)
         self.url = f"http://127.0.0.1:{self.port}"
         self.ops_url = f"http://127.0.0.1:{self.ops_port}"

@@ -29,10 +29,11 @@ POLICY = (
 )
 
 
-def render(cluster: Mapping[str, Any]) -> str:
-    """The page of a merged status (api/ops/whole.py)."""
+def render(cluster: Mapping[str, Any], machine: Iterable[Mapping[str, Any]] = ()) -> str:
+    """The page of a merged status (api/ops/whole.py), and of the processes of a machine (api/ops/machine.py)."""
     body = (
         _members(cluster["members"])
+        + _processes(machine)
         + _map(cluster["shards"], cluster["members"])
         + _counts(cluster)
         + _table("Hottest actors", ("Actor", "Instance", "Turns"), _rows(cluster["hottest"], "turns"))
@@ -103,6 +104,16 @@ def _member(member: Mapping[str, Any]) -> Sequence[object]:
         member["shards_owned"], lease.get("state"), lease.get("margin_s"), lease.get("ticks_failed"),
         member.get("actors"), member.get("sessions"), gate.get("oldest_s"), member["reason"] or "yes",
     )  # fmt: skip
+
+
+def _processes(machine: Iterable[Mapping[str, Any]]) -> str:
+    """What the supervisor knows; nothing where there is none."""
+    heads = ("Instance", "State", "Process", "Ops address", "Starts", "Last exit code")
+    rows = [
+        (p["instance"], p["state"], p["pid"], f"{p['ops_host']}:{p['ops_port']}", p["starts"], p["exit_code"])
+        for p in machine
+    ]
+    return _table("Processes of this machine", heads, rows) if rows else ""
 
 
 def _map(shards: Mapping[str, Any], members: Iterable[Mapping[str, Any]]) -> str:

@@ -38,8 +38,9 @@ async def readiness(call: Call) -> web.Response:
     return json_response(shown, 200 if ready else 503)
 
 
+READINESS = Route("health.readiness", "GET", "/health/readiness", readiness, quiet=True)
 ROUTES = (
     Route("health.liveness", "GET", "/health/liveness", liveness, quiet=True),
-    Route("health.readiness", "GET", "/health/readiness", readiness, quiet=True),
+    READINESS,
     Route("health.startup", "GET", "/health/startup", startup, quiet=True),
 )

@@ -30,15 +30,15 @@ STOP_S = 25.0
 
 
 class Supervisor(ServerProcess):
-    """`run.py serve --instances N`: one public port, an operators' port for each instance and for the spare
-    one of rolling restarts.
+    """`run.py serve --instances N`: one public port, one operators' port, and behind it one for each instance and
+    for the spare one of rolling restarts.
     """
 
     def __init__(self, folder: Path, count: int, environ: dict[str, str]) -> None:
-        base = free_run(count + 1)
+        base = free_run(count + 2)
         super().__init__(folder, {**environ, "MALL_OPS_PORT": str(base)}, ("--instances", str(count)))
         self.count = count
-        self.ops_urls = [f"http://127.0.0.1:{base + index}" for index in range(count + 1)]
+        self.ops_urls = [f"http://127.0.0.1:{base + number}" for number in range(1, count + 2)]
 
     def hang_up(self) -> None:
         """Have all instances restarted, one after the other."""

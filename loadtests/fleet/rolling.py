@@ -36,7 +36,7 @@ ONLINE_PER_S = 200.0
 BETWEEN_S = 2.0
 REST_S = 40.0
 AT = (52.52, 13.405)
-DONE = "restarted all instances"
+DONE = "restarted_all_instances"
 ROUND_S = 300.0
 ORDERED = "order for drivers"
 

@@ -30,6 +30,8 @@ FAULTS: Mapping[str, Exception] = {
     "version_gone": Problem("version_gone"),
     "version_brownout": Problem("version_brownout"),
     "too_many_connections": Problem("too_many_connections"),
+    # Only the ops port gives it: test_ops.py.
+    "unknown_host": Problem("unknown_host"),
     # aiohttp's own.
     "not_acceptable": web.HTTPNotAcceptable(),
     "length_required": web.HTTPLengthRequired(),

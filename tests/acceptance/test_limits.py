@@ -295,7 +295,7 @@ async def test_browsing_is_refused_first_and_the_drivers_last_when_there_is_too_
 async def test_three_instances_allow_together_exactly_what_one_would(folder: Path) -> None:
     environ = {"MALL_RATE_LIMITS": "on", "MALL_UNDER_WAY_MAX": "100"}
     async with open_server(folder / "three", environ, ("--instances", "3")) as server:
-        ports = [f"http://127.0.0.1:{port}" for port in range(server.ops_port, server.ops_port + 3)]
+        ports = [f"http://127.0.0.1:{port}" for port in range(server.ops_port + 1, server.ops_port + 4)]
         answers: list[tuple[int, dict[str, Any], dict[str, str]]] = []
         for customer in await server.mint("customer", 5):
             answers = await rush(server, customer["access_token"], 240)

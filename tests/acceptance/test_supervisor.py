@@ -86,7 +86,7 @@ async def test_hangup_restarts_the_instances_one_after_the_other(folder: Path) -
     async with _supervised(folder, "rolling") as server:
         before = children_of(server.pid)
         os.kill(server.pid, signal.SIGHUP)
-        await _until(lambda: "restarted all instances" in server.log_path.read_text(), "done")
+        await _until(lambda: "restarted_all_instances" in server.log_path.read_text(), "done")
         after = children_of(server.pid)
         assert len(after) == 2
         assert not before & after
