@@ -48,23 +48,24 @@ from api.ops import RuntimeCollector, status
 from api.ops.machine import open_machine_ops
 from api.passwords import Passwords
 from api.rotation import command_rotate_key
+from api.telling import failed_chore, told, told_change
 from api.tokens import Tokens
 from api.watch import (
     collect_garbage,
-    failed_chore,
     look_at_revocations,
     observe_flush,
     observe_query,
     tell_slow_query,
     watch_loop,
     watch_revocations,
+    watch_servers,
     watch_sight,
 )
 from config import metrics
 from config.commandline import make_parser
-from config.logs import open_logs
+from config.logs import open_logs, say
 from config.settings import Settings, SettingsError, load_settings
-from config.supervisor import Supervisor, make_instances
+from config.supervisor import USURPED_CODE, Supervisor, make_instances
 from dispatch import feed
 from dispatch.chores import FEED_DAYS, Chores
 from dispatch.domain.order import CARRIED, TRANSITIONS
@@ -132,7 +133,7 @@ async def open_office(
             clock=clock,
             entropy=entropy,
             version=VERSION,
-            log=log.warning,
+            log=told,
             taken=lambda _: zones_due.set(),
             moved=hub.moved,
             usurped=usurped,
@@ -142,12 +143,12 @@ async def open_office(
             instance=me.instance,
             incarnation=me.incarnation,
             peers=cluster.forwarding,
-            behaviours=[OrderBehaviour(), DriverBehaviour(meta.feed_epoch), ZoneBehaviour()],
+            behaviours=[OrderBehaviour(told_change), DriverBehaviour(meta.feed_epoch), ZoneBehaviour()],
             journal=journal,
             emitter=cluster.peers,
             clock=clock,
             entropy=entropy,
-            log=log.warning,
+            log=told,
             lost=cluster.lost,
         )
         cluster.attach(runtime)
@@ -189,6 +190,7 @@ async def working(office: Office) -> AsyncIterator[None]:
         loops.append(tasks.create_task(watch_revocations(office), name="revocations"))
         loops.append(tasks.create_task(watch_sight(office), name="sight of revocations"))
         loops.append(tasks.create_task(watch_loop(office), name="loop lag"))
+        loops.append(tasks.create_task(watch_servers(office), name="servers"))
         loops.append(tasks.create_task(collect_garbage(), name="garbage"))
         loops.append(tasks.create_task(rebinding.run(), name="rebinding"))
         loops.append(tasks.create_task(settle_payments(office), name="payments"))
@@ -235,18 +237,15 @@ async def serve(settings: Settings, at: Addresses, sockets: Sockets) -> int:
             doors = Doors(office, sockets.public, sockets.ops)
             async with forsaking(office.cluster.keeper), working(office), doors.open(full):
                 _announce(settings, sockets, welcome)
-                log.info(
-                    "started_instance",
-                    instance_id=settings.instance,
-                    duration_s=round(perf_counter() - began, 3),
-                )
+                log.info("started_instance", duration_s=round(perf_counter() - began, 3))
                 await stop.wait()
                 await _farewell(office, doors, quick=reason[0] == signal.SIGINT)
         finally:
             metrics.REGISTRY.unregister(collector)
     if reason[0] == USURPED:
-        print(f"A younger instance is called {settings.instance}, too; set MALL_INSTANCE.", file=sys.stderr)
-        return 3
+        text = f"A younger instance is called {settings.instance}, too; set MALL_INSTANCE."
+        say(text, settings.log_format, "ended_by_namesake", "error", settings.instance, to=sys.stderr)
+        return USURPED_CODE
     return 0
 
 
@@ -268,7 +267,8 @@ def _announce(settings: Settings, sockets: Sockets, lines: Sequence[str]) -> Non
         os.write(sockets.ready, b"1")
         os.close(sockets.ready)
         return
-    print(greeting(settings, sockets.public, sockets.ops, lines), flush=True)
+    text = greeting(settings, sockets.public, sockets.ops, lines)
+    say(text, settings.log_format, "opened_doors", instance=settings.instance, to=sys.stdout)
 
 
 async def _farewell(office: Office, doors: Doors, *, quick: bool) -> None:
@@ -276,7 +276,7 @@ async def _farewell(office: Office, doors: Doors, *, quick: bool) -> None:
     who stay; the rest is the reverse of opening. Until its end this instance answers what it is asked.
     """
     office.draining = True
-    log.info("draining_instance", instance_id=office.settings.instance)
+    log.info("draining_instance")
     await doors.close_public()
     window_s = min(1.0 if quick else FAREWELL_S, office.settings.drain_s)
     async with asyncio.TaskGroup() as tasks:
@@ -330,7 +330,13 @@ def command_supervise(settings: Settings, count: int) -> int:
             environ["MALL_GATEWAY_URL"] = "sandbox"  # its instances have a DATABASE_URL
         supervisor = Supervisor(
             make_instances(settings.instance, __file__, public, ops, os.environ | environ),
-            lambda: print(greeting(settings, public, machine, lines), flush=True),
+            lambda: say(
+                greeting(settings, public, machine, lines),
+                settings.log_format,
+                "opened_doors",
+                instance="supervisor",
+                to=sys.stdout,
+            ),
         )
         return asyncio.run(supervise(settings, supervisor, machine))
 

@@ -24,6 +24,7 @@ checking.py    what stands in the way of a start
 minting.py     users and tokens in bulk
 probing.py     what readiness looks at
 cashier.py     payments of an instance, and the round that finishes them
+telling.py     what rooms without a logger have to say: levels, ids, silence while a store is away
 watch.py       revocations, keys and the event loop, watched
 stepping.py    coroutines without tasks
 transport/     connections: deadlines, limits, what is no request

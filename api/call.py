@@ -22,7 +22,7 @@ from api.catalogue import Catalogue
 from api.cursors import Cursors
 from api.limiting import Gate
 from api.passwords import Passwords
-from api.probing import Check, Prober, look_at_disk
+from api.probing import Check, Prober, look_at_disk, look_at_leases
 from api.problems import EVERY_ANSWER, Fault, Problem, problem_response
 from api.tokens import Principal, Tokens
 from api.transport.errors import BrokenBody, SlowBody, forget_frames
@@ -91,12 +91,17 @@ class Office:
     def __post_init__(self) -> None:
         checks: dict[str, Check] = {
             "postgres": lambda: self.database.rows("ping"),
-            "redis": lambda: ping(self.redis),
+            "redis": self._look_at_redis,
         }
         if self.settings.embedded:
             checks["disk"] = lambda: look_at_disk(self.settings.data_dir)
         self.prober = Prober(checks, self.clock)
         self.gate = Gate(self.settings, self.limits)
+
+    async def _look_at_redis(self) -> None:
+        """It answers, and what we need it for can be done."""
+        await ping(self.redis)
+        look_at_leases(self.cluster.keeper)
 
 
 OFFICE: web.AppKey[Office] = web.AppKey("office", Office)
@@ -111,7 +116,7 @@ class Call:
     caller has under way.
     """
 
-    __slots__ = ("code", "entered", "office", "principal", "request", "trace", "verdict")
+    __slots__ = ("about", "code", "entered", "office", "principal", "request", "trace", "verdict")
     # The version of the API that the caller speaks.
     version = "2"
 
@@ -121,6 +126,8 @@ class Call:
         self.trace = trace
         self.principal: Principal | None = None
         self.code = ""
+        # Ids that the request's line names besides those in its path.
+        self.about: dict[str, str] = {}
         self.verdict: Verdict | None = None
         self.entered = False
 

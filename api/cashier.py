@@ -11,7 +11,7 @@ from actors.clock import Entropy
 from api.call import Office
 from api.gateway.client import open_gateway
 from api.gateway.sandbox import Sandbox
-from api.watch import failed_chore
+from api.telling import failed_chore
 from config import metrics
 from config.settings import Settings
 from dispatch.payments import Payments

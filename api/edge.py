@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Awaitable, Callable, Coroutine
+from functools import cache
 from time import perf_counter
 from typing import Any
 
@@ -30,6 +31,8 @@ from api.problems import (
 from api.tokens import BadToken, Blind, Principal
 from api.versions import VERSIONS, check_agreement
 from config import metrics
+from config.sampling import STRANGERS
+from dispatch.domain import ids
 
 log = structlog.get_logger()
 
@@ -42,6 +45,15 @@ _HTTP_CODES = {
     411: "length_required", 413: "body_too_large", 415: "unsupported_media_type", 417: "expectation_failed",
 }  # fmt: skip
 _READS = ("GET", "HEAD")
+# What ids in paths are of, by the collection before them: the field of a log line, and the prefix.
+_SUBJECTS = {
+    "orders": ("order_id", ids.ORDER),
+    "payments": ("payment_id", ids.PAYMENT),
+    "drivers": ("driver_id", ids.DRIVER),
+}
+ID_DIGITS_MAX = 16
+# What is shown in a log line of a request that nobody takes: a stranger's words, so not many.
+METHOD_CHARS, PATH_CHARS = 20, 200
 # What matches every path, or every path of a version, and is asked last.
 UNKNOWN_PATH, UNKNOWN_CANONICAL = "/{tail:.*}", "/{tail}"
 _VERSIONED = tuple(version.prefix for version in VERSIONS)
@@ -148,7 +160,8 @@ async def _answer(route: Route, access: Access, rank: int | None, call: Call) ->
             problem = Problem("unavailable")  # a read has no outcome
         call.code = problem.code
         if problem.code == "internal":
-            log.error("failed_request", trace_id=call.trace, route=route.path, exc_info=error)
+            about = _about(route, call, None)
+            log.error("failed_request", trace_id=call.trace, route=route.path, **about, exc_info=error)
         response = problem_response(problem, call.trace)
         # Its frames know this one: a circle, and all of the request would wait for a collector.
         del problem
@@ -263,8 +276,13 @@ def _record(route: Route, call: Call, response: web.StreamResponse | None, secon
     metrics.request_count(route.path, route.method, status).inc()
     if route.quiet and status < 400:
         return
-    level = KINDS[call.code].log if call.code in KINDS else "info"
     who = call.principal
+    left_out = None
+    if who is None and status >= 400:
+        left_out = STRANGERS.take(f"{status} {route.path}")
+        if left_out is None:
+            return
+    level = KINDS[call.code].log if call.code in KINDS else "info"
     getattr(call.office.log, level)(
         "answered_request",
         trace_id=call.trace,
@@ -275,7 +293,32 @@ def _record(route: Route, call: Call, response: web.StreamResponse | None, secon
         api_version=call.version,
         user_id=None if who is None else f"usr_{who.number}",
         duration_s=round(seconds, 6),
+        **_about(route, call, response),
+        **({"left_out": left_out} if left_out else {}),
     )
+
+
+@cache
+def _subject(path: str) -> tuple[str, str] | None:
+    """What the id in a route's path is of: name of the field and prefix of the id."""
+    found = re.search(r"/([a-z]+)/\{id\}", path)
+    return _SUBJECTS.get(found[1]) if found is not None else None
+
+
+def _about(route: Route, call: Call, response: web.StreamResponse | None) -> dict[str, str]:
+    """The ids of the order, the payment and the driver that a request is about: by them its line is found."""
+    about, who = dict(call.about), call.principal
+    if who is not None and who.role == "driver":
+        about["driver_id"] = f"drv_{who.number}"
+    subject, given = _subject(route.path), call.request.match_info.get("id", "")
+    if subject is None and response is not None and response.status in (201, 202):
+        # It has made something, and says where.
+        path, _, given = response.headers.get("Location", "").rpartition("/")
+        subject = _SUBJECTS.get(path.rpartition("/")[2])
+    number = given.rpartition("_")[2]
+    if subject is not None and number.isascii() and number.isdigit() and len(number) <= ID_DIGITS_MAX:
+        about[subject[0]] = f"{subject[1]}_{number}"
+    return about
 
 
 async def unknown(request: web.Request) -> web.StreamResponse:
@@ -300,7 +343,12 @@ def refuse(request: web.Request, problem: Problem, route: str = "(none)") -> web
     trace = trace_of(request, request.app[OFFICE].entropy.trace)
     response = problem_response(problem, trace)
     finish(response, trace)
-    log.info("refused_request", trace_id=trace, status=response.status, error_code=problem.code)
+    left_out = STRANGERS.take(problem.code)
+    if left_out is not None:
+        log.info(
+            "refused_request", trace_id=trace, status=response.status, error_code=problem.code,
+            method=request.method[:METHOD_CHARS], path=request.path[:PATH_CHARS], left_out=left_out or None,
+        )  # fmt: skip
     metrics.REQUESTS.labels(route, "(any)", response.status).inc()
     return response
 

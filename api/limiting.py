@@ -257,7 +257,7 @@ async def open_limits(redis: Client, clock: Clock, cluster: Cluster, name: str) 
 
 def _tell(alone: bool) -> None:
     metrics.LIMITS_ALONE.set(alone)
-    log.warning("limits_count_alone" if alone else "limits_count_together")
+    log.info("limits_count_alone" if alone else "limits_count_together")
 
 
 def seconds(wait_s: float) -> int:

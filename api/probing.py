@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from actors.clock import Clock
+from actors.cluster.keeper import Keeper
 from storage.errors import StorageError
 
 Check: TypeAlias = Callable[[], Awaitable[object]]
@@ -45,6 +46,21 @@ async def look_at_disk(folder: Path) -> None:
         raise DiskFull("the disk is full")
 
 
+class LeasesStuck(StorageError):
+    """Redis answers, and yet leases cannot be renewed."""
+
+
+def look_at_leases(keeper: Keeper) -> None:
+    """See that the leases are renewed: Redis may answer a ping and refuse what we live on.
+
+    Raises:
+        LeasesStuck: they are not; the message says what Redis has answered.
+    """
+    trouble = str(getattr(keeper.leases, "trouble", ""))  # the store in memory has none
+    if trouble and not keeper.tenure.sure():
+        raise LeasesStuck(f"leases cannot be renewed: {trouble}")
+
+
 class Prober:
     """Looks at components, at most once in FRESH_S however many ask.
 
@@ -57,6 +73,8 @@ class Prober:
         self._checks = checks
         self._clock = clock
         self._seen: dict[str, str] = {}
+        # Why a component is down, for logs.
+        self.reasons: dict[str, str] = {}
         self._seen_at = float("-inf")
         self._failed_since: float | None = None
         self._failed_looks = 0
@@ -68,7 +86,7 @@ class Prober:
             if self._clock.monotonic() - self._seen_at >= FRESH_S:
                 async with asyncio.TaskGroup() as tasks:
                     looks = {
-                        name: tasks.create_task(self._state(check), name=f"look at {name}")
+                        name: tasks.create_task(self._state(name, check), name=f"look at {name}")
                         for name, check in self._checks.items()
                     }
                 self._seen = {name: look.result() for name, look in looks.items()}
@@ -90,11 +108,11 @@ class Prober:
         if self._failed_since is None:
             self._failed_since = self._clock.monotonic()
 
-    @staticmethod
-    async def _state(check: Check) -> str:
+    async def _state(self, name: str, check: Check) -> str:
         try:
             async with asyncio.timeout(CHECK_S):
                 await check()
-        except (StorageError, OSError, TimeoutError):
+        except (StorageError, OSError, TimeoutError) as error:
+            self.reasons[name] = str(error) or type(error).__name__
             return "down"
         return "up"

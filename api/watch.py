@@ -12,8 +12,10 @@ import structlog
 from api.call import Office
 from api.feed import codes
 from api.founding import load_keys
+from api.telling import failed_chore
 from api.tokens import BLIND_S, PUSHED_BLIND_S, Tokens
 from config import metrics
+from config.outages import OUTAGES
 from storage.postgres.database import SLOW_S, Database
 
 log = structlog.get_logger()
@@ -26,6 +28,8 @@ KEYS_TURNS = 2
 # Sockets looked at before others get their turn of the loop.
 WALK = 1000
 LAG_S = 0.1
+# Probes look as often; they share what was seen (api/probing.py).
+SERVERS_S = 1.0
 # A whole collection looks at every object of every actor and socket: 0.7 to 1 s at 10,000 sockets, 18 s
 # apart, in the middle of any request (measured before this was here). Actors' states hold no
 # cycles; what does, the young generations find. They count what is made less what dies, so where states
@@ -41,12 +45,6 @@ GC_YOUNG_S = 0.1
 GC_LOOK = 10
 GC_SAMPLE_S = 0.02
 GC_WHOLE_S = 300.0
-
-
-def failed_chore(name: str, error: Exception) -> None:
-    """Count and log a round that failed; the next one is the cure."""
-    metrics.CHORE_FAILURES.labels(name).inc()
-    log.warning("failed_chore", chore=name, error_code=type(error).__name__)
 
 
 def _count_sessions(office: Office) -> None:
@@ -120,6 +118,18 @@ async def _close_sockets(office: Office, cut_off: frozenset[str | int]) -> None:
             session.close(codes.UNAUTHENTICATED)
         if index % WALK == 0:
             await asyncio.sleep(0)
+
+
+async def watch_servers(office: Office) -> None:
+    """Look at Postgres, Redis and the disk every second: one line when one is lost, one when it is back."""
+    try:
+        while True:
+            await asyncio.sleep(SERVERS_S)
+            seen = await office.prober.look()
+            for name, state in seen.items():
+                OUTAGES.look(name, None if state == "up" else office.prober.reasons.get(name, "no answer"))
+    finally:
+        OUTAGES.release()
 
 
 async def watch_loop(office: Office) -> None:

@@ -8,13 +8,16 @@ how many.
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import threading
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Any, BinaryIO
+from select import PIPE_BUF
+from stat import S_ISFIFO
+from typing import Any, BinaryIO, TextIO
 
 import orjson
 import structlog
@@ -33,6 +36,9 @@ class LineWriter:
     """Writes lines from a thread of its own."""
 
     def __init__(self, stream: BinaryIO) -> None:
+        # What is written to a pipe in one piece of this size is not mixed with what others write (POSIX).
+        self.piece_bytes = PIPE_BUF if _is_pipe(stream) else 0
+        self.line_bytes_max = min(LINE_BYTES_MAX, (self.piece_bytes or LINE_BYTES_MAX + 1) - 1)
         self.dropped = 0
         self._unreported = 0
         self._stream = stream
@@ -49,8 +55,8 @@ class LineWriter:
             self.dropped += 1
             self._unreported += 1
             return
-        if len(line) > LINE_BYTES_MAX:
-            line = line[:LINE_BYTES_MAX]
+        if len(line) > self.line_bytes_max:
+            line = line[: self.line_bytes_max]
         if self._unreported:
             line += b'\n{"event":"dropped_log_lines","count":%d}' % self._unreported
             self._unreported = 0
@@ -66,9 +72,11 @@ class LineWriter:
             self._under_way = count = len(self._lines)
             if count == 0:
                 continue
+            lines = [self._lines.popleft() for _ in range(count)]
             try:
-                self._stream.write(b"\n".join([self._lines.popleft() for _ in range(count)]) + b"\n")
-                self._stream.flush()
+                for piece in _pieces(lines, self.piece_bytes):
+                    self._stream.write(piece)
+                    self._stream.flush()
             except (OSError, ValueError):
                 self.dropped += count
             self._under_way = 0
@@ -80,11 +88,51 @@ class LineWriter:
         self._thread.join(wait_s)
 
 
+def _is_pipe(stream: BinaryIO) -> bool:
+    try:
+        return S_ISFIFO(os.fstat(stream.fileno()).st_mode)
+    except OSError:  # it is no file at all
+        return False
+
+
+def _pieces(lines: Sequence[bytes], size: int) -> Iterator[bytes]:
+    """Whole lines, joined; in pieces of at most `size` bytes, if that is not 0."""
+    if not size:
+        yield b"\n".join(lines) + b"\n"
+        return
+    piece = b""
+    for line in lines:
+        if piece and len(piece) + len(line) + 1 > size:
+            yield piece
+            piece = b""
+        piece += line + b"\n"
+    yield piece
+
+
+def _shortened(values: dict[str, Any], size: int) -> bytes:
+    """A line that was too long, with its long parts cut: half a line could be read by nobody."""
+    most = size // 8
+    cut = {}
+    for name, value in values.items():
+        text = value if isinstance(value, str) else str(value) if isinstance(value, list | dict) else None
+        if text is not None and len(text) > most // 4:
+            # The end of a stack says more than its beginning. A character may take six bytes.
+            head, tail = most // 16, most // 4
+            text = f"{text[:head]} [...] {text[-tail:]}"
+        cut[name] = value if text is None else text
+    line = orjson.dumps({**cut, "shortened": True}, default=str, option=orjson.OPT_UTC_Z)
+    if len(line) <= size:
+        return line
+    kept = {name: cut[name] for name in ("event", "level", "ts", "instance", "trace_id") if name in cut}
+    return orjson.dumps({**kept, "shortened": True}, default=str, option=orjson.OPT_UTC_Z)
+
+
 class _Logger:
     """What structlog hands finished lines to."""
 
     def __init__(self, writer: LineWriter) -> None:
         self._writer = writer
+        self.line_bytes_max = writer.line_bytes_max
 
     def msg(self, line: bytes | str) -> None:
         self._writer.write(line if isinstance(line, bytes) else line.encode(errors="replace"))
@@ -129,7 +177,10 @@ class _Lean(structlog.BoundLoggerBase):
         values.setdefault("instance", self.writer)
         if "exc_info" in values:
             values = dict(structlog.processors.format_exc_info(None, level, values))
-        getattr(self._logger, level)(orjson.dumps(values, default=str, option=orjson.OPT_UTC_Z))
+        line = orjson.dumps(values, default=str, option=orjson.OPT_UTC_Z)
+        if len(line) > self._logger.line_bytes_max:
+            line = _shortened(values, self._logger.line_bytes_max)
+        getattr(self._logger, level)(line)
 
     def debug(self, event: str, **values: Any) -> None:
         self._line("debug", event, values)
@@ -154,6 +205,23 @@ def _lean(level: str, instance: str) -> type[_Lean]:
     return type("Lean", (_Lean,), {**quiet, "writer": instance})
 
 
+def is_console(log_format: str) -> bool:
+    """True where lines are for people, not for programs."""
+    return log_format == "console" or (log_format == "auto" and sys.stderr.isatty())
+
+
+def say(
+    text: str, log_format: str, event: str, level: str = "info", instance: str = "", *, to: TextIO
+) -> None:
+    """What people read first: as it is on a terminal, and one JSON line where lines are for programs."""
+    if is_console(log_format) or to.isatty():
+        print(text, file=to, flush=True)
+        return
+    now = datetime.now(UTC)  # noqa: TID251 - as above
+    values = {"event": event, "level": level, "ts": now, "instance": instance, "said": text.splitlines()}
+    print(orjson.dumps(values, option=orjson.OPT_UTC_Z).decode(), file=to, flush=True)
+
+
 def _named(instance: str) -> structlog.typing.Processor:
     def name(_: Any, __: str, values: structlog.typing.EventDict) -> structlog.typing.EventDict:
         values.setdefault("instance", instance)
@@ -168,8 +236,8 @@ def open_logs(
 ) -> Iterator[LineWriter]:
     """Configure structlog until the block ends; `instance` is in every line that names no other."""
     out = stream or sys.stderr.buffer
-    console = log_format == "console" or (log_format == "auto" and sys.stderr.isatty())
-    writer = LineWriter(out)
+    console = is_console(log_format)
+    writer, before = LineWriter(out), structlog.get_config()
     structlog.configure(
         processors=[
             _named(instance),
@@ -186,8 +254,11 @@ def open_logs(
     others = _Others()
     root = logging.getLogger()
     root.addHandler(others)
+    logging.captureWarnings(True)
     try:
         yield writer
     finally:
+        logging.captureWarnings(False)
         root.removeHandler(others)
+        structlog.configure(**before)
         writer.close()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import field, replace
 from typing import Any
 
@@ -75,11 +75,23 @@ def order_ref(number: int) -> ActorId:
     return ActorId("order", number)
 
 
+def _nobody(order: Order, decision: Decision, trace: str) -> None:
+    """Nobody wants to know."""
+    del order, decision, trace
+
+
 class OrderBehaviour:
-    """Implements actors.steps.Behaviour for orders."""
+    """Implements actors.steps.Behaviour for orders.
+
+    Args:
+        told: hears of each committed change that no command has asked for: offers, their end, a payment window's.
+    """
 
     kind = "order"
     mailbox_limit = 1024
+
+    def __init__(self, told: Callable[[Order, Decision, str], None] = _nobody) -> None:
+        self._told = told
 
     def restore(self, number: int, row: Mapping[str, Any], previous: OrderState | None) -> OrderState:
         del number
@@ -148,6 +160,8 @@ class OrderBehaviour:
             if not outcome.ok:
                 before = state.order
                 return Done(reply=m.Reply(_GUARDS[outcome.code], before.status, before.version))
+            if turn.command is None:
+                self._told(order, decision, turn.trace)
             return Done(
                 state=OrderState(order, state.watchers),
                 reply=reply,

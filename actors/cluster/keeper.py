@@ -241,7 +241,7 @@ class Keeper:
                 await self._look()
             except (LeasesAway, JournalError) as error:
                 self.counts["looks_failed"] += 1
-                self.runtime.log("failed_look", reason=str(error) or type(error).__name__)
+                self.runtime.log("failed_look", exc_info=error)
                 await asyncio.sleep(0.1)
             except Exception as error:  # noqa: BLE001 - who cannot look must not stop looking
                 self.counts["looks_failed"] += 1
@@ -344,7 +344,8 @@ class Keeper:
             self._owned_at[shard] = now
         epochs = self.mine(shards)
         self.counts["shards_taken"] += len(missing)
-        runtime.log("took_shards", count=len(missing), shards=missing[:16])
+        if missing:
+            runtime.log("took_shards", count=len(missing), shards=missing[:16])
         self._directory.hear(runtime.incarnation, epochs, now)
         self._peers.broadcast(["O", epochs])
         self._taken(missing)

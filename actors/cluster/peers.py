@@ -156,6 +156,7 @@ class Peers:
                     await asyncio.sleep(wait_s)
                     wait_s = min(REDIAL_S_MAX, wait_s * 2)
                     continue
+                self._log("met_peer", peer=member.incarnation)
                 wait_s, tries = REDIAL_S_MIN, 0
                 ended = self._ended[line] = asyncio.Event()
                 self._heard_at[line] = self._clock.monotonic()
@@ -192,6 +193,10 @@ class Peers:
         if self.lines.get(line.peer.incarnation) is line:
             del self.lines[line.peer.incarnation]
         self.counts["lines_lost"] += 1
+        if line.peer.incarnation in self._byes:
+            self._log("left_peer", peer=line.peer.incarnation)
+        else:
+            self._log("lost_peer", peer=line.peer.incarnation, reason="the line has ended")
         self._courier.line_lost(line)
         self._post.cut_off(line.peer.incarnation)
         ended.set()

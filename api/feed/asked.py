@@ -128,5 +128,15 @@ class Asked:
         metrics.command_seconds(name).observe(seconds)
         session.office.log.info(
             "answered_command", trace_id=self.trace, command=name, result=result,
-            driver_id=session.driver_id, duration_s=round(seconds, 6),
+            driver_id=session.driver_id, duration_s=round(seconds, 6), **_orders(self._frame),
         )  # fmt: skip
+
+
+def _orders(frame: Any) -> dict[str, Any]:
+    """What a command's line says of the orders that it is about."""
+    if isinstance(frame, frames.Accept | frames.Decline):
+        if len(frame.orders) > 1:
+            return {"order_ids": [f"ord_{number}" for number in frame.orders]}
+        return {"order_id": f"ord_{frame.orders[0]}"}
+    number = getattr(frame, "order_id", None)
+    return {} if number is None else {"order_id": f"ord_{number}"}

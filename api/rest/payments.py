@@ -43,6 +43,7 @@ async def create(call: Call) -> web.Response:
     """Pay an order. The same key and body always get the same answer once the outcome is known."""
     key = call.key(required=True)
     body = await call.body(PaymentBody)
+    call.about = {"order_id": ids.public_id(ids.ORDER, body.order_id)}
     payments = _office_payments(call)
     asked = await payments.pay(call.caller(key, body.model_dump_json().encode()), body.order_id, body.token)
     if asked.replayed:
@@ -74,6 +75,7 @@ async def get(call: Call) -> web.Response:
     """A payment, for its customer and for admins."""
     number = call.number(ids.PAYMENT)
     row = await call.office.database.row("payment_get", number)
+    call.about = {} if row is None else {"order_id": ids.public_id(ids.ORDER, row["order_id"])}
     if row is None or (call.who.role != "admin" and row["customer_id"] != call.who.number):
         raise Problem("not_found")
     return tagged(call, present.payment(row), row_tag(row))
@@ -87,6 +89,7 @@ async def refund(call: Call) -> web.Response:
     if code == "not_found":
         raise Problem("not_found")
     row = await call.office.database.row("payment_get", number)
+    call.about = {"order_id": ids.public_id(ids.ORDER, row["order_id"])}
     if code == "invalid_transition":
         raise Problem(code, payment_status=row["status"])
     waits = row["status"] == "refunding"

@@ -10,9 +10,9 @@ from api.doors import StartError, bind_port
 
 
 def test_bound_port_refuses_whoever_comes_before_it_serves() -> None:
-    with bind_port("127.0.0.1", 0, "MALL_PORT") as bound, socket.socket() as caller:
-        with pytest.raises(ConnectionRefusedError):
-            caller.connect(bound.getsockname())
+    bound, caller = bind_port("127.0.0.1", 0, "MALL_PORT"), socket.socket()
+    with bound, caller, pytest.raises(ConnectionRefusedError):
+        caller.connect(bound.getsockname())
 
 
 def test_port_of_somebody_else_is_refused_with_the_setting_to_change() -> None:
