@@ -45,7 +45,7 @@ from api.feed.rebinding import Rebinding
 from api.limiting import open_limits
 from api.minting import MintError, mint_at
 from api.ops import RuntimeCollector, status
-from api.ops.machine import open_machine_ops
+from api.ops.machine import supervise
 from api.passwords import Passwords
 from api.rotation import command_rotate_key
 from api.telling import failed_chore, told, told_change
@@ -338,13 +338,7 @@ def command_supervise(settings: Settings, count: int) -> int:
                 to=sys.stdout,
             ),
         )
-        return asyncio.run(supervise(settings, supervisor, machine))
-
-
-async def supervise(settings: Settings, supervisor: Supervisor, machine: socket.socket) -> int:
-    """Keep instances alive, and answer operators for all of them; returns the exit code."""
-    async with open_machine_ops(machine, lambda: supervisor.processes, settings.ops_names, SystemEntropy()):
-        return await supervisor.run()
+        return asyncio.run(supervise(supervisor, machine, settings.ops_names, SystemEntropy()))
 
 
 def command_migrate(settings: Settings, options: argparse.Namespace) -> int:

@@ -26,7 +26,7 @@ from api.ops.hosts import only_hosts
 from api.problems import EVERY_ANSWER, Problem, problem_response
 from api.transport.counting import Visitors
 from api.transport.listening import Runner
-from config.supervisor import SERVING, SPARE, Process
+from config.supervisor import SERVING, SPARE, Process, Supervisor
 
 # An instance asks its peers for a second (whole.py); a scrape of a busy one takes a part of that.
 ASK_S = 3.0
@@ -223,6 +223,14 @@ def make_machine_app(
         app.router.add_get(path, handler)
     app.router.add_route("*", "/{tail:.*}", machine.unknown)
     return app
+
+
+async def supervise(
+    supervisor: Supervisor, bound: socket.socket, names: Sequence[str], entropy: Entropy
+) -> int:
+    """Keep instances alive, and answer operators for all of them; returns the exit code."""
+    async with open_machine_ops(bound, lambda: supervisor.processes, names, entropy):
+        return await supervisor.run()
 
 
 @contextlib.asynccontextmanager

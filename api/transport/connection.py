@@ -27,8 +27,8 @@ from api.transport.errors import BrokenBody, SlowBody, forget_frames
 from api.transport.judging import HEAD_BYTES_MAX, fault_of, is_plain, judge
 from api.transport.kernel import queued_bytes
 from api.transport.prompt import whole_answer
+from api.transport.refusing import refusal
 from config import metrics
-from config.sampling import STRANGERS
 
 if TYPE_CHECKING:
     from api.transport.listening import Listening
@@ -261,21 +261,7 @@ class Connection(RequestHandler):
         return refuse
 
     def _refusal(self, problem: Problem, reason: str) -> web.Response:
-        trace = self._listening.fresh_trace()
-        metrics.MALFORMED_REQUESTS.labels(reason).inc()
-        metrics.REQUESTS.labels("(none)", "(any)", problem.kind.status).inc()
-        left_out = STRANGERS.take(reason)
-        if left_out is not None:
-            request = self._current_request  # of what is no request nothing is known
-            log.info(
-                "refused_malformed_request", trace_id=trace, status=problem.kind.status, reason=reason,
-                error_code=problem.code, left_out=left_out or None,
-                method=None if request is None else request.method[:20],
-                path=None if request is None else request.path[:200],
-            )  # fmt: skip
-        response = problem_response(problem, trace)
-        response.headers["X-Trace-ID"] = trace
-        return response
+        return refusal(problem, reason, self._listening.fresh_trace(), self._current_request)
 
     def handle_error(
         self,
