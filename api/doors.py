@@ -170,7 +170,9 @@ class Doors:
                 try:
                     await site.start()
                 except OSError as error:  # two that start at the same moment may both bind; one listens
-                    raise StartError(f"cannot listen on {listener.getsockname()[:2]}: {error.strerror}") from None
+                    raise StartError(
+                        f"cannot listen on {listener.getsockname()[:2]}: {error.strerror}"
+                    ) from None
                 self._sites.append(site)
             async with asyncio.TaskGroup() as tasks:
                 watching = [tasks.create_task(self._close_when(full), name="no more connections")]

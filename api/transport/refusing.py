@@ -1,4 +1,4 @@
-"""What a connection answers to what is no request: counted, sampled in the log, and in the form of every other refusal."""
+"""What a connection answers to what is no request: counted, sampled in the log, and in the form of any refusal."""
 
 from __future__ import annotations
 
