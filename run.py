@@ -39,7 +39,7 @@ from api.cashier import open_payments, settle_payments
 from api.catalogue import open_catalogue
 from api.checking import command_check
 from api.cursors import Cursors
-from api.doors import Doors, Sockets, StartError, bind_port, greeting, open_sockets
+from api.doors import Doors, Sockets, StartError, bind_port, greet, open_sockets
 from api.feed.hub import Hub
 from api.feed.rebinding import Rebinding
 from api.limiting import open_limits
@@ -49,12 +49,11 @@ from api.ops.machine import supervise
 from api.passwords import Passwords
 from api.rotation import command_rotate_key
 from api.telling import failed_chore, told, told_change
-from api.tokens import Tokens
 from api.watch import (
     collect_garbage,
-    look_at_revocations,
     observe_flush,
     observe_query,
+    open_tokens,
     tell_slow_query,
     watch_loop,
     watch_revocations,
@@ -155,9 +154,7 @@ async def open_office(
         passwords = Passwords()
         stack.callback(passwords.close)
         limits = await stack.enter_async_context(open_limits(redis, clock, cluster, meta.cluster))
-        tokens = Tokens(await founding.load_keys(database), clock, entropy)
-        with contextlib.suppress(StorageError):  # nobody is let in before a look: the next one is on its way
-            await look_at_revocations(tokens, database)
+        tokens = await open_tokens(database, clock, entropy)
         dispatch = Dispatch(runtime, OrderPlacer(database))
         payments = await stack.enter_async_context(open_payments(settings, dispatch, database, entropy))
         catalogue = open_catalogue(database, redis, clock, entropy, meta.cluster)
@@ -242,11 +239,13 @@ async def serve(settings: Settings, at: Addresses, sockets: Sockets) -> int:
                 await _farewell(office, doors, quick=reason[0] == signal.SIGINT)
         finally:
             metrics.REGISTRY.unregister(collector)
-    if reason[0] == USURPED:
-        text = f"A younger instance is called {settings.instance}, too; set MALL_INSTANCE."
-        say(text, settings.log_format, "ended_by_namesake", "error", settings.instance, to=sys.stderr)
-        return USURPED_CODE
-    return 0
+    return _give_way(settings) if reason[0] == USURPED else 0
+
+
+def _give_way(settings: Settings) -> int:
+    text = f"A younger instance is called {settings.instance}, too; set MALL_INSTANCE."
+    say(text, settings.log_format, "ended_by_namesake", "error", settings.instance, to=sys.stderr)
+    return USURPED_CODE
 
 
 async def prepare(settings: Settings, at: Addresses) -> list[str]:
@@ -267,8 +266,7 @@ def _announce(settings: Settings, sockets: Sockets, lines: Sequence[str]) -> Non
         os.write(sockets.ready, b"1")
         os.close(sockets.ready)
         return
-    text = greeting(settings, sockets.public, sockets.ops, lines)
-    say(text, settings.log_format, "opened_doors", instance=settings.instance, to=sys.stdout)
+    greet(settings, sockets.public, sockets.ops, lines, settings.instance)
 
 
 async def _farewell(office: Office, doors: Doors, *, quick: bool) -> None:
@@ -330,13 +328,7 @@ def command_supervise(settings: Settings, count: int) -> int:
             environ["MALL_GATEWAY_URL"] = "sandbox"  # its instances have a DATABASE_URL
         supervisor = Supervisor(
             make_instances(settings.instance, __file__, public, ops, os.environ | environ),
-            lambda: say(
-                greeting(settings, public, machine, lines),
-                settings.log_format,
-                "opened_doors",
-                instance="supervisor",
-                to=sys.stdout,
-            ),
+            lambda: greet(settings, public, machine, lines, "supervisor"),
         )
         return asyncio.run(supervise(supervisor, machine, settings.ops_names, SystemEntropy()))
 

@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import errno
 import socket
+import sys
 from collections.abc import AsyncIterator, Sequence
 
 from aiohttp import web
@@ -18,6 +19,7 @@ from api.call import Office
 from api.transport.counting import Visitors
 from api.transport.listening import Runner
 from config import metrics
+from config.logs import say
 from config.settings import Settings
 
 BACKLOG = 2048
@@ -114,8 +116,10 @@ def open_sockets(settings: Settings, options: argparse.Namespace) -> Sockets:
     )
 
 
-def greeting(settings: Settings, public: socket.socket, ops: socket.socket, lines: Sequence[str]) -> str:
-    """What the operator reads first."""
+def greet(
+    settings: Settings, public: socket.socket, ops: socket.socket, lines: Sequence[str], instance: str
+) -> None:
+    """Say that the doors are open: what the operator reads first."""
     at, ops_at = public.getsockname(), ops.getsockname()
     text = [
         f"Mall Delivery Dispatch is open at http://{at[0]}:{at[1]}",
@@ -125,7 +129,7 @@ def greeting(settings: Settings, public: socket.socket, ops: socket.socket, line
     ]
     if settings.embedded:
         text.append(f"  data      {settings.data_dir.resolve()}   Ctrl-C stops everything")
-    return "\n".join(text)
+    say("\n".join(text), settings.log_format, "opened_doors", instance=instance, to=sys.stdout)
 
 
 class Doors:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import gc
 import itertools
+from contextlib import suppress
 from time import perf_counter
 
 import structlog
 
+from actors.clock import Clock, Entropy
 from api.call import Office
 from api.feed import codes
 from api.founding import load_keys
@@ -16,6 +18,7 @@ from api.telling import failed_chore
 from api.tokens import BLIND_S, PUSHED_BLIND_S, Tokens
 from config import metrics
 from config.outages import OUTAGES
+from storage.errors import StorageError
 from storage.postgres.database import SLOW_S, Database
 
 log = structlog.get_logger()
@@ -62,6 +65,14 @@ async def look_at_revocations(tokens: Tokens, database: Database) -> frozenset[s
     row = (await database.rows("revocations", REVOKED_WITHIN_S))[0]
     tokens.shut_out(row["sessions"], row["users"], asked_at)
     return frozenset((*row["sessions"], *row["users"]))
+
+
+async def open_tokens(database: Database, clock: Clock, entropy: Entropy) -> Tokens:
+    """The tokens of this instance, after a first look at what was revoked where that is possible."""
+    tokens = Tokens(await load_keys(database), clock, entropy)
+    with suppress(StorageError):  # nobody is let in before a look: the next one is on its way
+        await look_at_revocations(tokens, database)
+    return tokens
 
 
 async def watch_revocations(office: Office) -> None:
