@@ -29,6 +29,7 @@ from dispatch.domain.commands import (
     SetMode,
     SetReady,
     Unchanged,
+    Withdraw,
 )
 from dispatch.domain.decide import decide
 from dispatch.domain.ids import ORDER, public_id
@@ -50,6 +51,7 @@ _GUARDS = {
 }
 _COMMANDS = (
     Accept, Assign, Cancel, Decline, Deliver, Expire, Fail, MakeOffers, Pay, PickUp, Release, SetMode, SetReady,
+    Withdraw,
 )  # fmt: skip
 
 
@@ -137,7 +139,8 @@ class OrderBehaviour:
         order = state.order
         verdict = decide(order, message, turn.now_ms)
         if isinstance(verdict, Refused):
-            quiet = isinstance(message, MakeOffers)
+            # The zone acted on an older view: it gets the newest.
+            quiet = isinstance(message, MakeOffers | Withdraw)
             return Done(
                 reply=m.Reply(verdict.code, verdict.status, order.version),
                 tells=(self._to_zone(order),) if quiet else (),

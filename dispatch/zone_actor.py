@@ -9,7 +9,7 @@ the loop's time). Because no commit can fail here, the state is changed in place
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any
@@ -19,7 +19,7 @@ from actors.messages import ActorId, Emit, Query, QueryAnswer, QueryFailed, Tell
 from actors.steps import Done, Step
 from dispatch import feed
 from dispatch import messages as m
-from dispatch.domain.commands import MakeOffers, SetMode
+from dispatch.domain.commands import MakeOffers, SetMode, Withdraw
 from dispatch.domain.fleet import Fleet
 from dispatch.domain.geo import Place
 from dispatch.domain.order import CARRIED, CONFIRMED, OPEN, WAVES, Order, order_from
@@ -52,6 +52,8 @@ class ZoneState:
         proposed: orders whose proposal is on its way: when it was made, and to whom.
         traces: the trace of the last change of each order; its offers continue it.
         touched, met: orders and drivers that were heard of since the picture was asked for; they are newer.
+        asked: the orders that each driver has an offer of, live or lapsed.
+        manned: the drivers have been read since the zone was activated: who is not known is not there.
     """
 
     id: int
@@ -67,6 +69,8 @@ class ZoneState:
     traces: dict[int, str] = field(default_factory=dict)
     touched: set[int] = field(default_factory=set)
     met: set[int] = field(default_factory=set)
+    asked: dict[int, set[int]] = field(default_factory=dict)
+    manned: bool = False
     planned_ms: int = 0
     rebuilt_ms: int = 0
     settings_due: bool = False
@@ -83,13 +87,40 @@ class ZoneState:
         if order.id not in self.orders:
             self.mixed = self.mixed or order.facts.created_ms < self.newest_ms
             self.newest_ms = max(self.newest_ms, order.facts.created_ms)
+        self._forget_offers(order.id)
         self.orders[order.id] = order
+        for offer in order.offers:
+            self.asked.setdefault(offer.driver_id, set()).add(order.id)
 
     def dismiss(self, number: int) -> None:
         """The order does not look for a driver, or not any more."""
+        self._forget_offers(number)
         self.orders.pop(number, None)
         self.traces.pop(number, None)
         self.proposed.pop(number, None)
+
+    def _forget_offers(self, number: int) -> None:
+        known = self.orders.get(number)
+        for offer in known.offers if known is not None else ():
+            orders = self.asked[offer.driver_id]
+            orders.discard(number)
+            if not orders:
+                del self.asked[offer.driver_id]
+
+    def in_vain(self, driver_id: int, now_ms: int) -> tuple[str, list[int]]:
+        """The orders whose live offer the driver cannot take up, and why not: it is not here, or has fewer slots
+        free than offers. The older orders keep theirs.
+        """
+        seat = self.drivers.get(driver_id)
+        if not self.manned or driver_id not in self.asked:
+            return "", []
+        carrying = frozenset[int]() if seat is None else seat.carrying
+        live = [
+            number
+            for number in sorted(self.asked[driver_id] - carrying)
+            if any(x.driver_id == driver_id and x.expires_ms > now_ms for x in self.orders[number].offers)
+        ]
+        return ("offline", live) if seat is None else ("busy", live[seat.free :])
 
     def oldest(self, count: int) -> list[Order]:
         """The orders that were created first."""
@@ -129,6 +160,7 @@ class ZoneBehaviour:
         return state
 
     def activated(self, state: ZoneState, turn: Turn) -> Done:
+        state.manned = False
         return Done(queries=self._ask_picture(state, turn), wake_s=TICK_S, wake=TICK)
 
     def idle_s(self, state: ZoneState) -> float | None:
@@ -180,12 +212,12 @@ class ZoneBehaviour:
         if order.status != CONFIRMED:
             self._taken(state, order)
             state.dismiss(order.id)
-            return self._act(state, turn)
+            return self._withdrawing(state, [order.driver_id or 0], turn)
         state.admit(order)
         state.traces[order.id] = turn.trace
         if order.mode != state.mode:
             return Done(tells=(Tell(ActorId("order", order.id), SetMode(state.mode)),))
-        return self._act(state, turn)
+        return self._withdrawing(state, [x.driver_id for x in order.offers], turn)
 
     @staticmethod
     def _taken(state: ZoneState, order: Order) -> None:
@@ -199,12 +231,12 @@ class ZoneBehaviour:
         known = state.drivers.get(driver.driver_id)
         if not driver.online:
             state.unseat(driver.driver_id)
-            return Done()
+            return Done(tells=_withdrawals(state, (driver.driver_id,), turn))
         if driver != known:
             state.seat(driver)
         if known is None or driver.free > known.free:
             return self._act(state, turn)
-        return Done()
+        return Done(tells=() if driver.free == known.free else _withdrawals(state, (driver.driver_id,), turn))
 
     def _ask_picture(self, state: ZoneState, turn: Turn) -> tuple[Query, ...]:
         state.rebuilt_ms = turn.now_ms
@@ -266,7 +298,8 @@ class ZoneBehaviour:
             state.seat(m.DriverMoved(number, True, capacity, frozenset(carried), place))
         for number in [n for n in state.drivers if n not in there and n not in state.met]:
             state.unseat(number)
-        return self._act(state, turn)
+        state.manned = True
+        return self._withdrawing(state, list(state.asked), turn)
 
     def _reconfigure(self, state: ZoneState, rows: Any, turn: Turn) -> Done:
         row = rows[0]
@@ -293,7 +326,7 @@ class ZoneBehaviour:
 
     def _tick(self, state: ZoneState, turn: Turn) -> Done:
         """Once a second, for ever: what was lost or came to nothing is seen again."""
-        done = self._act(state, turn, now=True)
+        done = self._withdrawing(state, list(state.asked), turn, now=True)
         queries: tuple[Query, ...] = ()
         if not _within(turn.now_ms, state.rebuilt_ms, REBUILD_MS):
             queries = self._ask_picture(state, turn)
@@ -314,6 +347,14 @@ class ZoneBehaviour:
             return Done(emits=self._board(state, turn))
         state.planned_ms = turn.now_ms
         return Done(tells=tuple(self._plan(state, turn)))
+
+    def _withdrawing(
+        self, state: ZoneState, driver_ids: Sequence[int], turn: Turn, *, now: bool = False
+    ) -> Done:
+        """Act, and take back what these drivers cannot take."""
+        done = self._act(state, turn, now=now)
+        tells = _withdrawals(state, driver_ids, turn)
+        return replace(done, tells=(*tells, *done.tells)) if tells else done
 
     def _board(self, state: ZoneState, turn: Turn) -> tuple[Emit, ...]:
         if not state.board_dirty:
@@ -339,7 +380,6 @@ class ZoneBehaviour:
             state.fleet,
             state.wave_size,
             offered=offered,
-            online=len(state.drivers),
         )
         for proposal in proposals:
             state.proposed[proposal.order.id] = (now, proposal.driver_ids)
@@ -354,6 +394,21 @@ class ZoneBehaviour:
             return False
         proposed = state.proposed.get(order.id)
         return proposed is None or not _within(now_ms, proposed[0], PROPOSED_MS)
+
+
+def _withdrawals(state: ZoneState, driver_ids: Iterable[int], turn: Turn) -> tuple[Tell, ...]:
+    """Offers to these drivers that can come to nothing: their orders shall ask others. Said again with each beat
+    until it is so.
+    """
+    found: dict[tuple[int, str], list[int]] = {}
+    for driver_id in driver_ids:
+        why, numbers = state.in_vain(driver_id, turn.now_ms)
+        for number in numbers:
+            found.setdefault((number, why), []).append(driver_id)
+    return tuple(
+        Tell(ActorId("order", number), Withdraw(tuple(drivers), why), trace=state.traces.get(number))
+        for (number, why), drivers in found.items()
+    )
 
 
 def _within(now_ms: int, then_ms: int, span_ms: float) -> bool:

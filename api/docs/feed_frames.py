@@ -97,7 +97,7 @@ SAID: Mapping[str, dict[str, Any]] = {
     "pong": _frame("pong", {"id": _FRAME_ID}),
     "offer.revoked": _frame("offer.revoked", {
         "offer_id": _OFFER, "order_id": a.identifier("ord"),
-        "why": a.one_of("taken", "cancelled", "expired", "mode_changed"),
+        "why": a.one_of("taken", "cancelled", "expired", "mode_changed", "withdrawn"),
     }),
     "state.board": _frame("state", {
         "topic": {"const": "board", "type": "string"},

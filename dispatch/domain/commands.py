@@ -111,6 +111,16 @@ class MakeOffers:
 
 
 @frozen
+class Withdraw:
+    """The zone takes offers back from drivers that cannot take the order. `why` is `offline` (gone, banned, in
+    another zone) or `busy` (no free slot is left).
+    """
+
+    driver_ids: tuple[int, ...]
+    why: str
+
+
+@frozen
 class SetMode:
     mode: str
 
@@ -126,7 +136,7 @@ class Expire:
 Wish = Accept | Decline | PickUp | Deliver | Fail | Cancel | Release | Assign | SetReady
 OrderCommand = (
     Accept | Decline | PickUp | Deliver | Fail | Cancel | Release | Assign | SetReady | Pay
-    | MakeOffers | SetMode | Expire
+    | MakeOffers | Withdraw | SetMode | Expire
 )  # fmt: skip
 
 

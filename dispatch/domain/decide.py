@@ -32,6 +32,7 @@ from dispatch.domain.commands import (
     SetReady,
     Unchanged,
     Verdict,
+    Withdraw,
 )
 from dispatch.domain.ids import DRIVER, ORDER, PAYMENT, STORE, public_id
 from dispatch.domain.order import TRANSITIONS, Order
@@ -89,14 +90,22 @@ def decide(order: Order, command: OrderCommand, now_ms: int) -> Verdict:
             return _set_ready(order, command, now_ms)
         case Pay():
             return _pay(order, command, now_ms)
-        case MakeOffers():
-            return _offer(order, command, now_ms)
-        case SetMode():
-            return _set_mode(order, command, now_ms)
+        case MakeOffers() | Withdraw() | SetMode():
+            return _of_zone(order, command, now_ms)
         case Expire():
             return _expire(order, command, now_ms)
         case _:
             assert_never(command)
+
+
+def _of_zone(order: Order, command: MakeOffers | Withdraw | SetMode, now_ms: int) -> Verdict:
+    match command:
+        case MakeOffers():
+            return _offer(order, command, now_ms)
+        case Withdraw():
+            return _withdraw(order, command, now_ms)
+        case SetMode():
+            return _set_mode(order, command, now_ms)
 
 
 def _accept(order: Order, command: Accept, now_ms: int) -> Verdict:
@@ -326,6 +335,31 @@ def _offer(order: Order, command: MakeOffers, now_ms: int) -> Verdict:
         ),
         revoked=tuple((x.driver_id, x.id) for x in order.offers),
         why="expired",
+    )
+
+
+def _withdraw(order: Order, command: Withdraw, now_ms: int) -> Verdict:
+    dead = tuple(x for x in order.offers if x.driver_id in command.driver_ids)
+    if order.status != o.CONFIRMED or not dead:
+        return Refused(r.NOT_OFFERED, order.status)
+    left = tuple(x for x in order.offers if x not in dead)
+    # Who was busy has not been asked: as soon as a slot is free it is its turn again.
+    asked = () if command.why == "busy" else tuple(x.driver_id for x in dead)
+    return Decision(
+        order=order.moved(
+            order.status,
+            now_ms,
+            offers=left,
+            tried=tuple(dict.fromkeys((*order.tried, *asked))),
+            due_ms=order.due_ms if left else None,
+        ),
+        event="offer_withdrawn",
+        by=DISPATCH,
+        answer="withdrawn",
+        reason=command.why,
+        data={"offers": [x.id for x in dead]},
+        revoked=tuple((x.driver_id, x.id) for x in dead),
+        why="withdrawn",
     )
 
 

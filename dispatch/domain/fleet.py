@@ -7,7 +7,7 @@ cells around the order, ring by ring, and stops when no nearer driver can come.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Container, Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping, Set
 from math import cos, floor, radians
 
 from dispatch.domain.geo import Place
@@ -62,6 +62,10 @@ class Fleet:
     def slots_of(self, driver_id: int) -> int:
         """How many orders the driver could take; 0 for one that is not in the fleet."""
         return self._slots.get(driver_id, 0)
+
+    def within(self, drivers: Set[int]) -> bool:
+        """True when there is no driver in the fleet but these."""
+        return self._slots.keys() <= drivers
 
     def nearest(self, at: Place, k: int, without: Container[int], offered: Mapping[int, int]) -> list[int]:
         """The k nearest drivers, the nearest first; ties go to the lower id.

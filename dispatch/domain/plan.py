@@ -46,19 +46,16 @@ class Proposal:
     again: bool
 
 
-def plan(
-    orders: Iterable[OpenOrder], fleet: Fleet, k: int, *, offered: Mapping[int, int], online: int
-) -> list[Proposal]:
+def plan(orders: Iterable[OpenOrder], fleet: Fleet, k: int, *, offered: Mapping[int, int]) -> list[Proposal]:
     """Proposals for one moment. Deterministic: ties go to the lower id.
 
-    `k` drivers are asked at once. `offered`: slots that are spoken for by live offers, by driver. `online`:
-    how many drivers there are, with a free slot or without.
+    `k` drivers are asked at once. `offered`: slots that are spoken for by live offers, by driver.
     """
     spoken = Counter(offered)
     proposals = []
     for order in sorted(orders, key=lambda x: (x.created_ms, x.id)):
-        if not order.may_repeat and len(order.tried) >= online:
-            continue  # everybody was asked a moment ago
+        if not order.may_repeat and fleet.within(order.tried):
+            continue  # everybody who is here was asked a moment ago
         asked = fleet.nearest(order.pickup, k, order.tried, spoken)
         again = not asked
         if again:

@@ -230,6 +230,29 @@ async def test_offer_lapses_and_goes_on(town: Town) -> None:
         assert revoked["why"] == "expired"
 
 
+@pytest.mark.parametrize("how", ["offline", "banned", "moved"])
+async def test_offer_dies_with_its_driver_and_the_next_one_is_asked(town: Town, how: str) -> None:
+    """No offer of this zone ends by itself before the test does."""
+    zone, elsewhere = await town.zone(offer_ttl_s=600), await town.zone()
+    async with (await zone.driver()).online() as one:
+        order = await zone.order()
+        offer = (await one.event("offer", order))["data"]["offer_id"]
+        async with (await zone.driver()).online() as two:
+            if how == "offline":
+                await one.ask(t="availability", status="offline")
+            else:
+                change = {"status": "banned"} if how == "banned" else {"zone_id": elsewhere.id}
+                await town.admin.do("PATCH", f"/api/v2/users/{one.user_id}", change)
+            await two.event("offer", order)
+            if how != "banned":
+                revoked = await one.frame(lambda f: f["t"] == "offer.revoked" and f["offer_id"] == offer)
+                assert revoked["why"] == "withdrawn"
+                assert await one.accept(order, offer) == "offer_expired"
+            assert await two.accept(order) == "won"
+    history = (await town.admin.do("GET", f"/api/v2/orders/{order}/events"))["items"]
+    assert [e["type"] for e in history] == ["created", "offered", "offer_withdrawn", "offered", "assigned"]
+
+
 async def test_losers_of_a_wave_hear_that_their_offer_died(town: Town) -> None:
     zone = await town.zone(wave_size=2)
     async with (await zone.driver()).online() as one, (await zone.driver()).online() as two:

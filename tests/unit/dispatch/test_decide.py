@@ -299,3 +299,21 @@ def test_order_is_paid_once(status: str) -> None:
 
 def test_cancelled_order_takes_no_money() -> None:
     assert code(decide(order(o.CANCELLED), d.Pay(17), NOW)) == "order_closed"
+
+
+def test_offer_that_is_taken_back_dies_and_the_others_live_on() -> None:
+    both = offered(offers=(Offer("ofr_5_1", 7, NOW + 1000), Offer("ofr_5_2", 8, NOW + 1000)))
+    one = won(decide(both, d.Withdraw((7,), "offline"), NOW))
+    assert (one.event, one.reason, one.revoked, one.why) == (
+        "offer_withdrawn", "offline", ((7, "ofr_5_1"),), "withdrawn",
+    )  # fmt: skip
+    assert ([x.driver_id for x in one.order.offers], one.order.tried) == ([8], (7,))
+    assert one.order.due_ms == both.due_ms
+    assert code(decide(one.order, d.Accept(7, "ofr_5_1"), NOW)) == "offer_expired"
+    last = won(decide(one.order, d.Withdraw((8,), "offline"), NOW))
+    assert (last.order.offers, last.order.due_ms) == ((), None)
+    assert code(decide(last.order, d.Withdraw((8,), "offline"), NOW)) == "not_offered"
+
+
+def test_driver_who_was_busy_counts_as_not_asked() -> None:
+    assert won(decide(offered(), d.Withdraw((7,), "busy"), NOW)).order.tried == ()

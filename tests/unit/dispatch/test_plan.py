@@ -23,7 +23,7 @@ def plan(orders: Sequence[OpenOrder], drivers: Sequence[Free], k: int) -> list[P
     fleet = Fleet()
     for one in drivers:
         fleet.put(*one)
-    return planning.plan(orders, fleet, k, offered={}, online=len(drivers))
+    return planning.plan(orders, fleet, k, offered={})
 
 
 def open_order(

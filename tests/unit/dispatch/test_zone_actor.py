@@ -10,9 +10,9 @@ import pytest
 from actors.messages import Query, QueryAnswer, QueryFailed, Turn, Wake
 from actors.steps import Done
 from dispatch import messages as m
-from dispatch.domain.commands import MakeOffers, SetMode
+from dispatch.domain.commands import MakeOffers, SetMode, Withdraw
 from dispatch.domain.geo import Place
-from dispatch.domain.order import Order
+from dispatch.domain.order import Offer, Order
 from dispatch.zone_actor import PROPOSED_MS, REBUILD_MS, REPEAT_MS, TICK, ZoneBehaviour, ZoneState
 from tests.unit.dispatch.test_decide import NOW, order
 
@@ -130,3 +130,85 @@ def test_oldest_orders_come_first_whatever_the_order_of_their_news() -> None:
     assert [o.id for o in state.oldest(3)] == [1, 2, 3]
     assert state.oldest(1)[0].version == 2
     assert state.mixed is False
+
+
+def offered_to(*drivers: int, number: int = 5, version: int = 2) -> Order:
+    made = order(
+        version=version,
+        wave=1,
+        updated_ms=NOW,
+        offers=tuple(Offer(f"ofr_{number}_{n}", n, NOW + 600_000) for n in drivers),
+    )
+    return replace(made, facts=replace(made.facts, id=number))
+
+
+def read(zone: Clock, *online: int) -> Done:
+    rows = [(n, 1.0, 2.0, 1, []) for n in online]
+    return zone.say(QueryAnswer(Query("zone_drivers", (1,), tag="drivers"), rows))
+
+
+def withdrawn(done: Done) -> list[Any]:
+    return [(t.to.number, t.message) for t in done.tells if isinstance(t.message, Withdraw)]
+
+
+@pytest.mark.parametrize("gone", [m.DriverMoved(7, False, 1, frozenset(), None), None])
+def test_offer_of_a_driver_who_is_gone_is_taken_back_at_once(gone: m.DriverMoved | None) -> None:
+    zone = Clock()
+    read(zone, 7, 8)
+    zone.say(m.OrderMoved(offered_to(7)))
+    done = zone.say(gone) if gone is not None else read_anew(zone, 8)
+    assert withdrawn(done) == [(5, Withdraw((7,), "offline"))]
+
+
+def read_anew(zone: Clock, *online: int) -> Done:
+    zone.say(Wake(TICK), REBUILD_MS)
+    return read(zone, *online)
+
+
+def test_offer_that_is_made_while_its_driver_leaves_is_taken_back() -> None:
+    zone = Clock()
+    read(zone, 8)
+    assert withdrawn(zone.say(m.OrderMoved(offered_to(7)))) == [(5, Withdraw((7,), "offline"))]
+
+
+def test_withdrawal_that_got_lost_is_said_again_with_the_next_beat() -> None:
+    zone = Clock()
+    read(zone, 7)
+    zone.say(m.OrderMoved(offered_to(7)))
+    zone.say(m.DriverMoved(7, False, 1, frozenset(), None))
+    assert withdrawn(zone.say(Wake(TICK), 1000)) == [(5, Withdraw((7,), "offline"))]
+    zone.say(m.OrderMoved(order(version=3, tried=(7,), updated_ms=NOW)))
+    assert withdrawn(zone.say(Wake(TICK), 1000)) == []
+
+
+def test_zone_that_has_not_read_its_drivers_takes_no_offer_back() -> None:
+    zone = Clock()
+    zone.say(m.OrderMoved(offered_to(7)))
+    assert withdrawn(zone.say(Wake(TICK), 1000)) == []
+
+
+def test_driver_whose_slots_are_filled_keeps_no_offer_beyond_them() -> None:
+    zone = Clock()
+    read(zone, 8)
+    zone.say(driver(7, capacity=2))
+    zone.say(m.OrderMoved(offered_to(7)))
+    assert withdrawn(zone.say(m.OrderMoved(offered_to(7, number=6)))) == []
+    full = replace(driver(7, capacity=2), carrying=frozenset({9}))
+    assert withdrawn(zone.say(full)) == [(6, Withdraw((7,), "busy"))]
+
+
+def test_winner_who_is_heard_of_before_its_order_keeps_its_other_offers() -> None:
+    zone = Clock()
+    zone.say(driver(7, capacity=2))
+    read(zone, 7)
+    zone.say(m.OrderMoved(offered_to(7)))
+    zone.say(m.OrderMoved(offered_to(7, number=6)))
+    assert withdrawn(zone.say(replace(driver(7, capacity=2), carrying=frozenset({5})))) == []
+
+
+def test_driver_who_comes_online_is_asked_at_once_though_others_declined_and_left() -> None:
+    zone = Clock()
+    read(zone, 7)
+    zone.say(m.OrderMoved(order(version=2, tried=(7, 9), wave=1, updated_ms=zone.now)))
+    zone.say(m.DriverMoved(7, False, 1, frozenset(), None))
+    assert offers(zone.say(driver(8))) == [(8,)]
