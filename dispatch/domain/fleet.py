@@ -10,10 +10,12 @@ import heapq
 from collections.abc import Container, Iterable, Iterator, Mapping, Set
 from math import cos, floor, radians
 
-from dispatch.domain.geo import Place
+from dispatch.domain.geo import Place, turn_deg
 
 # About 550 m to the north; in a city some dozens of drivers stand in each.
 CELL_DEG = 0.005
+# Columns of cells round the globe: the last one is the neighbour of the first.
+COLUMNS = 72_000
 # Beyond so many rings a look at every cell that is not empty costs less.
 RINGS_MAX = 12
 
@@ -21,7 +23,7 @@ Cell = tuple[int, int]
 
 
 def _cell_of(place: Place) -> Cell:
-    return floor(place.lat / CELL_DEG), floor(place.lon / CELL_DEG)
+    return floor(place.lat / CELL_DEG), floor(place.lon / CELL_DEG) % COLUMNS
 
 
 class Fleet:
@@ -82,7 +84,7 @@ class Fleet:
                     continue
                 far = float("inf")
                 if place is not None:
-                    north, east = place.lat - at.lat, (place.lon - at.lon) * shrink
+                    north, east = place.lat - at.lat, turn_deg(place.lon - at.lon) * shrink
                     far = north * north + east * east
                 found.append((far, driver))
             # Whoever stands in a later ring is farther away than this one reaches.
@@ -103,9 +105,14 @@ class Fleet:
         rest = [
             there
             for cell, there in self._cells.items()
-            if cell is None or not (cell[0] - row in inner and cell[1] - column in inner)
+            if cell is None or not (cell[0] - row in inner and _columns_between(cell[1], column) in inner)
         ]
         yield 0.0, [pair for there in rest for pair in there.items()]
+
+
+def _columns_between(one: int, other: int) -> int:
+    """How many columns east the one lies, the short way round."""
+    return (one - other + COLUMNS // 2) % COLUMNS - COLUMNS // 2
 
 
 def _ring(row: int, column: int, ring: int) -> Iterator[Cell]:
@@ -114,8 +121,8 @@ def _ring(row: int, column: int, ring: int) -> Iterator[Cell]:
         yield row, column
         return
     for step in range(-ring, ring + 1):
-        yield row - ring, column + step
-        yield row + ring, column + step
+        yield row - ring, (column + step) % COLUMNS
+        yield row + ring, (column + step) % COLUMNS
     for step in range(-ring + 1, ring):
-        yield row + step, column - ring
-        yield row + step, column + ring
+        yield row + step, (column - ring) % COLUMNS
+        yield row + step, (column + ring) % COLUMNS

@@ -16,6 +16,13 @@ class Place(NamedTuple):
     lon: float
 
 
+def turn_deg(east_deg: float) -> float:
+    """A difference of two longitudes the short way round, from -180 to 180: 179.9 and -179.9 are 0.2 apart."""
+    if east_deg > 180:
+        return east_deg - 360
+    return east_deg + 360 if east_deg < -180 else east_deg
+
+
 def distance_m(a: Place, b: Place) -> float:
     """Great-circle distance by the haversine formula; stable for small distances."""
     lat_a, lat_b = radians(a.lat), radians(b.lat)
