@@ -18,6 +18,10 @@ COMMANDS = Policy("commands", 600, shared=False)
 LOCATIONS = Policy("locations", 240, shared=False)
 # Requests with an invalid token, of one address.
 STRANGERS = Policy("strangers", 300, shared=False)
+# Requests that no route takes, of one address.
+UNKNOWN = Policy("unknown", 600, shared=False)
+# Documents and keys, of one address: a page of them takes eight.
+DOCUMENTS = Policy("documents", 600, shared=False)
 
 # A scope names a resource and an action; `own` means that the handler looks at whose it is, and everything else
 # is as if it did not exist. Who may `any` may `own`.
@@ -64,7 +68,7 @@ ACCESS: Mapping[str, Access] = {
     "auth.logout": Access("account:write:own", WRITES),
     "auth.password": Access("account:write:own", AUTH),
     "auth.me": Access("account:read:own", READS),
-    "auth.jwks": Access(None),
+    "auth.jwks": Access(None, DOCUMENTS),
     "users.list": Access("users:admin", READS),
     "users.create": Access("users:admin", WRITES),
     "users.get": Access("users:admin", READS),
@@ -108,15 +112,15 @@ ACCESS: Mapping[str, Access] = {
     "drivers.location": Access("drivers:location:write:own", LOCATIONS),
     "feed.open": Access(None),  # the handshake looks at header or ticket itself
     "feed.ticket": Access("feed:open:own", TICKETS),
-    "docs.openapi": Access(None),
-    "docs.versions": Access(None),
-    "docs.migration": Access(None),
-    "docs.asyncapi": Access(None),
-    "docs.problems": Access(None),
-    "docs.problem": Access(None),
-    "docs.page": Access(None),
-    "docs.script": Access(None),
-    "docs.style": Access(None),
+    "docs.openapi": Access(None, DOCUMENTS),
+    "docs.versions": Access(None, DOCUMENTS),
+    "docs.migration": Access(None, DOCUMENTS),
+    "docs.asyncapi": Access(None, DOCUMENTS),
+    "docs.problems": Access(None, DOCUMENTS),
+    "docs.problem": Access(None, DOCUMENTS),
+    "docs.page": Access(None, DOCUMENTS),
+    "docs.script": Access(None, DOCUMENTS),
+    "docs.style": Access(None, DOCUMENTS),
     "health.liveness": Access(None),
     "health.readiness": Access(None),
     "health.startup": Access(None),

@@ -25,7 +25,8 @@ from api.passwords import Passwords
 from api.probing import Check, Prober, look_at_disk, look_at_leases
 from api.problems import EVERY_ANSWER, Fault, Problem, problem_response
 from api.tokens import Principal, Tokens
-from api.transport.errors import BrokenBody, SlowBody, forget_frames
+from api.transport.connection import say_continue
+from api.transport.errors import BrokenBody, SlowBody, WastefulBody, forget_frames
 from config.settings import Settings
 from dispatch.domain import ids
 from dispatch.payments import Payments
@@ -112,11 +113,10 @@ INTERNAL: web.AppKey[bool] = web.AppKey("internal", bool)
 class Call:
     """One request: its office, its caller, its parts.
 
-    `verdict` is what the rate limits have said, for the answer's fields; `entered`: it counts among what its
-    caller has under way.
+    `verdict` is what the rate limits have said, for the answer's fields.
     """
 
-    __slots__ = ("about", "code", "entered", "office", "principal", "request", "trace", "verdict")
+    __slots__ = ("about", "code", "office", "principal", "request", "trace", "verdict")
     # The version of the API that the caller speaks.
     version = "2"
 
@@ -129,7 +129,6 @@ class Call:
         # Ids that the request's line names besides those in its path.
         self.about: dict[str, str] = {}
         self.verdict: Verdict | None = None
-        self.entered = False
 
     @property
     def who(self) -> Principal:
@@ -176,11 +175,16 @@ class Call:
                 if len(data) > BODY_BYTES_MAX:
                     raise web.HTTPRequestEntityTooLarge(BODY_BYTES_MAX, len(data))
                 return data
+            if "Expect" in self.request.headers:
+                say_continue(self.request)
             async with asyncio.timeout(BODY_S):
                 return await self.request.read()
         except (TimeoutError, SlowBody) as error:
             forget_frames(error)
             raise Problem("request_timeout", headers={"Connection": "close"}) from None
+        except WastefulBody as error:
+            forget_frames(error)
+            raise Problem("body_too_large", headers={"Connection": "close"}) from None
         except (ConnectionError, BrokenBody, web.RequestPayloadError) as error:
             forget_frames(error)
             # Perhaps nobody reads the answer; the log must not tell of a fault of ours.

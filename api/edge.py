@@ -11,7 +11,6 @@ from typing import Any
 
 import structlog
 from aiohttp import web
-from aiohttp.http import HttpVersion11
 
 from actors.frozen import frozen
 from api.access import ACCESS, Access, allows
@@ -123,8 +122,6 @@ def bind(
         finally:
             _in_flight -= 1
             _working -= weight
-            if call.entered:
-                office.gate.leave(call.who.number)
             took_s = perf_counter() - began
             seconds.observe(took_s)
             _record(route, call, response, took_s)
@@ -138,15 +135,17 @@ async def _answer(route: Route, access: Access, rank: int | None, call: Call) ->
             call.office.gate.refuse(rank)
         if VERSION_HEADER in call.request.headers and route.path.startswith(_VERSIONED):
             check_agreement(call.version, call.request.headers)
-        await admit(route, access, call)
-        _refuse_excess(route, call.request)
-        if route.streams:
-            return await route.handler(call)
-        if route.prompt:
-            response = await route.handler(call)
-        else:
-            async with asyncio.timeout(DEADLINE_S):
+        identify(access, call)
+        with call.office.gate.under_way(call.principal, streams=route.streams):
+            await admit(access, call)
+            _refuse_excess(route, call.request)
+            if route.streams:
+                return await route.handler(call)
+            if route.prompt:
                 response = await route.handler(call)
+            else:
+                async with asyncio.timeout(DEADLINE_S):
+                    response = await route.handler(call)
     except asyncio.CancelledError:
         raise
     except web.HTTPException as error:
@@ -184,15 +183,13 @@ def _refuse_excess(route: Route, request: web.Request) -> None:
 
 
 async def expect(request: web.Request) -> web.StreamResponse | None:
-    """Answer an Expect header: 100-continue is known, everything else is refused in our form. A client that
-    asks whether to send too large a body need not send it.
+    """Look at an Expect header: 100-continue is known, everything else is refused in our form.
+
+    The client is told to go on when its body is read (`Call.body_bytes`), so a request that is refused never sends one.
     """
     code = "expectation_failed"
     if request.headers.get("Expect", "").lower() == "100-continue":
         if (request.content_length or 0) <= BODY_BYTES_MAX:
-            # HTTP/1.0 has no interim answers (RFC 9110, 10.1.1).
-            if request.version >= HttpVersion11 and request.transport is not None:
-                request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
             return None
         code = "body_too_large"
     trace = trace_of(request, request.app[OFFICE].entropy.trace)
@@ -227,27 +224,44 @@ def _known_problem(error: web.HTTPException) -> Problem:
     return Problem(_HTTP_CODES.get(error.status, "malformed_request"), headers=headers)
 
 
-async def admit(route: Route, access: Access, call: Call) -> None:
-    """Let the request in, or refuse it.
+def identify(access: Access, call: Call) -> None:
+    """Find out who calls, where the route is not for everybody.
 
     Raises:
-        Problem: unauthenticated, unavailable, forbidden, rate_limited.
+        Problem: unauthenticated, unavailable, rate_limited.
+    """
+    if access.scope is None:
+        return
+    try:
+        call.principal = authenticate(call)
+    except Problem as problem:
+        gate = call.office.gate
+        if gate.on and problem.code == "unauthenticated":
+            gate.admit_stranger(call)
+        raise
+
+
+async def admit(access: Access, call: Call) -> None:
+    """Count the request and let it in, or refuse it; nothing of its body has been read yet.
+
+    Raises:
+        Problem: rate_limited, forbidden.
     """
     gate = call.office.gate
-    if access.scope is not None:
-        try:
-            who = call.principal = authenticate(call)
-        except Problem as problem:
-            if gate.on and problem.code == "unauthenticated":
-                gate.admit_stranger(call)
-            raise
-        if gate.on and not route.streams:
-            gate.enter(who.number)
-            call.entered = True
     if gate.on and access.policy is not None:
         await gate.admit(access.policy, call)
-    if access.scope is not None and not allows(call.who.role, access.scope):
-        raise Problem("forbidden", f"The scope {access.scope} is needed.")
+    if access.scope is not None:
+        permit(access.scope, call)
+
+
+def permit(scope: str, call: Call) -> None:
+    """Check that the caller's role has the scope.
+
+    Raises:
+        Problem: forbidden.
+    """
+    if not allows(call.who.role, scope):
+        raise Problem("forbidden", f"The scope {scope} is needed.")
 
 
 def authenticate(call: Call) -> Principal:
@@ -325,6 +339,11 @@ async def unknown(request: web.Request) -> web.StreamResponse:
     """Requests that no route takes: an unknown path, or a known one with another method. Registered behind all
     others; a middleware would see these, too, but costs every request.
     """
+    office = request.app[OFFICE]
+    try:
+        office.gate.admit_unknown(request)
+    except Problem as problem:
+        return refuse(request, problem)
     allowed: set[str] = set()
     for resource in request.app.router.resources():
         if not resource.canonical.endswith(UNKNOWN_CANONICAL):

@@ -8,18 +8,19 @@ The numbers are settings; which request counts for which policy stands in api/ac
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, MutableMapping
-from contextlib import asynccontextmanager
+from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 from dataclasses import replace
 from hashlib import sha256
 from math import ceil
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import structlog
+from aiohttp import web
 
 from actors.clock import Clock
 from actors.cluster.cluster import Cluster
 from actors.frozen import frozen
-from api.access import COMMANDS, LOCATIONS, ORDERS, READS, STRANGERS, Access
+from api.access import COMMANDS, DOCUMENTS, LOCATIONS, ORDERS, READS, STRANGERS, UNKNOWN, Access
 from api.client_address import client_address, count_under, read_networks
 from api.problems import Problem
 from config import metrics
@@ -32,6 +33,7 @@ from storage.redis.limits import Claim, Policy, RateLimits, Verdict
 
 if TYPE_CHECKING:
     from api.call import Call
+    from api.tokens import Principal
 
 log = structlog.get_logger()
 
@@ -42,6 +44,7 @@ _PARTS = (0.5, 0.7, 0.85, 1.0)
 # Seconds after which each may come back: what is let go of first comes back last.
 _BACK_S = (5, 3, 2, 1)
 _BROWSED = frozenset({"stores", "products", "zones", "docs"})
+_READING = frozenset({READS.name, DOCUMENTS.name})
 _VITAL = frozenset({ORDERS.name, COMMANDS.name, LOCATIONS.name})
 # Creations over the limit that may be repetitions: the database is asked about so many.
 _LOOKS = Policy("looks", READS.limit, shared=False)
@@ -67,7 +70,7 @@ def rank_of(operation: str, access: Access, *, streams: bool) -> int | None:
         return None
     if access.policy is not None and access.policy.name in _VITAL:
         return VITAL
-    if access.policy is not None and access.policy.name != READS.name:
+    if access.policy is not None and access.policy.name not in _READING:
         return WRITE
     return BROWSE if room in _BROWSED or verb == "list" else READ
 
@@ -121,7 +124,12 @@ class Gate:
         """
         rule, who = self.rule(policy), call.principal
         if who is None:
-            verdict = await self.limits.hit((rule.own, self.address_of(call)))
+            address = self.address_of(call.request)
+            verdict = (
+                await self.limits.hit((rule.own, address))
+                if policy.shared
+                else self.limits.hit_here(rule.own, address)
+            )
         elif policy.shared:
             verdict = await self.limits.hit(*self._claims(rule, call))
         else:
@@ -138,7 +146,19 @@ class Gate:
         Raises:
             Problem: rate_limited.
         """
-        self._judge(call, self.limits.hit_here(self.rule(STRANGERS).own, self.address_of(call)))
+        self._judge(call, self.limits.hit_here(self.rule(STRANGERS).own, self.address_of(call.request)))
+
+    def admit_unknown(self, request: web.BaseRequest) -> None:
+        """Count a request that no route takes: searching for what is there is limited by address.
+
+        Raises:
+            Problem: rate_limited.
+        """
+        if not self.on:
+            return
+        verdict = self.limits.hit_here(UNKNOWN, self.address_of(request))
+        if not verdict.allowed:
+            self._refuse(request, verdict)
 
     async def count_replay(self, call: Call) -> None:
         """A creation turned out to be the repetition of an earlier one: it counts as a read. Where no read is left
@@ -172,24 +192,25 @@ class Gate:
         return verdict.allowed
 
     def _claims(self, rule: Rule, call: Call) -> tuple[Claim, ...]:
-        return (rule.own, call.who.number), (rule.address, self.address_of(call))
+        return (rule.own, call.who.number), (rule.address, self.address_of(call.request))
 
-    def address_of(self, call: Call) -> str:
+    def address_of(self, request: web.BaseRequest) -> str:
         """What callers of one network are counted under: an address, or a /64; proxies of ours seen through."""
-        request = call.request
         return count_under(client_address(request.remote, request.headers, self._proxies))
 
     def _judge(self, call: Call, verdict: Verdict) -> None:
         call.verdict = verdict
-        if verdict.allowed:
-            return
+        if not verdict.allowed:
+            self._refuse(call.request, verdict)
+
+    def _refuse(self, request: web.BaseRequest, verdict: Verdict) -> NoReturn:
         metrics.RATE_LIMITED.labels(verdict.policy.name).inc()
-        self._mind_proxies(call, verdict)
+        self._mind_proxies(request, verdict)
         raise _exceeded({"Retry-After": str(seconds(verdict.wait_s))}, *verdict.violated)
 
-    def _mind_proxies(self, call: Call, verdict: Verdict) -> None:
+    def _mind_proxies(self, request: web.BaseRequest, verdict: Verdict) -> None:
         """Whoever forgets to name his proxies has all callers share one address: say so, once."""
-        headers = call.request.headers
+        headers = request.headers
         if self._proxies or self._told_of_proxies:
             return
         if "X-Forwarded-For" in headers or "Forwarded" in headers:
@@ -200,28 +221,15 @@ class Gate:
 
     # -- at once ------------------------------------------------------------------------------
 
-    def enter(self, number: int) -> None:
-        """A user has one more request under way, until `leave`.
+    def under_way(self, who: Principal | None, *, streams: bool) -> AbstractContextManager[None]:
+        """A request of this caller is under way inside the block; a stream, or a stranger's, is not counted.
 
         Raises:
-            Problem: rate_limited; there are too many, and this one must not `leave`.
+            Problem: rate_limited, when the block is entered; there are too many.
         """
-        count = self._under_way.get(number, 0)
-        if count >= self._each_max:
-            metrics.RATE_LIMITED.labels(UNDER_WAY).inc()
-            fields = {
-                "Retry-After": "1",
-                "RateLimit-Policy": f'"{UNDER_WAY}";q={self._each_max};qu="concurrent-requests"',
-                "RateLimit": f'"{UNDER_WAY}";r=0;t=1',
-            }
-            raise _exceeded(fields, UNDER_WAY)
-        self._under_way[number] = count + 1
-
-    def leave(self, number: int) -> None:
-        """A request that has entered is answered."""
-        count = self._under_way.pop(number) - 1
-        if count:
-            self._under_way[number] = count
+        if who is None or streams or not self.on:
+            return _UNCOUNTED
+        return _UnderWay(self._under_way, who.number, self._each_max)
 
     def refuse(self, rank: int) -> None:
         """There is too much to do for a request of this rank.
@@ -232,6 +240,37 @@ class Gate:
         metrics.REQUESTS_SHED.labels(("browse", "read", "write", "vital")[rank]).inc()
         fields = {"Retry-After": str(_BACK_S[rank])}
         raise Problem("overloaded", "Too many requests are being answered.", headers=fields)
+
+
+class _UnderWay:
+    """Counts one request of a user from entering to leaving, however it ends; a generator would cost it twice."""
+
+    __slots__ = ("_counts", "_most", "_number")
+
+    def __init__(self, counts: dict[int, int], number: int, most: int) -> None:
+        self._counts = counts
+        self._number = number
+        self._most = most
+
+    def __enter__(self) -> None:
+        count = self._counts.get(self._number, 0)
+        if count >= self._most:
+            metrics.RATE_LIMITED.labels(UNDER_WAY).inc()
+            fields = {
+                "Retry-After": "1",
+                "RateLimit-Policy": f'"{UNDER_WAY}";q={self._most};qu="concurrent-requests"',
+                "RateLimit": f'"{UNDER_WAY}";r=0;t=1',
+            }
+            raise _exceeded(fields, UNDER_WAY)
+        self._counts[self._number] = count + 1
+
+    def __exit__(self, *error: object) -> None:
+        count = self._counts.pop(self._number) - 1
+        if count:
+            self._counts[self._number] = count
+
+
+_UNCOUNTED: AbstractContextManager[None] = nullcontext()
 
 
 def _exceeded(fields: Mapping[str, str], *policies: str) -> Problem:

@@ -26,7 +26,7 @@ CHANGES = Policy("password_change", 5)
 
 def network_of(call: Call) -> str:
     """A digest of the network that the request comes from: the address, or its /64."""
-    return _digest(call.office.gate.address_of(call))
+    return _digest(call.office.gate.address_of(call.request))
 
 
 def account_of(email: str) -> str:

@@ -37,9 +37,13 @@ class Created:
 
 @frozen
 class Watch:
-    """Stream the order's changes to this address; answered with the order as it is."""
+    """Stream the order's changes to this address; answered with the order as it is, or None for one too many.
+
+    `user`: whose stream it is; 0 from an instance that does not say.
+    """
 
     to: str
+    user: int = 0
 
 
 @frozen

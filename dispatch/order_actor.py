@@ -39,8 +39,10 @@ from dispatch.domain.refusals import Refused
 # A finished order is read once more by its customer, seldom later; an open one is talked to all the time.
 IDLE_TERMINAL_S = 30.0
 IDLE_S = 120.0
-# Watchers of one order: its customer's devices, its driver, a few people of the mall.
+# Streams that follow one order: of its driver and a few people of the mall, and beyond them those of its customer.
 WATCHERS_MAX = 50
+# Of one user: all devices, and what a phone that changes networks leaves behind for a moment.
+WATCHERS_OF_USER_MAX = 8
 
 _GUARDS = {
     "offline": r.DRIVER_OFFLINE,
@@ -61,11 +63,11 @@ class OrderState:
 
     Attributes:
         order: as committed.
-        watchers: addresses of the streams that follow it; volatile.
+        watchers: addresses of the streams that follow it, and whose each is; volatile.
     """
 
     order: Order
-    watchers: frozenset[str] = field(default_factory=frozenset)
+    watchers: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def recent(self) -> Ring:
@@ -97,7 +99,7 @@ class OrderBehaviour:
 
     def restore(self, number: int, row: Mapping[str, Any], previous: OrderState | None) -> OrderState:
         del number
-        watchers = previous.watchers if previous is not None else frozenset()
+        watchers = previous.watchers if previous is not None else {}
         return OrderState(order_from(row, ring_from(row["recent"])), watchers)
 
     def activated(self, state: OrderState, turn: Turn) -> Done:
@@ -124,16 +126,20 @@ class OrderBehaviour:
         if isinstance(message, m.Watch):
             return self._watch(state, message)
         if isinstance(message, m.Unwatch):
-            return Done(state=replace(state, watchers=state.watchers - {message.to}))
+            left = {to: user for to, user in state.watchers.items() if to != message.to}
+            return Done(state=replace(state, watchers=left))
         if isinstance(message, Due):
             message = Expire(message.at_ms)
         assert isinstance(message, _COMMANDS), message
         return self._command(state, message, turn)
 
     def _watch(self, state: OrderState, message: m.Watch) -> Step:
-        if len(state.watchers) >= WATCHERS_MAX:
+        others = [user for to, user in state.watchers.items() if to != message.to]
+        is_customer = message.user == state.order.facts.customer_id
+        full = len(others) >= WATCHERS_MAX and not is_customer
+        if full or (message.user and others.count(message.user) >= WATCHERS_OF_USER_MAX):
             return Done(reply=None)
-        return Done(state=replace(state, watchers=state.watchers | {message.to}), reply=state.order)
+        return Done(state=replace(state, watchers={**state.watchers, message.to: message.user}), reply=state.order)
 
     def _command(self, state: OrderState, message: OrderCommand, turn: Turn) -> Step:
         order = state.order

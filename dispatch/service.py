@@ -205,9 +205,9 @@ class Dispatch:
         answer = await self.runtime.ask(order_ref(number), d.Pay(payment_id), trace=trace)
         return m.Reply(*answer)
 
-    async def watch(self, number: int, address: str, trace: str) -> Order | None:
-        """Stream the order's changes to a session address; None when too many watch already."""
-        order: Order | None = await self.runtime.ask(order_ref(number), m.Watch(address), trace=trace)
+    async def watch(self, number: int, address: str, user: int, trace: str) -> Order | None:
+        """Stream the order's changes to a session address of this user; None when too many watch already."""
+        order: Order | None = await self.runtime.ask(order_ref(number), m.Watch(address, user), trace=trace)
         return order
 
     def unwatch(self, number: int, address: str) -> None:

@@ -48,7 +48,7 @@ async def track(call: Call) -> web.StreamResponse:
     role, number = call.who.role, order.id
     stream = call.office.hub.open_stream(shard_of(order_ref(number)))
     try:
-        seen = await call.office.dispatch.watch(number, stream.address, call.trace)
+        seen = await call.office.dispatch.watch(number, stream.address, call.who.number, call.trace)
         if seen is None:
             raise Problem("too_many_watchers")
         response = web.StreamResponse(
@@ -90,7 +90,7 @@ async def _follow(call: Call, response: web.StreamResponse, stream: Stream, orde
         seen = await (
             call.office.dispatch.order(number, call.trace)
             if change
-            else call.office.dispatch.watch(number, stream.address, call.trace)
+            else call.office.dispatch.watch(number, stream.address, call.who.number, call.trace)
         )
         if seen is None:
             return

@@ -11,6 +11,10 @@ class BrokenBody(Exception):
     """The framing of the body is wrong; the connection ends with the answer."""
 
 
+class WastefulBody(Exception):
+    """The framing of the body weighs more than a body may; the connection ends with the answer."""
+
+
 def forget_frames(error: BaseException | None) -> None:
     """Part an error from the frames that it came through.
 

@@ -73,6 +73,7 @@ def is_plain(request: web.BaseRequest) -> bool:
         and "#" not in target
         and headers.get(hdrs.HOST) in _hosts
         and hdrs.TRANSFER_ENCODING not in headers
+        and not request._message.upgrade  # also set for CONNECT
     )
 
 
@@ -83,6 +84,8 @@ def fault_of(request: web.BaseRequest) -> str | None:
     about whom it is for (RFC 9112, 3.2).
     """
     headers = request.headers
+    if request.method == hdrs.METH_CONNECT:
+        return "method"  # this is no proxy
     coding = headers.get(hdrs.TRANSFER_ENCODING)
     if request.version == HttpVersion10:
         if coding is not None:
@@ -95,6 +98,14 @@ def fault_of(request: web.BaseRequest) -> str | None:
     if host and not _is_host(host):
         return "host"
     return _fault_of_target(request, host)
+
+
+def leaves_http(request: web.BaseRequest) -> bool:
+    """True when the client wants another protocol than is spoken here, such as `h2c`.
+
+    aiohttp's parser drops what follows such a request in the same packet, so where the next one begins is not known.
+    """
+    return request._message.upgrade and request.headers.get(hdrs.UPGRADE, "").lower() != "websocket"
 
 
 def _is_host(host: str) -> bool:

@@ -9,7 +9,6 @@ import orjson
 from aiohttp import web
 
 from api import edge
-from api.access import Access
 from api.call import OFFICE, Call, Handler
 from api.edge import Route
 from api.problems import VERSION_HEADER, Problem
@@ -17,7 +16,7 @@ from api.v1 import backward
 from api.v1.calls import CALL, CallV1
 from api.v1.differences import conditions, identity, limits
 from api.v1.document import serve
-from api.v1.handlers import HandlerV1
+from api.v1.handlers import TRANSITION_ACCESS, HandlerV1
 from api.v1.table import TABLE, TRANSITION, Row
 from api.versions import GUIDE, Lifecycle
 
@@ -26,8 +25,6 @@ Bound = Callable[[web.Request], Awaitable[web.StreamResponse]]
 DOCUMENT_PATH = "/api/v1/openapi.json"
 UNKNOWN_PATH = "/api/v1/{tail:.*}"
 _PROBLEM = "application/problem+json"
-# Who may change an order's status: everybody may ask; the operation behind it says who may.
-_ANYBODY_KNOWN = Access("account:read:own")
 _LINK = (
     f'<{GUIDE}>; rel="deprecation"; type="text/markdown", <{GUIDE}>; rel="sunset"; type="text/markdown", '
     '<{successor}>; rel="successor-version"'
@@ -58,7 +55,7 @@ class Served:
         handler = row.way(row.operation, row.path, self._handlers)
         if row.operation == TRANSITION:
             # The row of ACCESS is not used, but a route without one cannot be bound.
-            route, access = _as_route(Row("orders.accept", row.method, row.path), handler), _ANYBODY_KNOWN
+            route, access = _as_route(Row("orders.accept", row.method, row.path), handler), TRANSITION_ACCESS
             return self._aging(row, edge.bind(route, access, CallV1))
         model = self._routes[row.operation]
         route = _as_route(row, handler, quiet=model.quiet)

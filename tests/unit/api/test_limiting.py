@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import AbstractContextManager
 from types import SimpleNamespace
 from typing import Any
 
@@ -16,6 +17,7 @@ from api.access import ACCESS, AUTH, COMMANDS, ORDERS, READS
 from api.app import ROUTES
 from api.limiting import BROWSE, READ, VITAL, WRITE, Gate, legacy_headers, mark, rank_of, seconds
 from api.problems import Problem
+from api.tokens import Principal
 from config.settings import load_settings
 from storage.redis.client import open_redis
 from storage.redis.limits import Policy, RateLimits, Verdict
@@ -74,16 +76,14 @@ async def test_settings_have_the_last_word_on_the_numbers(gate: Gate) -> None:
 
 
 async def test_user_has_so_much_under_way_and_no_more(gate: Gate) -> None:
-    gate.enter(7)
-    gate.enter(7)
-    gate.enter(8)
-    with pytest.raises(Problem) as refused:
-        gate.enter(7)
+    def enter(number: int) -> AbstractContextManager[None]:
+        return gate.under_way(Principal("customer", number, "ses_1", 0.0), streams=False)
+
+    with enter(7), enter(7), enter(8), pytest.raises(Problem) as refused, enter(7):
+        pass
     assert (refused.value.code, refused.value.extra) == ("rate_limited", {"violated-policies": ["under-way"]})
-    gate.leave(7)
-    gate.enter(7)
-    for number in (7, 7, 8):
-        gate.leave(number)
+    with pytest.raises(ZeroDivisionError), enter(7), enter(7):
+        raise ZeroDivisionError
     assert gate._under_way == {}, "nobody is remembered who is not there"
 
 

@@ -6,8 +6,9 @@ Each test here rests on something that aiohttp does inside and promises nowhere;
 from __future__ import annotations
 
 import asyncio
+import re
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from ipaddress import ip_network
 from itertools import pairwise
 from types import SimpleNamespace
@@ -23,7 +24,7 @@ from api.transport import connection as limits
 from api.transport import listening
 from api.transport.connection import Connection
 from api.transport.counting import Visitors
-from api.transport.errors import BrokenBody, SlowBody
+from api.transport.errors import BrokenBody, SlowBody, WastefulBody
 from api.transport.judging import HEAD_BYTES_MAX, judge
 from api.transport.kernel import queued_bytes
 from api.transport.listening import Runner
@@ -80,7 +81,7 @@ class Door:
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
         """Read the body, hold a WebSocket, or wait until the test lets it go."""
-        if "Upgrade" in request.headers:
+        if request.headers.get("Upgrade") == "websocket":
             socket = web.WebSocketResponse()
             await socket.prepare(request)
             await socket.receive()
@@ -89,7 +90,7 @@ class Door:
         if request.method == "POST":
             try:
                 await request.read()
-            except (SlowBody, BrokenBody) as error:
+            except (SlowBody, BrokenBody, WastefulBody) as error:
                 self.heard.append(error)
                 return web.Response(status=408)
         else:
@@ -271,6 +272,7 @@ async def test_handlers_make_a_problem_of_it(error: Exception, code: str) -> Non
 
     class Request:
         content = Content()
+        headers: Mapping[str, str] = {}
 
         @staticmethod
         async def read() -> bytes:
@@ -533,3 +535,135 @@ async def test_thousands_of_sockets_lost_at_once_let_others_have_their_turn(open
         await asyncio.sleep(0)
     assert max(b - a for a, b in pairwise(buried)) == listening.SLICE
     await until(lambda: door.ended == count)
+
+
+# -- the last request of a connection ---------------------------------------------------------------------
+
+CHUNKED = b"PUT / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+TINY = b"1\r\nx\r\n"
+
+
+async def test_body_that_nobody_reads_is_dropped_unparsed_and_the_connection_ends(open_door: Open) -> None:
+    connection, wire = (await open_door()).connect()
+    connection.data_received(CHUNKED + TINY)
+    await until(lambda: wire.said.endswith(b"good"))
+    await until(lambda: connection._discarded)
+    assert b"Connection: close\r\n" in wire.said
+    assert not wire.closing, "the client may still be sending, and would lose the answer"
+    parser, connection._parser = connection._parser, None  # whoever parses now fails
+    connection.data_received(TINY * 1000)
+    connection._parser = parser
+    for _ in range(limits.DISCARD_BYTES_MAX // 6000 + 1):
+        connection.data_received(TINY * 1000)
+    await until(lambda: wire.closing)
+    assert wire.said.count(b"HTTP/1.1") == 1
+
+
+async def test_connection_that_is_lost_while_its_body_is_dropped_leaves_nothing_waiting(
+    open_door: Open,
+) -> None:
+    connection, wire = (await open_door()).connect()
+    connection.data_received(CHUNKED + TINY)
+    await until(lambda: connection._discarded)
+    task = connection._task_handler
+    assert task is not None
+    connection.connection_lost(None)
+    await until(task.done)
+    assert wire.said.endswith(b"good")
+
+
+async def test_small_body_with_a_length_that_nobody_reads_does_not_end_the_connection(
+    open_door: Open,
+) -> None:
+    connection, wire = (await open_door()).connect()
+    connection.data_received(b"PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nab")
+    await until(lambda: wire.said.endswith(b"good"))
+    connection.data_received(b"cd" + GET)
+    await until(lambda: wire.said.count(b"good") == 2)
+    assert not wire.closing
+
+
+async def test_body_whose_framing_weighs_more_than_a_body_may_is_given_up(open_door: Open) -> None:
+    door = await open_door()
+    connection, wire = door.connect()
+    connection.data_received(CHUNKED.replace(b"PUT", b"POST"))
+    await until(lambda: connection._current_request)
+    for _ in range(limits.FRAMING_BYTES_MAX // 5 // 1000 - 1):
+        connection.data_received(TINY * 1000)
+        await turn()
+    assert not door.heard
+    connection.data_received(TINY * 3000)
+    await until(lambda: wire.closing)
+    assert [type(error) for error in door.heard] == [WastefulBody]
+
+
+@pytest.mark.parametrize("protocol", [b"h2c", b"TLS/1.0", b"h2c, websocket"])
+async def test_what_follows_a_wish_for_another_protocol_is_not_taken_for_a_request(
+    open_door: Open, protocol: bytes
+) -> None:
+    connection, wire = (await open_door()).connect()
+    wish = GET[:-2] + b"Connection: Upgrade\r\nUpgrade: " + protocol + b"\r\n\r\n"
+    connection.data_received(wish + b"PRI * HTTP/2.0\r\n\r\n")
+    connection.data_received(GET)
+    await until(lambda: wire.closing)
+    assert wire.said.count(b"HTTP/1.1") == 1
+    assert wire.said.startswith(b"HTTP/1.1 200 ")
+    assert b"Connection: close\r\n" in wire.said
+
+
+async def test_body_of_a_request_that_wishes_for_another_protocol_is_its_own(open_door: Open) -> None:
+    door = await open_door()
+    connection, wire = door.connect()
+    wish = POST[:-2] + b"Connection: Upgrade\r\nUpgrade: h2c\r\n\r\n"
+    connection.data_received(wish)
+    await until(lambda: connection._current_request)
+    connection.data_received(GET.ljust(5000, b" "))
+    await until(lambda: wire.closing)
+    assert wire.said.count(b"HTTP/1.1") == 1
+    assert wire.said.endswith(b"good")
+
+
+METHODS = (
+    b"DELETE GET HEAD POST PUT CONNECT OPTIONS TRACE COPY LOCK MKCOL MOVE PROPFIND PROPPATCH SEARCH UNLOCK BIND REBIND "
+    b"UNBIND ACL REPORT MKACTIVITY CHECKOUT MERGE M-SEARCH NOTIFY SUBSCRIBE UNSUBSCRIBE PATCH PURGE MKCALENDAR LINK "
+    b"UNLINK SOURCE PRI DESCRIBE ANNOUNCE SETUP PLAY PAUSE TEARDOWN RECORD QUERY NONSENSE"
+).split()
+TARGETS = (
+    b"/path",
+    b"*",
+    b"a:443",
+    b"//",
+    b"http://a/x",
+    b"http://b/x",
+    b"?q",
+    b"/%",
+    b"/\xff",
+    b"/#x",
+    b":80",
+    b"",
+)
+
+
+async def test_whoever_answers_nobody_is_told_which_library_does(open_door: Open) -> None:
+    """Applications of aiohttp have no route for some of these, and it answers by itself."""
+    door = await open_door()
+    for method in METHODS:
+        for target in TARGETS:
+            connection, wire = door.connect()
+            connection.data_received(method + b" " + target + b" HTTP/1.1\r\nHost: a\r\n\r\n")
+            await until(lambda: wire.said or wire.closing)  # noqa: B023
+            said, named = wire.said, (method, target, wire.said)
+            assert re.search(rb"(?i)aiohttp|python|yarl|traceback", said) is None, named
+            assert b"\r\nServer: mall\r\n" in said, named
+            if b"application/problem+json" not in said:
+                assert said.startswith(b"HTTP/1.1 200 "), named
+            connection.connection_lost(None)
+
+
+async def test_connect_is_refused_in_our_form(open_door: Open) -> None:
+    for target in (b"/path", b"a:443"):
+        connection, wire = (await open_door()).connect()
+        connection.data_received(b"CONNECT " + target + b" HTTP/1.1\r\nHost: a\r\n\r\n")
+        await until(lambda: wire.closing)  # noqa: B023
+        assert wire.said.startswith(b"HTTP/1.1 400 ")
+        assert b"Content-Type: application/problem+json\r\n" in wire.said
