@@ -139,7 +139,9 @@ class OrderBehaviour:
         full = len(others) >= WATCHERS_MAX and not is_customer
         if full or (message.user and others.count(message.user) >= WATCHERS_OF_USER_MAX):
             return Done(reply=None)
-        return Done(state=replace(state, watchers={**state.watchers, message.to: message.user}), reply=state.order)
+        return Done(
+            state=replace(state, watchers={**state.watchers, message.to: message.user}), reply=state.order
+        )
 
     def _command(self, state: OrderState, message: OrderCommand, turn: Turn) -> Step:
         order = state.order
