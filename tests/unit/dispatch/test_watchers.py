@@ -11,7 +11,7 @@ from dispatch import messages as m
 from dispatch.order_actor import WATCHERS_MAX, WATCHERS_OF_USER_MAX, OrderBehaviour, OrderState
 from tests.unit.dispatch.test_decide import NOW, order
 
-CUSTOMER, DRIVER = 5, 7
+CUSTOMER, DRIVER = 100, 7
 
 
 def watched(state: OrderState, user: int, address: str) -> OrderState | None:
@@ -43,9 +43,9 @@ def test_one_user_has_so_many_streams_and_no_more() -> None:
 
 
 def test_customer_fits_however_many_others_watch() -> None:
-    state = crowded(range(100, 300))
+    state = crowded(range(200, 400))
     assert len(state.watchers) == WATCHERS_MAX
-    assert watched(state, 300, "another") is None
+    assert watched(state, 400, "another") is None
     mine = watched(state, CUSTOMER, "mine")
     assert mine is not None
     assert mine.watchers["mine"] == CUSTOMER
