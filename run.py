@@ -81,6 +81,7 @@ from storage.postgres.journal import PostgresJournal
 from storage.postgres.migrate import MigrationError, migrate, wait_for
 from storage.postgres.placing import OrderPlacer
 from storage.redis.client import open_redis
+from storage.redis.keys import Keyspace
 from storage.redis.leases import RedisLeases
 from storage.redis.tickets import Tickets
 from storage.servers import Addresses, open_servers, reach_servers
@@ -115,12 +116,13 @@ async def open_office(
             )
         )
         meta = await founding.check_meta(database)
+        keys = Keyspace(meta.cluster)
         redis = await stack.enter_async_context(open_redis(at.redis_url))
         journal = PostgresJournal(at.database_url, database, observe_flush)
         stack.push_async_callback(journal.close)
         me = Greeting(settings.instance, f"{settings.instance}.{entropy.token()[:12]}")
         hub = Hub(clock, entropy, me.incarnation)
-        leases = RedisLeases(at.redis_url, entropy, prefix=f"mall-{meta.cluster}")
+        leases = RedisLeases(at.redis_url, entropy, keys=keys)
         stack.push_async_callback(leases.close)
         zones_due = asyncio.Event()
         cluster = Cluster(
@@ -153,13 +155,13 @@ async def open_office(
         cluster.attach(runtime)
         passwords = Passwords()
         stack.callback(passwords.close)
-        limits = await stack.enter_async_context(open_limits(redis, clock, cluster, meta.cluster))
+        limits = await stack.enter_async_context(open_limits(redis, clock, cluster, keys))
         tokens = await open_tokens(database, clock, entropy)
         dispatch = Dispatch(runtime, OrderPlacer(database))
         payments = await stack.enter_async_context(open_payments(settings, dispatch, database, entropy))
-        catalogue = open_catalogue(database, redis, clock, entropy, meta.cluster)
+        catalogue = open_catalogue(database, redis, clock, entropy, keys)
         office = Office(
-            settings, database, redis, dispatch, tokens, passwords, Tickets(redis, entropy), limits, hub, clock,
+            settings, database, redis, dispatch, tokens, passwords, Tickets(redis, entropy, keys), limits, hub, clock,
             entropy, cluster, Cursors(meta.peer_secret, clock), zones_due, payments=payments, catalogue=catalogue,
         )  # fmt: skip
         yield office

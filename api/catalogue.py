@@ -17,6 +17,7 @@ from storage.postgres.database import Database
 from storage.redis.cache import Cache, Kind
 from storage.redis.client import Client
 from storage.redis.entries import Entries
+from storage.redis.keys import Keyspace
 
 PRODUCT_S, STORE_S = 300.0, 600.0
 # A page is looked at for longer than that. Add the half second of storage.redis.cache.NEAR_S.
@@ -93,11 +94,11 @@ class Catalogue:
 
 
 def open_catalogue(
-    database: Database, redis: Client, clock: Clock, entropy: Entropy, cluster: str
+    database: Database, redis: Client, clock: Clock, entropy: Entropy, keys: Keyspace
 ) -> Catalogue:
-    """The catalogue of an instance; `cluster` names all that share this database."""
+    """The catalogue of an instance; `keys` are those of all that share this database."""
     failed = metrics.REDIS_ERRORS.labels("cache").inc
-    entries = Entries(redis, clock, entropy, f"mall-{cluster}", failed)
+    entries = Entries(redis, clock, entropy, keys, failed)
     return Catalogue(database, Cache(entries, clock, entropy, _count))
 
 

@@ -29,6 +29,7 @@ from dispatch.payments import PAY_ROUTE
 from dispatch.service import CREATE_ROUTE
 from storage.errors import StorageError
 from storage.redis.client import Client
+from storage.redis.keys import Keyspace
 from storage.redis.limits import Claim, Policy, RateLimits, Verdict
 
 if TYPE_CHECKING:
@@ -280,12 +281,14 @@ def _exceeded(fields: Mapping[str, str], *policies: str) -> Problem:
 
 
 @asynccontextmanager
-async def open_limits(redis: Client, clock: Clock, cluster: Cluster, name: str) -> AsyncIterator[RateLimits]:
+async def open_limits(
+    redis: Client, clock: Clock, cluster: Cluster, keys: Keyspace
+) -> AsyncIterator[RateLimits]:
     """The rates of an instance, counted with the others of its cluster until the block ends."""
     limits = RateLimits(
         redis,
         clock,
-        prefix=f"mall-{name}",
+        keys=keys,
         instances=lambda: len(cluster.keeper.roster.active),
         failed=metrics.REDIS_ERRORS.labels("limits").inc,
         changed=_tell,

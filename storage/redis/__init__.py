@@ -3,6 +3,7 @@
 Map:
 client.py    one client for commands, with short patience
 looking.py   what a start needs of the server, looked at and not touched
+keys.py      names of keys: each begins with the cluster's
 tickets.py   one-use tickets that open a driver's socket from a browser
 limits.py    rate limits: exact in any window across all instances
 sliding_log.py counts in Redis, many requests in one call; away when Redis is

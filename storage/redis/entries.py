@@ -16,6 +16,7 @@ from typing import NamedTuple, TypeVar
 from actors.clock import Clock, Entropy
 from storage.errors import Unreachable
 from storage.redis.client import FAILURES, Client
+from storage.redis.keys import Keyspace
 
 T = TypeVar("T")
 
@@ -82,7 +83,7 @@ class Entries:
     """Looks at places, puts values, marks changes; each within BUDGET_S.
 
     Args:
-        prefix: name of the cluster. Clusters of different names may share a server.
+        keys: of the cluster.
         failed: called whenever Redis could not be asked.
         budget_s: how long a call may take.
     """
@@ -92,7 +93,7 @@ class Entries:
         client: Client,
         clock: Clock,
         entropy: Entropy,
-        prefix: str,
+        keys: Keyspace,
         failed: Callable[[], None],
         budget_s: float = BUDGET_S,
     ) -> None:
@@ -100,9 +101,8 @@ class Entries:
         self._script = client.register_script(_PUT)
         self._clock = clock
         self._entropy = entropy
-        # Braces make a hash tag: on a Redis cluster all places are in one slot, as `mark` needs it. The
-        # number changes with the form of what is kept, so that two versions of this program can share Redis.
-        self._base = f"{{{prefix}}}:cache:1:"
+        # The number changes with the form of what is kept, so that two versions of this program can share Redis.
+        self._base = keys.beginning("cache", "1")
         self._failed = failed
         self._budget_s = budget_s
         self._breaker = Breaker(clock, entropy)

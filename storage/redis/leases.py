@@ -21,6 +21,7 @@ from actors.clock import Entropy, boot_clock
 from actors.cluster.leases import Holding, LeasesAway, Tick
 from actors.shards import SHARD_COUNT
 from storage.redis.client import FAILURES
+from storage.redis.keys import Keyspace
 from storage.redis.ticker import TIMEOUT_S, Renewal, Ticker, Timing
 
 _LUA = Path(__file__).parent / "lua"
@@ -32,7 +33,7 @@ class RedisLeases:
     Args:
         url: of the Redis server.
         entropy: tokens and jitter; also drawn in another thread.
-        prefix: name of the cluster. Clusters of different names may share a server.
+        keys: of the cluster.
         clock: the boot clock, seconds; readings are compared with `Tick.sent_at` only.
         timing: shortened by tests. All instances of a cluster must agree on the length of a lease.
     """
@@ -42,14 +43,13 @@ class RedisLeases:
         url: str,
         entropy: Entropy,
         *,
-        prefix: str = "mall",
+        keys: Keyspace,
         clock: Callable[[], float] = boot_clock,
         timing: Timing = Timing(),
     ) -> None:
         self._url = url
         self._entropy = entropy
-        # Braces make a hash tag: on a Redis cluster all keys are in one slot, as scripts need it.
-        self._base = f"{{{prefix}}}:"
+        self._base = keys.beginning()
         self._clock = clock
         self._timing = timing
         self._ticker: Ticker | None = None

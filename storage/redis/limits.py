@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from actors.clock import Clock
 from actors.errors import JournalError, Overloaded
 from storage.redis.client import Client
+from storage.redis.keys import Keyspace
 from storage.redis.local_log import Key, LocalLog
 from storage.redis.sliding_log import BUDGET_S, Ask, Claim, Policy, Receipt, SlidingLog
 
@@ -47,7 +48,7 @@ class RateLimits:
     Args:
         client: of Redis.
         clock: its monotonic seconds.
-        prefix: name of the cluster. Clusters of different names may share a server.
+        keys: of the cluster.
         instances: how many share the limits now.
         failed: called for each call to Redis that failed.
         changed: called with True when counting goes on without Redis, with False when Redis is back.
@@ -59,7 +60,7 @@ class RateLimits:
         client: Client,
         clock: Clock,
         *,
-        prefix: str = "mall",
+        keys: Keyspace,
         instances: Callable[[], int] = lambda: 1,
         failed: Callable[[], None] = lambda: None,
         changed: Callable[[bool], None] = lambda _: None,
@@ -68,7 +69,7 @@ class RateLimits:
         self._clock = clock
         self._instances = instances
         self._local = LocalLog()
-        self._together = SlidingLog(client, prefix, failed, changed, budget_s)
+        self._together = SlidingLog(client, keys, failed, changed, budget_s)
 
     @property
     def alone(self) -> bool:

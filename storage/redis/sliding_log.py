@@ -21,6 +21,7 @@ from actors.ending import end
 from actors.errors import NotWritten, Unanswered
 from actors.frozen import frozen
 from storage.redis.client import FAILURES, Client
+from storage.redis.keys import Keyspace
 from storage.redis.local_log import WINDOW_S_MAX
 
 _SCRIPT = (Path(__file__).parent / "lua" / "sliding_log.lua").read_text()
@@ -84,7 +85,7 @@ class SlidingLog:
 
     Args:
         client: of Redis.
-        prefix: name of the cluster. Clusters of different names may share a server.
+        keys: of the cluster.
         failed: called for each call that failed.
         changed: called with True when Redis is away, with False when it is back.
         budget_s: what an answer may cost a request.
@@ -93,15 +94,14 @@ class SlidingLog:
     def __init__(
         self,
         client: Client,
-        prefix: str,
+        keys: Keyspace,
         failed: Callable[[], None],
         changed: Callable[[bool], None],
         budget_s: float,
     ) -> None:
         self._client = client
         self._script = client.register_script(_SCRIPT)
-        # Braces make a hash tag: on a Redis cluster all keys are in one slot, as scripts need it.
-        self._base = f"{{{prefix}}}:limit:"
+        self._base = keys.beginning("limit")
         self._failed = failed
         self._changed = changed
         self._budget_s = budget_s

@@ -7,17 +7,19 @@ import orjson
 from actors.clock import Entropy
 from storage.errors import Unreachable
 from storage.redis.client import FAILURES, Client
+from storage.redis.keys import Keyspace
 
 # Long enough to open a socket on a bad line, too short to be worth stealing.
 TICKET_S = 30
-_KEY = "mall:ticket:"
 
 
 class Tickets:
-    """Issues and redeems tickets."""
+    """Issues and redeems tickets of one cluster: those of another that shares the server mean nothing here."""
 
-    def __init__(self, client: Client, entropy: Entropy) -> None:
+    def __init__(self, client: Client, entropy: Entropy, keys: Keyspace) -> None:
         self._client = client
+        self._cluster = keys.cluster
+        self._base = keys.beginning("ticket")
         self._entropy = entropy
 
     async def issue(self, claims: dict[str, object]) -> str:
@@ -28,7 +30,9 @@ class Tickets:
         """
         ticket = f"tkt_{self._entropy.token()}{self._entropy.token()}"
         try:
-            await self._client.set(_KEY + ticket, orjson.dumps(claims), ex=TICKET_S)
+            await self._client.set(
+                self._base + ticket, orjson.dumps({**claims, "cluster": self._cluster}), ex=TICKET_S
+            )
         except FAILURES as error:
             raise Unreachable(type(error).__name__) from error
         return ticket
@@ -40,7 +44,10 @@ class Tickets:
             Unreachable: Redis does not answer.
         """
         try:
-            found = await self._client.getdel(_KEY + ticket)
+            found = await self._client.getdel(self._base + ticket)
         except FAILURES as error:
             raise Unreachable(type(error).__name__) from error
-        return None if found is None else orjson.loads(found)
+        if found is None:
+            return None
+        claims: dict[str, object] = orjson.loads(found)
+        return claims if claims.pop("cluster", None) == self._cluster else None

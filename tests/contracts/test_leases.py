@@ -16,6 +16,7 @@ from actors.clock import SystemEntropy, boot_clock
 from actors.cluster.leases import ACTIVE, JOINING, Holding, LeasesAway, LeaseStore, Member, Tick
 from actors.shards import SHARD_COUNT
 from storage.memory.leases import LeaseTable, MemoryLeases
+from storage.redis.keys import Keyspace
 from storage.redis.leases import RedisLeases
 from storage.redis.ticker import Timing
 from tests.simulation.loop import SimLoop, simulated
@@ -136,19 +137,21 @@ class ValkeyWorld:
         return self._open_at(self._url)
 
     def _open_at(self, url: str) -> RedisLeases:
-        self._stores.append(RedisLeases(url, SystemEntropy(), prefix=self._prefix, timing=self._timing))
+        self._stores.append(
+            RedisLeases(url, SystemEntropy(), keys=Keyspace(self._prefix), timing=self._timing)
+        )
         return self._stores[-1]
 
     def _forget(self) -> None:
         with Redis.from_url(self._url) as client:
-            keys = list(client.scan_iter(match=f"{{{self._prefix}}}:*"))
+            keys = list(client.scan_iter(match=f"{{mall-{self._prefix}}}:*"))
             assert keys, "there was something to forget"
             client.delete(*keys)
 
     def _replace(self) -> None:
         """What a restart from disk leaves: everything as it was, with the mark of a process that is gone."""
         with Redis.from_url(self._url) as client:
-            key = f"{{{self._prefix}}}:gen"
+            key = f"{{mall-{self._prefix}}}:gen"
             gen = bytes(client.get(key) or b"").partition(b":")
             assert gen[0].decode() == client.info("server")["run_id"]
             client.set(key, b"0" * 40 + b":" + gen[2])

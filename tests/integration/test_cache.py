@@ -17,6 +17,7 @@ from storage.errors import Unreachable
 from storage.redis.cache import JITTER, MISSING_S, NEAR_S, Cache, Kind
 from storage.redis.client import Client, open_redis
 from storage.redis.entries import BUDGET_S, FAILURES_MAX, Entries
+from storage.redis.keys import Keyspace
 from tests.support.waiting import until
 
 NOWHERE = "unix:///nonexistent/valkey.sock"
@@ -68,7 +69,7 @@ class Instance:
         self.failures = 0
         self.clock = HandClock()
         entropy = SystemEntropy()
-        self.entries = Entries(client, self.clock, entropy, prefix, self._failed, budget_s)
+        self.entries = Entries(client, self.clock, entropy, Keyspace(prefix), self._failed, budget_s)
         self.cache = Cache(self.entries, self.clock, entropy, lambda _, result: self.counts.update([result]))
 
     def _failed(self) -> None:

@@ -19,6 +19,7 @@ from redis import Redis
 from actors.clock import SystemEntropy
 from actors.cluster.leases import ACTIVE, Holding, LeasesAway, Member, Tick
 from storage.embedded import EmbeddedValkey
+from storage.redis.keys import Keyspace
 from storage.redis.leases import RedisLeases
 from storage.redis.ticker import JOIN_S, Timing
 from tests.support.waiting import LIMIT_S, turn, until
@@ -33,7 +34,7 @@ class Watched:
 
     def __init__(self, url: str, timing: Timing, name: str = "ann", prefix: str | None = None) -> None:
         self.prefix = prefix or f"thread-{next(_numbers)}"
-        self.store = RedisLeases(url, SystemEntropy(), prefix=self.prefix, timing=timing)
+        self.store = RedisLeases(url, SystemEntropy(), keys=Keyspace(self.prefix), timing=timing)
         self.server = Redis.from_url(url)
         self.member = Member(name, f"{name}.1", f"{name}:7000", ACTIVE, "1.0")
         self.held: tuple[int, ...] = ()
@@ -49,7 +50,7 @@ class Watched:
 
     def holder(self, shard: int) -> bytes | None:
         """Asked without the loop."""
-        found = self.server.get(f"{{{self.prefix}}}:lease:{shard}")
+        found = self.server.get(f"{{mall-{self.prefix}}}:lease:{shard}")
         assert found is None or isinstance(found, bytes)
         return found
 
@@ -146,7 +147,7 @@ async def test_server_restarted_from_disk_gives_nothing_to_the_unproven_although
                 gen = ann.good()[-1].gen
                 server.stop()
                 server.start()
-                kept = ann.server.get(f"{{{ann.prefix}}}:gen")
+                kept = ann.server.get(f"{{mall-{ann.prefix}}}:gen")
                 assert kept == gen.encode(), "it remembers the generation"
                 assert await ann.store.acquire("ann.1", [7], proven=False) == []
                 async with ann.ticking():
@@ -225,17 +226,17 @@ async def test_error_in_what_the_owner_brings_costs_one_tick_not_the_thread(redi
 
 async def test_record_that_cannot_be_read_hides_one_member_not_all(redis_url: str) -> None:
     async with watched(redis_url, QUICK) as ann:
-        ann.server.set(f"{{{ann.prefix}}}:inst:old", "from another world")
-        ann.server.set(f"{{{ann.prefix}}}:inst:odd", '{"instance": "odd"}')
-        ann.server.sadd(f"{{{ann.prefix}}}:members", "old", "odd", "gone")
+        ann.server.set(f"{{mall-{ann.prefix}}}:inst:old", "from another world")
+        ann.server.set(f"{{mall-{ann.prefix}}}:inst:odd", '{"instance": "odd"}')
+        ann.server.sadd(f"{{mall-{ann.prefix}}}:members", "old", "odd", "gone")
         async with ann.ticking():
             await until(lambda: ann.told)
         assert [member.instance for member in ann.good()[0].members] == ["ann"]
-        assert ann.server.smembers(f"{{{ann.prefix}}}:members") == {b"ann", b"old", b"odd"}
+        assert ann.server.smembers(f"{{mall-{ann.prefix}}}:members") == {b"ann", b"old", b"odd"}
         # Nobody's record is removed on the word of one that could not be read.
         assert await ann.store.suspect("old.1", "old", 0.1)
         await ann.store.leave("odd.1", "odd")
-        assert ann.server.exists(f"{{{ann.prefix}}}:inst:old", f"{{{ann.prefix}}}:inst:odd") == 2
+        assert ann.server.exists(f"{{mall-{ann.prefix}}}:inst:old", f"{{mall-{ann.prefix}}}:inst:odd") == 2
 
 
 async def test_two_clusters_on_one_server_do_not_meet(redis_url: str) -> None:

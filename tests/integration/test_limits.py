@@ -14,6 +14,7 @@ from typing import Any
 from actors.clock import LoopClock
 from storage.embedded import EmbeddedValkey
 from storage.redis.client import open_redis
+from storage.redis.keys import Keyspace
 from storage.redis.limits import BUDGET_S, Claim, Policy, RateLimits, Verdict
 from tests.support.waiting import turn, until
 
@@ -29,7 +30,7 @@ async def opened(url: str, number: int, **options: object) -> AsyncIterator[list
         clients = [await stack.enter_async_context(open_redis(url)) for _ in range(number)]
         # Exact is only who waits for the answer, however busy the machine is.
         told: Any = {"budget_s": 5.0, **options}
-        found = [RateLimits(client, clock, prefix=prefix, **told) for client in clients]
+        found = [RateLimits(client, clock, keys=Keyspace(prefix), **told) for client in clients]
         for limits in found:
             await stack.enter_async_context(limits.running())
         yield found

@@ -20,6 +20,7 @@ from api.problems import Problem
 from api.tokens import Principal
 from config.settings import load_settings
 from storage.redis.client import open_redis
+from storage.redis.keys import Keyspace
 from storage.redis.limits import Policy, RateLimits, Verdict
 
 NOWHERE = "unix:///nonexistent/valkey.sock"
@@ -30,7 +31,7 @@ async def gate() -> AsyncIterator[Gate]:
     """One with smaller numbers, and no Redis."""
     settings = load_settings({"MALL_UNDER_WAY_MAX": "2", "MALL_LIMIT_ORDERS_PER_MIN": "7"})
     async with open_redis(NOWHERE) as client:
-        yield Gate(settings, RateLimits(client, LoopClock(asyncio.get_running_loop())))
+        yield Gate(settings, RateLimits(client, LoopClock(asyncio.get_running_loop()), keys=Keyspace("one")))
 
 
 RANKS = {

@@ -11,6 +11,7 @@ from actors.clock import LoopClock, SystemEntropy
 from actors.cluster.leases import LeasesAway
 from storage.errors import Unreachable
 from storage.redis.client import open_redis, ping
+from storage.redis.keys import Keyspace
 from storage.redis.leases import RedisLeases
 from storage.redis.limits import Policy, RateLimits
 from storage.redis.tickets import Tickets
@@ -23,7 +24,7 @@ async def _closed(*_: Any, **__: Any) -> Any:
 
 
 async def test_closed_handler_is_an_outage_of_the_leases(monkeypatch: pytest.MonkeyPatch) -> None:
-    leases = RedisLeases(NOWHERE, SystemEntropy())
+    leases = RedisLeases(NOWHERE, SystemEntropy(), keys=Keyspace("one"))
     monkeypatch.setattr(leases._client, "execute_command", _closed)
     with pytest.raises(LeasesAway):
         await leases.release("me.1", [3])
@@ -37,9 +38,9 @@ async def test_closed_handler_is_an_outage_of_everything_else(monkeypatch: pytes
         with pytest.raises(Unreachable):
             await ping(client)
         with pytest.raises(Unreachable):
-            await Tickets(client, SystemEntropy()).redeem("ticket")
+            await Tickets(client, SystemEntropy(), Keyspace("one")).redeem("ticket")
         clock = LoopClock(asyncio.get_running_loop())
-        limits = RateLimits(client, clock, failed=lambda: failures.append(1))
+        limits = RateLimits(client, clock, keys=Keyspace("one"), failed=lambda: failures.append(1))
         async with limits.running():
             verdict = await limits.hit((Policy("five", 5), "ann"))
         assert verdict.allowed, "each instance counts for itself"

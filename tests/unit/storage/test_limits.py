@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from storage.redis.client import open_redis
+from storage.redis.keys import Keyspace
 from storage.redis.limits import Policy, RateLimits
 
 NOWHERE = "unix:///nonexistent/valkey.sock"
@@ -38,7 +39,7 @@ async def clock() -> Hands:
 @pytest.fixture
 async def limits(clock: Hands) -> AsyncIterator[RateLimits]:
     async with open_redis(NOWHERE) as client:
-        yield RateLimits(client, clock, instances=lambda: 4)
+        yield RateLimits(client, clock, keys=Keyspace("one"), instances=lambda: 4)
 
 
 def most_in_a_window(times: Sequence[float], window_s: float) -> int:
@@ -72,7 +73,7 @@ async def test_greedy_sender_gets_the_limit_in_five_minutes_of_trying(
 async def test_no_pattern_of_requests_beats_the_window(gaps: list[float]) -> None:
     async with open_redis(NOWHERE) as client:
         clock, times = Hands(), []
-        limits = RateLimits(client, clock)
+        limits = RateLimits(client, clock, keys=Keyspace("one"))
         for gap in gaps:
             clock.now += gap
             verdict = limits.hit_here(TEN, 1)
