@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Generic, TypeVar
 
-from actors.errors import NotWritten, Overloaded, Unanswered
+from actors.errors import JournalError, NotWritten, Overloaded, Unanswered
 
 A = TypeVar("A")
 B = TypeVar("B")
@@ -17,15 +17,16 @@ class Batcher(Generic[A, B]):
     """Collects requests and answers them by calls that take many.
 
     Args:
-        call: answers a batch, in order. `NotWritten` for more than one item divides the batch, so that
-            one bad item harms nobody else; `Unanswered` is passed to each caller or repeated.
+        call: answers a batch, in order; an answer may be the failure of that one alone. `NotWritten` for more than
+            one item divides the batch, so that one bad item harms nobody else; `Unanswered` is passed to each
+            caller or repeated.
         repeat: how often a call without an answer is repeated; only for calls that are idempotent.
         waiting_max: beyond it `ask` raises Overloaded.
     """
 
     def __init__(
         self,
-        call: Callable[[Sequence[A]], Awaitable[Sequence[B]]],
+        call: Callable[[Sequence[A]], Awaitable[Sequence[B | JournalError]]],
         *,
         batch_max: int = 128,
         waiting_max: int = 5000,
@@ -87,7 +88,11 @@ class Batcher(Generic[A, B]):
             self._fail(batch, Unanswered(type(failure).__name__) if sent else surely_not)
         else:
             for (_, future), answer in zip(batch, answers, strict=True):
-                if not future.done():
+                if future.done():
+                    continue
+                if isinstance(answer, JournalError):
+                    future.set_exception(answer)
+                else:
                     future.set_result(answer)
 
     @staticmethod

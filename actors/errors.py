@@ -63,11 +63,14 @@ class JournalError(Exception):
 
 
 class NotWritten(JournalError):
-    """Refused as a whole; nothing was written. `transient` says that a repetition may succeed."""
+    """Refused as a whole; nothing was written. `transient` says that a repetition may succeed, `locked` that somebody
+    else holds a row that it needs.
+    """
 
-    def __init__(self, reason: str, *, transient: bool = False) -> None:
+    def __init__(self, reason: str, *, transient: bool = False, locked: bool = False) -> None:
         super().__init__(reason)
-        self.transient = transient
+        self.transient = transient or locked
+        self.locked = locked
 
 
 class Unanswered(JournalError):

@@ -45,4 +45,5 @@ class Gauges:
         self.flush_items = Samples()
         self.gate_wait_s = Samples()
         self.timer_late_s = Samples()
+        self.lock_waits = 0
         self.slice_s_max = 0.0

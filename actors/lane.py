@@ -8,6 +8,8 @@ one lane of a two-core machine.)
 A batch refused as a whole is bisected until the poisoned item is alone. A batch without an answer is
 *settled*: its shards are claimed again, which waits for the in-flight twin or kills it, and then the rows
 tell whether it was written. Until then nobody is told anything.
+
+A batch that has met a lock of somebody else leaves behind what needs the locked row (aside.py), and goes on.
 """
 
 from __future__ import annotations
@@ -16,8 +18,9 @@ import asyncio
 from collections import defaultdict, deque
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from actors.aside import Aside
 from actors.cell import Cell
 from actors.errors import (
     ActorCrashed,
@@ -29,8 +32,10 @@ from actors.errors import (
     Unanswered,
     Unavailable,
 )
+from actors.messages import Envelope
+from actors.ports import Blocker
 from actors.shards import Ownership
-from actors.steps import Outcome
+from actors.steps import Commit, Outcome
 
 if TYPE_CHECKING:
     from actors.runtime import Runtime
@@ -43,6 +48,15 @@ TRANSIENT_TRIES = 3
 # First and longest pause between attempts to reach a journal that is down.
 BACKOFF_S_MIN = 0.05
 BACKOFF_S_MAX = 1.0
+
+
+class _Waiting(NamedTuple):
+    """A commit in the queue: what the cell had pending then, since when, and whether its rows were just seen free."""
+
+    cell: Cell
+    pending: tuple[Envelope, Commit] | None
+    since: float
+    free: bool
 
 
 class Lane:
@@ -59,17 +73,21 @@ class Lane:
         self.under_way = 0
         self.to_tell = 0
         self._runtime = runtime
-        self._waiting: deque[tuple[Cell, float]] = deque()
+        self.aside = Aside(runtime, self._put_free)
+        self._waiting: deque[_Waiting] = deque()
         self._wake = asyncio.Event()
         self._writes = 0
 
     def __len__(self) -> int:
-        return len(self._waiting)
+        return len(self._waiting) + len(self.aside)
 
-    def put(self, cell: Cell) -> None:
-        """Queue the commit that the cell holds as pending."""
-        self._waiting.append((cell, self._runtime.clock.monotonic()))
+    def put(self, cell: Cell, *, free: bool = False) -> None:
+        """Queue the commit that the cell holds as pending. `free`: a look has just shown that nobody locks its rows."""
+        self._waiting.append(_Waiting(cell, cell.pending, self._runtime.clock.monotonic(), free))
         self._wake.set()
+
+    def _put_free(self, cell: Cell) -> None:
+        self.put(cell, free=True)
 
     async def run(self) -> None:
         """Commit until cancelled. Cancellation in mid-flush leaves the outcome unknown; that is legal:
@@ -80,18 +98,31 @@ class Lane:
             while self._waiting:
                 size = min(len(self._waiting), BATCH_ITEMS_MAX)
                 taken = [self._waiting.popleft() for _ in range(size)]
-                batch = [cell for cell, _ in taken if cell.pending is not None]
+                batch = self._ready(taken)
                 if batch:
                     self.under_way = len(batch)
                     await self._commit(batch)
                     self.under_way = 0
                     now = self._runtime.clock.monotonic()
-                    for _, at in taken:
-                        self._runtime.gauges.gate_wait_s.add(now - at)
+                    for waited in taken:
+                        self._runtime.gauges.gate_wait_s.add(now - waited.since)
             self._wake.clear()
 
-    async def _commit(self, batch: list[Cell]) -> None:
-        tries = 0
+    def _ready(self, taken: list[_Waiting]) -> list[Cell]:
+        """What of it is still wanted, and not known to be locked."""
+        wanted = [x for x in taken if x.pending is not None and x.cell.pending is x.pending]
+        if not self.aside.knows_locks:
+            return [x.cell for x in wanted]
+        batch = []
+        for x in wanted:
+            blocker = None if x.free else self.aside.blocker(x.cell)
+            if blocker is None:
+                batch.append(x.cell)
+            else:
+                self.aside.put(x.cell, blocker, waited=False)
+        return batch
+
+    async def _commit(self, batch: list[Cell], tries: int = 0) -> None:
         while True:
             items = [item for cell in batch if (item := self._item(cell)) is not None]
             batch = [cell for cell in batch if cell.pending is not None]
@@ -100,6 +131,9 @@ class Lane:
             try:
                 outcomes = await self._flush(items)
             except NotWritten as error:
+                if error.locked and (rest := await self._part(batch, items)) is not None:
+                    batch = rest
+                    continue
                 tries += 1
                 if error.transient and tries < TRANSIENT_TRIES:
                     await asyncio.sleep(self._backoff_s(tries))
@@ -118,6 +152,25 @@ class Lane:
             self.to_tell += len(batch)
             asyncio.get_running_loop().call_soon(self._tell, batch, outcomes)
             return
+
+    async def _part(self, batch: list[Cell], items: list[dict[str, Any]]) -> list[Cell] | None:
+        """Set aside what a lock stands in the way of; returns the others, or None when no lock shows."""
+        sent = [cell.pending for cell in batch]
+        try:
+            blockers = await self._runtime.journal.blocked(items)
+        except JournalError:
+            return None
+        if not any(blockers):
+            return None
+        rest = []
+        for cell, pending, blocker in zip(batch, sent, blockers, strict=True):
+            if pending is None or cell.pending is not pending:
+                continue  # it has gone to somebody else meanwhile
+            if blocker is None:
+                rest.append(cell)
+            else:
+                self.aside.put(cell, blocker, waited=True)
+        return rest
 
     def _tell(self, batch: list[Cell], outcomes: list[Outcome]) -> None:
         """What follows from a commit. The next batch was sent a moment before, so that the journal need not wait for
@@ -176,7 +229,9 @@ class Lane:
 
     async def _divide(self, batch: list[Cell], error: NotWritten) -> None:
         """Find the item that the journal cannot take; the others are not to blame."""
-        if error.transient:
+        if error.locked and len(batch) == 1:
+            self._set_aside(batch[0])
+        elif error.transient and not error.locked:
             for cell in batch:
                 self._runtime.scheduler.abandon(cell, Unavailable("the journal is busy"))
         elif len(batch) == 1:
@@ -185,8 +240,18 @@ class Lane:
             self._runtime.scheduler.abandon(batch[0], ActorCrashed("the journal refused the write"))
         else:
             middle = len(batch) // 2
-            await self._commit(batch[:middle])
-            await self._commit(batch[middle:])
+            tries = (
+                TRANSIENT_TRIES - 1 if error.locked else 0
+            )  # each one more would be one more wait for the lock
+            await self._commit(batch[:middle], tries)
+            await self._commit(batch[middle:], tries)
+
+    def _set_aside(self, cell: Cell) -> None:
+        """No look shows who holds what it needs."""
+        if cell.pending is not None:
+            item = cell.pending[1].item | {"shard": cell.shard}
+            key = next(iter(self._runtime.journal.needs(item)))
+            self.aside.put(cell, Blocker(key, "unknown"), waited=True)
 
     def _log_strange(self, error: Exception) -> None:
         if not isinstance(error, JournalError):

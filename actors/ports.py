@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Protocol
 
 from actors.frozen import frozen
@@ -31,6 +31,32 @@ class Claim:
     previous_epoch: int
 
 
+@frozen
+class Blocker:
+    """A lock of somebody else that stands in the way of a write.
+
+    Attributes:
+        key: what the write needs and cannot have; one of the journal's `needs` of it.
+        row: what is locked, for people.
+        pid: the holder's session; 0 when no look shows it.
+        user, application, state: of that session, as far as we may see them.
+    """
+
+    key: str
+    row: str
+    pid: int = 0
+    user: str = ""
+    application: str = ""
+    state: str = ""
+
+    def shown(self) -> dict[str, Any]:
+        """As a log line names it."""
+        return {
+            "row": self.row, "holder_pid": self.pid, "holder_user": self.user,
+            "holder_application": self.application, "holder_state": self.state,
+        }  # fmt: skip
+
+
 class Journal(Protocol):
     """The durable record. Every method raises `Unanswered` when the connection dies under it."""
 
@@ -56,9 +82,17 @@ class Journal(Protocol):
         """Write a batch: one call, one commit, one outcome per item, in order.
 
         Raises:
-            NotWritten: refused as a whole.
+            NotWritten: refused as a whole; `locked` when it waited too long for a lock of somebody else.
             Unanswered: written or not.
         """
+        ...
+
+    def needs(self, item: Mapping[str, Any]) -> Collection[str]:
+        """What the write of this item locks: names that its blockers have as `key`."""
+        ...
+
+    async def blocked(self, items: Sequence[Mapping[str, Any]]) -> list[Blocker | None]:
+        """What stands in the way of each item at this moment. Waits for nobody, and writes nothing."""
         ...
 
     async def due(

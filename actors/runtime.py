@@ -128,6 +128,7 @@ class Runtime:
             if self.peers is None:
                 await self.take(range(SHARD_COUNT))
             loops = [tasks.create_task(lane.run(), name=f"lane {lane.index}") for lane in self.lanes]
+            loops += [tasks.create_task(lane.aside.run(), name=f"aside {lane.index}") for lane in self.lanes]
             loops.append(tasks.create_task(self._loader.run(tasks), name="loader"))
             loops.append(tasks.create_task(self.timers.run_poll(), name="timer poll"))
             loops.append(tasks.create_task(self.timers.run_fire(), name="timer fire"))
@@ -142,10 +143,12 @@ class Runtime:
                 self._abandon_all()
 
     async def _drain(self) -> None:
-        """Let commits under way finish, so that nobody is left without an answer who could have one."""
+        """Let commits under way finish, so that nobody is left without an answer who could have one. What a lock of
+        somebody else stands in the way of may wait for long: it was not written, and that is its answer.
+        """
         try:
             async with asyncio.timeout(self.drain_s):
-                while len(self.scheduler) or self.gated:  # noqa: ASYNC110 - once, at the end of our life
+                while len(self.scheduler) or self.gated > self.set_aside:  # noqa: ASYNC110 - once, at the end of our life
                     await asyncio.sleep(0.005)
         except TimeoutError:
             self.log("gave_up_drain", gated=self.gated)
@@ -192,6 +195,8 @@ class Runtime:
 
     def freeze(self, shards: Sequence[int]) -> None:
         """Have no more turns in these parked shards: what waits in mailboxes goes in front of the parked."""
+        for lane in self.lanes:
+            lane.aside.recall(shards)
         for shard in shards:
             ownership = self.shards.owned[shard]
             if ownership is not None and ownership.parked is not None:
@@ -221,6 +226,11 @@ class Runtime:
     def gated(self) -> int:
         """Commits that wait for the journal."""
         return sum(len(lane) + lane.under_way + lane.to_tell for lane in self.lanes)
+
+    @property
+    def set_aside(self) -> int:
+        """Those among them in whose way a lock of somebody else stands."""
+        return sum(len(lane.aside) for lane in self.lanes)
 
     # -- sending ------------------------------------------------------------------------------
 

@@ -121,6 +121,12 @@ class _Shelf:
     async def flush(self, lane: int, items: Sequence[Mapping[str, Any]]) -> list[Any]:
         raise NotImplementedError
 
+    def needs(self, item: Mapping[str, Any]) -> tuple[str, ...]:
+        raise NotImplementedError
+
+    async def blocked(self, items: Sequence[Mapping[str, Any]]) -> list[Any]:
+        raise NotImplementedError
+
     async def read(self, query: object) -> Any:
         raise NotImplementedError
 

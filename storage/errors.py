@@ -3,6 +3,7 @@
 StorageError
   Unreachable       Postgres or Redis cannot be reached, or did not answer in time
     NotDone         certainly nothing was done: no connection, or rolled back
+      Locked        somebody else holds a row that is needed
   Duplicate         a unique value exists already; `constraint` says which
   MissingReference  a row that was referred to does not exist; `constraint` says which
 """
@@ -20,6 +21,10 @@ class Unreachable(StorageError):
 
 class NotDone(Unreachable):
     """Nothing was done: there was no connection, or the server has rolled it back."""
+
+
+class Locked(NotDone):
+    """Nothing was done: somebody else holds a row that is needed."""
 
 
 class Duplicate(StorageError):

@@ -69,6 +69,13 @@ class RuntimeCollector:
         yield _summary("mall_gate_wait_seconds", "From decision to commit.", g.gate_wait_s)
         yield _summary("mall_timer_lateness_seconds", "From due to fired.", g.timer_late_s)
         yield GaugeMetricFamily("mall_gate_pending", "Decisions that wait for a commit.", value=runtime.gated)
+        yield CounterMetricFamily(
+            "mall_lock_waits",
+            "Commits that a lane has waited for in vain: somebody holds a row.",
+            value=g.lock_waits,
+        )
+        held = sum((lane.aside.holders() for lane in runtime.lanes), Counter[str]())
+        yield _gauges("mall_blocked_commits", "Commits set aside, by who holds their row.", "holder", held)
         yield GaugeMetricFamily("mall_timers_pending", "Near timers.", value=len(runtime.timers))
         yield GaugeMetricFamily(
             "mall_creations_waiting", "Orders being placed.", value=len(self._office.dispatch.creations)

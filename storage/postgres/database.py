@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 import asyncpg
 import orjson
 
-from storage.errors import Duplicate, MissingReference, NotDone, StorageError, Unreachable
+from storage.errors import Duplicate, Locked, MissingReference, NotDone, StorageError, Unreachable
 from storage.postgres.lists import After, list_statement
 from storage.postgres.queries import BLOCKS
 
@@ -73,8 +73,9 @@ async def _translated() -> AsyncIterator[None]:
         raise Duplicate(error.constraint_name or "") from None
     except asyncpg.ForeignKeyViolationError as error:
         raise MissingReference(error.constraint_name or "") from None
+    except asyncpg.LockNotAvailableError as error:
+        raise Locked(type(error).__name__) from None
     except (
-        asyncpg.LockNotAvailableError,
         asyncpg.DeadlockDetectedError,
         asyncpg.QueryCanceledError,
         asyncpg.TooManyConnectionsError,
@@ -251,7 +252,12 @@ async def open_database(
 
 # A batch touches few rows of large tables by their keys. Left to itself the planner takes a table that was
 # empty a minute ago for empty still, and reads all of it once per item.
+#
+# A batch waits for nobody's lock for long: others wait behind it. Ours hold theirs for the milliseconds of a call; what
+# somebody else holds is set aside (actors/aside.py).
+LANE_LOCK_TIMEOUT_MS = 100
 LANE_SETTINGS = SERVER_SETTINGS | {
+    "lock_timeout": str(LANE_LOCK_TIMEOUT_MS),
     "plan_cache_mode": "force_generic_plan",
     "enable_seqscan": "off",
     "enable_hashjoin": "off",

@@ -10,7 +10,6 @@ from actors.errors import JournalError, NotWritten, Unanswered
 _TRANSIENT = (
     asyncpg.DeadlockDetectedError,
     asyncpg.SerializationError,
-    asyncpg.LockNotAvailableError,
     asyncpg.QueryCanceledError,
 )
 # The server went away or is going: whether the commit was before or after is not told.
@@ -33,6 +32,8 @@ def journal_error(error: BaseException) -> JournalError:
     """
     if isinstance(error, asyncpg.DiskFullError | asyncpg.InsufficientResourcesError):
         return NotWritten(type(error).__name__, transient=True)
+    if isinstance(error, asyncpg.LockNotAvailableError):
+        return NotWritten(type(error).__name__, locked=True)
     if isinstance(error, _TRANSIENT):
         return NotWritten(type(error).__name__, transient=True)
     if isinstance(error, _SILENT):

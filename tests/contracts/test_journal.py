@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
+import asyncpg
 import pytest
 
 from actors.errors import NotWritten
@@ -451,3 +453,58 @@ async def test_poisoned_item_is_refused_as_a_whole_call(world: World) -> None:
         await world.flush(world.item(row, "confirmed", search={"x": "a\x00b"}))
     assert caught.value.transient is False
     assert (await world.row(row["id"]))["version"] == 1
+
+
+# -- locks of others ----------------------------------------------------------------------------------
+
+
+LOCKS = {
+    "driver 2": "SELECT 1 FROM drivers WHERE id = 2 FOR UPDATE",
+    "order {id}": "UPDATE orders SET notes = 'by hand' WHERE id = {id}",
+    "product 2": "UPDATE products SET stock = 100 WHERE id = 2",
+    "shard {shard}": "SELECT 1 FROM shard WHERE id = {shard} FOR UPDATE",
+}
+
+
+@asynccontextmanager
+async def _held_by_a_person(world: World, row: str, statement: str) -> AsyncIterator[int]:
+    """Somebody holds a row until the block ends; gives the holder's pid."""
+    if isinstance(world.journal, MemoryJournal):
+        world.journal.locks[row] = (4711, "ann", "psql", "idle in transaction")
+        yield 4711
+        world.journal.locks.clear()
+        return
+    person = await asyncpg.connect(world.journal._url, server_settings={"application_name": "psql"})
+    try:
+        await person.execute("BEGIN")
+        await person.execute(statement)
+        yield person.get_server_pid()
+    finally:
+        await person.close()
+
+
+@pytest.mark.parametrize("row", LOCKS)
+async def test_write_that_needs_a_locked_row_is_refused_and_the_holder_is_named(
+    world: World, row: str
+) -> None:
+    mine = (await world.order(lines=((2, 1),)))["facts"]
+    other = (await world.order("o" * 16))["facts"]
+    taken = world.item(mine, "assigned", take=2, zone=ZONE)
+    free = world.item(other, "assigned", take=3, zone=ZONE)
+    if row.startswith("product"):
+        taken = world.item(mine, "cancelled", restock=True)
+    names = {"id": mine["id"], "shard": taken["shard"]}
+    assert await world.journal.blocked([taken, free]) == [None, None]
+    async with _held_by_a_person(world, row.format(**names), LOCKS[row].format(**names)) as pid:
+        with pytest.raises(NotWritten) as caught:
+            await world.flush(free, taken)
+        assert caught.value.locked
+        nothing, blocker = await world.journal.blocked([free, taken])
+        assert nothing is None
+        assert blocker.key in world.journal.needs(taken)
+        assert blocker.row == row.format(**names)
+        assert (blocker.pid, blocker.application) == (pid, "psql")
+        assert blocker.state == "idle in transaction"
+        assert [outcome.code for outcome in await world.flush(free)] == ["ok"]
+    assert await world.journal.blocked([taken]) == [None]
+    assert [outcome.code for outcome in await world.flush(taken)] == ["ok"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from typing import Any
 
 import asyncpg
@@ -180,3 +181,48 @@ async def test_plain_orders_of_a_batch_are_placed_at_once_and_few_in_turn(
     assert [answer["code"] for answer in answers] == ["created"] * 20
     with pytest.raises(NotWritten):
         await placer.place([_request(chance, plain=True) for _ in range(3)])
+
+
+@asynccontextmanager
+async def _held_by_a_person(url: str, statement: str) -> AsyncIterator[int]:
+    """Somebody holds a row until the block ends; gives the holder's pid."""
+    person = await asyncpg.connect(url, server_settings={"application_name": "psql"})
+    try:
+        await person.execute("BEGIN")
+        await person.execute(statement)
+        yield person.get_server_pid()
+    finally:
+        await person.close()
+
+
+@pytest.mark.parametrize(
+    ("row", "statement"),
+    [
+        ("product 3", "UPDATE products SET stock = 50 WHERE id = 3"),
+        ("customer 101", "SELECT 1 FROM users WHERE id = 101 FOR UPDATE"),
+    ],
+)
+async def test_orders_that_need_no_locked_row_are_created_while_a_person_holds_one(
+    url: str, row: str, statement: str
+) -> None:
+    said: list[tuple[str, dict[str, Any]]] = []
+    memory, chance = _memory(), random.Random(1)
+    requests = [_request(chance, plain=True) | {"customer": 100} for _ in range(6)]
+    requests[2] |= {"customer": 101, "lines": [{"product": 3, "quantity": 1}]}
+    async with open_database(url, size_max=2) as database:
+        placer = OrderPlacer(database, lambda event, **values: said.append((event, values)))
+        memory.locks[row] = (1, "", "", "")
+        async with _held_by_a_person(url, statement) as pid:
+            for _ in range(2):  # the second time what is locked is known
+                ours, theirs = await placer.place(requests), await memory.place(requests)
+                for answers in (ours, theirs):
+                    held = answers.pop(2)
+                    assert isinstance(held, NotWritten)
+                    assert held.locked
+                    assert {answer["code"] for answer in answers} == {"created"}
+        memory.locks.clear()
+        assert (await placer.place(requests[2:3]))[0]["code"] == "created"
+        assert (await memory.place(requests[2:3]))[0]["code"] == "created"
+    [(event, named)] = said
+    assert event == "blocked_creation"
+    assert (named["row"], named["holder_pid"], named["holder_application"]) == (row, pid, "psql")

@@ -30,7 +30,8 @@ class Nemesis:
             ("cut hosts", 2.0, self._cut), ("cut leases", 1.5, self._cut_leases),
             ("cut store", 1.0, self._cut_store), ("redis forgets", 1.5, self._forget),
             ("redis remembers wrongly", 0.7, self._misremember), ("redis down", 1.0, self._redis_down),
-            ("store restart", 1.5, self._store_restart), ("kill all", 0.3, self._kill_all),
+            ("store restart", 1.5, self._store_restart), ("lock rows", 1.5, self._lock_rows),
+            ("kill all", 0.3, self._kill_all),
         ]  # fmt: skip
         async with asyncio.TaskGroup() as tasks:
             while not world.quiet:
@@ -98,3 +99,15 @@ class Nemesis:
         long = self._world.rng.random() < 0.2
         await asyncio.sleep(self._world.rng.uniform(3.0, 8.0) if long else self._world.rng.uniform(0.1, 2.0))
         self._world.store_is_down = False
+
+    async def _lock_rows(self) -> None:
+        """A person at the store's console begins to change something, and goes for a coffee."""
+        rng, store = self._world.rng, self._world.store
+        rows = [f"driver {number}" for number in store.drivers] + [
+            f"order {number}" for number in store.orders
+        ]
+        held = rng.sample(rows, min(len(rows), rng.choice((1, 1, 2, 8))))
+        store.locks |= dict.fromkeys(held, (4711, "ann", "psql", "idle in transaction"))
+        await asyncio.sleep(rng.uniform(0.1, 8.0))
+        for row in held:
+            store.locks.pop(row, None)

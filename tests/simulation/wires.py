@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from actors.cluster.leases import LeasesAway
 from actors.cluster.network import Ended, Greeting, LineLost, Receive
-from actors.errors import Unanswered
+from actors.errors import NotWritten, Unanswered
 from actors.messages import ActorId, Query
-from actors.ports import Claim, ShardRow
+from actors.ports import Blocker, Claim, ShardRow
 from actors.steps import Outcome
 from storage.memory.journal import MemoryJournal
 from tests.simulation.checks import Checks
@@ -44,12 +44,21 @@ class Faults:
 
 
 def _run_now(call: Coroutine[Any, Any, Any]) -> Any:
-    """Run a call of the store, which never waits, in this very instant."""
+    """Run a call of the store, which never waits, in this very instant; a refusal is an answer, too."""
     try:
         call.send(None)
     except StopIteration as done:
         return done.value
+    except NotWritten as refused:
+        return refused
     raise AssertionError("the store has waited")
+
+
+def _settle(answer: asyncio.Future[Any], value: Any) -> None:
+    if isinstance(value, NotWritten):
+        answer.set_exception(value)
+    else:
+        answer.set_result(value)
 
 
 class StoreWire:
@@ -83,7 +92,7 @@ class StoreWire:
             if host.frozen_s():
                 loop.call_later(host.frozen_s(), give, value)
             elif not answer.done():
-                answer.set_result(value)
+                _settle(answer, value)
 
         def arrive() -> None:
             if host.store_is_down() or lost < self._faults.lost_request:
@@ -164,6 +173,13 @@ class StoreWire:
             raise
         return done
 
+    def needs(self, item: Mapping[str, Any]) -> Collection[str]:
+        return self._store.needs(item)
+
+    async def blocked(self, items: Sequence[Mapping[str, Any]]) -> list[Blocker | None]:
+        blockers: list[Blocker | None] = await self._call(lambda: self._store.blocked(items))
+        return blockers
+
     async def due(
         self, shards: Sequence[int], from_ms: int, until_ms: int, limit: int
     ) -> list[tuple[ActorId, int]]:
@@ -182,8 +198,8 @@ class StoreWire:
         rows: Sequence[Any] = await self._call(lambda: self._store.rows(name, *args))
         return rows
 
-    async def place(self, requests: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-        answers: list[dict[str, Any]] = await self._call(lambda: self._store.place(requests), commits=True)
+    async def place(self, requests: Sequence[dict[str, Any]]) -> list[Any]:
+        answers: list[Any] = await self._call(lambda: self._store.place(requests), commits=True)
         return answers
 
 

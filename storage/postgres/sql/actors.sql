@@ -63,7 +63,8 @@ SELECT extract(epoch FROM clock_timestamp())::double precision;
 SELECT nextval('order_id_seq') FROM generate_series(1, $1::integer);
 
 -- name: create_orders
-SELECT create_orders($1::jsonb);
+-- A product that a person holds keeps the whole batch waiting, so not for long.
+SELECT create_orders($1::jsonb) FROM set_config('lock_timeout', '200ms', true);
 
 -- name: save_positions
 SELECT save_positions($1::jsonb);
@@ -73,3 +74,9 @@ SELECT trim_expired($1, $2);
 
 -- name: zones_of_all
 SELECT id FROM zones ORDER BY id;
+
+-- name: blockers
+SELECT key, held, pid, username, application, state FROM blockers($1, $2, $3, $4);
+
+-- name: creation_blockers
+SELECT key, held, pid, username, application, state FROM creation_blockers($1, $2);

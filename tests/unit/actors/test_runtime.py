@@ -25,7 +25,7 @@ from actors.errors import (
     Unanswered,
 )
 from actors.messages import ActorId, Due, Emit, Envelope, Query, QueryAnswer, QueryFailed, Tell, Turn
-from actors.ports import Claim, ShardRow
+from actors.ports import Blocker, Claim, ShardRow
 from actors.runtime import Runtime
 from actors.shards import shard_of
 from actors.steps import Commit, Done, Outcome, Step
@@ -117,6 +117,9 @@ class Table:
         self.lose_answer = False
         self.reading = asyncio.Event()
         self.timers: list[tuple[ActorId, int]] = []
+        # Who holds which row; hidden: no look shows it.
+        self.locks: dict[str, int] = {}
+        self.hidden: set[str] = set()
 
     async def wall(self) -> float:
         return 1_790_000_000.0
@@ -144,11 +147,20 @@ class Table:
         if self.hold is not None:
             await self.hold.wait()
         self.fault(items)
+        if any(f"counter {item['id']}" in {*self.locks, *self.hidden} for item in items):
+            raise NotWritten("locked", locked=True)
         outcomes = [self._write(item) for item in items]
         if self.lose_answer:
             self.lose_answer = False
             raise Unanswered("lost on the way back")
         return outcomes
+
+    def needs(self, item: Mapping[str, Any]) -> tuple[str, ...]:
+        return (f"counter {item['id']}",)
+
+    async def blocked(self, items: Sequence[Mapping[str, Any]]) -> list[Blocker | None]:
+        keys = [self.needs(item)[0] for item in items]
+        return [Blocker(k, k, self.locks[k], application="psql") if k in self.locks else None for k in keys]
 
     def _write(self, item: Mapping[str, Any]) -> Outcome:
         row = self.rows[item["id"]]

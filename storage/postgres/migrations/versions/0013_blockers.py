@@ -1,0 +1,16 @@
+"""Who holds the lock that a batch of commits has waited for."""
+
+from storage.postgres.migrate import run_sql
+
+revision = "0013_blockers"
+down_revision: str | None = "0012_slots"
+
+
+def upgrade() -> None:
+    """Run the revision's SQL file."""
+    run_sql("0013_blockers.sql")
+
+
+def downgrade() -> None:
+    """There is no way back but a backup."""
+    raise NotImplementedError
