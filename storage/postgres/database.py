@@ -11,7 +11,8 @@ from typing import Any, TypeAlias
 import asyncpg
 import orjson
 
-from storage.errors import Duplicate, Locked, MissingReference, NotDone, StorageError, Unreachable
+from storage.errors import NotDone, StorageError
+from storage.postgres.errors import spoils_connection, storage_error
 from storage.postgres.lists import After, list_statement
 from storage.postgres.queries import BLOCKS
 
@@ -69,32 +70,11 @@ async def _translated() -> AsyncIterator[None]:
     """Driver errors become ours; nothing above this room knows the driver."""
     try:
         yield
-    except asyncpg.UniqueViolationError as error:
-        raise Duplicate(error.constraint_name or "") from None
-    except asyncpg.ForeignKeyViolationError as error:
-        raise MissingReference(error.constraint_name or "") from None
-    except asyncpg.LockNotAvailableError as error:
-        raise Locked(type(error).__name__) from None
-    except (
-        asyncpg.DeadlockDetectedError,
-        asyncpg.QueryCanceledError,
-        asyncpg.TooManyConnectionsError,
-        asyncpg.CannotConnectNowError,
-    ) as error:
-        raise NotDone(type(error).__name__) from None
-    except (
-        OSError,
-        TimeoutError,
-        asyncpg.InterfaceError,
-        # The driver met a connection in a state that it did not expect: lost or not, what came of it is unknown.
-        asyncpg.InternalClientError,
-        asyncpg.PostgresConnectionError,
-        asyncpg.OperatorInterventionError,
-    ) as error:
-        raise Unreachable(type(error).__name__) from None
-    except asyncpg.PostgresError as error:
-        # Its text may quote the row, password hash and all: what leaves is the kind of fault.
-        raise StorageError(f"{type(error).__name__} {error.sqlstate}") from None
+    except Exception as error:
+        ours = storage_error(error)
+        if ours is None:
+            raise
+        raise ours from None
 
 
 class Database:
@@ -110,12 +90,16 @@ class Database:
         try:
             async with _translated():
                 connection = await self.pool.acquire(timeout=ACQUIRE_S)
-        except Unreachable as error:
-            raise NotDone(str(error)) from None
+        except StorageError as error:
+            raise NotDone(str(error)) from None  # whatever it was: nothing was begun
         # Giving the connection back talks to the server, too, and fails when that hangs.
         async with _translated():
             try:
                 yield connection
+            except Exception as error:
+                if spoils_connection(error):
+                    connection.terminate()
+                raise
             finally:
                 await self._give_back(connection)
 

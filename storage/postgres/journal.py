@@ -11,7 +11,6 @@ from collections.abc import Mapping, Sequence
 from time import perf_counter
 from typing import Any
 
-import asyncpg
 import orjson
 
 from actors.errors import Unanswered
@@ -20,7 +19,7 @@ from actors.ports import Blocker, Claim, ShardRow
 from actors.steps import Outcome
 from storage.errors import StorageError
 from storage.postgres.database import Connection, Database, Observe, connect_lane
-from storage.postgres.errors import journal_error
+from storage.postgres.errors import journal_error, spoils_connection
 
 # A flush that was not answered by then is given up as unknown; the server's own limit is 2 s.
 FLUSH_S = 3.0
@@ -60,7 +59,7 @@ class PostgresJournal:
         """One server-side call; see migrations/sql/0004_batches.sql."""
         try:
             connection = await self._lane(lane)
-        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        except Exception as error:  # noqa: BLE001 - whatever it was, nothing was sent
             raise Unanswered(type(error).__name__, sent=False) from None
         began = perf_counter()
         try:
@@ -71,7 +70,7 @@ class PostgresJournal:
             raise
         except Exception as error:  # noqa: BLE001 - every failure has one of two meanings
             failure = journal_error(error)
-            if isinstance(failure, Unanswered):
+            if isinstance(failure, Unanswered) or spoils_connection(error):
                 self._drop(lane)
             raise failure from None
         finally:

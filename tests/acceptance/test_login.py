@@ -211,3 +211,24 @@ async def test_old_password_cannot_be_guessed_with_a_token_that_was_found(limite
         guess = {"old_password": WRONG, "new_password": "mine from now on"}
         seen = [(await thief.call("POST", "/api/v2/me/password", guess))[0] for _ in range(6)]
     assert seen == [403] * 5 + [429]
+
+
+# -- a database that refuses --------------------------------------------------------------------------------
+
+FULL = """
+CREATE FUNCTION full_disk() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN RAISE EXCEPTION 'could not extend file: No space left on device' USING ERRCODE = 'disk_full'; END $$;
+CREATE TRIGGER full_disk BEFORE INSERT ON sessions FOR EACH ROW EXECUTE FUNCTION full_disk();
+"""
+
+
+async def test_login_on_a_full_disk_is_not_processed_and_works_when_there_is_room(pair: Pair) -> None:
+    person = await pair.person()
+    await pair.database.execute(FULL)
+    try:
+        status, problem, _ = await log_in(pair.one, person["email"], PASSWORD)
+        assert (status, problem["code"], problem["not_processed"]) == (503, "unavailable", True)
+        assert "device" not in str(problem)
+    finally:
+        await pair.database.execute("DROP FUNCTION full_disk CASCADE")
+    assert (await log_in(pair.one, person["email"], PASSWORD))[0] == 200
