@@ -157,7 +157,7 @@ async def open_office(
         stack.callback(passwords.close)
         limits = await stack.enter_async_context(open_limits(redis, clock, cluster, keys))
         tokens = await open_tokens(database, clock, entropy)
-        dispatch = Dispatch(runtime, OrderPlacer(database, log.warning))
+        dispatch = Dispatch(runtime, OrderPlacer(database, told))
         payments = await stack.enter_async_context(open_payments(settings, dispatch, database, entropy))
         catalogue = open_catalogue(database, redis, clock, entropy, keys)
         office = Office(
