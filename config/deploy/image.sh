@@ -1,0 +1,32 @@
+#!/bin/sh
+# What the container image holds. The Dockerfile runs these very steps, and tests do so in a temporary folder:
+#   image.sh environment SOURCE TARGET   TARGET/environment: Python packages, each with the hash of its lock
+#   image.sh program     SOURCE TARGET   TARGET/program: run.py and the rooms that serving needs
+# PYTHON names the interpreter; the target must stay where it was made.
+set -eu
+what=$1 source=$2 target=$3
+mkdir -p "$target"
+
+case $what in
+environment)
+    "${PYTHON:-python3}" -m venv "$target/environment"
+    "$target/environment/bin/python" -m pip install --no-cache-dir --disable-pip-version-check --no-deps \
+        --only-binary :all: --require-hashes --requirement "$source/config/locks/serving.txt"
+    # Serving installs nothing.
+    "$target/environment/bin/python" -m pip uninstall --yes --quiet pip
+    ;;
+program)
+    mkdir -p "$target/program"
+    cp "$source/run.py" "$target/program/"
+    for room in config actors storage dispatch api; do
+        cp -R "$source/$room" "$target/program/"
+    done
+    find "$target/program" -name __pycache__ -prune -exec rm -rf {} +
+    # Whoever runs it may read it, whatever the umask of who builds it.
+    chmod -R a+rX "$target/program"
+    ;;
+*)
+    echo "image.sh: environment or program, not $what" >&2
+    exit 2
+    ;;
+esac
