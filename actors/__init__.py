@@ -17,6 +17,7 @@ shards.py      shard function, Ownership, Shards
 cell.py        the record of an active actor
 ports.py       Journal, PeerTransport, Emitter: what other rooms plug in
 lane.py        group commit, bisecting, settling
+aside.py       commits in whose way a lock of somebody else stands
 loader.py      activation in sets
 timers.py      durable timers: due rows, a heap, firing
 sweep.py       passivation

@@ -186,13 +186,6 @@ class Runtime:
         if ownership is not None and ownership.parked is None:
             self.shards.own(replace(ownership, parked=deque()))
 
-    def is_quiet(self, shard: int) -> bool:
-        """True when no commit of the shard is under way and nothing waits in its mailboxes."""
-        ownership = self.shards.owned[shard]
-        return ownership is None or not any(
-            cell.pending is not None or cell.waiting for cell in ownership.cells.values()
-        )
-
     def freeze(self, shards: Sequence[int]) -> None:
         """Have no more turns in these parked shards: what waits in mailboxes goes in front of the parked."""
         for lane in self.lanes:
@@ -202,11 +195,6 @@ class Runtime:
             if ownership is not None and ownership.parked is not None:
                 waiting = [e for cell in ownership.cells.values() for e in cell.empty()]
                 ownership.parked.extendleft(Parked(e) for e in reversed(waiting))
-
-    def is_committing(self, shard: int) -> bool:
-        """True while a commit of the shard is under way."""
-        ownership = self.shards.owned[shard]
-        return ownership is not None and any(c.pending is not None for c in ownership.cells.values())
 
     def surrender(self, shard: int) -> list[Parked]:
         """Drop a shard; returns everything that waited for it, in order of arrival."""

@@ -77,6 +77,18 @@ class Shards:
         """Shards that are being handed over."""
         return [o.shard for o in self.owned if o is not None and o.parked is not None]
 
+    def is_quiet(self, shard: int) -> bool:
+        """True when no commit of the shard is under way and nothing waits in its mailboxes."""
+        ownership = self.owned[shard]
+        return ownership is None or not any(
+            cell.pending is not None or cell.waiting for cell in ownership.cells.values()
+        )
+
+    def is_committing(self, shard: int) -> bool:
+        """True while a commit of the shard is under way."""
+        ownership = self.owned[shard]
+        return ownership is not None and any(c.pending is not None for c in ownership.cells.values())
+
     def came_late(self, shard: int, envelope: Envelope) -> bool:
         """True for an ask of another instance that was sent before we took the shard: it was meant for an owner before
         us, and its edge may have had an answer of that one to a repetition. It asks again, if it still wants.

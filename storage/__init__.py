@@ -4,6 +4,7 @@ The only room that imports asyncpg and redis. SQL and Lua live in files.
 
 Map:
 errors.py   what goes wrong here
+locking.py  what the write of an item locks
 geo.py      distances as the database computes them
 servers.py  the servers beside us, given or embedded
 embedded/   a real Postgres and a real Valkey from wheels, started and stopped by us

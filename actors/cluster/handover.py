@@ -138,11 +138,11 @@ class Handover:
             return  # no commit will end; whoever waits for one is sent on, and the ring knows what became of it
         runtime, clock = self._runtime, self._runtime.clock
         end = clock.monotonic() + QUIET_S
-        while clock.monotonic() < end and not all(map(runtime.is_quiet, shards)):  # noqa: ASYNC110 - milliseconds
+        while clock.monotonic() < end and not all(map(runtime.shards.is_quiet, shards)):  # noqa: ASYNC110 - milliseconds
             await asyncio.sleep(LOOK_S)
         runtime.freeze(shards)
         async with asyncio.timeout(COMMIT_S):
-            while any(map(runtime.is_committing, shards)):  # noqa: ASYNC110 - milliseconds
+            while any(map(runtime.shards.is_committing, shards)):  # noqa: ASYNC110 - milliseconds
                 await asyncio.sleep(LOOK_S)
 
     def hand_on(self, shard: int) -> None:

@@ -11,12 +11,13 @@ from copy import deepcopy
 from math import ceil
 from typing import Any
 
-from actors.errors import NotWritten
 from actors.messages import ActorId, Query
 from actors.ports import Blocker, Claim, ShardRow
 from actors.shards import SHARD_COUNT, shard_of
 from actors.steps import Outcome
 from storage.geo import metres_between
+from storage.locking import needs
+from storage.memory.locks import Locks
 
 Row = dict[str, Any]
 
@@ -58,8 +59,7 @@ class MemoryJournal:
         self.order_events: list[Row] = []
         self.driver_events: dict[int, list[Row]] = {}
         self.keys: dict[tuple[int, str, str], Row] = {}
-        # Rows that somebody holds, such as "driver 3" or "product 2": pid, user, application and state of the holder.
-        self.locks: dict[str, tuple[int, str, str, str]] = {}
+        self.locks = Locks()
         self._next_order = 1
 
     # -- the catalogue ------------------------------------------------------------------------
@@ -149,14 +149,9 @@ class MemoryJournal:
         return [(ActorId("order", number), due) for due, number in sorted(found)[:limit]]
 
     async def flush(self, lane: int, items: Sequence[Mapping[str, Any]]) -> list[Outcome]:
-        """Drivers first; slots that are freed can be taken from the next batch on, as in the SQL.
-
-        Raises:
-            NotWritten: a row is locked.
-        """
+        """Drivers first; slots that are freed can be taken from the next batch on, as in the SQL."""
         del lane
-        if self.locks and any(await self.blocked(items)):
-            raise NotWritten("locked", locked=True)
+        self.locks.refuse(items, self.orders)
         outcomes: dict[int, Outcome] = {}
         for index, item in sorted(enumerate(items), key=lambda pair: pair[1]["kind"] != "driver"):
             outcomes[index] = self._apply(item)
@@ -166,26 +161,10 @@ class MemoryJournal:
         return [outcomes[index] for index in range(len(items))]
 
     def needs(self, item: Mapping[str, Any]) -> tuple[str, ...]:
-        """What the write of an item locks, its own row first."""
-        own, shard = f"{item['kind']} {item['id']}", f"shard {item['shard']}"
-        if item["kind"] == "driver":
-            return own, shard, "table"
-        told = [f"driver {entry['driver']}" for entry in item.get("feed") or ()]
-        taken = [f"driver {item['take']}"] if item.get("take") is not None else []
-        return (own, shard, *taken, *told, *(["restock"] if item["restock"] else []), "table")
+        return needs(item)
 
     async def blocked(self, items: Sequence[Mapping[str, Any]]) -> list[Blocker | None]:
-        return [self._blocker(item) for item in items]
-
-    def _blocker(self, item: Mapping[str, Any]) -> Blocker | None:
-        for key in self.needs(item):
-            names = [key]
-            if key == "restock":
-                names = [f"product {product}" for product, *_ in self.orders[item["id"]]["items"]]
-            for name in names:
-                if name in self.locks:
-                    return Blocker(key, name, *self.locks[name])
-        return None
+        return self.locks.blocked(items, self.orders)
 
     def _apply(self, item: Mapping[str, Any]) -> Outcome:
         if self.epochs[item["shard"]] != item["epoch"]:
@@ -342,13 +321,7 @@ class MemoryJournal:
     # -- placing ------------------------------------------------------------------------------
 
     async def place(self, requests: Sequence[dict[str, Any]]) -> list[Any]:
-        return [self._place(x) if self._is_free(x) else NotWritten("locked", locked=True) for x in requests]
-
-    def _is_free(self, request: Mapping[str, Any]) -> bool:
-        needed = {f"product {line['product']}" for line in request["lines"]} | {
-            f"customer {request['customer']}"
-        }
-        return needed.isdisjoint(self.locks)
+        return [self.locks.refusal(request) or self._place(request) for request in requests]
 
     def _place(self, request: Mapping[str, Any]) -> dict[str, Any]:
         key = (request["customer"], request["route"], request["key"])

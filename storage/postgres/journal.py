@@ -18,6 +18,7 @@ from actors.messages import ActorId, Query
 from actors.ports import Blocker, Claim, ShardRow
 from actors.steps import Outcome
 from storage.errors import StorageError
+from storage.locking import blocker_of, needs
 from storage.postgres.database import Connection, Database, Observe, connect_lane
 from storage.postgres.errors import journal_error, spoils_connection
 
@@ -26,6 +27,7 @@ FLUSH_S = 3.0
 # Rows turned into timers before others get their turn of the loop: after 15,000 creations it took 18 ms.
 SLICE = 1000
 _FLUSH = "SELECT flush($1::integer[], $2::bigint[], $3::bigint[], $4::jsonb, $5::jsonb, $6::boolean)"
+_HOLDER = ("username", "application", "state")
 _LOADS = {"order": "load_orders", "driver": "load_drivers", "zone": "load_zones"}
 
 
@@ -78,7 +80,6 @@ class PostgresJournal:
         return _outcomes(items, orjson.loads(answer))
 
     def needs(self, item: Mapping[str, Any]) -> tuple[str, ...]:
-        """The keys that `blockers` may answer with for this item, its own row first."""
         return needs(item)
 
     async def blocked(self, items: Sequence[Mapping[str, Any]]) -> list[Blocker | None]:
@@ -86,8 +87,10 @@ class PostgresJournal:
         shards, drivers, orders, *_ = _arguments(items)
         restocked = [item["id"] for item in items if item.get("restock")]
         rows = await self._read("blockers", shards, drivers, orders, restocked)
-        found = {row["key"]: row for row in rows}
-        return [_blocker(item, found) for item in items] if found else [None] * len(items)
+        found = {
+            row["key"]: (row["held"], row["pid"] or 0, *(row[name] or "" for name in _HOLDER)) for row in rows
+        }
+        return [blocker_of(item, found.get) for item in items] if found else [None] * len(items)
 
     async def claim(
         self, shards: Sequence[int], owner: str, incarnation: str, expected: Sequence[int] | None = None
@@ -129,26 +132,6 @@ class PostgresJournal:
             return await self._database.rows(name, *args)
         except StorageError as error:
             raise Unanswered(str(error)) from None
-
-
-def needs(item: Mapping[str, Any]) -> tuple[str, ...]:
-    """What the write of an item locks, its own row first."""
-    own, shard = f"{item['kind']} {item['id']}", f"shard {item['shard']}"
-    if item["kind"] == "driver":
-        return own, shard, "table"
-    told = tuple(f"driver {entry['driver']}" for entry in item["feed"] or ())
-    taken = () if item["take"] is None else (f"driver {item['take']}",)
-    return (own, shard, *taken, *told, *(("restock",) if item["restock"] else ()), "table")
-
-
-def _blocker(item: Mapping[str, Any], found: Mapping[str, Any]) -> Blocker | None:
-    """Which of the locks that were found stands in the way of an item."""
-    for key in needs(item):
-        row = found.get(f"restock {item['id']}" if key == "restock" else key)
-        if row is not None:
-            facts = (row["username"] or "", row["application"] or "", row["state"] or "")
-            return Blocker(key, row["held"], row["pid"] or 0, *facts)
-    return None
 
 
 def _arguments(items: Sequence[Mapping[str, Any]]) -> tuple[Any, ...]:

@@ -107,7 +107,7 @@ async def test_shard_with_a_commit_set_aside_can_be_handed_over() -> None:
         shard = shard_of(ActorId("counter", 3))
         stage.runtime.park(shard)
         stage.runtime.freeze([shard])
-        assert not stage.runtime.is_committing(shard)
+        assert not stage.runtime.shards.is_committing(shard)
         assert stage.runtime.set_aside == 0
         stage.table.locks.clear()
         await stage.runtime.take([shard])  # it came to nothing: the giver serves again
