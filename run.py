@@ -50,6 +50,7 @@ from api.rotation import command_rotate_key
 from api.telling import failed_chore, told, told_change
 from api.watch import (
     collect_garbage,
+    hindrances,
     observe_flush,
     observe_query,
     open_tokens,
@@ -207,6 +208,7 @@ async def _settle(office: Office) -> None:
     await office.cluster.keeper.settled.wait()
     await office.tokens.looked.wait()
     office.started = True
+    log.info("serves")
 
 
 async def serve(settings: Settings, at: Addresses, sockets: Sockets) -> int:
@@ -234,7 +236,7 @@ async def serve(settings: Settings, at: Addresses, sockets: Sockets) -> int:
             welcome = await founding.found(settings, office.database, office.passwords, office.entropy)
             doors = Doors(office, sockets.public, sockets.ops)
             async with forsaking(office.cluster.keeper), working(office), doors.open(full):
-                _announce(settings, sockets, welcome)
+                _announce(settings, sockets, welcome, await hindrances(office))
                 log.info("started_instance", duration_s=round(perf_counter() - began, 3))
                 await stop.wait()
                 await _farewell(office, doors, quick=reason[0] == signal.SIGINT)
@@ -261,13 +263,13 @@ async def prepare(settings: Settings, at: Addresses) -> list[str]:
         passwords.close()
 
 
-def _announce(settings: Settings, sockets: Sockets, lines: Sequence[str]) -> None:
-    """Say that the doors are open: to the operator, or to the supervisor that does."""
+def _announce(settings: Settings, sockets: Sockets, lines: Sequence[str], missing: str) -> None:
+    """Say that the doors are open, and what is missing: to the operator, or to the supervisor that does."""
     if sockets.ready is not None:
         os.write(sockets.ready, b"1")
         os.close(sockets.ready)
         return
-    greet(settings, sockets.public, sockets.ops, lines, settings.instance)
+    greet(settings, sockets.public, sockets.ops, lines, settings.instance, missing)
 
 
 async def _farewell(office: Office, doors: Doors, *, quick: bool) -> None:

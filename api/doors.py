@@ -117,19 +117,34 @@ def open_sockets(settings: Settings, options: argparse.Namespace) -> Sockets:
 
 
 def greet(
-    settings: Settings, public: socket.socket, ops: socket.socket, lines: Sequence[str], instance: str
+    settings: Settings,
+    public: socket.socket,
+    ops: socket.socket,
+    lines: Sequence[str],
+    instance: str,
+    missing: str = "",
 ) -> None:
-    """Say that the doors are open: what the operator reads first."""
+    """Say that the doors are open: what the operator reads first. Open for nothing, as long as something is missing."""
     at, ops_at = public.getsockname(), ops.getsockname()
+    opened = f"Mall Delivery Dispatch is open at http://{at[0]}:{at[1]}"
+    if missing:
+        opened = f"Mall Delivery Dispatch listens at http://{at[0]}:{at[1]} and serves nothing yet: {missing}"
     text = [
-        f"Mall Delivery Dispatch is open at http://{at[0]}:{at[1]}",
+        opened,
         f"  the API   http://{at[0]}:{at[1]}/docs",
         f"  operators http://{ops_at[0]}:{ops_at[1]}/status  and  /metrics",
         *lines,
     ]
     if settings.embedded:
         text.append(f"  data      {settings.data_dir.resolve()}   Ctrl-C stops everything")
-    say("\n".join(text), settings.log_format, "opened_doors", instance=instance, to=sys.stdout)
+    say(
+        "\n".join(text),
+        settings.log_format,
+        "opened_doors",
+        "error" if missing else "info",
+        instance,
+        to=sys.stdout,
+    )
 
 
 class Doors:

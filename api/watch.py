@@ -143,6 +143,15 @@ async def watch_servers(office: Office) -> None:
         OUTAGES.release()
 
 
+async def hindrances(office: Office) -> str:
+    """Why nothing is served yet; "" when everything is."""
+    if office.started:
+        return ""
+    down = [name for name, state in (await office.prober.look()).items() if state != "up"]
+    told = [f"{name.capitalize()}: {office.prober.reasons.get(name, 'no answer')}" for name in down]
+    return "; ".join(told) or "it has no shards yet"
+
+
 async def watch_loop(office: Office) -> None:
     """Measure how late the loop wakes; probes ask when it last did."""
     loop = asyncio.get_running_loop()

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import re
 import socket
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from difflib import get_close_matches
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated, Literal
@@ -324,24 +326,39 @@ class Settings(BaseSettings):
         return self.database_url is None
 
 
+# Where embedded servers' programs are looked for reads these itself: they must work for tools without settings.
+ELSEWHERE = {
+    "MALL_POSTGRES_BIN": "Folder of initdb and postgres for the embedded Postgres. Absent: one is looked for.",
+    "MALL_REDIS_SERVER": "Program for the embedded Redis. Absent: one is looked for.",
+}
+
+
 def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
     """Read the settings; an empty variable counts as absent.
 
     Raises:
-        SettingsError: names every variable that is wrong.
+        SettingsError: names every variable that is wrong, or that there is none of.
     """
+    given = {name.upper(): value for name, value in (os.environ if environ is None else environ).items()}
+    known = [*(str(field.alias) for field in Settings.model_fields.values()), *ELSEWHERE]
+    lines = [_unknown(name, known) for name in given if name.startswith("MALL_") and name not in known]
     try:
-        if environ is None:
-            return Settings(_env_ignore_empty=True)
-        known = {str(field.alias) for field in Settings.model_fields.values()}
-        return Settings.model_validate({k: v for k, v in environ.items() if k in known and v != ""})
+        settings = Settings.model_validate({k: v for k, v in given.items() if k in known and v != ""})
     except ValidationError as error:
-        lines = []
         for fault in error.errors():
             name = ".".join(str(part) for part in fault["loc"])
             message = fault["msg"].removeprefix("Value error, ")
             lines.append(f"{name}: {message}" if name else message)
         raise SettingsError("\n".join(lines)) from None
+    if lines:
+        raise SettingsError("\n".join(lines))
+    return settings
+
+
+def _unknown(name: str, known: Sequence[str]) -> str:
+    """A misspelt variable would leave the default in force, which nobody would notice."""
+    near = get_close_matches(name, known, n=1, cutoff=0.6)
+    return f"{name}: there is no such setting" + (f"; did you mean {near[0]}?" if near else "")
 
 
 def describe() -> str:
@@ -350,4 +367,4 @@ def describe() -> str:
     for field in Settings.model_fields.values():
         default = "" if field.default is None or field.default == () else f" [{field.default}]"
         lines.append(f"  {field.alias:<20} {field.description}{default}")
-    return "\n".join(lines)
+    return "\n".join([*lines, *(f"  {name:<20} {text}" for name, text in ELSEWHERE.items())])

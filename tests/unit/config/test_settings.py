@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 
 from config.settings import Settings, SettingsError, describe, load_settings
@@ -107,3 +110,48 @@ def test_networks_are_split() -> None:
     settings = load_settings({"MALL_UNCOUNTED_NETWORKS": "10.0.0.0/8, ::1"})
     assert [str(network) for network in settings.uncounted_networks or ()] == ["10.0.0.0/8", "::1/128"]
     assert load_settings({}).uncounted_networks is None, "the private ones"
+
+
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [
+        ("MALL_PROT", "MALL_PORT"),
+        ("MALL_ADMIN_PASWORD", "MALL_ADMIN_PASSWORD"),
+        ("MALL_LIMIT_ORDERS_PER_MINUTE", "MALL_LIMIT_ORDERS_PER_MIN"),
+        ("MALL_TRUSTED_PROXY", "MALL_TRUSTED_PROXIES"),
+        ("MALL_LOGLEVEL", "MALL_LOG_LEVEL"),
+        ("mall_prot", "MALL_PORT"),
+    ],
+)
+def test_unknown_variable_is_refused_with_the_nearest_known_name(given: str, meant: str) -> None:
+    with pytest.raises(
+        SettingsError, match=f"^{given.upper()}: there is no such setting; did you mean {meant}"
+    ):
+        load_settings({given: "1"})
+
+
+def test_everything_that_is_wrong_is_said_at_once() -> None:
+    with pytest.raises(SettingsError) as caught:
+        load_settings({"MALL_PROT": "80", "MALL_QQQQ": "", "MALL_PORT": "eighty", "OTHER_PROGRAM": "x"})
+    assert [line.split(":")[0] for line in str(caught.value).splitlines()] == [
+        "MALL_PROT",
+        "MALL_QQQQ",
+        "MALL_PORT",
+    ]
+
+
+def test_variables_of_the_embedded_programs_are_known_and_told() -> None:
+    assert load_settings({"MALL_POSTGRES_BIN": "/x", "MALL_REDIS_SERVER": "/y"}).embedded
+    assert "MALL_POSTGRES_BIN" in describe()
+
+
+def test_no_variable_is_read_that_would_be_refused() -> None:
+    """Whatever the program reads from the environment is a setting, or the start would refuse it."""
+    root = Path(__file__).resolve().parents[3]
+    rooms = ("config", "actors", "storage", "dispatch", "api")
+    texts = [path.read_text() for room in rooms for path in (root / room).rglob("*.py")]
+    read = {name for text in texts for name in re.findall(r"environ(?:\.get\(|\[)\"(MALL_[A-Z_]+)\"", text)}
+    assert read == {"MALL_POSTGRES_BIN", "MALL_REDIS_SERVER"}
+    for path in (root / "Dockerfile", root / "compose.yaml"):
+        named = set(re.findall(r"\b(MALL_[A-Z0-9_]+)\b", path.read_text()))
+        assert named <= {str(field.alias) for field in Settings.model_fields.values()}
