@@ -162,6 +162,9 @@ def zone(row: Mapping[str, Any]) -> dict[str, Any]:
         "wave_size": row["wave_size"],
         "offer_ttl_s": row["offer_ttl_s"],
         "area": row["area"],
+        "offer_distance_max_m": row["offer_distance_max_m"],
+        "release_pause_s": row["release_pause_s"],
+        "give_up_after_s": row["give_up_after_s"],
         "version": row["version"],
     }
 

@@ -21,6 +21,7 @@ from dispatch.domain.commands import (
     Deliver,
     Expire,
     Fail,
+    GiveUp,
     MakeOffers,
     OrderCommand,
     Pay,
@@ -53,7 +54,7 @@ _GUARDS = {
 }
 _COMMANDS = (
     Accept, Assign, Cancel, Decline, Deliver, Expire, Fail, MakeOffers, Pay, PickUp, Release, SetMode, SetReady,
-    Withdraw,
+    Withdraw, GiveUp,
 )  # fmt: skip
 
 
@@ -148,7 +149,7 @@ class OrderBehaviour:
         verdict = decide(order, message, turn.now_ms)
         if isinstance(verdict, Refused):
             # The zone acted on an older view: it gets the newest.
-            quiet = isinstance(message, MakeOffers | Withdraw)
+            quiet = isinstance(message, MakeOffers | Withdraw | GiveUp)
             return Done(
                 reply=m.Reply(verdict.code, verdict.status, order.version),
                 tells=(self._to_zone(order),) if quiet else (),

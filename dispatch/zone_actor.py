@@ -19,7 +19,7 @@ from actors.messages import ActorId, Emit, Query, QueryAnswer, QueryFailed, Tell
 from actors.steps import Done, Step
 from dispatch import feed
 from dispatch import messages as m
-from dispatch.domain.commands import MakeOffers, SetMode, Withdraw
+from dispatch.domain.commands import GiveUp, MakeOffers, SetMode, Withdraw
 from dispatch.domain.fleet import Fleet
 from dispatch.domain.geo import Place
 from dispatch.domain.order import CARRIED, CONFIRMED, OPEN, WAVES, Order, order_from
@@ -36,6 +36,8 @@ PROPOSED_MS = 3_000
 REPEAT_MS = 5_000
 BOARD_GAP_MS = 500
 BOARD_ORDERS_MAX = 50
+# Orders that are given up with one beat; after an outage there may be thousands.
+GIVE_UP_MAX = 100
 # Orders that are read whole in one slice.
 SLICE = 250
 
@@ -53,6 +55,7 @@ class ZoneState:
         traces: the trace of the last change of each order; its offers continue it.
         touched, met: orders and drivers that were heard of since the picture was asked for; they are newer.
         asked: the orders that each driver has an offer of, live or lapsed.
+        pressed: orders that were told to give up, and when.
         manned: the drivers have been read since the zone was activated: who is not known is not there.
     """
 
@@ -60,6 +63,9 @@ class ZoneState:
     mode: str
     wave_size: int
     offer_ttl_ms: int
+    reach_m: int = 50_000
+    pause_ms: int = 0
+    give_up_ms: int | None = None
     orders: dict[int, Order] = field(default_factory=dict)
     mixed: bool = False
     newest_ms: int = 0
@@ -70,6 +76,7 @@ class ZoneState:
     touched: set[int] = field(default_factory=set)
     met: set[int] = field(default_factory=set)
     asked: dict[int, set[int]] = field(default_factory=dict)
+    pressed: dict[int, int] = field(default_factory=dict)
     manned: bool = False
     planned_ms: int = 0
     rebuilt_ms: int = 0
@@ -81,6 +88,14 @@ class ZoneState:
     @property
     def recent(self) -> Ring:
         return ()
+
+    def set(self, row: Mapping[str, Any]) -> None:
+        """The zone's settings."""
+        self.mode, self.wave_size = row["mode"], row["wave_size"]
+        self.offer_ttl_ms = row["offer_ttl_s"] * 1000
+        self.reach_m, self.pause_ms = row["offer_distance_max_m"], row["release_pause_s"] * 1000
+        after_s = row["give_up_after_s"]
+        self.give_up_ms = None if after_s is None else after_s * 1000
 
     def admit(self, order: Order) -> None:
         """The order looks for a driver."""
@@ -98,6 +113,7 @@ class ZoneState:
         self.orders.pop(number, None)
         self.traces.pop(number, None)
         self.proposed.pop(number, None)
+        self.pressed.pop(number, None)
 
     def _forget_offers(self, number: int) -> None:
         known = self.orders.get(number)
@@ -155,8 +171,7 @@ class ZoneBehaviour:
 
     def restore(self, number: int, row: Mapping[str, Any], previous: ZoneState | None) -> ZoneState:
         state = previous or ZoneState(number, WAVES, 1, 1)
-        state.mode, state.wave_size = row["mode"], row["wave_size"]
-        state.offer_ttl_ms = row["offer_ttl_s"] * 1000
+        state.set(row)
         return state
 
     def activated(self, state: ZoneState, turn: Turn) -> Done:
@@ -304,8 +319,7 @@ class ZoneBehaviour:
     def _reconfigure(self, state: ZoneState, rows: Any, turn: Turn) -> Done:
         row = rows[0]
         closing = state.mode == OPEN and row["mode"] != OPEN
-        state.mode, state.wave_size = row["mode"], row["wave_size"]
-        state.offer_ttl_ms = row["offer_ttl_s"] * 1000
+        state.set(row)
         state.board_dirty = True
         empty = Emit(feed.board_topic(state.id), "topic", feed.board(state.id, (), 0), "board")
         wrong = [n for n, order in state.orders.items() if order.mode != state.mode]
@@ -332,7 +346,8 @@ class ZoneBehaviour:
             queries = self._ask_picture(state, turn)
         if state.settings_due:
             queries = (*queries, self._ask_settings(state))
-        return Done(tells=done.tells, emits=done.emits, queries=queries, wake_s=TICK_S, wake=TICK)
+        tells = (*done.tells, *_given_up(state, turn.now_ms))
+        return Done(tells=tells, emits=done.emits, queries=queries, wake_s=TICK_S, wake=TICK)
 
     def _act(self, state: ZoneState, turn: Turn, *, now: bool = False) -> Done:
         """Plan and show the board, unless that was done a moment ago: then ask to be woken for it."""
@@ -376,10 +391,11 @@ class ZoneBehaviour:
                 offered.update(asked)
         tells = []
         proposals = plan(
-            (_open_order(o, now) for o in waiting),
+            (_open_order(o, now, state.pause_ms) for o in waiting),
             state.fleet,
             state.wave_size,
             offered=offered,
+            reach_m=state.reach_m,
         )
         for proposal in proposals:
             state.proposed[proposal.order.id] = (now, proposal.driver_ids)
@@ -416,7 +432,27 @@ def _within(now_ms: int, then_ms: int, span_ms: float) -> bool:
     return 0 <= now_ms - then_ms < span_ms
 
 
-def _open_order(order: Order, now_ms: int) -> OpenOrder:
+def _given_up(state: ZoneState, now_ms: int) -> list[Tell]:
+    """Orders that nobody takes: each decides whether operators are to be told, or that it is over."""
+    if state.give_up_ms is None:
+        return []
+    wish, tells = GiveUp(state.give_up_ms), list[Tell]()
+    for order in state.orders.values():
+        end_ms = order.looking_since_ms + wish.after_ms
+        due_ms = end_ms - wish.notice_ms
+        if order.warned_ms is not None:
+            due_ms = max(end_ms, order.warned_ms + wish.notice_ms)
+        told_ms = state.pressed.get(order.id)
+        if now_ms < due_ms or (told_ms is not None and _within(now_ms, told_ms, PROPOSED_MS)):
+            continue
+        state.pressed[order.id] = now_ms
+        tells.append(Tell(ActorId("order", order.id), wish, trace=state.traces.get(order.id)))
+        if len(tells) == GIVE_UP_MAX:
+            break
+    return tells
+
+
+def _open_order(order: Order, now_ms: int, pause_ms: int) -> OpenOrder:
     return OpenOrder(
         order.id,
         order.facts.pickup,
@@ -425,6 +461,7 @@ def _open_order(order: Order, now_ms: int) -> OpenOrder:
         order.wave,
         frozenset((*order.tried, *(x.driver_id for x in order.offers))),
         may_repeat=not _within(now_ms, order.updated_ms, REPEAT_MS),
+        released=frozenset(n for n, at_ms in order.released if _within(now_ms, at_ms, pause_ms)),
     )
 
 

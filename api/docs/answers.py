@@ -106,6 +106,8 @@ SCHEMAS: dict[str, dict[str, Any]] = {
     "Zone": _object({
         "id": _id("zon"), "name": NAME, "mode": _enum("waves", "open"),
         "wave_size": _whole(1, 50), "offer_ttl_s": _whole(1, 600), "area": _or_null(_list(PLACE, 100)),
+        "offer_distance_max_m": _whole(1, 1_000_000), "release_pause_s": _whole(0, 86_400),
+        "give_up_after_s": _or_null(_whole(1, 604_800)),
         "version": WHOLE,
     }),
     "Store": _object({

@@ -32,7 +32,8 @@ _ORDER = {
     "updated_at": "2026-03-01T12:01:00.000Z", "customer_id": "usr_2",
 }  # fmt: skip
 _ZONE = {
-    "id": "zon_1", "name": "Mall", "mode": "waves", "wave_size": 3, "offer_ttl_s": 20, "area": None, "version": 1,
+    "id": "zon_1", "name": "Mall", "mode": "waves", "wave_size": 3, "offer_ttl_s": 20, "area": None,
+    "offer_distance_max_m": 50_000, "release_pause_s": 600, "give_up_after_s": 3600, "version": 1,
 }  # fmt: skip
 _STORE = {
     "id": "sto_1", "zone_id": "zon_1", "name": "Bakery", **_PLACE, "preparation_s": 600,

@@ -20,6 +20,9 @@ from dispatch.domain import ids
 Mode = Literal["waves", "open"]
 WaveSize = Annotated[int, Field(ge=1, le=50)]
 OfferTtl = Annotated[int, Field(ge=1, le=600)]
+OfferDistance = Annotated[int, Field(ge=1, le=1_000_000)]
+ReleasePause = Annotated[int, Field(ge=0, le=86_400)]
+GiveUpAfter = Annotated[int, Field(ge=1, le=7 * 86_400)]
 
 
 class Corner(Strict):
@@ -36,6 +39,9 @@ class NewZone(Strict):
     wave_size: WaveSize = 3
     offer_ttl_s: OfferTtl = 20
     area: Area | None = None
+    offer_distance_max_m: OfferDistance = 50_000
+    release_pause_s: ReleasePause = 600
+    give_up_after_s: GiveUpAfter | None = 3600
 
 
 class ZoneChange(Patch):
@@ -44,6 +50,9 @@ class ZoneChange(Patch):
     wave_size: WaveSize = absent()
     offer_ttl_s: OfferTtl = absent()
     area: Area | None = absent()
+    offer_distance_max_m: OfferDistance = absent()
+    release_pause_s: ReleasePause = absent()
+    give_up_after_s: GiveUpAfter | None = absent()
 
 
 def _area(area: list[Corner] | None) -> Any:
@@ -52,7 +61,10 @@ def _area(area: list[Corner] | None) -> Any:
 
 async def create(call: Call) -> web.Response:
     b = await call.body(NewZone)
-    args = (b.name, b.mode, b.wave_size, b.offer_ttl_s, _area(b.area))
+    args = (
+        b.name, b.mode, b.wave_size, b.offer_ttl_s, _area(b.area), b.offer_distance_max_m, b.release_pause_s,
+        b.give_up_after_s,
+    )  # fmt: skip
     row = await call.office.database.row("zone_insert", *args)
     call.office.dispatch.wake_zone(row["id"])
     headers = {"Location": f"/api/v2/zones/zon_{row['id']}", "ETag": row_tag(row)}
@@ -74,7 +86,10 @@ async def update(call: Call) -> web.Response:
     """Change a zone, of the version that If-Match names; open orders follow within a second."""
     number, tags, b = call.number(ids.ZONE), wanted_tags(call), await call.body(ZoneChange)
     database = call.office.database
-    args = (b.name, b.mode, b.wave_size, b.offer_ttl_s, _area(b.area), b.sets("area"), b.changes)
+    args = (
+        b.name, b.mode, b.wave_size, b.offer_ttl_s, _area(b.area), b.sets("area"), b.changes,
+        b.offer_distance_max_m, b.release_pause_s, b.give_up_after_s, b.sets("give_up_after_s"),
+    )  # fmt: skip
     row = await database.row("zone_update", number, tags, *args)
     if row is None:
         there = await database.row("zone_get", number)

@@ -121,6 +121,20 @@ class Withdraw:
 
 
 @frozen
+class GiveUp:
+    """Nobody takes the order, and the zone waits so long: operators are told when a quarter of that is left, then the
+    order is cancelled.
+    """
+
+    after_ms: int
+
+    @property
+    def notice_ms(self) -> int:
+        """How long before the end operators are told."""
+        return self.after_ms // 4
+
+
+@frozen
 class SetMode:
     mode: str
 
@@ -136,7 +150,7 @@ class Expire:
 Wish = Accept | Decline | PickUp | Deliver | Fail | Cancel | Release | Assign | SetReady
 OrderCommand = (
     Accept | Decline | PickUp | Deliver | Fail | Cancel | Release | Assign | SetReady | Pay
-    | MakeOffers | Withdraw | SetMode | Expire
+    | MakeOffers | Withdraw | GiveUp | SetMode | Expire
 )  # fmt: skip
 
 

@@ -23,6 +23,7 @@ from dispatch.domain.commands import (
     Expire,
     Fail,
     FeedEntry,
+    GiveUp,
     MakeOffers,
     OrderCommand,
     Pay,
@@ -37,6 +38,9 @@ from dispatch.domain.commands import (
 from dispatch.domain.ids import DRIVER, ORDER, PAYMENT, STORE, public_id
 from dispatch.domain.order import TRANSITIONS, Order
 from dispatch.domain.refusals import Refused
+
+# Of drivers that an order was taken from, so many are remembered.
+RELEASED_MAX = 8
 
 
 def driver_by(driver_id: int) -> By:
@@ -90,7 +94,7 @@ def decide(order: Order, command: OrderCommand, now_ms: int) -> Verdict:
             return _set_ready(order, command, now_ms)
         case Pay():
             return _pay(order, command, now_ms)
-        case MakeOffers() | Withdraw() | SetMode():
+        case MakeOffers() | Withdraw() | GiveUp() | SetMode():
             return _of_zone(order, command, now_ms)
         case Expire():
             return _expire(order, command, now_ms)
@@ -98,12 +102,14 @@ def decide(order: Order, command: OrderCommand, now_ms: int) -> Verdict:
             assert_never(command)
 
 
-def _of_zone(order: Order, command: MakeOffers | Withdraw | SetMode, now_ms: int) -> Verdict:
+def _of_zone(order: Order, command: MakeOffers | Withdraw | GiveUp | SetMode, now_ms: int) -> Verdict:
     match command:
         case MakeOffers():
             return _offer(order, command, now_ms)
         case Withdraw():
             return _withdraw(order, command, now_ms)
+        case GiveUp():
+            return _give_up(order, command, now_ms)
         case SetMode():
             return _set_mode(order, command, now_ms)
 
@@ -242,7 +248,19 @@ def _release(order: Order, command: Release, now_ms: int) -> Verdict:
     status = TRANSITIONS.get((order.status, "released"))
     if status is None or order.driver_id is None:
         return Refused(r.INVALID_TRANSITION, order.status)
-    moved = order.moved(status, now_ms, driver_id=None, round=order.round + 1, wave=0, offers=(), tried=())
+    others = tuple((driver, at_ms) for driver, at_ms in order.released if driver != order.driver_id)
+    moved = order.moved(
+        status,
+        now_ms,
+        driver_id=None,
+        round=order.round + 1,
+        wave=0,
+        offers=(),
+        tried=(),
+        released=(*others, (order.driver_id, now_ms))[-RELEASED_MAX:],
+        since_ms=now_ms,
+        warned_ms=None,
+    )
     entry = order_for_driver(moved) | {"reason": command.reason}
     return Decision(
         order=moved,
@@ -298,7 +316,7 @@ def _pay(order: Order, command: Pay, now_ms: int) -> Verdict:
         return Unchanged("paid")
     # Due at once, as an order that needs no payment: whoever takes over from here tells the zone.
     return Decision(
-        order=order.moved(TRANSITIONS[order.status, "paid"], now_ms, due_ms=now_ms),
+        order=order.moved(TRANSITIONS[order.status, "paid"], now_ms, due_ms=now_ms, since_ms=now_ms),
         event="paid",
         by=By("system", public_id(PAYMENT, command.payment_id)),
         answer="paid",
@@ -361,6 +379,26 @@ def _withdraw(order: Order, command: Withdraw, now_ms: int) -> Verdict:
         revoked=tuple((x.driver_id, x.id) for x in dead),
         why="withdrawn",
     )
+
+
+def _give_up(order: Order, command: GiveUp, now_ms: int) -> Verdict:
+    if order.status != o.CONFIRMED:
+        return Refused(r.ORDER_CLOSED, order.status)
+    end_ms = order.looking_since_ms + command.after_ms
+    if order.warned_ms is None:
+        if now_ms < end_ms - command.notice_ms:
+            return Unchanged("waiting")
+        end_ms = max(end_ms, now_ms + command.notice_ms)
+        return Decision(
+            order=order.moved(order.status, now_ms, warned_ms=now_ms),
+            event="unclaimed",
+            by=DISPATCH,
+            answer="unclaimed",
+            data={"gives_up_at_ms": end_ms},
+        )
+    if now_ms < max(end_ms, order.warned_ms + command.notice_ms):
+        return Unchanged("waiting")
+    return _cancel(order, Cancel(DISPATCH, "no_driver"), now_ms)
 
 
 def _set_mode(order: Order, command: SetMode, now_ms: int) -> Verdict:

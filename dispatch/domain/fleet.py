@@ -16,6 +16,10 @@ from dispatch.domain.geo import Place, turn_deg
 CELL_DEG = 0.005
 # Columns of cells round the globe: the last one is the neighbour of the first.
 COLUMNS = 72_000
+# Metres in a degree to the north; as far as anything can be; and what a flat distance may be wrong by.
+DEGREE_M = 111_195.0
+GLOBE_M = 20_037_508.0
+SLACK = 1.05
 # Beyond so many rings a look at every cell that is not empty costs less.
 RINGS_MAX = 12
 
@@ -31,8 +35,10 @@ class Fleet:
 
     def __init__(self) -> None:
         self._slots: dict[int, int] = {}
+        self._free = 0
         self._places: dict[int, Place | None] = {}
-        self._cells: dict[Cell | None, dict[int, Place | None]] = {}
+        self._cells: dict[Cell, dict[int, Place]] = {}
+        self._placeless: set[int] = set()
 
     def __len__(self) -> int:
         return len(self._slots)
@@ -42,16 +48,24 @@ class Fleet:
         self.drop(driver_id)
         if slots > 0:
             self._slots[driver_id] = slots
+            self._free += slots
             self._places[driver_id] = place
-            cell = None if place is None else _cell_of(place)
-            self._cells.setdefault(cell, {})[driver_id] = place
+            if place is None:
+                self._placeless.add(driver_id)
+            else:
+                self._cells.setdefault(_cell_of(place), {})[driver_id] = place
 
     def drop(self, driver_id: int) -> None:
         """The driver is gone, or has no slot."""
-        if self._slots.pop(driver_id, None) is None:
+        slots = self._slots.pop(driver_id, None)
+        if slots is None:
             return
+        self._free -= slots
         place = self._places.pop(driver_id)
-        cell = None if place is None else _cell_of(place)
+        if place is None:
+            self._placeless.discard(driver_id)
+            return
+        cell = _cell_of(place)
         there = self._cells[cell]
         del there[driver_id]
         if not there:
@@ -69,31 +83,46 @@ class Fleet:
         """True when there is no driver in the fleet but these."""
         return self._slots.keys() <= drivers
 
-    def nearest(self, at: Place, k: int, without: Container[int], offered: Mapping[int, int]) -> list[int]:
+    def slots_left(self, offered: Mapping[int, int]) -> int:
+        """How many slots are free and not spoken for."""
+        return self._free - sum(min(count, self._slots.get(driver, 0)) for driver, count in offered.items())
+
+    def nearest(
+        self, at: Place, k: int, without: Container[int], offered: Mapping[int, int], reach_m: float = GLOBE_M
+    ) -> list[int]:
         """The k nearest drivers, the nearest first; ties go to the lower id.
 
-        `without`: drivers that are not asked. `offered`: slots that are spoken for, by driver.
+        `without`: drivers that are not asked. `offered`: slots that are spoken for, by driver. `reach_m`: who is
+        clearly farther away is left out.
 
         Flat distance orders a city as the sphere does. Drivers whose place is unknown come last.
         """
+
+        def free(driver: int) -> bool:
+            return driver not in without and self._slots[driver] > offered.get(driver, 0)
+
         shrink = cos(radians(at.lat))
+        limit_deg = reach_m / DEGREE_M * SLACK
         found: list[tuple[float, int]] = []
         for reach_deg, drivers in self._around(at, shrink):
             for driver, place in drivers:
-                if driver in without or self._slots[driver] <= offered.get(driver, 0):
-                    continue
-                far = float("inf")
-                if place is not None:
+                if free(driver):
                     north, east = place.lat - at.lat, turn_deg(place.lon - at.lon) * shrink
                     far = north * north + east * east
-                found.append((far, driver))
+                    if far <= limit_deg * limit_deg:
+                        found.append((far, driver))
             # Whoever stands in a later ring is farther away than this one reaches.
             near = reach_deg * reach_deg
+            if near > limit_deg * limit_deg:
+                break
             if near > 0 and len(found) >= k and heapq.nsmallest(k, found)[-1][0] <= near:
                 break
-        return [driver for _, driver in heapq.nsmallest(k, found)]
+        nearest = [driver for _, driver in heapq.nsmallest(k, found)]
+        if len(nearest) < k:
+            nearest += heapq.nsmallest(k - len(nearest), filter(free, self._placeless))
+        return nearest
 
-    def _around(self, at: Place, shrink: float) -> Iterator[tuple[float, Iterable[tuple[int, Place | None]]]]:
+    def _around(self, at: Place, shrink: float) -> Iterator[tuple[float, Iterable[tuple[int, Place]]]]:
         """Rings of cells from the inside out, each with the distance (degrees) that it covers whole."""
         row, column = _cell_of(at)
         width_deg = CELL_DEG * min(shrink, 1.0)
@@ -105,7 +134,7 @@ class Fleet:
         rest = [
             there
             for cell, there in self._cells.items()
-            if cell is None or not (cell[0] - row in inner and _columns_between(cell[1], column) in inner)
+            if not (cell[0] - row in inner and _columns_between(cell[1], column) in inner)
         ]
         yield 0.0, [pair for there in rest for pair in there.items()]
 

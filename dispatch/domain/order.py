@@ -107,6 +107,9 @@ class Order:
         offer_count: offers ever made; numbers the next.
         tried: drivers that had an offer in this round and did not take it.
         due_ms: when the order wants to be woken, or None.
+        released: drivers that the order was taken from, and when; the newest ones.
+        since_ms: when the present search for a driver began, where that was not with its creation.
+        warned_ms: when operators were told that nobody takes it, in this search.
         recent: remembered commands (id, fingerprint, answer).
     """
 
@@ -124,6 +127,14 @@ class Order:
     tried: tuple[int, ...] = ()
     due_ms: int | None = None
     recent: tuple[tuple[str, str, Any], ...] = ()
+    released: tuple[tuple[int, int], ...] = ()
+    since_ms: int | None = None
+    warned_ms: int | None = None
+
+    @property
+    def looking_since_ms(self) -> int:
+        """When it began to look for a driver."""
+        return self.facts.created_ms if self.since_ms is None else self.since_ms
 
     @property
     def id(self) -> int:
@@ -143,12 +154,19 @@ class Order:
 
     def search(self) -> dict[str, Any]:
         """The search for a driver, as it is stored in the row."""
-        return {
+        found: dict[str, Any] = {
             "wave": self.wave,
             "count": self.offer_count,
             "offers": [[o.id, o.driver_id, o.expires_ms] for o in self.offers],
             "tried": list(self.tried),
         }
+        if self.released:
+            found["released"] = self.released
+        if self.since_ms is not None:
+            found["since"] = self.since_ms
+        if self.warned_ms is not None:
+            found["warned"] = self.warned_ms
+        return found
 
     def moved(
         self,
@@ -164,6 +182,9 @@ class Order:
         offer_count: int = _SAME,
         tried: tuple[int, ...] = _SAME,
         due_ms: int | None = _SAME,
+        released: tuple[tuple[int, int], ...] = _SAME,
+        since_ms: int | None = _SAME,
+        warned_ms: int | None = _SAME,
     ) -> Order:
         """The next version of this order. (Written out: `dataclasses.replace` takes three times as long.)"""
         return Order(
@@ -181,13 +202,17 @@ class Order:
             self.tried if tried is _SAME else tried,
             self.due_ms if due_ms is _SAME else due_ms,
             self.recent,
+            self.released if released is _SAME else released,
+            self.since_ms if since_ms is _SAME else since_ms,
+            self.warned_ms if warned_ms is _SAME else warned_ms,
         )
 
     def remembering(self, recent: tuple[tuple[str, str, Any], ...]) -> Order:
         """This very version with another memory of commands."""
         return Order(
             self.facts, self.status, self.version, self.mode, self.ready_ms, self.updated_ms, self.driver_id,
-            self.round, self.wave, self.offers, self.offer_count, self.tried, self.due_ms, recent,
+            self.round, self.wave, self.offers, self.offer_count, self.tried, self.due_ms, recent, self.released,
+            self.since_ms, self.warned_ms,
         )  # fmt: skip
 
 
@@ -228,6 +253,9 @@ def order_from(row: Mapping[str, Any], recent: tuple[tuple[str, str, Any], ...])
         tried=tuple(search.get("tried", ())),
         due_ms=row["due_ms"],
         recent=recent,
+        released=tuple((driver, at_ms) for driver, at_ms in search.get("released", ())),
+        since_ms=search.get("since"),
+        warned_ms=search.get("warned"),
     )
 
 

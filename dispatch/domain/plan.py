@@ -2,13 +2,16 @@
 
 This plan is the simple one: the oldest order first, the k nearest drivers with a free slot that were not
 asked in this round. A driver has at most as many offers open as it has free slots, so that an acceptance
-rarely finds the driver busy. When all were asked in vain, they are asked again.
+rarely finds the driver busy. When all were asked in vain, they are asked again. Nobody is asked who is too far away,
+and one whom the order was taken from only when nobody else is there. Who has not said where he is may be near: he
+comes last.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 
 from actors.frozen import frozen
 from dispatch.domain.fleet import Fleet
@@ -19,7 +22,8 @@ from dispatch.domain.geo import Place, distance_m
 class OpenOrder:
     """An order that looks for a driver and has no live offer.
 
-    `may_repeat`: it is time to ask those again who were asked in vain.
+    `may_repeat`: it is time to ask those again who were asked in vain. `released`: drivers that it was taken from not
+    long ago; they are asked when nobody else is there.
     """
 
     id: int
@@ -29,6 +33,7 @@ class OpenOrder:
     wave: int
     tried: frozenset[int] = frozenset()
     may_repeat: bool = True
+    released: frozenset[int] = frozenset()
 
 
 @frozen
@@ -46,28 +51,53 @@ class Proposal:
     again: bool
 
 
-def plan(orders: Iterable[OpenOrder], fleet: Fleet, k: int, *, offered: Mapping[int, int]) -> list[Proposal]:
+def plan(
+    orders: Iterable[OpenOrder], fleet: Fleet, k: int, *, offered: Mapping[int, int], reach_m: int
+) -> list[Proposal]:
     """Proposals for one moment. Deterministic: ties go to the lower id.
 
-    `k` drivers are asked at once. `offered`: slots that are spoken for by live offers, by driver.
+    `k` drivers are asked at once. `offered`: slots that are spoken for by live offers, by driver. `reach_m`: nobody
+    who is farther from the pick-up is asked.
     """
     spoken = Counter(offered)
+    left = fleet.slots_left(spoken)
+    deserted: set[Place] = set()
     proposals = []
     for order in sorted(orders, key=lambda x: (x.created_ms, x.id)):
-        if not order.may_repeat and fleet.within(order.tried):
+        if left <= 0:
+            break  # nobody has a slot left
+        if order.pickup in deserted or (not order.may_repeat and fleet.within(order.tried)):
             continue  # everybody who is here was asked a moment ago
-        asked = fleet.nearest(order.pickup, k, order.tried, spoken)
-        again = not asked
-        if again:
-            asked = fleet.nearest(order.pickup, k, (), spoken)
-            if not asked:
-                break  # nobody has a slot left
-            if not order.may_repeat:
-                continue
-        spoken.update(asked)
-        metres = tuple(_metres(order.pickup, fleet.place_of(driver)) for driver in asked)
-        proposals.append(Proposal(order, tuple(asked), metres, again))
+        look = partial(fleet.nearest, order.pickup, reach_m=reach_m)
+        asked, again = _chosen(order, look, k, spoken)
+        metres = [_metres(order.pickup, fleet.place_of(driver)) for driver in asked]
+        near = [(driver, away_m) for driver, away_m in zip(asked, metres, strict=True) if away_m <= reach_m]
+        if not near:
+            if not look(1, (), {}):
+                deserted.add(order.pickup)
+            continue
+        spoken.update(driver for driver, _ in near)
+        left -= len(near)
+        ids, away = zip(*near, strict=True)
+        proposals.append(Proposal(order, ids, away, again))
     return proposals
+
+
+def _chosen(
+    order: OpenOrder, look: Callable[..., list[int]], k: int, spoken: Mapping[int, int]
+) -> tuple[list[int], bool]:
+    """Whom to ask, and whether they were asked before."""
+    asked = look(k, order.tried | order.released if order.released else order.tried, spoken)
+    if asked:
+        return asked, False
+    # Somebody else is there, though perhaps with an offer at the moment: then it is not yet the turn of those whom the
+    # order was taken from.
+    spared = order.released if order.released and look(1, order.released, {}) else frozenset[int]()
+    if order.released and not spared:
+        asked = look(k, order.tried, spoken)
+    if asked or not order.may_repeat:
+        return asked, False
+    return look(k, spared, spoken), True
 
 
 def _metres(at: Place, place: Place | None) -> int:

@@ -64,10 +64,14 @@ class MemoryJournal:
 
     # -- the catalogue ------------------------------------------------------------------------
 
-    def add_zone(self, number: int, mode: str = "waves", wave_size: int = 3, offer_ttl_s: int = 20) -> None:
+    def add_zone(
+        self, number: int, mode: str = "waves", wave_size: int = 3, offer_ttl_s: int = 20,
+        give_up_after_s: int | None = 3600,
+    ) -> None:  # fmt: skip
         self.zones[number] = {
             "id": number, "name": f"zone {number}", "mode": mode, "wave_size": wave_size,
-            "offer_ttl_s": offer_ttl_s, "writer": "",
+            "offer_ttl_s": offer_ttl_s, "writer": "", "offer_distance_max_m": 50_000, "release_pause_s": 600,
+            "give_up_after_s": give_up_after_s,
         }  # fmt: skip
 
     def add_store(

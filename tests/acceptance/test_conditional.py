@@ -285,7 +285,7 @@ async def test_null_removes_what_may_be_missing(target: Target) -> None:
 
 NULLS = {
     "users": ("name", "status", "zone_id", "capacity"),
-    "zones": ("name", "mode", "wave_size", "offer_ttl_s"),
+    "zones": ("name", "mode", "wave_size", "offer_ttl_s", "offer_distance_max_m", "release_pause_s"),
     "stores": ("name", "lat", "lon", "preparation_s", "active"),
     "products": ("name", "price", "active", "price/amount_minor", "price/currency"),
 }

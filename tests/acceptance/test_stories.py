@@ -206,7 +206,7 @@ async def test_declined_order_goes_to_the_next_driver(town: Town) -> None:
     zone = await town.zone()
     async with (await zone.driver()).online() as one, (await zone.driver()).online() as two:
         await one.phone.send({"t": "loc", "cseq": 1, "lat": 1.0, "lon": 2.0})
-        await two.phone.send({"t": "loc", "cseq": 1, "lat": 1.5, "lon": 2.0})
+        await two.phone.send({"t": "loc", "cseq": 1, "lat": 1.3, "lon": 2.0})
         await one.mall.do("GET", "/api/v2/drivers/me")
         order = await zone.order()
         offer = await one.event("offer", order)
@@ -251,6 +251,34 @@ async def test_offer_dies_with_its_driver_and_the_next_one_is_asked(town: Town, 
             assert await two.accept(order) == "won"
     history = (await town.admin.do("GET", f"/api/v2/orders/{order}/events"))["items"]
     assert [e["type"] for e in history] == ["created", "offered", "offer_withdrawn", "offered", "assigned"]
+
+
+async def test_released_order_goes_to_somebody_else(town: Town) -> None:
+    zone = await town.zone()
+    async with (await zone.driver()).online() as one:
+        order = await zone.order()
+        await one.event("offer", order)
+        assert await one.accept(order) == "won"
+        async with (await zone.driver()).online() as two:
+            await one.phone.send({"t": "loc", "cseq": 1, "lat": 1.0, "lon": 2.0})
+            await two.phone.send({"t": "loc", "cseq": 1, "lat": 1.1, "lon": 2.0})
+            await town.admin.do("POST", f"/api/v2/orders/{order}/release", {"reason": "late"})
+            await two.event("offer", order)
+            assert await one.accept(order) == "not_offered"
+
+
+async def test_order_that_nobody_takes_is_given_up_and_operators_are_told_before(town: Town) -> None:
+    zone = await town.zone(give_up_after_s=2)
+    order = await zone.order(quantity=10)
+    headers = {"Authorization": f"Bearer {town.customer.token}"}
+    url = f"{town.server.url}/api/v2/orders/{order}/track"
+    async with town.anybody.http.get(url, headers=headers) as stream, asyncio.timeout(30):
+        await stream.content.read()  # it ends with the order
+    history = (await town.admin.do("GET", f"/api/v2/orders/{order}/events"))["items"]
+    assert [(e["type"], e["by"]["role"], e["reason"]) for e in history[1:]] == [
+        ("unclaimed", "dispatch", None), ("cancelled", "dispatch", "no_driver"),
+    ]  # fmt: skip
+    assert await zone.order(quantity=10), "the stock is back"
 
 
 async def test_losers_of_a_wave_hear_that_their_offer_died(town: Town) -> None:

@@ -46,7 +46,9 @@ BODIES: dict[str, st.SearchStrategy[dict[str, Any]]] = {
     "zones.create": st.fixed_dictionaries(
         {"name": texts(80)},
         optional={"mode": st.sampled_from(["waves", "open"]), "wave_size": integers(1, 50),
-                  "offer_ttl_s": integers(1, 600), "area": CORNERS},
+                  "offer_ttl_s": integers(1, 600), "area": CORNERS,
+                  "offer_distance_max_m": integers(1, 1_000_000), "release_pause_s": integers(0, 86_400),
+                  "give_up_after_s": integers(1, 604_800)},
     ),
     "stores.create": st.fixed_dictionaries(
         {"zone_id": st.just(ZONE), "name": texts(80), **PLACE}, optional={"preparation_s": integers(0, 86_400)}
@@ -117,6 +119,9 @@ def check_stored(body: dict[str, Any], answer: Answer) -> None:
         "stock",
         "wave_size",
         "offer_ttl_s",
+        "offer_distance_max_m",
+        "release_pause_s",
+        "give_up_after_s",
         "capacity",
         "area",
         "price",

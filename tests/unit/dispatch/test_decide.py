@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from dispatch.domain import order as o
 from dispatch.domain.commands import By, Decision, Unchanged
 from dispatch.domain.decide import decide
 from dispatch.domain.geo import Place
-from dispatch.domain.order import Facts, Item, Offer, Order
+from dispatch.domain.order import Facts, Item, Offer, Order, order_from
 from dispatch.domain.refusals import Refused
 
 NOW = 1_790_000_000_000
@@ -317,3 +318,63 @@ def test_offer_that_is_taken_back_dies_and_the_others_live_on() -> None:
 
 def test_driver_who_was_busy_counts_as_not_asked() -> None:
     assert won(decide(offered(), d.Withdraw((7,), "busy"), NOW)).order.tried == ()
+
+
+def test_release_remembers_whom_the_order_was_taken_from() -> None:
+    first = won(decide(order(o.ASSIGNED), d.Release(ADMIN, "late"), NOW)).order
+    assert (first.released, first.looking_since_ms) == (((7, NOW),), NOW)
+    taken = replace(first, status=o.ASSIGNED, driver_id=8)
+    second = won(decide(taken, d.Release(ADMIN, "late"), NOW + 5)).order
+    assert second.released == ((7, NOW), (8, NOW + 5))
+    assert order_from(row_of(second), ()) == second
+
+
+def row_of(of: Order) -> dict[str, Any]:
+    """The order's row."""
+    f = of.facts
+    return {
+        "id": f.id, "zone_id": f.zone_id, "store_id": f.store_id, "store_name": f.store_name,
+        "pickup_lat": f.pickup.lat, "pickup_lon": f.pickup.lon, "customer_id": f.customer_id,
+        "dropoff_lat": f.dropoff.lat, "dropoff_lon": f.dropoff.lon, "address": f.address,
+        "items": [[i.product_id, i.name, i.quantity, i.price_minor] for i in f.items],
+        "total_minor": f.total_minor, "currency": f.currency, "payment": f.payment, "notes": f.notes,
+        "created_ms": f.created_ms, "status": of.status, "version": of.version, "mode": of.mode,
+        "ready_ms": of.ready_ms, "updated_ms": of.updated_ms, "driver_id": of.driver_id, "round": of.round,
+        "search": json.loads(json.dumps(of.search())), "due_ms": of.due_ms,
+    }  # fmt: skip
+
+
+def test_operators_are_told_before_an_order_is_given_up() -> None:
+    made = order(since_ms=NOW)
+    wish = d.GiveUp(1000)
+    assert code(decide(made, wish, NOW + 749)) == "waiting"
+    told = won(decide(made, wish, NOW + 750))
+    assert (told.event, told.by, told.data) == ("unclaimed", d.DISPATCH, {"gives_up_at_ms": NOW + 1000})
+    assert told.order.status == o.CONFIRMED
+    assert code(decide(told.order, wish, NOW + 999)) == "waiting"
+    over = won(decide(told.order, wish, NOW + 1000))
+    assert (over.order.status, over.reason, over.by, over.restock) == (
+        o.CANCELLED,
+        "no_driver",
+        d.DISPATCH,
+        True,
+    )
+
+
+def test_order_that_waited_too_long_already_is_told_of_before_it_ends() -> None:
+    told = won(decide(order(since_ms=NOW - 90_000), d.GiveUp(1000), NOW))
+    assert (told.event, told.data) == ("unclaimed", {"gives_up_at_ms": NOW + 250})
+    assert code(decide(told.order, d.GiveUp(1000), NOW + 249)) == "waiting"
+    assert won(decide(told.order, d.GiveUp(1000), NOW + 250)).order.status == o.CANCELLED
+
+
+def test_order_that_was_taken_is_not_given_up() -> None:
+    assert code(decide(order(o.ASSIGNED), d.GiveUp(1), NOW)) == "order_closed"
+
+
+def test_search_begins_anew_with_the_payment_and_with_a_release() -> None:
+    paid = won(decide(order(o.AWAITING_PAYMENT, due_ms=NOW), d.Pay(1), NOW + 7)).order
+    assert paid.looking_since_ms == NOW + 7
+    assert order().looking_since_ms == order().facts.created_ms
+    released = won(decide(order(o.ASSIGNED, warned_ms=NOW), d.Release(ADMIN, "late"), NOW + 9)).order
+    assert (released.looking_since_ms, released.warned_ms) == (NOW + 9, None)

@@ -10,22 +10,33 @@ import pytest
 from actors.messages import Query, QueryAnswer, QueryFailed, Turn, Wake
 from actors.steps import Done
 from dispatch import messages as m
-from dispatch.domain.commands import MakeOffers, SetMode, Withdraw
+from dispatch.domain.commands import GiveUp, MakeOffers, SetMode, Withdraw
 from dispatch.domain.geo import Place
 from dispatch.domain.order import Offer, Order
-from dispatch.zone_actor import PROPOSED_MS, REBUILD_MS, REPEAT_MS, TICK, ZoneBehaviour, ZoneState
+from dispatch.zone_actor import (
+    GIVE_UP_MAX,
+    PROPOSED_MS,
+    REBUILD_MS,
+    REPEAT_MS,
+    TICK,
+    ZoneBehaviour,
+    ZoneState,
+)
 from tests.unit.dispatch.test_decide import NOW, order
 
 PICTURE = ["zone_orders", "zone_drivers"]
-ZONE = {"mode": "waves", "wave_size": 1, "offer_ttl_s": 10}
+ZONE: dict[str, Any] = {
+    "mode": "waves", "wave_size": 1, "offer_ttl_s": 10, "offer_distance_max_m": 50_000, "release_pause_s": 600,
+    "give_up_after_s": None,
+}  # fmt: skip
 
 
 class Clock:
     """A zone whose turns happen when the test says."""
 
-    def __init__(self) -> None:
+    def __init__(self, **settings: Any) -> None:
         self.behaviour = ZoneBehaviour()
-        self.state: ZoneState = self.behaviour.restore(1, ZONE, None)
+        self.state: ZoneState = self.behaviour.restore(1, ZONE | settings, None)
         self.now = NOW
         self.behaviour.activated(self.state, Turn(NOW, "t"))
 
@@ -212,3 +223,51 @@ def test_driver_who_comes_online_is_asked_at_once_though_others_declined_and_lef
     zone.say(m.OrderMoved(order(version=2, tried=(7, 9), wave=1, updated_ms=zone.now)))
     zone.say(m.DriverMoved(7, False, 1, frozenset(), None))
     assert offers(zone.say(driver(8))) == [(8,)]
+
+
+def given_up(done: Done) -> list[Any]:
+    return [(t.to.number, t.message) for t in done.tells if isinstance(t.message, GiveUp)]
+
+
+def test_order_that_nobody_takes_is_given_up_when_the_zone_says() -> None:
+    zone = Clock(give_up_after_s=1000)
+    zone.say(m.OrderMoved(order(version=1, since_ms=NOW)))
+    assert given_up(zone.say(Wake(TICK), 749_000)) == []
+    told = [(5, GiveUp(1_000_000))]
+    assert given_up(zone.say(Wake(TICK), 1000)) == told
+    assert given_up(zone.say(Wake(TICK), 1000)) == [], "it is on its way"
+    assert given_up(zone.say(Wake(TICK), PROPOSED_MS)) == told, "it was lost"
+    zone.say(m.OrderMoved(order(version=2, since_ms=NOW, warned_ms=zone.now)))
+    assert given_up(zone.say(Wake(TICK), 200_000)) == []
+    assert given_up(zone.say(Wake(TICK), 50_000)) == told
+
+
+def test_zone_without_such_a_time_gives_nothing_up() -> None:
+    zone = Clock()
+    zone.say(m.OrderMoved(order(version=1, since_ms=NOW)))
+    assert given_up(zone.say(Wake(TICK), 10**10)) == []
+
+
+def test_orders_that_are_given_up_after_an_outage_go_in_slices() -> None:
+    zone = Clock(give_up_after_s=1)
+    made = order(version=1)
+    for number in range(1, 3 * GIVE_UP_MAX):
+        zone.state.admit(replace(made, facts=replace(made.facts, id=number)))
+    assert [len(given_up(zone.say(Wake(TICK), 1000))) for _ in range(3)] == [GIVE_UP_MAX, GIVE_UP_MAX, 99]
+
+
+def test_released_order_is_offered_to_the_same_driver_only_after_the_pause() -> None:
+    zone = Clock(release_pause_s=600)
+    read(zone, 7)
+    zone.say(driver(8))
+    back = order(version=4, round=2, released=((7, zone.now),), tried=(8,), updated_ms=zone.now)
+    assert offers(zone.say(m.OrderMoved(back))) == []
+    assert offers(zone.say(Wake(TICK), REPEAT_MS)) == [(8,)]
+    assert offers(zone.say(Wake(TICK), 600_000)) == [(7,)]
+
+
+def test_distance_of_the_zone_bounds_who_is_asked() -> None:
+    zone = Clock(offer_distance_max_m=1000)
+    zone.say(replace(driver(7), place=Place(1.01, 2)))
+    assert offers(zone.say(m.OrderMoved(order(version=1)))) == []
+    assert offers(zone.say(replace(driver(8), place=Place(1.008, 2)))) == [(8,)]

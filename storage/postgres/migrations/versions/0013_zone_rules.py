@@ -1,0 +1,16 @@
+"""What a zone says about who is asked, and for how long."""
+
+from storage.postgres.migrate import run_sql
+
+revision = "0013_zone_rules"
+down_revision: str | None = "0012_slots"
+
+
+def upgrade() -> None:
+    """Run the revision's SQL file."""
+    run_sql("0013_zone_rules.sql")
+
+
+def downgrade() -> None:
+    """There is no way back but a backup."""
+    raise NotImplementedError
