@@ -32,6 +32,7 @@ from actors.cluster.tcp import TcpNetwork
 from actors.ending import end
 from actors.errors import JournalError
 from actors.runtime import Runtime
+from actors.steps import Behaviour
 from api import founding
 from api.call import Office
 from api.cashier import open_payments, settle_payments
@@ -103,6 +104,12 @@ SETTLED_S = 10.0
 # -- one instance ---------------------------------------------------------------------------------
 
 
+def _behaviours(feed_epoch: str) -> list[Behaviour]:
+    """What the three kinds of actors do."""
+    driver = DriverBehaviour(feed_epoch, metrics.count_apart)
+    return [OrderBehaviour(told_change), driver, ZoneBehaviour()]
+
+
 @contextlib.asynccontextmanager
 async def open_office(
     settings: Settings, at: Addresses, peers: socket.socket, usurped: Callable[[], None]
@@ -144,7 +151,7 @@ async def open_office(
             instance=me.instance,
             incarnation=me.incarnation,
             peers=cluster.forwarding,
-            behaviours=[OrderBehaviour(told_change), DriverBehaviour(meta.feed_epoch), ZoneBehaviour()],
+            behaviours=_behaviours(meta.feed_epoch),
             journal=journal,
             emitter=cluster.peers,
             clock=clock,

@@ -108,6 +108,7 @@ ACCESS: Mapping[str, Access] = {
     "drivers.list": Access("drivers:read:any", READS),
     "drivers.me": Access("drivers:profile:read:own", READS),
     "drivers.my_orders": Access("drivers:profile:read:own", READS),
+    "drivers.take_offline": Access("orders:operate", COMMANDS),
     "drivers.availability": Access("drivers:availability:write:own", COMMANDS),
     "drivers.location": Access("drivers:location:write:own", LOCATIONS),
     "feed.open": Access(None),  # the handshake looks at header or ticket itself

@@ -70,6 +70,12 @@ FEED_SESSIONS = Gauge("mall_feed_sessions", "Open driver sockets.", registry=REG
 FEED_RESUMES = Counter(
     "mall_feed_resumes_total", "Sessions, by how they began.", ["outcome"], registry=REGISTRY
 )
+FIXES_APART = Counter(
+    "mall_positions_apart_total",
+    "Positions of drivers that were not believed: nowhere (0,0), inaccurate, jump.",
+    ["why"],
+    registry=REGISTRY,
+)
 FEED_FRAMES = Counter("mall_feed_frames_total", "Frames sent.", ["lane"], registry=REGISTRY)
 FEED_CONFLATED = Counter(
     "mall_feed_conflated_total", "Latest-value frames replaced before sending.", registry=REGISTRY
@@ -147,6 +153,11 @@ class ApiUse(Collector):
 
 
 REGISTRY.register(ApiUse())
+
+
+def count_apart(why: str) -> None:
+    """A position was not believed."""
+    FIXES_APART.labels(why).inc()
 
 
 @cache

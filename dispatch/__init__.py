@@ -8,7 +8,10 @@ tail.py          the end of a driver's log in memory
 feed.py          frames of a driver's feed
 order_actor.py   orders as actors
 driver_state.py  what a driver's actor has in memory
+driver_signs.py  signs of life in its turns
 driver_actor.py  drivers as actors: availability, position, the feed
+zone_state.py    what a zone's actor has in memory
+zone_ends.py     what a zone ends: offers in vain, orders that nobody takes
 zone_actor.py    zones as actors: who is open, who is free, who is offered what
 service.py       every verb of the system, one short method each
 payments.py      hold, capture, release, refund: steps that are repeated until their outcome is known

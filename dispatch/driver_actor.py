@@ -7,22 +7,26 @@ session sees every position once and in order, whatever got lost on the way here
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
 from actors.dedup import remember, ring_from
-from actors.messages import ActorId, Emit, Query, QueryAnswer, QueryFailed, Tell, Turn
+from actors.messages import ActorId, Emit, Query, QueryAnswer, QueryFailed, Tell, Turn, Wake
 from actors.steps import Commit, Done, Outcome, Step
 from dispatch import feed
 from dispatch import messages as m
-from dispatch.domain.driver import OFFLINE, ONLINE, Driver, driver_from
+from dispatch.domain.driver import OFFLINE, ONLINE, UNREACHABLE, driver_from
 from dispatch.domain.geo import Place
 from dispatch.domain.order import order_from
-from dispatch.driver_state import DriverState, entry_from
+from dispatch.domain.signs import UNSEEN_MAX
+from dispatch.driver_signs import GRACE, also, emitting, is_sign, without_session
+from dispatch.driver_state import DriverState, entry_from, item_of, seen_of
 from dispatch.tail import Tail, contiguous
 
 IDLE_S = 120.0
+# A field of the row that stays as it is, where None means something.
+KEEP: Any = object()
 # Entries read at once to close a gap; a client that missed more is better served with a snapshot.
 REPLAY_MAX = 200
 
@@ -32,14 +36,22 @@ def driver_ref(number: int) -> ActorId:
     return ActorId("driver", number)
 
 
+def _uncounted(why: str) -> None:
+    del why
+
+
 class DriverBehaviour:
-    """Implements actors.steps.Behaviour for drivers."""
+    """Implements actors.steps.Behaviour for drivers.
+
+    `doubted` is told why a fix was not believed.
+    """
 
     kind = "driver"
     mailbox_limit = 256
 
-    def __init__(self, feed_epoch: str) -> None:
+    def __init__(self, feed_epoch: str, doubted: Callable[[str], None] = _uncounted) -> None:
         self._epoch = feed_epoch
+        self._doubted = doubted
 
     def restore(self, number: int, row: Mapping[str, Any], previous: DriverState | None) -> DriverState:
         del number
@@ -51,31 +63,47 @@ class DriverBehaviour:
         return DriverState(driver, last_seq=row["feed_seq"], place=place)
 
     def activated(self, state: DriverState, turn: Turn) -> Done:
-        del turn
         queries = (self._read_after(state),) if state.session is not None else ()
+        left_ms = state.signs.grace_left_ms(turn.now_ms)
         return Done(
-            state=replace(state, reading=bool(queries)), tells=(self._to_zone(state),), queries=queries
+            state=replace(state, reading=bool(queries)),
+            tells=(self._to_zone(state),),
+            queries=queries,
+            wake_s=None if left_ms is None else left_ms / 1000,
+            wake=GRACE,
         )
 
     def idle_s(self, state: DriverState) -> float | None:
         return None if state.session is not None else IDLE_S
 
     def decide(self, state: DriverState, message: object, turn: Turn) -> Step:
+        step = self._turn(state, message, turn)
+        if isinstance(step, Done) and state.session is not None and step.state is not None:
+            step = without_session(step, turn)
+        if state.driver.state == UNREACHABLE and is_sign(message):
+            step = also(step, Tell(driver_ref(state.driver.id), m.Alive(), latest="alive"))
+        return step
+
+    def _turn(self, state: DriverState, message: object, turn: Turn) -> Step:
         match message:
             case m.MovedTo():
-                return self._moved(state, message)
+                return self._moved(state, message, turn.now_ms)
+            case m.OfferSeen(offer_id=offer_id):
+                return Done(state=replace(state, signs=state.signs.looked_at(offer_id)))
+            case Wake() | m.Alive() | m.TakeOffline():
+                return self._reach(state, message, turn)
             case m.Carrying(order_id=order_id):
                 return self._carry(state, state.driver.carrying | {order_id})
             case m.Carries(order_ids=order_ids):
                 return self._carry(state, order_ids)
             case m.SetAvailability(status=status):
-                return self._set(state, turn, f"now_{status}", status=status)
+                return self._set(state, turn, f"now_{status}", status=status, unreachable_ms=None)
             case m.SetDriver(zone_id=zone_id, capacity=capacity):
                 return self._set(state, turn, "changed", zone_id=zone_id, capacity=capacity)
             case m.Banned():
                 return self._ban(state, turn)
             case m.DriverView():
-                return Done(reply=_seen(state))
+                return Done(reply=seen_of(state))
             case _:
                 return self._feed(state, message, turn)
 
@@ -89,10 +117,13 @@ class DriverBehaviour:
                 return self._answered(state, message, turn)
             case QueryFailed():
                 return self._unanswered(state, message)
+            case m.OfferDied(why="expired"):
+                return self._passed(state, message, turn)
             case m.OfferDied():
                 return Done(emits=self._latest(state, f"offer:{message.offer_id}", feed.revoked(message)))
             case m.Connect():
-                return self._connect(state, message)
+                here = replace(state, signs=replace(state.signs, gone_ms=None))
+                return self._connect(here, message)
             case m.Disconnect(session=session):
                 gone = session == state.session
                 return Done(state=replace(state, session=None, joining=False) if gone else None)
@@ -101,11 +132,39 @@ class DriverBehaviour:
 
     # -- what the driver is -------------------------------------------------------------------
 
-    def _moved(self, state: DriverState, message: m.MovedTo) -> Step:
+    def _reach(self, state: DriverState, message: Wake | m.Alive | m.TakeOffline, turn: Turn) -> Step:
+        """Whether the driver can be asked, as others see it: the clock, a sign of life, an operator."""
+        match message:
+            case m.Alive():
+                heard = replace(state, signs=replace(state.signs, unseen=0))
+                return self._set(heard, turn, "alive", unreachable_ms=None, show=True)
+            case m.TakeOffline():
+                return self._set(state, turn, "now_offline", status=OFFLINE, unreachable_ms=None, show=True)
+            case Wake():
+                left_ms = state.signs.grace_left_ms(turn.now_ms)
+                if left_ms is None or state.driver.state != ONLINE:
+                    return Done()
+                if left_ms > 0:
+                    return Done(wake_s=left_ms / 1000, wake=GRACE)
+                return self._set(state, turn, UNREACHABLE, unreachable_ms=turn.now_ms, show=True)
+
+    def _passed(self, state: DriverState, died: m.OfferDied, turn: Turn) -> Step:
+        """An offer's time was up; of the second one in a row that nobody has looked at the driver is to blame."""
+        passed = replace(state, signs=state.signs.passed(died.offer_id))
+        emits = self._latest(state, f"offer:{died.offer_id}", feed.revoked(died))
+        if passed.signs.unseen < UNSEEN_MAX or passed.driver.state != ONLINE:
+            return Done(state=passed, emits=emits)
+        return emitting(self._set(passed, turn, UNREACHABLE, unreachable_ms=turn.now_ms, show=True), emits)
+
+    def _moved(self, state: DriverState, message: m.MovedTo, now_ms: int) -> Step:
         if message.cseq is not None and message.cseq <= state.cseq:
             return Done()
         cseq = state.cseq if message.cseq is None else message.cseq
-        moved = state.at(message.place, cseq)
+        track, doubt = state.track.judge(state.place, message.place, message.accuracy_m, now_ms)
+        if doubt is not None:
+            self._doubted(doubt)
+            return Done(state=state.at(state.place, cseq, track))
+        moved = state.at(message.place, cseq, track)
         return Done(state=moved, tells=(self._to_zone(moved),))
 
     def _carry(self, state: DriverState, carrying: frozenset[int]) -> Step:
@@ -123,17 +182,21 @@ class DriverBehaviour:
         status: str | None = None,
         zone_id: int | None = None,
         capacity: int | None = None,
+        unreachable_ms: int | None = KEEP,
+        show: bool = False,
     ) -> Step:
-        """Change the driver's row; an unchanged one costs no commit."""
+        """Change the driver's row; an unchanged one costs no commit. `show`: its app is told how it stands."""
         old = state.driver
         new = replace(
             old,
             status=status or old.status,
             zone_id=zone_id or old.zone_id,
             capacity=capacity or old.capacity,
+            unreachable_ms=old.unreachable_ms if unreachable_ms is KEEP else unreachable_ms,
         )
         if new == old:
-            return Done(reply=m.Reply(answer, old.status, old.version), tells=(self._to_zone(state),))
+            reply = m.Reply(answer, old.status, old.version)
+            return Done(state=state, reply=reply, tells=(self._to_zone(state),))
         reply = m.Reply(answer, new.status, old.version + 1)
         recent = remember(old.recent, turn.command, list(reply))
         new = replace(new, version=old.version + 1, recent=recent)
@@ -146,22 +209,21 @@ class DriverBehaviour:
                 gone = m.DriverMoved(old.id, False, 0, frozenset(), None)
                 tells.append(Tell(ActorId("zone", old.zone_id), gone, latest=f"driver:{old.id}"))
             emits = () if old.zone_id == new.zone_id else self._latest(moved, "zone", feed.zone(new.zone_id))
+            if show:
+                emits = self._latest(moved, "availability", feed.availability(new))
             return Done(state=moved, reply=reply, tells=tuple(tells), emits=emits)
 
-        return Commit(_item(new, old.version), then)
+        return Commit(item_of(new, old.version), then)
 
     def _ban(self, state: DriverState, turn: Turn) -> Step:
-        step = self._set(state, turn, "banned", status=OFFLINE)
+        step = self._set(state, turn, "banned", status=OFFLINE, unreachable_ms=None)
         close = () if state.session is None else (Emit(state.session, "close", feed.DISABLED),)
-        if isinstance(step, Done):
-            return replace(step, emits=close)
-        then = step.then
-        return Commit(step.item, lambda outcome: replace(then(outcome), emits=close))
+        return emitting(step, close)
 
     def _to_zone(self, state: DriverState) -> Tell:
         driver = state.driver
         moved = m.DriverMoved(
-            driver.id, driver.status == ONLINE, driver.capacity, driver.carrying, state.place
+            driver.id, driver.state == ONLINE, driver.capacity, driver.carrying, state.place
         )
         return Tell(ActorId("zone", driver.zone_id), moved, latest=f"driver:{driver.id}")
 
@@ -175,6 +237,8 @@ class DriverBehaviour:
     def _grew(self, state: DriverState, grew: m.FeedGrew) -> Step:
         """What a commit changed for this driver: what it carries, and its log."""
         entry, carrying = grew.entry, state.driver.carrying
+        if grew.alive and state.signs.unseen:
+            state = replace(state, signs=replace(state.signs, unseen=0))
         if grew.took is not None and grew.took not in carrying:
             carrying |= {grew.took}
         if grew.freed in carrying:
@@ -329,23 +393,3 @@ class DriverBehaviour:
         emits = [Emit(session, "reliable", frame)]
         emits += [Emit(session, "reliable", feed.event(entry)) for entry in entries]
         return Done(state=replace(state, joining=False), emits=tuple(emits))
-
-
-def _seen(state: DriverState) -> m.DriverSeen:
-    d = state.driver
-    return m.DriverSeen(
-        d.id, d.zone_id, d.name, d.status, d.capacity, tuple(sorted(d.carrying)),
-        state.place, state.session is not None, state.last_seq,
-    )  # fmt: skip
-
-
-def _item(driver: Driver, version: int) -> dict[str, Any]:
-    return {
-        "kind": "driver",
-        "id": driver.id,
-        "version": version,
-        "status": driver.status,
-        "capacity": driver.capacity,
-        "zone": driver.zone_id,
-        "recent": [list(entry) for entry in driver.recent],
-    }

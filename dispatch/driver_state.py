@@ -8,7 +8,9 @@ from actors.dedup import Ring
 from actors.frozen import frozen
 from dispatch import messages as m
 from dispatch.domain.driver import Driver
+from dispatch.domain.fixes import Track
 from dispatch.domain.geo import Place
+from dispatch.domain.signs import Signs
 from dispatch.tail import EMPTY, Tail
 
 
@@ -24,6 +26,7 @@ class DriverState:
         last_seq: newest position known to be committed and seen here.
         tail: the newest entries up to last_seq, contiguous.
         reading: a read of the log is under way.
+        signs, track: what was heard of it lately, and what is known of its fixes.
     """
 
     driver: Driver
@@ -35,6 +38,8 @@ class DriverState:
     joining: bool = False
     reading: bool = False
     session_ms: int = 0
+    signs: Signs = Signs()
+    track: Track = Track()
 
     @property
     def recent(self) -> Ring:
@@ -46,24 +51,47 @@ class DriverState:
         """The same with other committed facts."""
         return DriverState(
             driver, self.last_seq, self.tail, self.place, self.cseq, self.session, self.joining, self.reading,
-            self.session_ms,
+            self.session_ms, self.signs, self.track,
         )  # fmt: skip
 
     def grown(self, entries: tuple[m.Entry, ...]) -> DriverState:
         """The same with a longer log, by entries that follow it."""
         return DriverState(
             self.driver, entries[-1].seq, self.tail.grown(entries), self.place, self.cseq, self.session,
-            self.joining, self.reading, self.session_ms,
+            self.joining, self.reading, self.session_ms, self.signs, self.track,
         )  # fmt: skip
 
-    def at(self, place: Place, cseq: int) -> DriverState:
+    def at(self, place: Place | None, cseq: int, track: Track) -> DriverState:
         """The same in another place."""
         return DriverState(
             self.driver, self.last_seq, self.tail, place, cseq, self.session, self.joining, self.reading,
-            self.session_ms,
+            self.session_ms, self.signs, track,
         )  # fmt: skip
 
 
 def entry_from(row: Any) -> m.Entry:
     """The entry behind a row of the log."""
     return m.Entry(row["seq"], row["type"], row["at_ms"], row["trace"], row["data"])
+
+
+def seen_of(state: DriverState) -> m.DriverSeen:
+    """What a driver is, for those who ask."""
+    d = state.driver
+    return m.DriverSeen(
+        d.id, d.zone_id, d.name, d.status, d.capacity, tuple(sorted(d.carrying)),
+        state.place, state.session is not None, state.last_seq, d.state,
+    )  # fmt: skip
+
+
+def item_of(driver: Driver, version: int) -> dict[str, Any]:
+    """What flush() writes of a driver that had this version."""
+    return {
+        "kind": "driver",
+        "id": driver.id,
+        "version": version,
+        "status": driver.status,
+        "capacity": driver.capacity,
+        "zone": driver.zone_id,
+        "unreachable_ms": driver.unreachable_ms,
+        "recent": [list(entry) for entry in driver.recent],
+    }

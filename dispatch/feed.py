@@ -7,6 +7,7 @@ from typing import Any
 
 from dispatch import messages as m
 from dispatch.domain.decide import order_for_driver
+from dispatch.domain.driver import Driver
 from dispatch.domain.ids import ZONE, public_id
 from dispatch.domain.order import Order
 
@@ -93,6 +94,12 @@ def revoked(died: m.OfferDied) -> dict[str, Any]:
 def zone(zone_id: int) -> dict[str, Any]:
     """The driver was moved to another zone."""
     return {"t": "state", "topic": "zone", "data": {"zone_id": public_id(ZONE, zone_id)}}
+
+
+def availability(driver: Driver) -> dict[str, Any]:
+    """How the driver stands: not by what it said, but by what became of it."""
+    data = {"status": driver.status, "state": driver.state}
+    return {"t": "state", "topic": "availability", "data": data}
 
 
 def board_topic(zone_id: int) -> str:

@@ -69,13 +69,14 @@ class FeedGrew:
     """A commit has appended this entry; without one, nobody knows at which position.
 
     `took` and `freed`: the order that the driver carries since this commit, or does not any more; `zone_id`:
-    the order's.
+    the order's. `alive`: the driver itself has wanted it.
     """
 
     entry: Entry | None
     took: int | None = None
     freed: int | None = None
     zone_id: int = 0
+    alive: bool = False
 
 
 @frozen
@@ -109,6 +110,23 @@ class OfferDied:
 
 
 @frozen
+class OfferSeen:
+    """The driver's app shows this offer, or the driver has declined it."""
+
+    offer_id: str
+
+
+@frozen
+class Alive:
+    """A sign of life of a driver who counts as unreachable."""
+
+
+@frozen
+class TakeOffline:
+    """An operator takes the driver offline."""
+
+
+@frozen
 class SetAvailability:
     status: str
 
@@ -128,10 +146,11 @@ class Banned:
 
 @frozen
 class MovedTo:
-    """Where the driver is. `cseq` is the client's counter: an older position never wins."""
+    """Where the driver is, give or take `accuracy_m`. `cseq` is the client's counter: an older position never wins."""
 
     place: Place
     cseq: int | None = None
+    accuracy_m: float | None = None
 
 
 @frozen
@@ -172,6 +191,7 @@ class DriverSeen:
     place: Place | None
     connected: bool
     feed_seq: int
+    state: str = ""
 
 
 # -- to zones -------------------------------------------------------------------------------------

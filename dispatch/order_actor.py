@@ -191,6 +191,13 @@ class OrderBehaviour:
         seqs = outcome.facts.get("seqs")
         took, freed = decision.take, before.driver_id if decision.free else None
         tells = []
+        alive = decision.by.role == "driver"
+        if decision.event == "declined":
+            tells += [
+                Tell(ActorId("driver", offer.driver_id), m.OfferSeen(offer.id))
+                for offer in before.offers
+                if offer not in order.offers
+            ]
         for index, entry in enumerate(decision.feed):
             number = entry.driver_id
             # Without the answer the position is not known: the driver's actor looks for itself.
@@ -202,7 +209,7 @@ class OrderBehaviour:
             carries = order.id if took == number else None
             lets_go = order.id if freed == number else None
             tells.append(
-                Tell(ActorId("driver", number), m.FeedGrew(at, carries, lets_go, order.facts.zone_id))
+                Tell(ActorId("driver", number), m.FeedGrew(at, carries, lets_go, order.facts.zone_id, alive))
             )
         tells += [
             Tell(ActorId("driver", driver), m.OfferDied(offer, public_id(ORDER, order.id), decision.why))

@@ -274,9 +274,30 @@ class Dispatch:
         """No more offers, and the session ends."""
         return await self._driver(caller, "ban", number, m.Banned())
 
-    def locate(self, number: int, place: Place, cseq: int | None = None, trace: str = "") -> None:
+    async def take_offline(self, caller: Caller, number: int) -> m.Reply:
+        """An operator takes a driver offline; its offers die, what it carries it still delivers."""
+        return await self._driver(caller, "take-offline", number, m.TakeOffline())
+
+    def locate(
+        self,
+        number: int,
+        place: Place,
+        cseq: int | None = None,
+        trace: str = "",
+        *,
+        accuracy_m: float | None = None,
+    ) -> None:
         """Where the driver is: the newest position wins, older ones are never queued."""
-        self.runtime.tell(driver_ref(number), m.MovedTo(place, cseq), trace=trace, latest="place")
+        message = m.MovedTo(place, cseq, accuracy_m)
+        self.runtime.tell(driver_ref(number), message, trace=trace, latest="place")
+
+    def offer_seen(self, number: int, offer_id: str) -> None:
+        """The driver's app shows an offer."""
+        self.runtime.tell(driver_ref(number), m.OfferSeen(offer_id))
+
+    def alive(self, number: int) -> None:
+        """A sign of life of a driver who counts as unreachable; asking twice is asking once."""
+        self.runtime.tell(driver_ref(number), m.Alive(), latest="alive")
 
     async def connect(
         self,

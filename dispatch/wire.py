@@ -13,6 +13,7 @@ TRAVELLERS: tuple[type, ...] = (
     c.Accept, c.Decline, c.PickUp, c.Deliver, c.Fail, c.Cancel, c.Release, c.Assign, c.SetReady, c.Pay,
     c.MakeOffers, c.Withdraw, c.GiveUp, c.SetMode,
     # to drivers
+    m.OfferSeen, m.Alive, m.TakeOffline,
     m.FeedGrew, m.Carries, m.FeedAt, m.Carrying, m.OfferDied, m.SetAvailability, m.SetDriver, m.Banned,
     m.MovedTo, m.Connect, m.Disconnect, m.DriverView,
     # to zones

@@ -9,152 +9,33 @@ the loop's time). Because no commit can fail here, the state is changed in place
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from itertools import islice
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
-from actors.dedup import Ring, ring_from
+from actors.dedup import ring_from
 from actors.messages import ActorId, Emit, Query, QueryAnswer, QueryFailed, Tell, Turn, Wake
 from actors.steps import Done, Step
 from dispatch import feed
 from dispatch import messages as m
-from dispatch.domain.commands import GiveUp, MakeOffers, SetMode, Withdraw
-from dispatch.domain.fleet import Fleet
+from dispatch.domain.commands import MakeOffers, SetMode
 from dispatch.domain.geo import Place
 from dispatch.domain.order import CARRIED, CONFIRMED, OPEN, WAVES, Order, order_from
 from dispatch.domain.plan import OpenOrder, Proposal, plan
+from dispatch.zone_ends import PROPOSED_MS, given_up, withdrawals
+from dispatch.zone_state import ZoneState, within
 
 TICK_S = 1.0
 TICK = "tick"
 REBUILD_MS = 15_000
 # Changes that arrive together are planned together; a driver does not feel a fiftieth of a second.
 PLAN_GAP_MS = 20
-# A proposal that was not heard of again by then is made anew.
-PROPOSED_MS = 3_000
 # When everybody was asked in vain, this long until they are asked again.
 REPEAT_MS = 5_000
 BOARD_GAP_MS = 500
 BOARD_ORDERS_MAX = 50
-# Orders that are given up with one beat; after an outage there may be thousands.
-GIVE_UP_MAX = 100
 # Orders that are read whole in one slice.
 SLICE = 250
-
-
-@dataclass(slots=True)
-class ZoneState:
-    """A zone in memory.
-
-    Attributes:
-        orders: confirmed orders by id.
-            In order of creation, unless `mixed`.
-        drivers: online drivers by id.
-        fleet: those of them with a free slot, by place.
-        proposed: orders whose proposal is on its way: when it was made, and to whom.
-        traces: the trace of the last change of each order; its offers continue it.
-        touched, met: orders and drivers that were heard of since the picture was asked for; they are newer.
-        asked: the orders that each driver has an offer of, live or lapsed.
-        pressed: orders that were told to give up, and when.
-        manned: the drivers have been read since the zone was activated: who is not known is not there.
-    """
-
-    id: int
-    mode: str
-    wave_size: int
-    offer_ttl_ms: int
-    reach_m: int = 50_000
-    pause_ms: int = 0
-    give_up_ms: int | None = None
-    orders: dict[int, Order] = field(default_factory=dict)
-    mixed: bool = False
-    newest_ms: int = 0
-    drivers: dict[int, m.DriverMoved] = field(default_factory=dict)
-    fleet: Fleet = field(default_factory=Fleet)
-    proposed: dict[int, tuple[int, tuple[int, ...]]] = field(default_factory=dict)
-    traces: dict[int, str] = field(default_factory=dict)
-    touched: set[int] = field(default_factory=set)
-    met: set[int] = field(default_factory=set)
-    asked: dict[int, set[int]] = field(default_factory=dict)
-    pressed: dict[int, int] = field(default_factory=dict)
-    manned: bool = False
-    planned_ms: int = 0
-    rebuilt_ms: int = 0
-    settings_due: bool = False
-    board_ms: int = 0
-    board_dirty: bool = False
-    waking: bool = False
-
-    @property
-    def recent(self) -> Ring:
-        return ()
-
-    def set(self, row: Mapping[str, Any]) -> None:
-        """The zone's settings."""
-        self.mode, self.wave_size = row["mode"], row["wave_size"]
-        self.offer_ttl_ms = row["offer_ttl_s"] * 1000
-        self.reach_m, self.pause_ms = row["offer_distance_max_m"], row["release_pause_s"] * 1000
-        after_s = row["give_up_after_s"]
-        self.give_up_ms = None if after_s is None else after_s * 1000
-
-    def admit(self, order: Order) -> None:
-        """The order looks for a driver."""
-        if order.id not in self.orders:
-            self.mixed = self.mixed or order.facts.created_ms < self.newest_ms
-            self.newest_ms = max(self.newest_ms, order.facts.created_ms)
-        self._forget_offers(order.id)
-        self.orders[order.id] = order
-        for offer in order.offers:
-            self.asked.setdefault(offer.driver_id, set()).add(order.id)
-
-    def dismiss(self, number: int) -> None:
-        """The order does not look for a driver, or not any more."""
-        self._forget_offers(number)
-        self.orders.pop(number, None)
-        self.traces.pop(number, None)
-        self.proposed.pop(number, None)
-        self.pressed.pop(number, None)
-
-    def _forget_offers(self, number: int) -> None:
-        known = self.orders.get(number)
-        for offer in known.offers if known is not None else ():
-            orders = self.asked[offer.driver_id]
-            orders.discard(number)
-            if not orders:
-                del self.asked[offer.driver_id]
-
-    def in_vain(self, driver_id: int, now_ms: int) -> tuple[str, list[int]]:
-        """The orders whose live offer the driver cannot take up, and why not: it is not here, or has fewer slots
-        free than offers. The older orders keep theirs.
-        """
-        seat = self.drivers.get(driver_id)
-        if not self.manned or driver_id not in self.asked:
-            return "", []
-        carrying = frozenset[int]() if seat is None else seat.carrying
-        live = [
-            number
-            for number in sorted(self.asked[driver_id] - carrying)
-            if any(x.driver_id == driver_id and x.expires_ms > now_ms for x in self.orders[number].offers)
-        ]
-        return ("offline", live) if seat is None else ("busy", live[seat.free :])
-
-    def oldest(self, count: int) -> list[Order]:
-        """The orders that were created first."""
-        if self.mixed:
-            by_age = sorted(self.orders.values(), key=lambda o: (o.facts.created_ms, o.id))
-            self.orders = {order.id: order for order in by_age}
-            self.mixed = False
-        return list(islice(self.orders.values(), count))
-
-    def seat(self, driver: m.DriverMoved) -> None:
-        """The driver is online, and this is what is known of it."""
-        self.drivers[driver.driver_id] = driver
-        self.fleet.put(driver.driver_id, driver.place, driver.free)
-
-    def unseat(self, number: int) -> None:
-        """The driver is not online."""
-        self.drivers.pop(number, None)
-        self.fleet.drop(number)
 
 
 def zone_ref(number: int) -> ActorId:
@@ -246,12 +127,12 @@ class ZoneBehaviour:
         known = state.drivers.get(driver.driver_id)
         if not driver.online:
             state.unseat(driver.driver_id)
-            return Done(tells=_withdrawals(state, (driver.driver_id,), turn))
+            return Done(tells=withdrawals(state, (driver.driver_id,), turn))
         if driver != known:
             state.seat(driver)
         if known is None or driver.free > known.free:
             return self._act(state, turn)
-        return Done(tells=() if driver.free == known.free else _withdrawals(state, (driver.driver_id,), turn))
+        return Done(tells=() if driver.free == known.free else withdrawals(state, (driver.driver_id,), turn))
 
     def _ask_picture(self, state: ZoneState, turn: Turn) -> tuple[Query, ...]:
         state.rebuilt_ms = turn.now_ms
@@ -342,18 +223,18 @@ class ZoneBehaviour:
         """Once a second, for ever: what was lost or came to nothing is seen again."""
         done = self._withdrawing(state, list(state.asked), turn, now=True)
         queries: tuple[Query, ...] = ()
-        if not _within(turn.now_ms, state.rebuilt_ms, REBUILD_MS):
+        if not within(turn.now_ms, state.rebuilt_ms, REBUILD_MS):
             queries = self._ask_picture(state, turn)
         if state.settings_due:
             queries = (*queries, self._ask_settings(state))
-        tells = (*done.tells, *_given_up(state, turn.now_ms))
+        tells = (*done.tells, *given_up(state, turn.now_ms))
         return Done(tells=tells, emits=done.emits, queries=queries, wake_s=TICK_S, wake=TICK)
 
     def _act(self, state: ZoneState, turn: Turn, *, now: bool = False) -> Done:
         """Plan and show the board, unless that was done a moment ago: then ask to be woken for it."""
         gap = PLAN_GAP_MS if state.mode == WAVES else BOARD_GAP_MS
         last = state.planned_ms if state.mode == WAVES else state.board_ms
-        if not now and _within(turn.now_ms, last, gap):
+        if not now and within(turn.now_ms, last, gap):
             if state.waking:
                 return Done()
             state.waking = True
@@ -368,7 +249,7 @@ class ZoneBehaviour:
     ) -> Done:
         """Act, and take back what these drivers cannot take."""
         done = self._act(state, turn, now=now)
-        tells = _withdrawals(state, driver_ids, turn)
+        tells = withdrawals(state, driver_ids, turn)
         return replace(done, tells=(*tells, *done.tells)) if tells else done
 
     def _board(self, state: ZoneState, turn: Turn) -> tuple[Emit, ...]:
@@ -387,7 +268,7 @@ class ZoneBehaviour:
             return []
         offered = Counter(x.driver_id for o in state.orders.values() for x in o.offers if x.expires_ms > now)
         for at_ms, asked in state.proposed.values():
-            if _within(now, at_ms, PROPOSED_MS):
+            if within(now, at_ms, PROPOSED_MS):
                 offered.update(asked)
         tells = []
         proposals = plan(
@@ -409,47 +290,7 @@ class ZoneBehaviour:
         if order.mode != WAVES or any(x.expires_ms > now_ms for x in order.offers):
             return False
         proposed = state.proposed.get(order.id)
-        return proposed is None or not _within(now_ms, proposed[0], PROPOSED_MS)
-
-
-def _withdrawals(state: ZoneState, driver_ids: Iterable[int], turn: Turn) -> tuple[Tell, ...]:
-    """Offers to these drivers that can come to nothing: their orders shall ask others. Said again with each beat
-    until it is so.
-    """
-    found: dict[tuple[int, str], list[int]] = {}
-    for driver_id in driver_ids:
-        why, numbers = state.in_vain(driver_id, turn.now_ms)
-        for number in numbers:
-            found.setdefault((number, why), []).append(driver_id)
-    return tuple(
-        Tell(ActorId("order", number), Withdraw(tuple(drivers), why), trace=state.traces.get(number))
-        for (number, why), drivers in found.items()
-    )
-
-
-def _within(now_ms: int, then_ms: int, span_ms: float) -> bool:
-    """True when `then` was less than a span ago. A clock that was set back counts as elapsed."""
-    return 0 <= now_ms - then_ms < span_ms
-
-
-def _given_up(state: ZoneState, now_ms: int) -> list[Tell]:
-    """Orders that nobody takes: each decides whether operators are to be told, or that it is over."""
-    if state.give_up_ms is None:
-        return []
-    wish, tells = GiveUp(state.give_up_ms), list[Tell]()
-    for order in state.orders.values():
-        end_ms = order.looking_since_ms + wish.after_ms
-        due_ms = end_ms - wish.notice_ms
-        if order.warned_ms is not None:
-            due_ms = max(end_ms, order.warned_ms + wish.notice_ms)
-        told_ms = state.pressed.get(order.id)
-        if now_ms < due_ms or (told_ms is not None and _within(now_ms, told_ms, PROPOSED_MS)):
-            continue
-        state.pressed[order.id] = now_ms
-        tells.append(Tell(ActorId("order", order.id), wish, trace=state.traces.get(order.id)))
-        if len(tells) == GIVE_UP_MAX:
-            break
-    return tells
+        return proposed is None or not within(now_ms, proposed[0], PROPOSED_MS)
 
 
 def _open_order(order: Order, now_ms: int, pause_ms: int) -> OpenOrder:
@@ -460,8 +301,8 @@ def _open_order(order: Order, now_ms: int, pause_ms: int) -> OpenOrder:
         order.round,
         order.wave,
         frozenset((*order.tried, *(x.driver_id for x in order.offers))),
-        may_repeat=not _within(now_ms, order.updated_ms, REPEAT_MS),
-        released=frozenset(n for n, at_ms in order.released if _within(now_ms, at_ms, pause_ms)),
+        may_repeat=not within(now_ms, order.updated_ms, REPEAT_MS),
+        released=frozenset(n for n, at_ms in order.released if within(now_ms, at_ms, pause_ms)),
     )
 
 

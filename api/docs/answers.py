@@ -128,11 +128,13 @@ SCHEMAS: dict[str, dict[str, Any]] = {
         "updated_at": TIME,
     }),
     "Driver": _object({
-        "id": _id("drv"), "name": NAME, "zone_id": _id("zon"), "status": ONLINE, "capacity": _whole(1, 20),
+        "id": _id("drv"), "name": NAME, "zone_id": _id("zon"), "status": ONLINE,
+        "state": _enum("online", "offline", "unreachable"), "capacity": _whole(1, 20),
         "orders": _list(_id("ord"), 20), "connected": TRUTH, "location": _or_null(PLACE),
     }),
     "DriverRow": _object({
-        "id": _id("drv"), "name": NAME, "zone_id": _id("zon"), "status": ONLINE, "capacity": _whole(1, 20),
+        "id": _id("drv"), "name": NAME, "zone_id": _id("zon"), "status": ONLINE,
+        "state": _enum("online", "offline", "unreachable"), "capacity": _whole(1, 20),
         "carried": _whole(0, 20), "location": _or_null(PLACE),
     }),
     "Available": _object({"result": CODE, "status": ONLINE}),

@@ -44,7 +44,8 @@ _PRODUCT = {
     "version": 1,
 }  # fmt: skip
 _DRIVER = {
-    "id": "drv_3", "name": "Max", "zone_id": "zon_1", "status": "online", "capacity": 2, "location": _PLACE,
+    "id": "drv_3", "name": "Max", "zone_id": "zon_1", "status": "online", "state": "online", "capacity": 2,
+    "location": _PLACE,
 }  # fmt: skip
 
 # By schema; pages are made from what they list.
@@ -108,7 +109,8 @@ BODIES: Mapping[str, Any] = {
     "NeededReasonBody": {"reason": "nobody at the door"},
     "AssignBody": {"driver_id": "drv_3"},
     "Availability": {"status": "online"},
-    "Location": {**_PLACE, "cseq": 7},
+    "Offline": {"status": "offline"},
+    "Location": {**_PLACE, "cseq": 7, "accuracy_m": 12.5},
 }  # fmt: skip
 
 # Operations whose example says more than their schema's: by operation.
@@ -120,6 +122,7 @@ OF_OPERATIONS: Mapping[str, Any] = {
     "orders.failure": {**_SINGLE["Done"], "result": "failed", "status": "undeliverable"},
     "orders.cancel": {**_SINGLE["Done"], "result": "cancelled", "status": "cancelled"},
     "orders.assign": {**_SINGLE["Done"], "result": "assigned"},
+    "drivers.take_offline": {"result": "now_offline", "status": "offline"},
     "orders.release": {**_SINGLE["Done"], "result": "released", "status": "confirmed"},
     "users.create": {**_USER, "role": "driver", "driver_id": "drv_2", "zone_id": "zon_1", "capacity": 2},
     "health.liveness": {"status": "alive"},

@@ -109,6 +109,11 @@ SAID: Mapping[str, dict[str, Any]] = {
     "state.zone": _frame("state", {
         "topic": {"const": "zone", "type": "string"}, "data": a.object_of({"zone_id": a.identifier("zon")}),
     }),
+    "state.availability": _frame("state", {
+        "topic": {"const": "availability", "type": "string"},
+        "data": a.object_of({"status": a.one_of("online", "offline"),
+                             "state": a.one_of("online", "offline", "unreachable")}),
+    }),
     "ping": _frame("ping", {}),
     "auth.expiring": _frame("auth.expiring", {"in_s": a.SECONDS}),
     "drain": _frame("drain", {"reconnect_in_ms": _MS, "deadline_ms": _MS}),
@@ -147,6 +152,9 @@ SAID_EXAMPLES: Mapping[str, dict[str, Any]] = {
         "data": {"zone_id": "zon_1", "total": 1, "orders": [{**_SEEN, "offer_id": "rnd_17_1"}]},
     },
     "state.zone": {"t": "state", "topic": "zone", "data": {"zone_id": "zon_2"}},
+    "state.availability": {
+        "t": "state", "topic": "availability", "data": {"status": "online", "state": "unreachable"},
+    },
     "ping": {"t": "ping"},
     "auth.expiring": {"t": "auth.expiring", "in_s": 60},
     "drain": {"t": "drain", "reconnect_in_ms": 1200, "deadline_ms": 8000},

@@ -22,7 +22,13 @@ NOTES: Mapping[str, str] = {
     "finished or the client leaves.",
     "orders.accept": "Without `offer_id` it means whatever is offered at that moment. Repeating an acceptance that won "
     "answers `already_yours`, for ever.",
-    "drivers.location": "The newest wins; nothing is queued. A `cseq` that is not higher than the last is ignored.",
+    "drivers.location": "The newest wins; nothing is queued. A `cseq` that is not higher than the last is ignored. "
+    "A fix at 0,0, one that may be wrong by more than 5 km, or a jump that no vehicle can make is not believed: the "
+    "driver stays where it was.",
+    "drivers.list": "`state` says who can be asked: `unreachable` is a driver who is online and whose socket is gone "
+    "for 20 s, or who let two offers in a row pass without looking at them. Any sign of life ends it.",
+    "drivers.take_offline": "For operators. Its offers die at once and go to others; what it carries it still "
+    "delivers. It comes back by going online itself.",
     "feed.open": "Subprotocol `malldrive.v1`, with an access token of the scope `feed:open`, or a ticket in the first "
     "frame. `/api/v2/asyncapi.json` describes the frames.",
     "feed.ticket": "For browsers, which cannot send headers with a WebSocket. Send it in `hello` while it lives.",

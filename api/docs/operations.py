@@ -135,6 +135,9 @@ OPERATIONS: Mapping[str, Operation] = {
     "drivers.me": Operation("The driver itself", "Driver"),
     "drivers.my_orders": Operation("What the driver carries", "Orders"),
     "drivers.availability": Operation("Go online or offline", "Available", body=drivers.Availability, key="optional"),
+    "drivers.take_offline": Operation(
+        "Take a driver offline", "Available", body=drivers.Offline, problems=("driver_not_found",), key="optional"
+    ),
     "drivers.location": Operation("Where the driver is", None, 204, drivers.Location),
     "feed.open": Operation(
         "Open the drivers' feed, a WebSocket", None, 101,

@@ -22,6 +22,7 @@ from api.tokens import BadToken, Blind, Principal
 from config import metrics
 from dispatch import feed
 from dispatch.domain import ids
+from dispatch.domain.driver import UNREACHABLE
 from dispatch.domain.geo import Place
 from dispatch.driver_actor import driver_ref
 from dispatch.service import Caller
@@ -55,7 +56,7 @@ class Session:
     __slots__ = (
         "_allowance", "_allowed_at", "_outbox", "_strikes", "_writing", "acked", "address", "closing", "commands",
         "epoch", "heard_at", "hub", "office", "opened_at", "opened_ms", "position", "principal",
-        "shard", "slot", "topic", "trace", "warned", "welcomed", "ws",
+        "shard", "slot", "topic", "trace", "unreachable", "warned", "welcomed", "ws",
     )  # fmt: skip
 
     def __init__(self, ws: Socket, office: Office, principal: Principal, trace: str) -> None:
@@ -75,6 +76,7 @@ class Session:
         self.topic: str | None = None
         self.acked = 0
         self.closing = 0
+        self.unreachable = False
         self.warned = False
         self.heard_at = self.opened_at = office.clock.monotonic()
         self._outbox = Outbox()
@@ -117,6 +119,8 @@ class Session:
         """Send the newest of a topic; older ones that were not sent yet are replaced."""
         if self.closing:
             return
+        if topic == "availability" and isinstance(frame, dict):
+            self.unreachable = frame["data"]["state"] == UNREACHABLE
         if topic == "zone" and isinstance(frame, dict):
             number = ids.parse_id(ids.ZONE, frame["data"]["zone_id"])
             self.hub.subscribe(self, feed.board_topic(number or 0))
@@ -305,11 +309,17 @@ class Session:
         self.push(frame | ({"detail": detail} if detail else {}) | extra)
 
     def _take(self, frame: frames.Frame) -> None:
+        if self.unreachable and not isinstance(frame, frames.Pong):
+            # A pong is the answer of a machine; whatever else comes is a sign of life.
+            self.unreachable = False
+            self.office.dispatch.alive(self.principal.number)
         match frame:
             case frames.Ping():
                 self.push({"t": "pong", "id": frame.id})
-            case frames.Pong() | frames.Seen():
+            case frames.Pong():
                 pass
+            case frames.Seen():
+                self.office.dispatch.offer_seen(self.principal.number, frame.offer_id)
             case frames.Ack():
                 self.acked = max(self.acked, frame.seq)
             case frames.AuthRefresh():
@@ -320,7 +330,9 @@ class Session:
                 self._unseen(frame)
             case frames.Location():
                 place = Place(frame.lat, frame.lon)
-                self.office.dispatch.locate(self.principal.number, place, frame.cseq, self.trace)
+                self.office.dispatch.locate(
+                    self.principal.number, place, frame.cseq, self.trace, accuracy_m=frame.accuracy_m
+                )
             case frames.Hello():
                 self._refuse("bad_frame", frame.id, "hello is the first frame, and only that")
             case _:

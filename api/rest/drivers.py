@@ -7,12 +7,16 @@ from typing import Annotated, Literal
 from aiohttp import web
 from pydantic import Field
 
+from actors.errors import NoSuchActor
 from api import present
 from api.call import Call, json_response
 from api.edge import Route
 from api.fields import Lat, Lon, Strict, ZoneId
+from api.problems import Problem
 from api.rest.paging import Page, list_page
 from config import metrics
+from dispatch.domain import ids
+from dispatch.domain.driver import UNREACHABLE
 from dispatch.domain.geo import Place
 from dispatch.domain.order import order_from
 
@@ -25,15 +29,25 @@ class Location(Strict):
     lat: Lat
     lon: Lon
     cseq: Annotated[int, Field(ge=0, le=2**53 - 1)] | None = None
+    accuracy_m: Annotated[float, Field(ge=0, le=100_000)] | None = None
+
+
+class Offline(Strict):
+    status: Literal["offline"]
 
 
 class DriverPage(Page):
     zone_id: ZoneId | None = None
     status: Literal["online", "offline"] | None = None
+    state: Literal["online", "offline", "unreachable"] | None = None
 
 
 async def me(call: Call) -> web.Response:
-    return json_response(present.driver(await call.office.dispatch.driver(call.who.number, call.trace)))
+    """The driver as its actor sees it; who asks is alive."""
+    seen = await call.office.dispatch.driver(call.who.number, call.trace)
+    if seen.state == UNREACHABLE:
+        call.office.dispatch.alive(call.who.number)
+    return json_response(present.driver(seen))
 
 
 async def my_orders(call: Call) -> web.Response:
@@ -51,10 +65,23 @@ async def availability(call: Call) -> web.Response:
     return json_response({"result": answer.code, "status": answer.status})
 
 
+async def take_offline(call: Call) -> web.Response:
+    """An operator takes a driver offline: whose phone is dead, or whom nobody reaches."""
+    number = call.number(ids.DRIVER)
+    await call.body(Offline)
+    try:
+        answer = await call.office.dispatch.take_offline(call.caller(call.key()), number)
+    except NoSuchActor:
+        raise Problem("driver_not_found") from None
+    metrics.COMMANDS.labels("availability", "rest", answer.code).inc()
+    return json_response({"result": answer.code, "status": answer.status})
+
+
 async def location(call: Call) -> web.Response:
     """Where the driver is: the newest wins, nothing is queued."""
     body = await call.body(Location)
-    call.office.dispatch.locate(call.who.number, Place(body.lat, body.lon), body.cseq, call.trace)
+    place = Place(body.lat, body.lon)
+    call.office.dispatch.locate(call.who.number, place, body.cseq, call.trace, accuracy_m=body.accuracy_m)
     return web.Response(status=204)
 
 
@@ -67,5 +94,6 @@ ROUTES = (
     Route("drivers.me", "GET", "/api/v2/drivers/me", me),
     Route("drivers.my_orders", "GET", "/api/v2/drivers/me/orders", my_orders),
     Route("drivers.availability", "PUT", "/api/v2/drivers/me/availability", availability),
+    Route("drivers.take_offline", "PUT", "/api/v2/drivers/{id}/availability", take_offline),
     Route("drivers.location", "PUT", "/api/v2/drivers/me/location", location, quiet=True),
 )

@@ -7,6 +7,9 @@ geo.py      distances on the sphere
 order.py    the order and its transition table
 commands.py what may be wanted of an order, and what a decision is
 decide.py   what a command does to an order: a decision or a refusal
+search.py   the zone's part of that, apart from the offers
+signs.py    signs of life: which driver can be asked
+fixes.py    which positions are believed
 driver.py   the driver and its availability
 plan.py     who is offered what
 fleet.py    where the free drivers are

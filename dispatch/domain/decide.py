@@ -38,6 +38,7 @@ from dispatch.domain.commands import (
 from dispatch.domain.ids import DRIVER, ORDER, PAYMENT, STORE, public_id
 from dispatch.domain.order import TRANSITIONS, Order
 from dispatch.domain.refusals import Refused
+from dispatch.domain.search import give_up, set_mode, withdraw
 
 # Of drivers that an order was taken from, so many are remembered.
 RELEASED_MAX = 8
@@ -107,11 +108,11 @@ def _of_zone(order: Order, command: MakeOffers | Withdraw | GiveUp | SetMode, no
         case MakeOffers():
             return _offer(order, command, now_ms)
         case Withdraw():
-            return _withdraw(order, command, now_ms)
+            return withdraw(order, command, now_ms)
         case GiveUp():
-            return _give_up(order, command, now_ms)
+            return give_up(order, command, now_ms) or _cancel(order, Cancel(DISPATCH, "no_driver"), now_ms)
         case SetMode():
-            return _set_mode(order, command, now_ms)
+            return set_mode(order, command, now_ms)
 
 
 def _accept(order: Order, command: Accept, now_ms: int) -> Verdict:
@@ -353,65 +354,6 @@ def _offer(order: Order, command: MakeOffers, now_ms: int) -> Verdict:
         ),
         revoked=tuple((x.driver_id, x.id) for x in order.offers),
         why="expired",
-    )
-
-
-def _withdraw(order: Order, command: Withdraw, now_ms: int) -> Verdict:
-    dead = tuple(x for x in order.offers if x.driver_id in command.driver_ids)
-    if order.status != o.CONFIRMED or not dead:
-        return Refused(r.NOT_OFFERED, order.status)
-    left = tuple(x for x in order.offers if x not in dead)
-    # Who was busy has not been asked: as soon as a slot is free it is its turn again.
-    asked = () if command.why == "busy" else tuple(x.driver_id for x in dead)
-    return Decision(
-        order=order.moved(
-            order.status,
-            now_ms,
-            offers=left,
-            tried=tuple(dict.fromkeys((*order.tried, *asked))),
-            due_ms=order.due_ms if left else None,
-        ),
-        event="offer_withdrawn",
-        by=DISPATCH,
-        answer="withdrawn",
-        reason=command.why,
-        data={"offers": [x.id for x in dead]},
-        revoked=tuple((x.driver_id, x.id) for x in dead),
-        why="withdrawn",
-    )
-
-
-def _give_up(order: Order, command: GiveUp, now_ms: int) -> Verdict:
-    if order.status != o.CONFIRMED:
-        return Refused(r.ORDER_CLOSED, order.status)
-    end_ms = order.looking_since_ms + command.after_ms
-    if order.warned_ms is None:
-        if now_ms < end_ms - command.notice_ms:
-            return Unchanged("waiting")
-        end_ms = max(end_ms, now_ms + command.notice_ms)
-        return Decision(
-            order=order.moved(order.status, now_ms, warned_ms=now_ms),
-            event="unclaimed",
-            by=DISPATCH,
-            answer="unclaimed",
-            data={"gives_up_at_ms": end_ms},
-        )
-    if now_ms < max(end_ms, order.warned_ms + command.notice_ms):
-        return Unchanged("waiting")
-    return _cancel(order, Cancel(DISPATCH, "no_driver"), now_ms)
-
-
-def _set_mode(order: Order, command: SetMode, now_ms: int) -> Verdict:
-    if order.mode == command.mode or order.status not in (o.CONFIRMED, o.AWAITING_PAYMENT):
-        return Unchanged("mode_set")
-    return Decision(
-        order=order.moved(order.status, now_ms, mode=command.mode, offers=(), round=order.round + 1, wave=0),
-        event="mode_set",
-        by=DISPATCH,
-        answer="mode_set",
-        data={"mode": command.mode},
-        revoked=tuple((x.driver_id, x.id) for x in order.offers),
-        why="mode_changed",
     )
 
 

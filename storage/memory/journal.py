@@ -94,7 +94,7 @@ class MemoryJournal:
         self.drivers[number] = {
             "id": number, "shard": shard_of(ActorId("driver", number)), "zone_id": zone_id,
             "name": f"driver {number}", "account": "active", "status": status, "capacity": capacity,
-            "version": 1, "feed_seq": 0, "recent": [], "writer": "", "lat": None, "lon": None,
+            "version": 1, "feed_seq": 0, "recent": [], "writer": "", "lat": None, "lon": None, "unreachable_ms": None,
         }  # fmt: skip
         self.driver_events[number] = []
 
@@ -251,6 +251,7 @@ class MemoryJournal:
         row.update(
             status=item["status"], capacity=item["capacity"], zone_id=item["zone"],
             version=row["version"] + 1, recent=deepcopy(item["recent"]), writer=item["writer"],
+            unreachable_ms=item.get("unreachable_ms"),
         )  # fmt: skip
         return Outcome("ok", {})
 
@@ -300,6 +301,7 @@ class MemoryJournal:
 
     def _online_drivers(self, zone: int) -> list[tuple[Any, ...]]:
         online = [d for d in self.drivers.values() if d["zone_id"] == zone and d["status"] == "online"]
+        online = [d for d in online if d["unreachable_ms"] is None]
         return [(d["id"], d["lat"], d["lon"], d["capacity"], self._carried(d["id"])) for d in online]
 
     def _snapshot(self, number: int) -> Row | None:

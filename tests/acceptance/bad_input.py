@@ -116,6 +116,9 @@ WRITES: Mapping[str, Operation] = {
     "drivers.availability": Operation(
         "PUT", "/api/v2/drivers/me/availability", "driver", {"status": "offline"}
     ),
+    "drivers.take_offline": Operation(
+        "PUT", f"/api/v2/drivers/{DRIVER}/availability", "admin", {"status": "offline"}
+    ),
     "drivers.location": Operation(
         "PUT", "/api/v2/drivers/me/location", "driver", {"lat": 52.5, "lon": 13.4, "cseq": 1}
     ),

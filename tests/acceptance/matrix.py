@@ -74,6 +74,7 @@ CELLS: Mapping[str, str] = {
     "drivers.me":          _DRIVER,
     "drivers.my_orders":   _DRIVER,
     "drivers.availability": _DRIVER,
+    "drivers.take_offline": _ADMIN,
     "drivers.location":    "401 403 403 204 204 204 403 401 401 401",
     # Without a header a browser may still show a ticket in its first frame.
     "feed.open":           "101 403 403 101 101 101 403 401 401 401",

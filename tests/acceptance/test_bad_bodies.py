@@ -282,6 +282,7 @@ FIELDS: Mapping[str, Mapping[str, Mapping[str, str | None]]] = {
     "orders.release": {"/reason": _text(200)},
     "orders.assign": {"/driver_id": {**GONE, **_id("drv")}},
     "drivers.availability": {"/status": {**GONE, **_choice("busy", "Online", "")}},
+    "drivers.take_offline": {"/status": {**GONE, **_choice("online", "Offline", "")}},
     "drivers.location": {
         "/lat": {**_degrees(90), "absent": None},
         "/lon": {**_degrees(180), "absent": None},

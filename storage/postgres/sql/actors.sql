@@ -24,7 +24,7 @@ SELECT id, version FROM orders WHERE zone_id = $1 AND status = 'confirmed';
 -- name: zone_drivers
 SELECT d.id, d.lat, d.lon, d.capacity,
        ARRAY(SELECT a.order_id FROM assignment a WHERE a.driver_id = d.id) AS carrying
-  FROM drivers d WHERE d.zone_id = $1 AND d.status = 'online';
+  FROM drivers d WHERE d.zone_id = $1 AND d.status = 'online' AND d.unreachable_at IS NULL;
 
 -- name: feed_after
 SELECT seq, type, (extract(epoch FROM at) * 1000)::bigint AS at_ms, trace, data

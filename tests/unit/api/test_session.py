@@ -56,7 +56,7 @@ def session(clock: Hands, tokens: Tokens) -> Told:
     office: Any = SimpleNamespace(
         clock=clock, tokens=tokens, entropy=SystemEntropy(),
         hub=SimpleNamespace(home="here", is_far=lambda shard: False, tasks=SimpleNamespace()),
-        dispatch=SimpleNamespace(locate=lambda *args: passed_on.append(args)),
+        dispatch=SimpleNamespace(locate=lambda *args, **_: passed_on.append(args)),
     )  # fmt: skip
     principal = tokens.verify(tokens.issue("driver", 3, "ses_3"))
     told = Told(SimpleNamespace(), office, principal, "0" * 32)  # type: ignore[arg-type]

@@ -12,6 +12,7 @@ from actors.messages import ActorId
 from actors.shards import WALK, Ownership, Shards
 from dispatch.chores import Chores
 from dispatch.domain.driver import ONLINE, Driver
+from dispatch.domain.fixes import Track
 from dispatch.domain.geo import Place
 from dispatch.driver_actor import DriverBehaviour
 from dispatch.driver_state import DriverState
@@ -84,7 +85,7 @@ async def test_place_that_changes_while_it_is_written_is_written_in_the_next_rou
     mall = Mall(1)
 
     def drive_on() -> None:
-        mall.cells[0].state = mall.states[0].at(THERE, 1)
+        mall.cells[0].state = mall.states[0].at(THERE, 1, Track())
 
     rows = Rows(drive_on)
     rounds = chores(mall, rows)

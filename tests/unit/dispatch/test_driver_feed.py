@@ -35,7 +35,7 @@ class Feed:
         self.live = False
         row = {
             "id": 1, "zone_id": 1, "name": "D", "status": "online", "capacity": 1, "version": 1, "recent": [],
-            "carrying": [], "lat": None, "lon": None, "feed_seq": 0,
+            "carrying": [], "lat": None, "lon": None, "feed_seq": 0, "unreachable_ms": None,
         }  # fmt: skip
         self.state: DriverState = self.behaviour.restore(1, row, None)
 

@@ -13,15 +13,9 @@ from dispatch import messages as m
 from dispatch.domain.commands import GiveUp, MakeOffers, SetMode, Withdraw
 from dispatch.domain.geo import Place
 from dispatch.domain.order import Offer, Order
-from dispatch.zone_actor import (
-    GIVE_UP_MAX,
-    PROPOSED_MS,
-    REBUILD_MS,
-    REPEAT_MS,
-    TICK,
-    ZoneBehaviour,
-    ZoneState,
-)
+from dispatch.zone_actor import REBUILD_MS, REPEAT_MS, TICK, ZoneBehaviour
+from dispatch.zone_ends import GIVE_UP_MAX, PROPOSED_MS
+from dispatch.zone_state import ZoneState
 from tests.unit.dispatch.test_decide import NOW, order
 
 PICTURE = ["zone_orders", "zone_drivers"]

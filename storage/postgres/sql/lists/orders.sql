@@ -43,6 +43,9 @@ SELECT e.version, e.version AS id, e.type, e.actor_role, e.actor_id, e.reason, e
 -- id: d.id
 -- if zone_id: d.zone_id = $::bigint
 -- if status: d.status = $::text
-SELECT d.id, u.name, d.zone_id, d.status, d.capacity, d.lat, d.lon, {key} AS sort_key,
+-- if state: CASE WHEN d.status = 'online' AND d.unreachable_at IS NOT NULL THEN 'unreachable' ELSE d.status END = $::text
+SELECT d.id, u.name, d.zone_id, d.status,
+       CASE WHEN d.status = 'online' AND d.unreachable_at IS NOT NULL THEN 'unreachable' ELSE d.status END AS state,
+       d.capacity, d.lat, d.lon, {key} AS sort_key,
        (SELECT count(*) FROM assignment a WHERE a.driver_id = d.id) AS carried
   FROM drivers d JOIN users u ON u.id = d.id WHERE {rows} ORDER BY {order} LIMIT {limit};

@@ -1,0 +1,71 @@
+"""What a zone decides about the search for a driver, apart from the offers themselves."""
+
+from __future__ import annotations
+
+from dispatch.domain import order as o
+from dispatch.domain import refusals as r
+from dispatch.domain.commands import DISPATCH, Decision, GiveUp, SetMode, Unchanged, Verdict, Withdraw
+from dispatch.domain.order import Order
+from dispatch.domain.refusals import Refused
+
+
+def withdraw(order: Order, command: Withdraw, now_ms: int) -> Verdict:
+    """Offers to drivers that cannot take the order die."""
+    dead = tuple(x for x in order.offers if x.driver_id in command.driver_ids)
+    if order.status != o.CONFIRMED or not dead:
+        return Refused(r.NOT_OFFERED, order.status)
+    left = tuple(x for x in order.offers if x not in dead)
+    # Who was busy has not been asked: as soon as a slot is free it is its turn again.
+    asked = () if command.why == "busy" else tuple(x.driver_id for x in dead)
+    return Decision(
+        order=order.moved(
+            order.status,
+            now_ms,
+            offers=left,
+            tried=tuple(dict.fromkeys((*order.tried, *asked))),
+            due_ms=order.due_ms if left else None,
+        ),
+        event="offer_withdrawn",
+        by=DISPATCH,
+        answer="withdrawn",
+        reason=command.why,
+        data={"offers": [x.id for x in dead]},
+        revoked=tuple((x.driver_id, x.id) for x in dead),
+        why="withdrawn",
+    )
+
+
+def give_up(order: Order, command: GiveUp, now_ms: int) -> Verdict | None:
+    """The notice for operators, or None when it is over."""
+    if order.status != o.CONFIRMED:
+        return Refused(r.ORDER_CLOSED, order.status)
+    end_ms = order.looking_since_ms + command.after_ms
+    if order.warned_ms is None:
+        if now_ms < end_ms - command.notice_ms:
+            return Unchanged("waiting")
+        end_ms = max(end_ms, now_ms + command.notice_ms)
+        return Decision(
+            order=order.moved(order.status, now_ms, warned_ms=now_ms),
+            event="unclaimed",
+            by=DISPATCH,
+            answer="unclaimed",
+            data={"gives_up_at_ms": end_ms},
+        )
+    if now_ms < max(end_ms, order.warned_ms + command.notice_ms):
+        return Unchanged("waiting")
+    return None
+
+
+def set_mode(order: Order, command: SetMode, now_ms: int) -> Verdict:
+    """The zone offers in another way; a new round begins."""
+    if order.mode == command.mode or order.status not in (o.CONFIRMED, o.AWAITING_PAYMENT):
+        return Unchanged("mode_set")
+    return Decision(
+        order=order.moved(order.status, now_ms, mode=command.mode, offers=(), round=order.round + 1, wave=0),
+        event="mode_set",
+        by=DISPATCH,
+        answer="mode_set",
+        data={"mode": command.mode},
+        revoked=tuple((x.driver_id, x.id) for x in order.offers),
+        why="mode_changed",
+    )

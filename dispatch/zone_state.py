@@ -1,0 +1,133 @@
+"""What a zone's actor has in memory: its open orders, its drivers, and what is on its way between them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any
+
+from actors.dedup import Ring
+from dispatch import messages as m
+from dispatch.domain.fleet import Fleet
+from dispatch.domain.order import Order
+
+
+def within(now_ms: int, then_ms: int, span_ms: float) -> bool:
+    """True when `then` was less than a span ago. A clock that was set back counts as elapsed."""
+    return 0 <= now_ms - then_ms < span_ms
+
+
+@dataclass(slots=True)
+class ZoneState:
+    """A zone in memory.
+
+    Attributes:
+        orders: confirmed orders by id.
+            In order of creation, unless `mixed`.
+        drivers: online drivers by id.
+        fleet: those of them with a free slot, by place.
+        proposed: orders whose proposal is on its way: when it was made, and to whom.
+        traces: the trace of the last change of each order; its offers continue it.
+        touched, met: orders and drivers that were heard of since the picture was asked for; they are newer.
+        asked: the orders that each driver has an offer of, live or lapsed.
+        pressed: orders that were told to give up, and when.
+        manned: the drivers have been read since the zone was activated: who is not known is not there.
+    """
+
+    id: int
+    mode: str
+    wave_size: int
+    offer_ttl_ms: int
+    reach_m: int = 50_000
+    pause_ms: int = 0
+    give_up_ms: int | None = None
+    orders: dict[int, Order] = field(default_factory=dict)
+    mixed: bool = False
+    newest_ms: int = 0
+    drivers: dict[int, m.DriverMoved] = field(default_factory=dict)
+    fleet: Fleet = field(default_factory=Fleet)
+    proposed: dict[int, tuple[int, tuple[int, ...]]] = field(default_factory=dict)
+    traces: dict[int, str] = field(default_factory=dict)
+    touched: set[int] = field(default_factory=set)
+    met: set[int] = field(default_factory=set)
+    asked: dict[int, set[int]] = field(default_factory=dict)
+    pressed: dict[int, int] = field(default_factory=dict)
+    manned: bool = False
+    planned_ms: int = 0
+    rebuilt_ms: int = 0
+    settings_due: bool = False
+    board_ms: int = 0
+    board_dirty: bool = False
+    waking: bool = False
+
+    @property
+    def recent(self) -> Ring:
+        return ()
+
+    def set(self, row: Mapping[str, Any]) -> None:
+        """The zone's settings."""
+        self.mode, self.wave_size = row["mode"], row["wave_size"]
+        self.offer_ttl_ms = row["offer_ttl_s"] * 1000
+        self.reach_m, self.pause_ms = row["offer_distance_max_m"], row["release_pause_s"] * 1000
+        after_s = row["give_up_after_s"]
+        self.give_up_ms = None if after_s is None else after_s * 1000
+
+    def admit(self, order: Order) -> None:
+        """The order looks for a driver."""
+        if order.id not in self.orders:
+            self.mixed = self.mixed or order.facts.created_ms < self.newest_ms
+            self.newest_ms = max(self.newest_ms, order.facts.created_ms)
+        self._forget_offers(order.id)
+        self.orders[order.id] = order
+        for offer in order.offers:
+            self.asked.setdefault(offer.driver_id, set()).add(order.id)
+
+    def dismiss(self, number: int) -> None:
+        """The order does not look for a driver, or not any more."""
+        self._forget_offers(number)
+        self.orders.pop(number, None)
+        self.traces.pop(number, None)
+        self.proposed.pop(number, None)
+        self.pressed.pop(number, None)
+
+    def _forget_offers(self, number: int) -> None:
+        known = self.orders.get(number)
+        for offer in known.offers if known is not None else ():
+            orders = self.asked[offer.driver_id]
+            orders.discard(number)
+            if not orders:
+                del self.asked[offer.driver_id]
+
+    def in_vain(self, driver_id: int, now_ms: int) -> tuple[str, list[int]]:
+        """The orders whose live offer the driver cannot take up, and why not: it is not here, or has fewer slots
+        free than offers. The older orders keep theirs.
+        """
+        seat = self.drivers.get(driver_id)
+        if not self.manned or driver_id not in self.asked:
+            return "", []
+        carrying = frozenset[int]() if seat is None else seat.carrying
+        live = [
+            number
+            for number in sorted(self.asked[driver_id] - carrying)
+            if any(x.driver_id == driver_id and x.expires_ms > now_ms for x in self.orders[number].offers)
+        ]
+        return ("offline", live) if seat is None else ("busy", live[seat.free :])
+
+    def oldest(self, count: int) -> list[Order]:
+        """The orders that were created first."""
+        if self.mixed:
+            by_age = sorted(self.orders.values(), key=lambda o: (o.facts.created_ms, o.id))
+            self.orders = {order.id: order for order in by_age}
+            self.mixed = False
+        return list(islice(self.orders.values(), count))
+
+    def seat(self, driver: m.DriverMoved) -> None:
+        """The driver is online, and this is what is known of it."""
+        self.drivers[driver.driver_id] = driver
+        self.fleet.put(driver.driver_id, driver.place, driver.free)
+
+    def unseat(self, number: int) -> None:
+        """The driver is not online."""
+        self.drivers.pop(number, None)
+        self.fleet.drop(number)

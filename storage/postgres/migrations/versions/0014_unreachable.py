@@ -1,0 +1,16 @@
+"""A driver who cannot be reached is not asked."""
+
+from storage.postgres.migrate import run_sql
+
+revision = "0014_unreachable"
+down_revision: str | None = "0013_zone_rules"
+
+
+def upgrade() -> None:
+    """Run the revision's SQL file."""
+    run_sql("0014_unreachable.sql")
+
+
+def downgrade() -> None:
+    """There is no way back but a backup."""
+    raise NotImplementedError
