@@ -2,13 +2,13 @@
 
 from storage.postgres.migrate import run_sql
 
-revision = "0014_unreachable"
-down_revision: str | None = "0013_zone_rules"
+revision = "0015_unreachable"
+down_revision: str | None = "0014_zone_rules"
 
 
 def upgrade() -> None:
     """Run the revision's SQL file."""
-    run_sql("0014_unreachable.sql")
+    run_sql("0015_unreachable.sql")
 
 
 def downgrade() -> None:

@@ -2,13 +2,13 @@
 
 from storage.postgres.migrate import run_sql
 
-revision = "0013_zone_rules"
-down_revision: str | None = "0012_slots"
+revision = "0014_zone_rules"
+down_revision: str | None = "0013_blockers"
 
 
 def upgrade() -> None:
     """Run the revision's SQL file."""
-    run_sql("0013_zone_rules.sql")
+    run_sql("0014_zone_rules.sql")
 
 
 def downgrade() -> None:
