@@ -359,6 +359,25 @@ async def _set_driver(world: World, number: int, **changes: Any) -> list[Outcome
     return await world.flush(item | changes)
 
 
+async def test_driver_who_cannot_be_reached_is_kept_so_and_is_none_of_the_zones(world: World) -> None:
+    since_ms = 1_790_000_000_123
+    assert [o.code for o in await _set_driver(world, 1, unreachable_ms=since_ms)] == ["ok"]
+    assert (await world.driver(1))["unreachable_ms"] == since_ms
+    asked = [row[0] for row in await world.journal.read(Query("zone_drivers", (ZONE,)))]
+    assert sorted(asked) == [2, 3]
+    row = await world.row((await world.order())["facts"]["id"])
+    assert [o.code for o in await world.flush(world.item(row, "assigned", take=1, driver=1))] == ["ok"]
+    # An instance that has not heard of it, in a rolling upgrade, says nothing about it.
+    assert [o.code for o in await _set_driver(world, 1)] == ["ok"]
+    assert (await world.driver(1))["unreachable_ms"] is None
+
+
+async def test_zone_row_has_all_its_settings(world: World) -> None:
+    row = (await world.journal.load("zone", [ZONE]))[ZONE]
+    wanted = {"offer_distance_max_m": 50_000, "release_pause_s": 600, "give_up_after_s": 3600}
+    assert {name: row[name] for name in wanted} == wanted
+
+
 async def test_driver_row_is_written_under_its_version(world: World) -> None:
     assert [o.code for o in await _set_driver(world, 1, capacity=5)] == ["ok"]
     row = await world.driver(1)
