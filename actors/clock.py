@@ -10,11 +10,16 @@ import asyncio
 import random
 import secrets
 import time
+from collections import deque
 from collections.abc import Callable
 from typing import Protocol
 
-# A reading that is this far behind is no late answer: somebody has set the clock of the journal.
+# A reading that is this far off, beside the time that its answer took, is no late one: somebody has set the clock of
+# the journal.
 STEP_S = 0.5
+STEPS_KEPT = 16
+# A date so far ahead was written by a clock that has been set back since.
+AHEAD_S = 5.0
 SLEW_S = 0.001
 
 
@@ -33,8 +38,18 @@ class Clock(Protocol):
         """UTC seconds since 1970, by the clock of the journal, not of this machine."""
         ...
 
-    def anchor(self, wall_s: float) -> None:
-        """Say what the journal's clock showed just now."""
+    def steady(self) -> float:
+        """`wall` without its steps since the start: for what was judged once and goes on being so."""
+        ...
+
+    def shift_of(self, wall_s: float) -> float:
+        """What to add to a date of the wall clock, because the clock was set since it was written."""
+        ...
+
+    def anchor(self, wall_s: float, took_s: float = 0.0) -> float:
+        """Say what the journal's clock showed, as an answer that took so long; returns the step, if somebody has
+        set that clock, else 0.
+        """
         ...
 
 
@@ -62,6 +77,10 @@ class LoopClock:
         self._loop = loop
         self.boot = boot or loop.time
         self._offset_s = (time.time() if wall_s is None else wall_s) - loop.time()
+        self._is_anchored = wall_s is not None
+        self._stepped_s = 0.0
+        # What the wall clock showed before and after each step, the newest last.
+        self._steps: deque[tuple[float, float]] = deque(maxlen=STEPS_KEPT)
 
     def monotonic(self) -> float:
         return self._loop.time()
@@ -69,19 +88,39 @@ class LoopClock:
     def wall(self) -> float:
         return self._loop.time() + self._offset_s
 
-    def anchor(self, wall_s: float) -> None:
+    def steady(self) -> float:
+        return self.wall() - self._stepped_s
+
+    def shift_of(self, wall_s: float) -> float:
+        """A date that lies ahead was written before the clock was set back; one from before the clock was set ahead
+        tells it by its age.
+        """
+        shift_s = 0.0
+        for before_s, after_s in self._steps:
+            ahead = wall_s + shift_s > self.wall() + AHEAD_S
+            if ahead if after_s < before_s else wall_s + shift_s <= before_s:
+                shift_s += after_s - before_s
+        return shift_s
+
+    def anchor(self, wall_s: float, took_s: float = 0.0) -> float:
         """Take a reading over.
 
         A reading is late by its way back, so the highest offset seen is the best one. A lower one is
         followed by a millisecond a reading, which keeps `wall` from running backwards: a timer that fired
-        must not find that it is not due yet. A step of more than STEP_S is believed.
+        must not find that it is not due yet. What is further behind than the answer took was set back.
         """
         offset_s = wall_s - self._loop.time()
-        behind_s = self._offset_s - offset_s
-        if behind_s < 0 or behind_s > STEP_S:
-            self._offset_s = offset_s
-        else:
-            self._offset_s -= min(behind_s, SLEW_S)
+        step_s = offset_s - self._offset_s
+        if not self._is_anchored:
+            self._is_anchored, self._offset_s = True, offset_s
+            return 0.0
+        if -(STEP_S + took_s) <= step_s <= STEP_S:
+            self._offset_s = max(offset_s, self._offset_s - SLEW_S)
+            return 0.0
+        before_s, self._offset_s = self.wall(), offset_s
+        self._stepped_s += step_s
+        self._steps.append((before_s, self.wall()))
+        return step_s
 
 
 class Entropy(Protocol):

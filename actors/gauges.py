@@ -46,4 +46,5 @@ class Gauges:
         self.gate_wait_s = Samples()
         self.timer_late_s = Samples()
         self.lock_waits = 0
+        self.clock_steps = 0
         self.slice_s_max = 0.0

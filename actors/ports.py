@@ -101,6 +101,14 @@ class Journal(Protocol):
         """Actors of these shards whose timer is due in this span, the oldest first, with the due time."""
         ...
 
+    async def due_ahead(
+        self, shards: Sequence[int], now_ms: int, limit: int
+    ) -> list[tuple[ActorId, int, int]]:
+        """Actors of these shards whose timer is in the future and whose row was written there, too: by a clock that has
+        been set back since. With the due time, and the milliseconds that it was meant to wait.
+        """
+        ...
+
     async def read(self, query: Query) -> Any:
         """Answer a named read."""
         ...

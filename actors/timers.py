@@ -5,6 +5,10 @@ crash loses one. The owner polls the due rows of its shards once a second and ke
 heap; a commit that sets a near timer puts it there at once. Firing is an ordinary message that carries
 the due time: an actor whose timer moved meanwhile ignores it. What is overdue after a takeover fires
 once, at most `BURST` a second.
+
+Somebody may set the journal's clock. What was written while it was ahead is due in an hour instead of in 20
+seconds: such rows, whose last change lies in the future, are looked for after a step and once a minute, and
+fire after the time that they were meant to wait.
 """
 
 from __future__ import annotations
@@ -40,7 +44,7 @@ class Timers:
 
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
-        self._heap: list[tuple[int, ActorId]] = []
+        self._heap: list[tuple[int, ActorId, int]] = []  # when to fire, whom, and the due time in its row
         self._armed: dict[ActorId, int] = {}
         self._fired: dict[ActorId, int] = {}
         self._changed = asyncio.Event()
@@ -53,12 +57,16 @@ class Timers:
     def arm(self, actor: ActorId, due_ms: int) -> None:
         """Fire at `due_ms` if that is near; a far one is found by a later poll."""
         if due_ms > self._runtime.now_ms() + HORIZON_S * 1000:
-            self._armed.pop(actor, None)
+            if self._armed.get(actor) != due_ms:
+                self._armed.pop(actor, None)
             return
+        self._arm(actor, due_ms, due_ms)
+
+    def _arm(self, actor: ActorId, due_ms: int, fire_ms: int) -> None:
         if self._armed.get(actor) == due_ms or self._fired.get(actor) == due_ms:
             return
         self._armed[actor] = due_ms
-        heapq.heappush(self._heap, (due_ms, actor))
+        heapq.heappush(self._heap, (fire_ms, actor, due_ms))
         self._changed.set()
 
     def forget(self, shards: Set[int]) -> None:
@@ -75,12 +83,31 @@ class Timers:
             shards = runtime.shards.held()
             if shards:
                 try:
+                    await self._anchor()
                     await self._poll(shards)
-                    runtime.clock.anchor(await runtime.journal.wall())
                 except Exception as error:  # noqa: BLE001 - the next poll is the cure
                     if not isinstance(error, JournalError):
                         runtime.log("failed_poll", exc_info=error)
             await asyncio.sleep(POLL_S)
+
+    async def _anchor(self) -> None:
+        """Ask the journal's clock, and notice when somebody has set it: what is armed is read afresh."""
+        clock = self._runtime.clock
+        asked_at = clock.monotonic()
+        wall_s = await self._runtime.journal.wall()
+        step_s = clock.anchor(wall_s, clock.monotonic() - asked_at)
+        if step_s:
+            self._runtime.gauges.clock_steps += 1
+            self._runtime.log("stepped_clock", step_s=round(step_s, 3))
+            self._armed.clear()
+            self._heap.clear()
+            self._polls = 0
+
+    async def _poll_ahead(self, shards: list[int]) -> None:
+        """Arm what was written while the clock was ahead."""
+        now_ms = self._runtime.now_ms()
+        for actor, due_ms, wait_ms in await self._runtime.journal.due_ahead(shards, now_ms, BURST):
+            self._arm(actor, due_ms, now_ms + wait_ms)
 
     async def _poll(self, shards: list[int]) -> None:
         """Arm what is due. Timers that were fired and left in place are not read again each second."""
@@ -91,6 +118,8 @@ class Timers:
         limit = BURST + len(self._fired)
         rows = await self._runtime.journal.due(shards, since_ms, until_ms, limit)
         fresh = [row for row in rows if self._fired.get(row[0]) != row[1]]
+        if whole:
+            await self._poll_ahead(shards)
         if len(fresh) <= BURST:
             self._read_ms = now_ms
         for actor, due_ms in fresh[:BURST]:
@@ -113,7 +142,7 @@ class Timers:
         """Send what is due; returns how long to sleep."""
         runtime, now_ms = self._runtime, self._runtime.now_ms()
         while self._heap and self._heap[0][0] <= now_ms:
-            due_ms, actor = heapq.heappop(self._heap)
+            fire_ms, actor, due_ms = heapq.heappop(self._heap)
             if self._armed.get(actor) != due_ms:
                 continue
             del self._armed[actor]
@@ -123,7 +152,7 @@ class Timers:
                 self._fired.clear()
             self._fired[actor] = due_ms
             runtime.gauges.timers_fired += 1
-            runtime.gauges.timer_late_s.add((now_ms - due_ms) / 1000)
+            runtime.gauges.timer_late_s.add((now_ms - fire_ms) / 1000)
             self._send(actor, due_ms)
         if not self._heap:
             return POLL_S

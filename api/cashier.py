@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from time import perf_counter
+
+import structlog
 
 from actors.clock import Entropy
 from api.call import Office
@@ -18,8 +21,12 @@ from dispatch.payments import Payments
 from dispatch.service import Dispatch
 from storage.postgres.database import Database
 
+log = structlog.get_logger()
+
 # How soon a delivery is captured, and how late a dead instance's work is found beyond its lease.
 SETTLE_S = 1.0
+# One look in so many is also at what waits for too long.
+LATE_TURNS = 15
 
 
 @asynccontextmanager
@@ -43,11 +50,13 @@ async def open_payments(
 
 async def settle_payments(office: Office) -> None:
     """Take the next step of due payments, and count what waits, every SETTLE_S, until cancelled."""
-    while True:
+    for turn in itertools.count():
         await asyncio.sleep(SETTLE_S)
         began = perf_counter()
         try:
             if office.payments is not None:
+                if turn % LATE_TURNS == 0 and (woken := await office.payments.wake_late()):
+                    log.warning("woke_late_payments", count=woken)
                 await office.payments.settle_due()
             row = await office.database.row("payments_open")
         except Exception as error:  # noqa: BLE001 - the next round is the cure

@@ -63,7 +63,9 @@ class Blind(Exception):
 
 @frozen
 class Principal:
-    """Who calls: role, user number, session, and until when the token is good (UTC seconds)."""
+    """Who calls: role, user number, session, and until when the token is good, by the clock's `steady` seconds: who was
+    let in stays so when somebody sets Postgres's clock.
+    """
 
     role: str
     number: int
@@ -208,7 +210,7 @@ class Tokens:
                 for old in list(self._verified)[: CACHE_MAX // 10]:
                     del self._verified[old]
             self._verified[key] = principal
-        if principal.expires_at + LEEWAY_S <= self._clock.wall():
+        if principal.expires_at + LEEWAY_S <= self._clock.steady():
             self._verified.pop(key, None)
         return self.admit(principal)
 
@@ -237,7 +239,7 @@ class Tokens:
 
     def is_over(self, principal: Principal) -> bool:
         """True when the token has expired or was revoked."""
-        return principal.expires_at + LEEWAY_S <= self._clock.wall() or self.is_revoked(principal)
+        return principal.expires_at + LEEWAY_S <= self._clock.steady() or self.is_revoked(principal)
 
     def cut_off(self, *, session: str | None = None, user: int | None = None) -> None:
         """Shut out a session or a user at once, on this instance; the others look twice a second."""
@@ -294,7 +296,9 @@ class Tokens:
         times: list[Any] = [claims.get(name) for name in _TIMES] + [claims.get("nbf", 0)]
         if not all(type(at) is int and 0 <= at < EXPIRES_MAX for at in times):
             raise BadToken("times")
-        issued, expires, not_before = times
+        # Of a token from before somebody set the clock, as the clock would have written them.
+        shift_s = self._clock.shift_of(times[0])
+        issued, expires, not_before = (at + shift_s for at in times)
         longest = MINTED_S_MAX if claims["sid"].startswith(MINTED) else ACCESS_S
         ahead = self._clock.wall() + LEEWAY_S
         if not 0 < expires - issued <= longest or issued > ahead or not_before > ahead:
@@ -303,7 +307,15 @@ class Tokens:
         named = (claims["iss"], claims["aud"], claims["client_id"])
         if number is None or named != (ISSUER, AUDIENCE, CLIENT):
             raise BadToken("claims")
-        return Principal(claims["role"], number, claims["sid"], float(expires))
+        return Principal(claims["role"], number, claims["sid"], self.steady(float(expires)))
+
+    def steady(self, wall_s: float) -> float:
+        """A date of the wall clock in `steady` seconds."""
+        return wall_s - self._clock.wall() + self._clock.steady()
+
+    def dated(self, steady_s: float) -> float:
+        """The other way round."""
+        return steady_s - self._clock.steady() + self._clock.wall()
 
     def jwks(self) -> dict[str, list[dict[str, str]]]:
         """The public keys (RFC 7517)."""

@@ -38,6 +38,8 @@ PAY_ROUTE = "POST /payments"
 LEASE_S = 12.0
 # Between two tries of a step whose outcome is unknown, doubling.
 RETRY_S, RETRY_MAX_S = 0.5, 60.0
+# Nothing is put off for longer: what is due later was so by a clock that has been set back.
+LATEST_S = 2 * RETRY_MAX_S + LEASE_S
 # Payments worked at together; one instance then holds as many calls to the gateway open.
 BATCH = 16
 
@@ -153,6 +155,11 @@ class Payments:
                     tasks.create_task(self._advance(payment), name=f"payment {payment['id']}")
             if len(claimed) < BATCH:
                 return
+
+    async def wake_late(self) -> int:
+        """Have looked at what a clock that was ahead has put off for too long; returns how many."""
+        [(woken,)] = await self._rows.rows("payments_wake_late", LATEST_S)
+        return int(woken)
 
     async def _advance(self, payment: Mapping[str, Any]) -> Mapping[str, Any]:
         """One step, and after a hold the word to the order; returns what may be seen of the payment."""

@@ -115,6 +115,9 @@ class _Shelf:
     async def due(self, *_: object) -> list[tuple[ActorId, int]]:
         return []
 
+    async def due_ahead(self, *_: object) -> list[tuple[ActorId, int, int]]:
+        return []
+
     async def wall(self) -> float:
         return time.time()
 

@@ -38,7 +38,8 @@ async def ticket(call: Call) -> web.Response:
     await call.no_body()
     who = call.who
     claims: dict[str, object] = {
-        "role": who.role, "number": who.number, "session": who.session, "expires_at": who.expires_at,
+        "role": who.role, "number": who.number, "session": who.session,
+        "expires_at": call.office.tokens.dated(who.expires_at),
     }  # fmt: skip
     value = await call.office.tickets.issue(claims)
     return json_response({"ticket": value, "expires_in": TICKET_S}, 201)
@@ -146,8 +147,9 @@ async def _redeem(call: Call, hello: frames.Hello) -> Principal | None:
     if claims is None or not allows(str(claims["role"]), SCOPE):
         return None
     principal = Principal(
-        "driver", int(str(claims["number"])), str(claims["session"]), float(str(claims["expires_at"]))
-    )
+        "driver", int(str(claims["number"])), str(claims["session"]),
+        call.office.tokens.steady(float(str(claims["expires_at"]))),
+    )  # fmt: skip
     return None if call.office.tokens.is_over(principal) else principal
 
 

@@ -226,7 +226,7 @@ class Session:
         """Once per turn of the heartbeat wheel."""
         if self.closing:
             return
-        expires_in = self.principal.expires_at - self.office.clock.wall()
+        expires_in = self.principal.expires_at - self.office.clock.steady()
         silent = now - self.heard_at
         if expires_in <= 0 or self.office.tokens.is_revoked(self.principal):
             self._over()

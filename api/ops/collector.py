@@ -64,6 +64,9 @@ class RuntimeCollector:
         yield CounterMetricFamily("mall_flushes", "Batches flushed.", value=g.flushes)
         yield CounterMetricFamily("mall_command_replays", "Commands answered from the ring.", value=g.replays)
         yield CounterMetricFamily("mall_timers_fired", "Durable timers fired.", value=g.timers_fired)
+        yield CounterMetricFamily(
+            "mall_clock_steps", "Times that somebody has set Postgres's clock.", value=g.clock_steps
+        )
         yield _summary("mall_flush_seconds", "One flush.", g.flush_s)
         yield _summary("mall_flush_items", "Items in a flush.", g.flush_items)
         yield _summary("mall_gate_wait_seconds", "From decision to commit.", g.gate_wait_s)

@@ -152,6 +152,16 @@ class MemoryJournal:
         ]
         return [(ActorId("order", number), due) for due, number in sorted(found)[:limit]]
 
+    async def due_ahead(
+        self, shards: Sequence[int], now_ms: int, limit: int
+    ) -> list[tuple[ActorId, int, int]]:
+        found = [
+            (row["due_ms"], number, max(0, row["due_ms"] - row["updated_ms"]))
+            for number, row in self.orders.items()
+            if (row["due_ms"] or 0) > now_ms and row["updated_ms"] > now_ms + 5000 and row["shard"] in shards
+        ]
+        return [(ActorId("order", number), due, wait) for due, number, wait in sorted(found)[:limit]]
+
     async def flush(self, lane: int, items: Sequence[Mapping[str, Any]]) -> list[Outcome]:
         """Drivers first; slots that are freed can be taken from the next batch on, as in the SQL."""
         del lane

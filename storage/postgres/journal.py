@@ -116,6 +116,12 @@ class PostgresJournal:
             await asyncio.sleep(0)
         return found
 
+    async def due_ahead(
+        self, shards: Sequence[int], now_ms: int, limit: int
+    ) -> list[tuple[ActorId, int, int]]:
+        rows = await self._read("due_orders_ahead", list(shards), now_ms, limit)
+        return [(ActorId("order", number), due_ms, wait_ms) for number, due_ms, wait_ms in rows]
+
     async def wall(self) -> float:
         rows = await self._read("wall_clock")
         return float(rows[0][0])

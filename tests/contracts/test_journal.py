@@ -527,3 +527,19 @@ async def test_write_that_needs_a_locked_row_is_refused_and_the_holder_is_named(
         assert [outcome.code for outcome in await world.flush(free)] == ["ok"]
     assert await world.journal.blocked([taken]) == [None]
     assert [outcome.code for outcome in await world.flush(taken)] == ["ok"]
+
+
+async def test_timer_that_was_written_by_a_clock_ahead_is_found_with_the_time_it_was_to_wait(
+    world: World,
+) -> None:
+    row = (await world.order())["facts"]
+    shards, now_ms = list(range(256)), int(time.time() * 1000)
+    hour_ms = 3_600_000
+    written = world.item(row, "confirmed", at_ms=now_ms + hour_ms, due_ms=now_ms + hour_ms + 20_000)
+    assert [outcome.code for outcome in await world.flush(written)] == ["ok"]
+    honest = (await world.order("h" * 16))["facts"]
+    waits = world.item(honest, "confirmed", at_ms=now_ms, due_ms=now_ms + 900_000)
+    assert [outcome.code for outcome in await world.flush(waits)] == ["ok"]
+    found = await world.journal.due_ahead(shards, now_ms, 10)
+    assert found == [(ActorId("order", row["id"]), now_ms + hour_ms + 20_000, 20_000)]
+    assert await world.journal.due_ahead(shards, now_ms + hour_ms, 10) == []

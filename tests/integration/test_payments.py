@@ -193,3 +193,15 @@ async def test_only_the_functions_may_change_a_payment(shop: Shop, database_url:
     async with open_database(database_url, size_max=2) as database, database.pool.acquire() as connection:
         with pytest.raises(asyncpg.InsufficientPrivilegeError):
             await connection.execute("UPDATE payments SET status = 'captured'")
+
+
+async def test_step_that_was_put_off_by_a_clock_that_was_ahead_is_due_at_once(shop: Shop) -> None:
+    shop.provider.says = [GatewayUnsure(), Held("hld_1")]
+    assert await shop.pay() == "pending"
+    assert await shop.cashier.wake_late() == 0, "an honest pause is left alone"
+    await shop.owner.execute("UPDATE payments SET due_at = due_at + interval '1 hour'")
+    await shop.cashier.settle_due()
+    assert len(shop.provider.calls) == 1
+    assert await shop.cashier.wake_late() == 1
+    await shop.cashier.settle_due()
+    assert (await shop.row())["status"] == "held"

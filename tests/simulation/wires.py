@@ -187,6 +187,13 @@ class StoreWire:
         rows = await self._call(lambda: self._store.due(shards, from_ms, until_ms, limit))
         return rows
 
+    async def due_ahead(
+        self, shards: Sequence[int], now_ms: int, limit: int
+    ) -> list[tuple[ActorId, int, int]]:
+        rows: list[tuple[ActorId, int, int]]
+        rows = await self._call(lambda: self._store.due_ahead(shards, now_ms, limit))
+        return rows
+
     async def read(self, query: Query) -> Any:
         return await self._call(lambda: self._store.read(query))
 

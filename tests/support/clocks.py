@@ -18,5 +18,13 @@ class Hands:
     def wall(self) -> float:
         return self.now
 
-    def anchor(self, wall_s: float) -> None:
+    def steady(self) -> float:
+        return self.now
+
+    def shift_of(self, wall_s: float) -> float:
         del wall_s
+        return 0.0
+
+    def anchor(self, wall_s: float, took_s: float = 0.0) -> float:
+        del wall_s, took_s
+        return 0.0

@@ -17,6 +17,15 @@ SELECT id, (extract(epoch FROM due_at) * 1000)::bigint AS due_ms
    AND shard = ANY ($1::integer[])
  ORDER BY due_at LIMIT $4;
 
+-- name: due_orders_ahead
+-- Timers of rows that were written later than it is: somebody has set the clock back. A few seconds may be a commit on its way.
+SELECT id, (extract(epoch FROM due_at) * 1000)::bigint AS due_ms,
+       greatest(0, extract(epoch FROM due_at - updated_at) * 1000)::bigint AS wait_ms
+  FROM orders
+ WHERE due_at > to_timestamp($2::bigint / 1000.0) AND updated_at > to_timestamp($2::bigint / 1000.0 + 5)
+   AND shard = ANY ($1::integer[])
+ ORDER BY due_at LIMIT $3;
+
 -- name: zone_orders
 -- The open orders of a zone, as numbers and versions: the zone reads whole what it does not know.
 SELECT id, version FROM orders WHERE zone_id = $1 AND status = 'confirmed';

@@ -6,6 +6,9 @@ SELECT start_payment($1::jsonb);
 -- name: payments_claim
 SELECT * FROM claim_payments($1, $2);
 
+-- name: payments_wake_late
+SELECT wake_late_payments($1);
+
 -- name: payment_move
 SELECT move_payment($1, $2, $3, $4, $5, $6, $7, $8);
 

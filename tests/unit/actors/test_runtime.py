@@ -117,12 +117,13 @@ class Table:
         self.lose_answer = False
         self.reading = asyncio.Event()
         self.timers: list[tuple[ActorId, int]] = []
+        self.wall_s, self.began = 1_790_000_000.0, asyncio.get_running_loop().time()
         # Who holds which row; hidden: no look shows it.
         self.locks: dict[str, int] = {}
         self.hidden: set[str] = set()
 
     async def wall(self) -> float:
-        return 1_790_000_000.0
+        return self.wall_s + asyncio.get_running_loop().time() - self.began
 
     async def claim(
         self, shards: Sequence[int], owner: str, incarnation: str, expected: Sequence[int] | None = None
@@ -179,6 +180,11 @@ class Table:
         self, shards: Sequence[int], from_ms: int, until_ms: int, limit: int
     ) -> list[tuple[ActorId, int]]:
         return [t for t in self.timers if from_ms <= t[1] <= until_ms]
+
+    async def due_ahead(
+        self, shards: Sequence[int], now_ms: int, limit: int
+    ) -> list[tuple[ActorId, int, int]]:
+        return [(actor, due, 50) for actor, due in self.timers if due > now_ms + 5000]
 
     async def read(self, query: Query) -> Any:
         self.reading.set()
@@ -624,3 +630,18 @@ async def test_far_ask_is_sent_back_when_a_claim_to_settle_shows_that_the_shard_
             Envelope(ActorId("counter", 1), "get", until, reply=far, hop=1, epoch=ownership.epoch)
         )
         assert await _many(_answer(far)) == [Moved if between else 1]
+
+
+async def test_timer_that_was_written_by_a_clock_an_hour_ahead_fires_when_the_clock_is_right_again() -> None:
+    said: list[str] = []
+    async with staged() as stage:
+        stage.runtime.log = lambda event, **_: said.append(event)
+        table, due_ms = stage.table, 1_790_003_600_000 + 20_000
+        table.wall_s += 3_600
+        await until(lambda: stage.runtime.gauges.clock_steps == 1)
+        table.timers = [(ActorId("counter", 1), due_ms)]
+        table.wall_s -= 3_600
+        await until(lambda: stage.runtime.gauges.clock_steps == 2)
+        await until(lambda: stage.runtime.gauges.timers_fired == 1)
+        assert await stage.ask("heard") == (f"due {due_ms}",)
+    assert said == ["stepped_clock", "stepped_clock"]

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from multidict import CIMultiDict
 
-from actors.clock import SystemEntropy
+from actors.clock import LoopClock, SystemEntropy
 from api.access import Access
 from api.call import Call
 from api.edge import admit, identify
@@ -175,3 +176,80 @@ def test_bound_is_the_one_that_is_documented() -> None:
         text = " ".join((root / name).read_text().split())
         assert f"cannot be seen for {BLIND_S:.0f} s" in text, name
         assert f"{PUSHED_BLIND_S:.0f} s" in text, name
+
+
+# -- a clock that somebody sets ---------------------------------------------------------------------------
+
+
+class _Loop:
+    """A loop whose time is set by hand."""
+
+    now = 100.0
+
+    def time(self) -> float:
+        return self.now
+
+
+def _set_clock() -> tuple[_Loop, LoopClock]:
+    loop = _Loop()
+    return loop, LoopClock(cast("asyncio.AbstractEventLoop", loop), NOW)
+
+
+@pytest.mark.parametrize("step_s", [-3600.0, 3600.0])
+@pytest.mark.parametrize("known", [True, False], ids=["seen before", "seen afterwards"])
+def test_token_survives_a_step_of_the_clock_and_still_ends_in_time(step_s: float, known: bool) -> None:
+    loop, clock = _set_clock()
+    tokens = made([key()], clock)  # type: ignore[arg-type]
+    token = tokens.issue("driver", 1, "ses_1")
+    if known:
+        tokens.verify(token)
+    loop.now += 60
+    clock.anchor(clock.wall() + step_s)
+    principal = tokens.verify(token)
+    assert not tokens.is_over(principal)
+    loop.now += ACCESS_S - 60 + LEEWAY_S + 1
+    assert tokens.is_over(principal)
+    with pytest.raises(BadToken, match="over"):
+        tokens.verify(token)
+
+
+@pytest.mark.parametrize("step_s", [-3600.0, 3600.0])
+def test_token_that_had_expired_before_a_step_is_not_good_again(step_s: float) -> None:
+    loop, clock = _set_clock()
+    tokens = made([key()], clock)  # type: ignore[arg-type]
+    token = tokens.issue("driver", 1, "ses_1")
+    loop.now += ACCESS_S + LEEWAY_S + 1
+    clock.anchor(clock.wall() + step_s)
+    with pytest.raises(BadToken, match="over"):
+        tokens.verify(token)
+
+
+@pytest.mark.parametrize("step_s", [-3600.0, 3600.0])
+def test_token_made_after_a_step_is_an_ordinary_one(step_s: float) -> None:
+    loop, clock = _set_clock()
+    tokens = made([key()], clock)  # type: ignore[arg-type]
+    clock.anchor(clock.wall() + step_s)
+    token = tokens.issue("driver", 1, "ses_1")
+    tokens.verify(token)
+    loop.now += ACCESS_S + LEEWAY_S + 1
+    with pytest.raises(BadToken, match="over"):
+        tokens.verify(token)
+
+
+def test_place_of_a_ticket_on_an_instance_that_has_seen_other_steps_is_the_same_moment() -> None:
+    (_, one), (_, two) = _set_clock(), _set_clock()
+    first, second = (made([key()], clock) for clock in (one, two))  # type: ignore[arg-type]
+    one.anchor(one.wall() + 3600)
+    two.anchor(one.wall() - 7200)
+    two.anchor(one.wall())
+    expires = first.steady(one.wall() + 300)
+    assert second.steady(first.dated(expires)) - two.steady() == pytest.approx(300)
+
+
+def test_revocation_that_a_step_of_the_clock_makes_the_database_forget_is_remembered(clock: Hands) -> None:
+    tokens = made([key()], clock)
+    token = tokens.issue("driver", 1, "ses_1")
+    tokens.shut_out(["ses_1"], [])
+    tokens.shut_out([], [])  # by the database's clock it was more than 15 minutes ago
+    with pytest.raises(BadToken, match="over"):
+        tokens.verify(token)

@@ -25,9 +25,12 @@ class Hands:
     def monotonic(self) -> float:
         return self.now
 
-    boot = wall = monotonic
+    boot = wall = steady = monotonic
 
-    def anchor(self, wall_s: float) -> None:
+    def shift_of(self, wall_s: float) -> float:
+        raise NotImplementedError
+
+    def anchor(self, wall_s: float, took_s: float = 0.0) -> float:
         raise NotImplementedError
 
 

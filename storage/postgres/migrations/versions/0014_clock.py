@@ -1,0 +1,16 @@
+"""Steps of payments that a clock has put off for too long are due."""
+
+from storage.postgres.migrate import run_sql
+
+revision = "0014_clock"
+down_revision: str | None = "0013_blockers"
+
+
+def upgrade() -> None:
+    """Run the revision's SQL file."""
+    run_sql("0014_clock.sql")
+
+
+def downgrade() -> None:
+    """There is no way back but a backup."""
+    raise NotImplementedError
