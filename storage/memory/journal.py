@@ -17,6 +17,7 @@ from actors.shards import SHARD_COUNT, shard_of
 from actors.steps import Outcome
 from storage.geo import metres_between
 from storage.locking import needs
+from storage.memory.due import DueOrders
 from storage.memory.locks import Locks
 
 Row = dict[str, Any]
@@ -38,7 +39,7 @@ LEGAL_MOVES = frozenset(
 )
 
 
-class MemoryJournal:
+class MemoryJournal(DueOrders):
     """Implements actors.ports.Journal and dispatch.service.Placer over dictionaries.
 
     Args:
@@ -140,27 +141,6 @@ class MemoryJournal:
 
     def _carried(self, driver: int) -> list[int]:
         return [order for order, (who, _) in self.assignments.items() if who == driver]
-
-    async def due(
-        self, shards: Sequence[int], from_ms: int, until_ms: int, limit: int
-    ) -> list[tuple[ActorId, int]]:
-        wanted = set(shards)
-        found = [
-            (row["due_ms"], number)
-            for number, row in self.orders.items()
-            if row["due_ms"] is not None and from_ms <= row["due_ms"] <= until_ms and row["shard"] in wanted
-        ]
-        return [(ActorId("order", number), due) for due, number in sorted(found)[:limit]]
-
-    async def due_ahead(
-        self, shards: Sequence[int], now_ms: int, limit: int
-    ) -> list[tuple[ActorId, int, int]]:
-        found = [
-            (row["due_ms"], number, max(0, row["due_ms"] - row["updated_ms"]))
-            for number, row in self.orders.items()
-            if (row["due_ms"] or 0) > now_ms and row["updated_ms"] > now_ms + 5000 and row["shard"] in shards
-        ]
-        return [(ActorId("order", number), due, wait) for due, number, wait in sorted(found)[:limit]]
 
     async def flush(self, lane: int, items: Sequence[Mapping[str, Any]]) -> list[Outcome]:
         """Drivers first; slots that are freed can be taken from the next batch on, as in the SQL."""
