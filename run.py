@@ -28,7 +28,6 @@ from actors.clock import LoopClock, SystemEntropy, boot_clock
 from actors.cluster.cluster import Cluster
 from actors.cluster.leaving import forsaking, leave
 from actors.cluster.network import Greeting
-from actors.cluster.tcp import TcpNetwork
 from actors.ending import end
 from actors.errors import JournalError
 from actors.runtime import Runtime
@@ -39,7 +38,7 @@ from api.cashier import open_payments, settle_payments
 from api.catalogue import open_catalogue
 from api.checking import command_check
 from api.cursors import Cursors
-from api.doors import Doors, Sockets, StartError, bind_port, greet, open_sockets
+from api.doors import Doors, Sockets, StartError, bind_port, greet, open_network, open_sockets
 from api.feed.hub import Hub
 from api.feed.rebinding import Rebinding
 from api.limiting import open_limits
@@ -134,7 +133,7 @@ async def open_office(
         zones_due = asyncio.Event()
         cluster = Cluster(
             me=me,
-            network=TcpNetwork(peers, settings.peer_advertise, meta.peer_secret, meta.cluster, entropy),
+            network=open_network(settings, peers, meta.peer_secret, meta.cluster, entropy),
             leases=leases,
             emitter=hub,
             types=TRAVELLERS,

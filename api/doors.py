@@ -12,6 +12,9 @@ from collections.abc import AsyncIterator, Sequence
 
 from aiohttp import web
 
+from actors.clock import Entropy
+from actors.cluster.tcp import TcpNetwork
+from actors.cluster.tls import TlsError, load_peer_tls
 from actors.ending import end
 from actors.frozen import frozen
 from api.app import make_app, make_ops_app
@@ -114,6 +117,23 @@ def open_sockets(settings: Settings, options: argparse.Namespace) -> Sockets:
         options.ready,
         options.lifeline,
     )
+
+
+def open_network(
+    settings: Settings, listener: socket.socket, secret: bytes, cluster: str, entropy: Entropy
+) -> TcpNetwork:
+    """The lines to other instances, with TLS where certificates are given.
+
+    Raises:
+        StartError: a certificate cannot be used.
+    """
+    tls = None
+    if settings.peer_tls_cert and settings.peer_tls_key and settings.peer_tls_ca:
+        try:
+            tls = load_peer_tls(settings.peer_tls_cert, settings.peer_tls_key, settings.peer_tls_ca)
+        except TlsError as error:
+            raise StartError(str(error)) from None
+    return TcpNetwork(listener, settings.peer_advertise, secret, cluster, entropy, tls)
 
 
 def greet(

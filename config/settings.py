@@ -92,6 +92,17 @@ class Settings(BaseSettings):
         pattern=r"^$|^[^\s:]{1,253}:[0-9]{1,5}$",
         description="host:port that other instances dial where it is not the one above (NAT, a proxy).",
     )
+    peer_tls_cert: Path | None = Field(
+        None,
+        alias="MALL_PEER_TLS_CERT",
+        description="Certificate (PEM) of this instance for lines to others; with _KEY and _CA. Not used on loopback.",
+    )
+    peer_tls_key: Path | None = Field(None, alias="MALL_PEER_TLS_KEY", description="Its private key (PEM).")
+    peer_tls_ca: Path | None = Field(
+        None,
+        alias="MALL_PEER_TLS_CA",
+        description="The authority (PEM) that has signed all instances' certificates.",
+    )
     data_dir: Path = Field(
         Path(".mall"), alias="MALL_DATA_DIR", description="Where embedded servers keep data."
     )
@@ -257,6 +268,13 @@ class Settings(BaseSettings):
             raise ValueError("MALL_API_V1_SUNSET_AT must not be before MALL_API_V1_DEPRECATED_AT")
         if any(begin >= end for begin, end in self.api_v1_brownouts):
             raise ValueError("MALL_API_V1_BROWNOUTS: each must end after it begins")
+        return self
+
+    @model_validator(mode="after")
+    def _whole_peer_tls(self) -> Settings:
+        given = [self.peer_tls_cert, self.peer_tls_key, self.peer_tls_ca]
+        if any(given) and not all(given):
+            raise ValueError("MALL_PEER_TLS_CERT, MALL_PEER_TLS_KEY and MALL_PEER_TLS_CA belong together")
         return self
 
     @field_validator("cors_origins")

@@ -13,6 +13,8 @@ tenure.py      how long leases are believed
 directory.py   where each shard is served, as far as we know
 network.py     Network and Line ports
 tcp.py         lines over TCP: framing and handshake
+proof.py       what two instances prove to each other
+tls.py         certificates for lines between machines
 codec.py       messages as JSON values, and back
 peers.py       lines to all members; calls, and frames for far sessions
 forwarding.py  messages on their way to another instance

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import hmac
 import socket
 import struct
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -15,8 +18,12 @@ import pytest
 import uvloop
 
 from actors.clock import SystemEntropy
+from actors.cluster import tcp
 from actors.cluster.network import FRAME_BYTES_MAX, Greeting, Line, LineLost
+from actors.cluster.proof import Meeting
 from actors.cluster.tcp import GREETING_BYTES_MAX, TcpNetwork
+from actors.cluster.tls import PeerTls, TlsError, load_peer_tls
+from tests.support.papers import make_papers
 from tests.support.waiting import turn, until
 
 ANN, BOB = Greeting("ann", "ann.1"), Greeting("bob", "bob.1")
@@ -139,14 +146,19 @@ async def test_port_that_never_greets_is_given_up_but_not_called_dead() -> None:
     assert not lost.value.refused
 
 
-async def _interrupt_dials(count: int) -> None:
+async def _interrupt_dials(
+    count: int, serving: TcpNetwork | None = None, dialling: TcpNetwork | None = None, steps: int = 12
+) -> None:
     """Dials that are given up at every step of their making."""
     there, here = End(), End()
-    dialling = _network()
-    async with _served(_network(), there) as address, dialling.serving(ANN, here.receive, here.end):
+    dialling = dialling or _network()
+    async with (
+        _served(serving or _network(), there) as address,
+        dialling.serving(ANN, here.receive, here.end),
+    ):
         for number in range(count):
             dial = asyncio.create_task(dialling.dial(address, ANN, here.receive, here.end))
-            for _ in range(number % 12):
+            for _ in range(number % steps):
                 await turn()
             dial.cancel()
             [made] = await asyncio.gather(dial, return_exceptions=True)
@@ -181,7 +193,8 @@ def _frame(body: bytes) -> bytes:
     return struct.pack(">I", len(body)) + body
 
 
-HELLO = orjson.dumps({"instance": "x", "incarnation": "x.1", "cluster": "mall", "nonce": "n"})
+NONCE = "0123456789abcdef" * 2
+HELLO = orjson.dumps({"instance": "x", "incarnation": "x.1", "cluster": "mall", "nonce": NONCE, "proofs": 2})
 
 
 @pytest.mark.parametrize(
@@ -195,8 +208,23 @@ HELLO = orjson.dumps({"instance": "x", "incarnation": "x.1", "cluster": "mall", 
         _frame(HELLO) + _frame(b'{"proof":"00"}'),
         _frame(HELLO) + _frame(HELLO),
         _frame(HELLO) + _frame(b'["T","order",1]'),
+        _frame(orjson.dumps(orjson.loads(HELLO) | {"nonce": "short"})),
+        _frame(orjson.dumps(orjson.loads(HELLO) | {"instance": "x\x1fx.1"})),
+        _frame(orjson.dumps(orjson.loads(HELLO) | {"instance": "x" * 201})),
     ],
-    ids=["http", "no json", "a list", "nothing", "too long", "false proof", "hello again", "a frame at once"],
+    ids=[
+        "http",
+        "no json",
+        "a list",
+        "nothing",
+        "too long",
+        "false proof",
+        "hello again",
+        "a frame at once",
+        "short nonce",
+        "separator in a name",
+        "long name",
+    ],
 )
 async def test_whoever_does_not_greet_properly_is_cut_off(said: bytes) -> None:
     there = End()
@@ -248,3 +276,240 @@ async def test_line_to_a_peer_that_does_not_read_is_full_at_some_time() -> None:
             await passed.wait()
         assert sent > 4
         line.abort()
+
+
+# -- what is proven -----------------------------------------------------------------------------------------
+
+MEETING = Meeting(
+    "mall", Greeting("one", "one.000000000001"), Greeting("two", "two.000000000002"), "a" * 32, "b" * 32
+)
+
+
+def test_proofs_are_those_of_the_vector() -> None:
+    """The bytes by hand: who writes this protocol anew has something to compare with."""
+    fields = [
+        b"\x00\x00\x00\x0bmall-peer-2", b"\x00\x00\x00\x06server", b"\x00\x00\x00\x04mall",
+        b"\x00\x00\x00\x03one", b"\x00\x00\x00\x10one.000000000001",
+        b"\x00\x00\x00\x03two", b"\x00\x00\x00\x10two.000000000002",
+        b"\x00\x00\x00\x20" + b"a" * 32, b"\x00\x00\x00\x20" + b"b" * 32, b"\x00\x00\x00\x00",
+    ]  # fmt: skip
+    assert MEETING.proof(b"secret", "server") == hmac.new(b"secret", b"".join(fields), "sha256").hexdigest()
+    assert MEETING.proof(b"secret", "server") == (
+        "57c6cc4e044601a2da55f55efd8ea47d0aa467c43c31c7d0a4ae51af025d7576"
+    )
+    assert MEETING.proof(b"secret", "client") == (
+        "049dae2f43781a76d0b7d7967ab4222be9f973b2483db952615c4b25ec641488"
+    )
+
+
+def test_no_two_meetings_and_no_two_directions_have_the_same_proof() -> None:
+    """Fields that run into each other, swapped nonces, another certificate: each is another proof."""
+    one, two = MEETING.client, MEETING.server
+    others = [
+        replace(MEETING, cluster="mal", client=Greeting("lone", one.incarnation)),
+        replace(MEETING, client=Greeting("one\x1fone", "000000000001")),
+        replace(MEETING, client=Greeting("one", "one\x1f000000000001")),
+        replace(MEETING, client=two, server=one),
+        replace(MEETING, client_nonce="b" * 32, server_nonce="a" * 32),
+        replace(MEETING, client_nonce="a" * 31, server_nonce="ab" + "b" * 31),
+        replace(MEETING, certificate="00" * 32),
+        MEETING,
+    ]
+    proofs = [m.proof(b"secret", d) for m in others for d in ("client", "server")]
+    assert len(set(proofs)) == len(proofs)
+
+
+@pytest.mark.parametrize(
+    "ambiguous",
+    [replace(MEETING, client=Greeting("one\x1fone", "x")), replace(MEETING, certificate="00" * 32)],
+)
+def test_old_proof_is_made_of_nothing_that_it_cannot_tell_apart(ambiguous: Meeting) -> None:
+    with pytest.raises(ValueError, match="told apart"):
+        ambiguous.old_proof(b"secret", "client")
+
+
+async def _old_client(address: str, secret: bytes) -> bytes:
+    """The greeting of the version before, and one frame; what the other end says after it."""
+    host, _, port = address.rpartition(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    hello = orjson.loads(HELLO)
+    del hello["proofs"]
+    writer.write(_frame(orjson.dumps(hello)))
+    said = orjson.loads(await reader.readexactly(struct.unpack(">I", await reader.readexactly(4))[0]))
+    assert set(said) == {"instance", "incarnation", "nonce", "proof"}
+    names = ["mall", "x", "x.1", said["instance"], said["incarnation"], NONCE, said["nonce"]]
+    proofs = [
+        hmac.new(secret, "\x1f".join([d, *names]).encode(), "sha256").hexdigest()
+        for d in ("server", "client")
+    ]
+    assert said["proof"] == proofs[0]
+    writer.write(_frame(orjson.dumps({"proof": proofs[1]})) + _frame(b"from before"))
+    writer.write_eof()
+    rest = await reader.read()
+    writer.close()
+    return rest
+
+
+async def test_instance_of_the_version_before_may_dial_one_of_this() -> None:
+    there = End()
+    async with _served(_network(), there) as address:
+        await _old_client(address, b"secret")
+        assert await there.until_frames(1) == [b"from before"]
+
+
+async def test_instance_of_this_version_may_dial_one_of_the_version_before() -> None:
+    here, heard = End(), list[bytes]()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """The other end as the version before wrote it: it ignores what it does not know."""
+
+        async def read() -> bytes:
+            return await reader.readexactly(struct.unpack(">I", await reader.readexactly(4))[0])
+
+        hello = orjson.loads(await read())
+        names = ["mall", hello["instance"], hello["incarnation"], "bob", "bob.1", hello["nonce"], NONCE]
+        proofs = [
+            hmac.new(b"secret", "\x1f".join([d, *names]).encode(), "sha256").hexdigest()
+            for d in ("server", "client")
+        ]
+        said = {"instance": "bob", "incarnation": "bob.1", "nonce": NONCE, "proof": proofs[0]}
+        writer.write(_frame(orjson.dumps(said)))
+        assert orjson.loads(await read()) == {"proof": proofs[1]}
+        heard.append(await read())
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    async with server:
+        address = f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        line = await _network().dial(address, ANN, here.receive, here.end)
+        line.send(b"hello, old one")
+        await here.until_ended()
+    assert heard == [b"hello, old one"]
+
+
+# -- TLS ------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def foreign(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Loopback as if it were the way to another machine."""
+    monkeypatch.setattr(tcp, "is_loopback", lambda host: False)
+
+
+@pytest.fixture(scope="module")
+def papers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, PeerTls]:
+    """What two instances of one authority and one of another have."""
+    folder = tmp_path_factory.mktemp("papers")
+    found = {}
+    for authority, names in (("ours", ("ann", "bob")), ("theirs", ("eve",))):
+        for name, files in make_papers(folder / authority, names).items():
+            found[name] = load_peer_tls(*files)
+    return found
+
+
+def _secure(tls: PeerTls | None) -> TcpNetwork:
+    network = _network()
+    network._tls = tls
+    network._is_local = False
+    return network
+
+
+@pytest.mark.usefixtures("foreign")
+@pytest.mark.parametrize("run", [asyncio.run, uvloop.run], ids=["asyncio", "uvloop"])
+def test_line_with_certificates_is_encrypted_and_carries_frames(
+    papers: dict[str, PeerTls], run: Callable[..., Any]
+) -> None:
+    async def main() -> str:
+        there, here = End(), End()
+        async with _served(_secure(papers["bob"]), there) as address:
+            line = await _secure(papers["ann"]).dial(address, ANN, here.receive, here.end)
+            frames = [bytes([n]) * (n * 997 + 1) for n in range(100)]
+            assert all(line.send(frame) for frame in frames)
+            assert await there.until_frames(100) == frames
+            there.frames[0][0].send(b"back")
+            assert await here.until_frames(1) == [b"back"]
+            assert line._transport is not None
+            version = line._transport.get_extra_info("ssl_object").version()
+            line.close()
+            await there.until_ended()
+            return str(version)
+
+    assert run(main()) == "TLSv1.3"
+
+
+@pytest.mark.usefixtures("foreign")
+@pytest.mark.parametrize(("dials", "serves"), [("eve", "bob"), ("ann", "eve"), ("", "bob"), ("ann", "")])
+async def test_certificate_of_another_authority_or_none_makes_no_line(
+    papers: dict[str, PeerTls], dials: str, serves: str
+) -> None:
+    there, here = End(), End()
+    async with _served(_secure(papers.get(serves)), there) as address:
+        with contextlib.suppress(LineLost):
+            line = await _secure(papers.get(dials)).dial(address, ANN, here.receive, here.end)
+            line.send(b"never")  # TLS 1.3 tells a client of its refusal only now
+            await here.until_ended()
+    assert not there.frames
+
+
+@pytest.mark.usefixtures("foreign")
+async def test_somebody_in_between_with_a_certificate_of_the_authority_passes_nothing_on(
+    papers: dict[str, PeerTls],
+) -> None:
+    """He ends TLS on both sides and copies the bytes: the proofs name a certificate that the client has not seen."""
+    there, here = End(), End()
+    async with _served(_secure(papers["bob"]), there) as address:
+        host, _, port = address.rpartition(":")
+
+        async def pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            further, onward = await asyncio.open_connection(host, int(port), ssl=papers["ann"].client)
+
+            async def copy(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+                with contextlib.suppress(OSError):
+                    while data := await source.read(65536):
+                        sink.write(data)
+                sink.close()
+
+            await asyncio.gather(copy(reader, onward), copy(further, writer))
+
+        between = await asyncio.start_server(pass_on, "127.0.0.1", 0, ssl=papers["ann"].server)
+        async with between:
+            at = f"127.0.0.1:{between.sockets[0].getsockname()[1]}"
+            with pytest.raises(LineLost, match="does not know the secret"):
+                await _secure(papers["ann"]).dial(at, ANN, here.receive, here.end)
+    assert not there.frames
+
+
+@pytest.mark.usefixtures("foreign")
+@pytest.mark.parametrize("run", [asyncio.run, uvloop.run], ids=["asyncio", "uvloop"])
+def test_interrupted_dial_with_tls_leaves_no_dead_line(
+    papers: dict[str, PeerTls], run: Callable[..., Any]
+) -> None:
+    run(_interrupt_dials(100, _secure(papers["bob"]), _secure(papers["ann"]), 40))
+
+
+async def test_lines_on_loopback_have_no_tls_though_there_are_certificates(
+    papers: dict[str, PeerTls],
+) -> None:
+    there, here = End(), End()
+    listener = socket.create_server(("127.0.0.1", 0))
+    listener.setblocking(False)
+    server = TcpNetwork(listener, "", b"secret", "mall", SystemEntropy(), papers["bob"])
+    async with _served(server, there) as address:
+        line = await _network().dial(address, ANN, here.receive, here.end)
+        assert line._transport is not None
+        assert line._transport.get_extra_info("ssl_object") is None
+
+
+@pytest.mark.parametrize("wrong", ["missing", "not a certificate", "key of another"])
+def test_papers_that_cannot_be_used_are_named(tmp_path: Path, wrong: str) -> None:
+    ours, theirs = make_papers(tmp_path, ("ann", "bob")).values()
+    certificate, key, authority = ours
+    match wrong:
+        case "missing":
+            authority = tmp_path / "nowhere.pem"
+        case "not a certificate":
+            certificate.write_text("nothing")
+        case _:
+            key = theirs[1]
+    with pytest.raises(TlsError, match=r"no file|no certificate"):
+        load_peer_tls(certificate, key, authority)

@@ -66,6 +66,14 @@ def test_wrong_value_is_refused_by_name(variable: str, value: str) -> None:
         load_settings({**OUTSIDE, variable: value})
 
 
+@pytest.mark.parametrize("missing", ["MALL_PEER_TLS_CERT", "MALL_PEER_TLS_KEY", "MALL_PEER_TLS_CA"])
+def test_papers_of_the_peers_lines_belong_together(missing: str) -> None:
+    names = {"MALL_PEER_TLS_CERT", "MALL_PEER_TLS_KEY", "MALL_PEER_TLS_CA"}
+    assert load_settings(dict.fromkeys(names, "x.pem")).peer_tls_key == Path("x.pem")
+    with pytest.raises(SettingsError, match="belong together"):
+        load_settings(dict.fromkeys(names - {missing}, "x.pem"))
+
+
 def test_outside_database_needs_a_password() -> None:
     with pytest.raises(SettingsError, match="MALL_ADMIN_PASSWORD"):
         load_settings({"DATABASE_URL": "postgresql://mall@db/mall"})
