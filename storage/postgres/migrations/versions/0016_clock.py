@@ -2,13 +2,13 @@
 
 from storage.postgres.migrate import run_sql
 
-revision = "0014_clock"
-down_revision: str | None = "0013_blockers"
+revision = "0016_clock"
+down_revision: str | None = "0015_unreachable"
 
 
 def upgrade() -> None:
     """Run the revision's SQL file."""
-    run_sql("0014_clock.sql")
+    run_sql("0016_clock.sql")
 
 
 def downgrade() -> None:
