@@ -47,6 +47,7 @@ from api.ops import RuntimeCollector, status
 from api.ops.machine import supervise
 from api.passwords import Passwords
 from api.rotation import command_rotate_key
+from api.stream_tickets import StreamTickets
 from api.telling import failed_chore, told, told_change
 from api.watch import (
     collect_garbage,
@@ -169,6 +170,7 @@ async def open_office(
         office = Office(
             settings, database, redis, dispatch, tokens, passwords, Tickets(redis, entropy, keys), limits, hub, clock,
             entropy, cluster, Cursors(meta.peer_secret, clock), zones_due, payments=payments, catalogue=catalogue,
+            stream_tickets=StreamTickets(meta.peer_secret, clock, entropy),
         )  # fmt: skip
         yield office
 

@@ -26,6 +26,7 @@ probing.py     what readiness looks at
 cashier.py     payments of an instance, and the round that finishes them
 telling.py     what rooms without a logger have to say: levels, ids, silence while a store is away
 watch.py       revocations, keys and the event loop, watched
+stream_tickets.py tickets for the live stream of one order
 stepping.py    coroutines without tasks
 transport/     connections: deadlines, limits, what is no request
 present.py     the domain as JSON

@@ -93,6 +93,7 @@ ACCESS: Mapping[str, Access] = {
     "orders.get": Access("orders:read:own", READS),
     "orders.events": Access("orders:read:own", READS),
     "orders.track": Access("orders:read:own", READS),
+    "orders.track_ticket": Access("orders:read:own", TICKETS),
     "orders.ready_time": Access("orders:operate", COMMANDS),
     "orders.accept": Access("orders:accept", COMMANDS),
     "orders.decline": Access("orders:accept", COMMANDS),

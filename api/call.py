@@ -24,6 +24,7 @@ from api.limiting import Gate
 from api.passwords import Passwords
 from api.probing import Check, Prober, look_at_disk, look_at_leases
 from api.problems import EVERY_ANSWER, Fault, Problem, problem_response
+from api.stream_tickets import StreamTickets
 from api.tokens import Principal, Tokens
 from api.transport.connection import say_continue
 from api.transport.errors import BrokenBody, SlowBody, WastefulBody, forget_frames
@@ -77,6 +78,7 @@ class Office:
     # An account and its driver are changed together, for one driver at a time.
     driver_changes: asyncio.Lock = field(default_factory=asyncio.Lock)
     catalogue: Catalogue = field(kw_only=True)
+    stream_tickets: StreamTickets = field(kw_only=True)
     # Actors in memory by kind, as counted for the last scrape.
     residents: Counter[str] = field(default_factory=Counter)
     draining: bool = False

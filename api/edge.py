@@ -69,7 +69,7 @@ class Route:
 
     `streams`: it answers for as long as the client listens, so it has no deadline. `quiet`: no log line
     when all is well. `query`: it reads query parameters; others refuse them. `prompt`: everything that it
-    waits for has a shorter deadline of its own.
+    waits for has a shorter deadline of its own. `ticketed`: a ticket in the query may stand for the token.
     """
 
     operation: str
@@ -80,6 +80,7 @@ class Route:
     quiet: bool = False
     query: bool = False
     prompt: bool = False
+    ticketed: bool = False
 
 
 def trace_of(request: web.BaseRequest, fresh: Callable[[], str]) -> str:
@@ -135,7 +136,7 @@ async def _answer(route: Route, access: Access, rank: int | None, call: Call) ->
             call.office.gate.refuse(rank)
         if VERSION_HEADER in call.request.headers and route.path.startswith(_VERSIONED):
             check_agreement(call.version, call.request.headers)
-        identify(access, call)
+        identify(route, access, call)
         with call.office.gate.under_way(call.principal, streams=route.streams):
             await admit(access, call)
             _refuse_excess(route, call.request)
@@ -224,7 +225,7 @@ def _known_problem(error: web.HTTPException) -> Problem:
     return Problem(_HTTP_CODES.get(error.status, "malformed_request"), headers=headers)
 
 
-def identify(access: Access, call: Call) -> None:
+def identify(route: Route, access: Access, call: Call) -> None:
     """Find out who calls, where the route is not for everybody.
 
     Raises:
@@ -233,7 +234,7 @@ def identify(access: Access, call: Call) -> None:
     if access.scope is None:
         return
     try:
-        call.principal = authenticate(call)
+        call.principal = _by_ticket(call) if route.ticketed else authenticate(call)
     except Problem as problem:
         gate = call.office.gate
         if gate.on and problem.code == "unauthenticated":
@@ -264,6 +265,27 @@ def permit(scope: str, call: Call) -> None:
         raise Problem("forbidden", f"The scope {scope} is needed.")
 
 
+def _by_ticket(call: Call) -> Principal:
+    """The principal of the ticket in the query; without one, of the bearer token.
+
+    Raises:
+        Problem: unauthenticated.
+    """
+    ticket = call.request.query.get("ticket")
+    if ticket is None or "Authorization" in call.request.headers:
+        return authenticate(call)
+    number = ids.parse_id(ids.ORDER, call.request.match_info["id"])
+    who = None if number is None else call.office.stream_tickets.read(number, ticket)
+    if who is None:
+        raise _bad_token()
+    try:
+        return call.office.tokens.admit(who)
+    except BadToken:
+        raise _bad_token() from None
+    except Blind:
+        raise Problem("unavailable", UNSEEN) from None
+
+
 def authenticate(call: Call) -> Principal:
     """The principal of the bearer token.
 
@@ -277,11 +299,13 @@ def authenticate(call: Call) -> Principal:
     try:
         return call.office.tokens.verify(token)
     except BadToken:
-        raise Problem(
-            "unauthenticated", headers={"WWW-Authenticate": 'Bearer realm="mall", error="invalid_token"'}
-        ) from None
+        raise _bad_token() from None
     except Blind:
         raise Problem("unavailable", UNSEEN) from None
+
+
+def _bad_token() -> Problem:
+    return Problem("unauthenticated", headers={"WWW-Authenticate": 'Bearer realm="mall", error="invalid_token"'})
 
 
 def _record(route: Route, call: Call, response: web.StreamResponse | None, seconds: float) -> None:

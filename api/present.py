@@ -94,6 +94,12 @@ def reply(number: int, answer: Reply) -> dict[str, Any]:
     }
 
 
+def change(told: Mapping[str, Any]) -> dict[str, Any]:
+    """What changed of an order, as its stream shows it."""
+    shown = {name: value for name, value in told.items() if name != "at_ms"}
+    return shown | {"at": time_of(told["at_ms"])}
+
+
 def event(row: Mapping[str, Any], role: str) -> dict[str, Any]:
     """One entry of an order's history; the reasons of dispatch are for admins."""
     shown = {

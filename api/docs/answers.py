@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from api.docs.schemas import (
+    ANYTHING,
     CODE,
     CURSOR,
     EMAIL,
@@ -33,6 +34,7 @@ from api.docs.schemas import or_null as _or_null
 from api.docs.schemas import text as _text
 from api.docs.schemas import whole as _whole
 from api.problems import KINDS
+from api.stream_tickets import LENGTH_MAX, PATTERN
 
 PAGE_ROWS_MAX = 100
 
@@ -92,6 +94,13 @@ _KEY = _object({
 }, ("use", "alg"))  # fmt: skip
 _UP = _enum("up", "down")
 
+
+def _event(name: str, schema: str) -> dict[str, Any]:
+    """An event of a stream: its `data` is JSON."""
+    data = {**_text(100_000), "contentMediaType": "application/json", "contentSchema": _ref(schema)}
+    return _object({"event": _enum(name), "id": _text(9, "^[1-9][0-9]*$"), "data": data})
+
+
 SCHEMAS: dict[str, dict[str, Any]] = {
     "Problem": _object(_PROBLEM, (
         "detail", "not_processed", "errors", "order_status", "order_version", "violated-policies",
@@ -121,6 +130,18 @@ SCHEMAS: dict[str, dict[str, Any]] = {
     }),
     "Order": _object(_ORDER, ("customer_id", "round", "wave", "offers")),
     "Event": _object(_EVENT, ("data",)),
+    "OrderChange": _object({
+        "order_id": _id("ord"), "version": WHOLE, "status": STATUS, "event": TYPE, "driver_id": _or_null(_id("drv")),
+        "reason": _or_null(TEXT), "at": TIME,
+    }),
+    "OrderEvent": _event("order", "Order"),
+    "ChangeEvent": _event("change", "OrderChange"),
+    # The text as it is sent; each event in it, once read, is one of the two.
+    "OrderStream": {
+        "type": "string", "maxLength": 1_000_000, "pattern": ANYTHING, "contentMediaType": "text/event-stream",
+        "contentSchema": {"oneOf": [_ref("OrderEvent"), _ref("ChangeEvent")]},
+    },
+    "StreamTicket": _object({"ticket": _text(LENGTH_MAX, PATTERN), "expires_in": SECONDS}),
     "Done": _object({"result": CODE, "order_id": _id("ord"), "status": STATUS, "version": WHOLE}),
     "Payment": _object({
         "id": _id("pay"), "order_id": _id("ord"), "method": _enum("card"), "status": PAYMENT_STATUS,
@@ -153,19 +174,3 @@ SCHEMAS: dict[str, dict[str, Any]] = {
     "Events": _page("Event", 1000),
     "DriverRows": _page("DriverRow"),
 }  # fmt: skip
-
-# Each event of the stream; its `data` is JSON: an order, or what changed of it.
-STREAM: dict[str, Any] = {
-    "schema": _object(
-        {"event": _enum("order", "change"), "id": _text(16, "^[0-9]+$"), "data": _text(100_000)}
-    ),
-    "examples": {
-        "change": {
-            "value": {
-                "event": "change",
-                "id": "4",
-                "data": '{"version":4,"status":"picked_up","at":"2026-03-01T12:05:00.000Z"}',
-            }
-        }
-    },
-}

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from api.docs.answers import SCHEMAS
+from api.rest.tracking import frame
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 _AT = "2026-03-01T12:00:00.000Z"
@@ -30,6 +31,10 @@ _ORDER = {
     "dropoff": {**_PLACE, "address": "Second floor, left"}, "payment": "cash", "notes": "Ring twice",
     "driver_id": "drv_3", "ready_at": "2026-03-01T12:10:00.000Z", "created_at": _AT,
     "updated_at": "2026-03-01T12:01:00.000Z", "customer_id": "usr_2",
+}  # fmt: skip
+_CHANGE = {
+    "order_id": "ord_17", "version": 4, "status": "picked_up", "event": "picked_up", "driver_id": "drv_3",
+    "reason": None, "at": "2026-03-01T12:05:00.000Z",
 }  # fmt: skip
 _ZONE = {
     "id": "zon_1", "name": "Mall", "mode": "waves", "wave_size": 3, "offer_ttl_s": 20, "area": None,
@@ -66,6 +71,9 @@ _SINGLE: Mapping[str, Any] = {
         "version": 3, "type": "assigned", "at": _AT, "by": {"role": "driver", "id": "drv_3"}, "reason": None,
         "trace_id": TRACE,
     },
+    "OrderChange": _CHANGE,
+    "OrderStream": (frame("order", 3, _ORDER) + frame("change", 4, _CHANGE)).decode(),
+    "StreamTicket": {"ticket": "stk_Zm9ydHktdHdvLWNoYXJhY3RlcnMtb2YtY2hhbmNl", "expires_in": 600},
     "Done": {"result": "won", "order_id": "ord_17", "status": "assigned", "version": 3},
     "Payment": {
         "id": "pay_5", "order_id": "ord_17", "method": "card", "status": "held",

@@ -77,6 +77,12 @@ COMPARING: frozenset[str] = _READ | _LISTED
 # Of requests.
 TAKEN: Mapping[str, dict[str, Any]] = {
     "If-Match": _text("Change it only if this is still its ETag.", '"3"', 8000, _TAGS),
+    "Last-Event-ID": _text(
+        "The `id` of the last event that was seen, as EventSource sends it.",
+        "4",
+        9,
+        "^[1-9][0-9]{0,8}$",
+    ),
     "If-None-Match": _text("Send it only if this is not its ETag any more.", '"3"', 8000, _TAGS),
 }
 

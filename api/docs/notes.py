@@ -18,8 +18,12 @@ NOTES: Mapping[str, str] = {
     "products.update": "`stock: null` means that it never runs out; an absent stock stays.",
     "products.delete": "It is not listed any more and cannot be ordered. Orders keep their lines, and its id still "
     "answers, with `active: false`.",
-    "orders.track": "Server-sent events: `order` with the whole order, then `change` for each change, until it is "
-    "finished or the client leaves.",
+    "orders.track": "Server-sent events: `order` (an Order) with the whole order, then `change` (an OrderChange) for "
+    "each change, until it is finished or the client leaves. The `id` of an event is the order's version. Who comes "
+    "back with `Last-Event-ID` is not told again what was seen, and gets 204 when the order is finished: an "
+    "EventSource stops there. EventSource cannot send a token: it sends a `ticket`, and asks for another after a 401.",
+    "orders.track_ticket": "Send it as `ticket` in the query of the stream. It opens the stream of this order only, as "
+    "often as the EventSource comes back, for `expires_in` seconds, and dies with the session.",
     "orders.accept": "Without `offer_id` it means whatever is offered at that moment. Repeating an acceptance that won "
     "answers `already_yours`, for ever.",
     "drivers.location": "The newest wins; nothing is queued. A `cseq` that is not higher than the last is ignored. "
@@ -40,6 +44,7 @@ QUERIES: Mapping[str, str] = {
     "cursor": "`next` of the page before; absent for the first page.",
     "near": "Around this place: `lat,lon` in degrees, each a number as JSON writes them.",
     "radius_m": "At most so many metres from there.",
+    "ticket": "Instead of a token, for a browser's EventSource.",
     "q": "Only those whose name begins with it, in capitals or not.",
 }
 # What their models check by hand.

@@ -17,7 +17,7 @@ from pydantic.json_schema import models_json_schema
 
 from api.access import ACCESS
 from api.call import Call
-from api.docs.answers import SCHEMAS, STREAM
+from api.docs.answers import SCHEMAS
 from api.docs.examples import BODIES, OF_OPERATIONS, TRACE, answer_example
 from api.docs.headers import COMPARING, HEADERS, KEY, TAGGED, headers_of, taken
 from api.docs.notes import NOTES, PATTERNS, QUERIES, overview, roles_with
@@ -207,9 +207,9 @@ def _responses(route: Route, row: Operation) -> dict[str, Any]:
         schema = {"$ref": f"#/components/schemas/{row.answer}"}
         example = OF_OPERATIONS.get(route.operation) or answer_example(row.answer)
         good["content"] = {row.media: {"schema": schema, "examples": {"example": {"value": example}}}}
-        if row.media == "text/event-stream":
-            good["content"][row.media] = STREAM
     responses = {str(row.status): good}
+    for status, meaning in row.also:
+        responses[str(status)] = {"description": meaning, "headers": _headers(*limits)}
     if route.operation in COMPARING:
         responses["304"] = {"description": "It is still the same.", "headers": _headers("ETag", *limits)}
     codes = _codes(route, row)

@@ -24,6 +24,7 @@ class Operation:
         gives: further headers of the good answer, by their names in headers.py. X-Trace-ID, Location of what was
             created, those of limits, of keys and of entity tags are there by themselves.
         takes: further request headers, by their names in headers.py; with `!` behind it a name is required.
+        also: other good answers without a body: status and what it means.
     """
 
     summary: str
@@ -36,6 +37,7 @@ class Operation:
     media: str = "application/json"
     gives: tuple[str, ...] = ()
     takes: tuple[str, ...] = ()
+    also: tuple[tuple[int, str], ...] = ()
 
 
 _LIST = ("invalid_cursor",)
@@ -90,7 +92,12 @@ OPERATIONS: Mapping[str, Operation] = {
         "History of an order", "Events", query=tracking.EventPage, problems=("order_not_found", *_LIST)
     ),
     "orders.track": Operation(
-        "Follow an order live", "Order", problems=("order_not_found", "too_many_watchers"), media="text/event-stream"
+        "Follow an order live", "OrderStream", query=tracking.TrackQuery,
+        problems=("order_not_found", "too_many_watchers"), media="text/event-stream", takes=("Last-Event-ID",),
+        also=((204, "The order is finished, and `Last-Event-ID` was its last event: there is nothing to come."),),
+    ),
+    "orders.track_ticket": Operation(
+        "A ticket for the live stream, for browsers", "StreamTicket", 201, problems=("order_not_found",)
     ),
     "orders.ready_time": Operation(
         "Say when it will be ready", "Done", body=orders.ReadyBody, problems=_CARRY, key="optional"

@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+import re
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import Annotated, Any
 
 import orjson
 from aiohttp import web
-from pydantic import Field
+from pydantic import Field, StringConstraints
 
 from actors.errors import ActorError
 from actors.shards import shard_of
 from api import present
-from api.call import Call
+from api.call import Call, json_response
 from api.edge import Route, finish
 from api.feed.hub import Stream
+from api.fields import Strict
 from api.limiting import mark
-from api.problems import Problem
+from api.problems import Fault, Problem
 from api.rest.orders import may_see, visible_order
 from api.rest.paging import Page, list_page
+from api.stream_tickets import LENGTH_MAX, PATTERN
 from api.tokens import PUSHED_BLIND_S
 from dispatch.domain.order import TERMINAL, Order
 from dispatch.order_actor import order_ref
@@ -28,6 +32,7 @@ from dispatch.order_actor import order_ref
 HISTORY_MAX = 1000
 # Proxies cut silent connections after a minute or less.
 BEAT_S = 15.0
+_EVENT_ID = re.compile(r"[1-9][0-9]{0,8}", re.ASCII)
 
 
 class EventPage(Page):
@@ -42,9 +47,46 @@ async def events(call: Call) -> web.Response:
     )
 
 
-async def track(call: Call) -> web.StreamResponse:
-    """Stream an order: its present state, then every change, until it is finished or the client leaves."""
+class TrackQuery(Strict):
+    """`ticket` has been looked at by the edge."""
+
+    ticket: Annotated[str, StringConstraints(max_length=LENGTH_MAX, pattern=PATTERN)] | None = None
+
+
+async def track_ticket(call: Call) -> web.Response:
+    """A ticket for the stream of an order, for a browser's EventSource."""
     order = await visible_order(call)
+    await call.no_body()
+    ticket, good_s = call.office.stream_tickets.issue(call.who, order.id)
+    return json_response({"ticket": ticket, "expires_in": good_s}, 201)
+
+
+def _last_seen(call: Call) -> int | None:
+    """The version in Last-Event-ID, which EventSource sends when it comes back.
+
+    Raises:
+        Problem: it is none.
+    """
+    given = call.request.headers.getall("Last-Event-ID", [])
+    if not given or given == [""]:
+        return None
+    if len(given) > 1 or _EVENT_ID.fullmatch(given[0]) is None:
+        fault = Fault(
+            "header", "Last-Event-ID", "format", "must be the `id` of an event of this stream, such as 4"
+        )
+        raise Problem("invalid", faults=[fault])
+    return int(given[0])
+
+
+async def track(call: Call) -> web.StreamResponse:
+    """Stream an order: its present state, then every change, until it is finished or the client leaves.
+
+    To who has seen the end it answers 204, at which an EventSource stops asking.
+    """
+    call.query(TrackQuery)
+    last, order = _last_seen(call), await visible_order(call)
+    if order.status in TERMINAL and last == order.version:
+        return web.Response(status=204, headers={"Cache-Control": "no-store"})
     role, number = call.who.role, order.id
     stream = call.office.hub.open_stream(shard_of(order_ref(number)))
     try:
@@ -62,7 +104,10 @@ async def track(call: Call) -> web.StreamResponse:
         if call.verdict is not None:
             mark(response.headers, call.verdict)
         await response.prepare(call.request)
-        await response.write(_frame("order", seen.version, present.order(seen, role)))
+        if seen.version == last:
+            await response.write(b": nothing new\n\n")
+        else:
+            await response.write(frame("order", seen.version, present.order(seen, role)))
         with suppress(ActorError):  # an answer that has begun cannot become a problem: it ends
             await _follow(call, response, stream, seen)
         await response.write_eof()
@@ -100,20 +145,20 @@ async def _follow(call: Call, response: web.StreamResponse, stream: Stream, orde
             return
         if change and change["version"] > version:
             version, status = change["version"], change["status"]
-            shown = {k: v for k, v in change.items() if k != "at_ms"}
-            shown["at"] = present.time_of(change["at_ms"])
-            await response.write(_frame("change", version, shown))
+            await response.write(frame("change", version, present.change(change)))
         elif not change and seen.version > version:
             # A change whose notice was lost is found by looking.
             version, status = seen.version, seen.status
-            await response.write(_frame("order", version, present.order(seen, call.who.role)))
+            await response.write(frame("order", version, present.order(seen, call.who.role)))
 
 
-def _frame(event: str, number: int, data: dict[str, object]) -> bytes:
+def frame(event: str, number: int, data: Mapping[str, Any]) -> bytes:
+    """An event as it is sent."""
     return b"event: %s\nid: %d\ndata: %s\n\n" % (event.encode(), number, orjson.dumps(data))
 
 
 ROUTES = (
     Route("orders.events", "GET", "/api/v2/orders/{id}/events", events, query=True),
-    Route("orders.track", "GET", "/api/v2/orders/{id}/track", track, streams=True),
+    Route("orders.track", "GET", "/api/v2/orders/{id}/track", track, streams=True, query=True, ticketed=True),
+    Route("orders.track_ticket", "POST", "/api/v2/orders/{id}/track/tickets", track_ticket),
 )

@@ -95,6 +95,7 @@ WRITES: Mapping[str, Operation] = {
     "orders.ready_time": Operation(
         "PUT", "/api/v2/orders/{order}/ready-time", "admin", {"ready_at": SOON}
     ),
+    "orders.track_ticket": Operation("POST", "/api/v2/orders/{order}/track/tickets", "customer"),
     "orders.accept": Operation(
         "POST", "/api/v2/orders/{order}/acceptance", "driver", {"offer_id": "ofr_1_1"}
     ),

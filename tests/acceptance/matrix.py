@@ -58,6 +58,7 @@ CELLS: Mapping[str, str] = {
     "orders.get":          "401 200 404 200 200 404 200 401 401 401",
     "orders.events":       "401 200 404 200 200 404 200 401 401 401",
     "orders.track":        "401 200 404 200 200 404 200 401 401 401",
+    "orders.track_ticket": "401 201 404 201 201 404 201 401 401 401",
     "orders.ready_time":   _ADMIN,
     "orders.accept":       "401 403 403 200 200 409 403 401 401 401",
     "orders.decline":      "401 403 403 409 200 409 403 401 401 401",

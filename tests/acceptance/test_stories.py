@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import jsonschema
 import orjson
 import pytest
 
@@ -408,6 +409,112 @@ async def test_customer_follows_the_order_live(town: Town) -> None:
         changes = [orjson.loads(line[6:]) for line in rest.splitlines() if line.startswith("data: ")]
         assert [c["status"] for c in changes] == ["assigned", "picked_up", "delivered"]
         assert [c["version"] for c in changes] == [2, 3, 4]
+
+
+def events_in(text: str) -> list[tuple[str, str, Any]]:
+    """The events of a stream: name, id and data, as EventSource reads them."""
+    found = []
+    for block in text.split("\n\n"):
+        fields = dict(line.split(": ", 1) for line in block.splitlines() if line and not line.startswith(":"))
+        if fields:
+            assert fields.keys() == {"event", "id", "data"}
+            found.append((fields["event"], fields["id"], orjson.loads(fields["data"])))
+    return found
+
+
+async def test_stream_of_a_finished_order_is_asked_for_once_more_and_never_again(town: Town) -> None:
+    order = await (await town.zone(mode="open")).order()
+    await town.customer.do("POST", f"/api/v2/orders/{order}/cancellation", {})
+    headers, url = (
+        {"Authorization": f"Bearer {town.customer.token}"},
+        f"{town.server.url}/api/v2/orders/{order}/track",
+    )
+    async with town.anybody.http.get(url, headers=headers) as stream:
+        [(name, last, shown)] = events_in((await stream.content.read()).decode())
+    assert (name, shown["status"]) == ("order", "cancelled")
+    async with town.anybody.http.get(url, headers=headers | {"Last-Event-ID": last}) as again:
+        assert (again.status, await again.read()) == (204, b""), "at which an EventSource stops"
+
+
+async def test_stream_goes_on_behind_what_was_seen(town: Town) -> None:
+    zone = await town.zone(mode="open")
+    async with (await zone.driver()).online() as driver:
+        order = await zone.order()
+        headers = {"Authorization": f"Bearer {town.customer.token}", "Last-Event-ID": "1"}
+        url = f"{town.server.url}/api/v2/orders/{order}/track"
+        async with town.anybody.http.get(url, headers=headers) as stream:
+            await driver.accept(order)
+            [first, *_] = events_in((await stream.content.readuntil(b"}\n\n")).decode())
+        assert (first[0], first[1], first[2]["status"]) == ("change", "2", "assigned")
+        async with town.anybody.http.get(url, headers=headers) as stream:
+            [first] = events_in((await stream.content.readuntil(b"}\n\n")).decode())
+        assert first[0] == "order", "what was missed is made up for by the whole order"
+
+
+@pytest.mark.parametrize("wrong", ["0", "-1", "x", "1.0", "9" * 10])
+async def test_event_id_that_is_none_is_refused_by_name(town: Town, wrong: str) -> None:
+    order = await (await town.zone(mode="open")).order()
+    headers = {"Authorization": f"Bearer {town.customer.token}", "Last-Event-ID": wrong}
+    async with town.anybody.http.get(
+        f"{town.server.url}/api/v2/orders/{order}/track", headers=headers
+    ) as answer:
+        problem = await answer.json()
+    assert (answer.status, [fault["pointer"] for fault in problem["errors"]]) == (422, ["Last-Event-ID"])
+
+
+async def test_browser_follows_an_order_with_a_ticket(town: Town) -> None:
+    zone = await town.zone(mode="open")
+    order, other = await zone.order(), await zone.order()
+    mine = f"/api/v2/orders/{order}/track"
+    given = await town.customer.do("POST", f"{mine}/tickets")
+    assert 0 < given["expires_in"] <= 600
+    for _ in range(2):  # EventSource comes back with the same address
+        async with town.anybody.http.get(f"{town.server.url}{mine}?ticket={given['ticket']}") as stream:
+            assert stream.status == 200
+            [(name, _, shown)] = events_in((await stream.content.readuntil(b"}\n\n")).decode())
+        assert (name, shown["id"], "customer_id" in shown) == ("order", order, True)
+    for path in (
+        f"/api/v2/orders/{other}/track",
+        f"/api/v2/orders/{order}",
+        f"/api/v2/orders/{order}/events",
+    ):
+        assert (await town.anybody.call("GET", f"{path}?ticket={given['ticket']}"))[0] == 401, path
+    assert (await town.anybody.call("GET", f"{mine}?ticket=stk_{'A' * 80}"))[0] == 401
+
+
+async def test_ticket_of_a_stream_dies_with_its_session(town: Town) -> None:
+    [user] = await town.server.mint("customer", 1, "--prefix", "follower")
+    follower = town.anybody.as_(user["access_token"])
+    zone = await town.zone(mode="open")
+    line = {"product_id": zone.product_id, "quantity": 1}
+    placed = {"items": [line], "dropoff": {"lat": 1.01, "lon": 2.01, "address": "x"}, "payment": "cash"}
+    order = (await follower.do("POST", "/api/v2/orders", placed, key=next(keys)))["id"]
+    path = f"/api/v2/orders/{order}/track"
+    ticket = (await follower.do("POST", f"{path}/tickets"))["ticket"]
+    assert (await follower.call("POST", "/api/v2/auth/logout"))[0] == 204
+    assert (await town.anybody.call("GET", f"{path}?ticket={ticket}"))[0] == 401
+
+
+async def test_stream_is_what_its_document_says(town: Town) -> None:
+    """Every event fits the schema that the document gives to its data."""
+    document = await town.anybody.do("GET", "/api/v2/openapi.json")
+    zone = await town.zone(mode="open")
+    async with (await zone.driver()).online() as driver:
+        order = await zone.order()
+        url = f"{town.server.url}/api/v2/orders/{order}/track"
+        async with town.anybody.http.get(
+            url, headers={"Authorization": f"Bearer {town.customer.token}"}
+        ) as stream:
+            first = (await stream.content.readuntil(b"}\n\n")).decode()
+            await driver.accept(order)
+            await driver.post(order, "failure", {"reason": "line\nbreak"})
+            found = events_in(first + (await stream.content.read()).decode())
+    assert [name for name, _, _ in found] == ["order", "change", "change"]
+    for name, number, data in found:
+        kind = {"order": "Order", "change": "OrderChange"}[name]
+        jsonschema.validate(data, {**document, "$ref": f"#/components/schemas/{kind}"})
+        event = {"event": name, "id": number, "data": orjson.dumps(data).decode()}
+        jsonschema.validate(event, {**document, "$ref": f"#/components/schemas/{name.title()}Event"})
 
 
 # -- feeds ----------------------------------------------------------------------------------------
