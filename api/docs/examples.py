@@ -7,6 +7,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import orjson
+
 from api.docs.answers import SCHEMAS
 from api.rest.tracking import frame
 
@@ -73,6 +75,8 @@ _SINGLE: Mapping[str, Any] = {
     },
     "OrderChange": _CHANGE,
     "OrderStream": (frame("order", 3, _ORDER) + frame("change", 4, _CHANGE)).decode(),
+    "OrderEvent": {"event": "order", "id": "3", "data": orjson.dumps(_ORDER).decode()},
+    "ChangeEvent": {"event": "change", "id": "4", "data": orjson.dumps(_CHANGE).decode()},
     "StreamTicket": {"ticket": "stk_Zm9ydHktdHdvLWNoYXJhY3RlcnMtb2YtY2hhbmNl", "expires_in": 600},
     "Done": {"result": "won", "order_id": "ord_17", "status": "assigned", "version": 3},
     "Payment": {

@@ -225,8 +225,7 @@ async def test_a_preflight_with_a_foreign_header_names_the_header(target: Target
 
 @unchanged
 async def test_a_preflight_for_a_method_that_is_not_there_says_so(target: Target) -> None:
-    for method in ("BREW", "PATCH"):
-        refusal(await target.send("OPTIONS", "/api/v2/orders", preflight(method)), 403, "forbidden_method")
+    refusal(await target.send("OPTIONS", "/api/v2/orders", preflight("BREW")), 403, "forbidden_method")
 
 
 async def test_a_stream_may_be_resumed_from_another_origin(target: Target) -> None:
