@@ -166,13 +166,12 @@ async def open_office(
         tokens = await open_tokens(database, clock, entropy)
         dispatch = Dispatch(runtime, OrderPlacer(database, told))
         payments = await stack.enter_async_context(open_payments(settings, dispatch, database, entropy))
-        catalogue = open_catalogue(database, redis, clock, entropy, keys)
-        office = Office(
+        yield Office(
             settings, database, redis, dispatch, tokens, passwords, Tickets(redis, entropy, keys), limits, hub, clock,
-            entropy, cluster, Cursors(meta.peer_secret, clock), zones_due, payments=payments, catalogue=catalogue,
+            entropy, cluster, Cursors(meta.peer_secret, clock), zones_due, payments=payments,
+            catalogue=open_catalogue(database, redis, clock, entropy, keys),
             stream_tickets=StreamTickets(meta.peer_secret, clock, entropy),
         )  # fmt: skip
-        yield office
 
 
 @contextlib.asynccontextmanager

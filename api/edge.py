@@ -136,7 +136,7 @@ async def _answer(route: Route, access: Access, rank: int | None, call: Call) ->
             call.office.gate.refuse(rank)
         if VERSION_HEADER in call.request.headers and route.path.startswith(_VERSIONED):
             check_agreement(call.version, call.request.headers)
-        identify(route, access, call)
+        identify(access, call, ticketed=route.ticketed)
         with call.office.gate.under_way(call.principal, streams=route.streams):
             await admit(access, call)
             _refuse_excess(route, call.request)
@@ -225,7 +225,7 @@ def _known_problem(error: web.HTTPException) -> Problem:
     return Problem(_HTTP_CODES.get(error.status, "malformed_request"), headers=headers)
 
 
-def identify(route: Route, access: Access, call: Call) -> None:
+def identify(access: Access, call: Call, *, ticketed: bool = False) -> None:
     """Find out who calls, where the route is not for everybody.
 
     Raises:
@@ -234,7 +234,7 @@ def identify(route: Route, access: Access, call: Call) -> None:
     if access.scope is None:
         return
     try:
-        call.principal = _by_ticket(call) if route.ticketed else authenticate(call)
+        call.principal = authenticate(call, ticketed=ticketed)
     except Problem as problem:
         gate = call.office.gate
         if gate.on and problem.code == "unauthenticated":
@@ -265,47 +265,27 @@ def permit(scope: str, call: Call) -> None:
         raise Problem("forbidden", f"The scope {scope} is needed.")
 
 
-def _by_ticket(call: Call) -> Principal:
-    """The principal of the ticket in the query; without one, of the bearer token.
-
-    Raises:
-        Problem: unauthenticated.
-    """
-    ticket = call.request.query.get("ticket")
-    if ticket is None or "Authorization" in call.request.headers:
-        return authenticate(call)
-    number = ids.parse_id(ids.ORDER, call.request.match_info["id"])
-    who = None if number is None else call.office.stream_tickets.read(number, ticket)
-    if who is None:
-        raise _bad_token()
-    try:
-        return call.office.tokens.admit(who)
-    except BadToken:
-        raise _bad_token() from None
-    except Blind:
-        raise Problem("unavailable", UNSEEN) from None
-
-
-def authenticate(call: Call) -> Principal:
-    """The principal of the bearer token.
+def authenticate(call: Call, *, ticketed: bool = False) -> Principal:
+    """The principal of the bearer token, or, where one may stand in the query, of the ticket.
 
     Raises:
         Problem: unauthenticated, or unavailable while nobody can know whether it was revoked.
     """
-    headers = call.request.headers.getall("Authorization", [])
+    headers, office = call.request.headers.getall("Authorization", []), call.office
+    ticket = call.request.query.get("ticket") if ticketed and not headers else None
     scheme, _, token = headers[0].partition(" ") if len(headers) == 1 else ("", "", "")
-    if scheme.lower() != "bearer" or not token:
+    if ticket is None and (scheme.lower() != "bearer" or not token):
         raise Problem("unauthenticated")
     try:
-        return call.office.tokens.verify(token)
+        if ticket is None:
+            return office.tokens.verify(token)
+        return office.tokens.admit(office.stream_tickets.read(call.request.match_info["id"], ticket))
     except BadToken:
-        raise _bad_token() from None
+        raise Problem(
+            "unauthenticated", headers={"WWW-Authenticate": 'Bearer realm="mall", error="invalid_token"'}
+        ) from None
     except Blind:
         raise Problem("unavailable", UNSEEN) from None
-
-
-def _bad_token() -> Problem:
-    return Problem("unauthenticated", headers={"WWW-Authenticate": 'Bearer realm="mall", error="invalid_token"'})
 
 
 def _record(route: Route, call: Call, response: web.StreamResponse | None, seconds: float) -> None:

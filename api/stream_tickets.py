@@ -18,7 +18,8 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from actors.clock import Clock, Entropy
-from api.tokens import Principal
+from api.tokens import BadToken, Principal
+from dispatch.domain.ids import ORDER, parse_id
 
 GOOD_S = 600
 LENGTH_MAX = 400
@@ -49,18 +50,22 @@ class StreamTickets:
         sealed = nonce + self._cipher.encrypt(nonce, content, _bound(order))
         return "stk_" + base64.urlsafe_b64encode(sealed).rstrip(b"=").decode(), max(0, int(expires_s - now))
 
-    def read(self, order: int, text: str) -> Principal | None:
-        """Whom the ticket of this order stands for, or None. Whether that is over, the caller looks."""
-        found = _TEXT.fullmatch(text)
-        if found is None:
-            return None
+    def read(self, order: str, text: str) -> Principal:
+        """Whom the ticket of this order, by its public id, stands for. Whether that is over, the caller looks.
+
+        Raises:
+            BadToken: it is no ticket, or another order's.
+        """
+        found, number = _TEXT.fullmatch(text), parse_id(ORDER, order)
+        if found is None or number is None:
+            raise BadToken("form")
         try:
             sealed = base64.urlsafe_b64decode(found[1] + "=" * (-len(found[1]) % 4))
-            content = self._cipher.decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], _bound(order))
+            content = self._cipher.decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], _bound(number))
         except (InvalidTag, ValueError):
-            return None
-        role, number, session, expires_s = orjson.loads(content)
-        return Principal(role, number, session, expires_s)
+            raise BadToken("ticket") from None
+        role, user, session, expires_s = orjson.loads(content)
+        return Principal(role, user, session, expires_s)
 
 
 def _bound(order: int) -> bytes:
