@@ -117,11 +117,9 @@ async def open_office(
     """Everything between the database and the door; `peers` takes the lines of other instances."""
     clock, entropy = LoopClock(asyncio.get_running_loop(), boot=boot_clock), SystemEntropy()
     async with contextlib.AsyncExitStack() as stack:
-        database = await stack.enter_async_context(
-            open_database(
-                at.database_url, size_max=settings.pool_size, observe=observe_query, slow=tell_slow_query
-            )
-        )
+        size, observe = settings.pool_size, observe_query
+        pool = open_database(at.database_url, size_max=size, observe=observe, slow=tell_slow_query)
+        database = await stack.enter_async_context(pool)
         meta = await founding.check_meta(database)
         keys = Keyspace(meta.cluster)
         redis = await stack.enter_async_context(open_redis(at.redis_url))
@@ -166,12 +164,13 @@ async def open_office(
         tokens = await open_tokens(database, clock, entropy)
         dispatch = Dispatch(runtime, OrderPlacer(database, told))
         payments = await stack.enter_async_context(open_payments(settings, dispatch, database, entropy))
-        yield Office(
+        office = Office(
             settings, database, redis, dispatch, tokens, passwords, Tickets(redis, entropy, keys), limits, hub, clock,
             entropy, cluster, Cursors(meta.peer_secret, clock), zones_due, payments=payments,
             catalogue=open_catalogue(database, redis, clock, entropy, keys),
             stream_tickets=StreamTickets(meta.peer_secret, clock, entropy),
         )  # fmt: skip
+        yield office
 
 
 @contextlib.asynccontextmanager
