@@ -161,6 +161,19 @@ class Gate:
         if not verdict.allowed:
             self._refuse(request, verdict)
 
+    def count_commands(self, number: int, times: int) -> float:
+        """Count commands that came over the feed, with those that came over REST: 0, or in how many seconds they
+        may be repeated; then none of them counts.
+        """
+        if not self.on:
+            return 0.0
+        own = self.rule(COMMANDS).own
+        verdict = self.limits.hit_here(own, number, min(times, own.limit))
+        if verdict.allowed:
+            return 0.0
+        metrics.RATE_LIMITED.labels(COMMANDS.name).inc()
+        return max(verdict.wait_s, 0.001)
+
     async def count_replay(self, call: Call) -> None:
         """A creation turned out to be the repetition of an earlier one: it counts as a read. Where no read is left
         it goes on counting as a creation, so that repetitions are bounded, too.

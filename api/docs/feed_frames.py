@@ -9,7 +9,8 @@ from typing import Any
 
 from api.docs import schemas as a
 from api.feed.frames import FRAME_BYTES_MAX, ID_LENGTH_MAX
-from api.feed.session import FRAMES_PER_S, PING_S
+from api.feed.metering import FRAMES_PER_S
+from api.feed.session import PING_S
 from api.problems import KINDS
 from dispatch.domain.ids import NUMBER_MAX
 
@@ -66,9 +67,9 @@ def _reply(members: dict[str, Any]) -> dict[str, Any]:
 _RESULT = a.object_of(
     {
         "order_id": a.identifier("ord"), "result": a.CODE, "status": a.STATUS, "version": a.WHOLE, "temporary": a.TRUTH,
-        "not_processed": a.TRUTH,
+        "not_processed": a.TRUTH, "retry_after_ms": _MS,
     },
-    ("status", "version", "temporary", "not_processed"),
+    ("status", "version", "temporary", "not_processed", "retry_after_ms"),
 )  # fmt: skip
 _STANDING = {"type": "string", "enum": [*a.STATUS["enum"], *a.ONLINE["enum"]]}
 _SNAPSHOT = a.object_of({
@@ -92,8 +93,8 @@ SAID: Mapping[str, dict[str, Any]] = {
     ]},
     "error": _frame("error", {
         "id": _FRAME_ID, "code": {"type": "string", "enum": ["bad_frame", *sorted(KINDS)]}, "temporary": a.TRUTH,
-        "trace_id": a.TRACE, "detail": a.TEXT, "not_processed": a.TRUTH,
-    }, ("detail", "not_processed")),
+        "trace_id": a.TRACE, "detail": a.TEXT, "not_processed": a.TRUTH, "retry_after_ms": _MS,
+    }, ("detail", "not_processed", "retry_after_ms")),
     "pong": _frame("pong", {"id": _FRAME_ID}),
     "offer.revoked": _frame("offer.revoked", {
         "offer_id": _OFFER, "order_id": a.identifier("ord"),

@@ -14,7 +14,7 @@ import structlog
 
 from actors.errors import NoSuchActor, OutcomeUnknown
 from api.feed import frames
-from api.feed.decisions import not_found, offer_result
+from api.feed.decisions import not_found, offer_result, untouched
 from api.problems import KINDS, Problem, problem_for
 from config import metrics
 from dispatch.messages import Reply
@@ -105,8 +105,7 @@ class Asked:
             problem = problem_for(OutcomeUnknown() if late else cast(Exception, error))
         if problem.code == "internal":
             log.error("failed_command", trace_id=self.trace, command=self._frame.t, exc_info=error)
-        sure = {"not_processed": True} if problem.kind.status == 503 else {}
-        self._error(problem.code, temporary=KINDS[problem.code].retryable, **sure)
+        self._error(problem.code, temporary=KINDS[problem.code].retryable, **untouched(problem))
         return problem.code
 
     def _reply(self, *, ok: bool = True, **more: Any) -> None:
@@ -123,7 +122,7 @@ class Asked:
         self._answered = True
         session, name, seconds = self._session, self._frame.t, perf_counter() - self._began
         self._forget()
-        session.commands -= 1
+        session.answered()
         metrics.command_count(name, "feed", result).inc()
         metrics.command_seconds(name).observe(seconds)
         session.office.log.info(

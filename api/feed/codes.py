@@ -18,6 +18,7 @@ OVERLOADED = 4100
 RATE_LIMITED = 4101
 TOO_MANY = 4102
 INTERNAL = 4103
+LATE_HELLO = 4104
 DRAINING = 4200
 TOKEN_EXPIRED = 4201
 SLOW_CONSUMER = 4202
@@ -33,6 +34,7 @@ REASONS: Mapping[int, str] = {
     RATE_LIMITED: "rate_limited",
     TOO_MANY: "too_many_connections",
     INTERNAL: "internal",
+    LATE_HELLO: "late_hello",
     DRAINING: "draining",
     TOKEN_EXPIRED: "token_expired",
     SLOW_CONSUMER: "slow_consumer",

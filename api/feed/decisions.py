@@ -6,7 +6,7 @@ from typing import TypeAlias
 
 from actors.errors import ActorError, NoSuchActor
 from api.feed import frames
-from api.problems import problem_for
+from api.problems import Problem, problem_for
 from dispatch.domain import commands as d
 from dispatch.domain import ids
 from dispatch.domain.ids import public_id
@@ -47,6 +47,13 @@ def not_found(number: int) -> dict[str, object]:
     return {"order_id": public_id(ids.ORDER, number), "result": "order_not_found"}
 
 
+def untouched(problem: Problem) -> dict[str, object]:
+    """What an answer says beside the code when the command certainly had no effect, and when to send it again."""
+    if problem.kind.status != 503:
+        return {}
+    return {"not_processed": True, "retry_after_ms": int(problem.headers["Retry-After"]) * 1000}
+
+
 async def one_of_several(
     dispatch: Dispatch, caller: Caller, frame: OfOffer, number: int
 ) -> dict[str, object]:
@@ -58,4 +65,4 @@ async def one_of_several(
     except ActorError as error:
         problem = problem_for(error)
         shown = {"order_id": public_id(ids.ORDER, number), "result": problem.code, "temporary": True}
-        return shown | ({"not_processed": True} if problem.kind.status == 503 else {})
+        return shown | untouched(problem)

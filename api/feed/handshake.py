@@ -14,7 +14,7 @@ from api.access import allows
 from api.call import Call, json_response
 from api.edge import UNSEEN, Route, authenticate, finish
 from api.feed import codes, frames
-from api.feed.session import HELLO_S, Session
+from api.feed.session import Session
 from api.feed.socket import Socket
 from api.problems import Problem
 from api.tokens import Principal
@@ -26,11 +26,9 @@ log = structlog.get_logger()
 
 PROTOCOL = "malldrive.v1"
 SCOPE = "feed:open:own"
-# Sockets that have not said who they are; more is an attack, not a rush.
-STRANGERS_MAX = 500
+# From the upgrade to the whole first frame. Over a bad line the first packet is lost, and the next, too.
+HELLO_S = 10.0
 _TOKEN_NAMES = frozenset({"token", "access_token", "ticket", "authorization", "jwt"})
-
-_strangers = 0
 
 
 async def ticket(call: Call) -> web.Response:
@@ -72,35 +70,34 @@ def _check_upgrade(call: Call) -> None:
 
 async def open_feed(call: Call) -> web.StreamResponse:
     """Upgrade, learn who it is, and serve the socket until it ends."""
-    global _strangers
     _check_upgrade(call)
     principal = None
     if "Authorization" in call.request.headers:
         principal = authenticate(call)
         if not allows(principal.role, SCOPE):
             raise Problem("forbidden", "Only drivers have a feed.")
-    elif _strangers >= STRANGERS_MAX:
-        raise Problem("overloaded")
     # Deflate costs 90 KB a socket and saves nothing on small frames: it is never negotiated.
     ws = Socket(
-        protocols=(PROTOCOL,), compress=False, max_msg_size=frames.FRAME_BYTES_MAX, autoping=True, timeout=2.0
+        protocols=(PROTOCOL,),
+        compress=False,
+        max_msg_size=frames.FRAME_BYTES_MAX,
+        autoping=False,
+        timeout=2.0,
     )
     finish(ws, call.trace)
     try:
         await ws.prepare(call.request)
     except ConnectionError:
         return web.Response(status=499)  # gone before the upgrade
-    _strangers += principal is None
-    try:
+    hello: frames.Hello | int
+    if principal is not None:
         hello = await _hello(ws, call.trace)
-        if hello is not None and principal is None:
-            principal = await _redeem(call, hello)
-    finally:
-        _strangers -= "Authorization" not in call.request.headers
+    else:
+        hello, principal = await _learn(call, ws)
     # Ten thousand of them live for hours: what was sent is not kept.
     ws.headers.clear()
-    if hello is None:
-        await ws.close(code=codes.BAD_FRAME, message=b"hello expected")
+    if isinstance(hello, int):
+        await ws.close(code=hello, message=codes.REASONS[hello].encode())
     elif principal is None:
         await ws.close(code=codes.UNAUTHENTICATED, message=b"unauthenticated")
     else:
@@ -112,23 +109,33 @@ async def open_feed(call: Call) -> web.StreamResponse:
     return ws
 
 
-async def _hello(ws: web.WebSocketResponse, trace: str) -> frames.Hello | None:
-    """The first frame, if it comes in time and is a hello."""
+async def _learn(call: Call, ws: Socket) -> tuple[frames.Hello | int, Principal | None]:
+    """The first frame of a stranger, and who its ticket says that it is."""
+    strangers, address = call.office.hub.strangers, call.office.gate.address_of(call.request)
+    with strangers.staying(address, lambda: ws.dismiss(codes.TOO_MANY)):
+        hello = await _hello(ws, call.trace)
+    return hello, None if isinstance(hello, int) else await _redeem(call, hello)
+
+
+async def _hello(ws: web.WebSocketResponse, trace: str) -> frames.Hello | int:
+    """The first frame, if it comes in time and is a hello; else the code to close with."""
     try:
         async with asyncio.timeout(HELLO_S):
             message = await ws.receive()
     except TimeoutError:
-        return None
+        return codes.LATE_HELLO
+    if message.type is WSMsgType.ERROR and isinstance(message.data, int):
+        return message.data
     if message.type is not WSMsgType.TEXT:
-        return None
+        return codes.BAD_FRAME
     try:
         frame = frames.decode_frame(message.data.encode())
     except (frames.BadFrame, UnicodeEncodeError) as error:
         detail = error.detail if isinstance(error, frames.BadFrame) else "not UTF-8"
         said = {"t": "error", "id": None, "code": "bad_frame", "temporary": False, "trace_id": trace}
         await _say(ws, said | {"detail": detail})
-        return None
-    return frame if isinstance(frame, frames.Hello) else None
+        return codes.BAD_FRAME
+    return frame if isinstance(frame, frames.Hello) else codes.BAD_FRAME
 
 
 async def _say(ws: web.WebSocketResponse, frame: dict[str, Any]) -> None:

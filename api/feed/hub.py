@@ -19,6 +19,8 @@ from actors.ending import end
 from actors.messages import Emit
 from actors.shards import shard_of
 from api.feed import codes
+from api.feed.strangers import Strangers
+from api.feed.wheel import Wheel
 from config import metrics
 from dispatch import feed
 from dispatch.zone_actor import zone_ref
@@ -32,9 +34,11 @@ log = structlog.get_logger()
 
 # Sockets per instance; the next one is asked to try elsewhere.
 SESSIONS_MAX = 25_000
-# Between two looks at one socket's heartbeat; the sockets are spread over the wheel's slots.
-WHEEL_SLOTS = 25
-# Sockets served before a fan-out lets the loop breathe.
+# The first look at a socket comes within this, spread over all that were opened at once.
+FIRST_LOOK_S = 25
+# So long after its last turn the wheel finds a process that has stood still: what came meanwhile is yet to be read.
+STALLED_S = 3.0
+# Sockets served before a fan-out or a turn of the wheel lets the loop breathe.
 FAN_OUT = 200
 STREAM_CHANGES_MAX = 64
 # No change, but the order's actor has moved: look, and watch it where it is now.
@@ -88,6 +92,7 @@ class Hub:
         self.entropy = entropy
         self.sessions: dict[str, Session] = {}
         self.draining = False
+        self.strangers = Strangers()
         # Where the actors are, and who binds sessions to them again; an instance that is alone needs neither.
         self.is_far: Callable[[int], bool] = _is_here
         self.bind_again: Callable[[Session], None] = _leave_it
@@ -97,7 +102,9 @@ class Hub:
         self._boards: dict[str, bytes] = {}
         self._changed_topics: dict[str, bytes] = {}
         self._topic_wake = asyncio.Event()
-        self._wheel: list[dict[str, Session]] = [{} for _ in range(WHEEL_SLOTS)]
+        self._wheel = Wheel()
+        # Since when it could be heard who speaks.
+        self.awake_at = clock.monotonic()
         self._opened = 0
         self._tasks: asyncio.TaskGroup | None = None
 
@@ -131,14 +138,13 @@ class Hub:
             return False
         self.sessions[session.address] = session
         self._opened += 1
-        session.slot = self._opened % WHEEL_SLOTS
-        self._wheel[session.slot][session.address] = session
+        self._wheel.put(session, 1 + self._opened % FIRST_LOOK_S)
         metrics.FEED_SESSIONS.set(len(self.sessions))
         return True
 
     def remove(self, session: Session) -> None:
         self.sessions.pop(session.address, None)
-        self._wheel[session.slot].pop(session.address, None)
+        self._wheel.drop(session)
         self.subscribe(session, None)
         metrics.FEED_SESSIONS.set(len(self.sessions))
 
@@ -219,13 +225,22 @@ class Hub:
     # -- hearts and farewell ------------------------------------------------------------------
 
     async def _beat(self) -> None:
-        """Every second one slot of the wheel: ping who was silent, close who stayed silent."""
-        at = 0
+        """Every second: ping who was silent, close who stayed silent."""
+        due = self.clock.monotonic()
         while True:
-            await asyncio.sleep(1.0)
-            for session in list(self._wheel[at].values()):
-                session.beat(self.clock.monotonic())
-            at = (at + 1) % WHEEL_SLOTS
+            due = max(due + 1.0, self.clock.monotonic() - 1.0)
+            await asyncio.sleep(max(0.0, due - self.clock.monotonic()))
+            if self.clock.monotonic() - due > STALLED_S:
+                self.awake_at = self.clock.monotonic()
+            for number, session in enumerate(self._wheel.turn(), 1):
+                if session.address in self.sessions:
+                    self.look_at(session)
+                if number % FAN_OUT == 0:
+                    await asyncio.sleep(0)
+
+    def look_at(self, session: Session) -> None:
+        """A socket is due."""
+        self._wheel.put(session, session.beat(self.clock.monotonic()))
 
     async def drain(self, window_s: float) -> None:
         """Send everybody away, spread evenly over the window; each is told its own moment."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from math import ceil
 from typing import Any
 
 import structlog
@@ -15,8 +16,9 @@ from api.edge import UNSEEN
 from api.feed import codes, frames
 from api.feed.asked import Asked
 from api.feed.decisions import OfOffer, offer_wish, one_of_several, order_wish
+from api.feed.metering import FRAMES_PER_S
 from api.feed.outbox import Outbox, Overflow
-from api.feed.socket import Socket
+from api.feed.socket import CONGESTED_BYTES, Socket
 from api.stepping import Stepping
 from api.tokens import BadToken, Blind, Principal
 from config import metrics
@@ -31,21 +33,17 @@ log = structlog.get_logger()
 _RELIABLE = metrics.FEED_FRAMES.labels("reliable")
 _LATEST = metrics.FEED_FRAMES.labels("latest")
 
-# Ping after this much silence; without any frame for one and a half of it the line is dead.
+# Ping after this much silence; without any frame for this long the line is dead.
 PING_S = 25.0
+SILENT_S = 37.5
 # The token's end is announced this long before.
 EXPIRY_NOTICE_S = 60.0
-# Commands of one socket at once; a phone sends one at a time.
+# Commands of one socket at once; what comes after them waits. A phone that was offline sends many.
 COMMANDS_MAX = 16
-# Frames: a burst of 100, then 50 a second. Locations count like all others.
-BURST_FRAMES = 100.0
-FRAMES_PER_S = 50.0
-# Frames over the limit or beyond understanding, until the socket is closed.
+# Frames beyond understanding, until the socket is closed.
 STRIKES_MAX = 50
-HELLO_S = 5.0
-# Frames that leave in one write, and what may wait in the transport before a task takes over.
+# Frames that leave in one write.
 PACKET_BYTES = 64 * 1024
-CONGESTED_BYTES = 16 * 1024
 # A client that does not read what is queued before its close is cut off after this long.
 FAREWELL_S = 2.0
 
@@ -54,7 +52,7 @@ class Session:
     """A driver's socket from its welcome on."""
 
     __slots__ = (
-        "_allowance", "_allowed_at", "_outbox", "_strikes", "_writing", "acked", "address", "closing", "commands",
+        "_outbox", "_strikes", "_writing", "acked", "address", "closing", "commands",
         "epoch", "heard_at", "hub", "office", "opened_at", "opened_ms", "position", "principal",
         "shard", "slot", "topic", "trace", "unreachable", "warned", "welcomed", "ws",
     )  # fmt: skip
@@ -83,8 +81,6 @@ class Session:
         self._writing = False
         self.commands = 0
         self._strikes = 0
-        self._allowance = BURST_FRAMES
-        self._allowed_at = self.heard_at
 
     # -- out ----------------------------------------------------------------------------------
 
@@ -222,23 +218,25 @@ class Session:
             self._writing = True
             await self._drain()
 
-    def beat(self, now: float) -> None:
-        """Once per turn of the heartbeat wheel."""
+    def beat(self, now: float) -> float:
+        """A look at the socket; in how many seconds the next one is due."""
         if self.closing:
-            return
+            return PING_S
         expires_in = self.principal.expires_at - self.office.clock.steady()
-        silent = now - self.heard_at
+        silent = now - max(self.heard_at, self.hub.awake_at)
         if expires_in <= 0 or self.office.tokens.is_revoked(self.principal):
             self._over()
-        elif silent > PING_S * 1.5:
+        elif silent >= SILENT_S:
             self.close(codes.NO_PONG)
-        elif silent > PING_S * 0.4:
+        elif silent >= PING_S:
             self.push_latest("ping", {"t": "ping"})
         if self.hub.is_far(self.shard):
             self.hub.bind_again(self)  # should a frame have been lost without a trace
         if expires_in <= EXPIRY_NOTICE_S and not self.warned:
             self.warned = True
             self.push_latest("auth", {"t": "auth.expiring", "in_s": max(0, int(expires_in))})
+        speaks_by = SILENT_S if silent >= PING_S else PING_S
+        return min(speaks_by - silent, expires_in if self.warned else expires_in - EXPIRY_NOTICE_S)
 
     def _over(self) -> None:
         """Close because of the token: for good when the session was ended, else to come back with another."""
@@ -248,21 +246,21 @@ class Session:
     # -- in -----------------------------------------------------------------------------------
 
     async def run(self) -> None:
-        """Read frames until the socket ends. Texts are taken as they are read; what came before this was called,
-        and what is no text, comes through here.
-        """
-        self.ws.take(self._text)
+        """Read frames until the socket ends. Texts are heard as they are read; what is no text comes through here."""
+        self.ws.listen(self)
         try:
             async for message in self.ws:
                 if message.type is WSMsgType.TEXT:
-                    self._text(message.data)
+                    self.heard(message.data)
                 elif message.type is WSMsgType.BINARY and not self.closing:
                     self.heard_at = self.office.clock.monotonic()
-                    self._refuse("bad_frame", None, "frames are text")
+                    self._refuse(None, "frames are text")
+                elif message.type is WSMsgType.ERROR and isinstance(message.data, int):
+                    self.close(message.data)
         finally:
-            self.ws.take(None)  # a circle, which would keep what was never read until everything is collected
+            self.ws.listen(None)  # a circle, which would keep the session until everything is collected
 
-    def _text(self, text: str) -> None:
+    def heard(self, text: str | None) -> None:
         """Hear one frame. It is called by the connection, which has nobody to tell of an error."""
         try:
             self._hear(text)
@@ -270,39 +268,32 @@ class Session:
             log.error("failed_session", trace_id=self.trace, exc_info=error)
             self.close(codes.INTERNAL)
 
-    def _hear(self, text: str) -> None:
+    def flooded(self) -> None:
+        """The client sends and sends, far more than it may."""
+        self.close(codes.RATE_LIMITED)
+
+    def _hear(self, text: str | None) -> None:
         if self.closing:
             return  # what it says now is not heard; the farewell is being written
         self.heard_at = self.office.clock.monotonic()
-        if not self._allowed():
-            self._refuse("rate_limited", None, "too many frames")
+        if text is None:
             return
         try:
             frame = frames.decode_frame(text.encode())
         except frames.BadFrame as error:
-            self._refuse("bad_frame", error.frame_id, error.detail)
+            self._refuse(error.frame_id, error.detail)
         except UnicodeEncodeError:
-            self._refuse("bad_frame", None, "not UTF-8")
+            self._refuse(None, "not UTF-8")
         else:
             self._take(frame)
 
-    def _allowed(self) -> bool:
-        """A token bucket over all frames of the socket."""
-        refill = (self.heard_at - self._allowed_at) * FRAMES_PER_S
-        self._allowance = min(BURST_FRAMES, self._allowance + refill)
-        self._allowed_at = self.heard_at
-        if self._allowance < 1:
-            return False
-        self._allowance -= 1
-        return True
-
-    def _refuse(self, code: str, frame_id: Any, detail: str) -> None:
-        """Answer with an error; too many of them end the session."""
+    def _refuse(self, frame_id: Any, detail: str) -> None:
+        """A frame that cannot be understood: answer with an error; too many of them end the session."""
         self._strikes += 1
         if self._strikes > STRIKES_MAX:
-            self.close(codes.RATE_LIMITED if code == "rate_limited" else codes.BAD_FRAME)
+            self.close(codes.BAD_FRAME)
             return
-        self._error(code, frame_id, detail, temporary=code == "rate_limited")
+        self._error("bad_frame", frame_id, detail, temporary=False)
 
     def _error(self, code: str, frame_id: Any, detail: str, *, temporary: bool, **extra: Any) -> None:
         frame = {"t": "error", "id": frame_id, "code": code, "temporary": temporary, "trace_id": self.trace}
@@ -334,13 +325,30 @@ class Session:
                     self.principal.number, place, frame.cseq, self.trace, accuracy_m=frame.accuracy_m
                 )
             case frames.Hello():
-                self._refuse("bad_frame", frame.id, "hello is the first frame, and only that")
+                self._refuse(frame.id, "hello is the first frame, and only that")
             case _:
-                if self.commands >= COMMANDS_MAX:
-                    self._refuse("overloaded", frame.id, "too many commands at once")
-                    return
-                self.commands += 1
-                self._ask(frame)
+                self._count(frame)
+
+    def _count(self, frame: Any) -> None:
+        """A command counts as many times as it names orders, here and against the limit of its user."""
+        times = len(frame.orders) if isinstance(frame, frames.Accept | frames.Decline) else 1
+        if times > 1:
+            self.ws.charge(times - 1)
+        wait_s = self.office.gate.count_commands(self.principal.number, times)
+        if wait_s:
+            late = {"not_processed": True, "retry_after_ms": ceil(wait_s * 1000)}
+            self._error("rate_limited", frame.id, "", temporary=True, **late)
+            return
+        self.commands += 1
+        if self.commands >= COMMANDS_MAX:
+            self.ws.hold()
+        self._ask(frame)
+
+    def answered(self) -> None:
+        """A command is answered: what has waited for it comes next."""
+        if self.commands == COMMANDS_MAX:
+            self.ws.release()
+        self.commands -= 1
 
     def _unseen(self, frame: Any) -> None:
         """Nobody knows whether the session was ended: nothing is done, and a position is not believed."""

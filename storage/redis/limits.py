@@ -97,16 +97,17 @@ class RateLimits:
                 return self._settle(claims, answer, now)
         return self._hit_alone(claims, now)
 
-    def hit_here(self, policy: Policy, who: int | str) -> Verdict:
-        """Count one request in this instance alone; never waits."""
+    def hit_here(self, policy: Policy, who: int | str, times: int = 1) -> Verdict:
+        """Count one request, or several together, in this instance alone; never waits."""
         now, key, limit = self._clock.monotonic(), (policy.name, who), policy.limit
         used = self._local.used(key, policy.window_s, now)
-        if used < limit:
-            self._local.add(key, now)
+        if used + times <= limit:
+            for _ in range(times):
+                self._local.add(key, now)
             return Verdict(
-                True, policy, limit - used - 1, self._local.wait_s(key, limit, policy.window_s, now)
+                True, policy, limit - used - times, self._local.wait_s(key, limit, policy.window_s, now)
             )
-        wait_s = self._local.wait_s(key, limit, policy.window_s, now)
+        wait_s = self._local.wait_s(key, max(1, limit + 1 - times), policy.window_s, now)
         return Verdict(False, policy, 0, wait_s, (policy.name,))
 
     async def move(self, receipt: Receipt, *claims: Claim) -> Verdict:

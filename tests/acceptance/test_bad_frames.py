@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 from typing import Any
@@ -10,6 +11,7 @@ import aiohttp
 import pytest
 from aiohttp import WSMsgType
 
+from loadtests.wire import frame_bytes
 from tests.acceptance.bad_input import ALLOWED_ORIGIN, LEAK, Headers, Target, refusal
 from tests.acceptance.forge import Forge
 
@@ -305,10 +307,66 @@ async def test_more_than_fifty_broken_frames_close_the_socket(target: Target) ->
         assert await farewell(ws) == (4004, [])
 
 
-async def test_frames_beyond_the_rate_are_refused_for_now(target: Target) -> None:
+async def test_frames_beyond_the_rate_wait_in_order_and_none_is_refused(target: Target) -> None:
     async with target.feed("driver") as ws:
-        answer: dict[str, Any] = {"t": "pong"}
-        while answer["t"] == "pong":
-            await ws.send_str('{"t": "ping"}')
-            answer = await ws.receive_json(timeout=5)
-        assert (answer["t"], answer["code"], answer["temporary"]) == ("error", "rate_limited", True)
+        numbers = list(range(150))
+        for number in numbers:
+            await ws.send_str(PING % number)
+        heard = [await ws.receive_json(timeout=10) for _ in numbers]
+        assert heard == [{"t": "pong", "id": number} for number in numbers]
+
+
+async def test_phone_that_empties_its_outbox_is_answered_to_the_last_command(target: Target) -> None:
+    async with target.feed("driver") as ws:
+        numbers = list(range(70))
+        for number in numbers:
+            command = {
+                "t": "order.pickup",
+                "id": number,
+                "key": f"outbox-{number}",
+                "order_id": "ord_999999999",
+            }
+            await ws.send_str(json.dumps(command))
+        heard = [await ws.receive_json(timeout=10) for _ in numbers]
+        assert {frame["code"] for frame in heard} == {"order_not_found"}
+        assert sorted(frame["id"] for frame in heard) == numbers
+
+
+# -- floods -----------------------------------------------------------------------------------------------
+
+FLOODS = {
+    "pings": b"\x89\x80\0\0\0\0",
+    "pongs": b"\x8a\x80\0\0\0\0",
+    "empty continuations": b"\0\x80\0\0\0\0",
+    "pings without a mask": b"\x89\0",
+}
+# Begins a message, where that is needed for what follows.
+BEGUN = {"empty continuations": b"\x01\x80\0\0\0\0"}
+PONG = b"\x8a\0"
+
+
+@pytest.mark.parametrize("kind", FLOODS)
+@pytest.mark.parametrize("role", ["", "driver"], ids=["a stranger before hello", "a driver after it"])
+async def test_flood_of_empty_frames_costs_its_place_in_the_bucket_and_nobody_waits_for_it(
+    target: Target, kind: str, role: str
+) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", target.server.port)
+    try:
+        lines = [
+            f"GET {FEED} HTTP/1.1",
+            "Host: mall",
+            *(f"{name}: {value!s}" for name, value in UPGRADE.items()),
+        ]
+        lines += [f"Authorization: Bearer {target.tokens[role]}"] if role else []
+        writer.write("\r\n".join([*lines, "", ""]).encode())
+        assert b" 101 " in await reader.readuntil(b"\r\n\r\n")
+        if role:
+            writer.write(frame_bytes(b'{"t": "hello"}'))
+            await reader.readuntil(b'"welcome"')
+        writer.write(BEGUN.get(kind, b"") + FLOODS[kind] * (1_000_000 // len(FLOODS[kind])))
+        for _ in range(20):
+            assert (await target.send("GET", "/api/v2/me", role="customer")).status == 200
+        heard = await reader.read(1_000_000) if kind.startswith("pings") else b""
+        assert heard.count(PONG) < 2000  # of 166,666, at 50 a second
+    finally:
+        writer.transport.abort()

@@ -25,6 +25,7 @@ from api.docs.openapi import is_elsewhere, make_document
 from api.docs.operations import OPERATIONS
 from api.edge import Route
 from api.feed.frames import FRAMES
+from api.feed.session import PING_S
 from loadtests.client import Mall, Phone
 from tests.acceptance.bad_input import DROPOFF
 from tests.acceptance.inside import Stage
@@ -360,7 +361,7 @@ async def _heartbeats(day: Day) -> None:
     hub = day.stage.office.hub
     async with day.riding("driver-f") as rider:
         [session] = [s for s in hub.sessions.values() if s.principal.number == _number(day, "driver-f")]
-        session.beat(session.heard_at + 15)
+        session.beat(session.heard_at + PING_S)
         await rider.frame("ping")
         await rider.say("pong")
         session.principal = replace(session.principal, expires_at=day.stage.office.clock.wall() + 30)

@@ -34,6 +34,9 @@ class Ear:
     def push(self, frame: dict[str, Any]) -> None:
         self.said.append(frame)
 
+    def answered(self) -> None:
+        self.commands -= 1
+
     def ask(self, frame: bytes) -> Asked:
         return Asked(self, decode_frame(frame), "0" * 32)  # type: ignore[arg-type]
 
@@ -64,7 +67,8 @@ def test_order_of_somebody_else_looks_like_none(ear: Ear) -> None:
 
 def test_what_was_certainly_not_done_is_told_so(ear: Ear) -> None:
     ear.ask(PICK_UP).set_exception(Unavailable("moving"))
-    assert (ear.said[0]["not_processed"], ear.said[0]["temporary"]) == (True, True)
+    told = {name: ear.said[0][name] for name in ("not_processed", "temporary", "retry_after_ms")}
+    assert told == {"not_processed": True, "temporary": True, "retry_after_ms": 1000}
 
 
 def test_time_that_ended_is_an_unknown_outcome(ear: Ear) -> None:

@@ -11,7 +11,7 @@ import structlog
 from actors.clock import SystemEntropy
 from api.feed import codes
 from api.feed.frames import decode_frame
-from api.feed.session import PING_S, Session
+from api.feed.session import COMMANDS_MAX, EXPIRY_NOTICE_S, PING_S, SILENT_S, STRIKES_MAX, Session
 from api.tokens import ACCESS_S, BLIND_S, LEEWAY_S, Tokens, load_signing_key, make_signing_key
 from tests.support.clocks import Hands
 
@@ -37,6 +37,23 @@ class Told(Session):
         self.said.append(frame)
 
 
+class Gate:
+    """What a session asks of its socket."""
+
+    def __init__(self) -> None:
+        self.is_held = False
+        self.charged = 0
+
+    def hold(self) -> None:
+        self.is_held = True
+
+    def release(self) -> None:
+        self.is_held = False
+
+    def charge(self, frames: int) -> None:
+        self.charged += frames
+
+
 @pytest.fixture
 def clock() -> Hands:
     return Hands(NOW)
@@ -55,11 +72,14 @@ def session(clock: Hands, tokens: Tokens) -> Told:
     passed_on: list[Any] = []
     office: Any = SimpleNamespace(
         clock=clock, tokens=tokens, entropy=SystemEntropy(),
-        hub=SimpleNamespace(home="here", is_far=lambda shard: False, tasks=SimpleNamespace()),
+        hub=SimpleNamespace(
+            home="here", awake_at=clock.monotonic(), is_far=lambda shard: False, tasks=SimpleNamespace()
+        ),
         dispatch=SimpleNamespace(locate=lambda *args, **_: passed_on.append(args)),
+        gate=SimpleNamespace(count_commands=lambda number, times: 0.0),
     )  # fmt: skip
     principal = tokens.verify(tokens.issue("driver", 3, "ses_3"))
-    told = Told(SimpleNamespace(), office, principal, "0" * 32)  # type: ignore[arg-type]
+    told = Told(Gate(), office, principal, "0" * 32)  # type: ignore[arg-type]
     told.said, told.passed_on = [], passed_on
     return told
 
@@ -135,7 +155,7 @@ def test_fault_while_a_command_is_asked_is_answered(session: Told, monkeypatch: 
 
     monkeypatch.setattr(session.office.dispatch, "command_for", fail, raising=False)
     monkeypatch.setattr(session.office, "log", structlog.get_logger(), raising=False)
-    session._text(COMMAND.decode())
+    session.heard(COMMAND.decode())
     assert (session.said[-1]["code"], session.commands, session.closing) == ("internal", 0, 0)
 
 
@@ -144,7 +164,7 @@ def test_fault_while_a_frame_is_taken_ends_the_socket(session: Told, monkeypatch
         raise RuntimeError(len(args))
 
     monkeypatch.setattr(session.office.dispatch, "locate", fail)
-    session._text(LOCATION.decode())
+    session.heard(LOCATION.decode())
     assert session.closing == codes.INTERNAL
 
 
@@ -181,3 +201,99 @@ def test_new_token_is_not_taken_while_nobody_knows_whether_its_session_was_ended
     said = session.said[-1]
     assert (said["code"], said["temporary"], said["not_processed"]) == ("unavailable", True, True)
     assert session.principal.session == "ses_3"
+
+
+def command(number: int, orders: str = '"ord_1"') -> str:
+    """An acceptance."""
+    return f'{{"t": "offer.accept", "id": {number}, "key": "key-{number}", "orders": [{orders}]}}'
+
+
+@pytest.fixture
+def asked(session: Told, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """The commands that wait for their answers."""
+    waiting: list[Any] = []
+
+    def ask(reply: Any, *args: Any) -> Any:
+        waiting.append(reply)
+        return args
+
+    office = session.office
+    monkeypatch.setattr(office, "log", structlog.get_logger(), raising=False)
+    monkeypatch.setattr(office.dispatch, "command_for", ask, raising=False)
+    runtime = SimpleNamespace(forget=lambda question: None)
+    monkeypatch.setattr(office.dispatch, "runtime", runtime, raising=False)
+    return waiting
+
+
+def test_more_commands_than_are_worked_on_at_once_wait_and_none_is_refused(
+    session: Told, asked: list[Any]
+) -> None:
+    for number in range(COMMANDS_MAX):
+        assert not session.ws.is_held  # type: ignore[attr-defined]
+        session.heard(command(number))
+    assert session.ws.is_held  # type: ignore[attr-defined]
+    assert (len(asked), session.said) == (COMMANDS_MAX, [])
+    asked[0].set_result(["won", "assigned", 2])
+    assert not session.ws.is_held  # type: ignore[attr-defined]
+
+
+def test_command_over_its_limit_is_told_when_to_come_again_and_is_no_strike(
+    session: Told, asked: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(session.office.gate, "count_commands", lambda number, times: 2.5)
+    for number in range(3 * STRIKES_MAX):
+        session.heard(command(number))
+    assert (asked, session.closing) == ([], 0)
+    assert {key: session.said[0][key] for key in session.said[0] if key != "trace_id"} == {
+        "t": "error", "id": 0, "code": "rate_limited", "temporary": True, "not_processed": True,
+        "retry_after_ms": 2500,
+    }  # fmt: skip
+
+
+def test_acceptance_of_several_orders_counts_as_so_many_commands(
+    session: Told, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counted: list[tuple[int, int]] = []
+
+    def count(number: int, times: int) -> float:
+        counted.append((number, times))
+        return 1.0
+
+    monkeypatch.setattr(session.office.gate, "count_commands", count)
+    session.heard(command(1, '"ord_1", "ord_2", "ord_3"'))
+    assert (counted, session.ws.charged) == ([(3, 3)], 2)  # type: ignore[attr-defined]
+
+
+def test_client_that_sends_far_too_much_is_told_to_back_off(session: Told) -> None:
+    session.flooded()
+    assert session.closing == codes.RATE_LIMITED
+
+
+def test_silent_line_is_pinged_at_25_seconds_and_closed_at_37_and_a_half(session: Told, clock: Hands) -> None:
+    assert session.beat(clock.monotonic()) == PING_S
+    clock.now += PING_S
+    assert session.beat(clock.monotonic()) == SILENT_S - PING_S
+    assert (session.said, session.closing) == ([{"t": "ping"}], 0)
+    clock.now += SILENT_S - PING_S
+    session.beat(clock.monotonic())
+    assert session.closing == codes.NO_PONG
+
+
+def test_ping_or_pong_of_the_protocol_below_is_a_sign_of_life(session: Told, clock: Hands) -> None:
+    clock.now += SILENT_S
+    session.heard(None)
+    assert session.beat(clock.monotonic()) == PING_S
+    assert session.closing == 0
+
+
+def test_nobody_is_silent_while_the_process_stood_still(session: Told, clock: Hands) -> None:
+    clock.now += 10 * SILENT_S
+    session.hub.awake_at = clock.monotonic()
+    assert session.beat(clock.monotonic()) == PING_S
+    assert session.closing == 0
+
+
+def test_look_at_the_token_is_due_when_its_end_is_to_be_announced(session: Told, clock: Hands) -> None:
+    clock.now += ACCESS_S - EXPIRY_NOTICE_S - 5
+    session.heard(None)
+    assert session.beat(clock.monotonic()) == 5
