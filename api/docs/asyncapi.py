@@ -32,8 +32,8 @@ most {FRAME_BYTES_MAX} bytes; its member `t` says what it is.
 
 The app opens with `hello`, within 10 s; the server answers with `welcome`, and with a snapshot or everything \
 since the position that `hello` named. Entries of the log (`event`) come in order of `seq`, without gaps; the app \
-acknowledges with `ack`. Commands carry an `id`, which their answer repeats, and a `key`: repeated with the same key, on any \
-connection, a command has one effect and the same answer.
+acknowledges with `ack`. Commands carry an `id`, which their answer repeats, and a `key`: repeated with the same key, \
+on any connection, a command has one effect and the same answer.
 """
 
 
