@@ -23,6 +23,7 @@ from dispatch.domain.commands import (
     Fail,
     GiveUp,
     MakeOffers,
+    NotePayment,
     OrderCommand,
     Pay,
     PickUp,
@@ -53,8 +54,8 @@ _GUARDS = {
     "illegal": r.INVALID_TRANSITION,
 }
 _COMMANDS = (
-    Accept, Assign, Cancel, Decline, Deliver, Expire, Fail, MakeOffers, Pay, PickUp, Release, SetMode, SetReady,
-    Withdraw, GiveUp,
+    Accept, Assign, Cancel, Decline, Deliver, Expire, Fail, GiveUp, MakeOffers, NotePayment, Pay, PickUp, Release,
+    SetMode, SetReady, Withdraw,
 )  # fmt: skip
 
 

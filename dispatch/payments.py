@@ -7,20 +7,27 @@ scheme: Brandur Leach, "Implementing Stripe-like Idempotency Keys in Postgres".)
 
     payment   | order                     | step                                  | then
     ----------|---------------------------|---------------------------------------|---------------------
-    pending   | any                       | hold (also to learn what became of it) | held, declined
+    pending   | awaiting_payment          | hold (also to learn what became of it) | held, declined
+    pending   | any other                 | cancel whatever was held              | voided
     held      | awaiting_payment          | tell the order: paid                  | held
     held      | cancelled, undeliverable  | void                                  | voided
     held      | delivered                 | capture                               | captured
-    refunding | delivered                 | refund                                | refunded
+    refunding | any                       | refund, in whole or in part           | refunded, captured
+
+A gateway says no for good (GatewayRefused), does not say what became of it (GatewayUnsure), or has certainly done
+nothing yet (GatewayLater). The first ends a hold, and makes any other step stuck; the others are asked again, for a
+day at most. A payment that is stuck waits for an operator, who looks at the gateway's books and settles it.
 
 An order that ends wakes its payment in its own commit (a trigger), so no order's end can be missed. Whoever
-works at a payment has moved its `due_at` ahead; if it dies, anybody finds the row due again.
+works at a payment has moved its `due_at` ahead; if it dies, anybody finds the row due again. The order's history
+hears of every outcome after the hold; the row remembers which version of it the order knows.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from hashlib import sha256
 from time import perf_counter
 from typing import Any, Protocol
@@ -36,16 +43,31 @@ from dispatch.service import KEY_TTL_S, Caller, Dispatch
 PAY_ROUTE = "POST /payments"
 # Longer than the slowest step: a gateway's deadline and an order's, with room.
 LEASE_S = 12.0
-# Between two tries of a step whose outcome is unknown, doubling.
+# Between two tries of a step, doubling; after so long it is given up, and the payment is stuck.
 RETRY_S, RETRY_MAX_S = 0.5, 60.0
 # Nothing is put off for longer: what is due later was so by a clock that has been set back.
 LATEST_S = 2 * RETRY_MAX_S + LEASE_S
+GIVE_UP_S = 24 * 3600.0
+# A hold that the gateway has certainly not made is declined after so many tries: the customer waits, for 8 s.
+HOLD_TRIES = 5
 # Payments worked at together; one instance then holds as many calls to the gateway open.
 BATCH = 16
 
 
 class GatewayUnsure(Exception):
     """The gateway gave no answer, or none that can be understood: ask again with the same key."""
+
+
+class GatewayLater(Exception):
+    """The gateway has certainly done nothing: it cannot be reached, is busy, or does not know us. Ask again later."""
+
+
+class GatewayRefused(Exception):
+    """The gateway says no, and will say so again; `code` is its own."""
+
+    def __init__(self, code: str) -> None:
+        super().__init__(code)
+        self.code = code
 
 
 @frozen
@@ -65,16 +87,19 @@ class Declined:
 class Gateway(Protocol):
     """What a payment provider does for us. The same key has one effect, however often it is sent.
 
-    All methods raise GatewayUnsure.
+    All methods raise GatewayUnsure, GatewayLater and GatewayRefused.
     """
 
     async def hold(self, key: str, amount: Money, token: str) -> Held | Declined: ...
+
+    async def cancel(self, key: str) -> None:
+        """See to it that no money is held under this key of a hold, now or later."""
 
     async def capture(self, key: str, ref: str) -> None: ...
 
     async def void(self, key: str, ref: str) -> None: ...
 
-    async def refund(self, key: str, ref: str) -> None: ...
+    async def refund(self, key: str, ref: str, amount: Money) -> None: ...
 
 
 class Rows(Protocol):
@@ -103,7 +128,7 @@ class Payments:
     """The cashier of one instance.
 
     Args:
-        observe: told the step, its outcome (`ok`, `declined`, `unsure`) and its seconds.
+        observe: told the step, its outcome (`ok`, `declined`, `refused`, `later`, `unsure`) and its seconds.
     """
 
     def __init__(
@@ -138,12 +163,35 @@ class Payments:
         shown = await self._advance((await self._rows.rows("payment_get", facts["id"]))[0])
         return Asked(shown["status"], shown, replayed=False)
 
-    async def refund(self, number: int) -> str:
-        """Give the money of a captured payment back: `refunded`, `refunding` (not known yet), or a refusal."""
-        code: str = await self._rows.value("payment_want_refund", number, LEASE_S)
-        if code == "refunding":
+    async def refund(
+        self, caller: Caller, number: int, amount_minor: int | None = None, reason: str | None = None
+    ) -> Mapping[str, Any]:
+        """Give money of a captured payment back: so much, or all that is left.
+
+        Returns:
+            `code`: `refunding` (not known yet), `captured` or `refunded` (done, with something left or not), or a
+            refusal; see want_refund() in 0013_settling.sql.
+        """
+        request = {
+            "id": number, "amount": amount_minor, "reason": reason, "by": caller.by.id, "lease_s": LEASE_S,
+            "key": sha256(caller.key.encode()).hexdigest(),
+        }  # fmt: skip
+        answer: Mapping[str, Any] = await self._rows.value("payment_want_refund", request)
+        if answer["code"] == "refunding":
             payment = (await self._rows.rows("payment_get", number))[0]
-            code = (await self._advance(payment))["status"]
+            return {"code": (await self._advance(payment))["status"]}
+        return answer
+
+    async def settle(self, caller: Caller, number: int, outcome: str, reason: str) -> str:
+        """An operator says how a payment that is stuck has ended (`captured`, `voided`, `refunded`), or `retry`.
+
+        Returns:
+            `settled`, or a refusal: `not_found`, `invalid_transition`.
+        """
+        request = {"id": number, "outcome": outcome, "by": caller.by.id, "reason": reason}
+        code: str = await self._rows.value("payment_settle", request)
+        if code == "settled":
+            await self._advance((await self._rows.rows("payment_get", number))[0])
         return code
 
     async def settle_due(self) -> None:
@@ -162,21 +210,42 @@ class Payments:
         return int(woken)
 
     async def _advance(self, payment: Mapping[str, Any]) -> Mapping[str, Any]:
-        """One step, and after a hold the word to the order; returns what may be seen of the payment."""
+        """The next step, if there is one, and the word to the order; returns what may be seen of the payment."""
+        status, stuck = payment["status"], payment["stuck_code"] is not None
         try:
-            if payment["status"] == "pending":
-                return await self._hold(payment)
-            if payment["status"] == "held":
-                return await self._settle(payment)
-            if payment["status"] == "refunding":
-                await self._call("refund", payment)
-                return await self._move(payment, "refunded")
-        except (GatewayUnsure, ActorError):
-            return await self._move(payment, payment["status"], next_s=self._pause_s(payment["attempts"]))
-        return await self._move(payment, payment["status"])
+            if not stuck and status in ("pending", "held", "refunding"):
+                return await self._step(payment)
+            await self._tell(payment)
+            return payment
+        except GatewayRefused as error:
+            return await self._stuck(payment, error.code)
+        except (GatewayUnsure, GatewayLater, ActorError) as error:
+            if payment["waited_s"] > GIVE_UP_S and not isinstance(error, ActorError):
+                return await self._stuck(
+                    payment, "unknown" if isinstance(error, GatewayUnsure) else "unavailable"
+                )
+            pause_s = self._pause_s(payment["attempts"])
+            return await self._move(payment, status, next_s=pause_s, unsure=isinstance(error, GatewayUnsure))
+
+    async def _step(self, payment: Mapping[str, Any]) -> Mapping[str, Any]:
+        if payment["status"] == "pending":
+            return await (self._hold if payment["order_status"] == o.AWAITING_PAYMENT else self._cancel)(
+                payment
+            )
+        if payment["status"] == "held":
+            return await self._settle(payment)
+        await self._call("refund", payment)
+        return await self._end(payment, "refunded")
 
     async def _hold(self, payment: Mapping[str, Any]) -> Mapping[str, Any]:
-        outcome = await self._call("hold", payment)
+        try:
+            outcome = await self._call("hold", payment)
+        except GatewayRefused as error:
+            return await self._move(payment, "declined", decline=error.code)
+        except GatewayLater:
+            if payment["unsure"] or payment["attempts"] + 1 < HOLD_TRIES:
+                raise
+            return await self._move(payment, "declined", decline="gateway_unavailable")
         if isinstance(outcome, Declined):
             return await self._move(payment, "declined", decline=outcome.code)
         assert isinstance(outcome, Held)
@@ -184,6 +253,11 @@ class Payments:
         if shown["status"] == "held":
             await self._advance({**payment, "status": "held", "gateway_ref": outcome.ref, "attempts": 0})
         return shown  # as it was when the hold succeeded: a repetition gets the same
+
+    async def _cancel(self, payment: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Nobody needs the money any more: nothing is to be held, whatever became of the question."""
+        await self._call("cancel", payment)
+        return await self._move(payment, "voided", decline="order_closed")
 
     async def _settle(self, payment: Mapping[str, Any]) -> Mapping[str, Any]:
         order_status = payment["order_status"]
@@ -194,17 +268,43 @@ class Payments:
             order_status = o.CANCELLED
         if order_status == o.DELIVERED:
             await self._call("capture", payment)
-            return await self._move(payment, "captured")
+            return await self._end(payment, "captured")
         if order_status in o.TERMINAL:
             await self._call("void", payment)
-            return await self._move(payment, "voided")
+            return await self._end(payment, "voided")
         return await self._move(payment, "held")
+
+    async def _end(self, payment: Mapping[str, Any], to: str) -> Mapping[str, Any]:
+        """Write an outcome, and have the order's history tell it; whoever finds the row due again tells it then."""
+        shown = await self._move(payment, to, next_s=LEASE_S)
+        await self._tell_row(shown["id"])
+        return shown
+
+    async def _stuck(self, payment: Mapping[str, Any], code: str) -> Mapping[str, Any]:
+        shown = await self._move(payment, payment["status"], next_s=LEASE_S, stuck=code)
+        await self._tell_row(shown["id"])
+        return shown
+
+    async def _tell_row(self, number: int) -> None:
+        payment = (await self._rows.rows("payment_get", number))[0]
+        with suppress(ActorError):  # it is due again
+            await self._tell(payment)
+
+    async def _tell(self, payment: Mapping[str, Any]) -> None:
+        """Have the order's history tell what became of the payment, once for each version of it.
+
+        Raises:
+            ActorError: the order cannot be reached.
+        """
+        if payment["told"] < payment["version"] and payment["status"] not in ("pending", "declined"):
+            await self._dispatch.note_payment(payment)
+        await self._rows.value("payment_told", payment["id"], payment["version"], payment["wakes"])
 
     async def _call(self, step: str, payment: Mapping[str, Any]) -> Held | Declined | None:
         """Ask the gateway.
 
         Raises:
-            GatewayUnsure: no outcome.
+            GatewayUnsure, GatewayLater, GatewayRefused: see there.
         """
         key, began, outcome = f"mall-pay-{payment['id']}-{step}", perf_counter(), "unsure"
         try:
@@ -212,10 +312,22 @@ class Payments:
             if step == "hold":
                 amount = Money(payment["amount_minor"], payment["currency"])
                 found = await self._gateway.hold(key, amount, payment["token"])
+            elif step == "cancel":
+                await self._gateway.cancel(f"mall-pay-{payment['id']}-hold")
+            elif step == "refund":
+                key += f"-{payment['refund_number']}" if payment["refund_number"] > 1 else ""
+                amount = Money(payment["refund_minor"], payment["currency"])
+                await self._gateway.refund(key, payment["gateway_ref"], amount)
             else:
                 await getattr(self._gateway, step)(key, payment["gateway_ref"])
             outcome = "declined" if isinstance(found, Declined) else "ok"
             return found
+        except GatewayRefused:
+            outcome = "refused"
+            raise
+        except GatewayLater:
+            outcome = "later"
+            raise
         finally:
             self._observe(step, outcome, perf_counter() - began)
 
@@ -225,21 +337,14 @@ class Payments:
         to: str,
         *,
         next_s: float | None = None,
-        ref: str | None = None,
-        decline: str | None = None,
+        **said: str | bool,
     ) -> Mapping[str, Any]:
-        """Write a step's outcome; when somebody else was faster, theirs counts."""
-        shown: Mapping[str, Any] | None = await self._rows.value(
-            "payment_move",
-            payment["id"],
-            payment["status"],
-            to,
-            payment["wakes"],
-            next_s,
-            ref,
-            decline,
-            PAY_ROUTE,
-        )
+        """Write an outcome (`said`: ref, decline, unsure, stuck); when somebody else was faster, theirs counts."""
+        outcome = {
+            "id": payment["id"], "from": payment["status"], "to": to, "wakes": payment["wakes"], "next_s": next_s,
+            "route": PAY_ROUTE, **said,
+        }  # fmt: skip
+        shown: Mapping[str, Any] | None = await self._rows.value("payment_step", outcome)
         return shown if shown is not None else (await self._rows.rows("payment_get", payment["id"]))[0]
 
     def _pause_s(self, attempts: int) -> float:

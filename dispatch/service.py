@@ -23,6 +23,7 @@ from dispatch.domain.order import Order, order_from
 from dispatch.driver_actor import driver_ref
 from dispatch.driver_state import DriverState
 from dispatch.order_actor import order_ref
+from dispatch.payment_notes import payment_note
 from dispatch.zone_actor import zone_ref
 
 # Keys are remembered for a week: longer than any client retries.
@@ -218,6 +219,14 @@ class Dispatch:
         """
         answer = await self.runtime.ask(order_ref(number), d.Pay(payment_id), trace=trace)
         return m.Reply(*answer)
+
+    async def note_payment(self, row: Mapping[str, Any]) -> None:
+        """Something became of a payment, as its row says: the order's history tells it, once.
+
+        Raises:
+            ActorError: the order cannot be reached; it is to be told again.
+        """
+        await self.runtime.ask(order_ref(row["order_id"]), payment_note(row), trace=row["trace"])
 
     async def watch(self, number: int, address: str, user: int, trace: str) -> Order | None:
         """Stream the order's changes to a session address of this user; None when too many watch already."""

@@ -1,4 +1,4 @@
-"""A payment provider over HTTP. What it says is believed only when it is exactly what it may say."""
+"""A payment provider over HTTP, as PROTOCOL.md has it. It is believed only when it says exactly what it may say."""
 
 from __future__ import annotations
 
@@ -7,10 +7,13 @@ from contextlib import asynccontextmanager
 from typing import Annotated, Literal
 
 import aiohttp
+import structlog
 from pydantic import BaseModel, Field, ValidationError
 
 from dispatch.domain.money import Money
-from dispatch.payments import Declined, GatewayUnsure, Held
+from dispatch.payments import Declined, GatewayLater, GatewayRefused, GatewayUnsure, Held
+
+log = structlog.get_logger()
 
 # A customer waits for the hold; what takes longer is settled behind its back.
 TIMEOUT_S = 4.0
@@ -35,6 +38,10 @@ class _Done(BaseModel):
     status: Literal["captured", "voided", "refunded"]
 
 
+# Certainly nothing was done, and what was asked is not at fault: we are not known, or too fast, or it is not open.
+_LATER = frozenset({401, 403, 429, 503})
+
+
 class HttpGateway:
     """Implements dispatch.payments.Gateway. Open it with `open_gateway`."""
 
@@ -53,34 +60,40 @@ class HttpGateway:
                 return Held(_Hold.model_validate_json(answer).id)
         except ValidationError as error:
             raise GatewayUnsure("not an answer") from error
-        raise GatewayUnsure(f"status {status}")
+        raise _failure(status, answer)
+
+    async def cancel(self, key: str) -> None:
+        """See to it that nothing is held under this key; see dispatch.payments.Gateway."""
+        await self._finish(f"{key}-cancel", "/holds/cancellation", {"key": key}, "voided")
 
     async def capture(self, key: str, ref: str) -> None:
         """Take the money that is held."""
-        await self._finish(key, ref, "capture", "captured")
+        await self._finish(key, f"/holds/{ref}/capture", {}, "captured")
 
     async def void(self, key: str, ref: str) -> None:
         """Let the money go that is held."""
-        await self._finish(key, ref, "void", "voided")
+        await self._finish(key, f"/holds/{ref}/void", {}, "voided")
 
-    async def refund(self, key: str, ref: str) -> None:
-        """Give the money back that was taken."""
-        await self._finish(key, ref, "refund", "refunded")
+    async def refund(self, key: str, ref: str, amount: Money) -> None:
+        """Give so much of the money back that was taken."""
+        body = {"amount_minor": amount.amount_minor, "currency": amount.currency}
+        await self._finish(key, f"/holds/{ref}/refund", body, "refunded")
 
-    async def _finish(self, key: str, ref: str, step: str, expected: str) -> None:
-        status, answer = await self._post(f"/holds/{ref}/{step}", key, {})
+    async def _finish(self, key: str, path: str, body: dict[str, object], expected: str) -> None:
+        status, answer = await self._post(path, key, body)
         try:
             if status == 200 and _Done.model_validate_json(answer).status == expected:
                 return
         except ValidationError as error:
             raise GatewayUnsure("not an answer") from error
-        raise GatewayUnsure(f"status {status}")
+        raise _failure(status, answer)
 
     async def _post(self, path: str, key: str, body: dict[str, object]) -> tuple[int, bytes]:
         """The status and the body of an answer.
 
         Raises:
-            GatewayUnsure: none in time, or too large a one.
+            GatewayLater: it cannot be reached, so it has heard nothing.
+            GatewayUnsure: no answer in time, or too large a one.
         """
         try:
             async with self._session.post(
@@ -93,9 +106,25 @@ class HttpGateway:
                     if not chunk:
                         return answer.status, data
                     data += chunk
+        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
+            raise GatewayLater(type(error).__name__) from error
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
             raise GatewayUnsure(type(error).__name__) from error
         raise GatewayUnsure("too large an answer")
+
+
+def _failure(status: int, answer: bytes) -> Exception:
+    """What an answer means that is no success: no for good, not yet, or not known."""
+    if status in _LATER:
+        if status in (401, 403):
+            log.warning("gateway_does_not_know_us", status=status, setting="MALL_GATEWAY_KEY")
+        return GatewayLater(f"status {status}")
+    if 400 <= status < 500 and status != 408:
+        try:
+            return GatewayRefused(_Decline.model_validate_json(answer).code)
+        except ValidationError:
+            return GatewayRefused(f"http_{status}")
+    return GatewayUnsure(f"status {status}")
 
 
 @asynccontextmanager

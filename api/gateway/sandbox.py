@@ -5,6 +5,8 @@
     tok_insufficient   declined: insufficient_funds
     tok_slow           held, but the answer takes SLOW_S
     tok_unknown        held, and the connection ends before the answer; asked again, it answers
+    tok_refused        refused for good: invalid_token
+    tok_expired        held, but the capture is refused for good: hold_expired
 
 Within the server it keeps nothing. As a service (`python -m api.gateway.sandbox --port 9090 --ledger FILE`) it
 keeps a ledger that survives its own death, and shows it, so that a test can count what was charged.
@@ -23,17 +25,19 @@ import orjson
 from aiohttp import web
 
 from dispatch.domain.money import Money
-from dispatch.payments import Declined, GatewayUnsure, Held
+from dispatch.payments import Declined, GatewayRefused, GatewayUnsure, Held
 
 SLOW_S = 3.0
+REFUSED, EXPIRED = "invalid_token", "hold_expired"
 DECLINES = {"tok_decline": "card_declined", "tok_insufficient": "insufficient_funds"}
 _DONE = {"capture": "captured", "void": "voided", "refund": "refunded"}
 # What a hold must be for a step.
-_BEFORE = {"capture": "held", "void": "held", "refund": "captured"}
+_BEFORE = {"capture": ("held",), "void": ("held",), "refund": ("captured", "refunded")}
 
 
-def _ref(key: str) -> str:
-    return f"hld_{sha256(key.encode()).hexdigest()[:24]}"
+def _ref(key: str, token: str) -> str:
+    kind = "exp" if token == "tok_expired" else "hld"  # noqa: S105 - a test token
+    return f"{kind}_{sha256(key.encode()).hexdigest()[:24]}"
 
 
 class Sandbox:
@@ -46,22 +50,29 @@ class Sandbox:
         del amount
         if token in DECLINES:
             return Declined(DECLINES[token])
+        if token == "tok_refused":  # noqa: S105 - a test token
+            raise GatewayRefused(REFUSED)
         if token == "tok_slow":  # noqa: S105 - a test token
             await asyncio.sleep(SLOW_S)
         if token == "tok_unknown" and key not in self._asked:  # noqa: S105 - a test token
             if len(self._asked) < 1_000:
                 self._asked.add(key)
             raise GatewayUnsure("as the token says")
-        return Held(_ref(key))
+        return Held(_ref(key, token))
+
+    async def cancel(self, key: str) -> None:
+        del key
 
     async def capture(self, key: str, ref: str) -> None:
-        del key, ref
+        del key
+        if ref.startswith("exp_"):
+            raise GatewayRefused(EXPIRED)
 
     async def void(self, key: str, ref: str) -> None:
         del key, ref
 
-    async def refund(self, key: str, ref: str) -> None:
-        del key, ref
+    async def refund(self, key: str, ref: str, amount: Money) -> None:
+        del key, ref, amount
 
 
 class Ledger:
@@ -82,7 +93,9 @@ class Ledger:
         if entry["status"] < 400:
             self.effects.append(entry)
             hold = self.holds.setdefault(entry["ref"], {})
-            hold.update(entry.get("hold", {}), status=entry["answer"]["status"])
+            said = dict(entry.get("hold", {}))
+            hold["refunded_minor"] = hold.get("refunded_minor", 0) + said.pop("refund_minor", 0)
+            hold.update(said, status=entry["answer"]["status"])
 
     def known(self, key: str) -> tuple[int, dict[str, Any]] | None:
         """The answer that this key got."""
@@ -108,6 +121,7 @@ class Service:
         """Its routes."""
         app = web.Application()
         app.router.add_post("/holds", self._hold)
+        app.router.add_post("/holds/cancellation", self._cancel)
         app.router.add_post("/holds/{ref}/{step}", self._finish)
         app.router.add_get("/ledger", self._show)
         app.router.add_put("/delay", self._delay)
@@ -119,15 +133,31 @@ class Service:
         if self.ledger.known(key) is None:
             if token in DECLINES:
                 self.ledger.write(key, 402, {"code": DECLINES[token]})
+            elif token == "tok_refused":  # noqa: S105 - a test token
+                self.ledger.write(key, 422, {"code": REFUSED})
             else:
                 facts = {"amount_minor": body["amount_minor"], "currency": body["currency"]}
-                self.ledger.write(key, 201, {"id": _ref(key), "status": "held"}, _ref(key), **facts)
+                ref = _ref(key, token)
+                self.ledger.write(key, 201, {"id": ref, "status": "held"}, ref, **facts)
         if token == "tok_slow":  # noqa: S105 - a test token
             await asyncio.sleep(SLOW_S)
         if token == "tok_unknown" and key not in self._dropped:  # noqa: S105 - a test token
             self._dropped.add(key)
             assert request.transport is not None
             request.transport.abort()
+        return await self._answer(key)
+
+    async def _cancel(self, request: web.Request) -> web.Response:
+        key, hold_key = request.headers["Idempotency-Key"], str((await request.json())["key"])
+        if self.ledger.known(key) is None:
+            made = self.ledger.known(hold_key)
+            ref = "" if made is None else str(made[1].get("id", ""))
+            if ref and self.ledger.holds[ref]["status"] not in ("held", "voided"):
+                self.ledger.write(key, 409, {"code": "not_held"})
+            else:
+                self.ledger.write(key, 200, {"status": "voided"}, ref)
+                if made is None:  # a hold that comes later finds the key taken
+                    self.ledger.write(hold_key, 409, {"code": "cancelled"})
         return await self._answer(key)
 
     async def _finish(self, request: web.Request) -> web.Response:
@@ -138,11 +168,16 @@ class Service:
         )
         if self.ledger.known(key) is None:
             hold = self.ledger.holds.get(ref)
+            said = {"refund_minor": (await request.json())["amount_minor"]} if step == "refund" else {}
             if step not in _DONE or hold is None:
                 raise web.HTTPNotFound
-            if hold["status"] != _BEFORE[step]:
+            left = hold.get("amount_minor", 0) - hold["refunded_minor"]
+            if hold["status"] not in _BEFORE[step] or said.get("refund_minor", 0) > left:
                 raise web.HTTPConflict
-            self.ledger.write(key, 200, {"status": _DONE[step]}, ref)
+            if step == "capture" and ref.startswith("exp_"):
+                self.ledger.write(key, 410, {"code": EXPIRED})
+            else:
+                self.ledger.write(key, 200, {"status": _DONE[step]}, ref, **said)
         return await self._answer(key)
 
     async def _answer(self, key: str) -> web.Response:

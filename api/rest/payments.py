@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from aiohttp import web
 from pydantic import StringConstraints
@@ -12,13 +12,40 @@ from api.call import Call, json_response
 from api.conditional import row_tag, tagged
 from api.edge import Route
 from api.fields import OrderId, Strict
-from api.problems import Problem
+from api.problems import Fault, Problem
+from api.rest.orders import Reason
+from api.rest.paging import Page, Truth, list_page
 from config import metrics
 from dispatch.domain import ids
+from dispatch.domain.money import Money
 from dispatch.payments import Asked, Payments
 
 # When to look again at a payment whose outcome is not known.
 LOOK_AGAIN_S = "2"
+
+Status = Literal["pending", "held", "declined", "captured", "voided", "refunding", "refunded"]
+
+
+class PaymentPage(Page):
+    """`stuck=true`: those that wait for an operator."""
+
+    order_id: OrderId | None = None
+    status: Status | None = None
+    stuck: Truth | None = None
+
+
+class RefundBody(Strict):
+    """`amount`: what is given back, in the payment's currency; all that is left without it."""
+
+    amount: Amount | None = None
+    reason: Reason | None = None
+
+
+class SettlementBody(Strict):
+    """`outcome`: how the payment has ended by the gateway's books; `retry`: it is asked again."""
+
+    outcome: Literal["retry", "captured", "voided", "refunded"]
+    reason: Reason
 
 
 class PaymentBody(Strict):
@@ -35,8 +62,15 @@ def _office_payments(call: Call) -> Payments:
     """
     payments = call.office.payments
     if payments is None:
-        raise Problem("unavailable", "No payment gateway is configured.")
+        raise Problem("cards_not_taken")
     return payments
+
+
+async def list_payments(call: Call) -> web.Response:
+    """Payments, one's own or, for admins, all."""
+    page = call.query(PaymentPage)
+    own = {} if call.who.role == "admin" else {"customer_id": call.who.number}
+    return await list_page(call, "payment_list", page, present.payment, **own)
 
 
 async def create(call: Call) -> web.Response:
@@ -55,7 +89,7 @@ async def create(call: Call) -> web.Response:
 def _answer(asked: Asked) -> web.Response:
     headers = {"Idempotent-Replayed": "true"} if asked.replayed else {}
     facts = asked.facts
-    if asked.code == "declined":
+    if asked.code in ("declined", "voided"):  # voided: the order ended before it was known
         number = ids.public_id(ids.PAYMENT, facts["id"])
         raise Problem(
             "payment_declined", headers=headers, payment_id=number, decline_code=facts["decline_code"]
@@ -82,23 +116,57 @@ async def get(call: Call) -> web.Response:
 
 
 async def refund(call: Call) -> web.Response:
-    """Give a captured payment back, whole. Asking again changes nothing."""
-    await call.no_body()
+    """Give a captured payment back, whole or in part. Under one key it happens once; without a key and an amount
+    asking again changes nothing.
+    """
     number = call.number(ids.PAYMENT)
-    code = await _office_payments(call).refund(number)
-    if code == "not_found":
-        raise Problem("not_found")
-    row = await call.office.database.row("payment_get", number)
-    call.about = {"order_id": ids.public_id(ids.ORDER, row["order_id"])}
-    if code == "invalid_transition":
+    body = await call.optional_body(RefundBody)
+    key = call.key(required=body.amount is not None)
+    row = await _row(call, number)
+    if body.amount is not None and body.amount.currency != row["currency"]:
+        fault = Fault("body", "#/amount/currency", "currency", f"the payment is in {row['currency']}")
+        raise Problem("invalid", "See errors.", faults=[fault])
+    amount = None if body.amount is None else body.amount.amount_minor
+    answer = await _office_payments(call).refund(call.caller(key), number, amount, body.reason)
+    row = await _row(call, number)
+    code = answer["code"]
+    if code == "refund_too_large":
+        left = present.money(Money(answer["left"], row["currency"]))
+        raise Problem(code, payment_status=row["status"], refundable=left)
+    if code not in ("refunding", "captured", "refunded"):
         raise Problem(code, payment_status=row["status"])
-    waits = row["status"] == "refunding"
+    waits = row["status"] == "refunding" and row["stuck_code"] is None
     headers = {"Retry-After": LOOK_AGAIN_S} if waits else {}
     return json_response(present.payment(row), 202 if waits else 200, headers)
 
 
+async def settle(call: Call) -> web.Response:
+    """End a payment that is stuck as the gateway's books have it, or have it tried again."""
+    number, body = call.number(ids.PAYMENT), await call.body(SettlementBody)
+    code = await _office_payments(call).settle(call.caller(), number, body.outcome, body.reason)
+    row = await _row(call, number)
+    if code != "settled":
+        raise Problem(code, payment_status=row["status"])
+    return json_response(present.payment(row))
+
+
+async def _row(call: Call, number: int) -> Any:
+    """The payment's row, which the request's line names from now on.
+
+    Raises:
+        Problem: not_found.
+    """
+    row = await call.office.database.row("payment_get", number)
+    if row is None:
+        raise Problem("not_found")
+    call.about = {"order_id": ids.public_id(ids.ORDER, row["order_id"])}
+    return row
+
+
 ROUTES = (
+    Route("payments.list", "GET", "/api/v2/payments", list_payments, query=True),
     Route("payments.create", "POST", "/api/v2/payments", create),
     Route("payments.get", "GET", "/api/v2/payments/{id}", get),
     Route("payments.refund", "POST", "/api/v2/payments/{id}/refund", refund),
+    Route("payments.settle", "POST", "/api/v2/payments/{id}/settlement", settle),
 )

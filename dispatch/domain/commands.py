@@ -10,7 +10,7 @@ from dataclasses import field
 from typing import Any, ClassVar
 
 from actors.frozen import frozen
-from dispatch.domain.order import Order
+from dispatch.domain.order import Order, Paid
 from dispatch.domain.refusals import Refused
 
 # A card order that was not paid by then is cancelled and its stock given back.
@@ -100,6 +100,20 @@ class Pay:
 
 
 @frozen
+class NotePayment:
+    """Something became of a payment after its hold; the order's history tells it.
+
+    `event` is the entry's type, `by` and `reason` whose will it was and why, `data` the entry's details.
+    """
+
+    paid: Paid
+    event: str
+    by: By
+    reason: str | None = None
+    data: dict[str, Any] = field(default_factory=dict)
+
+
+@frozen
 class MakeOffers:
     """The zone proposes the next wave. `round` and `wave` say what it knew: an older view is ignored."""
 
@@ -149,7 +163,7 @@ class Expire:
 # What a client may want of an order, under a key of its own.
 Wish = Accept | Decline | PickUp | Deliver | Fail | Cancel | Release | Assign | SetReady
 OrderCommand = (
-    Accept | Decline | PickUp | Deliver | Fail | Cancel | Release | Assign | SetReady | Pay
+    Accept | Decline | PickUp | Deliver | Fail | Cancel | Release | Assign | SetReady | Pay | NotePayment
     | MakeOffers | Withdraw | GiveUp | SetMode | Expire
 )  # fmt: skip
 

@@ -62,6 +62,25 @@ class Item:
     price_minor: int
 
 
+@frozen
+class Paid:
+    """A payment as the order's history knows it.
+
+    Attributes:
+        status: `held`, `captured`, `voided`, `refunding` or `refunded`.
+        refunded_minor: how much of it was given back.
+        version: of the payment; 0: only that it is held is known.
+        stuck: it waits for an operator.
+    """
+
+    id: int
+    status: str
+    amount_minor: int
+    refunded_minor: int = 0
+    version: int = 0
+    stuck: bool = False
+
+
 # A field that stays as it is, where None means something.
 _SAME: Any = object()
 
@@ -111,6 +130,7 @@ class Order:
         since_ms: when the present search for a driver began, where that was not with its creation.
         warned_ms: when operators were told that nobody takes it, in this search.
         recent: remembered commands (id, fingerprint, answer).
+        payments: those that held money.
     """
 
     facts: Facts
@@ -130,6 +150,7 @@ class Order:
     released: tuple[tuple[int, int], ...] = ()
     since_ms: int | None = None
     warned_ms: int | None = None
+    payments: tuple[Paid, ...] = ()
 
     @property
     def looking_since_ms(self) -> int:
@@ -153,7 +174,7 @@ class Order:
         return next((o for o in self.offers if o.driver_id == driver_id), None)
 
     def search(self) -> dict[str, Any]:
-        """The search for a driver, as it is stored in the row."""
+        """What has no column of its own: the search for a driver, and the payments of an order that has any."""
         found: dict[str, Any] = {
             "wave": self.wave,
             "count": self.offer_count,
@@ -166,6 +187,10 @@ class Order:
             found["since"] = self.since_ms
         if self.warned_ms is not None:
             found["warned"] = self.warned_ms
+        if self.payments:
+            found["payments"] = [
+                [p.id, p.status, p.amount_minor, p.refunded_minor, p.version, p.stuck] for p in self.payments
+            ]
         return found
 
     def moved(
@@ -185,6 +210,7 @@ class Order:
         released: tuple[tuple[int, int], ...] = _SAME,
         since_ms: int | None = _SAME,
         warned_ms: int | None = _SAME,
+        payments: tuple[Paid, ...] = _SAME,
     ) -> Order:
         """The next version of this order. (Written out: `dataclasses.replace` takes three times as long.)"""
         return Order(
@@ -205,6 +231,7 @@ class Order:
             self.released if released is _SAME else released,
             self.since_ms if since_ms is _SAME else since_ms,
             self.warned_ms if warned_ms is _SAME else warned_ms,
+            self.payments if payments is _SAME else payments,
         )
 
     def remembering(self, recent: tuple[tuple[str, str, Any], ...]) -> Order:
@@ -213,6 +240,7 @@ class Order:
             self.facts, self.status, self.version, self.mode, self.ready_ms, self.updated_ms, self.driver_id,
             self.round, self.wave, self.offers, self.offer_count, self.tried, self.due_ms, recent, self.released,
             self.since_ms, self.warned_ms,
+            self.round, self.wave, self.offers, self.offer_count, self.tried, self.due_ms, recent, self.payments,
         )  # fmt: skip
 
 

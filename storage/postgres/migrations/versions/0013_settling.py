@@ -1,0 +1,16 @@
+"""Payments that end, are stuck, or are given back in parts."""
+
+from storage.postgres.migrate import run_sql
+
+revision = "0013_settling"
+down_revision: str | None = "0012_slots"
+
+
+def upgrade() -> None:
+    """Run the revision's SQL file."""
+    run_sql("0013_settling.sql")
+
+
+def downgrade() -> None:
+    """There is no way back but a backup."""
+    raise NotImplementedError
