@@ -64,5 +64,6 @@ async def settle_payments(office: Office) -> None:
         else:
             metrics.IDEMPOTENCY_KEYS.set(row["keys"])
             metrics.PAYMENTS_WAITING.set(row["many"])
+            metrics.PAYMENTS_STUCK.set(row["stuck"])
             metrics.PAYMENTS_LATE_SECONDS.set(max(0.0, row["late_s"]))
             metrics.CHORE_SECONDS.labels("settle_payments").observe(perf_counter() - began)

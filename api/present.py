@@ -70,6 +70,15 @@ def order(o: Order, role: str) -> dict[str, Any]:
     }
     if role != "driver":
         shown["customer_id"] = public_id(ids.USER, facts.customer_id)
+        shown["payments"] = [
+            {
+                "id": public_id(ids.PAYMENT, paid.id),
+                "status": paid.status,
+                "amount": money(Money(paid.amount_minor, facts.currency)),
+                "refunded": money(Money(paid.refunded_minor, facts.currency)),
+            }
+            for paid in o.payments
+        ]
     if role == "admin":
         shown["round"] = o.round
         shown["wave"] = o.wave
@@ -148,13 +157,17 @@ def driver_row(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def payment(row: Mapping[str, Any]) -> dict[str, Any]:
-    """A payment; neither the card's token nor the gateway's words."""
+    """A payment; not the card's token. `stuck`: why it waits for an operator, and since when."""
+    code = row["stuck_code"]
+    stuck = None if code is None else {"code": code, "since": time_of(row["stuck_ms"])}
     return {
         "id": public_id(ids.PAYMENT, row["id"]),
         "order_id": public_id(ids.ORDER, row["order_id"]),
         "method": row["method"],
         "status": row["status"],
         "amount": money(Money(row["amount_minor"], row["currency"])),
+        "refunded": money(Money(row["refunded_minor"], row["currency"])),
+        "stuck": stuck,
         "decline_code": row["decline_code"],
         "version": row["version"],
         "created_at": time_of(row["created_ms"]),

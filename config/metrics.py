@@ -113,6 +113,9 @@ GATEWAY_SECONDS = Histogram(
 PAYMENTS_WAITING = Gauge(
     "mall_payments_waiting", "Payments that wait for a step, as this instance last saw.", registry=REGISTRY
 )
+PAYMENTS_STUCK = Gauge(
+    "mall_payments_stuck", "Payments that wait for an operator to settle them.", registry=REGISTRY
+)
 PAYMENTS_LATE_SECONDS = Gauge(
     "mall_payments_late_seconds", "How long the longest of them is overdue.", registry=REGISTRY
 )

@@ -60,6 +60,7 @@ _PROBLEM = {
     "detail": TEXT, "not_processed": TRUTH, "errors": _list(_FAULT, 50),
     "order_status": STATUS, "order_version": WHOLE, "violated-policies": _list(_text(60), 10),
     "payment_id": _id("pay"), "payment_status": PAYMENT_STATUS, "decline_code": CODE, "migration": TEXT,
+    "refundable": _ref("Money"),
     "header_version": TEXT, "path_version": TEXT, "supported": _list(TEXT, 10),
 }  # fmt: skip
 _TOKENS = {
@@ -73,6 +74,10 @@ _USER = {
     "status": _enum("active", "banned"), "created_at": TIME,
     "driver_id": _id("drv"), "zone_id": _or_null(_id("zon")), "capacity": _or_null(_whole(1, 20)),
 }  # fmt: skip
+_PAID = _object({
+    "id": _id("pay"), "status": _enum("held", "captured", "voided", "refunding", "refunded"), "amount": _ref("Money"),
+    "refunded": _ref("Money"),
+})  # fmt: skip
 _ORDER = {
     "id": _id("ord"), "status": STATUS, "version": WHOLE, "zone_id": _id("zon"),
     "store": _object({"id": _id("sto"), "name": NAME, "lat": LAT, "lon": LON}),
@@ -80,7 +85,7 @@ _ORDER = {
     "dropoff": _object({"lat": LAT, "lon": LON, "address": _text(200)}), "payment": PAYMENT,
     "notes": _or_null(TEXT),
     "driver_id": _or_null(_id("drv")), "ready_at": TIME, "created_at": TIME, "updated_at": TIME,
-    "customer_id": _id("usr"), "round": WHOLE, "wave": WHOLE, "offers": _list(_OFFER, 50),
+    "customer_id": _id("usr"), "payments": _list(_PAID, 20), "round": WHOLE, "wave": WHOLE, "offers": _list(_OFFER, 50),
 }  # fmt: skip
 _WHO = _object({"role": _text(20, "^[a-z]+$"), "id": _or_null(_text(60))})
 _EVENT = {
@@ -104,7 +109,7 @@ def _event(name: str, schema: str) -> dict[str, Any]:
 SCHEMAS: dict[str, dict[str, Any]] = {
     "Problem": _object(_PROBLEM, (
         "detail", "not_processed", "errors", "order_status", "order_version", "violated-policies",
-        "payment_id", "payment_status", "decline_code", "migration",
+        "payment_id", "payment_status", "decline_code", "refundable", "migration",
         "header_version", "path_version", "supported",
     )),
     "Money": _object({"amount_minor": WHOLE, "currency": _text(3, "^[A-Z]{3}$")}),
@@ -128,7 +133,7 @@ SCHEMAS: dict[str, dict[str, Any]] = {
         "id": _id("prd"), "store_id": _id("sto"), "name": NAME, "price": _ref("Money"),
         "stock": _or_null(WHOLE), "active": TRUTH, "version": WHOLE,
     }),
-    "Order": _object(_ORDER, ("customer_id", "round", "wave", "offers")),
+    "Order": _object(_ORDER, ("customer_id", "payments", "round", "wave", "offers")),
     "Event": _object(_EVENT, ("data",)),
     "OrderChange": _object({
         "order_id": _id("ord"), "version": WHOLE, "status": STATUS, "event": TYPE, "driver_id": _or_null(_id("drv")),
@@ -145,8 +150,9 @@ SCHEMAS: dict[str, dict[str, Any]] = {
     "Done": _object({"result": CODE, "order_id": _id("ord"), "status": STATUS, "version": WHOLE}),
     "Payment": _object({
         "id": _id("pay"), "order_id": _id("ord"), "method": _enum("card"), "status": PAYMENT_STATUS,
-        "amount": _ref("Money"), "decline_code": _or_null(CODE), "version": WHOLE, "created_at": TIME,
-        "updated_at": TIME,
+        "amount": _ref("Money"), "refunded": _ref("Money"),
+        "stuck": _or_null(_object({"code": CODE, "since": TIME})), "decline_code": _or_null(CODE), "version": WHOLE,
+        "created_at": TIME, "updated_at": TIME,
     }),
     "Driver": _object({
         "id": _id("drv"), "name": NAME, "zone_id": _id("zon"), "status": ONLINE,
@@ -170,7 +176,7 @@ SCHEMAS: dict[str, dict[str, Any]] = {
     "Zones": _page("Zone"),
     "Stores": _page("Store"),
     "Products": _page("Product"),
-    "Orders": _page("Order"),
+    "Orders": _page("Order"), "Payments": _page("Payment"),
     "Events": _page("Event", 1000),
     "DriverRows": _page("DriverRow"),
 }  # fmt: skip

@@ -81,7 +81,8 @@ _SINGLE: Mapping[str, Any] = {
     "Done": {"result": "won", "order_id": "ord_17", "status": "assigned", "version": 3},
     "Payment": {
         "id": "pay_5", "order_id": "ord_17", "method": "card", "status": "held",
-        "amount": {"amount_minor": 900, "currency": "EUR"}, "decline_code": None, "version": 2,
+        "amount": {"amount_minor": 900, "currency": "EUR"}, "refunded": {"amount_minor": 0, "currency": "EUR"},
+        "stuck": None, "decline_code": None, "version": 2,
         "created_at": _AT, "updated_at": _AT,
     },
     "Driver": {**_DRIVER, "orders": ["ord_17"], "connected": True},
@@ -98,6 +99,8 @@ BODIES: Mapping[str, Any] = {
     "Refresh": {"refresh_token": _TOKENS["refresh_token"]},
     "PasswordChange": {"old_password": "correct horse battery", "new_password": "staple correct horse"},
     "PaymentBody": {"order_id": "ord_17", "method": "card", "token": "tok_success"},
+    "RefundBody": {"amount": {"amount_minor": 300, "currency": "EUR"}, "reason": "one loaf was stale"},
+    "SettlementBody": {"outcome": "voided", "reason": "the hold had expired"},
     "NewUser": {
         "email": "max@mall.example", "password": "correct horse battery", "name": "Max", "role": "driver",
         "zone_id": "zon_1", "capacity": 2,
@@ -136,6 +139,13 @@ OF_OPERATIONS: Mapping[str, Any] = {
     "orders.assign": {**_SINGLE["Done"], "result": "assigned"},
     "drivers.take_offline": {"result": "now_offline", "status": "offline"},
     "orders.release": {**_SINGLE["Done"], "result": "released", "status": "confirmed"},
+    "payments.refund": {
+        **_SINGLE["Payment"],
+        "status": "captured",
+        "refunded": {"amount_minor": 300, "currency": "EUR"},
+        "version": 5,
+    },
+    "payments.settle": {**_SINGLE["Payment"], "status": "voided", "version": 4},
     "users.create": {**_USER, "role": "driver", "driver_id": "drv_2", "zone_id": "zon_1", "capacity": 2},
     "health.liveness": {"status": "alive"},
     "health.startup": {"status": "started"},

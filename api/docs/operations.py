@@ -86,7 +86,9 @@ OPERATIONS: Mapping[str, Operation] = {
     "products.update": Operation("Change a product", "Product", body=products.ProductChange, problems=_WRITE),
     "products.delete": Operation("Take a product off the shelf", None, 204, problems=_WRITE),
     "orders.list": Operation("Orders, the newest first", "Orders", query=orders.OrderPage, problems=_LIST),
-    "orders.create": Operation("Place an order", "Order", 201, orders.OrderBody, problems=_PLACE, key="required"),
+    "orders.create": Operation(
+        "Place an order", "Order", 201, orders.OrderBody, problems=(*_PLACE, "cards_not_taken"), key="required"
+    ),
     "orders.get": Operation("An order", "Order", problems=("order_not_found",)),
     "orders.events": Operation(
         "History of an order", "Events", query=tracking.EventPage, problems=("order_not_found", *_LIST)
@@ -132,12 +134,24 @@ OPERATIONS: Mapping[str, Operation] = {
         "Pay an order by card: the money is held, and taken on delivery", "Payment", 201, payments.PaymentBody,
         problems=(
             "invalid_idempotency_key", "key_reused", "request_in_flight", "order_not_found", "payment_declined",
-            "payment_not_due", "payment_exists",
+            "payment_not_due", "payment_exists", "cards_not_taken",
         ),
         key="required",
     ),
+    "payments.list": Operation("Payments, one's own or all", "Payments", query=payments.PaymentPage, problems=_LIST),
     "payments.get": Operation("A payment", "Payment"),
-    "payments.refund": Operation("Give a captured payment back", "Payment", problems=("invalid_transition",)),
+    "payments.refund": Operation(
+        "Give a captured payment back, whole or in part", "Payment", body=payments.RefundBody,
+        problems=(
+            "invalid_transition", "refund_in_progress", "refund_too_large", "cards_not_taken", "key_reused",
+            "invalid_idempotency_key",
+        ),
+        key="optional",
+    ),
+    "payments.settle": Operation(
+        "End a payment that is stuck as the gateway's books have it, or try it again", "Payment",
+        body=payments.SettlementBody, problems=("invalid_transition", "cards_not_taken"),
+    ),
     "drivers.list": Operation("Drivers", "DriverRows", query=drivers.DriverPage, problems=_LIST),
     "drivers.me": Operation("The driver itself", "Driver"),
     "drivers.my_orders": Operation("What the driver carries", "Orders"),

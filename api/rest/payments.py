@@ -5,15 +5,14 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 from aiohttp import web
-from pydantic import StringConstraints
+from pydantic import Field, StringConstraints
 
 from api import present
 from api.call import Call, json_response
 from api.conditional import row_tag, tagged
 from api.edge import Route
-from api.fields import OrderId, Strict
+from api.fields import OrderId, Reason, Strict
 from api.problems import Fault, Problem
-from api.rest.orders import Reason
 from api.rest.paging import Page, Truth, list_page
 from config import metrics
 from dispatch.domain import ids
@@ -23,7 +22,14 @@ from dispatch.payments import Asked, Payments
 # When to look again at a payment whose outcome is not known.
 LOOK_AGAIN_S = "2"
 
+# Postgres's bigint has more; no order costs as much.
+AMOUNT_MINOR_MAX = 10**15
 Status = Literal["pending", "held", "declined", "captured", "voided", "refunding", "refunded"]
+
+
+class Amount(Strict):
+    amount_minor: Annotated[int, Field(ge=1, le=AMOUNT_MINOR_MAX)]
+    currency: Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$")]
 
 
 class PaymentPage(Page):
@@ -69,7 +75,7 @@ def _office_payments(call: Call) -> Payments:
 async def list_payments(call: Call) -> web.Response:
     """Payments, one's own or, for admins, all."""
     page = call.query(PaymentPage)
-    own = {} if call.who.role == "admin" else {"customer_id": call.who.number}
+    own: dict[str, Any] = {} if call.who.role == "admin" else {"customer_id": call.who.number}
     return await list_page(call, "payment_list", page, present.payment, **own)
 
 

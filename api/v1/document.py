@@ -19,7 +19,7 @@ from api.docs.serving import Document
 from api.edge import Route
 from api.problems import Problem
 from api.v1.examples import answers, bodies, refusals
-from api.v1.handlers import NULLABLE, TRANSITIONS, WHOLE
+from api.v1.handlers import NULLABLE, TRANSITIONS, WHOLE, bare
 from api.v1.numbered import LISTINGS, Numbered
 from api.v1.schemas import ID, REF, TEXT, translate_schemas
 from api.v1.table import TABLE, TRANSITION, Row
@@ -107,6 +107,8 @@ def _operation(row: Row, described: Part) -> Part:
         described |= {"operationId": "orders_transition", "summary": "Write the status of an order"}
         described["description"] = "What it takes depends on the status; see the guide."
         described["requestBody"]["required"] = True
+    if row.way is bare:
+        described.pop("requestBody", None)
     if "requestBody" in described:
         media = next(iter(described["requestBody"]["content"].values()))
         media["examples"] = bodies(row.operation, media["examples"])

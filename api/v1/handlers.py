@@ -67,6 +67,17 @@ def as_it_is(operation: str, path: str, handlers: Handlers) -> HandlerV1:
     return run
 
 
+def bare(operation: str, path: str, handlers: Handlers) -> HandlerV1:
+    """The operation without the body that it has got in version 2."""
+
+    async def run(call: CallV1) -> web.StreamResponse:
+        await call.no_body()
+        translate(call, call.draft(operation), path)
+        return await handlers[operation](call)
+
+    return run
+
+
 # -- whole replacements -----------------------------------------------------------------------------------
 
 # What a resource consists of, as far as a client may change it; `null` is a value of those in the second set.

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from actors.frozen import frozen
-from api.v1.handlers import Handlers, HandlerV1, as_it_is, replaced, transition
+from api.v1.handlers import Handlers, HandlerV1, as_it_is, bare, replaced, transition
 from api.v1.numbered import listed
 
 Way = Callable[[str, str, Handlers], HandlerV1]
@@ -68,7 +68,7 @@ TABLE: tuple[Row, ...] = (
     Row("orders.ready_time", "PUT", "/api/v1/orders/{id}/ready-time"),
     Row("payments.create", "POST", "/api/v1/payments"),
     Row("payments.get", "GET", "/api/v1/payments/{id}"),
-    Row("payments.refund", "POST", "/api/v1/payments/{id}/refund"),
+    Row("payments.refund", "POST", "/api/v1/payments/{id}/refund", bare),
     Row("drivers.list", "GET", "/api/v1/drivers", listed),
     Row("drivers.me", "GET", "/api/v1/drivers/me"),
     Row("drivers.my_orders", "GET", "/api/v1/drivers/me/orders"),

@@ -113,7 +113,13 @@ WRITES: Mapping[str, Operation] = {
     "payments.create": Operation(
         "POST", "/api/v2/payments", "customer", {"order_id": "ord_1", "method": "card", "token": "tok_success"}
     ),
-    "payments.refund": Operation("POST", "/api/v2/payments/pay_1/refund", "admin"),
+    "payments.refund": Operation(
+        "POST", "/api/v2/payments/pay_1/refund", "admin",
+        {"amount": {"amount_minor": 100, "currency": "EUR"}, "reason": "stale"},
+    ),
+    "payments.settle": Operation(
+        "POST", "/api/v2/payments/pay_1/settlement", "admin", {"outcome": "voided", "reason": "as the books say"}
+    ),
     "drivers.availability": Operation(
         "PUT", "/api/v2/drivers/me/availability", "driver", {"status": "offline"}
     ),
@@ -126,7 +132,7 @@ WRITES: Mapping[str, Operation] = {
     "feed.ticket": Operation("POST", "/api/v2/realtime/tickets", "driver"),
 }  # fmt: skip
 # They need an Idempotency-Key.
-KEYED = frozenset({"orders.create", "payments.create"})
+KEYED = frozenset({"orders.create", "payments.create", "payments.refund"})
 WITH_BODY = {name: write for name, write in WRITES.items() if write.body is not None}
 BODILESS = {name: write for name, write in WRITES.items() if write.body is None}
 

@@ -70,7 +70,10 @@ CELLS: Mapping[str, str] = {
     "orders.release":      _ADMIN,
     "payments.create":     "401 201 404 403 403 403 403 401 401 401",
     "payments.get":        "401 200 404 403 403 403 200 401 401 401",
+    "payments.list":       "401 200 200 403 403 403 200 401 401 401",
     "payments.refund":     _ADMIN,
+    # Nothing is to be settled of a payment that goes on.
+    "payments.settle":     "401 403 403 403 403 403 409 401 401 401",
     "drivers.list":        _ADMIN,
     "drivers.me":          _DRIVER,
     "drivers.my_orders":   _DRIVER,

@@ -38,6 +38,7 @@ _BODIES: dict[str, Any] = {
     "orders.decline": {},
     "orders.ready_time": {"ready_at": SOON},
     "drivers.availability": {"status": "online"},
+    "payments.refund": None,
 }
 
 

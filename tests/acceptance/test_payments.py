@@ -273,3 +273,70 @@ async def test_every_charge_at_the_gateway_belongs_to_one_payment(till: Till) ->
     taken = Counter(entry["key"] for entry in await till.gateway.effects(till.http))
     assert taken
     assert set(taken.values()) == {1}
+
+
+async def test_order_shows_its_payments_and_its_history_what_became_of_them(till: Till, zone: Zone) -> None:
+    order, mall, admin = await zone.order("card"), till.town.customer, till.town.admin
+    path = f"/api/v2/orders/{order}"
+    assert (await mall.do("GET", path))["payments"] == []
+    payment = (await till.pay(order))[1]["id"]
+    amount, nothing = {"amount_minor": 500, "currency": "EUR"}, {"amount_minor": 0, "currency": "EUR"}
+    [shown] = (await mall.do("GET", path))["payments"]
+    assert shown == {"id": payment, "status": "held", "amount": amount, "refunded": nothing}
+    await deliver(zone, order)
+    await till.until(payment, "captured")
+    part = {"amount": {"amount_minor": 200, "currency": "EUR"}, "reason": "one loaf was stale"}
+    key = next(keys)
+    for _ in range(2):
+        status, answer, _ = await admin.call("POST", f"/api/v2/payments/{payment}/refund", part, key=key)
+        assert (status, answer["status"], answer["refunded"]["amount_minor"]) == (200, "captured", 200)
+    status, problem, _ = await admin.call(
+        "POST", f"/api/v2/payments/{payment}/refund", {"amount": amount}, key=next(keys)
+    )
+    assert (status, problem["code"], problem["refundable"]["amount_minor"]) == (409, "refund_too_large", 300)
+    status, problem, _ = await admin.call("POST", f"/api/v2/payments/{payment}/refund", part)
+    assert (status, problem["code"]) == (400, "invalid_idempotency_key")
+    await admin.do("POST", f"/api/v2/payments/{payment}/refund")
+    assert (await mall.do("GET", path))["payments"] == [
+        {"id": payment, "status": "refunded", "amount": amount, "refunded": amount}
+    ]
+    found = (await admin.do("GET", f"{path}/events"))["items"]
+    money = [(e["type"], e["reason"], e["by"]["role"]) for e in found if e["type"].startswith("payment_")]
+    assert money == [
+        ("payment_captured", None, "system"),
+        ("payment_refunded", "one loaf was stale", "admin"),
+        ("payment_refunded", None, "admin"),
+    ]
+    listed = await mall.do("GET", f"/api/v2/payments?order_id={order}")
+    assert [row["id"] for row in listed["items"]] == [payment]
+    assert (await till.town.other.do("GET", f"/api/v2/payments?order_id={order}"))["items"] == []
+
+
+async def test_payment_that_is_stuck_is_seen_and_settled_by_an_operator(till: Till, zone: Zone) -> None:
+    order, admin = await zone.order("card"), till.town.admin
+    payment = (await till.pay(order, "tok_expired"))[1]["id"]
+    await deliver(zone, order)
+
+    async def stuck() -> list[dict[str, Any]]:
+        return list((await admin.do("GET", "/api/v2/payments?stuck=true"))["items"])
+
+    async with asyncio.timeout(LIMIT_S):
+        while payment not in [row["id"] for row in await stuck()]:
+            pass
+    [row] = [row for row in await stuck() if row["id"] == payment]
+    assert (row["status"], row["stuck"]["code"]) == ("held", "hold_expired")
+    settled = {"outcome": "voided", "reason": "the card was gone"}
+    answer = await admin.do("POST", f"/api/v2/payments/{payment}/settlement", settled)
+    assert (answer["status"], answer["stuck"]) == ("voided", None)
+    found = (await admin.do("GET", f"/api/v2/orders/{order}/events"))["items"]
+    assert [(e["type"], e["reason"]) for e in found[-2:]] == [
+        ("payment_stuck", "hold_expired"),
+        ("payment_settled", "the card was gone"),
+    ]
+
+
+async def test_hold_that_is_refused_for_good_leaves_room_for_another_card(till: Till, zone: Zone) -> None:
+    order = await zone.order("card")
+    status, problem, _ = await till.pay(order, "tok_refused")
+    assert (status, problem["code"], problem["decline_code"]) == (402, "payment_declined", "invalid_token")
+    assert (await till.pay(order))[0] == 201

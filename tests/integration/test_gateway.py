@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
@@ -11,7 +12,7 @@ from aiohttp import web
 from api.gateway import client
 from api.gateway.client import HttpGateway, open_gateway
 from dispatch.domain.money import Money
-from dispatch.payments import Declined, GatewayUnsure, Held
+from dispatch.payments import Declined, GatewayLater, GatewayRefused, GatewayUnsure, Held
 
 EUROS = Money(900, "EUR")
 Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -104,7 +105,7 @@ NO_ANSWERS: dict[str, Answer] = {
     "a decline code that is a page": _says(b'{"code": "<html>"}', 402),
     "success under another status": _says(b'{"id": "hld_1", "status": "held"}', 200),
     "an error": _says(b"{}", 500),
-    "a refusal that nobody knows": _says(b"{}", 409),
+    "a time-out of its own": _says(b"{}", 408),
     "a redirect": _says(b"", 302, Location="/elsewhere"),
     "fifty megabytes": _endless,
     "a dropped connection": _dropped,
@@ -121,17 +122,66 @@ async def test_what_cannot_be_understood_is_no_outcome(
     assert {path for path, *_ in provider.asked} == {"/holds"}, "nobody was followed elsewhere"
 
 
+@pytest.mark.parametrize(
+    ("status", "body", "code"),
+    [
+        (400, b'{"code": "invalid_token"}', "invalid_token"), (404, b"", "http_404"), (405, b"{}", "http_405"),
+        (409, b"{}", "http_409"), (410, b'{"code": "hold_expired"}', "hold_expired"),
+        (422, b'{"code": "<html>"}', "http_422"),
+    ],
+)  # fmt: skip
+async def test_no_for_good_is_told_from_silence(
+    provider: Provider, gateway: HttpGateway, status: int, body: bytes, code: str
+) -> None:
+    provider.answer = _says(body, status)
+    for step in (gateway.hold("key-1", EUROS, "tok_1"), gateway.capture("key-1", "hld_1")):
+        with pytest.raises(GatewayRefused) as refused:
+            await step
+        assert refused.value.code == code
+
+
+@pytest.mark.parametrize("status", [401, 403, 429, 503])
+async def test_what_was_certainly_not_done_may_be_tried_later(
+    provider: Provider, gateway: HttpGateway, status: int
+) -> None:
+    provider.answer = _says(b"{}", status)
+    with pytest.raises(GatewayLater):
+        await gateway.hold("key-1", EUROS, "tok_success")
+
+
+async def test_provider_that_cannot_be_reached_has_done_nothing() -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))  # bound and not listening: whoever connects is refused
+        async with open_gateway(f"http://127.0.0.1:{probe.getsockname()[1]}", "") as gateway:
+            with pytest.raises(GatewayLater):
+                await gateway.hold("key-1", EUROS, "tok_success")
+
+
+async def test_cancellation_names_the_key_of_the_hold(provider: Provider, gateway: HttpGateway) -> None:
+    provider.answer = _says(b'{"status": "voided"}', 200)
+    await gateway.cancel("key-1")
+    [(path, key, _, body)] = provider.asked
+    assert (path, key, body) == ("/holds/cancellation", "key-1-cancel", b'{"key": "key-1"}')
+
+
+def asked_of(gateway: HttpGateway, step: str) -> Awaitable[None]:
+    """The step of a hold, with what it needs."""
+    if step == "refund":
+        return gateway.refund("key-1", "hld_1", EUROS)
+    return (gateway.capture if step == "capture" else gateway.void)("key-1", "hld_1")
+
+
 @pytest.mark.parametrize("step", ["capture", "void", "refund"])
 async def test_step_is_done_only_when_the_provider_says_that_very_step(
     provider: Provider, gateway: HttpGateway, step: str
 ) -> None:
     done = {"capture": "captured", "void": "voided", "refund": "refunded"}[step]
     provider.answer = _says(f'{{"status": "{done}"}}'.encode(), 200)
-    await getattr(gateway, step)("key-1", "hld_1")
+    await asked_of(gateway, step)
     assert provider.asked[0][0] == f"/holds/hld_1/{step}"
     provider.answer = _says(b'{"status": "held"}', 200)
     with pytest.raises(GatewayUnsure):
-        await getattr(gateway, step)("key-1", "hld_1")
+        await asked_of(gateway, step)
 
 
 async def test_provider_that_hangs_is_not_waited_for(
@@ -149,9 +199,3 @@ async def test_provider_that_hangs_is_not_waited_for(
         with pytest.raises(GatewayUnsure):
             await gateway.hold("key-1", EUROS, "tok_success")
     release.set()
-
-
-async def test_provider_that_is_not_there_is_no_outcome(provider: Provider) -> None:
-    async with open_gateway("http://127.0.0.1:1", "") as gateway:
-        with pytest.raises(GatewayUnsure):
-            await gateway.hold("key-1", EUROS, "tok_success")

@@ -87,7 +87,7 @@ SELECT 'ord_' || k.order_id AS key, 'version ' || k.version || ' is ' || k.type 
 -- name: audit_outcomes
 -- $3, $4, $5: the transition table; $6: the statuses that end an order.
 WITH told AS (
-    SELECT e.order_id, max(e.version) AS last, max(e.version) FILTER (WHERE t.after IS NOT NULL) AS moved,
+    SELECT e.order_id, max(e.version) FILTER (WHERE e.type NOT LIKE 'payment\_%') AS last, max(e.version) FILTER (WHERE t.after IS NOT NULL) AS moved,
            (array_agg(e.at ORDER BY e.version DESC))[1] AS at,
            (array_agg(t.after ORDER BY e.version DESC) FILTER (WHERE t.after IS NOT NULL))[1] AS status,
            (array_agg(CASE e.type WHEN 'assigned' THEN e.data ->> 'driver_id' END ORDER BY e.version DESC)
@@ -175,11 +175,17 @@ SELECT 'pay_' || p.id AS key, p.status || ', ' || p.amount_minor || '; the order
   FROM payments p JOIN orders o ON o.id = p.order_id
  WHERE p.order_id > $1 AND p.order_id <= $2
    AND (p.amount_minor <> o.total_minor OR o.payment <> 'card'
-        OR (p.status IN ('captured', 'refunding', 'refunded') AND o.status <> 'delivered')
-        OR (p.status = 'voided' AND o.status NOT IN ('cancelled', 'undeliverable'))
-        OR (p.status = 'held' AND p.due_at IS NULL
+        OR (p.status IN ('captured', 'refunding', 'refunded') AND o.status <> 'delivered' AND p.settled IS NULL)
+        OR (p.status = 'voided' AND o.status NOT IN ('cancelled', 'undeliverable') AND p.settled IS NULL)
+        OR (p.status = 'held' AND p.due_at IS NULL AND p.stuck_code IS NULL
             AND o.status IN ('awaiting_payment', 'delivered', 'cancelled', 'undeliverable'))
-        OR (p.status IN ('pending', 'refunding') AND p.due_at IS NULL))
+        OR (p.status IN ('pending', 'refunding') AND p.due_at IS NULL AND p.stuck_code IS NULL)
+        OR (p.status = 'refunded') <> (p.refunded_minor = p.amount_minor AND p.amount_minor > 0)
+        OR p.refunded_minor <> (SELECT coalesce(sum(f.amount_minor), 0) FROM payment_refunds f
+                                 WHERE f.payment_id = p.id AND f.status = 'done')
+        OR p.told > p.version
+        OR (p.status IN ('captured', 'voided', 'refunded') AND p.told < p.version AND p.due_at IS NULL
+            AND p.gateway_ref IS NOT NULL))
 UNION ALL
 SELECT 'ord_' || o.id, o.status || ' without a payment'
   FROM orders o
