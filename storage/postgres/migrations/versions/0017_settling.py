@@ -2,13 +2,13 @@
 
 from storage.postgres.migrate import run_sql
 
-revision = "0013_settling"
-down_revision: str | None = "0012_slots"
+revision = "0017_settling"
+down_revision: str | None = "0016_clock"
 
 
 def upgrade() -> None:
     """Run the revision's SQL file."""
-    run_sql("0013_settling.sql")
+    run_sql("0017_settling.sql")
 
 
 def downgrade() -> None:
