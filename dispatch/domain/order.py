@@ -239,8 +239,7 @@ class Order:
         return Order(
             self.facts, self.status, self.version, self.mode, self.ready_ms, self.updated_ms, self.driver_id,
             self.round, self.wave, self.offers, self.offer_count, self.tried, self.due_ms, recent, self.released,
-            self.since_ms, self.warned_ms,
-            self.round, self.wave, self.offers, self.offer_count, self.tried, self.due_ms, recent, self.payments,
+            self.since_ms, self.warned_ms, self.payments,
         )  # fmt: skip
 
 

@@ -378,3 +378,24 @@ def test_search_begins_anew_with_the_payment_and_with_a_release() -> None:
     assert order().looking_since_ms == order().facts.created_ms
     released = won(decide(order(o.ASSIGNED, warned_ms=NOW), d.Release(ADMIN, "late"), NOW + 9)).order
     assert (released.looking_since_ms, released.warned_ms) == (NOW + 9, None)
+
+
+# -- what becomes of the money ----------------------------------------------------------------------------
+
+
+def test_payment_of_an_order_is_noted_once_for_each_version_also_after_its_end() -> None:
+    paid = won(decide(order(o.AWAITING_PAYMENT), d.Pay(3), NOW)).order
+    assert paid.payments == (Paid(3, "held", paid.facts.total_minor),)
+    ended = order(o.DELIVERED, payments=paid.payments)
+    captured = d.NotePayment(Paid(3, "captured", 900, version=3), "payment_captured", By("system", "pay_3"))
+    noted = won(decide(ended, captured, NOW))
+    assert (noted.event, noted.order.status, noted.order.version) == ("payment_captured", o.DELIVERED, 4)
+    assert noted.order.payments == (captured.paid,)
+    assert (noted.free, noted.take, noted.restock) == (False, None, False)
+    assert decide(noted.order, captured, NOW) == Unchanged("noted")
+
+
+def test_payments_outlive_every_change_and_the_row() -> None:
+    had = order(payments=(Paid(3, "refunding", 900, 200, 5, True), Paid(4, "held", 900)))
+    assert had.remembering(()).moved(o.CONFIRMED, NOW).payments == had.payments
+    assert tuple(Paid(*row) for row in json.loads(json.dumps(had.search()))["payments"]) == had.payments
