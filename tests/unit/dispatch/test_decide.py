@@ -16,7 +16,7 @@ from dispatch.domain import order as o
 from dispatch.domain.commands import By, Decision, Unchanged
 from dispatch.domain.decide import decide
 from dispatch.domain.geo import Place
-from dispatch.domain.order import Facts, Item, Offer, Order, order_from
+from dispatch.domain.order import Facts, Item, Offer, Order, Paid, order_from
 from dispatch.domain.refusals import Refused
 
 NOW = 1_790_000_000_000
