@@ -13,6 +13,8 @@ negotiation.py paths without a version, the list of versions
 access.py      one table: who may call what, and which limit counts
 limiting.py    the gate: how much a user, an address, and all together may ask for
 client_address.py whose address a request counts for, behind proxies, too
+faults.py      what is wrong with a field, in our words
+remedies.py    what to do after each problem
 problems.py    one table: everything that can go wrong, and what the caller sees
 bodies.py      strict JSON
 catalogue.py   products and stores by way of the cache

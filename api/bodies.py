@@ -14,7 +14,8 @@ from typing import Any, TypeVar, cast
 import orjson
 from pydantic import BaseModel, ValidationError
 
-from api.problems import Fault, Problem
+from api.faults import faults_of
+from api.problems import Problem
 
 BODY_BYTES_MAX = 64 * 1024
 DEPTH_MAX = 16
@@ -186,7 +187,7 @@ def parse_body(model: type[Model], data: bytes) -> Model:
     try:
         return model.model_validate_json(data, strict=True)
     except ValidationError as error:
-        raise Problem("invalid", "See errors.", faults=_faults(error, "body")) from None
+        raise Problem("invalid", faults=faults_of(error, "body")) from None
 
 
 def parse_value(model: type[Model], value: Any, location: str) -> Model:
@@ -198,15 +199,4 @@ def parse_value(model: type[Model], value: Any, location: str) -> Model:
     try:
         return _of_nothing(model) if value == {} else model.model_validate(value)
     except ValidationError as error:
-        raise Problem("invalid", "See errors.", faults=_faults(error, location)) from None
-
-
-def _faults(error: ValidationError, location: str) -> list[Fault]:
-    faults = []
-    for item in error.errors(include_url=False, include_context=False, include_input=False):
-        path = [str(part) for part in item["loc"]]
-        pointer = "#" + "".join("/" + p.replace("~", "~0").replace("/", "~1") for p in path)
-        name = pointer if location == "body" else ".".join(path)
-        message = item["msg"].removeprefix("Value error, ")
-        faults.append(Fault(location, name[:200], item["type"], message[:200]))
-    return faults
+        raise Problem("invalid", faults=faults_of(error, location)) from None

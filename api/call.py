@@ -229,10 +229,15 @@ class Call:
         found: dict[str, str] = {}
         for name, value in self.request.query.items():
             if name in found:
-                fault = Fault("query", name[:50], "repeated", "given more than once")
+                fault = Fault("query", name[:50], "repeated", "must be given once")
                 raise Problem("invalid", faults=[fault])
             if len(found) == QUERY_PARAMETERS_MAX:
-                fault = Fault("query", name[:50], "too_many", f"more than {QUERY_PARAMETERS_MAX} parameters")
+                fault = Fault(
+                    "query",
+                    name[:50],
+                    "too_many",
+                    f"is one of more than {QUERY_PARAMETERS_MAX}; leave it out",
+                )
                 raise Problem("invalid", faults=[fault])
             found[name] = value
         return parse_value(model, found, "query")
@@ -260,7 +265,9 @@ class Call:
             raise Problem(
                 "invalid_idempotency_key",
                 "Send one Idempotency-Key of 16 to 255 visible ASCII characters.",
-                faults=[Fault("header", "Idempotency-Key", "format", "16 to 255 visible ASCII characters")],
+                faults=[
+                    Fault("header", "Idempotency-Key", "format", "must be 16 to 255 visible ASCII characters")
+                ],
             )
         return key
 

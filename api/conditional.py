@@ -85,7 +85,7 @@ def wanted_tags(call: Call, *, required: bool = True) -> list[str] | None:
     if "If-Match" not in call.request.headers:
         if required:
             detail = "Send If-Match with the ETag that you have seen, or * for whatever is there."
-            fault = Fault("header", "If-Match", "missing", "is needed here")
+            fault = Fault("header", "If-Match", "missing", "is needed: the ETag that you have read")
             raise Problem("precondition_required", detail, faults=[fault])
         return None
     tags = _tags(call, "If-Match")

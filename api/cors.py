@@ -57,7 +57,7 @@ def refused_preflight(request: web.Request, origins: Sequence[str]) -> Problem:
     foreign = [name.strip() for name in asked if name.strip() and name.strip().lower() not in _ALLOWED]
     if foreign:
         faults = [
-            Fault("header", name[:100], "not_allowed", "a page of another origin may not send this header")
+            Fault("header", name[:100], "not_allowed", "must be left out by pages of other origins")
             for name in foreign[:_NAMED_MAX]
         ]
         return Problem(

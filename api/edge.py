@@ -177,7 +177,12 @@ def _refuse_excess(route: Route, request: web.Request) -> None:
     """Parts of a request that nobody would read are refused, not ignored."""
     if "?" in request.raw_path and not route.query and request.query_string:
         raise Problem(
-            "invalid", faults=[Fault("query", next(iter(request.query), "?")[:50], "unknown", "not known")]
+            "invalid",
+            faults=[
+                Fault(
+                    "query", next(iter(request.query), "?")[:50], "unknown", "is not known here; leave it out"
+                )
+            ],
         )
     if route.method in _READS and request.can_read_body:
         raise Problem("malformed_request", "This operation takes no body.")

@@ -16,6 +16,7 @@ from multidict import CIMultiDict
 
 from actors import errors as runtime_errors
 from actors.frozen import frozen
+from api.remedies import remedy_of
 from api.tokens import Blind
 from dispatch.domain import refusals
 from storage import errors as storage_errors
@@ -200,8 +201,9 @@ class Problem(Exception):
             "trace_id": trace,
             "retryable": self.kind.retryable,
         }
-        if self.detail:
-            body["detail"] = self.detail
+        detail = self.detail or remedy_of(self.code)
+        if detail:
+            body["detail"] = detail
         if self.kind.status == 503:
             body["not_processed"] = True
         if self.faults:

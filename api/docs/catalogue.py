@@ -13,6 +13,7 @@ from api.call import Call
 from api.docs.serving import Document
 from api.edge import Route
 from api.problems import KINDS, Problem
+from api.remedies import remedy_of
 
 # The outcome is remembered under the key, so another outcome takes another key.
 _REMEMBERED = frozenset({402, 409, 410, 412})
@@ -28,7 +29,8 @@ _PAGE = """<!doctype html>
 <title>{code}</title><link rel="stylesheet" href="/docs/page.css"></head>
 <body><h1>{title}</h1>
 <table><tr><td>code<td><code>{code}</code><tr><td>status<td>{status}<tr><td>retry<td>{retry}</table>
-<p>{advice}</p><p><a href="/problems">All problems</a> · <a href="/docs">The API</a></p></body></html>
+<p><strong>{remedy}</strong></p><p>{advice}</p>
+<p><a href="/problems">All problems</a> · <a href="/docs">The API</a></p></body></html>
 """
 _POLICY = "default-src 'none'; style-src 'self'; frame-ancestors 'none'"
 
@@ -59,6 +61,7 @@ def row_of(code: str) -> dict[str, Any]:
         "title": kind.title,
         "retryable": kind.retryable,
         "retry": retry,
+        "remedy": remedy_of(code),
         "advice": _ADVICE[retry],
     }
 

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, StringConstraints, ValidationError
 
 from api.bodies import scan_json
+from api.faults import told
 from api.fields import Lat, Lon, Name, OfferId, OrderId, Reason, Strict
 from api.literals import as_whole
 from api.problems import Problem
@@ -179,10 +180,8 @@ def decode_frame(data: bytes) -> Frame:
     try:
         return model.model_validate_json(data, strict=True)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        first = error.errors(include_url=False)[0]
         # Inside an id pydantic would name the branches of its union.
         path = first["loc"][:1] if first["loc"][:1] == ("id",) else first["loc"]
         where = ".".join(str(part) for part in path) or "frame"
-        raise BadFrame(
-            f"{where[:100]}: {first['msg'].removeprefix('Value error, ')[:200]}", frame_id
-        ) from None
+        raise BadFrame(f"{where[:100]}: {told(first)}", frame_id) from None

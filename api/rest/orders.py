@@ -170,6 +170,16 @@ async def create(call: Call) -> web.Response:
     return _placed(placed)
 
 
+# What is wrong with a line, by the code of the whole.
+_OF_LINES = {
+    "unknown_product": "there is no such product; leave it out",
+    "inactive_product": "it is not sold at the moment; leave it out",
+    "out_of_stock": "there are not so many; take fewer, or leave it out",
+    "mixed_currency": "it has another price's currency than the first line; order it by itself",
+    "mixed_zones": "it is sold in another zone than the first line; order it by itself",
+}
+
+
 def _placed(placed: Placed) -> web.Response:
     if placed.code == "created":
         shown = present.order(placed.order, "customer")
@@ -182,7 +192,12 @@ def _placed(placed: Placed) -> web.Response:
     if placed.code == "out_of_range":
         raise _too_far(placed)
     faults = [
-        Fault("body", f"#/items/{line}/product_id", placed.code, "see code")
+        Fault(
+            "body",
+            f"#/items/{line}/product_id",
+            placed.code,
+            _OF_LINES.get(placed.code, "this product cannot be ordered in this order"),
+        )
         for line in placed.facts.get("lines", ())
     ]
     headers = {"Idempotent-Replayed": "true"} if placed.replayed else {}
@@ -324,7 +339,15 @@ async def assign(call: Call) -> web.Response:
         await call.office.dispatch.driver(body.driver_id, call.trace)
     except NoSuchActor:
         raise Problem(
-            "driver_not_found", faults=[Fault("body", "#/driver_id", "unknown", "no such driver")]
+            "driver_not_found",
+            faults=[
+                Fault(
+                    "body",
+                    "#/driver_id",
+                    "unknown",
+                    "there is no such driver; GET /api/v2/drivers lists them",
+                )
+            ],
         ) from None
     assign_order = call.office.dispatch.assign
     return await _command(call, "assignment", lambda c, n: assign_order(c, n, body.driver_id))
@@ -346,7 +369,7 @@ async def ready_time(call: Call) -> web.Response:
 def _ready_ms(call: Call, ready_at: datetime) -> int:
     ready_s = ready_at.timestamp()
     if abs(ready_s - call.office.clock.wall()) > READY_AHEAD_S:
-        fault = Fault("body", "#/ready_at", "range", "must be within a day of now")
+        fault = Fault("body", "#/ready_at", "range", "must be within a day of now, before or after")
         raise Problem("invalid", faults=[fault])
     return int(ready_s * 1000)
 

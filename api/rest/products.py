@@ -80,7 +80,9 @@ async def create(call: Call) -> web.Response:
     try:
         row = await call.office.database.row("product_insert", *args)
     except MissingReference:
-        fault = Fault("body", "#/store_id", "unknown", "there is no such store")
+        fault = Fault(
+            "body", "#/store_id", "unknown", "there is no such store; GET /api/v2/stores lists them"
+        )
         raise Problem("invalid", faults=[fault]) from None
     await call.office.catalogue.product_changed(row)
     headers = {"Location": f"/api/v2/products/prd_{row['id']}", "ETag": product_tag(row)}

@@ -76,7 +76,7 @@ async def create(call: Call) -> web.Response:
     try:
         row = await call.office.database.row("store_insert", *args)
     except MissingReference:
-        fault = Fault("body", "#/zone_id", "unknown", "there is no such zone")
+        fault = Fault("body", "#/zone_id", "unknown", "there is no such zone; GET /api/v2/zones lists them")
         raise Problem("invalid", faults=[fault]) from None
     await call.office.catalogue.store_changed(row)
     headers = {"Location": f"/api/v2/stores/sto_{row['id']}", "ETag": row_tag(row)}

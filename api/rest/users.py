@@ -81,7 +81,10 @@ async def create(call: Call) -> web.Response:
 
 
 def _no_zone() -> Problem:
-    return Problem("invalid", faults=[Fault("body", "#/zone_id", "unknown", "there is no such zone")])
+    return Problem(
+        "invalid",
+        faults=[Fault("body", "#/zone_id", "unknown", "there is no such zone; GET /api/v2/zones lists them")],
+    )
 
 
 async def get(call: Call) -> web.Response:
@@ -125,7 +128,7 @@ async def _check(call: Call, row: Any, body: UserChange) -> None:
     """Refuse what does not fit the user, before anything is done."""
     for name in ("zone_id", "capacity"):
         if body.sets(name) and row["role"] != "driver":
-            fault = Fault("body", f"#/{name}", "role", "only a driver has zone_id and capacity")
+            fault = Fault("body", f"#/{name}", "role", "leave it out: only a driver has zone_id and capacity")
             raise Problem("invalid", faults=[fault])
     if body.sets("zone_id") and await call.office.database.row("zone_get", body.zone_id) is None:
         raise _no_zone()

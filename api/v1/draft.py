@@ -83,4 +83,4 @@ def refuse_body(faults: Iterable[tuple[str, str, str]]) -> None:
         for where, code, wrong in faults
     ]
     if found:
-        raise Problem("invalid", "See errors.", faults=found)
+        raise Problem("invalid", faults=found)

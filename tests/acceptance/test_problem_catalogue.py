@@ -203,6 +203,15 @@ async def many_headers(stage: Stage) -> Answer:
     return await stage.send("GET", "/api/v2/me", [("X-Much", "x" * 20_000)], role="admin")
 
 
+def preflight(method: str, header: str = "authorization") -> How:
+    asks = [
+        ("Origin", "https://shop.example"),
+        ("Access-Control-Request-Method", method),
+        ("Access-Control-Request-Headers", header),
+    ]
+    return sent("", "OPTIONS", "/api/v2/orders", asks)
+
+
 HOW: Mapping[str, How] = {
     "version_conflict": asked("admin", "GET", "/api/v2/zones", None, ("Mall-Api-Version", "1")),
     "version_unsupported": asked("admin", "GET", "/api/zones", None, ("Mall-Api-Version", "9")),
@@ -234,6 +243,8 @@ HOW: Mapping[str, How] = {
     "invalid_refresh_token": asked("", "POST", "/api/v2/auth/refresh", {"refresh_token": "ref_" + "0" * 60}),
     "forbidden": asked("customer", "GET", "/api/v2/users"),
     "forbidden_origin": upgrade(Origin="https://evil.example"),
+    "forbidden_header": preflight("POST", "x-shop"),
+    "forbidden_method": preflight("BREW"),
     "account_disabled": shut_out,
     "not_found": asked("", "GET", "/nowhere"),
     "order_not_found": asked("customer", "GET", "/api/v2/orders/ord_999999"),

@@ -71,7 +71,7 @@ def test_no_frame_does_without_what_it_needs(kind: str) -> None:
     for name, field in FRAMES[kind].model_fields.items():
         if field.is_required() and name != "t":
             rest = {key: value for key, value in EXAMPLES[kind].items() if key != name}
-            assert refused(encoded(kind, **rest)).detail == f"{name}: Field required"
+            assert refused(encoded(kind, **rest)).detail == f"{name}: is needed"
 
 
 def test_ids_of_orders_become_numbers() -> None:

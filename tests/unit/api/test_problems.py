@@ -12,6 +12,7 @@ import pytest
 
 from actors import errors as runtime_errors
 from api.problems import CODES, KINDS, Fault, Problem, problem_for, problem_response
+from api.remedies import REMEDIES
 from api.rest.orders import refusal
 from dispatch.domain import refusals
 from dispatch.messages import Reply
@@ -130,10 +131,38 @@ def test_titles_are_unique_and_statuses_are_errors() -> None:
     assert {code for code, kind in KINDS.items() if kind.log == "error"} == {"internal"}
 
 
-def test_without_detail_or_faults_their_members_are_left_out() -> None:
+def test_without_faults_their_member_is_left_out() -> None:
     assert Problem("forbidden").as_json(TRACE).keys() == {
-        "type", "title", "status", "code", "trace_id", "retryable",
+        "type", "title", "status", "code", "trace_id", "retryable", "detail",
     }  # fmt: skip
+
+
+def test_every_problem_says_what_to_do_and_no_remedy_is_of_none() -> None:
+    assert REMEDIES.keys() == KINDS.keys()
+    for code, kind in KINDS.items():
+        detail = Problem(code).as_json(TRACE)["detail"]
+        assert detail == REMEDIES[code]
+        assert detail.endswith("."), code
+        assert len(detail) > 20, code
+        assert detail != kind.title
+
+
+def _details() -> Iterator[tuple[str, str]]:
+    """(file, detail) of every `Fault(…, "detail")` in this room."""
+    for path in sorted((ROOT / "api").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "Fault" and len(node.args) == 4:
+                for part in ast.walk(node.args[3]):
+                    if isinstance(part, ast.Constant) and isinstance(part.value, str):
+                        yield path.name, part.value
+
+
+def test_no_fault_of_a_field_sends_its_reader_elsewhere() -> None:
+    told = list(_details())
+    assert len(told) > 10
+    assert [
+        (name, detail) for name, detail in told if "see code" in detail or detail in ("not known", "unknown")
+    ] == []
 
 
 def test_at_most_fifty_faults_are_shown() -> None:
