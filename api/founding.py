@@ -12,6 +12,7 @@ from actors.shards import SHARD_COUNT, shard_of
 from api.passwords import Passwords
 from api.tokens import SigningKey, load_signing_key, make_signing_key
 from config.settings import Settings
+from storage.addresses import normal_form
 from storage.errors import Duplicate
 from storage.postgres.database import Database
 
@@ -78,7 +79,9 @@ async def ensure_admin(
         return None
     chosen = password or entropy.token()[:20]
     try:
-        await database.rows("user_insert", email, await passwords.hash(chosen), "admin", "Administrator")
+        await database.rows(
+            "user_insert", email, await passwords.hash(chosen), "admin", "Administrator", normal_form(email)
+        )
     except Duplicate:
         return None
     return None if password else chosen
@@ -96,8 +99,12 @@ async def ensure_sample(database: Database, passwords: Passwords, radius_m: int 
             store = await transaction.row("store_insert", zone["id"], name, lat, lon, preparation_s, radius_m)
             for product, price, stock in products:
                 await transaction.rows("product_insert", store["id"], product, price, "EUR", stock)
-        await transaction.rows("user_insert", CUSTOMER[0], customer, "customer", "Sample Customer")
-        user = await transaction.row("user_insert", DRIVER[0], driver, "driver", "Sample Driver")
+        await transaction.rows(
+            "user_insert", CUSTOMER[0], customer, "customer", "Sample Customer", normal_form(CUSTOMER[0])
+        )
+        user = await transaction.row(
+            "user_insert", DRIVER[0], driver, "driver", "Sample Driver", normal_form(DRIVER[0])
+        )
         await transaction.rows("create_drivers", [driver_item(user["id"], zone["id"], 2)])
     return True
 

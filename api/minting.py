@@ -11,6 +11,7 @@ from actors.clock import Entropy, LoopClock, SystemEntropy
 from api.founding import driver_item, load_keys
 from api.tokens import MINTED, MINTED_S_MAX, Tokens
 from dispatch.domain.ids import USER, public_id
+from storage.addresses import normal_form
 from storage.postgres.database import Database, open_database
 
 CHUNK = 1_000
@@ -50,7 +51,9 @@ async def mint(
         names = [f"{prefix}-{number}" for number in numbers]
         emails = [f"{name}@mint.example" for name in names]
         async with database.transaction() as transaction:
-            rows = await transaction.rows("user_insert_many", emails, role, names)
+            rows = await transaction.rows(
+                "user_insert_many", emails, role, names, list(map(normal_form, emails))
+            )
             wrong = [row["email"] for row in rows if row["role"] != role]
             if wrong:
                 raise MintError(f"{wrong[0]} exists already with another role; choose another --prefix")

@@ -8,7 +8,6 @@ within a minute. An account that does not exist is counted like any other.
 
 from __future__ import annotations
 
-import unicodedata
 from hashlib import sha256
 
 from api.call import Call
@@ -29,22 +28,21 @@ def network_of(call: Call) -> str:
     return _digest(call.office.gate.address_of(call.request))
 
 
-def account_of(email: str) -> str:
-    """The account that an address stands for, as the database compares it, existing or not."""
-    return _digest(unicodedata.normalize("NFC", email).lower())
+def account_of(number: int | None, form: str) -> str:
+    """What attempts at an account count under: its number, or, where none was found, the normal form of the address."""
+    return _digest(form) if number is None else f"u{number}"
 
 
 def _digest(text: str) -> str:
     return sha256(text.encode()).hexdigest()[:32]
 
 
-async def slow_down(call: Call, email: str, network: str, *, known: bool) -> None:
-    """Count an attempt to log in. `known`: the account was used from this network before.
+async def slow_down(call: Call, account: str, network: str, *, known: bool) -> None:
+    """Count an attempt to log in to an account (see `account_of`). `known`: it was used from this network before.
 
     Raises:
         Problem: rate_limited, with the time after which it is free again.
     """
-    account = account_of(email)
     await count(call, *((FAMILIAR, f"{account}:{network}") if known else (STRANGERS, account)))
 
 

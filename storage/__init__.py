@@ -3,6 +3,7 @@
 The only room that imports asyncpg and redis. SQL and Lua live in files.
 
 Map:
+addresses.py  the form under which an account is found by its e-mail
 errors.py   what goes wrong here
 locking.py  what the write of an item locks
 geo.py      distances as the database computes them

@@ -15,6 +15,7 @@ from api.fields import Email, Name, Password, Strict
 from api.problems import Problem
 from api.tokens import ACCESS_S
 from config import metrics
+from storage.addresses import normal_form
 from storage.errors import Duplicate
 
 
@@ -48,7 +49,9 @@ async def register(call: Call) -> web.Response:
     body = await call.body(Register)
     password = await call.office.passwords.hash(body.password)
     try:
-        row = await call.office.database.row("user_insert", body.email, password, "customer", body.name)
+        row = await call.office.database.row(
+            "user_insert", body.email, password, "customer", body.name, normal_form(body.email)
+        )
     except Duplicate:
         raise Problem("email_taken") from None
     tokens = await _open_session(call, row["id"], password, throttle.network_of(call))
@@ -63,12 +66,14 @@ async def login(call: Call) -> web.Response:
     """
     body = await call.body(Login)
     network = throttle.network_of(call)
-    row = await call.office.database.row("user_for_login", body.email, network)
-    await throttle.slow_down(call, body.email, network, known=row is not None and row["known"])
+    form = normal_form(body.email)
+    row = await call.office.database.row("user_for_login", form, network)
+    account = throttle.account_of(None if row is None else row["id"], form)
+    await throttle.slow_down(call, account, network, known=row is not None and row["known"])
     tokens = await _log_in(call, row, body.password, network)
     if tokens is None:
         # Hash or account have changed while the password was looked at: what holds now has the last word.
-        row = await call.office.database.row("user_for_login", body.email, network)
+        row = await call.office.database.row("user_for_login", form, network)
         tokens = await _log_in(call, row, body.password, network)
     if tokens is None:
         raise _refused("refused", "invalid_credentials")

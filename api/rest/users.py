@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 from aiohttp import web
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from actors.errors import NotProcessed, OutcomeUnknown
 from actors.messages import ActorId
@@ -21,6 +21,7 @@ from api.rest.patching import Patch, absent
 from dispatch.domain import ids
 from dispatch.domain.driver import CAPACITY_MAX
 from dispatch.domain.ids import public_id
+from storage.addresses import normal_form
 from storage.errors import Duplicate, MissingReference
 
 Role = Literal["customer", "driver", "admin"]
@@ -57,7 +58,7 @@ class UserPage(Page):
 
     role: Role | None = None
     status: Status | None = None
-    email: Email | None = None
+    email: Annotated[Email, AfterValidator(normal_form)] | None = None
 
 
 async def create(call: Call) -> web.Response:
@@ -66,7 +67,9 @@ async def create(call: Call) -> web.Response:
     password = await call.office.passwords.hash(body.password)
     try:
         async with call.office.database.transaction() as transaction:
-            row = await transaction.row("user_insert", body.email, password, body.role, body.name)
+            row = await transaction.row(
+                "user_insert", body.email, password, body.role, body.name, normal_form(body.email)
+            )
             if body.role == "driver":
                 shard = shard_of(ActorId("driver", row["id"]))
                 item = {"id": row["id"], "shard": shard, "zone": body.zone_id, "capacity": body.capacity or 1}

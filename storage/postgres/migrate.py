@@ -8,12 +8,14 @@ once: the first takes an advisory lock, the others find nothing left to do.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
 
+Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 _ROOM = Path(__file__).parent / "migrations"
 # Any number will do as long as nobody else in this database uses it.
 _LOCK = 7_061_944_301
@@ -35,6 +37,15 @@ class MigrationError(Exception):
 
 def run_sql(name: str) -> None:
     """Run a revision's file on the connection of the migration under way."""
+
+    async def work(connection: Connection) -> None:
+        await connection.execute((_ROOM / "sql" / name).read_text())
+
+    run(work)
+
+
+def run(work: Callable[[Connection], Awaitable[None]]) -> None:
+    """Have a revision's work done on the connection of the migration under way."""
     from alembic import op
     from sqlalchemy.util import await_only
 
@@ -42,11 +53,11 @@ def run_sql(name: str) -> None:
     op.get_bind().exec_driver_sql("SELECT 1")
     raw = op.get_bind().connection.driver_connection
     assert raw is not None
-    await_only(raw.execute((_ROOM / "sql" / name).read_text()))
+    await_only(work(raw))
 
 
-async def migrate(database_url: str) -> str:
-    """Bring the database to the newest revision and return its name.
+async def migrate(database_url: str, to: str = "head") -> str:
+    """Bring the database to the newest revision, or to an older one, and return its name.
 
     Raises:
         MigrationError: the database is newer than this program, or refuses.
@@ -63,7 +74,7 @@ async def migrate(database_url: str) -> str:
             await connection.exec_driver_sql(f"SELECT pg_advisory_lock({_LOCK})")
             await connection.commit()
             try:
-                revision = await connection.run_sync(_upgrade)
+                revision = await connection.run_sync(_upgrade, to)
                 await connection.exec_driver_sql(_ENTER)
                 # Each time: PostGIS may have come or gone since.
                 await connection.exec_driver_sql(_CHOOSE)
@@ -124,7 +135,7 @@ def newest_revision() -> tuple[str, frozenset[str]]:
     return str(scripts.get_current_head()), frozenset(s.revision for s in scripts.walk_revisions())
 
 
-def _upgrade(connection: Any) -> str:
+def _upgrade(connection: Any, to: str) -> str:
     from alembic import command
     from alembic.runtime.migration import MigrationContext
 
@@ -138,7 +149,7 @@ def _upgrade(connection: Any) -> str:
             f"the database is at revision {present}, which this version does not know; "
             "start the version that made it, or a newer one"
         )
-    command.upgrade(config, "head")
+    command.upgrade(config, to)
     return str(MigrationContext.configure(connection).get_current_revision())
 
 

@@ -161,11 +161,11 @@ async def attempts(url: str, email: str, password: str, count: int, host: int | 
         return [(await log_in(mall, email, password))[0] for _ in range(count)]
 
 
-async def _owner(url: str, host: int) -> str:
+async def _owner(url: str, host: int, name: str = "owner") -> str:
     """An account that was opened at this address."""
     connector = aiohttp.TCPConnector(local_addr=(f"127.0.0.{host}", 0))
     async with aiohttp.ClientSession(connector=connector) as http:
-        email = f"owner{host}@example.org"
+        email = f"{name}{host}@example.org"
         body = {"email": email, "password": PASSWORD, "name": "O"}
         await Mall(http, url).do("POST", "/api/v2/auth/register", body)
         return email
@@ -180,6 +180,35 @@ async def test_crowd_that_guesses_from_many_addresses_gets_ten_attempts_together
     assert (await attempts(limited, email.upper(), PASSWORD, 1)) == [429], (
         "the address is one however it is written"
     )
+
+
+@pytest.mark.parametrize(
+    ("letters", "spellings"),
+    [
+        ("ivan", ("IVAN", "\u0130van", "iVan", "\u0131van")),
+        ("stra\u00dfe", ("STRASSE", "Stra\u1e9ee", "strasse", "STRA\u00dfE")),
+        ("\u03c3\u03af\u03c3\u03c5\u03c6\u03bf\u03c2", ("\u03a3\u038a\u03a3\u03a5\u03a6\u039f\u03a3",)),
+    ],
+    ids=["dotted", "sharp", "final"],
+)
+async def test_no_spelling_of_an_address_passes_the_throttle_of_its_account(
+    limited: str, letters: str, spellings: tuple[str, ...]
+) -> None:
+    """Whatever reaches the account counts for it: Python and Postgres fold other letters."""
+    host = next(_hosts)
+    email = await _owner(limited, host, letters)
+    written = [email.replace(letters, spelling) for spelling in (letters, *spellings)]
+    seen = []
+    for spelling in written * 3:
+        seen += await attempts(limited, spelling, WRONG, 4)
+    reached = [s for s in written if await attempts(limited, s, PASSWORD, 1, host=host) == [200]]
+    counted = [
+        status
+        for spelling, status in zip((s for s in written * 3 for _ in range(4)), seen, strict=True)
+        if spelling in reached
+    ]
+    assert counted.count(401) == 10
+    assert set(counted) == {401, 429}
 
 
 async def test_owner_at_home_is_let_in_while_a_crowd_guesses(limited: str) -> None:

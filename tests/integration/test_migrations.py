@@ -10,6 +10,7 @@ import asyncpg
 import pytest
 
 from dispatch.domain.order import STATUSES, TRANSITIONS
+from storage.addresses import normal_form
 from storage.embedded import EmbeddedPostgres
 from storage.memory.journal import LEGAL_MOVES
 from storage.postgres import migrate as migrations
@@ -53,6 +54,26 @@ async def test_revision_that_fails_leaves_nothing_behind(postgres: EmbeddedPostg
     assert await owner.fetchval("SELECT to_regclass('orders')") is None
     await owner.execute("DROP TABLE outbox")
     assert await migrate(url) == NEWEST
+    await owner.close()
+
+
+async def test_accounts_of_before_are_found_by_the_form_of_their_address(postgres: EmbeddedPostgres) -> None:
+    url = await _empty(postgres, "addresses")
+    assert await migrate(url, "0012_slots") == "0012_slots"
+    owner = await asyncpg.connect(url)
+    written = ["Ann@X.org", "\u00c4nne@x.org", "\u0130van@x.org", "stra\u00dfe@x.org", "strasse@x.org"]
+    for email in written:
+        await owner.execute("INSERT INTO users (email, role, name) VALUES ($1, 'customer', 'N')", email)
+    await migrate(url)
+    keys = [row[0] for row in await owner.fetch("SELECT email_key FROM users ORDER BY id")]
+    assert keys[:3] == [normal_form(email) for email in written[:3]]
+    assert sorted(keys[3:]) == ["strasse@x.org", "strasse@x.org usr_4"], "plain addresses keep theirs"
+    by_hand = (
+        "INSERT INTO users (email, role, name) VALUES ('By@Hand.org', 'customer', 'N') RETURNING email_key"
+    )
+    assert await owner.fetchval(by_hand) == "by@hand.org"
+    changed = "UPDATE users SET email = 'Other@Hand.org' WHERE email = 'By@Hand.org' RETURNING email_key"
+    assert await owner.fetchval(changed) == "other@hand.org"
     await owner.close()
 
 

@@ -1,13 +1,14 @@
 -- Users, sessions, keys.
 
 -- name: user_insert
-INSERT INTO users (email, password_hash, role, name) VALUES ($1, $2, $3, $4) RETURNING *;
+-- $5: the normal form of the address (storage/addresses.py).
+INSERT INTO users (email, password_hash, role, name, email_key) VALUES ($1, $2, $3, $4, $5) RETURNING *;
 
 -- name: user_insert_many
 -- Operators mint users in bulk; the addresses that exist already keep their user.
-INSERT INTO users (email, role, name)
-SELECT unnest($1::text[]), $2, unnest($3::text[])
-ON CONFLICT (lower(email)) DO UPDATE SET name = users.name
+INSERT INTO users (email, role, name, email_key)
+SELECT unnest($1::text[]), $2, unnest($3::text[]), unnest($4::text[])
+ON CONFLICT (email_key) DO UPDATE SET name = users.name
 RETURNING id, email, role, (xmax = 0) AS made;
 
 -- name: create_drivers
@@ -17,9 +18,9 @@ SELECT create_drivers($1::jsonb);
 SELECT id FROM drivers WHERE id = ANY ($1::bigint[]);
 
 -- name: user_for_login
--- `known`: somebody has logged in to the account from this network before.
+-- $1: the normal form. `known`: somebody has logged in to the account from this network before.
 SELECT u.*, EXISTS (SELECT FROM sessions s WHERE s.user_id = u.id AND s.network = $2) AS known
-  FROM users u WHERE lower(u.email) = lower($1);
+  FROM users u WHERE u.email_key = $1;
 
 -- name: user_get
 SELECT u.*, d.zone_id, d.capacity FROM users u LEFT JOIN drivers d ON d.id = u.id WHERE u.id = $1;

@@ -48,7 +48,10 @@ def test_digest_does_not_show_the_address() -> None:
     assert "192.0.2.1" not in network("192.0.2.1")
 
 
-def test_account_is_one_however_its_address_is_written() -> None:
-    assert account_of("Ann@Example.ORG") == account_of("ann@example.org")
-    assert account_of("caf\u00e9@example.org") == account_of("cafe\u0301@example.org")
-    assert account_of("ann@example.org") != account_of("bob@example.org")
+def test_attempts_at_an_account_count_under_its_number_and_others_under_the_address() -> None:
+    assert account_of(7, "ann@example.org") == account_of(7, "another@example.org")
+    assert account_of(None, "ann@example.org") == account_of(None, "ann@example.org")
+    assert (
+        len({account_of(7, "a@b"), account_of(8, "a@b"), account_of(None, "a@b"), account_of(None, "b@b")})
+        == 4
+    )

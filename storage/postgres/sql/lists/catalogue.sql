@@ -28,6 +28,6 @@ SELECT p.*, {key} AS sort_key FROM products p WHERE {rows} ORDER BY {order} LIMI
 -- id: u.id
 -- if role: u.role = $::text
 -- if status: u.status = $::text
--- if email: lower(u.email) = lower($::text)
+-- if email: u.email_key = $::text
 SELECT u.*, d.zone_id, d.capacity, {key} AS sort_key FROM users u LEFT JOIN drivers d ON d.id = u.id
  WHERE {rows} ORDER BY {order} LIMIT {limit};
