@@ -12,6 +12,7 @@ versions.py    the versions of the API: their dates, how a request names one
 negotiation.py paths without a version, the list of versions
 access.py      one table: who may call what, and which limit counts
 limiting.py    the gate: how much a user, an address, and all together may ask for
+attempts.py    what a network may try whose people have proved nothing yet
 client_address.py whose address a request counts for, behind proxies, too
 faults.py      what is wrong with a field, in our words
 remedies.py    what to do after each problem

@@ -8,8 +8,8 @@ from actors.frozen import frozen
 from storage.redis.limits import Policy
 
 # Requests a minute of one user; settings MALL_LIMIT_... have the last word (api/limiting.py).
-AUTH = Policy("auth", 5)  # of one address
-REFRESH = Policy("refresh", 60)  # of one address: a mall's wireless network has many phones behind one
+AUTH = Policy("auth", 5)  # failures of one network: api/attempts.py
+REFRESH = Policy("refresh", 60)  # the same
 ORDERS = Policy("orders", 20)
 READS = Policy("reads", 100)
 WRITES = Policy("writes", 120)

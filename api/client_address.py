@@ -64,6 +64,15 @@ def count_under(text: str) -> str:
     return str(address)
 
 
+@lru_cache(_CACHED)
+def networks_around(counted: str, prefixes: tuple[int, ...]) -> Mapping[int, str]:
+    """The wider networks of what `count_under` has made, by the length of their prefix; none for version 4."""
+    if "/" not in counted:
+        return {}
+    network = IPv6Network(counted)
+    return {prefix: str(network.supernet(new_prefix=prefix)) for prefix in prefixes}
+
+
 def client_address(peer: str | None, headers: Headers, proxies: Sequence[Network]) -> str:
     """The caller's address: the peer, or behind our proxies the first hop from the right that is none of them.
 

@@ -20,7 +20,19 @@ from aiohttp import web
 from actors.clock import Clock
 from actors.cluster.cluster import Cluster
 from actors.frozen import frozen
-from api.access import COMMANDS, DOCUMENTS, LOCATIONS, ORDERS, READS, STRANGERS, UNKNOWN, Access
+from api.access import (
+    AUTH,
+    COMMANDS,
+    DOCUMENTS,
+    LOCATIONS,
+    ORDERS,
+    READS,
+    REFRESH,
+    STRANGERS,
+    UNKNOWN,
+    Access,
+)
+from api.attempts import Attempts
 from api.client_address import client_address, count_under, read_networks
 from api.problems import Problem
 from config import metrics
@@ -44,6 +56,8 @@ BROWSE, READ, WRITE, VITAL = range(4)
 _PARTS = (0.5, 0.7, 0.85, 1.0)
 # Seconds after which each may come back: what is let go of first comes back last.
 _BACK_S = (5, 3, 2, 1)
+# Counted for a network until they have succeeded: see api/attempts.py.
+_TRIED = frozenset({AUTH.name, REFRESH.name})
 _BROWSED = frozenset({"stores", "products", "zones", "docs"})
 _READING = frozenset({READS.name, DOCUMENTS.name})
 _VITAL = frozenset({ORDERS.name, COMMANDS.name, LOCATIONS.name})
@@ -105,6 +119,7 @@ class Gate:
         self._told_of_proxies = False
         self._each_max = settings.under_way_max
         self._under_way: dict[int, int] = {}
+        self.attempts = Attempts(limits.clock)
 
     def rule(self, policy: Policy) -> Rule:
         """The policy with its numbers."""
@@ -126,6 +141,9 @@ class Gate:
         rule, who = self.rule(policy), call.principal
         if who is None:
             address = self.address_of(call.request)
+            if policy.name in _TRIED:
+                self._judge(call, await self._attempt(rule.own, address))
+                return
             verdict = (
                 await self.limits.hit((rule.own, address))
                 if policy.shared
@@ -140,6 +158,22 @@ class Gate:
         if not verdict.allowed and policy.name == ORDERS.name and await self._is_replay(call):
             return
         self._judge(call, verdict)
+
+    async def _attempt(self, policy: Policy, network: str) -> Verdict:
+        """Count an attempt of somebody who has proved nothing."""
+        verdict = await self.limits.hit(*self.attempts.claims(policy, network))
+        if verdict.allowed:
+            tried = self.limits.hit_here(self.attempts.tries(policy, network), network)
+            return verdict if tried.allowed else tried
+        self.attempts.hasten(verdict, network)
+        return verdict
+
+    async def take_back(self, call: Call) -> None:
+        """An attempt has succeeded, or nothing came of it: it does not count for its network."""
+        verdict = call.verdict
+        if verdict is not None and verdict.receipt is not None:
+            await self.limits.give_back(verdict.receipt)
+            verdict.receipt, verdict.remaining = None, verdict.remaining + 1
 
     def admit_stranger(self, call: Call) -> None:
         """Count a request whose token is not valid: guessing is limited by address.

@@ -1,4 +1,4 @@
-"""Password guessing is slowed down per account, beside the limit per address, and never locks anybody out.
+"""Password guessing is slowed down per account, beside the limit per network, and never locks anybody out.
 
 An attempt is counted before its password is looked at. From a network that the account has been used from, it
 counts against that network alone: whatever a crowd elsewhere does, the owner at home is not in its queue. All
@@ -8,10 +8,15 @@ within a minute. An account that does not exist is counted like any other.
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
 from hashlib import sha256
 
+from api.attempts import ACCOUNTS_MAX
 from api.call import Call
-from api.problems import Problem
+from api.passwords import NEIGHBOUR_RANK, STRANGER_RANK
+from api.problems import Problem, problem_for
 from config import metrics
 from storage.redis.limits import Policy
 
@@ -21,6 +26,10 @@ FAMILIAR = Policy("login_familiar", 10)
 STRANGERS = Policy("login_account", 10)
 # The old password is asked for by somebody who holds a token: perhaps not its owner.
 CHANGES = Policy("password_change", 5)
+# New accounts of one network, besides one for each that has logged in there: an opening day, not a flood.
+REGISTRATIONS = Policy("registrations", 30)
+# Of one session: a phone refreshes every ten minutes, all windows of a browser at once.
+REFRESHES = Policy("session_refresh", 60)
 
 
 def network_of(call: Call) -> str:
@@ -35,6 +44,69 @@ def account_of(number: int | None, form: str) -> str:
 
 def _digest(text: str) -> str:
     return sha256(text.encode()).hexdigest()[:32]
+
+
+async def accounts_here(call: Call) -> int:
+    """How many accounts have logged in from the caller's network; looked up once in a while."""
+    attempts, address = call.office.gate.attempts, call.office.gate.address_of(call.request)
+    found = attempts.accounts(address)
+    if found is None:
+        # Of a crowd of new addresses a few ask at a time: the others wait here, not for the connections of everybody.
+        async with attempts.asking:
+            found = attempts.accounts(address)
+            if found is None:
+                found = int(
+                    await call.office.database.value("network_accounts", network_of(call), ACCOUNTS_MAX)
+                )
+                attempts.learn(address, found)
+    return found
+
+
+@asynccontextmanager
+async def ranked(call: Call) -> AsyncIterator[int]:
+    """Where somebody waits for his turn of Argon2 whose account is not familiar with his network.
+
+    Raises:
+        Overloaded: it is a network that nobody knows, and too many of them are waiting.
+    """
+    if await accounts_here(call):
+        yield NEIGHBOUR_RANK
+        return
+    with call.office.passwords.place():
+        yield STRANGER_RANK
+
+
+async def succeeded(call: Call, *, known: bool) -> None:
+    """Somebody has logged in: his attempt is taken back, and his network is a better one than before."""
+    gate = call.office.gate
+    await gate.take_back(call)
+    if not known:
+        gate.attempts.welcome(gate.address_of(call.request))
+
+
+async def count_registration(call: Call) -> None:
+    """Count a new account for its network.
+
+    Raises:
+        Problem: rate_limited.
+    """
+    policy = replace(REGISTRATIONS, limit=REGISTRATIONS.limit + await accounts_here(call))
+    await count(call, policy, network_of(call))
+
+
+@asynccontextmanager
+async def trying(call: Call) -> AsyncIterator[None]:
+    """An attempt of somebody who has proved nothing; it counts for his network unless the block says that he has
+    succeeded (`Gate.take_back`), or nothing was done.
+    """
+    gate = call.office.gate
+    with gate.attempts.trying(gate.address_of(call.request)):
+        try:
+            yield
+        except Exception as error:
+            if problem_for(error).kind.status == 503:
+                await gate.take_back(call)
+            raise
 
 
 async def slow_down(call: Call, account: str, network: str, *, known: bool) -> None:

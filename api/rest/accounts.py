@@ -12,6 +12,7 @@ from api.call import Call, json_response
 from api.edge import Route
 from api.families import ABSOLUTE_S, IDLE_S, SALT_BYTES, SALTS_MAX, RefreshToken, judge, read_token
 from api.fields import Email, Name, Password, Strict
+from api.passwords import FAMILIAR_RANK
 from api.problems import Problem
 from api.tokens import ACCESS_S
 from config import metrics
@@ -43,20 +44,23 @@ async def register(call: Call) -> web.Response:
     """A new customer. Other roles are created by admins.
 
     An address that is in use is refused as such: without a mail that proves the address no answer could
-    hide it and still let people in. It takes as long as a registration does, and the limit per address
-    makes it five questions a minute.
+    hide it and still let people in. It takes as long as a registration does, and counts as a failure of its
+    network, which makes it five questions a minute.
     """
     body = await call.body(Register)
-    password = await call.office.passwords.hash(body.password)
-    try:
-        row = await call.office.database.row(
-            "user_insert", body.email, password, "customer", body.name, normal_form(body.email)
-        )
-    except Duplicate:
-        raise Problem("email_taken") from None
-    tokens = await _open_session(call, row["id"], password, throttle.network_of(call))
-    if tokens is None:
-        raise Problem("account_disabled")  # somebody was quick
+    async with throttle.trying(call), throttle.ranked(call) as rank:
+        await throttle.count_registration(call)
+        password = await call.office.passwords.hash(body.password, rank)
+        try:
+            row = await call.office.database.row(
+                "user_insert", body.email, password, "customer", body.name, normal_form(body.email)
+            )
+        except Duplicate:
+            raise Problem("email_taken") from None
+        tokens = await _open_session(call, row["id"], password, throttle.network_of(call))
+        if tokens is None:
+            raise Problem("account_disabled")  # somebody was quick
+        await throttle.succeeded(call, known=False)
     return json_response({"user": present.user(row), **tokens}, 201)
 
 
@@ -65,18 +69,8 @@ async def login(call: Call) -> web.Response:
     as long and look like a wrong password; see api/throttle.py for how guessing is slowed down.
     """
     body = await call.body(Login)
-    network = throttle.network_of(call)
-    form = normal_form(body.email)
-    row = await call.office.database.row("user_for_login", form, network)
-    account = throttle.account_of(None if row is None else row["id"], form)
-    await throttle.slow_down(call, account, network, known=row is not None and row["known"])
-    tokens = await _log_in(call, row, body.password, network)
-    if tokens is None:
-        # Hash or account have changed while the password was looked at: what holds now has the last word.
-        row = await call.office.database.row("user_for_login", form, network)
-        tokens = await _log_in(call, row, body.password, network)
-    if tokens is None:
-        raise _refused("refused", "invalid_credentials")
+    async with throttle.trying(call), throttle.ranked(call) as rank:
+        row, tokens = await _admitted(call, normal_form(body.email), body.password, rank)
     metrics.LOGINS.labels("ok").inc()
     stronger = await call.office.passwords.stronger(row["password_hash"], body.password)
     if stronger is not None:
@@ -84,13 +78,37 @@ async def login(call: Call) -> web.Response:
     return json_response(tokens)
 
 
-async def _log_in(call: Call, row: Any, password: str, network: str) -> dict[str, Any] | None:
+async def _admitted(call: Call, form: str, password: str, rank: int) -> tuple[Any, dict[str, Any]]:
+    """The account that address and password open, and tokens for it. It waits in this rank, or in the first one where
+    the account was used from this network before.
+
+    Raises:
+        Problem: they do not, the account is closed, or was tried too often.
+    """
+    network = throttle.network_of(call)
+    row = await call.office.database.row("user_for_login", form, network)
+    known = row is not None and row["known"]
+    account = throttle.account_of(None if row is None else row["id"], form)
+    await throttle.slow_down(call, account, network, known=known)
+    rank = FAMILIAR_RANK if known else rank
+    tokens = await _log_in(call, row, password, network, rank)
+    if tokens is None:
+        # Hash or account have changed while the password was looked at: what holds now has the last word.
+        row = await call.office.database.row("user_for_login", form, network)
+        tokens = await _log_in(call, row, password, network, rank)
+    if tokens is None:
+        raise _refused("refused", "invalid_credentials")
+    await throttle.succeeded(call, known=known)
+    return row, tokens
+
+
+async def _log_in(call: Call, row: Any, password: str, network: str, rank: int) -> dict[str, Any] | None:
     """Tokens when the password fits what was read; None when that has changed meanwhile.
 
     Raises:
         Problem: it does not fit, or the account is closed.
     """
-    fits = await call.office.passwords.verify(row["password_hash"] if row else None, password)
+    fits = await call.office.passwords.verify(row["password_hash"] if row else None, password, rank)
     if row is None or not fits:
         raise _refused("refused", "invalid_credentials")
     if row["status"] != "active":
@@ -132,6 +150,19 @@ async def refresh(call: Call) -> web.Response:
     given = read_token((await call.body(Refresh)).refresh_token)
     if given is None:
         raise Problem("invalid_refresh_token")
+    async with throttle.trying(call):
+        await throttle.count(call, throttle.REFRESHES, given.session_id)
+        tokens = await _renewed(call, given)
+        await call.office.gate.take_back(call)
+    return json_response(tokens)
+
+
+async def _renewed(call: Call, given: RefreshToken) -> dict[str, Any]:
+    """The tokens that follow.
+
+    Raises:
+        Problem: invalid_refresh_token.
+    """
     async with call.office.database.transaction() as transaction:
         row = await transaction.row("session_lock", given.session_id)
         verdict, current = "unknown", given
@@ -154,7 +185,7 @@ async def refresh(call: Call) -> web.Response:
         call.office.tokens.cut_off(session=given.session_id)
     if row is None or verdict in ("end", "unknown"):
         raise Problem("invalid_refresh_token")
-    return json_response(_tokens(call, row["role"], row["user_id"], current))
+    return _tokens(call, row["role"], row["user_id"], current)
 
 
 async def logout(call: Call) -> web.Response:

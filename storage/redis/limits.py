@@ -8,7 +8,7 @@ Without it an instance allows its share: the limit divided by the number of inst
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 
 from actors.clock import Clock
@@ -66,7 +66,7 @@ class RateLimits:
         changed: Callable[[bool], None] = lambda _: None,
         budget_s: float = BUDGET_S,
     ) -> None:
-        self._clock = clock
+        self.clock = self._clock = clock
         self._instances = instances
         self._local = LocalLog()
         self._together = SlidingLog(client, keys, failed, changed, budget_s)
@@ -126,6 +126,14 @@ class RateLimits:
             for policy, who in receipt.claims:
                 self._local.take_back((policy.name, who), receipt.at)
         return verdict
+
+    async def give_back(self, receipt: Receipt) -> None:
+        """Take a hit back. What Redis does not hear of there counts until its window has passed."""
+        if not self.alone and receipt.stamp:
+            with suppress(JournalError, Overloaded):
+                await self._together.ask(Ask((), receipt))
+        for policy, who in receipt.claims:
+            self._local.take_back((policy.name, who), receipt.at)
 
     def _refusal(self, claims: Sequence[Claim], now: float, sharers: int = 1) -> Verdict | None:
         """What our own log says, if it refuses; of each limit we may have one part in `sharers`.

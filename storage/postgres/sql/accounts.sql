@@ -22,6 +22,10 @@ SELECT id FROM drivers WHERE id = ANY ($1::bigint[]);
 SELECT u.*, EXISTS (SELECT FROM sessions s WHERE s.user_id = u.id AND s.network = $2) AS known
   FROM users u WHERE u.email_key = $1;
 
+-- name: network_accounts
+-- How many accounts have logged in from a network, $2 at most.
+SELECT count(*) FROM (SELECT DISTINCT user_id FROM sessions WHERE network = $1 LIMIT $2) AS here;
+
 -- name: user_get
 SELECT u.*, d.zone_id, d.capacity FROM users u LEFT JOIN drivers d ON d.id = u.id WHERE u.id = $1;
 

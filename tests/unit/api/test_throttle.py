@@ -13,7 +13,7 @@ from config.settings import load_settings
 
 
 def network(remote: str | None) -> str:
-    limits: Any = None
+    limits: Any = SimpleNamespace(clock=None)
     office = SimpleNamespace(gate=Gate(load_settings({}), limits))
     call: Any = SimpleNamespace(request=SimpleNamespace(remote=remote, headers={}), office=office)
     return network_of(call)
