@@ -1,6 +1,6 @@
 -- The form under which an account is found is computed by the program and stored: lower() folds other letters than
 -- Python does, and what one takes for another account was the same one for the other (U+0130). The revision fills in
--- the addresses that are not plain ASCII (0017_email_keys.py).
+-- the addresses that are not plain ASCII (0018_email_keys.py).
 ALTER TABLE users ADD COLUMN email_key text;
 UPDATE users SET email_key = lower(email COLLATE "C") WHERE octet_length(email) = length(email);
 

@@ -3,8 +3,8 @@
 from storage.addresses import normal_form
 from storage.postgres.migrate import Connection, run, run_sql
 
-revision = "0017_email_keys"
-down_revision: str | None = "0016_clock"
+revision = "0018_email_keys"
+down_revision: str | None = "0017_settling"
 
 _REST = "SELECT id, email FROM users WHERE email_key IS NULL ORDER BY id"
 _TAKEN = "SELECT email_key FROM users WHERE email_key = ANY ($1::text[])"
@@ -12,7 +12,7 @@ _TAKEN = "SELECT email_key FROM users WHERE email_key = ANY ($1::text[])"
 
 def upgrade() -> None:
     """Run the revision's SQL file, and fill in what only the program can compute."""
-    run_sql("0017_email_keys.sql")
+    run_sql("0018_email_keys.sql")
     run(_fill)
 
 
