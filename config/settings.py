@@ -128,7 +128,9 @@ class Settings(BaseSettings):
     )
     rate_limits: Switch = Field("on", alias="MALL_RATE_LIMITS", description="Limits per user and address.")
     limit_auth_per_min: PerMin = Field(
-        5, alias="MALL_LIMIT_AUTH_PER_MIN", description="Failed logins and registrations a minute of an address."
+        5,
+        alias="MALL_LIMIT_AUTH_PER_MIN",
+        description="Failed logins and registrations a minute of an address.",
     )
     limit_refresh_per_min: PerMin = Field(
         60, alias="MALL_LIMIT_REFRESH_PER_MIN", description="Refreshes that fail, a minute of an address."
