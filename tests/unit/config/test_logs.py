@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import io
+import logging
+import os
+import subprocess
+import sys
 import threading
+import warnings
+from pathlib import Path
 
 import orjson
+import pytest
 import structlog
 
-from config.logs import BUFFER_LINES, LineWriter, open_logs
+from config.logs import BUFFER_LINES, LINE_BYTES_MAX, LineWriter, open_logs, say
+
+ROOT = Path(__file__).resolve().parents[3]
 
 
 class Stuck(io.BytesIO):
@@ -78,3 +87,78 @@ def test_no_context_is_shared_by_two_lines() -> None:
         bound.info("second")
     second = orjson.loads(out.getvalue().splitlines()[1])
     assert "order_id" not in second
+
+
+def test_every_line_says_which_instance_wrote_it_unless_it_is_about_another() -> None:
+    out = io.BytesIO()
+    with open_logs("json", "info", out, instance="mall-2"):
+        structlog.get_logger().info("one")
+        structlog.get_logger().info("two", instance="mall-3")
+    assert [orjson.loads(line)["instance"] for line in out.getvalue().splitlines()] == ["mall-2", "mall-3"]
+
+
+@pytest.mark.parametrize("text", ["x" * 100_000, "\N{SNOWMAN}" * 50_000, '"\\\n' * 20_000])
+def test_line_that_is_too_long_is_cut_and_still_json(text: str) -> None:
+    out = io.BytesIO()
+    with open_logs("json", "info", out, instance="mall-1"):
+        structlog.get_logger().error(
+            "failed_request", trace_id="t" * 32, detail=text, **{f"n{n}": text for n in range(20)}
+        )
+    [line] = out.getvalue().splitlines()
+    assert len(line) <= LINE_BYTES_MAX
+    found = orjson.loads(line)
+    assert (found["event"], found["trace_id"], found["shortened"]) == ("failed_request", "t" * 32, True)
+
+
+_WRITERS = """
+import sys
+import structlog
+from config.logs import open_logs
+with open_logs("json", "info", instance=sys.argv[1]):
+    for number in range(3000):
+        structlog.get_logger().info("line", number=number, text="x" * (number % 900))
+        if number % 100 == 0:
+            structlog.get_logger().error("long", text="y" * 9000)
+"""
+
+
+def test_lines_of_processes_that_share_a_pipe_stay_whole() -> None:
+    """A container's log is one pipe for the supervisor and all instances."""
+    reading, writing = os.pipe()
+    writers = [
+        subprocess.Popen([sys.executable, "-c", _WRITERS, f"mall-{n}"], cwd=ROOT, stderr=writing)
+        for n in range(3)
+    ]
+    os.close(writing)
+    with open(reading, "rb") as pipe:
+        lines = [orjson.loads(line) for line in pipe]
+    assert [writer.wait() for writer in writers] == [0, 0, 0]
+    for n in range(3):
+        mine = [
+            line["number"] for line in lines if line["instance"] == f"mall-{n}" and line["event"] == "line"
+        ]
+        assert mine == list(range(3000))
+
+
+def test_what_libraries_warn_of_is_a_line_like_any_other() -> None:
+    out = io.BytesIO()
+    with open_logs("json", "info", out, instance="mall-1"), warnings.catch_warnings():
+        warnings.simplefilter("always")
+        logging.captureWarnings(True)
+        warnings.warn("old ways", DeprecationWarning, stacklevel=1)
+    [line] = out.getvalue().splitlines()
+    assert "old ways" in orjson.loads(line)["said"]
+
+
+def test_greeting_is_one_json_line_where_lines_are_for_programs() -> None:
+    out = io.StringIO()
+    say("open at\nhttp://x", "json", "opened_doors", instance="mall-1", to=out)
+    found = orjson.loads(out.getvalue())
+    assert (found["event"], found["said"], found["instance"]) == (
+        "opened_doors",
+        ["open at", "http://x"],
+        "mall-1",
+    )
+    out = io.StringIO()
+    say("open at\nhttp://x", "console", "opened_doors", to=out)
+    assert out.getvalue() == "open at\nhttp://x\n"
