@@ -306,6 +306,8 @@ def _record(route: Route, call: Call, response: web.StreamResponse | None, secon
         if left_out is None:
             return
     level = KINDS[call.code].log if call.code in KINDS else "info"
+    if who is None and call.code == "overloaded":
+        level = "info"  # a stranger can bring it about as often as he likes
     getattr(call.office.log, level)(
         "answered_request",
         trace_id=call.trace,

@@ -30,6 +30,7 @@ POSTGRES, REDIS = "postgres", "redis"
 LEVELS: Mapping[str, str] = {
     "took_shards": "info",
     "changed_state": "info",
+    "failed_handover": "info",  # it is tried again within a second, and counted
     "buried_peer": "info",
     "left_peer": "info",
     "silent_line": "info",
@@ -37,6 +38,7 @@ LEVELS: Mapping[str, str] = {
     "refused_stale_flush": "info",
     "left_leases_behind": "info",
     "unblocked_commit": "info",
+    "lost_shard": "info",
     "crashed_actor": "error",
     "crashed_look": "error",
     "crashed_turn": "error",

@@ -89,6 +89,8 @@ async def open_feed(call: Call) -> web.StreamResponse:
         await ws.prepare(call.request)
     except ConnectionError:
         return web.Response(status=499)  # gone before the upgrade
+    except ValueError:  # a key that is not even ASCII: the library lets base64's own error through
+        raise Problem("malformed_request", "The handshake cannot be read.") from None
     hello: frames.Hello | int
     if principal is not None:
         hello = await _hello(ws, call.trace)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -90,7 +91,7 @@ def test_failure_while_the_store_is_there_is_written_a_moment_later(
 def test_no_more_is_held_back_than_a_bound_and_nothing_at_the_end(outages: Outages) -> None:
     written: list[int] = []
     for number in range(HELD_MAX + 3):
-        outages.absorb("redis", lambda number=number: written.append(number))
+        outages.absorb("redis", partial(written.append, number))
     assert written == [HELD_MAX, HELD_MAX + 1, HELD_MAX + 2]
     outages.release()
     assert len(written) == HELD_MAX + 3
