@@ -158,8 +158,7 @@ async def open_office(
             lost=cluster.lost,
         )
         cluster.attach(runtime)
-        passwords = Passwords()
-        stack.callback(passwords.close)
+        passwords = stack.enter_context(contextlib.closing(Passwords()))
         limits = await stack.enter_async_context(open_limits(redis, clock, cluster, keys))
         tokens = await open_tokens(database, clock, entropy)
         dispatch = Dispatch(runtime, OrderPlacer(database, told))

@@ -155,6 +155,10 @@ class Keeper:
             self.counts["ticks_failed"] += 1
         else:
             self.tick = tick
+            if tick.removed:
+                self.runtime.log(
+                    "mended_lease_store", removed=list(tick.removed[:16]), count=len(tick.removed)
+                )
             self.tenure.renewed(tick.sent_at)
             self.roster.learn(tick)
             self.roster.update(self.member)

@@ -77,6 +77,7 @@ class Tick:
             that had no holder any more were taken back for the caller in the same step.
         before: whose record stood under the caller's name; another incarnation is an old life of it, or
             somebody else who uses the name.
+        removed: keys that none of us can have written, and that would have failed every tick: what, and why.
     """
 
     sent_at: float
@@ -85,6 +86,7 @@ class Tick:
     members: tuple[Member, ...]
     holders: tuple[str, ...]
     before: Member | None = None
+    removed: tuple[str, ...] = ()
 
 
 class LeaseStore(Protocol):

@@ -13,6 +13,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
+from redis.exceptions import ResponseError
+
 from actors.clock import Clock, Entropy
 from storage.errors import Unreachable
 from storage.redis.client import FAILURES, Client
@@ -115,11 +117,21 @@ class Entries:
             Unreachable: Redis was not asked, or did not answer in time.
         """
         at_s = self._clock.monotonic()
-        found = await self._ask(lambda: self._client.get(self._base + place))
+        found = await self._ask(lambda: self._get(self._base + place))
         if not isinstance(found, bytes):
             return Look(b"", None, at_s)
         stamp, value = found[:STAMP_BYTES], found[STAMP_BYTES:]
         return Look(stamp, value if stamp[:1] == b"V" else None, at_s)
+
+    async def _get(self, key: str) -> object:
+        """What is there. What is no string was made by somebody else: it goes, or it would open the breaker for all."""
+        try:
+            return await self._client.get(key)
+        except ResponseError as error:
+            if not str(error).startswith("WRONGTYPE"):
+                raise
+            await self._client.delete(key)
+            return None
 
     async def put(self, place: str, seen: Look, value: bytes, life_s: float) -> bool:
         """Put a value where `seen` was seen; False if the place has changed since, or it is too long ago.

@@ -112,7 +112,7 @@ def _connect(url: str) -> Redis:
 
 
 def _read_tick(sent_at: float, reply: Any) -> Tick:
-    gen, young, records, names, places, before = reply
+    gen, young, records, names, places, before, removed = reply
     members = (_read_member(record) for record in records)
     holders = ("", *(name.decode() for name in names))
     return Tick(
@@ -122,6 +122,7 @@ def _read_tick(sent_at: float, reply: Any) -> Tick:
         members=tuple(sorted((m for m in members if m is not None), key=lambda m: m.instance)),
         holders=tuple(holders[int(place)] for place in places.split(b",")),
         before=_read_member(before) if before else None,
+        removed=tuple(text.decode(errors="replace") for text in removed),
     )
 
 

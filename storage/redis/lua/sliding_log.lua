@@ -9,14 +9,25 @@ local now = clock[1] * 1000000 + clock[2]
 -- tostring() would round it to fourteen digits.
 local stamp = string.format('%.0f', now)
 local key, arg, answers = 0, 1, {}
+-- The oldest hit of a log. What is no list was made by somebody else, and would fail the requests of everybody who is
+-- counted in this call: it is removed, and so is a hit that is no time.
+local function oldest_of(log)
+  local oldest = redis.pcall('LINDEX', log, 0)
+  if type(oldest) == 'table' then
+    redis.call('DEL', log)
+    redis.log(redis.LOG_WARNING, 'removed ' .. log .. ': it was no list')
+    return false
+  end
+  return oldest
+end
 while arg <= #ARGV do
   local backs, old, hits = tonumber(ARGV[arg]), ARGV[arg + 1], tonumber(ARGV[arg + 2])
   arg = arg + 3
   local first, allowed, used = key + backs, 1, {}
   for i = 1, hits do
     local log, limit, window = KEYS[first + i], tonumber(ARGV[arg + 2 * i - 2]), tonumber(ARGV[arg + 2 * i - 1])
-    local oldest = redis.call('LINDEX', log, 0)
-    while oldest and tonumber(oldest) <= now - window do
+    local oldest = oldest_of(log)
+    while oldest and (tonumber(oldest) or 0) <= now - window do
       redis.call('LPOP', log)
       oldest = redis.call('LINDEX', log, 0)
     end
@@ -24,7 +35,7 @@ while arg <= #ARGV do
     if used[i] >= limit then allowed = 0 end
   end
   if allowed == 1 then
-    for i = 1, backs do redis.call('LREM', KEYS[key + i], -1, old) end
+    for i = 1, backs do redis.pcall('LREM', KEYS[key + i], -1, old) end
   end
   local answer = {allowed, now}
   for i = 1, hits do
@@ -37,7 +48,7 @@ while arg <= #ARGV do
     -- A limit that was lowered meanwhile finds more hits than it allows: all but `limit - 1` must leave.
     local freeing = redis.call('LINDEX', log, math.max(0, used[i] - limit))
     answer[#answer + 1] = used[i]
-    answer[#answer + 1] = freeing and (tonumber(freeing) + window - now) or window
+    answer[#answer + 1] = freeing and ((tonumber(freeing) or now) + window - now) or window
   end
   arg, key = arg + 2 * hits, first + hits
   answers[#answers + 1] = answer
