@@ -102,6 +102,8 @@ ACCESS: Mapping[str, Access] = {
     "orders.failure": Access("orders:carry:own", COMMANDS),
     "orders.cancel": Access("orders:cancel:own", WRITES),
     "orders.assign": Access("orders:operate", COMMANDS),
+    "orders.reassign": Access("orders:operate", COMMANDS),
+    "orders.conclude": Access("orders:operate", COMMANDS),
     "orders.release": Access("orders:operate", COMMANDS),
     "payments.create": Access("payments:create", ORDERS),
     "payments.list": Access("payments:read:own", READS),

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dispatch import messages as m
-from dispatch.domain.decide import order_for_driver
 from dispatch.domain.driver import Driver
 from dispatch.domain.ids import ZONE, public_id
 from dispatch.domain.order import Order
+from dispatch.domain.sight import order_for_driver
 
 # Close codes that the actor decides on; the session has more.
 SUPERSEDED = 4006

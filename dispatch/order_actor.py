@@ -16,6 +16,7 @@ from dispatch.domain.commands import (
     Accept,
     Assign,
     Cancel,
+    Conclude,
     Decision,
     Decline,
     Deliver,
@@ -27,6 +28,7 @@ from dispatch.domain.commands import (
     OrderCommand,
     Pay,
     PickUp,
+    Reassign,
     Release,
     SetMode,
     SetReady,
@@ -54,8 +56,8 @@ _GUARDS = {
     "illegal": r.INVALID_TRANSITION,
 }
 _COMMANDS = (
-    Accept, Assign, Cancel, Decline, Deliver, Expire, Fail, GiveUp, MakeOffers, NotePayment, Pay, PickUp, Release,
-    SetMode, SetReady, Withdraw,
+    Accept, Assign, Cancel, Conclude, Decline, Deliver, Expire, Fail, GiveUp, MakeOffers, NotePayment, Pay, PickUp,
+    Reassign, Release, SetMode, SetReady, Withdraw,
 )  # fmt: skip
 
 
@@ -216,7 +218,7 @@ class OrderBehaviour:
             Tell(ActorId("driver", driver), m.OfferDied(offer, public_id(ORDER, order.id), decision.why))
             for driver, offer in decision.revoked
         ]
-        if CONFIRMED in (before.status, order.status):
+        if CONFIRMED in (before.status, order.status) or before.driver_id != order.driver_id:
             tells.append(self._to_zone(order))
         return tuple(tells)
 
@@ -226,7 +228,7 @@ class OrderBehaviour:
 
 
 def _item(before: Order, order: Order, decision: Decision, turn: Turn) -> dict[str, Any]:
-    """What flush() writes; see storage/postgres/migrations/sql/0012_slots.sql."""
+    """What flush() writes; see storage/postgres/migrations/sql/0016_reassignment.sql."""
     return {
         "kind": "order",
         "id": order.id,

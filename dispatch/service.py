@@ -208,6 +208,14 @@ class Dispatch:
         """An admin gives the order to a driver."""
         return await self.command(caller, number, d.Assign(caller.by, driver_id))
 
+    async def reassign(self, caller: Caller, number: int, driver_id: int, reason: str) -> m.Reply:
+        """An admin hands the order over to another driver, in one step."""
+        return await self.command(caller, number, d.Reassign(caller.by, driver_id, reason))
+
+    async def conclude(self, caller: Caller, number: int, outcome: str, reason: str) -> m.Reply:
+        """An admin ends an order whose driver cannot: `delivered`, `failed` or `returned`."""
+        return await self.command(caller, number, d.Conclude(caller.by, outcome, reason))
+
     async def set_ready(self, caller: Caller, number: int, ready_ms: int) -> m.Reply:
         """The store's side says when the goods will be ready."""
         return await self.command(caller, number, d.SetReady(caller.by, ready_ms))

@@ -11,7 +11,7 @@ TRAVELLERS: tuple[type, ...] = (
     # to orders
     m.View, m.Created, m.Watch, m.Unwatch,
     c.Accept, c.Decline, c.PickUp, c.Deliver, c.Fail, c.Cancel, c.Release, c.Assign, c.SetReady, c.Pay,
-    c.NotePayment,
+    c.NotePayment, c.Reassign, c.Conclude,
     c.MakeOffers, c.Withdraw, c.GiveUp, c.SetMode,
     # to drivers
     m.OfferSeen, m.Alive, m.TakeOffline,

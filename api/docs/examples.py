@@ -123,6 +123,8 @@ BODIES: Mapping[str, Any] = {
     "ReasonBody": {"reason": "changed my mind"},
     "NeededReasonBody": {"reason": "nobody at the door"},
     "AssignBody": {"driver_id": "drv_3"},
+    "ReassignBody": {"driver_id": "drv_4", "reason": "phone is dead"},
+    "ConclusionBody": {"outcome": "returned", "reason": "brought back to the counter"},
     "Availability": {"status": "online"},
     "Offline": {"status": "offline"},
     "Location": {**_PLACE, "cseq": 7, "accuracy_m": 12.5},
@@ -138,6 +140,8 @@ OF_OPERATIONS: Mapping[str, Any] = {
     "orders.cancel": {**_SINGLE["Done"], "result": "cancelled", "status": "cancelled"},
     "orders.assign": {**_SINGLE["Done"], "result": "assigned"},
     "drivers.take_offline": {"result": "now_offline", "status": "offline"},
+    "orders.reassign": {**_SINGLE["Done"], "result": "reassigned"},
+    "orders.conclude": {**_SINGLE["Done"], "result": "returned", "status": "undeliverable"},
     "orders.release": {**_SINGLE["Done"], "result": "released", "status": "confirmed"},
     "payments.refund": {
         **_SINGLE["Payment"],

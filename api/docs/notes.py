@@ -29,6 +29,12 @@ NOTES: Mapping[str, str] = {
     "drivers.location": "The newest wins; nothing is queued. A `cseq` that is not higher than the last is ignored. "
     "A fix at 0,0, one that may be wrong by more than 5 km, or a jump that no vehicle can make is not believed: the "
     "driver stays where it was.",
+    "orders.reassign": "For operators, at any time before the end: the one driver gets `order.released`, the other "
+    "`order.assigned`, in one commit. The status stays, also after the pick-up; that the goods change hands is up to "
+    "the operator. An order without a driver is assigned.",
+    "orders.conclude": "For operators, when the driver cannot: `delivered` takes the money, `failed` and `returned` "
+    "end as `undeliverable` and let it go. The stock is given back for what was returned, and for what was never "
+    "fetched. The history says who and why. An order that waits for its payment is cancelled instead.",
     "drivers.list": "`state` says who can be asked: `unreachable` is a driver who is online and whose socket is gone "
     "for 20 s, or who let two offers in a row pass without looking at them. Any sign of life ends it.",
     "drivers.take_offline": "For operators. Its offers die at once and go to others; what it carries it still "

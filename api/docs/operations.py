@@ -127,6 +127,13 @@ OPERATIONS: Mapping[str, Operation] = {
         "Give an order to a driver", "Done", body=orders.AssignBody, problems=(*_ACCEPT, "driver_not_found"),
         key="optional",
     ),
+    "orders.reassign": Operation(
+        "Hand an order over to another driver", "Done", body=orders.ReassignBody,
+        problems=(*_ACCEPT, "driver_not_found"), key="optional",
+    ),
+    "orders.conclude": Operation(
+        "End an order whose driver cannot", "Done", body=orders.ConclusionBody, problems=_CARRY, key="optional"
+    ),
     "orders.release": Operation(
         "Take an order from its driver", "Done", body=orders.ReasonBody, problems=_CARRY, key="optional"
     ),

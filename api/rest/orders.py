@@ -45,7 +45,7 @@ READY_AHEAD_S = 24 * 3600
 _GOOD = frozenset(
     {
         "won", "already_yours", "declined", "picked_up", "delivered", "failed", "cancelled", "released",
-        "assigned", "ready_time_set",
+        "assigned", "ready_time_set", "reassigned", "returned",
     }
 )  # fmt: skip
 
@@ -98,6 +98,16 @@ class NeededReasonBody(Strict):
 
 class AssignBody(Strict):
     driver_id: DriverId
+
+
+class ReassignBody(Strict):
+    driver_id: DriverId
+    reason: Reason
+
+
+class ConclusionBody(Strict):
+    outcome: Literal["delivered", "failed", "returned"]
+    reason: Reason
 
 
 class ReadyBody(Strict):
@@ -333,24 +343,35 @@ async def cancel(call: Call) -> web.Response:
     return await _command(call, "cancellation", lambda c, n: cancel_order(c, n, body.reason, versions))
 
 
+async def _known_driver(call: Call, number: int) -> None:
+    try:
+        await call.office.dispatch.driver(number, call.trace)
+    except NoSuchActor:
+        detail = "there is no such driver; GET /api/v2/drivers lists them"
+        fault = Fault("body", "#/driver_id", "unknown", detail)
+        raise Problem("driver_not_found", faults=[fault]) from None
+
+
 async def assign(call: Call) -> web.Response:
     body = await call.body(AssignBody)
-    try:
-        await call.office.dispatch.driver(body.driver_id, call.trace)
-    except NoSuchActor:
-        raise Problem(
-            "driver_not_found",
-            faults=[
-                Fault(
-                    "body",
-                    "#/driver_id",
-                    "unknown",
-                    "there is no such driver; GET /api/v2/drivers lists them",
-                )
-            ],
-        ) from None
+    await _known_driver(call, body.driver_id)
     assign_order = call.office.dispatch.assign
     return await _command(call, "assignment", lambda c, n: assign_order(c, n, body.driver_id))
+
+
+async def reassign(call: Call) -> web.Response:
+    """Hand an order over to another driver, in one step."""
+    body = await call.body(ReassignBody)
+    await _known_driver(call, body.driver_id)
+    hand_over = call.office.dispatch.reassign
+    return await _command(call, "reassignment", lambda c, n: hand_over(c, n, body.driver_id, body.reason))
+
+
+async def conclude(call: Call) -> web.Response:
+    """End an order whose driver cannot."""
+    body = await call.body(ConclusionBody)
+    end = call.office.dispatch.conclude
+    return await _command(call, "conclusion", lambda c, n: end(c, n, body.outcome, body.reason))
 
 
 async def release(call: Call) -> web.Response:
@@ -387,5 +408,7 @@ ROUTES = (
     Route("orders.failure", "POST", "/api/v2/orders/{id}/failure", failure, prompt=True),
     Route("orders.cancel", "POST", "/api/v2/orders/{id}/cancellation", cancel, prompt=True),
     Route("orders.assign", "POST", "/api/v2/orders/{id}/assignment", assign, prompt=True),
+    Route("orders.reassign", "POST", "/api/v2/orders/{id}/reassignment", reassign, prompt=True),
+    Route("orders.conclude", "POST", "/api/v2/orders/{id}/conclusion", conclude, prompt=True),
     Route("orders.release", "POST", "/api/v2/orders/{id}/release", release, prompt=True),
 )

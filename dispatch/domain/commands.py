@@ -86,6 +86,28 @@ class Assign:
 
 
 @frozen
+class Reassign:
+    """An operator hands the order over to another driver, in one step."""
+
+    verb: ClassVar[str] = "reassignment"
+    by: By
+    driver_id: int
+    reason: str
+
+
+@frozen
+class Conclude:
+    """An operator ends an order whose driver cannot. `outcome` is `delivered`, `failed`, or `returned`: the goods are
+    in the store again.
+    """
+
+    verb: ClassVar[str] = "conclusion"
+    by: By
+    outcome: str
+    reason: str
+
+
+@frozen
 class SetReady:
     verb: ClassVar[str] = "ready-time"
     by: By
@@ -161,9 +183,10 @@ class Expire:
 
 
 # What a client may want of an order, under a key of its own.
-Wish = Accept | Decline | PickUp | Deliver | Fail | Cancel | Release | Assign | SetReady
+Wish = Accept | Decline | PickUp | Deliver | Fail | Cancel | Release | Assign | Reassign | Conclude | SetReady
 OrderCommand = (
-    Accept | Decline | PickUp | Deliver | Fail | Cancel | Release | Assign | SetReady | Pay | NotePayment
+    Accept | Decline | PickUp | Deliver | Fail | Cancel | Release | Assign | Reassign | Conclude | SetReady | Pay
+    | NotePayment
     | MakeOffers | Withdraw | GiveUp | SetMode | Expire
 )  # fmt: skip
 

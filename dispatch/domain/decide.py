@@ -7,7 +7,7 @@ database checks the driver (online, free slot) and the transition once more befo
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, assert_never
+from typing import assert_never
 
 from dispatch.domain import order as o
 from dispatch.domain import refusals as r
@@ -17,6 +17,7 @@ from dispatch.domain.commands import (
     Assign,
     By,
     Cancel,
+    Conclude,
     Decision,
     Decline,
     Deliver,
@@ -29,6 +30,7 @@ from dispatch.domain.commands import (
     OrderCommand,
     Pay,
     PickUp,
+    Reassign,
     Release,
     SetMode,
     SetReady,
@@ -36,41 +38,17 @@ from dispatch.domain.commands import (
     Verdict,
     Withdraw,
 )
-from dispatch.domain.ids import DRIVER, ORDER, PAYMENT, STORE, public_id
-from dispatch.domain.order import TRANSITIONS, Order, Paid
+from dispatch.domain.ids import DRIVER, PAYMENT, public_id
+from dispatch.domain.operate import FEED_TYPES, REACHED, conclude, hand_over, released
+from dispatch.domain.order import OPERATED, TRANSITIONS, Order, Paid
 from dispatch.domain.refusals import Refused
 from dispatch.domain.search import give_up, set_mode, withdraw
-
-# Of drivers that an order was taken from, so many are remembered.
-RELEASED_MAX = 8
+from dispatch.domain.sight import order_for_driver
 
 
 def driver_by(driver_id: int) -> By:
     """A driver as the one who wants it."""
     return By("driver", public_id(DRIVER, driver_id))
-
-
-def order_for_driver(order: Order) -> dict[str, Any]:
-    """What a driver may see of an order: where to fetch it, where to bring it, nothing about prices paid
-    to others.
-    """
-    facts = order.facts
-    return {
-        "order_id": public_id(ORDER, facts.id),
-        "status": order.status,
-        "version": order.version,
-        "store": {
-            "id": public_id(STORE, facts.store_id),
-            "name": facts.store_name,
-            "lat": facts.pickup.lat,
-            "lon": facts.pickup.lon,
-        },
-        "dropoff": {"lat": facts.dropoff.lat, "lon": facts.dropoff.lon, "address": facts.address},
-        "ready_at_ms": order.ready_ms,
-        "items": sum(item.quantity for item in facts.items),
-        "payment": facts.payment,
-        "notes": facts.notes,
-    }
 
 
 def decide(order: Order, command: OrderCommand, now_ms: int) -> Verdict:
@@ -90,8 +68,8 @@ def decide(order: Order, command: OrderCommand, now_ms: int) -> Verdict:
             return _cancel(order, command, now_ms)
         case Release():
             return _release(order, command, now_ms)
-        case Assign():
-            return _assign(order, command, now_ms)
+        case Assign() | Reassign() | Conclude():
+            return _operated(order, command, now_ms)
         case SetReady():
             return _set_ready(order, command, now_ms)
         case Pay():
@@ -104,6 +82,16 @@ def decide(order: Order, command: OrderCommand, now_ms: int) -> Verdict:
             return _expire(order, command, now_ms)
         case _:
             assert_never(command)
+
+
+def _operated(order: Order, command: Assign | Reassign | Conclude, now_ms: int) -> Verdict:
+    match command:
+        case Assign():
+            return _assign(order, command, now_ms)
+        case Reassign():
+            return _reassign(order, command, now_ms)
+        case Conclude():
+            return conclude(order, command, now_ms)
 
 
 def _of_zone(order: Order, command: MakeOffers | Withdraw | GiveUp | SetMode, now_ms: int) -> Verdict:
@@ -194,21 +182,13 @@ def _decline(order: Order, command: Decline, now_ms: int) -> Verdict:
     )
 
 
-_FEED_TYPES = {
-    "picked_up": "order.picked_up",
-    "delivered": "order.delivered",
-    "failed": "order.undeliverable",
-}
-
-
 def _by_carrier(order: Order, driver_id: int, event: str, now_ms: int, reason: str | None = None) -> Verdict:
     """Pick-up, delivery and failure: only by the driver that carries the order."""
     if order.driver_id != driver_id:
         return Refused(r.NOT_YOURS, order.status)
     status = TRANSITIONS.get((order.status, event))
-    if status is None:
-        reached = {"picked_up": o.PICKED_UP, "delivered": o.DELIVERED, "failed": o.UNDELIVERABLE}
-        if order.status == reached[event]:
+    if status is None or (order.status, event) in OPERATED:
+        if order.status == REACHED[event]:
             return Unchanged(event)
         return Refused(r.INVALID_TRANSITION, order.status)
     moved = order.moved(status, now_ms, due_ms=None)
@@ -218,7 +198,7 @@ def _by_carrier(order: Order, driver_id: int, event: str, now_ms: int, reason: s
         by=driver_by(driver_id),
         answer=event,
         reason=reason,
-        feed=(FeedEntry(driver_id, _FEED_TYPES[event], order_for_driver(moved)),),
+        feed=(FeedEntry(driver_id, FEED_TYPES[event], order_for_driver(moved)),),
         free=status in o.TERMINAL,
     )
 
@@ -252,7 +232,6 @@ def _release(order: Order, command: Release, now_ms: int) -> Verdict:
     status = TRANSITIONS.get((order.status, "released"))
     if status is None or order.driver_id is None:
         return Refused(r.INVALID_TRANSITION, order.status)
-    others = tuple((driver, at_ms) for driver, at_ms in order.released if driver != order.driver_id)
     moved = order.moved(
         status,
         now_ms,
@@ -261,7 +240,7 @@ def _release(order: Order, command: Release, now_ms: int) -> Verdict:
         wave=0,
         offers=(),
         tried=(),
-        released=(*others, (order.driver_id, now_ms))[-RELEASED_MAX:],
+        released=released(order, order.driver_id, now_ms),
         since_ms=now_ms,
         warned_ms=None,
     )
@@ -288,6 +267,13 @@ def _assign(order: Order, command: Assign, now_ms: int) -> Verdict:
     decision = _assigned(order, command.driver_id, command.by, "assigned", now_ms)
     mine = tuple((x.driver_id, x.id) for x in order.offers if x.driver_id == command.driver_id)
     return replace(decision, zone_id=None, revoked=decision.revoked + mine)
+
+
+def _reassign(order: Order, command: Reassign, now_ms: int) -> Verdict:
+    if order.driver_id is None or order.status not in o.CARRIED:
+        verdict = _assign(order, Assign(command.by, command.driver_id), now_ms)
+        return replace(verdict, reason=command.reason) if isinstance(verdict, Decision) else verdict
+    return hand_over(order, command, order.driver_id, now_ms)
 
 
 def _set_ready(order: Order, command: SetReady, now_ms: int) -> Verdict:

@@ -37,7 +37,20 @@ TRANSITIONS: Mapping[tuple[str, str], str] = {
     (ASSIGNED, "failed"): UNDELIVERABLE,
     (PICKED_UP, "delivered"): DELIVERED,
     (PICKED_UP, "failed"): UNDELIVERABLE,
+    (CONFIRMED, "delivered"): DELIVERED,
+    (CONFIRMED, "failed"): UNDELIVERABLE,
+    (CONFIRMED, "returned"): UNDELIVERABLE,
+    (ASSIGNED, "delivered"): DELIVERED,
+    (ASSIGNED, "returned"): UNDELIVERABLE,
+    (PICKED_UP, "returned"): UNDELIVERABLE,
 }
+# Moves of that table that only an operator can make, for a driver whose phone is dead, or for an order without one.
+OPERATED = frozenset(
+    {
+        (CONFIRMED, "delivered"), (CONFIRMED, "failed"), (CONFIRMED, "returned"),
+        (ASSIGNED, "delivered"), (ASSIGNED, "returned"), (PICKED_UP, "returned"),
+    }
+)  # fmt: skip
 
 WAVES = "waves"
 OPEN = "open"

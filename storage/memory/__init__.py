@@ -5,6 +5,7 @@ Unit tests and the simulator use it; tests/contracts holds each and the real one
 Map:
 journal.py   MemoryJournal: claim, load, flush, due, read, place
 due.py       timers of orders
+guards.py    which changes of orders are let through
 locks.py     rows that somebody holds
 leases.py    LeaseTable: what Redis would hold; MemoryLeases: one instance's view of it
 """

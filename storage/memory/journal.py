@@ -18,25 +18,10 @@ from actors.steps import Outcome
 from storage.geo import metres_between
 from storage.locking import needs
 from storage.memory.due import DueOrders
+from storage.memory.guards import is_legal, is_over
 from storage.memory.locks import Locks
 
 Row = dict[str, Any]
-
-# The pairs of order_move_legal(); a test compares all three tables.
-LEGAL_MOVES = frozenset(
-    {
-        ("awaiting_payment", "confirmed"),
-        ("awaiting_payment", "cancelled"),
-        ("confirmed", "assigned"),
-        ("confirmed", "cancelled"),
-        ("assigned", "confirmed"),
-        ("assigned", "picked_up"),
-        ("assigned", "cancelled"),
-        ("assigned", "undeliverable"),
-        ("picked_up", "delivered"),
-        ("picked_up", "undeliverable"),
-    }
-)
 
 
 class MemoryJournal(DueOrders):
@@ -57,6 +42,8 @@ class MemoryJournal(DueOrders):
         self.stores: dict[int, Row] = {}
         self.products: dict[int, Row] = {}
         self.assignments: dict[int, tuple[int, int]] = {}
+        # Slots that were left by hand-overs of the batch that is written: they count as taken until its end.
+        self._left: list[tuple[int, int]] = []
         self.order_events: list[Row] = []
         self.driver_events: dict[int, list[Row]] = {}
         self.keys: dict[tuple[int, str, str], Row] = {}
@@ -147,10 +134,11 @@ class MemoryJournal(DueOrders):
         del lane
         self.locks.refuse(items, self.orders)
         outcomes: dict[int, Outcome] = {}
+        self._left.clear()
         for index, item in sorted(enumerate(items), key=lambda pair: pair[1]["kind"] != "driver"):
             outcomes[index] = self._apply(item)
         for index, item in enumerate(items):
-            if outcomes[index].ok and item.get("free"):
+            if outcomes[index].ok and item.get("free") and not is_over(item):
                 self.assignments.pop(item["id"], None)
         return [outcomes[index] for index in range(len(items))]
 
@@ -168,31 +156,19 @@ class MemoryJournal(DueOrders):
         row = self.orders.get(item["id"])
         if row is None or row["version"] != item["version"] or row["shard"] != item["shard"]:
             return Outcome("version", {})
-        if not self._is_legal(row, item):
+        if not is_legal(row, item):
             return Outcome("illegal", {})
         slot = None
         if item.get("take") is not None:
             code, slot = self._slot(item)
             if code != "ok":
                 return Outcome(code, {})
+            if is_over(item):
+                self._left.append(self.assignments[item["id"]])
             self.assignments[item["id"]] = (item["take"], int(slot or 0))
         self._write_order(row, item)
         seqs = [self._append(entry, item) for entry in item.get("feed") or ()]
         return Outcome("ok", {"slot": slot, "seqs": seqs})
-
-    @staticmethod
-    def _is_legal(row: Row, item: Mapping[str, Any]) -> bool:
-        before, after, carried = row["status"], item["status"], ("assigned", "picked_up")
-        if before != after and (before, after) not in LEGAL_MOVES:
-            return False
-        takes = item.get("take") is not None
-        if takes != (before == "confirmed" and after == "assigned") or (
-            takes and item["take"] != item["driver"]
-        ):
-            return False
-        if before in carried:
-            return bool(item["driver"] == row["driver_id"] if after in carried else item["free"])
-        return True
 
     def _slot(self, item: Mapping[str, Any]) -> tuple[str, int | None]:
         driver = self.drivers.get(item["take"])
@@ -200,11 +176,13 @@ class MemoryJournal(DueOrders):
             return "offline", None
         if item["zone"] is not None and driver["zone_id"] != item["zone"]:
             return "elsewhere", None
-        taken = {slot for who, slot in self.assignments.values() if who == item["take"]}
+        held = (*self.assignments.values(), *self._left)
+        taken = {slot for who, slot in held if who == item["take"]}
         free = [slot for slot in range(driver["capacity"]) if slot not in taken]
         if not free or len(taken) >= driver["capacity"]:
             return "busy", None
-        if item["id"] in self.assignments:
+        carrier = self.assignments.get(item["id"], (None, 0))[0]
+        if carrier != (self.orders[item["id"]]["driver_id"] if is_over(item) else None):
             return "conflict", None
         return "ok", free[0]
 

@@ -111,6 +111,12 @@ WRITES: Mapping[str, Operation] = {
         "POST", "/api/v2/orders/{order}/cancellation", "customer", {"reason": "too late"}
     ),
     "orders.assign": Operation("POST", "/api/v2/orders/{order}/assignment", "admin", {"driver_id": DRIVER}),
+    "orders.reassign": Operation(
+        "POST", "/api/v2/orders/{order}/reassignment", "admin", {"driver_id": DRIVER, "reason": "dead phone"}
+    ),
+    "orders.conclude": Operation(
+        "POST", "/api/v2/orders/{order}/conclusion", "admin", {"outcome": "returned", "reason": "at the counter"}
+    ),
     "orders.release": Operation("POST", "/api/v2/orders/{order}/release", "admin", {"reason": "stuck"}),
     "payments.create": Operation(
         "POST", "/api/v2/payments", "customer", {"order_id": "ord_1", "method": "card", "token": "tok_success"}

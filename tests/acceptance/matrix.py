@@ -67,6 +67,8 @@ CELLS: Mapping[str, str] = {
     "orders.failure":      "401 403 403 200 404 404 403 401 401 401",
     "orders.cancel":       "401 200 404 403 403 403 200 401 401 401",
     "orders.assign":       _ADMIN,
+    "orders.reassign":     _ADMIN,
+    "orders.conclude":     _ADMIN,
     "orders.release":      _ADMIN,
     "payments.create":     "401 201 404 403 403 403 403 401 401 401",
     "payments.get":        "401 200 404 403 403 403 200 401 401 401",

@@ -281,6 +281,10 @@ FIELDS: Mapping[str, Mapping[str, Mapping[str, str | None]]] = {
     "orders.cancel": {"/reason": {**_text(200), "null": "null"}},
     "orders.release": {"/reason": _text(200)},
     "orders.assign": {"/driver_id": {**GONE, **_id("drv")}},
+    "orders.reassign": {"/driver_id": {**GONE, **_id("drv")}, "/reason": {**GONE, **_text(200)}},
+    "orders.conclude": {
+        "/outcome": {**GONE, **_choice("cancelled", "Delivered", "")}, "/reason": {**GONE, **_text(200)},
+    },
     "drivers.availability": {"/status": {**GONE, **_choice("busy", "Online", "")}},
     "drivers.take_offline": {"/status": {**GONE, **_choice("online", "Offline", "")}},
     "drivers.location": {

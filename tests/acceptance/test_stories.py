@@ -282,6 +282,107 @@ async def test_order_that_nobody_takes_is_given_up_and_operators_are_told_before
     assert await zone.order(quantity=10), "the stock is back"
 
 
+async def test_picked_up_order_of_a_banned_driver_is_handed_over_and_delivered(town: Town) -> None:
+    zone = await town.zone(mode="open")
+    async with (await zone.driver()).online() as one, (await zone.driver()).online() as two:
+        order = await zone.order()
+        path = f"/api/v2/orders/{order}"
+        assert await one.accept(order) == "won"
+        await one.post(order, "pickup")
+        await town.admin.do("PATCH", f"/api/v2/users/{one.user_id}", {"status": "banned"})
+        body = {"driver_id": two.id, "reason": "account closed"}
+        moved = await town.admin.do("POST", f"{path}/reassignment", body)
+        assert (moved["result"], moved["status"]) == ("reassigned", "picked_up")
+        assert (await two.event("order.assigned", order))["data"]["status"] == "picked_up"
+        assert await refused(zone_busy(zone, two)) == "driver_busy"
+        assert (await two.post(order, "delivery"))["status"] == "delivered"
+    history = (await town.admin.do("GET", f"{path}/events"))["items"]
+    told = next(e for e in history if e["type"] == "handed_over")
+    assert (told["by"]["role"], told["reason"], told["data"]) == (
+        "admin", "account closed", {"driver_id": two.id, "from": one.id},
+    )  # fmt: skip
+
+
+async def zone_busy(zone: Zone, driver: Driver) -> Any:
+    """Give a driver one more order."""
+    other = await zone.order()
+    return await zone.town.admin.do("POST", f"/api/v2/orders/{other}/assignment", {"driver_id": driver.id})
+
+
+@pytest.mark.parametrize(
+    ("outcome", "status", "stock"),
+    [("delivered", "delivered", 0), ("failed", "undeliverable", 0), ("returned", "undeliverable", 10)],
+)
+async def test_operator_ends_a_picked_up_order_whose_driver_is_gone(
+    town: Town, outcome: str, status: str, stock: int
+) -> None:
+    zone = await town.zone(mode="open")
+    async with (await zone.driver()).online() as driver:
+        order = await zone.order(quantity=10)
+        assert await driver.accept(order) == "won"
+        await driver.post(order, "pickup")
+        body = {"outcome": outcome, "reason": "called the customer"}
+        assert await refused(driver.post(order, "conclusion", body)) == "forbidden"
+        done = await town.admin.do("POST", f"/api/v2/orders/{order}/conclusion", body)
+        assert (done["result"], done["status"]) == (outcome, status)
+        assert (await driver.event(f"order.{status}", order))["data"]["reason"] == "called the customer"
+        product = await town.admin.do("GET", f"/api/v2/products/{zone.product_id}")
+        assert product["stock"] == stock
+        if stock:
+            assert await driver.accept(await zone.order()) == "won", "the slot is free"
+    history = (await town.customer.do("GET", f"/api/v2/orders/{order}/events"))["items"]
+    assert (history[-1]["type"], history[-1]["by"]["role"], history[-1]["reason"]) == (
+        outcome, "admin", "called the customer",
+    )  # fmt: skip
+
+
+async def test_operator_takes_a_driver_offline_and_its_offer_goes_on(town: Town) -> None:
+    zone = await town.zone(offer_ttl_s=600)
+    async with (await zone.driver()).online() as one:
+        order = await zone.order()
+        await one.event("offer", order)
+        async with (await zone.driver()).online() as two:
+            path = f"/api/v2/drivers/{one.id}/availability"
+            assert (await town.admin.do("PUT", path, {"status": "offline"}))["status"] == "offline"
+            await two.event("offer", order)
+            told = await one.frame(lambda f: f["t"] == "state" and f["topic"] == "availability")
+            assert told["data"] == {"status": "offline", "state": "offline"}
+
+
+async def test_driver_who_looks_at_no_offer_is_shown_as_unreachable_until_it_speaks(town: Town) -> None:
+    zone = await town.zone(offer_ttl_s=1)
+    async with (await zone.driver()).online() as driver:
+        await zone.order()
+        await zone.order()
+
+        def stands(state: str) -> Any:
+            return lambda f: (
+                f["t"] == "state" and f["topic"] == "availability" and f["data"]["state"] == state
+            )
+
+        await driver.frame(stands("unreachable"))
+        path = f"/api/v2/drivers?zone_id={zone.id}&state=unreachable"
+        [shown] = (await town.admin.do("GET", path))["items"]
+        assert (shown["id"], shown["status"], shown["state"]) == (driver.id, "online", "unreachable")
+        await driver.phone.send({"t": "loc", "cseq": 1, "lat": 1.0, "lon": 2.0})
+        await driver.frame(stands("online"))
+        assert (await town.admin.do("GET", path))["items"] == []
+
+
+async def test_position_that_cannot_be_leaves_the_driver_where_it_was(town: Town) -> None:
+    zone = await town.zone()
+    async with (await zone.driver()).online() as driver:
+        here = {"lat": 1.0, "lon": 2.0}
+        for fix in (
+            here,
+            {"lat": 0.0, "lon": 0.0},
+            here | {"lat": 1.1, "accuracy_m": 50_000},
+            {"lat": 48.0, "lon": 2.0},
+        ):
+            await driver.mall.do("PUT", "/api/v2/drivers/me/location", fix)
+        assert (await driver.mall.do("GET", "/api/v2/drivers/me"))["location"] == here
+
+
 async def test_losers_of_a_wave_hear_that_their_offer_died(town: Town) -> None:
     zone = await town.zone(wave_size=2)
     async with (await zone.driver()).online() as one, (await zone.driver()).online() as two:

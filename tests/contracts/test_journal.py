@@ -14,7 +14,8 @@ from actors.errors import NotWritten
 from actors.messages import ActorId, Query
 from actors.shards import shard_of
 from actors.steps import Outcome
-from storage.memory.journal import LEGAL_MOVES, MemoryJournal
+from storage.memory.guards import LEGAL_MOVES
+from storage.memory.journal import MemoryJournal
 from storage.postgres.database import open_database
 from storage.postgres.journal import PostgresJournal
 from storage.postgres.placing import OrderPlacer
@@ -344,8 +345,62 @@ async def test_order_is_not_assigned_to_a_second_driver(world: World) -> None:
 
 async def test_only_legal_moves_are_written(world: World) -> None:
     row = await world.row((await world.order())["facts"]["id"])
-    assert [o.code for o in await world.flush(world.item(row, "delivered"))] == ["illegal"]
-    assert ("confirmed", "delivered") not in LEGAL_MOVES
+    assert [o.code for o in await world.flush(world.item(row, "picked_up"))] == ["illegal"]
+    assert ("confirmed", "picked_up") not in LEGAL_MOVES
+
+
+async def _handed(world: World, order: int, to: int, **other: Any) -> dict[str, Any]:
+    """The item that hands an order over."""
+    row = await world.row(order)
+    return world.item(row, row["status"], take=to, driver=to, free=True, **other)
+
+
+@pytest.mark.parametrize("status", ["assigned", "picked_up"])
+async def test_carried_order_is_handed_over_in_one_step(world: World, status: str) -> None:
+    number = (await world.order())["facts"]["id"]
+    await world.flush(world.item(await world.row(number), "assigned", take=1, driver=1))
+    if status == "picked_up":
+        await world.flush(world.item(await world.row(number), status))
+    feed = [
+        {"driver": 1, "type": "order.released", "data": {}},
+        {"driver": 2, "type": "order.assigned", "data": {}},
+    ]
+    [outcome] = await world.flush(await _handed(world, number, 2, feed=feed))
+    assert (outcome.code, outcome.facts["slot"], len(outcome.facts["seqs"])) == ("ok", 0, 2)
+    assert [(await world.row(number))[name] for name in ("status", "driver_id")] == [status, 2]
+    assert [list((await world.driver(n))["carrying"]) for n in (1, 2)] == [[], [number]]
+    other = (await world.order(key="another-key-of-1"))["facts"]["id"]
+    item = world.item(await world.row(other), "assigned", take=1, driver=1)
+    assert [o.code for o in await world.flush(item)] == ["ok"], "the slot is free again"
+    ends = world.item(await world.row(number), "undeliverable", free=True)
+    assert [o.code for o in await world.flush(ends)] == ["ok"]
+    assert list((await world.driver(2))["carrying"]) == []
+
+
+async def test_order_is_handed_over_only_to_another_driver_who_is_online_and_has_a_slot(world: World) -> None:
+    one, two = [(await world.order(key=f"key-{n}" * 4))["facts"]["id"] for n in range(2)]
+    for number, driver in ((one, 1), (two, 3)):
+        await world.flush(world.item(await world.row(number), "assigned", take=driver, driver=driver))
+    assert [o.code for o in await world.flush(await _handed(world, one, 3))] == ["busy"]
+    assert [o.code for o in await world.flush(await _handed(world, one, 1))] == ["illegal"]
+    assert [o.code for o in await world.flush(await _handed(world, one, 99))] == ["offline"]
+    row = await world.row(one)
+    for wrong in (
+        world.item(row, "picked_up", take=2, driver=2, free=True),
+        world.item(row, "assigned", take=2, driver=1, free=True),
+        world.item(row, "assigned", driver=2, free=True),
+    ):
+        assert [o.code for o in await world.flush(wrong)] == ["illegal"]
+    assert ((await world.row(one))["driver_id"], (await world.row(two))["driver_id"]) == (1, 3)
+
+
+async def test_slot_that_a_hand_over_leaves_can_be_taken_from_the_next_batch_on(world: World) -> None:
+    one, two = [(await world.order(key=f"key-{n}" * 4))["facts"]["id"] for n in range(2)]
+    await world.flush(world.item(await world.row(one), "assigned", take=1, driver=1))
+    taking = world.item(await world.row(two), "assigned", take=1, driver=1)
+    outcomes = await world.flush(await _handed(world, one, 2), taking)
+    assert [o.code for o in outcomes] == ["ok", "busy"]
+    assert [o.code for o in await world.flush(taking)] == ["ok"]
 
 
 async def _set_driver(world: World, number: int, **changes: Any) -> list[Outcome]:

@@ -12,7 +12,7 @@ import pytest
 from dispatch.domain.order import STATUSES, TRANSITIONS
 from storage.addresses import normal_form
 from storage.embedded import EmbeddedPostgres
-from storage.memory.journal import LEGAL_MOVES
+from storage.memory.guards import LEGAL_MOVES
 from storage.postgres import migrate as migrations
 from storage.postgres.migrate import MigrationError, migrate
 from storage.postgres.queries import BLOCKS

@@ -160,7 +160,7 @@ def _attempts_outlive_answers(patch: pytest.MonkeyPatch) -> Faults:
 def _any_move_is_legal(patch: pytest.MonkeyPatch) -> Faults:
     patch.setitem(orders.TRANSITIONS, ("picked_up", "cancelled"), "cancelled")
     patch.setattr(
-        "storage.memory.journal.LEGAL_MOVES",
+        "storage.memory.guards.LEGAL_MOVES",
         frozenset((a, b) for a in orders.STATUSES for b in orders.STATUSES),
     )
     return Faults()

@@ -33,7 +33,7 @@ SELECT 'ord_' || o.id AS key,
   FROM assignment a
   JOIN orders o ON o.id = a.order_id
   LEFT JOIN (SELECT order_id, (array_agg(at ORDER BY version DESC))[1] AS at FROM order_events
-              WHERE order_id > $1 AND order_id <= $2 AND type = 'assigned' GROUP BY order_id) e ON e.order_id = o.id
+              WHERE order_id > $1 AND order_id <= $2 AND type IN ('assigned', 'handed_over') GROUP BY order_id) e ON e.order_id = o.id
  WHERE a.order_id > $1 AND a.order_id <= $2 AND o.id > $1 AND o.id <= $2
    AND (o.driver_id IS DISTINCT FROM a.driver_id OR a.since IS DISTINCT FROM e.at)
  ORDER BY o.id;
@@ -90,8 +90,8 @@ WITH told AS (
     SELECT e.order_id, max(e.version) FILTER (WHERE e.type NOT LIKE 'payment\_%') AS last, max(e.version) FILTER (WHERE t.after IS NOT NULL) AS moved,
            (array_agg(e.at ORDER BY e.version DESC))[1] AS at,
            (array_agg(t.after ORDER BY e.version DESC) FILTER (WHERE t.after IS NOT NULL))[1] AS status,
-           (array_agg(CASE e.type WHEN 'assigned' THEN e.data ->> 'driver_id' END ORDER BY e.version DESC)
-             FILTER (WHERE e.type IN ('assigned', 'released')))[1] AS driver
+           (array_agg(CASE WHEN e.type <> 'released' THEN e.data ->> 'driver_id' END ORDER BY e.version DESC)
+             FILTER (WHERE e.type IN ('assigned', 'handed_over', 'released')))[1] AS driver
       FROM order_events e
       LEFT JOIN (SELECT DISTINCT m.event, m.after
                    FROM unnest($3::text[], $4::text[], $5::text[]) AS m(before, event, after)) t ON t.event = e.type

@@ -113,7 +113,7 @@ def test_status_moves_exactly_as_the_table_says(status: str, command: Any, event
     state = order(status, driver_id=7)
     verdict = decide(state, command, NOW)
     target = o.TRANSITIONS.get((status, event))
-    if target is not None:
+    if target is not None and (status, event) not in o.OPERATED:
         assert won(verdict).order.status == target
         assert won(verdict).order.version == state.version + 1
     else:
@@ -223,6 +223,12 @@ COMMANDS = st.one_of(
     st.builds(d.Cancel, st.just(ADMIN), st.just("x")),
     st.builds(d.Release, st.just(ADMIN), st.just("x")),
     st.builds(d.Assign, st.just(ADMIN), st.integers(1, 3)),
+    st.builds(d.Reassign, st.just(ADMIN), st.integers(1, 3), st.just("why")),
+    st.builds(
+        d.Conclude, st.just(ADMIN), st.sampled_from(["delivered", "failed", "returned"]), st.just("why")
+    ),
+    st.builds(d.Withdraw, st.just((1,)), st.sampled_from(["offline", "busy"])),
+    st.builds(d.GiveUp, st.integers(1, 90_000)),
     st.builds(d.SetReady, st.just(ADMIN), st.integers(NOW, NOW + 9)),
     st.builds(d.MakeOffers, st.integers(1, 2), st.integers(0, 2), st.just((1, 2)), st.just(50)),
     st.builds(d.SetMode, st.sampled_from([o.WAVES, o.OPEN])),
@@ -244,7 +250,11 @@ def test_no_sequence_of_commands_breaks_the_order(commands: list[Any]) -> None:
         assert (after.driver_id is None) == (after.status in (o.CONFIRMED, o.AWAITING_PAYMENT)) or (
             after.status in o.TERMINAL
         )
-        assert (verdict.take is not None) == (state.status != o.ASSIGNED and after.status == o.ASSIGNED)
+        assert (verdict.take is not None) == (
+            after.status in o.CARRIED and after.driver_id != state.driver_id
+        )
+        left = state.driver_id is not None and (after.status not in o.CARRIED or verdict.take is not None)
+        assert verdict.free == left
         assert not (after.offers and after.status != o.CONFIRMED)
         assert after.offer_count >= state.offer_count
         state = after
@@ -399,3 +409,70 @@ def test_payments_outlive_every_change_and_the_row() -> None:
     had = order(payments=(Paid(3, "refunding", 900, 200, 5, True), Paid(4, "held", 900)))
     assert had.remembering(()).moved(o.CONFIRMED, NOW).payments == had.payments
     assert tuple(Paid(*row) for row in json.loads(json.dumps(had.search()))["payments"]) == had.payments
+
+
+@pytest.mark.parametrize("status", [o.ASSIGNED, o.PICKED_UP])
+def test_carried_order_is_handed_over_in_one_step(status: str) -> None:
+    decision = won(decide(order(status), d.Reassign(ADMIN, 8, "phone is dead"), NOW))
+    assert (decision.event, decision.by, decision.reason) == ("handed_over", ADMIN, "phone is dead")
+    assert decision.data == {"driver_id": "drv_8", "from": "drv_7"}
+    assert (decision.order.status, decision.order.driver_id, decision.take, decision.free) == (
+        status,
+        8,
+        8,
+        True,
+    )
+    assert [(e.driver_id, e.type) for e in decision.feed] == [(7, "order.released"), (8, "order.assigned")]
+    assert decision.feed[0].data["reason"] == "phone is dead"
+    assert decision.order.released == ((7, NOW),)
+
+
+def test_order_without_a_driver_is_handed_over_by_assigning_it() -> None:
+    decision = won(decide(offered(), d.Reassign(ADMIN, 8, "asked for it"), NOW))
+    assert (decision.event, decision.reason, decision.take, decision.revoked) == (
+        "assigned", "asked for it", 8, ((7, "ofr_5_1"),),
+    )  # fmt: skip
+    assert code(decide(order(o.ASSIGNED), d.Reassign(ADMIN, 7, "why"), NOW)) == "reassigned"
+    for status in (o.DELIVERED, o.CANCELLED, o.UNDELIVERABLE, o.AWAITING_PAYMENT):
+        assert code(decide(order(status), d.Reassign(ADMIN, 8, "why"), NOW)) == "order_closed"
+
+
+@pytest.mark.parametrize(
+    ("status", "outcome", "ends", "restocked"),
+    [
+        (o.CONFIRMED, "delivered", o.DELIVERED, False),
+        (o.CONFIRMED, "failed", o.UNDELIVERABLE, True),
+        (o.CONFIRMED, "returned", o.UNDELIVERABLE, True),
+        (o.ASSIGNED, "delivered", o.DELIVERED, False),
+        (o.ASSIGNED, "failed", o.UNDELIVERABLE, True),
+        (o.ASSIGNED, "returned", o.UNDELIVERABLE, True),
+        (o.PICKED_UP, "delivered", o.DELIVERED, False),
+        (o.PICKED_UP, "failed", o.UNDELIVERABLE, False),
+        (o.PICKED_UP, "returned", o.UNDELIVERABLE, True),
+    ],
+)
+def test_operator_ends_a_living_order_and_slot_and_stock_follow(
+    status: str, outcome: str, ends: str, *, restocked: bool
+) -> None:
+    state = offered() if status == o.CONFIRMED else order(status)
+    decision = won(decide(state, d.Conclude(ADMIN, outcome, "found it"), NOW))
+    assert (decision.order.status, decision.event, decision.answer) == (ends, outcome, outcome)
+    assert (decision.by, decision.reason, decision.restock) == (ADMIN, "found it", restocked)
+    assert decision.free == (state.driver_id is not None)
+    assert [e.driver_id for e in decision.feed] == ([] if state.driver_id is None else [7])
+    assert decision.revoked == tuple((x.driver_id, x.id) for x in state.offers)
+    assert (decision.order.offers, decision.order.due_ms) == ((), None)
+
+
+def test_order_that_has_ended_or_is_not_paid_is_not_ended_by_an_operator() -> None:
+    assert (
+        code(decide(order(o.AWAITING_PAYMENT), d.Conclude(ADMIN, "delivered", "why"), NOW))
+        == "invalid_transition"
+    )
+    assert code(decide(order(o.CANCELLED), d.Conclude(ADMIN, "returned", "why"), NOW)) == "invalid_transition"
+    assert code(decide(order(o.DELIVERED), d.Conclude(ADMIN, "failed", "why"), NOW)) == "invalid_transition"
+    assert code(decide(order(o.DELIVERED), d.Conclude(ADMIN, "delivered", "why"), NOW)) == "delivered"
+
+
+def test_driver_cannot_make_the_moves_of_an_operator() -> None:
+    assert code(decide(order(o.ASSIGNED), d.Deliver(7), NOW)) == "invalid_transition"

@@ -1,0 +1,16 @@
+"""An operator hands an order over in one step, and ends what its driver cannot end."""
+
+from storage.postgres.migrate import run_sql
+
+revision = "0016_reassignment"
+down_revision: str | None = "0015_unreachable"
+
+
+def upgrade() -> None:
+    """Run the revision's SQL file."""
+    run_sql("0016_reassignment.sql")
+
+
+def downgrade() -> None:
+    """There is no way back but a backup."""
+    raise NotImplementedError
