@@ -2,13 +2,13 @@
 
 from storage.postgres.migrate import run_sql
 
-revision = "0016_reassignment"
-down_revision: str | None = "0015_unreachable"
+revision = "0017_reassignment"
+down_revision: str | None = "0016_clock"
 
 
 def upgrade() -> None:
     """Run the revision's SQL file."""
-    run_sql("0016_reassignment.sql")
+    run_sql("0017_reassignment.sql")
 
 
 def downgrade() -> None:
