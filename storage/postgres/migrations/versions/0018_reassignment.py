@@ -2,13 +2,13 @@
 
 from storage.postgres.migrate import run_sql
 
-revision = "0017_reassignment"
-down_revision: str | None = "0016_clock"
+revision = "0018_reassignment"
+down_revision: str | None = "0017_settling"
 
 
 def upgrade() -> None:
     """Run the revision's SQL file."""
-    run_sql("0017_reassignment.sql")
+    run_sql("0018_reassignment.sql")
 
 
 def downgrade() -> None:
