@@ -228,7 +228,7 @@ class OrderBehaviour:
 
 
 def _item(before: Order, order: Order, decision: Decision, turn: Turn) -> dict[str, Any]:
-    """What flush() writes; see storage/postgres/migrations/sql/0018_reassignment.sql."""
+    """What flush() writes; see storage/postgres/migrations/sql/0019_reassignment.sql."""
     return {
         "kind": "order",
         "id": order.id,

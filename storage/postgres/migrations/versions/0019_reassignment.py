@@ -2,13 +2,13 @@
 
 from storage.postgres.migrate import run_sql
 
-revision = "0018_reassignment"
-down_revision: str | None = "0017_settling"
+revision = "0019_reassignment"
+down_revision: str | None = "0018_email_keys"
 
 
 def upgrade() -> None:
     """Run the revision's SQL file."""
-    run_sql("0018_reassignment.sql")
+    run_sql("0019_reassignment.sql")
 
 
 def downgrade() -> None:
