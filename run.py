@@ -38,7 +38,16 @@ from api.cashier import open_payments, settle_payments
 from api.catalogue import open_catalogue
 from api.checking import command_check
 from api.cursors import Cursors
-from api.doors import Doors, Sockets, StartError, bind_port, greet, open_network, open_sockets
+from api.doors import (
+    Doors,
+    Sockets,
+    StartError,
+    announce_servers,
+    bind_port,
+    greet,
+    open_network,
+    open_sockets,
+)
 from api.feed.hub import Hub
 from api.feed.rebinding import Rebinding
 from api.limiting import open_limits
@@ -213,7 +222,7 @@ async def _settle(office: Office) -> None:
     await office.cluster.keeper.settled.wait()
     await office.tokens.looked.wait()
     office.started = True
-    log.info("serves")
+    log.info("settled_instance")
 
 
 async def serve(settings: Settings, at: Addresses, sockets: Sockets) -> int:
@@ -238,7 +247,9 @@ async def serve(settings: Settings, at: Addresses, sockets: Sockets) -> int:
         collector = RuntimeCollector(office)
         metrics.REGISTRY.register(collector)
         try:
-            welcome = await founding.found(settings, office.database, office.passwords, office.entropy)
+            welcome = []
+            if sockets.lifeline is None:  # its supervisor has founded, and nobody does so again
+                welcome = await founding.found(settings, office.database, office.passwords, office.entropy)
             doors = Doors(office, sockets.public, sockets.ops)
             async with forsaking(office.cluster.keeper), working(office), doors.open(full):
                 _announce(settings, sockets, welcome, await hindrances(office))
@@ -310,6 +321,7 @@ def command_serve(settings: Settings, options: argparse.Namespace) -> int:
         stack.callback(sockets.close)
         # A Ctrl-C while the servers start must still stop them.
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+        announce_servers(settings)
         at = stack.enter_context(open_servers(settings))
         writer = stack.enter_context(
             open_logs(settings.log_format, settings.log_level, instance=settings.instance)
@@ -328,6 +340,7 @@ def command_supervise(settings: Settings, count: int) -> int:
             for i in range(count + 2)  # one for the machine, one for the spare of rolling restarts
         ]
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+        announce_servers(settings)
         at = stack.enter_context(open_servers(settings))
         stack.enter_context(open_logs(settings.log_format, settings.log_level, instance="supervisor"))
         lines = asyncio.run(prepare(settings, at))
@@ -381,7 +394,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = make_parser().parse_args(arguments)
     wrong = 1 if options.command == "check" else 2
     try:
-        return int(WORK[options.command](load_settings(), options))
+        founds = getattr(options, "lifeline", None) is None
+        return int(WORK[options.command](load_settings(founds=founds), options))
     except SettingsError as error:
         print(f"The settings are wrong:\n{error}", file=sys.stderr)
         return wrong

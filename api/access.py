@@ -124,6 +124,7 @@ ACCESS: Mapping[str, Access] = {
     "docs.asyncapi": Access(None, DOCUMENTS),
     "docs.problems": Access(None, DOCUMENTS),
     "docs.problem": Access(None, DOCUMENTS),
+    "docs.front": Access(None, DOCUMENTS),
     "docs.page": Access(None, DOCUMENTS),
     "docs.script": Access(None, DOCUMENTS),
     "docs.style": Access(None, DOCUMENTS),

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from aiohttp import web
 
-from api import negotiation, ops
+from api import front, negotiation, ops
 from api.access import ACCESS
 from api.bodies import BODY_BYTES_MAX
 from api.call import INTERNAL, OFFICE, Office
@@ -36,6 +36,7 @@ ROUTES: tuple[Route, ...] = (
     *negotiation.ROUTES,
     *asyncapi.ROUTES,
     *catalogue.ROUTES,
+    *front.ROUTES,
 )
 
 
@@ -116,6 +117,7 @@ def make_ops_app(office: Office) -> web.Application:
     for known in (*health.ROUTES, replace(health.READINESS, path="/health")):
         for route in with_head(known):
             app.router.add_route(route.method, route.path, bind(route), expect_handler=expect)
+    app.router.add_get("/", front.ops_front, expect_handler=expect)
     app.router.add_get("/metrics", ops.metrics_page, expect_handler=expect)
     app.router.add_get("/status", ops.status_page, expect_handler=expect)
     return app

@@ -22,6 +22,7 @@ from api.call import Office
 from api.transport.counting import Visitors
 from api.transport.listening import Runner
 from config import metrics
+from config.doubts import doubts
 from config.logs import say
 from config.settings import Settings
 
@@ -136,6 +137,16 @@ def open_network(
     return TcpNetwork(listener, settings.peer_advertise, secret, cluster, entropy, tls)
 
 
+def announce_servers(settings: Settings) -> None:
+    """Say that embedded servers start: the first time that takes seconds."""
+    if settings.database_url is not None and settings.redis_url is not None:
+        return
+    data, fresh = settings.data_dir.resolve(), not (settings.data_dir / "postgres").exists()
+    making = ", and makes the database first" if settings.database_url is None and fresh else ""
+    text = f"Starting the embedded servers on {data}{making} ..."
+    say(text, settings.log_format, "starts_servers", instance=settings.instance, to=sys.stdout)
+
+
 def greet(
     settings: Settings,
     public: socket.socket,
@@ -165,6 +176,9 @@ def greet(
         instance,
         to=sys.stdout,
     )
+    for doubt in doubts(settings):
+        warned = f"warning: {doubt.text}\n  {doubt.remedy}"
+        say(warned, settings.log_format, "doubtful_setting", "warning", instance, to=sys.stdout)
 
 
 class Doors:

@@ -32,6 +32,13 @@ def doubts(settings: Settings) -> list[Finding]:
                 "the line to the payment gateway is not encrypted", "begin MALL_GATEWAY_URL with https://"
             )
         )
+    if settings.embedded and settings.sample == "on" and not _is_here(settings.host):
+        found.append(
+            warning(
+                f"strangers reach {settings.host}, and the sample accounts have passwords that everybody knows",
+                "set MALL_SAMPLE=off before the first start, or MALL_HOST=127.0.0.1",
+            )
+        )
     if settings.rate_limits == "off":
         found.append(warning("nobody is limited", "MALL_RATE_LIMITS=off is for load tests"))
     return found
@@ -39,9 +46,12 @@ def doubts(settings: Settings) -> list[Finding]:
 
 def _is_open_line(url: str) -> bool:
     parts = urlsplit(url)
-    if parts.scheme != "http" or parts.hostname in (None, "localhost"):
-        return False
+    return parts.scheme == "http" and not _is_here(parts.hostname or "")
+
+
+def _is_here(host: str) -> bool:
+    """Whether a name or an address is this machine's own, which nobody else reaches."""
     try:
-        return not ip_address(str(parts.hostname)).is_loopback
+        return ip_address(host).is_loopback
     except ValueError:
-        return True
+        return host == "localhost"

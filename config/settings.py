@@ -14,8 +14,17 @@ from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import unquote, urlsplit
 
-from pydantic import AwareDatetime, Field, SecretStr, ValidationError, field_validator, model_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 Switch = Literal["on", "off"]
 Port = Annotated[int, Field(ge=0, le=65535)]
@@ -48,10 +57,10 @@ class SettingsError(Exception):
     """The environment is wrong; the message names each variable and what is wrong with it."""
 
 
-class Settings(BaseSettings):
+class Settings(BaseModel):
     """What an instance needs to know. Field `x` is read from the variable in its alias."""
 
-    model_config = SettingsConfigDict(frozen=True, extra="ignore", populate_by_name=True)
+    model_config = ConfigDict(frozen=True, extra="ignore", populate_by_name=True)
 
     database_url: str | None = Field(
         None,
@@ -69,7 +78,7 @@ class Settings(BaseSettings):
         description="Metrics, status, health. Never public. With --instances of the machine; theirs follow it.",
     )
     ops_host: str = Field("127.0.0.1", alias="MALL_OPS_HOST", description="Address of the ops port.")
-    ops_names: Annotated[tuple[str, ...], NoDecode] = Field(
+    ops_names: tuple[str, ...] = Field(
         (),
         alias="MALL_OPS_NAMES",
         description="Host names under which the ops port may be asked, by commas; addresses always may.",
@@ -170,12 +179,12 @@ class Settings(BaseSettings):
         le=100_000,
         description="Requests at once of an instance; from half of it browsing is refused, orders last.",
     )
-    trusted_proxies: Annotated[tuple[str, ...], NoDecode] = Field(
+    trusted_proxies: tuple[str, ...] = Field(
         (),
         alias="MALL_TRUSTED_PROXIES",
         description="Networks of your own proxies, by commas; their X-Forwarded-For is believed.",
     )
-    cors_origins: Annotated[tuple[str, ...], NoDecode] = Field(
+    cors_origins: tuple[str, ...] = Field(
         (),
         alias="MALL_CORS_ORIGINS",
         description="Browser origins allowed, separated by commas. No wildcard.",
@@ -195,7 +204,7 @@ class Settings(BaseSettings):
         ge=0,
         description="Most open connections from one address, to each instance; 0: any number.",
     )
-    uncounted_networks: Annotated[tuple[IPv4Network | IPv6Network, ...] | None, NoDecode] = Field(
+    uncounted_networks: tuple[IPv4Network | IPv6Network, ...] | None = Field(
         None,
         alias="MALL_UNCOUNTED_NETWORKS",
         description="Networks that may have any number: those of proxies. Absent: all private ones.",
@@ -210,7 +219,7 @@ class Settings(BaseSettings):
         alias="MALL_API_V1_SUNSET_AT",
         description="From when on version 1 of the API is gone (410).",
     )
-    api_v1_brownouts: Annotated[tuple[tuple[AwareDatetime, AwareDatetime], ...], NoDecode] = Field(
+    api_v1_brownouts: tuple[tuple[AwareDatetime, AwareDatetime], ...] = Field(
         (),
         alias="MALL_API_V1_BROWNOUTS",
         description="When version 1 is switched off on trial: begin/end, more of them after commas.",
@@ -326,18 +335,20 @@ class Settings(BaseSettings):
         return None if value is None else unicodedata.normalize("NFC", value)
 
     @model_validator(mode="after")
-    def _password_outside(self) -> Settings:
+    def _password_outside(self, info: ValidationInfo) -> Settings:
         if self.database_url is None:
             return self
+        for name, url in (("DATABASE_URL", self.database_url), ("REDIS_URL", self.redis_url)):
+            if url is not None and _is_sample(unquote(urlsplit(url).password or "")):
+                raise ValueError(f"{name} holds a sample in place of a password")
         if self.admin_password is None:
-            raise ValueError("MALL_ADMIN_PASSWORD is required when DATABASE_URL is set")
+            if (info.context or {}).get("founds", True):
+                raise ValueError("MALL_ADMIN_PASSWORD is required when DATABASE_URL is set")
+            return self
         if _is_sample(self.admin_password) or self.admin_password.lower() == self.admin_email.lower():
             raise ValueError("MALL_ADMIN_PASSWORD is a sample that everybody knows; think of another")
         if len(set(self.admin_password)) < _DIFFERENT_MIN:
             raise ValueError("MALL_ADMIN_PASSWORD repeats a few characters; think of another")
-        for name, url in (("DATABASE_URL", self.database_url), ("REDIS_URL", self.redis_url)):
-            if url is not None and _is_sample(unquote(urlsplit(url).password or "")):
-                raise ValueError(f"{name} holds a sample in place of a password")
         return self
 
     @property
@@ -353,8 +364,12 @@ ELSEWHERE = {
 }
 
 
-def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
+def load_settings(environ: Mapping[str, str] | None = None, *, founds: bool = True) -> Settings:
     """Read the settings; an empty variable counts as absent.
+
+    Args:
+        environ: variables; those of the process when absent.
+        founds: who reads them makes the first administrator, so it needs a password for it.
 
     Raises:
         SettingsError: names every variable that is wrong, or that there is none of.
@@ -363,7 +378,8 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
     known = [*(str(field.alias) for field in Settings.model_fields.values()), *ELSEWHERE]
     lines = [_unknown(name, known) for name in given if name.startswith("MALL_") and name not in known]
     try:
-        settings = Settings.model_validate({k: v for k, v in given.items() if k in known and v != ""})
+        wanted = {k: v for k, v in given.items() if k in known and v != ""}
+        settings = Settings.model_validate(wanted, context={"founds": founds})
     except ValidationError as error:
         for fault in error.errors():
             name = ".".join(str(part) for part in fault["loc"])

@@ -175,9 +175,9 @@ def make_instances(
     instances = []
     for number, bound in enumerate(ops, 1):
         own = f"{name.removesuffix('-1')}-{number}"
-        # The supervisor has made the administrator and the sample; an instance asks for both in vain.
-        founded = {"MALL_SAMPLE": "off", "MALL_ADMIN_PASSWORD": "not-used-by-instances"}
-        instances.append(Instance(own, program, public, bound, {**environ, **founded, "MALL_INSTANCE": own}))
+        # The supervisor alone makes the administrator and the sample: an instance need not know the password.
+        known = {key: value for key, value in environ.items() if key != "MALL_ADMIN_PASSWORD"}
+        instances.append(Instance(own, program, public, bound, {**known, "MALL_INSTANCE": own}))
     return instances
 
 

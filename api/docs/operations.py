@@ -184,6 +184,7 @@ OPERATIONS: Mapping[str, Operation] = {
     "docs.asyncapi": Operation("The document of the feed", None, 200),
     "docs.problems": Operation("Everything that can go wrong", None, 200),
     "docs.problem": Operation("One thing that can go wrong", None, 200, media="text/html"),
+    "docs.front": Operation("The first page, which leads on", None, 200, media="text/html"),
     "docs.page": Operation("This document, to be read", None, 200, media="text/html"),
     "docs.script": Operation("The page's script", None, 200, media="text/javascript"),
     "docs.style": Operation("The page's style", None, 200, media="text/css"),

@@ -19,6 +19,7 @@ from aiohttp import web
 
 from actors.clock import Entropy
 from api.edge import finish, trace_of
+from api.front import ops_front
 from api.ops import page
 from api.ops.answers import prefers_html
 from api.ops.exposition import merge_expositions
@@ -213,6 +214,7 @@ def make_machine_app(
     """The operators' application of a supervisor."""
     app = web.Application(middlewares=[only_hosts(names, fresh_trace)])
     for path, handler in (
+        ("/", ops_front),
         ("/metrics", machine.metrics),
         ("/status", machine.status),
         ("/health", machine.readiness),

@@ -86,6 +86,7 @@ CELLS: Mapping[str, str] = {
     "feed.open":           "101 403 403 101 101 101 403 401 401 401",
     "feed.ticket":         "401 403 403 201 201 201 403 401 401 401",
     "docs.openapi":        _OPEN,
+    "docs.front":          _OPEN,
     "docs.page":           _OPEN,
     "docs.script":         _OPEN,
     "docs.style":          _OPEN,

@@ -109,6 +109,8 @@ async def test_health_names_each_instance(server: ServerProcess, http: aiohttp.C
         status, _ = await _get(http, server.ops_url + "/health" + probe)
         assert status == 200
     assert (await _get(http, server.ops_url + "/nothing"))[0] == 404
+    status, page = await _get(http, server.ops_url + "/")
+    assert (status, 'href="/status"' in page) == (200, True)
 
 
 async def _knock(port: int) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import signal
 import socket
 from pathlib import Path
@@ -130,6 +131,14 @@ async def test_page_of_the_api_is_served_without_anything_from_elsewhere(folder:
     server = ServerProcess(folder / "docs")
     await server.start()
     async with open_http() as http:
+        for root in (server.url, server.ops_url):
+            async with http.get(root) as response:
+                assert (response.status, response.content_type) == (200, "text/html")
+                links = re.findall(r'href="(/[^"]*)"', await response.text())
+            assert links
+            for link in links:
+                async with http.get(root + link) as response:
+                    assert response.status == 200, link
         for path, kind in (
             ("/docs", "text/html"),
             ("/docs/page.js", "text/javascript"),

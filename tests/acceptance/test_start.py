@@ -59,7 +59,7 @@ async def test_wrong_password_of_redis_is_said_once_and_again_when_it_is_right(
         await require(valkey.redis_url.replace("unix://", "unix://:the-right-one@"), "not-the-right-one")
         back = await written(server, lambda line: (line["event"], line.get("what")) == ("back", "redis"))
         assert back["away_s"] > 0
-        await written(server, lambda line: line["event"] == "serves")
+        await written(server, lambda line: line["event"] == "settled_instance")
         await server.wait_ready()
         [lost] = [line for line in lines_of(server) if line["event"] == "lost"]
         assert (lost["what"], lost["level"]) == ("redis", "error")
@@ -97,3 +97,20 @@ async def test_start_names_the_variable_that_is_wrong(
     assert "to another port" not in said
     assert "Traceback" not in said
     assert not (folder / "never").exists()
+
+
+@pytest.mark.parametrize(
+    ("gateway", "expected"), [("", "orders by card are refused"), ("sandbox", "no money moves")]
+)
+async def test_start_warns_when_no_money_can_move(
+    gateway: str, expected: str, folder: Path, database_url: str, redis_url: str
+) -> None:
+    environ = {"DATABASE_URL": database_url, "REDIS_URL": redis_url, "MALL_GATEWAY_URL": gateway}
+    server = ServerProcess(folder / f"start-gateway-{gateway or 'none'}", environ)
+    await server.start()
+    await server.stop()
+    said = [line for line in lines_of(server) if line["event"] == "doubtful_setting"]
+    [warned] = [line for line in said if "payment" in line["said"][0]]
+    assert warned["level"] == "warning"
+    assert expected in warned["said"][0]
+    assert "MALL_GATEWAY_URL" in warned["said"][1]

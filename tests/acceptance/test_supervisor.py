@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+
+import asyncpg
 
 from loadtests.client import Mall, open_http
 from loadtests.server import ServerProcess
@@ -25,11 +28,15 @@ def children_of(pid: int) -> set[int]:
     return {int(child) for child in found if b"--lifeline" in _command(int(child))}
 
 
-def _command(pid: int) -> bytes:
+def _read(pid: int, what: str) -> bytes:
     try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes()
+        return Path(f"/proc/{pid}/{what}").read_bytes()
     except OSError:
         return b""
+
+
+def _command(pid: int) -> bytes:
+    return _read(pid, "cmdline")
 
 
 async def _until(holds: object, what: str) -> None:
@@ -80,6 +87,22 @@ async def test_instance_that_is_killed_comes_back_and_the_port_stays_open(folder
         assert await _works(server), "the other one answers"
         await _until(lambda: len(children_of(server.pid) - {victim}) == 2, "a new life")
         assert await _works(server)
+
+
+async def test_instance_that_comes_back_makes_no_administrator_and_knows_no_password(folder: Path) -> None:
+    async with _supervised(folder, "no-founding") as server:
+        before = children_of(server.pid)
+        for pid in before:
+            assert b"ADMIN_PASSWORD" not in _read(pid, "environ")
+        url = json.loads((server.data_dir / "addresses.json").read_text())["database_url"]
+        owner = await asyncpg.connect(url)
+        try:
+            await owner.execute("UPDATE users SET role = 'customer' WHERE role = 'admin'")
+            os.kill(min(before), signal.SIGKILL)
+            await _until(lambda: server.log_path.read_text().count("started_instance") >= 3, "a new life")
+            assert await owner.fetchval("SELECT count(*) FROM users WHERE role = 'admin'") == 0
+        finally:
+            await owner.close()
 
 
 async def test_hangup_restarts_the_instances_one_after_the_other(folder: Path) -> None:

@@ -84,9 +84,8 @@ def test_password_is_composed_as_a_login_composes_it() -> None:
     assert settings.admin_password == "caf\u00e9 caf\u00e9"
 
 
-def test_what_a_supervisor_gives_its_instances_is_accepted() -> None:
-    given = "not-used-by-instances"
-    assert load_settings({**OUTSIDE, "MALL_ADMIN_PASSWORD": given}).admin_password == given
+def test_instance_of_a_supervisor_needs_no_password_for_an_administrator() -> None:
+    assert load_settings({"DATABASE_URL": OUTSIDE["DATABASE_URL"]}, founds=False).admin_password is None
 
 
 def test_every_setting_is_documented_once() -> None:
