@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
-import json
 import os
 import signal
 import socket
@@ -37,6 +36,7 @@ from api.call import Office
 from api.cashier import open_payments, settle_payments
 from api.catalogue import open_catalogue
 from api.checking import command_check
+from api.commands import command_migrate, command_mint, command_verify
 from api.cursors import Cursors
 from api.doors import (
     Doors,
@@ -51,7 +51,7 @@ from api.doors import (
 from api.feed.hub import Hub
 from api.feed.rebinding import Rebinding
 from api.limiting import open_limits
-from api.minting import MintError, mint_at
+from api.minting import MintError
 from api.ops import RuntimeCollector, status
 from api.ops.machine import supervise
 from api.passwords import Passwords
@@ -77,8 +77,7 @@ from config.settings import Settings, SettingsError, load_settings
 from config.supervisor import USURPED_CODE, Supervisor, make_instances
 from config.version import VERSION
 from dispatch import feed
-from dispatch.chores import FEED_DAYS, Chores
-from dispatch.domain.order import CARRIED, TRANSITIONS
+from dispatch.chores import Chores
 from dispatch.driver_actor import DriverBehaviour
 from dispatch.order_actor import OrderBehaviour
 from dispatch.service import Dispatch
@@ -86,7 +85,6 @@ from dispatch.wire import TRAVELLERS
 from dispatch.zone_actor import ZoneBehaviour
 from storage.embedded import EmbeddedError
 from storage.errors import StorageError
-from storage.postgres.audit import Law, audit
 from storage.postgres.database import open_database
 from storage.postgres.journal import PostgresJournal
 from storage.postgres.migrate import MigrationError, migrate, wait_for
@@ -95,7 +93,7 @@ from storage.redis.client import open_redis
 from storage.redis.keys import Keyspace
 from storage.redis.leases import RedisLeases
 from storage.redis.tickets import Tickets
-from storage.servers import Addresses, open_servers, reach_servers
+from storage.servers import Addresses, open_servers
 
 log = structlog.get_logger()
 
@@ -354,37 +352,12 @@ def command_supervise(settings: Settings, count: int) -> int:
         return asyncio.run(supervise(supervisor, machine, settings.ops_names, SystemEntropy()))
 
 
-def command_migrate(settings: Settings, options: argparse.Namespace) -> int:
-    """Bring the schema to this version."""
-    del options
-    with reach_servers(settings) as at:
-        asyncio.run(wait_for(at.database_url, 0))
-        print(f"at revision {asyncio.run(migrate(at.database_url))}")
-    return 0
-
-
-def command_mint(settings: Settings, options: argparse.Namespace) -> int:
-    """Print a user with a token per line."""
-    with reach_servers(settings) as at:
-        for user in asyncio.run(mint_at(at.database_url, options)):
-            print(json.dumps(user))
-    return 0
-
-
-def command_verify(settings: Settings, options: argparse.Namespace) -> int:
-    """Audit the record, also beside a running server; 0 when everything holds."""
-    with reach_servers(settings) as at:
-        report = asyncio.run(audit(at.database_url, Law(TRANSITIONS, CARRIED, FEED_DAYS)))
-    print(report.text(as_json=options.json))
-    return 0 if report.holds else 1
-
-
 WORK: dict[str, Callable[[Settings, argparse.Namespace], int]] = {
     "serve": command_serve,
-    "migrate": command_migrate,
+    "migrate": lambda settings, _: command_migrate(settings, print),
     "check": lambda settings, _: command_check(settings, print),
-    "verify": command_verify,
-    "mint": command_mint,
+    "verify": lambda settings, options: command_verify(settings, options, print),
+    "mint": lambda settings, options: command_mint(settings, options, print),
     "rotate-key": lambda settings, options: command_rotate_key(settings, options, print),
 }
 

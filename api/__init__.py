@@ -24,6 +24,7 @@ literals.py    numbers and times as they are written
 readers.py     puts the one reader of them before every field
 founding.py    what a database needs before the first request
 front.py       the first page of the public and of the ops port
+commands.py    migrate, mint, verify
 checking.py    what stands in the way of a start
 minting.py     users and tokens in bulk
 probing.py     what readiness looks at

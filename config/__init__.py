@@ -3,6 +3,7 @@
 Map:
 settings.py   every setting, once, with its environment variable
 doubts.py     what is allowed in the settings and yet seldom meant
+samples.py    secrets that are none
 findings.py   what a look at the surroundings finds
 commandline.py  what can be asked of the program
 version.py    this version

@@ -26,23 +26,10 @@ from pydantic import (
     model_validator,
 )
 
+from config.samples import DIFFERENT_MIN, is_sample
+
 Switch = Literal["on", "off"]
 Port = Annotated[int, Field(ge=0, le=65535)]
-# What stands in samples and guides until somebody has thought of a secret, without its punctuation.
-_SAMPLES = frozenset(
-    {
-        "changeme", "changethis", "changeit", "password", "yourpassword", "mypassword", "secret", "yoursecret",
-        "samplecustomer", "sampledriver", "sampleadmin", "example", "replaceme", "todo", "xxxxxxxx",
-    }
-)  # fmt: skip
-# Fewer different characters than this are no password, however many there are.
-_DIFFERENT_MIN = 4
-
-
-def _is_sample(secret: str) -> bool:
-    return re.sub(r"[^a-z]", "", secret.lower()) in _SAMPLES
-
-
 # A log of each hit is kept, so a limit has to have a limit.
 PerMin = Annotated[int, Field(ge=1, le=10_000)]
 
@@ -339,15 +326,15 @@ class Settings(BaseModel):
         if self.database_url is None:
             return self
         for name, url in (("DATABASE_URL", self.database_url), ("REDIS_URL", self.redis_url)):
-            if url is not None and _is_sample(unquote(urlsplit(url).password or "")):
+            if url is not None and is_sample(unquote(urlsplit(url).password or "")):
                 raise ValueError(f"{name} holds a sample in place of a password")
         if self.admin_password is None:
             if (info.context or {}).get("founds", True):
                 raise ValueError("MALL_ADMIN_PASSWORD is required when DATABASE_URL is set")
             return self
-        if _is_sample(self.admin_password) or self.admin_password.lower() == self.admin_email.lower():
+        if is_sample(self.admin_password) or self.admin_password.lower() == self.admin_email.lower():
             raise ValueError("MALL_ADMIN_PASSWORD is a sample that everybody knows; think of another")
-        if len(set(self.admin_password)) < _DIFFERENT_MIN:
+        if len(set(self.admin_password)) < DIFFERENT_MIN:
             raise ValueError("MALL_ADMIN_PASSWORD repeats a few characters; think of another")
         return self
 
