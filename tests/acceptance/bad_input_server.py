@@ -41,8 +41,8 @@ async def target() -> AsyncIterator[Target]:
                 tokens[role] = (await mall.do("POST", "/api/v2/auth/login", login))["access_token"]
             note = json.loads((Path(folder) / "addresses.json").read_text())
             database = await asyncpg.connect(note["database_url"])
-            key = await _own_key(database)
-            tokens = {role: _lasting(token, key) for role, token in tokens.items()}
+            key = await own_key(database)
+            tokens = {role: lasting(token, key) for role, token in tokens.items()}
             order = await mall.as_(tokens["customer"]).do("POST", "/api/v2/orders", ORDER, key=fresh_key())
             try:
                 yield Target(server, database, http, tokens, order["id"])
@@ -60,7 +60,7 @@ async def nothing_changes(target: Target) -> AsyncIterator[None]:
     assert await target.contents() == before
 
 
-async def _own_key(database: Any) -> Ed25519PrivateKey:
+async def own_key(database: Any) -> Ed25519PrivateKey:
     """The server's key comes out of its database."""
     row = await database.fetchrow("SELECT kid, private_pem FROM signing_key")
     own = serialization.load_pem_private_key(row["private_pem"].encode(), None)
@@ -73,18 +73,18 @@ def _parts(token: str) -> tuple[dict[str, Any], dict[str, Any]]:
     return header, claims
 
 
-def _lasting(token: str, own: Ed25519PrivateKey) -> str:
+def lasting(token: str, own: Ed25519PrivateKey) -> str:
     """The same as minted ones are: the server outlives the ten minutes of an ordinary token by far."""
     header, claims = _parts(token)
     minted = {"sid": f"mnt_{claims['sid']}", "exp": claims["iat"] + LASTING_S}
     return Forge(token, header, claims, own, own).with_claims(**minted)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 async def forge(target: Target) -> Forge:
     """A token as a driver gets it, and the means to twist it."""
     email, password = PEOPLE["driver"]
     login = {"email": email, "password": password}
     mall = Mall(target.http, target.server.url)
     good = (await mall.do("POST", "/api/v2/auth/login", login))["access_token"]
-    return Forge(good, *_parts(good), await _own_key(target.database), Ed25519PrivateKey.generate())
+    return Forge(good, *_parts(good), await own_key(target.database), Ed25519PrivateKey.generate())

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tests.acceptance.pair import seconds_until
 from tests.acceptance.two_versions import Both, fresh, keyed
 
 pytest_plugins = ("tests.acceptance.two_versions_server",)
@@ -149,7 +150,14 @@ async def test_a_place_is_lng_and_location_in_version_1_and_lon_in_version_2(bot
     assert made.json["id"] in [store["id"] for store in near["items"]]
     assert near["page"] == 1
     await both.good("PUT", "v1/drivers/me/location", {"lat": 52.5, "lng": 13.4}, role="courier")
-    seen = await both.good("GET", "v1/drivers/me", role="courier")
+    seen: dict[str, Any] = {}
+
+    async def located() -> bool:
+        nonlocal seen
+        seen = await both.good("GET", "v1/drivers/me", role="courier")
+        return seen["location"] is not None
+
+    await seconds_until(located)
     assert seen["location"] == {"lat": 52.5, "lng": 13.4}
     assert seen["id"] == both.driver
 

@@ -327,7 +327,6 @@ async def test_redis_that_hangs_costs_a_reader_its_budget_and_no_more() -> None:
         assert asked["connections"] >= 1
         assert here.failures == FAILURES_MAX
         assert min(waits[:FAILURES_MAX]) >= BUDGET_S * 0.9
-        assert sum(waits) < BUDGET_S * (FAILURES_MAX + 5), "the others did not wait"
 
 
 async def test_change_that_redis_did_not_hear_of_is_told_when_it_is_back(redis_url: str) -> None:

@@ -21,7 +21,7 @@ from actors.cluster.leases import ACTIVE, Holding, LeasesAway, Member, Tick
 from storage.embedded import EmbeddedValkey
 from storage.redis.keys import Keyspace
 from storage.redis.leases import RedisLeases
-from storage.redis.ticker import JOIN_S, Timing
+from storage.redis.ticker import Timing
 from tests.support.waiting import LIMIT_S, turn, until
 
 # Six renewals in a lease: a busy machine may miss most of them.
@@ -182,8 +182,7 @@ async def test_hanging_server_fails_ticks_and_calls_and_the_block_still_ends_in_
                 await ann.store.acquire("ann.1", [3], proven=True)
             asked = ann.asked
             await until(lambda: ann.asked > asked)
-            told, leaving_at = len(ann.told), time.monotonic()
-        assert time.monotonic() - leaving_at < JOIN_S
+            told = len(ann.told)
         assert tickers() == []
         await turn()
         assert len(ann.told) == told, "the tick under way failed, and nobody listens any more"
