@@ -22,7 +22,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from actors import errors
-from actors.cluster.codec import Codec, Untransferable
+from actors.cluster.codec import Codec, Garbled, Untransferable
 from actors.cluster.directory import Directory
 from actors.cluster.network import Line
 from actors.cluster.peers import Peers
@@ -323,8 +323,14 @@ class Forwarding:
         if ownership is None or epoch < ownership.first:
             self.send_back(line, corr, shard)
             return
+        try:
+            message = self._codec.unpack(payload)
+        except Garbled:
+            # Of a newer build, in a rolling upgrade: it certainly had no effect here, and its edge may say so.
+            self.peers.send(line, ["F", corr, Unavailable.__name__, "its owner does not know this command"])
+            raise
         envelope = Envelope(
-            to, self._codec.unpack(payload), runtime.clock.monotonic() + budget_ms / 1000,
+            to, message, runtime.clock.monotonic() + budget_ms / 1000,
             command=Command(command_id, fingerprint) if command_id else None,
             trace=trace, reply=FarReply(self, line, corr, shard), hop=1, epoch=epoch,
         )  # fmt: skip

@@ -28,7 +28,10 @@ MESSAGES = [
     m.DriverMoved(1, True, 2, frozenset({1, 2}), None), m.MovedTo(Place(1.0, 2.0), 4),
     m.Connect("s@x", "e", 4, 5, True), m.DriverSeen(1, 2, "n", "online", 1, (1,), Place(0.0, 0.0), True, 3),
     c.Accept(3, None), c.Cancel(c.By("customer", "usr_1"), "why"), c.Cancel(c.By("customer", "usr_1"), "why", (1, 2)),
-    c.MakeOffers(1, 2, (3, 4), 5, {"distances_m": [1]}), [1, "two", None], None, {"open_orders": 3}, 7,
+    c.MakeOffers(1, 2, (3, 4), 5, {"distances_m": [1]}), c.Withdraw((1, 2), "busy"), c.GiveUp(1000),
+    c.Reassign(c.By("admin", "usr_1"), 3, "why"), c.Conclude(c.By("admin", "usr_1"), "returned", "why"),
+    m.OfferSeen("ofr_1_1"), m.Alive(), m.TakeOffline(), m.MovedTo(Place(1.0, 2.0), 4, 12.5),
+    [1, "two", None], None, {"open_orders": 3}, 7,
 ]  # fmt: skip
 
 
@@ -55,6 +58,25 @@ def test_message_that_belongs_to_the_memory_stays(message: object) -> None:
 def test_garbage_is_refused(packed: object) -> None:
     with pytest.raises(Garbled):
         CODEC.unpack(packed)
+
+
+@pytest.mark.parametrize(
+    ("message", "names"),
+    [
+        (m.OrderMoved(ORDER), ("released", "since_ms", "warned_ms")),
+        (m.FeedGrew(None, freed=3), ("alive",)),
+        (m.DriverSeen(1, 2, "n", "online", 1, (1,), None, True, 3), ("state",)),
+        (m.MovedTo(Place(1.0, 2.0), 4), ("accuracy_m",)),
+    ],
+    ids=lambda x: type(x).__name__,
+)
+def test_fields_that_only_one_of_two_builds_knows_do_no_harm(message: object, names: tuple[str, ...]) -> None:
+    name, value = orjson.loads(orjson.dumps(CODEC.pack(message)))
+    fields = value["order"] if name == "OrderMoved" else value
+    for field in names:
+        del fields[field]
+    fields["of_tomorrow"] = [1, 2]
+    assert CODEC.unpack([name, value]) == message
 
 
 def test_everything_that_travels_has_a_name_of_its_own() -> None:
