@@ -100,6 +100,23 @@ async def test_money_is_held_when_the_customer_pays_and_taken_when_the_goods_arr
     assert await till.effects(order) == ["held", "captured"]
 
 
+@pytest.mark.parametrize(
+    ("outcome", "money"), [("delivered", "captured"), ("failed", "released"), ("returned", "released")]
+)
+async def test_money_follows_an_order_that_an_operator_ends(
+    till: Till, zone: Zone, outcome: str, money: str
+) -> None:
+    order = await zone.order("card")
+    _, payment, _ = await till.pay(order)
+    admin, path = till.town.admin, f"/api/v2/orders/{order}"
+    async with (await zone.driver()).online() as driver:
+        await admin.do("POST", f"{path}/assignment", {"driver_id": driver.id})
+        await driver.post(order, "pickup")
+        await admin.do("POST", f"{path}/conclusion", {"outcome": outcome, "reason": "phone is dead"})
+    await till.until(payment["id"], money)
+    assert await till.effects(order) == ["held", money]
+
+
 async def test_declined_card_leaves_the_order_waiting_and_another_card_pays_it(
     till: Till, zone: Zone
 ) -> None:
