@@ -101,7 +101,7 @@ async def test_money_is_held_when_the_customer_pays_and_taken_when_the_goods_arr
 
 
 @pytest.mark.parametrize(
-    ("outcome", "money"), [("delivered", "captured"), ("failed", "released"), ("returned", "released")]
+    ("outcome", "money"), [("delivered", "captured"), ("failed", "voided"), ("returned", "voided")]
 )
 async def test_money_follows_an_order_that_an_operator_ends(
     till: Till, zone: Zone, outcome: str, money: str
