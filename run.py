@@ -72,7 +72,7 @@ from api.watch import (
 )
 from config import metrics
 from config.commandline import make_parser
-from config.logs import open_logs, say
+from config.logs import open_logs, say, say_failure
 from config.settings import Settings, SettingsError, load_settings
 from config.supervisor import USURPED_CODE, Supervisor, make_instances
 from config.version import VERSION
@@ -370,12 +370,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         founds = getattr(options, "lifeline", None) is None
         return int(WORK[options.command](load_settings(founds=founds), options))
     except SettingsError as error:
-        print(f"The settings are wrong:\n{error}", file=sys.stderr)
+        say_failure(options.command, f"The settings are wrong:\n{error}")
         return wrong
     except (StartError, EmbeddedError, MigrationError, MintError, founding.FoundingError) as error:
-        print(f"Cannot start: {error}", file=sys.stderr)
+        say_failure(options.command, f"Cannot start: {error}")
     except (StorageError, JournalError, TimeoutError, OSError) as error:
-        print(f"Cannot reach the database: {type(error).__name__} {error}", file=sys.stderr)
+        say_failure(options.command, f"Cannot reach the database: {type(error).__name__} {error}")
     except KeyboardInterrupt:
         return 0
     return 2

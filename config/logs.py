@@ -222,6 +222,16 @@ def say(
     print(orjson.dumps(values, option=orjson.OPT_UTC_Z).decode(), file=to, flush=True)
 
 
+def say_failure(command: str, text: str) -> None:
+    """Why a command has failed. A server's log is read by programs, also that of one which does not start."""
+    if command != "serve":
+        sys.stderr.write(text + "\n")
+        return
+    # The settings may be what is wrong.
+    log_format, instance = os.environ.get("MALL_LOG_FORMAT") or "auto", os.environ.get("MALL_INSTANCE", "")
+    say(text, log_format, "failed_start", "error", instance, to=sys.stderr)
+
+
 def _named(instance: str) -> structlog.typing.Processor:
     def name(_: Any, __: str, values: structlog.typing.EventDict) -> structlog.typing.EventDict:
         values.setdefault("instance", instance)

@@ -150,3 +150,33 @@ async def test_older_of_two_instances_of_one_name_ends(folder: Path) -> None:
         finally:
             await younger.stop()
             await older.stop()
+
+
+async def test_older_of_two_supervisors_of_one_name_ends_at_once_and_says_why(folder: Path) -> None:
+    async with _servers(folder / "rivals") as environ:
+        older, younger = (
+            ServerProcess(
+                folder / name,
+                {**environ, "MALL_INSTANCE": "same", "MALL_LOG_LEVEL": "info"},
+                ("--instances", "2"),
+            )
+            for name in ("rival-older", "rival-younger")
+        )
+        await older.start()
+        try:
+            await _until(lambda: older.log_path.read_text().count('"serves"') >= 2, "both serve")
+            await younger.start()
+            async with asyncio.timeout(LIMIT_S):
+                assert await older.wait() == 3
+            said = [json.loads(line) for line in older.log_path.read_text().splitlines()]
+            [why, *_] = [line for line in said if line["event"] == "ended_by_namesake" and "remedy" in line]
+            assert (why["level"], why["setting"]) == ("error", "MALL_INSTANCE")
+            assert why["instance"] in ("same-1", "same-2")
+            assert not any(line["event"] == "lost_process" for line in said), "nobody fights"
+            await _until(lambda: younger.log_path.read_text().count('"serves"') >= 2, "both serve")
+            told = [json.loads(line) for line in younger.log_path.read_text().splitlines()]
+            assert [line["starts"] for line in told if line["event"] == "started_process"] == [1, 1]
+            assert await _works(younger)
+        finally:
+            await younger.stop()
+            await older.stop()
