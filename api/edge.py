@@ -332,7 +332,7 @@ def _subject(path: str) -> tuple[str, str] | None:
 
 def _about(route: Route, call: Call, response: web.StreamResponse | None) -> dict[str, str]:
     """The ids of the order, the payment and the driver that a request is about: by them its line is found."""
-    about, who = dict(call.about), call.principal
+    about, who = call.about, call.principal
     if who is not None and who.role == "driver":
         about["driver_id"] = f"drv_{who.number}"
     subject, given = _subject(route.path), call.request.match_info.get("id", "")
