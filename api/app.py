@@ -12,7 +12,7 @@ from api.access import ACCESS
 from api.bodies import BODY_BYTES_MAX
 from api.call import INTERNAL, OFFICE, Office
 from api.cors import allow_origins
-from api.docs import asyncapi, catalogue, openapi
+from api.docs import asyncapi, catalogue, openapi, page
 from api.edge import UNKNOWN_PATH, Route, bind, expect, outside, unknown
 from api.feed import handshake
 from api.rest import accounts, drivers, health, orders, payments, products, stores, tracking, users, zones
@@ -33,6 +33,7 @@ ROUTES: tuple[Route, ...] = (
     *drivers.ROUTES,
     *health.ROUTES,
     *openapi.ROUTES,
+    *page.ROUTES,
     *negotiation.ROUTES,
     *asyncapi.ROUTES,
     *catalogue.ROUTES,

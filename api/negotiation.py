@@ -14,6 +14,7 @@ from aiohttp import web
 
 from api import edge
 from api.call import OFFICE, Call, json_response
+from api.docs.page import BY_READER, is_read_by_a_person, page_at
 from api.edge import Route
 from api.problems import Problem
 from api.v1.serving import Served
@@ -95,9 +96,10 @@ def _guide() -> bytes:
 
 
 async def guide(call: Call) -> web.Response:
-    """How to change a client of version 1 into one of version 2."""
-    del call
-    return web.Response(body=_guide(), content_type="text/markdown", charset="utf-8")
+    """How to change a client of version 1 into one of version 2: a page for people, Markdown for programs."""
+    if is_read_by_a_person(call):
+        return page_at(call, "migration")
+    return web.Response(body=_guide(), content_type="text/markdown", charset="utf-8", headers=BY_READER)
 
 
 ROUTES = (

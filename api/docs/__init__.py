@@ -8,7 +8,8 @@ headers.py      headers of requests and answers
 examples.py     an example of each body and each answer
 notes.py        what is said in sentences
 serving.py      a document in pieces, and its tag
-openapi.py      the OpenAPI 3.1 document, and the page that shows it
+openapi.py      the OpenAPI 3.1 document
+page.py         the page that shows all documents
 feed_frames.py  schemas and examples of the feed's frames
 asyncapi.py     the AsyncAPI document of the feed
 catalogue.py    everything that can go wrong, as a list and as pages

@@ -10,6 +10,7 @@ import orjson
 from aiohttp import web
 
 from api.call import Call
+from api.docs.page import BY_READER, is_read_by_a_person, page_at
 from api.docs.serving import Document
 from api.edge import Route
 from api.problems import KINDS, Problem
@@ -78,8 +79,12 @@ def _page(code: str) -> bytes:
 
 
 async def problems(call: Call) -> web.Response:
-    """All codes, for programs."""
-    return _list().answer(call)
+    """All codes: a page for people, JSON for programs."""
+    if is_read_by_a_person(call):
+        return page_at(call, "problems")
+    response = _list().answer(call)
+    response.headers.update(BY_READER)
+    return response
 
 
 async def problem(call: Call) -> web.Response:

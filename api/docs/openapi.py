@@ -7,7 +7,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import orjson
@@ -29,7 +28,6 @@ from api.fields import id_schema
 from api.problems import KINDS, Problem
 from dispatch.domain import ids
 
-_HERE = Path(__file__).parent
 _REF = "#/components/schemas/{model}"
 _TITLES = {
     "auth": "Accounts", "users": "Users", "zones": "Zones", "stores": "Stores", "products": "Products",
@@ -321,51 +319,9 @@ def _document() -> Document:
     return Document(orjson.dumps(make_document(ROUTES)))
 
 
-@cache
-def _file(name: str) -> bytes:
-    return (_HERE / name).read_bytes()
-
-
 async def openapi(call: Call) -> web.Response:
     """The document."""
     return _document().answer(call)
 
 
-def _listed(app: web.Application) -> list[str]:
-    """The documents that this application serves: REST before the feed, the newest version first."""
-    paths = sorted({resource.canonical for resource in app.router.resources()}, reverse=True)
-    documents = [path for path in paths if re.fullmatch(r"/api/v\d+/(openapi|asyncapi)\.json", path)]
-    return sorted(documents, key=lambda path: path.endswith("/asyncapi.json"))
-
-
-async def page(call: Call) -> web.Response:
-    """All documents, to be read in a browser."""
-    policy = (
-        "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; frame-ancestors 'none'"
-    )
-    return web.Response(
-        body=_file("page.html").replace(b"DOCUMENTS", " ".join(_listed(call.request.app)).encode()),
-        content_type="text/html",
-        charset="utf-8",
-        headers={"Content-Security-Policy": policy},
-    )
-
-
-async def script(call: Call) -> web.Response:
-    """The page's script."""
-    del call
-    return web.Response(body=_file("page.js"), content_type="text/javascript", charset="utf-8")
-
-
-async def style(call: Call) -> web.Response:
-    """The page's style."""
-    del call
-    return web.Response(body=_file("page.css"), content_type="text/css", charset="utf-8")
-
-
-ROUTES = (
-    Route("docs.openapi", "GET", "/api/v2/openapi.json", openapi, quiet=True),
-    Route("docs.page", "GET", "/docs", page, quiet=True),
-    Route("docs.script", "GET", "/docs/page.js", script, quiet=True),
-    Route("docs.style", "GET", "/docs/page.css", style, quiet=True),
-)
+ROUTES = (Route("docs.openapi", "GET", "/api/v2/openapi.json", openapi, quiet=True),)

@@ -1,5 +1,6 @@
-// Shows the documents of the API: OpenAPI for REST, AsyncAPI for the feed. Everything is put in as text, never as
-// markup, and nothing is fetched from elsewhere.
+// Shows the documents of the API: OpenAPI for REST, AsyncAPI for the feed, what can go wrong, how to come from version 1.
+// Everything is put in as text, never as markup, and nothing is fetched from elsewhere. An address such as
+// /docs#v2/orders_create leads to one operation.
 "use strict";
 
 const $ = (id) => document.getElementById(id);
@@ -11,33 +12,65 @@ const make = (tag, text, name) => {
   return element;
 };
 
-// Words between backquotes are code.
-const prose = (tag, text) => {
-  const element = make(tag);
-  text.split("`").forEach((part, index) => element.append(index % 2 ? make("code", part) : part));
+const linkTo = (text, href, name) => {
+  const element = make("a", text, name);
+  element.href = href;
   return element;
 };
 
-const table = (rows) => {
-  const element = make("table");
-  for (const row of rows) {
-    const line = make("tr");
-    for (const cell of row) line.append(cell instanceof Node ? cell : prose("td", cell));
-    element.append(line);
+// Words between backquotes are code, [words](there) a link, **words** strong.
+const prose = (tag, text) => {
+  const element = make(tag);
+  for (const part of text.split(/(`[^`]+`|\[[^\]]+\]\(\/[^)]*\)|\*\*[^*]+\*\*)/)) {
+    const link = part.match(/^\[(.+)\]\((\/.*)\)$/);
+    if (link) element.append(linkTo(link[1], link[2]));
+    else if (/^`.+`$/.test(part)) element.append(make("code", part.slice(1, -1)));
+    else if (/^\*\*.+\*\*$/.test(part)) element.append(make("strong", part.slice(2, -2)));
+    else if (part) element.append(part);
   }
   return element;
 };
 
-// As much Markdown as the descriptions use: headings, tables, paragraphs.
-const markdown = (text) => text.split(/\n\n+/).filter((part) => part.trim()).map((part) => {
-  if (part.startsWith("## ")) return make("h3", part.slice(3));
-  if (!part.startsWith("|")) return prose("p", part);
-  const cells = part.trim().split("\n").map((line) => line.split("|").slice(1, -1).map((cell) => cell.trim()));
-  return table(cells.filter((row) => !row[0].startsWith("---")));
+const table = (rows, head) => {
+  const element = make("table");
+  rows.forEach((row, index) => {
+    const line = make("tr");
+    const kind = head && index === 0 ? "th" : "td";
+    for (const cell of row) line.append(cell instanceof Node ? cell : prose(kind, cell));
+    element.append(line);
+  });
+  const around = make("div", undefined, "table");
+  around.append(element);
+  return around;
+};
+
+const slug = (text) => text.toLowerCase().replace(/[^a-z0-9]+/g, "-").replace(/^-|-$/g, "");
+
+// As much Markdown as the texts use: headings, tables, lists, paragraphs; `at` is where headings are linked to.
+const markdown = (text, at) => text.split(/\n\n+/).filter((part) => part.trim()).map((part) => {
+  const title = part.match(/^(#+) (.*)/);
+  if (title) {
+    const heading = make(title[1].length < 2 ? "h2" : "h3", title[2]);
+    heading.id = `${at}/${slug(title[2])}`;
+    return heading;
+  }
+  const lines = part.trim().split("\n");
+  if (part.startsWith("|")) {
+    const cells = lines.map((line) => line.replace(/\\\|/g, "\u0000").split("|").slice(1, -1)
+      .map((cell) => cell.trim().replaceAll("\u0000", "|")));
+    return table(cells.filter((row) => !row[0].startsWith("---")), true);
+  }
+  const kind = /^\d+\. /.test(part) ? "ol" : /^- /.test(part) ? "ul" : "";
+  if (!kind) return prose("p", lines.join(" "));
+  const list = make(kind);
+  for (const item of part.trim().split(/\n(?=\d+\. |- )/)) list.append(prose("li", item.replace(/^(\d+\.|-) /, "").replace(/\n\s*/g, " ")));
+  return list;
 });
 
 const resolved = (whole, value) => {
-  while (value && value.$ref) value = value.$ref.slice(2).split("/").reduce((at, step) => at[step], whole);
+  while (value && value.$ref) {
+    value = value.$ref.slice(2).split("/").reduce((at, step) => at[step.replaceAll("~1", "/").replaceAll("~0", "~")], whole);
+  }
   return value;
 };
 
@@ -62,24 +95,35 @@ const shape = (whole, schema, depth = 0) => {
   return [found.type || "any", ...bounds].join(", ");
 };
 
-const json = (value) => make("pre", JSON.stringify(value, null, 2));
+const sample = (value) => make("pre", typeof value === "string" ? value : JSON.stringify(value, null, 2));
 
 const block = (whole, title, schema, examples) => {
   const part = make("div");
   part.append(make("strong", title), make("pre", shape(whole, schema)));
-  for (const example of examples) part.append(make("em", "For example"), json(example));
+  for (const example of examples) part.append(make("em", "For example"), sample(example));
   return part;
 };
 
 const examplesOf = (whole, content) =>
   Object.values(content.examples || {}).map((example) => resolved(whole, example).value);
 
-const row = (method, name, about) => {
+// One thing that can be found and linked to: its first line, and what is shown when it is opened.
+const entry = (id, method, name, about, words, fill) => {
   const details = make("details");
+  details.id = id;
   const summary = make("summary");
-  summary.append(make("span", method, `method ${method.toLowerCase()}`), make("code", name), make("span", about));
+  const link = linkTo("#", `#${id}`, "link");
+  link.title = "A link to this";
+  link.addEventListener("click", (event) => event.stopPropagation());
+  summary.append(make("span", method, `method ${method.toLowerCase()}`), make("code", name, "name"), make("span", about, "about"), link);
   details.append(summary);
-  details.dataset.text = `${method} ${name} ${about}`.toLowerCase();
+  details.dataset.words = `${method} ${name} ${about} ${words}`.toLowerCase();
+  details.addEventListener("toggle", () => {
+    if (!details.open) return;
+    if (details.childElementCount === 1) fill(details);
+    if (location.hash !== `#${id}` && details.dataset.quiet === undefined) history.replaceState(null, "", `#${id}`);
+    delete details.dataset.quiet;
+  });
   return details;
 };
 
@@ -87,16 +131,11 @@ const answerLine = (whole, status, answer) => {
   const about = make("td");
   const codes = Object.keys(Object.values(answer.content || {})[0]?.examples || {});
   if (status < 400 || !codes.length) about.append(answer.description);
-  else for (const code of codes) {
-    const link = make("a", code);
-    link.href = `/problems/${code}`;
-    about.append(link, " ");
-  }
+  else for (const code of codes) about.append(linkTo(code, `#problems/${code}`), " ");
   return [status, about, Object.keys(answer.headers || {}).join(", ")];
 };
 
-const operation = (whole, method, path, found) => {
-  const details = row(method.toUpperCase(), path, found.summary);
+const fillOperation = (whole, found) => (details) => {
   details.append(prose("p", found.description || ""));
   if (found.parameters?.length) {
     details.append(make("strong", "Parameters"), table(found.parameters.map((one) => [
@@ -113,76 +152,163 @@ const operation = (whole, method, path, found) => {
     if (content && status < 400)
       details.append(block(whole, `Answer ${status} (${media})`, content.schema, examplesOf(whole, content)));
   }
-  details.append(table(Object.entries(found.responses).map(([status, one]) => answerLine(whole, status, one))));
-  return details;
+  details.append(make("strong", "Answers"), table(Object.entries(found.responses).map(([status, one]) => answerLine(whole, status, one))));
 };
 
-const showRest = (whole, place) => {
+const namesIn = (whole, value) => (JSON.stringify(value).match(/"[a-z_]+":/g) || []).join(" ") +
+  (value && value.schema && value.schema.$ref ? ` ${JSON.stringify(resolved(whole, value.schema).properties || {})}` : "");
+
+const wordsOf = (whole, found) => [
+  found.operationId.replaceAll("_", "."), found.description,
+  ...(found.parameters || []).map((one) => one.name),
+  ...Object.values(found.requestBody?.content || {}).map((one) => namesIn(whole, one)),
+  ...Object.values(found.responses).map((one) => one.description),
+].join(" ");
+
+const part = (place, at, title, about) => {
+  const heading = make("h2", title);
+  heading.id = `${at}/${slug(title)}`;
+  place.append(heading);
+  if (about) place.append(prose("p", about));
+  $("parts-of").append(linkTo(title, `#${heading.id}`));
+};
+
+const showRest = (at, whole, place) => {
   for (const tag of whole.tags || []) {
-    place.append(make("h2", tag.name), make("p", tag.description || ""));
+    part(place, at, tag.name, tag.description);
     for (const [path, methods] of Object.entries(whole.paths))
       for (const [method, found] of Object.entries(methods))
-        if (found.tags?.includes(tag.name)) place.append(operation(whole, method, path, found));
+        if (found.tags?.includes(tag.name)) {
+          const id = `${at}/${found.operationId}`;
+          place.append(entry(id, method.toUpperCase(), path, found.summary, wordsOf(whole, found), fillOperation(whole, found)));
+        }
   }
 };
 
-const showFeed = (whole, place) => {
+const showFeed = (at, whole, place) => {
   const words = { receive: ["APP", "What the app says"], send: ["SERVER", "What the server says"] };
   for (const [action, [who, title]] of Object.entries(words)) {
-    place.append(make("h2", title));
+    part(place, at, title);
     for (const found of Object.values(whole.operations).filter((one) => one.action === action)) {
       const message = resolved(whole, found.messages[0]);
-      const details = row(who, message.name, "");
       const answers = (found.reply?.messages || []).map((one) => resolved(whole, one).name);
-      if (answers.length) details.append(make("p", `Answered with ${answers.join(" or ")}.`));
-      details.append(block(whole, "Frame", message.payload, message.examples.map((one) => one.payload)));
-      place.append(details);
+      const about = answers.length ? `answered with ${answers.join(" or ")}` : "";
+      place.append(entry(`${at}/${who.toLowerCase()}.${message.name}`, who, message.name, about, JSON.stringify(message), (details) => {
+        details.append(block(whole, "Frame", message.payload, (message.examples || []).map((one) => one.payload)));
+      }));
     }
   }
   for (const channel of Object.values(whole.channels)) {
-    place.append(make("h2", "Opening"), prose("p", `\`${channel.address}\` ${channel.description}`));
+    part(place, at, "Opening");
+    place.append(prose("p", `\`${channel.address}\` ${channel.description}`));
     place.append(table(channel["x-refusals"].map((one) => [String(one.status), one.code])));
-    place.append(make("h2", "Close codes"));
+    part(place, at, "Close codes");
     place.append(table(channel["x-close-codes"].map((one) => [String(one.code), one.reason, one.action])));
   }
 };
 
-const show = async (address) => {
+const showProblems = (at, whole, place) => {
+  const kinds = { 4: "The request has to change", 5: "The server could not" };
+  for (const [kind, title] of Object.entries(kinds)) {
+    part(place, at, title);
+    for (const found of whole.items.filter((one) => String(one.status)[0] === kind)) {
+      place.append(entry(`${at}/${found.code}`, String(found.status), found.code, found.title, found.remedy, (details) => {
+        details.append(prose("p", `**${found.remedy}**`), prose("p", found.advice));
+        details.append(table([["`type`", found.type], ["`retryable`", String(found.retryable)], ["retry", found.retry]]));
+      }));
+    }
+  }
+};
+
+// By the first part of an address: what is read, and how it is shown.
+const tabs = new Map();
+for (const address of document.body.dataset.documents.split(" ")) {
+  const feed = address.endsWith("asyncapi.json");
+  const version = address.match(/\/(v\d+)\//)?.[1] || "";
+  tabs.set(feed ? "feed" : version, { address, title: feed ? "Drivers' feed" : `REST ${version}`, show: feed ? showFeed : showRest });
+}
+tabs.set("problems", { address: "/problems", title: "Problems", show: showProblems });
+tabs.set("migration", { address: "/docs/migration", title: "Migration", text: true });
+
+let shown = "";
+
+const show = async (at) => {
+  const tab = tabs.get(at);
   $("state").textContent = "Loading…";
-  const answer = await fetch(address);
-  if (!answer.ok) throw new Error(`${address} answered ${answer.status}`);
-  const whole = await answer.json();
-  $("intro").replaceChildren(...markdown(whole.info.description));
-  $("parts").replaceChildren();
-  (whole.openapi ? showRest : showFeed)(whole, $("parts"));
-  $("state").textContent = "";
+  const answer = await fetch(tab.address, { headers: { Accept: tab.text ? "text/markdown" : "application/json" } });
+  if (!answer.ok) throw new Error(`${tab.address} answered ${answer.status}`);
+  const whole = tab.text ? await answer.text() : await answer.json();
+  for (const id of ["parts-of", "parts", "intro"]) $(id).replaceChildren();
+  if (tab.text) $("parts").append(...markdown(whole, at));
+  else tab.show(at, whole, $("parts"));
+  if (whole.info) {
+    part($("intro"), at, "About this API");
+    $("intro").append(...markdown(whole.info.description, at));
+  }
+  for (const link of $("documents").children) link.toggleAttribute("aria-current", link.dataset.tab === at);
+  document.title = `${tab.title}: Mall Delivery Dispatch`;
+  shown = at;
   filter();
 };
 
+// The words that are looked for, marked where they are seen.
+const marked = (element, wanted) => {
+  const text = element.textContent;
+  const found = wanted ? text.toLowerCase().indexOf(wanted) : -1;
+  if (found < 0) return element.replaceChildren(text);
+  element.replaceChildren(text.slice(0, found), make("mark", text.slice(found, found + wanted.length)), text.slice(found + wanted.length));
+};
+
 const filter = () => {
-  const wanted = $("find").value.toLowerCase();
-  for (const details of $("parts").querySelectorAll("details"))
-    details.hidden = !details.dataset.text.includes(wanted);
+  const wanted = $("find").value.trim().toLowerCase().split(/\s+/).filter((word) => word);
+  const entries = [...$("parts").querySelectorAll("details")];
+  let hits = 0;
+  for (const details of entries) {
+    details.hidden = !wanted.every((word) => details.dataset.words.includes(word));
+    hits += !details.hidden;
+    for (const name of ["name", "about"]) marked(details.querySelector(`.${name}`), wanted[0]);
+  }
+  // What is no entry is in the way of those that were found, and so is a part without any.
+  const looking = wanted.length > 0 && entries.length > 0;
+  let heading = null;
+  for (const element of $("parts").children) {
+    if (element.tagName === "DETAILS") { if (heading && !element.hidden) heading.hidden = false; continue; }
+    if (element.tagName === "H2") heading = element;
+    element.hidden = looking;
+  }
+  $("intro").hidden = $("parts-of").hidden = looking;
+  const what = looking ? `${hits} of ${entries.length} found` : entries.length ? `${entries.length} entries` : "";
+  $("state").textContent = looking && !hits ? `Nothing here has “${$("find").value.trim()}”. Try another word, or another tab.` : what;
+  if (looking && hits) window.scrollTo(0, 0);
 };
 
-const choose = () => {
-  const listed = document.body.dataset.documents.split(" ");
-  const wanted = decodeURIComponent(location.hash.slice(1));
-  const address = listed.includes(wanted) ? wanted : listed[0];
-  for (const link of $("documents").children)
-    link.toggleAttribute("aria-current", link.hash === `#${address}`);
-  show(address).catch((error) => { $("state").textContent = `It cannot be shown: ${error.message}`; });
+const arrive = (id) => {
+  const target = id && document.getElementById(id);
+  if (!target) return window.scrollTo(0, 0);
+  if (target.hidden) { $("find").value = ""; filter(); }
+  if (target.tagName === "DETAILS" && !target.open) { target.dataset.quiet = ""; target.open = true; }
+  target.scrollIntoView();
 };
 
-for (const address of document.body.dataset.documents.split(" ")) {
-  const version = address.match(/\/(v\d+)\//)?.[1] || "";
-  const link = make("a", address.endsWith("asyncapi.json") ? "Drivers' feed" : `REST ${version}`);
-  link.href = `#${address}`;
+const choose = async () => {
+  const id = decodeURIComponent(location.hash.slice(1)) || document.body.dataset.start || "";
+  // Addresses of documents were links of this page once.
+  const old = [...tabs].find(([, tab]) => tab.address === id)?.[0];
+  const at = old || id.split("/")[0];
+  const wanted = tabs.has(at) ? at : tabs.keys().next().value;
+  try {
+    if (wanted !== shown) await show(wanted);
+    arrive(id);
+  } catch (error) {
+    $("state").textContent = `It cannot be shown: ${error.message}`;
+  }
+};
+
+for (const [at, tab] of tabs) {
+  const link = linkTo(tab.title, `/docs#${at}`);
+  link.dataset.tab = at;
   $("documents").append(link);
 }
-const problems = make("a", "Problems");
-problems.href = "/problems";
-$("documents").append(problems);
 $("find").addEventListener("input", filter);
 window.addEventListener("hashchange", choose);
 choose();
