@@ -1,6 +1,6 @@
 // Shows the documents of the API: OpenAPI for REST, AsyncAPI for the feed, what can go wrong, how to come from version 1.
 // Everything is put in as text, never as markup, and nothing is fetched from elsewhere. An address such as
-// /docs#v2/orders_create leads to one operation.
+// /docs#v2/orders_create leads to one operation, /docs#v2?refund to what is found.
 "use strict";
 
 const $ = (id) => document.getElementById(id);
@@ -115,7 +115,9 @@ const entry = (id, method, name, about, words, fill) => {
   const link = linkTo("#", `#${id}`, "link");
   link.title = "A link to this";
   link.addEventListener("click", (event) => event.stopPropagation());
-  summary.append(make("span", method, `method ${method.toLowerCase()}`), make("code", name, "name"), make("span", about, "about"), link);
+  const what = make("span", undefined, "what");
+  what.append(make("code", name, "name"), make("span", about, "about"));
+  summary.append(make("span", method, `method ${method.toLowerCase()}`), what, link);
   details.append(summary);
   details.dataset.words = `${method} ${name} ${about} ${words}`.toLowerCase();
   details.addEventListener("toggle", () => {
@@ -247,6 +249,7 @@ const show = async (at) => {
   }
   for (const link of $("documents").children) link.toggleAttribute("aria-current", link.dataset.tab === at);
   document.title = `${tab.title}: Mall Delivery Dispatch`;
+  $("find").hidden = Boolean(tab.text);
   shown = at;
   filter();
 };
@@ -294,11 +297,14 @@ const choose = async () => {
   const id = decodeURIComponent(location.hash.slice(1)) || document.body.dataset.start || "";
   // Addresses of documents were links of this page once.
   const old = [...tabs].find(([, tab]) => tab.address === id)?.[0];
-  const at = old || id.split("/")[0];
+  const at = old || id.split(/[/?]/)[0];
   const wanted = tabs.has(at) ? at : tabs.keys().next().value;
   try {
+    const sought = id.split("?")[1];
+    if (sought) $("find").value = sought;
     if (wanted !== shown) await show(wanted);
-    arrive(id);
+    else if (sought) filter();
+    if (!sought) arrive(id);
   } catch (error) {
     $("state").textContent = `It cannot be shown: ${error.message}`;
   }
