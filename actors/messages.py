@@ -210,9 +210,15 @@ class Wake:
 
 @dataclass(slots=True)
 class Turn:
-    """What a turn may know besides state and message."""
+    """What a turn may know besides state and message.
+
+    `epoch` and `serial`: of two turns of an actor, on whatever instances, the later one has the greater pair, and no
+    clock is asked. The epoch of the shard rises whenever it is claimed; `serial` counts the turns of one process.
+    """
 
     now_ms: int
     trace: str = ""
     command: Command | None = None
     until: float = 0.0
+    epoch: int = 0
+    serial: int = 0

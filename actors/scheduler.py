@@ -107,7 +107,11 @@ class Scheduler:
         runtime.gauges.turns[cell.id.kind] += 1
         if envelope.command is not None and self._replayed(cell, envelope):
             return
-        turn = Turn(runtime.now_ms(), envelope.trace, envelope.command, envelope.until)
+        ownership = runtime.shards.owned[cell.shard]
+        turn = Turn(
+            runtime.now_ms(), envelope.trace, envelope.command, envelope.until,
+            0 if ownership is None else ownership.epoch, runtime.gauges.turns[cell.id.kind],
+        )  # fmt: skip
         try:
             step = cell.behaviour.decide(cell.state, envelope.message, turn)
         except Exception as error:  # noqa: BLE001 - a sick actor must not take the others down

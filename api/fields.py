@@ -213,6 +213,21 @@ Time = Annotated[
     AwareDatetime, WithJsonSchema({"type": "string", "format": "date-time", "maxLength": TIME_LENGTH_MAX})
 ]
 _NO_CODE = _FORBIDDEN_DOCUMENTED["code"]
+
+
+def _reading(least: float, most: float) -> BeforeValidator:
+    """An optional value of a sensor: a number that makes no sense (iOS says -1 for "unknown") counts as none."""
+
+    def read(value: object) -> object:
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            return value if least <= value <= most else None
+        return value
+
+    return BeforeValidator(read)
+
+
+Metres = Annotated[float | None, _reading(0, 100_000)]
+MetresPerSecond = Annotated[float | None, _reading(0, 200)]
 # One @, no spaces, something on both sides; whether the mailbox exists only a mail can tell.
 Email = Annotated[
     str,

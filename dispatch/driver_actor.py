@@ -123,7 +123,7 @@ class DriverBehaviour:
                 return Done(emits=self._latest(state, f"offer:{message.offer_id}", feed.revoked(message)))
             case m.Connect():
                 here = replace(state, signs=replace(state.signs, gone_ms=None))
-                return self._connect(here, message)
+                return self._connect(here, message, turn)
             case m.Disconnect(session=session):
                 gone = session == state.session
                 return Done(state=replace(state, session=None, joining=False) if gone else None)
@@ -157,14 +157,14 @@ class DriverBehaviour:
         return emitting(self._set(passed, turn, UNREACHABLE, unreachable_ms=turn.now_ms, show=True), emits)
 
     def _moved(self, state: DriverState, message: m.MovedTo, now_ms: int) -> Step:
-        if message.cseq is not None and message.cseq <= state.cseq:
+        if state.counted.is_newer(message, now_ms):
             return Done()
-        cseq = state.cseq if message.cseq is None else message.cseq
+        counted = state.counted.with_(message, now_ms)
         track, doubt = state.track.judge(state.place, message.place, message.accuracy_m, now_ms)
         if doubt is not None:
             self._doubted(doubt)
-            return Done(state=state.at(state.place, cseq, track))
-        moved = state.at(message.place, cseq, track)
+            return Done(state=state.at(state.place, counted, track))
+        moved = state.at(message.place, counted, track)
         return Done(state=moved, tells=(self._to_zone(moved),))
 
     def _carry(self, state: DriverState, carrying: frozenset[int]) -> Step:
@@ -311,21 +311,25 @@ class DriverBehaviour:
             return replace(done, state=more, queries=(self._read_after(more),))
         return done
 
-    def _connect(self, state: DriverState, message: m.Connect) -> Step:
+    def _connect(self, state: DriverState, message: m.Connect, turn: Turn) -> Step:
         """A new session takes over: the old one is closed, the new one gets what it missed or a snapshot.
 
         A session that is bound already asks again when it may have missed something.
         """
         emits: tuple[Emit, ...] = ()
-        reply = m.Reply("connected", state.driver.status, state.driver.version)
+        mine = state.session_number if message.session == state.session else None
+        number = message.number or mine or (turn.epoch, turn.serial)
+        reply: tuple[Any, ...] = m.Connected(*number)
+        if not message.numbered:
+            reply = m.Reply("connected", state.driver.status, state.driver.version)
         after = message.resume_seq
         if state.session not in (None, message.session):
-            if message.opened_ms < state.session_ms:
+            if number < state.session_number:
                 return Done(reply=reply, emits=(Emit(message.session, "close", feed.SUPERSEDED),))
             emits = (Emit(str(state.session), "close", feed.SUPERSEDED),)
         elif message.again and state.session and not state.joining and after == state.last_seq:
             return Done(reply=reply)
-        joined = replace(state, session=message.session, session_ms=message.opened_ms, joining=True)
+        joined = replace(state, session=message.session, session_number=number, joining=True)
         if message.epoch != self._epoch or after is None or after > state.last_seq:
             query = Query("driver_snapshot", (state.driver.id,), tag=("snapshot", message.session))
             return Done(state=joined, reply=reply, emits=emits, queries=(query,))

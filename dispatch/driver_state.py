@@ -13,6 +13,31 @@ from dispatch.domain.geo import Place
 from dispatch.domain.signs import Signs
 from dispatch.tail import EMPTY, Tail
 
+# A position that overtook another one was sent within this; who counts anew is heard after it.
+LATE_MS = 10_000
+
+
+@frozen
+class Counted:
+    """The newest position by the client's own count: whose count it is, how far it was, and when."""
+
+    session: str = ""
+    cseq: int = -1
+    at_ms: int = 0
+
+    def is_newer(self, message: m.MovedTo, now_ms: int) -> bool:
+        """True when a position of the same session came later and is here already."""
+        return (
+            message.cseq is not None
+            and message.session == self.session
+            and message.cseq <= self.cseq
+            and abs(now_ms - self.at_ms) < LATE_MS
+        )
+
+    def with_(self, message: m.MovedTo, now_ms: int) -> Counted:
+        """With this position as the newest."""
+        return self if message.cseq is None else Counted(message.session, message.cseq, now_ms)
+
 
 @frozen
 class DriverState:
@@ -20,8 +45,9 @@ class DriverState:
 
     Attributes:
         driver: as committed.
-        place, cseq: last position and the client's counter of it; volatile.
-        session: address of the live session, or None; `session_ms` is when it was opened.
+        place, counted: last position, and the client's counter of it; volatile.
+        session: address of the live session, or None; `session_number` is
+            greater than of those before it.
         joining: the session waits for its replay or snapshot; entries are kept in the tail meanwhile.
         last_seq: newest position known to be committed and seen here.
         tail: the newest entries up to last_seq, contiguous.
@@ -33,11 +59,11 @@ class DriverState:
     last_seq: int
     tail: Tail = EMPTY
     place: Place | None = None
-    cseq: int = -1
+    counted: Counted = Counted()
     session: str | None = None
     joining: bool = False
     reading: bool = False
-    session_ms: int = 0
+    session_number: tuple[int, int] = (0, 0)
     signs: Signs = Signs()
     track: Track = Track()
 
@@ -50,22 +76,22 @@ class DriverState:
     def with_driver(self, driver: Driver) -> DriverState:
         """The same with other committed facts."""
         return DriverState(
-            driver, self.last_seq, self.tail, self.place, self.cseq, self.session, self.joining, self.reading,
-            self.session_ms, self.signs, self.track,
+            driver, self.last_seq, self.tail, self.place, self.counted, self.session, self.joining, self.reading,
+            self.session_number, self.signs, self.track,
         )  # fmt: skip
 
     def grown(self, entries: tuple[m.Entry, ...]) -> DriverState:
         """The same with a longer log, by entries that follow it."""
         return DriverState(
-            self.driver, entries[-1].seq, self.tail.grown(entries), self.place, self.cseq, self.session,
-            self.joining, self.reading, self.session_ms, self.signs, self.track,
+            self.driver, entries[-1].seq, self.tail.grown(entries), self.place, self.counted, self.session,
+            self.joining, self.reading, self.session_number, self.signs, self.track,
         )  # fmt: skip
 
-    def at(self, place: Place | None, cseq: int, track: Track) -> DriverState:
+    def at(self, place: Place | None, counted: Counted, track: Track) -> DriverState:
         """The same in another place."""
         return DriverState(
-            self.driver, self.last_seq, self.tail, place, cseq, self.session, self.joining, self.reading,
-            self.session_ms, self.signs, track,
+            self.driver, self.last_seq, self.tail, place, counted, self.session, self.joining, self.reading,
+            self.session_number, self.signs, track,
         )  # fmt: skip
 
 

@@ -146,19 +146,24 @@ class Banned:
 
 @frozen
 class MovedTo:
-    """Where the driver is, give or take `accuracy_m`. `cseq` is the client's counter: an older position never wins."""
+    """Where the driver is, give or take `accuracy_m`. `cseq` is the client's counter: an older position never wins.
+
+    `session`: whose counter it is, a socket's address or a login; "" from an instance that does not say.
+    """
 
     place: Place
     cseq: int | None = None
     accuracy_m: float | None = None
+    session: str = ""
 
 
 @frozen
 class Connect:
     """A session wants the feed; `resume_seq` is the last position it has, None for a fresh start.
 
-    `opened_ms`: when it was opened. Of two sessions the one that was opened last has the feed, in whatever
-    order they are bound again after the actor has moved. `again`: it has had its welcome.
+    Of two sessions the one whose handshake came later has the feed, in whatever order they are bound again after the
+    actor has moved: the actor gives each a `number` then, and the session brings it from then on. `numbered`: the
+    sender understands `Connected`. `again`: it has had its welcome. `opened_ms` is for owners of the version before.
     """
 
     session: str
@@ -166,6 +171,15 @@ class Connect:
     resume_seq: int | None
     opened_ms: int = 0
     again: bool = False
+    number: tuple[int, int] | None = None
+    numbered: bool = False
+
+
+class Connected(NamedTuple):
+    """The answer to `Connect`: the session's number, the shard's epoch and a serial within it. No clock is in it."""
+
+    epoch: int
+    serial: int
 
 
 @frozen

@@ -303,9 +303,10 @@ class Dispatch:
         trace: str = "",
         *,
         accuracy_m: float | None = None,
+        session: str = "",
     ) -> None:
-        """Where the driver is: the newest position wins, older ones are never queued."""
-        message = m.MovedTo(place, cseq, accuracy_m)
+        """Where the driver is: the newest position wins, older ones are never queued. `cseq` counts in `session`."""
+        message = m.MovedTo(place, cseq, accuracy_m, session)
         self.runtime.tell(driver_ref(number), message, trace=trace, latest="place")
 
     def offer_seen(self, number: int, offer_id: str) -> None:
@@ -318,7 +319,7 @@ class Dispatch:
 
     async def connect(
         self,
-        number: int,
+        driver: int,
         session: str,
         epoch: str | None,
         seq: int | None,
@@ -326,10 +327,16 @@ class Dispatch:
         *,
         opened_ms: int = 0,
         again: bool = False,
-    ) -> m.Reply:
-        """Bind a session to the driver's feed, or bind it again; the welcome comes as a frame."""
-        message = m.Connect(session, epoch, seq, opened_ms, again)
-        return m.Reply(*await self.runtime.ask(driver_ref(number), message, trace=trace))
+        number: tuple[int, int] | None = None,
+    ) -> tuple[int, int] | None:
+        """Bind a session to the driver's feed, or, with its `number`, bind it again; the welcome comes as a frame.
+
+        Returns:
+            The session's number; None from an owner of the version before.
+        """
+        message = m.Connect(session, epoch, seq, opened_ms, again, number, numbered=True)
+        answer = await self.runtime.ask(driver_ref(driver), message, trace=trace)
+        return m.Connected(*answer) if len(answer) == 2 else None
 
     def disconnect(self, number: int, session: str) -> None:
         """The session has ended."""

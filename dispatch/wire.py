@@ -20,5 +20,5 @@ TRAVELLERS: tuple[type, ...] = (
     # to zones
     m.OrderMoved, m.DriverMoved, m.Reconfigured, m.ShowBoard, m.ZoneView,
     # answers
-    m.Reply, m.DriverSeen, Order,
+    m.Reply, m.Connected, m.DriverSeen, Order,
 )  # fmt: skip

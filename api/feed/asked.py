@@ -14,14 +14,24 @@ import structlog
 
 from actors.errors import NoSuchActor, OutcomeUnknown
 from api.feed import frames
-from api.feed.decisions import not_found, offer_result, untouched
+from api.feed.decisions import (
+    OfOffer,
+    not_found,
+    offer_result,
+    offer_wish,
+    one_of_several,
+    order_wish,
+    untouched,
+)
 from api.problems import KINDS, Problem, problem_for
+from api.stepping import Stepping
 from config import metrics
 from dispatch.messages import Reply
 
 if TYPE_CHECKING:
     from actors.messages import Envelope
     from api.feed.session import Session
+    from dispatch.service import Caller, Dispatch
 
 log = structlog.get_logger()
 
@@ -139,3 +149,24 @@ def _orders(frame: Any) -> dict[str, Any]:
         return {"order_id": f"ord_{frame.orders[0]}"}
     number = getattr(frame, "order_id", None)
     return {} if number is None else {"order_id": f"ord_{number}"}
+
+
+def ask_actors(dispatch: Dispatch, asked: Asked, caller: Caller, frame: Any) -> None:
+    """Put a command to whom it concerns."""
+    driver = caller.number
+    match frame:
+        case frames.Accept() | frames.Decline() if len(frame.orders) == 1:
+            wish, number = offer_wish(frame, driver), frame.orders[0]
+            asked.asks(dispatch.command_for(asked, caller, number, wish))
+        case frames.Accept() | frames.Decline():
+            # All that it waits for are answers of actors, which have deadlines: a task would be one too many.
+            Stepping(_several(dispatch, caller, frame), asked.set_exception, asked.set_results).step()
+        case frames.Availability():
+            work = dispatch.set_availability(caller, frame.status)
+            Stepping(work, asked.set_exception, asked.set_result).step()
+        case _:
+            asked.asks(dispatch.command_for(asked, caller, frame.order_id, order_wish(frame, driver)))
+
+
+async def _several(dispatch: Dispatch, caller: Caller, frame: OfOffer) -> list[dict[str, Any]]:
+    return [await one_of_several(dispatch, caller, frame, number) for number in frame.orders]

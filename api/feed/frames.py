@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, StringConstraints, ValidationError
+from pydantic import Field, StringConstraints, ValidationError, ValidatorFunctionWrapHandler, WrapValidator
 
 from api.bodies import scan_json
 from api.faults import told
-from api.fields import Lat, Lon, Name, OfferId, OrderId, Reason, Strict
+from api.fields import Lat, Lon, Metres, MetresPerSecond, Name, OfferId, OrderId, Reason, Strict
 from api.literals import as_whole
 from api.problems import Problem
 from dispatch.domain.ids import NUMBER_MAX
@@ -28,6 +28,17 @@ Key = Annotated[str, StringConstraints(pattern=r"^[\x21-\x7e]{1,255}$")]
 Seq = Annotated[int, Field(ge=0, le=NUMBER_MAX)]
 
 
+def _or_none(value: Any, inner: ValidatorFunctionWrapHandler) -> Any:
+    try:
+        return inner(value)
+    except ValidationError:
+        return None
+
+
+# What a phone may leave out: where it makes no sense it counts as left out, and the frame is heard.
+_SENSIBLE = WrapValidator(_or_none)
+
+
 class Resume(Strict):
     epoch: Annotated[str, StringConstraints(min_length=1, max_length=64)]
     seq: Seq
@@ -37,9 +48,9 @@ class Hello(Strict):
     t: Literal["hello"]
     id: FrameId | None = None
     ticket: Annotated[str, StringConstraints(min_length=10, max_length=100)] | None = None
-    resume: Resume | None = None
-    device: Name | None = None
-    app_version: Name | None = None
+    resume: Annotated[Resume | None, _SENSIBLE] = None
+    device: Annotated[Name | None, _SENSIBLE] = None
+    app_version: Annotated[Name | None, _SENSIBLE] = None
 
 
 class Ack(Strict):
@@ -109,11 +120,11 @@ class Availability(Strict):
 
 class Location(Strict):
     t: Literal["loc"]
-    cseq: Seq
+    cseq: Annotated[Seq | None, _SENSIBLE] = None
     lat: Lat
     lon: Lon
-    accuracy_m: Annotated[float, Field(ge=0, le=100_000)] | None = None
-    speed_mps: Annotated[float, Field(ge=0, le=200)] | None = None
+    accuracy_m: Annotated[Metres, _SENSIBLE] = None
+    speed_mps: Annotated[MetresPerSecond, _SENSIBLE] = None
 
 
 class AuthRefresh(Strict):
@@ -144,10 +155,14 @@ FRAMES: Mapping[str, type[Frame]] = {
 
 
 class BadFrame(Exception):
-    """A frame that cannot be understood; `frame_id` is what the error refers to, if it has one."""
+    """A frame that cannot be understood; `frame_id` is what the error refers to, if it has one.
 
-    def __init__(self, detail: str, frame_id: Any = None) -> None:
+    `is_reading`: it is a position without one; a phone that does not know where it is means no harm.
+    """
+
+    def __init__(self, detail: str, frame_id: Any = None, *, is_reading: bool = False) -> None:
         super().__init__(detail)
+        self.is_reading = is_reading
         self.detail = detail
         self.frame_id = frame_id
 
@@ -184,4 +199,8 @@ def decode_frame(data: bytes) -> Frame:
         # Inside an id pydantic would name the branches of its union.
         path = first["loc"][:1] if first["loc"][:1] == ("id",) else first["loc"]
         where = ".".join(str(part) for part in path) or "frame"
-        raise BadFrame(f"{where[:100]}: {told(first)}", frame_id) from None
+        raise BadFrame(
+            f"{where[:100]}: {told(first)}",
+            frame_id,
+            is_reading=model is Location and where != "frame" and first["type"] != "extra_forbidden",
+        ) from None

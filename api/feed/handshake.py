@@ -184,7 +184,7 @@ async def _serve(
         await ws.close(code=codes.TOO_MANY, message=b"too_many_connections")
         return
     try:
-        await office.dispatch.connect(
+        session.number = await office.dispatch.connect(
             principal.number,
             session.address,
             session.epoch,

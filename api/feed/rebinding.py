@@ -62,7 +62,7 @@ class Rebinding:
         if session.closing or session.address not in self._hub.sessions:
             return
         try:
-            await self._dispatch.connect(
+            session.number = await self._dispatch.connect(
                 session.principal.number,
                 session.address,
                 session.epoch,
@@ -70,6 +70,7 @@ class Rebinding:
                 session.trace,
                 opened_ms=session.opened_ms,
                 again=session.welcomed,
+                number=session.number,
             )
         except ActorError:
             if self._hub.clock.monotonic() - since > GIVE_UP_S:

@@ -14,12 +14,10 @@ from actors.shards import shard_of
 from api.call import Office
 from api.edge import UNSEEN
 from api.feed import codes, frames
-from api.feed.asked import Asked
-from api.feed.decisions import OfOffer, offer_wish, one_of_several, order_wish
+from api.feed.asked import Asked, ask_actors
 from api.feed.metering import FRAMES_PER_S
 from api.feed.outbox import Outbox, Overflow
 from api.feed.socket import CONGESTED_BYTES, Socket
-from api.stepping import Stepping
 from api.tokens import BadToken, Blind, Principal
 from config import metrics
 from dispatch import feed
@@ -53,7 +51,7 @@ class Session:
 
     __slots__ = (
         "_outbox", "_strikes", "_writing", "acked", "address", "closing", "commands",
-        "epoch", "heard_at", "hub", "office", "opened_at", "opened_ms", "position", "principal",
+        "epoch", "heard_at", "hub", "number", "office", "opened_at", "opened_ms", "position", "principal",
         "shard", "slot", "topic", "trace", "unreachable", "warned", "welcomed", "ws",
     )  # fmt: skip
 
@@ -70,6 +68,8 @@ class Session:
         self.position: int | None = None
         self.welcomed = False
         self.opened_ms = int(office.clock.wall() * 1000)
+        # What orders the sessions of a driver; its actor gives it.
+        self.number: tuple[int, int] | None = None
         self.slot = 0
         self.topic: str | None = None
         self.acked = 0
@@ -281,15 +281,15 @@ class Session:
         try:
             frame = frames.decode_frame(text.encode())
         except frames.BadFrame as error:
-            self._refuse(error.frame_id, error.detail)
+            self._refuse(error.frame_id, error.detail, strike=not error.is_reading)
         except UnicodeEncodeError:
             self._refuse(None, "not UTF-8")
         else:
             self._take(frame)
 
-    def _refuse(self, frame_id: Any, detail: str) -> None:
-        """A frame that cannot be understood: answer with an error; too many of them end the session."""
-        self._strikes += 1
+    def _refuse(self, frame_id: Any, detail: str, *, strike: bool = True) -> None:
+        """A frame that cannot be understood: answer with an error; too many strikes end the session."""
+        self._strikes += strike
         if self._strikes > STRIKES_MAX:
             self.close(codes.BAD_FRAME)
             return
@@ -322,8 +322,9 @@ class Session:
             case frames.Location():
                 place = Place(frame.lat, frame.lon)
                 self.office.dispatch.locate(
-                    self.principal.number, place, frame.cseq, self.trace, accuracy_m=frame.accuracy_m
-                )
+                    self.principal.number, place, frame.cseq, self.trace, accuracy_m=frame.accuracy_m,
+                    session=self.address,
+                )  # fmt: skip
             case frames.Hello():
                 self._refuse(frame.id, "hello is the first frame, and only that")
             case _:
@@ -361,28 +362,9 @@ class Session:
         asked = Asked(self, frame, trace)
         caller = Caller(self.principal.role, self.principal.number, trace, frame.key)
         try:
-            self._ask_actor(asked, caller, frame)
+            ask_actors(self.office.dispatch, asked, caller, frame)
         except Exception as error:  # noqa: BLE001 - one command must not end a socket
             asked.set_exception(error)
-
-    def _ask_actor(self, asked: Asked, caller: Caller, frame: Any) -> None:
-        dispatch, driver = self.office.dispatch, caller.number
-        match frame:
-            case frames.Accept() | frames.Decline() if len(frame.orders) == 1:
-                wish, number = offer_wish(frame, driver), frame.orders[0]
-                asked.asks(dispatch.command_for(asked, caller, number, wish))
-            case frames.Accept() | frames.Decline():
-                # All that it waits for are answers of actors, which have deadlines: a task would be one too many.
-                several = self._several(caller, frame)
-                Stepping(several, asked.set_exception, asked.set_results).step()
-            case frames.Availability():
-                work = dispatch.set_availability(caller, frame.status)
-                Stepping(work, asked.set_exception, asked.set_result).step()
-            case _:
-                asked.asks(dispatch.command_for(asked, caller, frame.order_id, order_wish(frame, driver)))
-
-    async def _several(self, caller: Caller, frame: OfOffer) -> list[dict[str, Any]]:
-        return [await one_of_several(self.office.dispatch, caller, frame, n) for n in frame.orders]
 
     def _refresh(self, frame: frames.AuthRefresh) -> None:
         try:

@@ -11,7 +11,7 @@ from actors.errors import NoSuchActor
 from api import present
 from api.call import Call, json_response
 from api.edge import Route
-from api.fields import Lat, Lon, Strict, ZoneId
+from api.fields import Lat, Lon, Metres, Strict, ZoneId
 from api.problems import Problem
 from api.rest.paging import Page, list_page
 from config import metrics
@@ -29,7 +29,7 @@ class Location(Strict):
     lat: Lat
     lon: Lon
     cseq: Annotated[int, Field(ge=0, le=2**53 - 1)] | None = None
-    accuracy_m: Annotated[float, Field(ge=0, le=100_000)] | None = None
+    accuracy_m: Metres = None
 
 
 class Offline(Strict):
@@ -81,7 +81,9 @@ async def location(call: Call) -> web.Response:
     """Where the driver is: the newest wins, nothing is queued."""
     body = await call.body(Location)
     place = Place(body.lat, body.lon)
-    call.office.dispatch.locate(call.who.number, place, body.cseq, call.trace, accuracy_m=body.accuracy_m)
+    call.office.dispatch.locate(
+        call.who.number, place, body.cseq, call.trace, accuracy_m=body.accuracy_m, session=call.who.session
+    )
     return web.Response(status=204)
 
 

@@ -108,10 +108,6 @@ FIRST: dict[str, tuple[str | bytes, int]] = {
     "null": ("null", 4004),
     "unknown field": ('{"t": "hello", "token": "x"}', 4004),
     "half a surrogate pair": ('{"t": "hello", "device": "\\ud800"}', 4004),
-    "bidi in the device": ('{"t": "hello", "device": "a\\u202eb"}', 4004),
-    "resume without seq": ('{"t": "hello", "resume": {"epoch": "x"}}', 4004),
-    "resume before the start": ('{"t": "hello", "resume": {"epoch": "x", "seq": -1}}', 4004),
-    "resume past 2^53": ('{"t": "hello", "resume": {"epoch": "x", "seq": 9007199254740992}}', 4004),
     "ticket too short": ('{"t": "hello", "ticket": "tkt"}', 4004),
     "oversize": ('{"t": "hello", "device": "%s"}' % ("x" * 16384), 1009),
 }
@@ -233,8 +229,6 @@ FRAMES: dict[str, tuple[str | bytes, object]] = {
     ),
     "place off the map": ('{"t": "loc", "cseq": 1, "lat": 90.1, "lon": 0}', None),
     "place as a text": ('{"t": "loc", "cseq": 1, "lat": "52.5", "lon": 0}', None),
-    "place without a counter": ('{"t": "loc", "lat": 52.5, "lon": 0}', None),
-    "speed of light": ('{"t": "loc", "cseq": 1, "lat": 0, "lon": 0, "speed_mps": 299792458}', None),
     "ack a fraction": ('{"t": "ack", "seq": 1.5}', None),
     "ack past 2^53": ('{"t": "ack", "seq": 9007199254740992}', None),
     "a second hello": ('{"t": "hello", "id": 7}', 7),
@@ -305,6 +299,63 @@ async def test_more_than_fifty_broken_frames_close_the_socket(target: Target) ->
             assert (await ws.receive_json(timeout=5))["code"] == "bad_frame"
         await ws.send_str("{}")
         assert await farewell(ws) == (4004, [])
+
+
+HELLOS: dict[str, Any] = {
+    "bidi in the device": {"device": "a\u202eb"},
+    "device of 300 characters": {"device": "x" * 300},
+    "device a number": {"device": 7},
+    "empty version": {"app_version": ""},
+    "resume without seq": {"resume": {"epoch": "x"}},
+    "resume of a first start": {"resume": {"epoch": "", "seq": None}},
+    "resume before the start": {"resume": {"epoch": "x", "seq": -1}},
+    "resume past 2^53": {"resume": {"epoch": "x", "seq": 2**53}},
+}
+
+
+@pytest.mark.parametrize("told", HELLOS.values(), ids=HELLOS)
+async def test_hello_whose_optional_fields_make_no_sense_is_welcomed_with_a_snapshot(
+    target: Target, told: dict[str, Any]
+) -> None:
+    async with target.feed("driver", hello=json.dumps({"t": "hello", **told})):
+        pass
+
+
+READINGS: dict[str, Any] = {
+    "speed unknown to iOS": {"speed_mps": -1},
+    "speed of light": {"speed_mps": 299792458},
+    "speed a text": {"speed_mps": "fast"},
+    "accuracy negative": {"accuracy_m": -1.0},
+    "accuracy of a planet": {"accuracy_m": 4e7},
+    "accuracy a list": {"accuracy_m": []},
+    "no counter": {"cseq": None},
+    "counter in nanoseconds": {"cseq": 1_790_000_000_000_000_000},
+    "counter negative": {"cseq": -1},
+}
+
+
+@pytest.mark.parametrize("reading", READINGS.values(), ids=READINGS)
+async def test_position_with_a_reading_that_makes_no_sense_is_kept(
+    target: Target, reading: dict[str, Any]
+) -> None:
+    where = {"lat": 52.52, "lon": 13.4}
+    assert (await target.write("drivers.location", json.dumps(where).encode())).status == 204
+    there = {"lat": 52.5201, "lon": 13.4001}
+    async with target.feed("driver") as ws:
+        await ws.send_json({"t": "loc", "cseq": 1, **there, **reading})
+        await ws.send_str('{"t": "ping", "id": "after"}')
+        assert await ws.receive_json(timeout=5) == {"t": "pong", "id": "after"}
+    seen = await target.send("GET", "/api/v2/drivers/me", role="driver")
+    assert {key: seen.json["location"][key] for key in there} == there
+
+
+async def test_phone_that_does_not_know_where_it_is_is_never_closed_for_it(target: Target) -> None:
+    async with target.feed("driver") as ws:
+        for _ in range(60):
+            await ws.send_str('{"t": "loc", "cseq": 1, "lat": null, "lon": null}')
+            assert (await ws.receive_json(timeout=5))["code"] == "bad_frame"
+        await ws.send_str('{"t": "ping", "id": "alive"}')
+        assert await ws.receive_json(timeout=5) == {"t": "pong", "id": "alive"}
 
 
 async def test_frames_beyond_the_rate_wait_in_order_and_none_is_refused(target: Target) -> None:

@@ -79,6 +79,7 @@ class Socket:
         self.epoch = phone.epoch
         self.welcomed = False
         self.opened_ms = opened_ms
+        self.number: tuple[int, int] | None = None
         self.closing = 0
         self.trace = "t"
         self.principal = SimpleNamespace(number=phone.driver)

@@ -193,7 +193,7 @@ class World:
         phone.board = dict(hub.board)
         phone.session, phone.host, phone.closed = address, host, False
         try:
-            await dispatch.connect(
+            socket.number = await dispatch.connect(
                 phone.driver, address, phone.epoch, phone.seq, "t", opened_ms=socket.opened_ms
             )
         except ActorError:

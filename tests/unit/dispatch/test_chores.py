@@ -15,7 +15,7 @@ from dispatch.domain.driver import ONLINE, Driver
 from dispatch.domain.fixes import Track
 from dispatch.domain.geo import Place
 from dispatch.driver_actor import DriverBehaviour
-from dispatch.driver_state import DriverState
+from dispatch.driver_state import Counted, DriverState
 from dispatch.service import Dispatch
 from tests.support.waiting import turn
 
@@ -85,7 +85,7 @@ async def test_place_that_changes_while_it_is_written_is_written_in_the_next_rou
     mall = Mall(1)
 
     def drive_on() -> None:
-        mall.cells[0].state = mall.states[0].at(THERE, 1, Track())
+        mall.cells[0].state = mall.states[0].at(THERE, Counted("", 1), Track())
 
     rows = Rows(drive_on)
     rounds = chores(mall, rows)

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from actors.messages import QueryAnswer, Turn
 from actors.steps import Done
 from dispatch import messages as m
+from dispatch.domain.geo import Place
 from dispatch.driver_actor import REPLAY_MAX, DriverBehaviour
-from dispatch.driver_state import DriverState
+from dispatch.driver_state import LATE_MS, DriverState
 from dispatch.tail import TAIL_MAX
 
 EPOCH = "e1"
@@ -39,8 +42,8 @@ class Feed:
         }  # fmt: skip
         self.state: DriverState = self.behaviour.restore(1, row, None)
 
-    def send(self, message: object) -> None:
-        done = self.behaviour.decide(self.state, message, TURN)
+    def send(self, message: object, later_ms: int = 0) -> None:
+        done = self.behaviour.decide(self.state, message, replace(TURN, now_ms=TURN.now_ms + later_ms))
         assert isinstance(done, Done)
         self.state = done.state or self.state
         self.queries += done.queries
@@ -161,10 +164,92 @@ def test_client_that_missed_too_much_gets_a_snapshot() -> None:
     assert feed.seen == len(feed.log)
 
 
-def test_older_position_of_the_car_never_wins() -> None:
-    from dispatch.domain.geo import Place
+HERE, THERE = Place(1, 1), Place(1.001, 1)
 
+
+def test_older_position_of_the_same_session_never_wins() -> None:
     feed = Feed()
-    feed.send(m.MovedTo(Place(1, 1), 5))
-    feed.send(m.MovedTo(Place(2, 2), 4))
-    assert feed.state.place == Place(1, 1)
+    feed.send(m.MovedTo(HERE, 5, session="s1"))
+    feed.send(m.MovedTo(THERE, 4, session="s1"))
+    assert feed.state.place == HERE
+
+
+def test_new_phone_that_counts_from_one_is_heard_however_far_the_old_one_had_counted() -> None:
+    feed = Feed()
+    feed.connect(fresh=True)
+    feed.send(m.MovedTo(HERE, 1_790_000_000_000, session="s1"))
+    feed.connect(fresh=True)
+    feed.send(m.MovedTo(THERE, 1, session="s2"))
+    assert feed.state.place == THERE
+
+
+def test_count_that_begins_anew_in_the_same_session_is_heard_after_ten_seconds() -> None:
+    feed = Feed()
+    feed.send(m.MovedTo(HERE, 1_790_000_000_000, session="s1"))
+    feed.send(m.MovedTo(THERE, 1, session="s1"), LATE_MS - 1)
+    assert feed.state.place == HERE
+    feed.send(m.MovedTo(THERE, 2, session="s1"), LATE_MS)
+    assert feed.state.place == THERE
+
+
+def test_position_without_a_count_is_taken_as_it_comes() -> None:
+    feed = Feed()
+    feed.send(m.MovedTo(HERE, 5, session="s1"))
+    feed.send(m.MovedTo(THERE, session="s1"))
+    assert feed.state.place == THERE
+
+
+class Owner:
+    """The driver's actor on one instance: what it answers to handshakes, and whom it closes."""
+
+    def __init__(self, epoch: int) -> None:
+        self.feed = Feed()
+        self.epoch = epoch
+        self.serial = 0
+        self.closed: list[tuple[str, int]] = []
+
+    def bind(self, session: str, opened_ms: int = 0, number: m.Connected | None = None) -> Any:
+        self.serial += 1
+        turn = replace(TURN, epoch=self.epoch, serial=self.serial)
+        message = m.Connect(session, None, None, opened_ms, number is not None, number, numbered=True)
+        done = self.feed.behaviour.decide(self.feed.state, message, turn)
+        assert isinstance(done, Done)
+        self.feed.state = done.state or self.feed.state
+        self.closed += [(emit.to, emit.frame) for emit in done.emits if emit.lane == "close"]
+        return done.reply
+
+
+@pytest.mark.parametrize("order", [("old", "new"), ("new", "old")], ids="-then-".join)
+def test_later_handshake_has_the_feed_on_another_instance_too_whatever_the_clocks_say(
+    order: tuple[str, str],
+) -> None:
+    first, second = Owner(7), Owner(8)
+    # The clock of the later edge is ten minutes behind.
+    clocks = {"old": 600_000, "new": 0}
+    numbers = {session: first.bind(session, clocks[session]) for session in ("old", "new")}
+    assert first.closed == [("old", 4006)]
+    for session in order:
+        second.bind(session, clocks[session], numbers[session])
+    assert (second.closed, second.feed.state.session) == ([("old", 4006)], "new")
+
+
+def test_handshake_after_the_actor_has_moved_is_later_than_all_before() -> None:
+    first, second = Owner(7), Owner(8)
+    number = [first.bind(f"s{n}", 600_000) for n in range(5)][-1]
+    second.bind("fresh", 0)
+    second.bind("s4", 600_000, number)
+    assert (second.closed, second.feed.state.session) == ([("s4", 4006)], "fresh")
+
+
+def test_session_keeps_its_number_when_it_asks_again() -> None:
+    owner = Owner(7)
+    number = owner.bind("s1")
+    assert owner.bind("s1") == owner.bind("s1", 0, number) == number
+    assert owner.closed == []
+
+
+def test_instance_of_the_version_before_gets_the_answer_that_it_knows() -> None:
+    feed = Feed()
+    done = feed.behaviour.decide(feed.state, m.Connect("s1", None, None, 5), TURN)
+    assert isinstance(done, Done)
+    assert done.reply == m.Reply("connected", "online", 1)

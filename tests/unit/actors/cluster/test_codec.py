@@ -25,7 +25,8 @@ ORDER = Order(
 MESSAGES = [
     m.View(), m.OrderMoved(ORDER), m.Reply("won", "assigned", 3), ORDER,
     m.FeedGrew(m.Entry(4, "offer", 1, "trace", {"a": [1, None]}), took=3, zone_id=2), m.FeedGrew(None, freed=3),
-    m.DriverMoved(1, True, 2, frozenset({1, 2}), None), m.MovedTo(Place(1.0, 2.0), 4),
+    m.DriverMoved(1, True, 2, frozenset({1, 2}), None), m.MovedTo(Place(1.0, 2.0), 4, 5.0, "s1"), m.Connected(7, 12),
+    m.Connect("s1", "e", 4, 5, again=True, number=(7, 12), numbered=True),
     m.Connect("s@x", "e", 4, 5, True), m.DriverSeen(1, 2, "n", "online", 1, (1,), Place(0.0, 0.0), True, 3),
     c.Accept(3, None), c.Cancel(c.By("customer", "usr_1"), "why"), c.Cancel(c.By("customer", "usr_1"), "why", (1, 2)),
     c.MakeOffers(1, 2, (3, 4), 5, {"distances_m": [1]}), c.Withdraw((1, 2), "busy"), c.GiveUp(1000),
