@@ -26,7 +26,8 @@ NOTES: Mapping[str, str] = {
     "often as the EventSource comes back, for `expires_in` seconds, and dies with the session.",
     "orders.accept": "Without `offer_id` it means whatever is offered at that moment. Repeating an acceptance that won "
     "answers `already_yours`, for ever.",
-    "drivers.location": "The newest wins; nothing is queued. Within a login a `cseq` that is not higher than the last is ignored for 10 s. An `accuracy_m` that makes no sense counts as left out. "
+    "drivers.location": "The newest wins; nothing is queued. Within a login a `cseq` that is not higher than the last "
+    "is ignored for 10 s. An `accuracy_m` that makes no sense counts as left out. "
     "A fix at 0,0, one that may be wrong by more than 5 km, or a jump that no vehicle can make is not believed: the "
     "driver stays where it was.",
     "orders.reassign": "For operators, at any time before the end: the one driver gets `order.released`, the other "
