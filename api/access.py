@@ -18,6 +18,10 @@ COMMANDS = Policy("commands", 600, shared=False)
 LOCATIONS = Policy("locations", 240, shared=False)
 # Requests with an invalid token, of one address.
 STRANGERS = Policy("strangers", 300, shared=False)
+# Feeds that a driver opens: a bad line may do so again and again, but each time it costs a snapshot.
+OPENINGS = Policy("openings", 60, shared=False)
+# Feeds that are opened without a token, of one address: browsers of a whole mall may share one.
+SILENT_OPENINGS = Policy("silent-openings", 1200, shared=False)
 # Requests that no route takes, of one address.
 UNKNOWN = Policy("unknown", 600, shared=False)
 # Documents and keys, of one address: a page of them takes eight.

@@ -25,9 +25,11 @@ from api.access import (
     COMMANDS,
     DOCUMENTS,
     LOCATIONS,
+    OPENINGS,
     ORDERS,
     READS,
     REFRESH,
+    SILENT_OPENINGS,
     STRANGERS,
     UNKNOWN,
     Access,
@@ -182,6 +184,18 @@ class Gate:
             Problem: rate_limited.
         """
         self._judge(call, self.limits.hit_here(self.rule(STRANGERS).own, self.address_of(call.request)))
+
+    def admit_opening(self, call: Call, number: int | None) -> None:
+        """Count the opening of a feed: by driver, or, where nobody has said who it is, by address.
+
+        Raises:
+            Problem: rate_limited.
+        """
+        if not self.on:
+            return
+        policy = SILENT_OPENINGS if number is None else OPENINGS
+        who = self.address_of(call.request) if number is None else number
+        self._judge(call, self.limits.hit_here(self.rule(policy).own, who))
 
     def admit_unknown(self, request: web.BaseRequest) -> None:
         """Count a request that no route takes: searching for what is there is limited by address.

@@ -31,6 +31,8 @@ from config.samples import DIFFERENT_MIN, is_sample
 Switch = Literal["on", "off"]
 Port = Annotated[int, Field(ge=0, le=65535)]
 # A log of each hit is kept, so a limit has to have a limit.
+# With a host where browsers have one; Cordova's pages say `file://`.
+_ORIGIN = r"(?!https?://$)[a-z][a-z0-9+.-]*://([A-Za-z0-9._~-]+|\[[0-9a-fA-F:.]+\])?(:[0-9]{1,5})?"
 PerMin = Annotated[int, Field(ge=1, le=10_000)]
 
 
@@ -174,7 +176,8 @@ class Settings(BaseModel):
     cors_origins: tuple[str, ...] = Field(
         (),
         alias="MALL_CORS_ORIGINS",
-        description="Browser origins allowed, separated by commas. No wildcard.",
+        description="Origins of pages that may use the API and the feed besides our own, by commas, of any scheme: "
+        "https://shop.example, capacitor://localhost. No wildcard.",
     )
     gateway_url: str | None = Field(
         None,
@@ -279,8 +282,10 @@ class Settings(BaseModel):
     @classmethod
     def _explicit_origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         for origin in value:
-            if not origin.startswith(("http://", "https://")) or origin.endswith("/") or "*" in origin:
-                raise ValueError(f"{origin!r} is no origin such as https://shop.example")
+            if re.fullmatch(_ORIGIN, origin) is None:
+                raise ValueError(
+                    f"{origin!r} is no origin such as https://shop.example or capacitor://localhost"
+                )
         return value
 
     @field_validator("ops_names")

@@ -171,7 +171,7 @@ OPERATIONS: Mapping[str, Operation] = {
         "Open the drivers' feed, a WebSocket", None, 101,
         problems=(
             "unknown_subprotocol", "token_in_url", "unauthenticated", "forbidden", "forbidden_origin",
-            "upgrade_required", "draining",
+            "upgrade_required", "draining", "rate_limited",
         ),
     ),
     "feed.ticket": Operation("A one-use ticket for the feed", "Ticket", 201),

@@ -4,6 +4,7 @@ Map:
 PROTOCOL.md   the contract with driver apps
 frames.py     client frames: models, decoding
 handshake.py  upgrade, origin, header or ticket
+origins.py    which pages may open a feed
 strangers.py  sockets that have not said who they are
 metering.py   frames are counted and weighed before they are read
 socket.py     a WebSocket whose texts are heard where they are read

@@ -10,10 +10,11 @@ import structlog
 from aiohttp import WSMsgType, web
 
 from actors.errors import ActorError, NoSuchActor
-from api.access import allows
+from api.access import Access, allows
 from api.call import Call, json_response
-from api.edge import UNSEEN, Route, authenticate, finish
+from api.edge import UNSEEN, Route, finish, identify
 from api.feed import codes, frames
+from api.feed.origins import REFUSED, may_open
 from api.feed.session import Session
 from api.feed.socket import Socket
 from api.problems import Problem
@@ -59,9 +60,8 @@ def _check_upgrade(call: Call) -> None:
     offered = [part.strip() for part in headers.get("Sec-WebSocket-Protocol", "").split(",")]
     if PROTOCOL not in offered:
         raise Problem("unknown_subprotocol", f"Offer {PROTOCOL}.")
-    origin = headers.get("Origin")
-    if origin is not None and origin not in call.office.settings.cors_origins:
-        raise Problem("forbidden_origin")
+    if not may_open(call.request, call.office.settings.cors_origins):
+        raise Problem("forbidden_origin", REFUSED)
     if call.office.draining:
         raise Problem("draining")
     if call.office.tokens.is_blind():
@@ -71,11 +71,7 @@ def _check_upgrade(call: Call) -> None:
 async def open_feed(call: Call) -> web.StreamResponse:
     """Upgrade, learn who it is, and serve the socket until it ends."""
     _check_upgrade(call)
-    principal = None
-    if "Authorization" in call.request.headers:
-        principal = authenticate(call)
-        if not allows(principal.role, SCOPE):
-            raise Problem("forbidden", "Only drivers have a feed.")
+    principal = _admit(call)
     # Deflate costs 90 KB a socket and saves nothing on small frames: it is never negotiated.
     ws = Socket(
         protocols=(PROTOCOL,),
@@ -109,6 +105,23 @@ async def open_feed(call: Call) -> web.StreamResponse:
         await _serve(call, ws, principal, resume, told)
     forget_frames(ws.exception())
     return ws
+
+
+def _admit(call: Call) -> Principal | None:
+    """Count an opening: that of a driver by user, that of a stranger by address; a bad token as everywhere.
+
+    Raises:
+        Problem: unauthenticated, forbidden, rate_limited, unavailable.
+    """
+    gate = call.office.gate
+    if "Authorization" not in call.request.headers:
+        gate.admit_opening(call, None)
+        return None
+    identify(Access(SCOPE), call)
+    if not allows(call.who.role, SCOPE):
+        raise Problem("forbidden", "Only drivers have a feed.")
+    gate.admit_opening(call, call.who.number)
+    return call.who
 
 
 async def _learn(call: Call, ws: Socket) -> tuple[frames.Hello | int, Principal | None]:

@@ -47,12 +47,12 @@ UPGRADES: dict[str, Refused] = {
     "key too short": (FEED, "driver", {"Sec-WebSocket-Key": "dGhl"}, 400, "malformed_request"),
     "key that is no base64": (FEED, "driver", {"Sec-WebSocket-Key": "!" * 24}, 400, "malformed_request"),
     "no connection header": (FEED, "driver", {"Connection": None}, 400, "malformed_request"),
-    "foreign origin": (FEED, "driver", {"Origin": "https://evil.example"}, 403, "forbidden_origin"),
-    "null origin": (FEED, "driver", {"Origin": "null"}, 403, "forbidden_origin"),
-    "empty origin": (FEED, "driver", {"Origin": ""}, 403, "forbidden_origin"),
-    "origin over http": (FEED, "driver", {"Origin": "http://shop.example"}, 403, "forbidden_origin"),
-    "origin with a port": (FEED, "driver", {"Origin": f"{ALLOWED_ORIGIN}:8443"}, 403, "forbidden_origin"),
-    "origin with a suffix": (FEED, "driver", {"Origin": f"{ALLOWED_ORIGIN}.evil"}, 403, "forbidden_origin"),
+    "foreign origin": (FEED, "", {"Origin": "https://evil.example"}, 403, "forbidden_origin"),
+    "null origin": (FEED, "", {"Origin": "null"}, 403, "forbidden_origin"),
+    "empty origin": (FEED, "", {"Origin": ""}, 403, "forbidden_origin"),
+    "origin over http": (FEED, "", {"Origin": "http://shop.example"}, 403, "forbidden_origin"),
+    "origin with a port": (FEED, "", {"Origin": f"{ALLOWED_ORIGIN}:8443"}, 403, "forbidden_origin"),
+    "origin with a suffix": (FEED, "", {"Origin": f"{ALLOWED_ORIGIN}.evil"}, 403, "forbidden_origin"),
     "token in the URL": (f"{FEED}?token=x", "", {}, 400, "token_in_url"),
     "access token in the URL": (f"{FEED}?access_token=x", "driver", {}, 400, "token_in_url"),
     "ticket in the URL": (f"{FEED}?ticket=tkt_x", "", {}, 400, "token_in_url"),
@@ -75,6 +75,29 @@ async def test_an_upgrade_that_is_not_right_is_refused_as_plain_http(
     refusal(answer, status, code)
     if status == 426:
         assert (answer.headers["upgrade"], answer.headers["sec-websocket-version"]) == ("websocket", "13")
+
+
+async def test_refusal_of_a_page_names_the_setting(target: Target) -> None:
+    headers: Headers = [*UPGRADE.items(), ("Origin", "https://evil.example")]
+    answer = await target.send("GET", FEED, headers)
+    assert "MALL_CORS_ORIGINS" in answer.json["detail"]
+
+
+@pytest.mark.parametrize("role", ["driver", ""])
+async def test_a_page_of_the_servers_own_origin_is_let_in(target: Target, role: str) -> None:
+    headers = {"Authorization": f"Bearer {target.tokens[role]}"} if role else {}
+    url = f"{target.server.url}{FEED}"
+    async with target.http.ws_connect(
+        url, headers={**headers, "Origin": target.server.url}, protocols=("malldrive.v1",)
+    ) as ws:
+        assert ws.protocol == "malldrive.v1"
+
+
+async def test_an_app_with_a_token_is_let_in_whatever_origin_it_names(target: Target) -> None:
+    headers = {"Authorization": f"Bearer {target.tokens['driver']}", "Origin": "capacitor://localhost"}
+    url = f"{target.server.url}{FEED}"
+    async with target.http.ws_connect(url, headers=headers, protocols=("malldrive.v1",)) as ws:
+        assert ws.protocol == "malldrive.v1"
 
 
 async def test_a_driver_from_an_allowed_origin_is_let_in_with_a_trace(target: Target) -> None:

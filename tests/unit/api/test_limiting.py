@@ -13,7 +13,7 @@ from multidict import CIMultiDict
 from structlog.testing import capture_logs
 
 from actors.clock import LoopClock
-from api.access import ACCESS, AUTH, COMMANDS, ORDERS, READS
+from api.access import ACCESS, AUTH, COMMANDS, OPENINGS, ORDERS, READS, SILENT_OPENINGS
 from api.app import ROUTES
 from api.limiting import BROWSE, READ, VITAL, WRITE, Gate, legacy_headers, mark, rank_of, seconds
 from api.problems import Problem
@@ -74,6 +74,41 @@ async def test_settings_have_the_last_word_on_the_numbers(gate: Gate) -> None:
     assert gate.rule(AUTH).own.limit == 5
     assert not gate.rule(COMMANDS).own.shared
     assert gate.rule(Policy("brand-new", 3)).own.limit == 3
+
+
+def caller(address: str) -> Any:
+    """A call from this address."""
+    return SimpleNamespace(request=SimpleNamespace(remote=address, headers=CIMultiDict()), verdict=None)
+
+
+async def test_feeds_that_a_driver_opens_are_counted_by_driver(gate: Gate) -> None:
+    for _ in range(OPENINGS.limit):
+        gate.admit_opening(caller("192.0.2.1"), 3)
+    with pytest.raises(Problem) as refused:
+        gate.admit_opening(caller("192.0.2.2"), 3)
+    assert (refused.value.code, refused.value.extra) == ("rate_limited", {"violated-policies": ["openings"]})
+    gate.admit_opening(caller("192.0.2.1"), 4)
+
+
+async def test_feeds_that_nobody_has_named_are_counted_by_address(gate: Gate) -> None:
+    for _ in range(SILENT_OPENINGS.limit):
+        gate.admit_opening(caller("192.0.2.1"), None)
+    with pytest.raises(Problem) as refused:
+        gate.admit_opening(caller("192.0.2.1"), None)
+    assert refused.value.extra == {"violated-policies": ["silent-openings"]}
+    gate.admit_opening(caller("192.0.2.2"), None)
+
+
+async def test_commands_over_the_feed_count_with_those_over_rest_each_order_once(gate: Gate) -> None:
+    own = gate.rule(COMMANDS).own
+    for _ in range(own.limit - 20):
+        assert gate.limits.hit_here(own, 3).allowed
+    assert gate.count_commands(3, 19) == 0.0
+    assert gate.count_commands(3, 2) > 0, "two do not fit any more, and neither counts"
+    assert gate.count_commands(3, 1) == 0.0
+    assert gate.count_commands(3, 1) > 0
+    assert not gate.limits.hit_here(own, 3).allowed
+    assert gate.count_commands(4, 20) == 0.0
 
 
 async def test_user_has_so_much_under_way_and_no_more(gate: Gate) -> None:

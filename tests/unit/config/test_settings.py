@@ -37,6 +37,10 @@ def test_empty_variable_counts_as_absent() -> None:
         ("MALL_SAMPLE", "true"),
         ("MALL_CORS_ORIGINS", "*"),
         ("MALL_CORS_ORIGINS", "https://shop.example/"),
+        ("MALL_CORS_ORIGINS", "https://"),
+        ("MALL_CORS_ORIGINS", "capacitor://localhost/app"),
+        ("MALL_CORS_ORIGINS", "capacitor://*"),
+        ("MALL_CORS_ORIGINS", "localhost"),
         ("MALL_TRUSTED_PROXIES", "10.0.0.0/33"),
         ("MALL_TRUSTED_PROXIES", "proxy.example"),
         ("MALL_LIMIT_AUTH_PER_MIN", "0"),
@@ -111,6 +115,13 @@ def test_proxies_are_split() -> None:
 def test_origins_are_split() -> None:
     settings = load_settings({"MALL_CORS_ORIGINS": "https://a.example, http://localhost:3000"})
     assert settings.cors_origins == ("https://a.example", "http://localhost:3000")
+
+
+@pytest.mark.parametrize(
+    "origin", ["capacitor://localhost", "ionic://localhost", "file://", "http://[::1]:3000"]
+)
+def test_origin_of_any_scheme_can_be_allowed(origin: str) -> None:
+    assert load_settings({"MALL_CORS_ORIGINS": origin}).cors_origins == (origin,)
 
 
 def test_networks_are_split() -> None:
