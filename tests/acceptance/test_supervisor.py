@@ -164,8 +164,8 @@ async def test_older_of_two_supervisors_of_one_name_ends_at_once_and_says_why(fo
             )
             for name in ("rival-older", "rival-younger")
         )
-        await older.start()
         try:
+            await older.start()
             await _until(lambda: older.log_path.read_text().count('"serves"') >= 2, "both serve")
             await younger.start()
             async with asyncio.timeout(4 * LIMIT_S):
