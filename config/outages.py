@@ -23,6 +23,8 @@ FAILED_LOOKS = 2
 GOOD_LOOKS = 2
 # A store that is away is known to be lost by then.
 HOLD_S = 4.0
+# Without these nothing can be acknowledged.
+NEEDED = frozenset({"postgres", "disk"})
 # More consequences than this are not held back for each store.
 HELD_MAX = 50
 
@@ -122,7 +124,9 @@ class Outages:
 
     def _say_lost(self, what: str, state: _State, reason: str, **about: Any) -> None:
         state.lost, state.good = True, 0
-        log.error("lost", what=what, reason=reason, **about)
+        # Without Redis or a peer everybody is served all the same.
+        say = log.error if what in NEEDED else log.warning
+        say("lost", what=what, reason=reason, **about)
 
     def _say_back(self, what: str, state: _State, at: float, **about: Any) -> None:
         log.warning("back", what=what, away_s=round(at - state.since, 1), absorbed=state.absorbed, **about)

@@ -49,7 +49,12 @@ async def limited(folder: Path) -> AsyncIterator[tuple[ServerProcess, EmbeddedVa
     with EmbeddedPostgres(folder / "pg", durable=False) as postgres:
         valkey = EmbeddedValkey(folder / "valkey", durable=False)
         valkey.start()
-        environ = {"DATABASE_URL": postgres.database_url, "REDIS_URL": valkey.redis_url, **LIMITS}
+        environ = {
+            "DATABASE_URL": postgres.database_url,
+            "REDIS_URL": valkey.redis_url,
+            **LIMITS,
+            "MALL_LOG_LEVEL": "info",
+        }
         server = ServerProcess(folder / "server", environ)
         await server.start()
         try:

@@ -107,3 +107,12 @@ def test_peer_is_lost_once_and_found_once(outages: Outages, hands: Hands, lines:
     assert [(line["event"], line["peer"], line.get("away_s")) for line in lines] == [
         ("lost", "mall-2.a", None), ("back", "mall-2.b", 5.0),
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(("what", "level"), [("redis", "warning"), ("disk", "error")])
+def test_loss_is_an_error_only_where_nothing_can_be_acknowledged(
+    outages: Outages, lines: list[Any], what: str, level: str
+) -> None:
+    outages.look(what, "gone")
+    outages.look(what, "gone")
+    assert [line["log_level"] for line in lines] == [level]
