@@ -30,6 +30,10 @@ END $$"""
 _CHOOSE = """SELECT choose_stores_near() FROM pg_proc p
  WHERE p.oid = 'choose_stores_near(boolean)'::regprocedure AND pg_has_role(current_user, p.proowner, 'USAGE')"""
 
+# What is recorded is what this revision has made: afterwards `verify` can tell what was changed by hand.
+_RECORD = """SELECT record_schema('{}') FROM pg_proc p
+ WHERE p.oid = 'record_schema(text)'::regprocedure AND pg_has_role(current_user, p.proowner, 'USAGE')"""
+
 
 class MigrationError(Exception):
     """The database cannot be brought to this version; the message says what to do."""
@@ -78,6 +82,7 @@ async def migrate(database_url: str, to: str = "head") -> str:
                 await connection.exec_driver_sql(_ENTER)
                 # Each time: PostGIS may have come or gone since.
                 await connection.exec_driver_sql(_CHOOSE)
+                await connection.exec_driver_sql(_RECORD.format(revision))
             except (asyncpg.PostgresError, DBAPIError) as error:
                 raise MigrationError(_refused(error)) from error
             await connection.commit()

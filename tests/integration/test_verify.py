@@ -136,6 +136,13 @@ class Healthy:
         self.orders = orders
         self._copies = itertools.count(1)
 
+    async def feed_end(self) -> int:
+        """The place behind the last entry of driver 3."""
+        owner = await asyncpg.connect(self.url)
+        end = await owner.fetchval("SELECT feed_seq + 1 FROM drivers WHERE id = 3")
+        await owner.close()
+        return int(end)
+
     async def copy(self) -> str:
         """A copy to be broken."""
         name = urlsplit(self.url).path.removeprefix("/")
@@ -269,7 +276,7 @@ async def test_audit_waits_for_no_lock_that_a_writer_holds(healthy: Healthy) -> 
 BROKEN: list[tuple[str, str, str]] = [
     ("assignments", "DELETE FROM assignment WHERE order_id = {held}", "ord_{held}"),
     (
-        "assignments",
+        "assignments slot_order schema",
         "ALTER TABLE assignment DROP CONSTRAINT assignment_pkey;"
         "INSERT INTO assignment SELECT order_id, driver_id, 7, since FROM assignment WHERE order_id = {held}",
         "ord_{held}",
@@ -283,10 +290,10 @@ BROKEN: list[tuple[str, str, str]] = [
     ("assignments", "INSERT INTO assignment VALUES (999999, 3, 0, now())", "ord_999999"),
     ("carriers", "UPDATE assignment SET driver_id = 3, slot = 0 WHERE order_id = {held}", "ord_{held}"),
     ("carriers", "UPDATE assignment SET since = since + '1 ms'::interval WHERE order_id = {held}", "ord_{held}"),
-    ("slots", "UPDATE assignment SET slot = 20 WHERE order_id = {held}", "drv_2"),
+    ("slots slot_order", "UPDATE assignment SET slot = 20 WHERE order_id = {held}", "drv_2"),
     ("slots", "UPDATE assignment SET slot = 1 WHERE order_id = {first}", "drv_1"),
     (
-        "slots",
+        "slots schema",
         "ALTER TABLE assignment DROP CONSTRAINT assignment_driver_id_slot_key;"
         "UPDATE assignment SET slot = 0 WHERE order_id = {held}",
         "drv_2",
@@ -311,16 +318,16 @@ BROKEN: list[tuple[str, str, str]] = [
     ("outcomes", "UPDATE orders SET driver_id = 2 WHERE id = {waiting}", "ord_{waiting}"),
     ("outcomes", "UPDATE orders SET updated_at = now() + '1 h'::interval WHERE id = {unpaid}", "ord_{unpaid}"),
     (
-        "outcomes",
+        "outcomes feed_offers",
         "UPDATE orders SET version = 5 WHERE id = {delivered};"
         "INSERT INTO order_events SELECT id, 5, 'ready_time_set', 'admin', 'usr_9', NULL, 't', updated_at"
         " FROM orders WHERE id = {delivered}",
         "ord_{delivered}",
     ),
-    ("winners", "UPDATE orders SET round = 1 WHERE id = {retaken}", "ord_{retaken}"),
+    ("winners rounds", "UPDATE orders SET round = 1 WHERE id = {retaken}", "ord_{retaken}"),
     (
         # Two winners without a release are no legal moves either, and the first one's feed tells of a release.
-        "winners moves feed_sources",
+        "winners moves feed_sources rounds feed_contents",
         "UPDATE order_events SET type = 'noted' WHERE order_id = {retaken} AND type = 'released'",
         "ord_{retaken}",
     ),
@@ -329,19 +336,21 @@ BROKEN: list[tuple[str, str, str]] = [
     ("timers", "UPDATE orders SET due_at = due_at + '1 s'::interval WHERE id = {offered}", "ord_{offered}"),
     ("ends", "UPDATE orders SET due_at = now() WHERE id = {delivered}", "ord_{delivered}"),
     (
-        "ends",
+        "ends searches offers",
         "UPDATE orders SET search = (SELECT search FROM orders WHERE id = {offered}) WHERE id = {held}",
         "ord_{held}",
     ),
-    ("totals", "UPDATE order_items SET quantity = 9 WHERE order_id = {offered} AND line = 2", "ord_{offered}"),
+    ("totals feed_contents",
+     "UPDATE order_items SET quantity = 9 WHERE order_id = {offered} AND line = 2", "ord_{offered}"),
     ("totals", "DELETE FROM order_items WHERE order_id = {waiting}", "ord_{waiting}"),
     ("totals", "UPDATE order_items SET line = 3 WHERE order_id = {offered} AND line = 2", "ord_{offered}"),
     ("totals", "INSERT INTO order_items VALUES (999999, 1, 1, 'x', 1, 5)", "ord_999999"),
     ("totals keys", "UPDATE orders SET total_minor = 1 WHERE id = {waiting}", "ord_{waiting}"),
     ("currencies keys", "UPDATE orders SET currency = 'euro' WHERE id = {waiting}", "ord_{waiting}"),
-    ("moves payments", "UPDATE orders SET payment = 'card' WHERE id = {delivered}", "ord_{delivered}"),
+    ("moves payments feed_contents keys",
+     "UPDATE orders SET payment = 'card' WHERE id = {delivered}", "ord_{delivered}"),
     (
-        "payments moves",
+        "payments moves payment_steps feed_contents keys payment_keys",
         "UPDATE orders SET payment = 'card' WHERE id = {delivered};"
         "INSERT INTO payments (id, order_id, method, status, amount_minor, currency, principal_id, key_hash, trace)"
         " SELECT 77, id, 'card', 'voided', total_minor, currency, customer_id, '', '' FROM orders"
@@ -349,20 +358,20 @@ BROKEN: list[tuple[str, str, str]] = [
         "pay_77",
     ),
     (
-        "currencies payments",
+        "currencies payments payment_steps payment_keys",
         "INSERT INTO payments (order_id, method, status, amount_minor, currency, principal_id, key_hash, trace)"
         " VALUES ({waiting}, 'card', 'declined', (SELECT total_minor FROM orders WHERE id = {waiting}), 'USD', 1,"
         " '', '')",
         "ord_{waiting}",
     ),
-    ("references listings", "UPDATE orders SET zone_id = 77 WHERE id = {waiting}", "ord_{waiting}"),
-    ("references listings", "UPDATE orders SET store_id = 77 WHERE id = {waiting}", "ord_{waiting}"),
+    ("references listings keys", "UPDATE orders SET zone_id = 77 WHERE id = {waiting}", "ord_{waiting}"),
+    ("references listings keys", "UPDATE orders SET store_id = 77 WHERE id = {waiting}", "ord_{waiting}"),
     ("references keys listings", "UPDATE orders SET customer_id = 77 WHERE id = {waiting}", "ord_{waiting}"),
     ("references outcomes", "UPDATE orders SET driver_id = 77 WHERE id = {failed}", "ord_{failed}"),
     ("references", "UPDATE order_items SET product_id = 77 WHERE order_id = {waiting}", "ord_{waiting}"),
     ("listings", "UPDATE order_listing SET created_at = now() + '1 h' WHERE id = {waiting}", "ord_{waiting}"),
     ("listings", "DELETE FROM order_listing WHERE id = {delivered}", "ord_{delivered}"),
-    ("order_shards", "UPDATE orders SET shard = (shard + 1) % 256 WHERE id = {waiting}", "ord_{waiting}"),
+    ("order_shards keys", "UPDATE orders SET shard = (shard + 1) % 256 WHERE id = {waiting}", "ord_{waiting}"),
     ("driver_shards", "UPDATE drivers SET shard = (shard + 1) % 256 WHERE id = 3", "drv_3"),
     ("order_memories", "UPDATE orders SET recent = recent || recent WHERE id = {held}", "ord_{held}"),
     (
@@ -381,8 +390,8 @@ BROKEN: list[tuple[str, str, str]] = [
     ),
     ("feed_bounds", "INSERT INTO driver_events VALUES (3, 0, 'note', {waiting}, now(), 't', '{{}}')", "drv_3"),
     ("feed_gaps", "UPDATE drivers SET feed_seq = feed_seq + 1 WHERE id = 3", "drv_3"),
-    ("feed_gaps", "DELETE FROM driver_events WHERE driver_id = 1 AND type = 'offer' AND seq = 1", "drv_1"),
-    ("feed_sources", "UPDATE driver_events SET trace = 'x' WHERE driver_id = 1 AND seq = 1", "drv_1 seq 1"),
+    ("feed_gaps feed_offers", "DELETE FROM driver_events WHERE driver_id = 1 AND type = 'offer' AND seq = 1", "drv_1"),
+    ("feed_sources feed_offers", "UPDATE driver_events SET trace = 'x' WHERE driver_id = 1 AND seq = 1", "drv_1 seq 1"),
     (
         "feed_sources",
         """UPDATE driver_events SET data = jsonb_set(data, '{{version}}', '99')
@@ -428,12 +437,12 @@ BROKEN: list[tuple[str, str, str]] = [
     ("keys listings", "DELETE FROM orders WHERE id = {unpaid}; DELETE FROM order_events WHERE order_id = {unpaid};"
                       "DELETE FROM order_items WHERE order_id = {unpaid}", "usr_100 r {unpaid_key}"),
     (
-        "stock",
+        "stock schema",
         "ALTER TABLE products DROP CONSTRAINT products_stock_check; UPDATE products SET stock = -1 WHERE id = 2",
         "prd_2",
     ),
     (
-        "prices",
+        "prices schema",
         "ALTER TABLE products DROP CONSTRAINT products_price_minor_check;"
         "UPDATE products SET price_minor = -1 WHERE id = 2",
         "prd_2",
@@ -444,6 +453,33 @@ BROKEN: list[tuple[str, str, str]] = [
     ("epochs", "INSERT INTO shard (id) VALUES (256)", "shard 256"),
     ("epochs", "UPDATE shard SET incarnation = NULL WHERE id = 9", "shard 9"),
     ("numbers", "SELECT setval('order_id_seq', 1)", "order_id_seq"),
+    (
+        "feed_once",
+        "INSERT INTO driver_events SELECT 3, 1 + (SELECT feed_seq FROM drivers WHERE id = 3), type,"
+        " order_id, at, trace, data"
+        " FROM driver_events WHERE driver_id = 3 AND type = 'order.cancelled';"
+        "UPDATE drivers SET feed_seq = feed_seq + 1 WHERE id = 3",
+        "drv_3 seq {feed_end}",
+    ),
+    (
+        "feed_order",
+        "UPDATE driver_events SET seq = -1 WHERE driver_id = 3 AND order_id = {delivered} AND type = 'order.picked_up';"
+        "UPDATE driver_events SET seq = seq - 1 WHERE driver_id = 3 AND order_id = {delivered} AND"
+        " type = 'order.delivered';"
+        "UPDATE driver_events SET seq = (SELECT seq + 1 FROM driver_events WHERE order_id = {delivered}"
+        " AND type = 'order.delivered') WHERE driver_id = 3 AND seq = -1",
+        "drv_3 seq 4",
+    ),
+    ("horizons", "UPDATE orders SET due_at = '2099-01-01' WHERE id = {unpaid}", "ord_{unpaid}"),
+    ("roles", "UPDATE users SET role = 'customer' WHERE id = 3", "drv_3"),
+    (
+        "gateway payment_steps payment_keys",
+        "INSERT INTO payments (id, order_id, method, status, amount_minor, currency, principal_id,"
+        " key_hash, trace, due_at)"
+        " SELECT 78, id, 'card', 'held', total_minor, currency, customer_id, '', '', now() FROM orders"
+        " WHERE id = {unpaid}",
+        "pay_78",
+    ),
 ]  # fmt: skip
 
 
@@ -452,7 +488,7 @@ async def test_what_was_broken_by_hand_is_named_by_its_check_alone(
     healthy: Healthy, checks: str, done: str, key: str
 ) -> None:
     keys = {f"{name}_key": name.ljust(16, ".").encode().hex() for name in healthy.orders}
-    names = healthy.orders | keys
+    names = healthy.orders | keys | {"feed_end": await healthy.feed_end()}
     url = await healthy.copy()
     await alter(url, done.format(**names))
     report = await audit(url, LAW)

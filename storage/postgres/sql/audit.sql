@@ -327,6 +327,11 @@ SELECT 'usr_' || k.principal_id || ' ' || k.route || ' ' || encode(k.key_hash, '
     OR k.facts ->> 'total_minor' IS DISTINCT FROM o.total_minor::text
     OR k.facts ->> 'currency' IS DISTINCT FROM o.currency
     OR k.facts ->> 'created_ms' IS DISTINCT FROM (extract(epoch FROM o.created_at) * 1000)::bigint::text
+    OR k.facts ->> 'payment' IS DISTINCT FROM o.payment OR k.facts ->> 'address' IS DISTINCT FROM o.address
+    OR k.facts ->> 'notes' IS DISTINCT FROM o.notes OR k.facts ->> 'shard' IS DISTINCT FROM o.shard::text
+    OR k.facts -> 'dropoff_lat' IS DISTINCT FROM to_jsonb(o.dropoff_lat)
+    OR k.facts -> 'dropoff_lon' IS DISTINCT FROM to_jsonb(o.dropoff_lon)
+    OR k.facts ->> 'zone_id' IS DISTINCT FROM o.zone_id::text OR k.facts ->> 'store_id' IS DISTINCT FROM o.store_id::text
  ORDER BY k.principal_id, k.route, k.key_hash;
 
 -- name: audit_stock
@@ -337,6 +342,228 @@ SELECT 'prd_' || p.id AS key, p.stock || ' in stock' AS why
 SELECT 'prd_' || p.id AS key, p.price_minor || ' ' || p.currency AS why
   FROM products p WHERE p.id > $1 AND p.id <= $2 AND (p.price_minor < 0 OR p.currency !~ '^[A-Z]{3}$') ORDER BY p.id;
 
+-- name: audit_slot_order
+-- The lowest free slot is given, so whoever has slot n carried at least n others in that moment: by the order of the
+-- feed, which is that of commits. What a batch frees can be taken from the next one on; five seconds are more than one.
+WITH given AS (
+    SELECT a.order_id, a.driver_id, a.slot, a.since, f.seq
+      FROM assignment a
+      JOIN driver_events f ON f.driver_id = a.driver_id AND f.order_id = a.order_id AND f.type = 'order.assigned' AND f.at = a.since
+     WHERE a.driver_id > $1 AND a.driver_id <= $2
+       AND a.slot >= (SELECT count(*) FROM assignment b WHERE b.driver_id = a.driver_id)
+       AND (SELECT min(x.seq) = 1 OR min(x.at) < a.since - interval '1 day' FROM driver_events x WHERE x.driver_id = a.driver_id)
+), others AS (
+    SELECT g.*, (SELECT count(DISTINCT f.order_id) FROM driver_events f
+                  WHERE f.driver_id = g.driver_id AND f.seq < g.seq AND f.type = 'order.assigned' AND f.order_id <> g.order_id
+                    AND NOT EXISTS (SELECT FROM driver_events e
+                                     WHERE e.driver_id = f.driver_id AND e.order_id = f.order_id AND e.seq > f.seq AND e.seq < g.seq
+                                       AND e.at < g.since - interval '5 s'
+                                       AND e.type IN ('order.released', 'order.delivered', 'order.undeliverable',
+                                                      'order.cancelled'))) AS carried
+      FROM given g
+)
+SELECT 'drv_' || driver_id AS key,
+       'ord_' || order_id || ' is in slot ' || slot || ', but only ' || carried || ' others were carried then' AS why
+  FROM others WHERE slot > carried ORDER BY driver_id, order_id;
+
+-- name: audit_feed_once
+SELECT 'drv_' || driver_id || ' seq ' || max(seq) AS key,
+       type || ' of ord_' || order_id || ' version ' || (data ->> 'version') || ' is told ' || count(*) || ' times' AS why
+  FROM driver_events
+ WHERE driver_id > $1 AND driver_id <= $2 AND data ->> 'version' IS NOT NULL
+ GROUP BY driver_id, order_id, type, data ->> 'version' HAVING count(*) > 1
+ ORDER BY driver_id, max(seq);
+
+-- name: audit_feed_order
+-- Of one order. Entries of different orders bear times of decisions, which may be in another order than commits.
+SELECT 'drv_' || driver_id || ' seq ' || seq AS key,
+       type || ' of ord_' || order_id || ' version ' || version || ' comes after version ' || before AS why
+  FROM (SELECT f.driver_id, f.seq, f.type, f.order_id, v.version,
+               max(v.version) OVER (PARTITION BY f.driver_id, f.order_id ORDER BY f.seq
+                                    ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS before
+          FROM driver_events f CROSS JOIN LATERAL (
+               SELECT CASE WHEN f.data ->> 'version' ~ '^[0-9]{1,9}$' THEN (f.data ->> 'version')::integer END AS version) v
+         WHERE f.driver_id > $1 AND f.driver_id <= $2) x
+ WHERE version < before ORDER BY driver_id, seq;
+
+-- name: audit_feed_contents
+-- $3, $4, $5: the transition table. What an entry says of its order is what the order's row and history say; what it does
+-- not say (an area instead of an address) is not asked for.
+WITH entry AS (
+    SELECT f.driver_id, f.seq, f.type, f.order_id, f.at, f.data, o.store_id, o.payment, o.notes, o.address, o.total_minor,
+           o.dropoff_lat, o.dropoff_lon, e.type AS event, e.version,
+           (SELECT sum(i.quantity) FROM order_items i WHERE i.order_id = f.order_id) AS pieces,
+           coalesce((SELECT t.after FROM order_events s
+                       JOIN (SELECT DISTINCT m.event, m.after FROM unnest($3::text[], $4::text[], $5::text[]) AS m(before, event, after)) t
+                         ON t.event = s.type
+                      WHERE s.order_id = f.order_id AND s.version <= e.version ORDER BY s.version DESC LIMIT 1),
+                    CASE o.payment WHEN 'cash' THEN 'confirmed' ELSE 'awaiting_payment' END) AS status,
+           (SELECT (s.data ->> 'ready_at_ms') FROM order_events s
+             WHERE s.order_id = f.order_id AND s.version <= e.version AND s.type = 'ready_time_set'
+             ORDER BY s.version DESC LIMIT 1) AS ready
+      FROM driver_events f
+      JOIN orders o ON o.id = f.order_id
+      JOIN order_events e ON e.order_id = f.order_id AND e.version =
+           CASE WHEN f.data ->> 'version' ~ '^[0-9]{1,9}$' THEN (f.data ->> 'version')::integer END
+     WHERE f.driver_id > $1 AND f.driver_id <= $2 AND (f.type LIKE 'offer%' OR f.type LIKE 'order.%')
+)
+SELECT 'drv_' || driver_id || ' seq ' || seq AS key, type || ' of ord_' || order_id || ' has another ' || wrong AS why
+  FROM entry CROSS JOIN LATERAL (SELECT concat_ws(', ',
+           CASE WHEN data ->> 'order_id' IS DISTINCT FROM 'ord_' || order_id THEN 'order' END,
+           CASE WHEN data ->> 'status' IS DISTINCT FROM status THEN 'status' END,
+           CASE WHEN data #>> '{store,id}' IS DISTINCT FROM 'sto_' || store_id THEN 'store' END,
+           CASE WHEN data ->> 'payment' IS DISTINCT FROM payment THEN 'payment' END,
+           CASE WHEN data ->> 'items' IS DISTINCT FROM pieces::text THEN 'number of pieces' END,
+           CASE WHEN data ->> 'notes' <> notes OR (data ->> 'notes' IS NOT NULL AND notes IS NULL) THEN 'note' END,
+           CASE WHEN data #>> '{dropoff,address}' <> address THEN 'address' END,
+           CASE WHEN data #>> '{dropoff,address}' IS NOT NULL
+                 AND (data #> '{dropoff,lat}' <> to_jsonb(dropoff_lat) OR data #> '{dropoff,lon}' <> to_jsonb(dropoff_lon))
+                THEN 'place' END,
+           CASE WHEN data #>> '{collect,amount_minor}' <> total_minor::text THEN 'amount' END,
+           CASE WHEN ready IS NOT NULL AND jsonb_typeof(data -> 'pickups') IS DISTINCT FROM 'array'
+                 AND data ->> 'ready_at_ms' IS DISTINCT FROM ready THEN 'ready time' END,
+           CASE WHEN type LIKE 'offer%' AND coalesce(data ->> 'offer_id', '') NOT LIKE 'ofr\_' || order_id || '\_%' THEN 'offer' END
+       ) AS wrong) w
+ WHERE wrong <> '' ORDER BY driver_id, seq;
+
+-- name: audit_feed_offers
+-- $3: how many days entries are kept. Whoever was offered an order, or carried it when it was cancelled or its ready time
+-- changed, was told so.
+WITH event AS (
+    SELECT e.order_id, e.version, e.type, e.at, e.trace, e.data FROM order_events e
+     WHERE e.order_id > $1 AND e.order_id <= $2 AND e.type IN ('offered', 'cancelled', 'ready_time_set')
+       AND e.at > now() - make_interval(days => $3::integer) + interval '1 hour'
+), told AS (
+    SELECT e.order_id, e.version, e.type, e.at, e.trace, 'offer' AS entry, 'drv_' || (d #>> '{}') AS driver
+      FROM event e CROSS JOIN LATERAL jsonb_array_elements(
+           CASE jsonb_typeof(e.data -> 'drivers') WHEN 'array' THEN e.data -> 'drivers' END) d
+     WHERE e.type = 'offered' AND d #>> '{}' ~ '^[0-9]+$'
+    UNION ALL
+    SELECT e.order_id, e.version, e.type, e.at, e.trace,
+           CASE e.type WHEN 'cancelled' THEN 'order.cancelled' ELSE 'order.ready_time' END, c.driver
+      FROM event e CROSS JOIN LATERAL (
+           SELECT CASE WHEN s.type <> 'released' THEN s.data ->> 'driver_id' END AS driver FROM order_events s
+            WHERE s.order_id = e.order_id AND s.version < e.version AND s.type IN ('assigned', 'released', 'handed_over')
+            ORDER BY s.version DESC LIMIT 1) c
+     WHERE e.type IN ('cancelled', 'ready_time_set')
+)
+SELECT 'ord_' || t.order_id AS key,
+       'version ' || t.version || ' (' || t.type || ') is not in the feed of ' || t.driver AS why
+  FROM told t
+ WHERE t.driver IS NOT NULL
+   AND NOT EXISTS (SELECT FROM driver_events f
+                    WHERE f.order_id = t.order_id AND f.type = t.entry AND f.at = t.at AND f.trace = t.trace
+                      AND 'drv_' || f.driver_id = t.driver
+                      AND f.at BETWEEN (SELECT min(x.at) FROM told x) AND (SELECT max(x.at) FROM told x))
+ ORDER BY t.order_id, t.version;
+
+-- name: audit_searches
+-- What has no column of its own: how often drivers were asked, who has an offer until when, and who had one.
+SELECT 'ord_' || o.id AS key, 'search is ' || left(o.search::text, 80) AS why
+  FROM orders o
+ WHERE o.id > $1 AND o.id <= $2 AND o.search IS NOT NULL
+   AND NOT coalesce(
+       jsonb_typeof(o.search) = 'object' AND o.search ->> 'wave' ~ '^[0-9]{1,9}$' AND o.search ->> 'count' ~ '^[0-9]{1,9}$'
+       AND jsonb_typeof(o.search -> 'offers') = 'array' AND jsonb_typeof(o.search -> 'tried') = 'array'
+       AND NOT EXISTS (SELECT FROM jsonb_array_elements(CASE jsonb_typeof(o.search -> 'tried') WHEN 'array' THEN o.search -> 'tried' END) t
+                        WHERE jsonb_typeof(t) <> 'number')
+       AND NOT EXISTS (SELECT FROM jsonb_array_elements(CASE jsonb_typeof(o.search -> 'offers') WHEN 'array' THEN o.search -> 'offers' END) x
+                        WHERE NOT coalesce(jsonb_typeof(x) = 'array' AND x ->> 0 LIKE 'ofr\_' || o.id || '\_%'
+                                           AND jsonb_typeof(x -> 1) = 'number' AND jsonb_typeof(x -> 2) = 'number', false)), false)
+ ORDER BY o.id;
+
+-- name: audit_offers
+-- The offers that an order has had are numbered from 1, and it was offered as often as there are waves in the history.
+WITH told AS (
+    SELECT e.order_id, sum(jsonb_array_length(CASE jsonb_typeof(e.data -> 'drivers') WHEN 'array' THEN e.data -> 'drivers' ELSE '[]' END)) AS offers
+      FROM order_events e WHERE e.order_id > $1 AND e.order_id <= $2 AND e.type = 'offered' GROUP BY e.order_id
+)
+SELECT 'ord_' || o.id AS key, coalesce(o.search ->> 'count', 'no') || ' offers, its history has ' || coalesce(t.offers, 0) AS why
+  FROM orders o LEFT JOIN told t ON t.order_id = o.id
+ WHERE o.id > $1 AND o.id <= $2 AND coalesce(o.search ->> 'count', '0') IS DISTINCT FROM coalesce(t.offers, 0)::text
+ ORDER BY o.id;
+
+-- name: audit_rounds
+-- An order begins a new round with each release, and may with another mode or driver.
+SELECT 'ord_' || o.id AS key, 'round ' || o.round || ', its history has ' || e.releases || ' releases' AS why
+  FROM orders o CROSS JOIN LATERAL (
+       SELECT count(*) FILTER (WHERE x.type = 'released') AS releases, count(*) AS turns
+         FROM order_events x WHERE x.order_id = o.id AND x.type IN ('released', 'mode_set', 'handed_over')) e
+ WHERE o.id > $1 AND o.id <= $2 AND o.round NOT BETWEEN e.releases + 1 AND e.turns + 1
+ ORDER BY o.id;
+
+-- name: audit_horizons
+-- No timer stands further ahead than the longest wait there is; eight days are more than a zone can set.
+SELECT 'ord_' || id AS key, 'due at ' || due_at AS why
+  FROM orders WHERE id > $1 AND id <= $2 AND due_at > greatest(now(), updated_at) + interval '8 days'
+UNION ALL
+SELECT 'pay_' || id, 'due at ' || due_at
+  FROM payments WHERE order_id > $1 AND order_id <= $2 AND due_at > greatest(now(), updated_at) + interval '1 day'
+ ORDER BY 1;
+
+-- name: audit_gateway
+-- What holds money has a reference of its own at the gateway.
+SELECT 'pay_' || p.id AS key, p.status || CASE WHEN p.gateway_ref IS NULL THEN ' without a reference' ELSE ', its reference is not its own' END AS why
+  FROM payments p
+ WHERE p.order_id > $1 AND p.order_id <= $2
+   AND ((p.gateway_ref IS NULL AND p.status IN ('held', 'captured', 'refunding', 'refunded') AND p.amount_minor > 0)
+        OR (p.gateway_ref IS NOT NULL AND p.gateway_ref IN (
+            SELECT q.gateway_ref FROM payments q WHERE q.gateway_ref IS NOT NULL GROUP BY q.gateway_ref HAVING count(*) > 1)))
+ ORDER BY p.id;
+
+-- name: audit_payment_steps
+-- Each step of a payment is a version: one that was captured is at least at its third.
+SELECT 'pay_' || p.id AS key, p.status || ' at version ' || p.version AS why
+  FROM payments p
+ WHERE p.order_id > $1 AND p.order_id <= $2
+   AND p.version < CASE p.status WHEN 'pending' THEN 1 WHEN 'held' THEN 2 WHEN 'declined' THEN 2 WHEN 'captured' THEN 3
+                        WHEN 'voided' THEN 2 WHEN 'refunding' THEN 4 WHEN 'refunded' THEN 5 END
+ ORDER BY p.id;
+
+-- name: audit_payment_keys
+-- What was answered under a payment's key is what became of it.
+SELECT 'usr_' || k.principal_id || ' ' || k.route || ' ' || encode(k.key_hash, 'hex') AS key,
+       'pay_' || coalesce(k.facts ->> 'id', '?') || CASE WHEN p.id IS NULL THEN ' is not under this key' ELSE ' is not as it was answered' END AS why
+  FROM idempotency k
+  LEFT JOIN payments p ON p.id = CASE WHEN k.facts ->> 'id' ~ '^[0-9]{1,18}$' THEN (k.facts ->> 'id')::bigint END
+       AND p.principal_id = k.principal_id AND p.key_hash = k.key_hash
+ WHERE k.principal_id > $1 AND k.principal_id <= $2 AND k.code IN ('pending', 'held', 'declined', 'voided', 'captured')
+   AND (p.id IS NULL OR k.facts ->> 'order_id' IS DISTINCT FROM p.order_id::text
+        OR k.facts ->> 'amount_minor' IS DISTINCT FROM p.amount_minor::text
+        OR k.facts ->> 'currency' IS DISTINCT FROM p.currency OR k.facts ->> 'method' IS DISTINCT FROM p.method
+        OR k.facts ->> 'status' IS DISTINCT FROM k.code
+        OR (k.facts ->> 'decline_code' IS DISTINCT FROM p.decline_code AND k.code <> 'pending')
+        OR (k.code = 'pending') <> (p.status = 'pending') OR (k.code = 'declined') <> (p.status = 'declined'))
+UNION ALL
+-- Keys are kept for a week.
+SELECT 'pay_' || p.id, 'its key is not remembered'
+  FROM payments p
+ WHERE p.principal_id > $1 AND p.principal_id <= $2 AND p.created_at > now() - interval '6 days'
+   AND NOT EXISTS (SELECT FROM idempotency k WHERE k.principal_id = p.principal_id AND k.key_hash = p.key_hash
+                      AND k.principal_id > $1 AND k.principal_id <= $2)
+ ORDER BY 1;
+
+-- name: audit_roles
+SELECT 'drv_' || coalesce(d.id, u.id) AS key,
+       CASE WHEN d.id IS NULL THEN 'a driver without a driver''s row' ELSE 'its user is ' || coalesce('a ' || u.role, 'nobody') END AS why
+  FROM (SELECT id FROM drivers WHERE id > $1 AND id <= $2) d
+  FULL JOIN (SELECT id, role FROM users WHERE id > $1 AND id <= $2) u ON u.id = d.id
+ WHERE (d.id IS NULL) = (u.role IS NOT DISTINCT FROM 'driver')
+ ORDER BY coalesce(d.id, u.id);
+
+-- name: audit_schema
+-- As the migrations made it. Another major version of Postgres may write a definition in another way: then only what is
+-- there is compared.
+SELECT coalesce(n.kind, m.kind) || ' ' || coalesce(n.name, m.name) AS key,
+       CASE WHEN n.name IS NULL THEN 'is missing' WHEN m.name IS NULL THEN 'was not made by a migration'
+            ELSE 'is not as the migrations have made it' END AS why
+  FROM schema_now n
+  FULL JOIN (SELECT * FROM schema_made WHERE kind NOT IN ('revision', 'server')) m ON m.kind = n.kind AND m.name = n.name
+ WHERE n.name IS NULL OR m.name IS NULL
+    OR (md5(n.definition) <> m.definition
+        AND current_setting('server_version_num')::integer / 10000 = (SELECT s.definition::integer FROM schema_made s WHERE s.kind = 'server'))
+ ORDER BY 1;
+
 -- name: audit_cluster
 -- $1: how many shards this program has. The function's name is that of actors/shards.py.
 SELECT 'cluster_meta' AS key,
@@ -345,14 +572,17 @@ SELECT 'cluster_meta' AS key,
 HAVING count(*) <> 1 OR min(m.shards) IS DISTINCT FROM $1::integer OR min(m.shard_fn) <> 'crc32/kind:number';
 
 -- name: audit_epochs
--- $1: how many shards this program has. An epoch is 0 until the first claim, which signs it.
+-- $1: how many shards this program has. An epoch is 0 until the first claim, which signs it and bears its moment. Where
+-- a clock was set back epochs run ahead of it, never behind the claim.
 SELECT 'shard ' || coalesce(n, s.id) AS key,
        CASE WHEN s.id IS NULL THEN 'has no row' WHEN n IS NULL THEN 'should not be'
             ELSE 'epoch ' || s.epoch || ', claimed by ' || coalesce(s.incarnation, 'nobody') END AS why
   FROM generate_series(0, $1::integer - 1) n
   FULL JOIN (SELECT id, count(*) AS rows, min(epoch) AS epoch, min(incarnation) AS incarnation
+               , min(round(extract(epoch FROM claimed_at) * 1000)) AS claimed_ms
                FROM shard GROUP BY id) s ON s.id = n
  WHERE s.id IS NULL OR n IS NULL OR s.rows > 1 OR s.epoch < 0 OR (s.epoch > 0 AND s.incarnation IS NULL)
+    OR (s.epoch = 0) <> (s.claimed_ms IS NULL) OR s.epoch < s.claimed_ms
  ORDER BY coalesce(n, s.id);
 
 -- name: audit_numbers

@@ -1,0 +1,16 @@
+"""What tells later that something was changed by hand."""
+
+from storage.postgres.migrate import run_sql
+
+revision = "0018_audit"
+down_revision: str | None = "0017_settling"
+
+
+def upgrade() -> None:
+    """Run the revision's SQL file."""
+    run_sql("0018_audit.sql")
+
+
+def downgrade() -> None:
+    """There is no way back but a backup."""
+    raise NotImplementedError
