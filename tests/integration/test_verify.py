@@ -136,12 +136,16 @@ class Healthy:
         self.orders = orders
         self._copies = itertools.count(1)
 
-    async def feed_end(self) -> int:
-        """The place behind the last entry of driver 3."""
+    async def places(self) -> dict[str, int]:
+        """In the feed of driver 3: behind the last entry, and of the delivery."""
         owner = await asyncpg.connect(self.url)
         end = await owner.fetchval("SELECT feed_seq + 1 FROM drivers WHERE id = 3")
+        delivered = await owner.fetchval(
+            "SELECT seq FROM driver_events WHERE driver_id = 3 AND type = 'order.delivered' AND order_id = $1",
+            self.orders["delivered"],
+        )
         await owner.close()
-        return int(end)
+        return {"feed_end": end, "delivered_seq": delivered}
 
     async def copy(self) -> str:
         """A copy to be broken."""
@@ -395,8 +399,8 @@ BROKEN: list[tuple[str, str, str]] = [
     (
         "feed_sources",
         """UPDATE driver_events SET data = jsonb_set(data, '{{version}}', '99')
-            WHERE driver_id = 3 AND type = 'order.delivered' AND seq = 4""",
-        "drv_3 seq 4",
+            WHERE driver_id = 3 AND type = 'order.delivered'""",
+        "drv_3 seq {delivered_seq}",
     ),
     (
         "feed_sources",
@@ -468,7 +472,7 @@ BROKEN: list[tuple[str, str, str]] = [
         " type = 'order.delivered';"
         "UPDATE driver_events SET seq = (SELECT seq + 1 FROM driver_events WHERE order_id = {delivered}"
         " AND type = 'order.delivered') WHERE driver_id = 3 AND seq = -1",
-        "drv_3 seq 4",
+        "drv_3 seq {delivered_seq}",
     ),
     ("horizons", "UPDATE orders SET due_at = '2099-01-01' WHERE id = {unpaid}", "ord_{unpaid}"),
     ("roles", "UPDATE users SET role = 'customer' WHERE id = 3", "drv_3"),
@@ -488,7 +492,7 @@ async def test_what_was_broken_by_hand_is_named_by_its_check_alone(
     healthy: Healthy, checks: str, done: str, key: str
 ) -> None:
     keys = {f"{name}_key": name.ljust(16, ".").encode().hex() for name in healthy.orders}
-    names = healthy.orders | keys | {"feed_end": await healthy.feed_end()}
+    names = healthy.orders | keys | await healthy.places()
     url = await healthy.copy()
     await alter(url, done.format(**names))
     report = await audit(url, LAW)

@@ -274,7 +274,8 @@ SELECT 'drv_' || w.id AS key,
  ORDER BY w.id;
 
 -- name: audit_feed_sources
--- An entry is written by the commit of the event that it tells of, with its time and its trace.
+-- An entry is written by the commit of the event that it tells of, with its time and its trace; the driver is that of
+-- the event, or the one that carried the order then.
 SELECT 'drv_' || f.driver_id || ' seq ' || f.seq AS key,
        f.type || ' of ord_' || f.order_id || ' version ' || coalesce(f.data ->> 'version', 'none')
        || CASE WHEN o.id IS NULL THEN ', which is no order' ELSE ', where the history has '
@@ -283,32 +284,43 @@ SELECT 'drv_' || f.driver_id || ' seq ' || f.seq AS key,
   LEFT JOIN orders o ON o.id = f.order_id
   LEFT JOIN order_events e ON e.order_id = f.order_id AND e.version =
        CASE WHEN f.data ->> 'version' ~ '^[0-9]{1,9}$' THEN (f.data ->> 'version')::integer END
-  LEFT JOIN (VALUES ('offer', 'offered'), ('offer.ready_time', 'ready_time_set'), ('order.ready_time', 'ready_time_set'),
-                    ('order.assigned', 'assigned'), ('order.released', 'released'), ('order.picked_up', 'picked_up'),
-                    ('order.delivered', 'delivered'), ('order.undeliverable', 'failed'), ('order.cancelled', 'cancelled')
-            ) AS t(entry, event) ON t.entry = f.type
+  LEFT JOIN (VALUES ('offer', ARRAY['offered']), ('offer.ready_time', ARRAY['ready_time_set']),
+                    ('order.ready_time', ARRAY['ready_time_set']), ('order.assigned', ARRAY['assigned', 'handed_over']),
+                    ('order.released', ARRAY['released', 'handed_over']), ('order.picked_up', ARRAY['picked_up']),
+                    ('order.delivered', ARRAY['delivered']), ('order.undeliverable', ARRAY['failed', 'returned']),
+                    ('order.cancelled', ARRAY['cancelled'])) AS t(entry, events) ON t.entry = f.type
  WHERE f.driver_id > $1 AND f.driver_id <= $2
    AND (o.id IS NULL
-        OR t.event IS NOT NULL AND (e.type IS DISTINCT FROM t.event OR e.at <> f.at OR e.trace <> f.trace)
-        OR t.event IN ('assigned', 'released') AND e.data ->> 'driver_id' IS DISTINCT FROM 'drv_' || f.driver_id
-        OR t.event IN ('picked_up', 'delivered', 'failed') AND e.actor_id <> 'drv_' || f.driver_id)
+        OR t.events IS NOT NULL AND (e.type IS NULL OR e.type <> ALL (t.events) OR e.at <> f.at OR e.trace <> f.trace)
+        OR f.type = 'order.assigned' AND e.data ->> 'driver_id' IS DISTINCT FROM 'drv_' || f.driver_id
+        OR f.type = 'order.released' AND coalesce(e.data ->> 'from', e.data ->> 'driver_id') IS DISTINCT FROM 'drv_' || f.driver_id
+        OR f.type IN ('order.picked_up', 'order.delivered', 'order.undeliverable')
+           AND CASE e.actor_role WHEN 'driver' THEN e.actor_id ELSE e.data ->> 'driver_id' END <> 'drv_' || f.driver_id)
  ORDER BY f.driver_id, f.seq;
 
 -- name: audit_feed_news
 -- $3: how many days entries are kept. The other way round: what a carrier's feed must have been told.
-WITH told AS (
-    SELECT e.order_id, e.version, e.type, e.at, e.trace,
-           CASE WHEN e.type IN ('assigned', 'released') THEN e.data ->> 'driver_id' ELSE e.actor_id END AS driver,
-           CASE e.type WHEN 'failed' THEN 'order.undeliverable' ELSE 'order.' || e.type END AS entry
-      FROM order_events e
+WITH event AS (
+    SELECT e.* FROM order_events e
      WHERE e.order_id > $1 AND e.order_id <= $2
-       AND e.type IN ('assigned', 'released', 'picked_up', 'delivered', 'failed')
+       AND e.type IN ('assigned', 'released', 'handed_over', 'picked_up', 'delivered', 'failed', 'returned')
        AND e.at > now() - make_interval(days => $3::integer) + interval '1 hour'
+), told AS (
+    SELECT e.order_id, e.version, e.type, e.at, e.trace,
+           CASE WHEN e.actor_role = 'driver' AND e.type NOT IN ('assigned', 'released', 'handed_over') THEN e.actor_id
+                ELSE e.data ->> 'driver_id' END AS driver,
+           CASE e.type WHEN 'failed' THEN 'order.undeliverable' WHEN 'returned' THEN 'order.undeliverable'
+                       WHEN 'handed_over' THEN 'order.assigned' ELSE 'order.' || e.type END AS entry
+      FROM event e
+    UNION ALL
+    SELECT e.order_id, e.version, e.type, e.at, e.trace, e.data ->> 'from', 'order.released'
+      FROM event e WHERE e.type = 'handed_over'
 )
 SELECT 'ord_' || t.order_id AS key,
        'version ' || t.version || ' (' || t.type || ') is not in the feed of ' || coalesce(t.driver, 'nobody') AS why
   FROM told t
- WHERE NOT EXISTS (SELECT FROM driver_events f
+ WHERE (t.driver IS NOT NULL OR t.type IN ('assigned', 'released', 'handed_over'))
+   AND NOT EXISTS (SELECT FROM driver_events f
                     WHERE f.order_id = t.order_id AND f.type = t.entry AND f.at = t.at AND f.trace = t.trace
                       AND 'drv_' || f.driver_id = t.driver
                       AND f.at BETWEEN (SELECT min(x.at) FROM told x) AND (SELECT max(x.at) FROM told x))

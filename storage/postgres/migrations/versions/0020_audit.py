@@ -2,13 +2,13 @@
 
 from storage.postgres.migrate import run_sql
 
-revision = "0018_audit"
-down_revision: str | None = "0017_settling"
+revision = "0020_audit"
+down_revision: str | None = "0019_reassignment"
 
 
 def upgrade() -> None:
     """Run the revision's SQL file."""
-    run_sql("0018_audit.sql")
+    run_sql("0020_audit.sql")
 
 
 def downgrade() -> None:
