@@ -215,19 +215,24 @@ Time = Annotated[
 _NO_CODE = _FORBIDDEN_DOCUMENTED["code"]
 
 
+# No sensor of a phone reports more, not even as nonsense.
+READING_MAX = 1e9
+
+
 def _reading(least: float, most: float) -> BeforeValidator:
     """An optional value of a sensor: a number that makes no sense (iOS says -1 for "unknown") counts as none."""
 
     def read(value: object) -> object:
-        if isinstance(value, int | float) and not isinstance(value, bool):
+        if isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= READING_MAX:
             return value if least <= value <= most else None
         return value
 
     return BeforeValidator(read)
 
 
-Metres = Annotated[float | None, _reading(0, 100_000)]
-MetresPerSecond = Annotated[float | None, _reading(0, 200)]
+_Number = Annotated[float, Field(ge=-READING_MAX, le=READING_MAX)]
+Metres = Annotated[_Number | None, _reading(0, 100_000)]
+MetresPerSecond = Annotated[_Number | None, _reading(0, 200)]
 # One @, no spaces, something on both sides; whether the mailbox exists only a mail can tell.
 Email = Annotated[
     str,
