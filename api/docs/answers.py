@@ -34,6 +34,7 @@ from api.docs.schemas import or_null as _or_null
 from api.docs.schemas import text as _text
 from api.docs.schemas import whole as _whole
 from api.problems import KINDS
+from api.rest.orders import GOOD
 from api.stream_tickets import LENGTH_MAX, PATTERN
 
 PAGE_ROWS_MAX = 100
@@ -147,7 +148,7 @@ SCHEMAS: dict[str, dict[str, Any]] = {
         "contentSchema": {"oneOf": [_ref("OrderEvent"), _ref("ChangeEvent")]},
     },
     "StreamTicket": _object({"ticket": _text(LENGTH_MAX, PATTERN), "expires_in": SECONDS}),
-    "Done": _object({"result": CODE, "order_id": _id("ord"), "status": STATUS, "version": WHOLE}),
+    "Done": _object({"result": _enum(*sorted(GOOD)), "order_id": _id("ord"), "status": STATUS, "version": WHOLE}),
     "Payment": _object({
         "id": _id("pay"), "order_id": _id("ord"), "method": _enum("card"), "status": PAYMENT_STATUS,
         "amount": _ref("Money"), "refunded": _ref("Money"),
@@ -164,7 +165,7 @@ SCHEMAS: dict[str, dict[str, Any]] = {
         "state": _enum("online", "offline", "unreachable"), "capacity": _whole(1, 20),
         "carried": _whole(0, 20), "location": _or_null(PLACE),
     }),
-    "Available": _object({"result": CODE, "status": ONLINE}),
+    "Available": _object({"result": _enum("now_online", "now_offline"), "status": ONLINE}),
     "Ticket": _object({"ticket": _text(100, "^tkt_[A-Za-z0-9_-]+$"), "expires_in": SECONDS}),
     "Health": _object({
         "status": _enum(

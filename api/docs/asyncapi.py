@@ -12,7 +12,7 @@ from aiohttp import web
 from pydantic.json_schema import models_json_schema
 
 from api.call import Call
-from api.docs.feed_frames import HEARD_EXAMPLES, SAID, SAID_EXAMPLES
+from api.docs.feed_frames import HEARD_EXAMPLES, PARTS, SAID, SAID_EXAMPLES
 from api.docs.openapi import BEARER
 from api.docs.operations import OPERATIONS
 from api.docs.schemas import tightened
@@ -44,7 +44,7 @@ def make_asyncapi() -> dict[str, Any]:
         f"server.{name}": _said(name) for name in SAID
     }
     return {
-        "asyncapi": "3.1.0",
+        "asyncapi": "3.0.0",
         "info": {
             "title": "Mall Delivery Dispatch: the drivers' feed",
             "version": "1",
@@ -55,13 +55,8 @@ def make_asyncapi() -> dict[str, Any]:
         },
         "defaultContentType": "application/json",
         "servers": {
-            "here": {
-                "host": "{host}",
-                "protocol": "wss",
-                "description": "This server, where it is reached.",
-                "variables": {"host": {"default": "localhost:8080", "description": "Host and port."}},
-                "security": [{"$ref": "#/components/securitySchemes/bearer"}],
-            }
+            "here": _server("ws", "localhost:8080", "This server, where it is reached without a proxy."),
+            "behind_tls": _server("wss", "mall.example", "The same behind a proxy that speaks TLS."),
         },
         "channels": {"feed": _channel(messages)},
         "operations": {
@@ -82,10 +77,26 @@ def make_asyncapi() -> dict[str, Any]:
     }
 
 
+def _server(protocol: str, host: str, about: str) -> dict[str, Any]:
+    return {
+        "host": "{host}",
+        "protocol": protocol,
+        "description": about,
+        "variables": {"host": {"default": host, "description": "Host and port."}},
+        "security": [{"$ref": "#/components/securitySchemes/bearer"}],
+    }
+
+
+def _server_schema(name: str) -> str:
+    """`state.board` is ServerStateBoard: a name that every language takes."""
+    return "Server" + "".join(part.title() for part in name.split("."))
+
+
 def _schemas() -> dict[str, Any]:
     models = [(model, "validation") for model in FRAMES.values()]
     _, found = models_json_schema(models, ref_template=_REF)  # type: ignore[arg-type]
-    return {**tightened(found["$defs"]), **{f"Server.{name}": schema for name, schema in SAID.items()}}
+    said = {_server_schema(name): {"title": _server_schema(name), **schema} for name, schema in SAID.items()}
+    return {**tightened(found["$defs"]), **PARTS, **said}
 
 
 def _channel(messages: dict[str, Any]) -> dict[str, Any]:
@@ -124,7 +135,7 @@ def _said(name: str) -> dict[str, Any]:
         "name": name,
         "title": f"The server says {name}",
         "contentType": "application/json",
-        "payload": {"$ref": _REF.format(model=f"Server.{name}")},
+        "payload": {"$ref": _REF.format(model=_server_schema(name))},
         "examples": [{"name": "example", "payload": SAID_EXAMPLES[name]}],
     }
 

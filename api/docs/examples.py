@@ -87,7 +87,7 @@ _SINGLE: Mapping[str, Any] = {
     },
     "Driver": {**_DRIVER, "orders": ["ord_17"], "connected": True},
     "DriverRow": {**_DRIVER, "carried": 1},
-    "Available": {"result": "changed", "status": "online"},
+    "Available": {"result": "now_online", "status": "online"},
     "Ticket": {"ticket": "tkt_dGlja2V0LW9mLW9uZS11c2U", "expires_in": 30},
     "Health": {"status": "ready", "components": {"postgres": "up", "redis": "up", "loop": "up"}},
 }  # fmt: skip

@@ -4,6 +4,7 @@ their models in api/feed/frames.py; tests hold real traffic against both.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,6 +13,7 @@ from api.feed.frames import FRAME_BYTES_MAX, ID_LENGTH_MAX
 from api.feed.metering import FRAMES_PER_S
 from api.feed.session import PING_S
 from api.problems import KINDS
+from api.rest.orders import GOOD
 from dispatch.domain.ids import NUMBER_MAX
 
 _TRACE = "0af7651916cd43dd8448eb211c80319c"
@@ -26,37 +28,44 @@ _FRAME_ID = {
         {"type": "null"},
     ]
 }
+# Every result of a command, in REST and over the feed.
+RESULTS: tuple[str, ...] = tuple(sorted({*GOOD, *KINDS, "now_online", "now_offline"}))
+_STORE = a.object_of({"id": a.identifier("sto"), "name": a.NAME, "lat": a.LAT, "lon": a.LON})
+_DROPOFF = a.object_of({"lat": a.LAT, "lon": a.LON, "address": a.text(200)})
 _ORDER: dict[str, Any] = {
     "order_id": a.identifier("ord"), "status": a.STATUS, "version": a.WHOLE,
-    "store": a.object_of({"id": a.identifier("sto"), "name": a.NAME, "lat": a.LAT, "lon": a.LON}),
-    "dropoff": a.object_of({"lat": a.LAT, "lon": a.LON, "address": a.text(200)}),
+    "store": {"$ref": "#/components/schemas/FeedStore"}, "dropoff": {"$ref": "#/components/schemas/FeedDropoff"},
     "ready_at_ms": _MS, "items": a.whole(1, 5000), "payment": a.PAYMENT, "notes": a.or_null(a.TEXT),
 }  # fmt: skip
 _OFFERED = {"offer_id": _OFFER, "expires_at_ms": _MS}
 _BECAUSE = {"reason": a.or_null(a.TEXT)}
 
-# Types of entries, and what their data has besides the order.
-ENTRIES: Mapping[str, dict[str, Any]] = {
-    "offer": _OFFERED,
-    "offer.ready_time": _OFFERED,
-    "order.assigned": {},
-    "order.picked_up": {},
-    "order.delivered": {},
-    "order.undeliverable": {},
-    "order.cancelled": _BECAUSE,
-    "order.released": _BECAUSE,
-    "order.ready_time": {},
+# Types of entries, and what their data is.
+ENTRIES: Mapping[str, str] = {
+    "offer": "OfferedOrder",
+    "offer.ready_time": "OfferedOrder",
+    "order.assigned": "FeedOrder",
+    "order.picked_up": "FeedOrder",
+    "order.delivered": "FeedOrder",
+    "order.undeliverable": "FeedOrder",
+    "order.cancelled": "EndedOrder",
+    "order.released": "EndedOrder",
+    "order.ready_time": "FeedOrder",
 }
+
+
+def _ref(name: str) -> dict[str, Any]:
+    return {"$ref": f"#/components/schemas/{name}"}
 
 
 def _frame(t: str, members: dict[str, Any], optional: tuple[str, ...] = ()) -> dict[str, Any]:
     return a.object_of({"t": {"const": t, "type": "string"}, **members}, optional)
 
 
-def _entry(kind: str, more: dict[str, Any]) -> dict[str, Any]:
+def _entry(kind: str) -> dict[str, Any]:
     return _frame("event", {
         "seq": a.whole(1, NUMBER_MAX), "type": {"const": kind, "type": "string"}, "at_ms": _MS, "trace": a.TRACE,
-        "data": a.object_of({**_ORDER, **more}),
+        "data": _ref(ENTRIES[kind]),
     })  # fmt: skip
 
 
@@ -66,31 +75,55 @@ def _reply(members: dict[str, Any]) -> dict[str, Any]:
 
 _RESULT = a.object_of(
     {
-        "order_id": a.identifier("ord"), "result": a.CODE, "status": a.STATUS, "version": a.WHOLE, "temporary": a.TRUTH,
+        "order_id": a.identifier("ord"), "result": a.one_of(*RESULTS), "status": a.STATUS, "version": a.WHOLE,
+        "temporary": a.TRUTH,
         "not_processed": a.TRUTH, "retry_after_ms": _MS,
     },
     ("status", "version", "temporary", "not_processed", "retry_after_ms"),
 )  # fmt: skip
 _STANDING = {"type": "string", "enum": [*a.STATUS["enum"], *a.ONLINE["enum"]]}
 _SNAPSHOT = a.object_of({
-    "status": a.ONLINE, "capacity": a.whole(1, 20), "orders": a.list_of(a.object_of(_ORDER), 20),
-    "offers": a.list_of(a.object_of({**_ORDER, **_OFFERED}), 200),
+    "status": a.ONLINE, "capacity": a.whole(1, 20), "orders": a.list_of(_ref("FeedOrder"), 20),
+    "offers": a.list_of(_ref("OfferedOrder"), 200),
 })  # fmt: skip
 _LIMITS = a.object_of({"frame_bytes": a.whole(1, 1 << 20), "frames_per_s": a.whole(1, 10_000)})
+
+
+def _entry_name(kind: str) -> str:
+    return "".join(part.title() for part in re.split("[._]", kind)) + "Entry"
+
+
+def _titled(schemas: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Each with its name as its title, which generators call what they make."""
+    return {name: {"title": name, **schema} for name, schema in schemas.items()}
+
+
+# What frames consist of, by name.
+PARTS: Mapping[str, dict[str, Any]] = _titled({
+    "FeedStore": _STORE,
+    "FeedDropoff": _DROPOFF,
+    "FeedOrder": a.object_of(_ORDER),
+    "OfferedOrder": a.object_of({**_ORDER, **_OFFERED}),
+    "EndedOrder": a.object_of({**_ORDER, **_BECAUSE}),
+    "BoardOrder": a.object_of({**_ORDER, "offer_id": _OFFER}),
+    "OrderResult": _RESULT,
+    "Snapshot": _SNAPSHOT,
+    "Limits": _LIMITS,
+    "ResultsReply": _reply({"results": a.list_of(_ref("OrderResult"), 20)}),
+    "CommandReply": _reply({"result": a.one_of(*RESULTS), "status": _STANDING, "version": a.WHOLE}),
+    "PlainReply": _reply({}),
+    **{_entry_name(kind): _entry(kind) for kind in ENTRIES},
+})  # fmt: skip
 
 # By message name. `t` and, of states, the topic say which it is.
 SAID: Mapping[str, dict[str, Any]] = {
     "welcome": _frame("welcome", {
         "session": {"type": "string", "maxLength": 40, "pattern": "^fed_[A-Za-z0-9_-]+$"}, "epoch": _EPOCH,
         "seq": a.WHOLE, "resumed": a.TRUTH, "zone_id": a.identifier("zon"), "ping_s": a.SECONDS, "server_time_ms": _MS,
-        "limits": _LIMITS, "snapshot": _SNAPSHOT,
+        "limits": _ref("Limits"), "snapshot": _ref("Snapshot"),
     }, ("snapshot",)),
-    "event": {"oneOf": [_entry(kind, more) for kind, more in ENTRIES.items()]},
-    "reply": {"oneOf": [
-        _reply({"results": a.list_of(_RESULT, 20)}),
-        _reply({"result": a.CODE, "status": _STANDING, "version": a.WHOLE}),
-        _reply({}),
-    ]},
+    "event": {"oneOf": [_ref(_entry_name(kind)) for kind in ENTRIES]},
+    "reply": {"oneOf": [_ref("ResultsReply"), _ref("CommandReply"), _ref("PlainReply")]},
     "error": _frame("error", {
         "id": _FRAME_ID, "code": {"type": "string", "enum": ["bad_frame", *sorted(KINDS)]}, "temporary": a.TRUTH,
         "trace_id": a.TRACE, "detail": a.TEXT, "not_processed": a.TRUTH, "retry_after_ms": _MS,
@@ -104,7 +137,7 @@ SAID: Mapping[str, dict[str, Any]] = {
         "topic": {"const": "board", "type": "string"},
         "data": a.object_of({
             "zone_id": a.identifier("zon"), "total": a.WHOLE,
-            "orders": a.list_of(a.object_of({**_ORDER, "offer_id": _OFFER}), 50),
+            "orders": a.list_of(_ref("BoardOrder"), 50),
         }),
     }),
     "state.zone": _frame("state", {

@@ -188,9 +188,9 @@ def query_parameters(model: type[BaseModel]) -> list[dict[str, Any]]:
         choices = [one for one in schema.pop("anyOf", [schema]) if one.get("type") != "null"]
         merged = schema | choices[0] | PATTERNS.get(name, {})
         shown = {_BOUNDS.get(k, k): v for k, v in merged.items() if k not in ("title", "default", "examples")}
-        if schema.get("default") is not None:
-            shown["default"] = schema["default"]
         about = QUERIES.get(name, f"Only those of this {name.removesuffix('_id')}.")
+        if schema.get("default") is not None:
+            about += f" `{schema['default']}` if left out.".replace("True", "true").replace("False", "false")
         described = {"name": name, "in": "query", "required": False, "description": about}
         found.append({**described, "schema": tightened(shown)})
     return found

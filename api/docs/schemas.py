@@ -4,6 +4,7 @@ bounds.
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from api.fields import id_schema
@@ -83,6 +84,10 @@ PAYMENT = one_of("card", "cash")
 SECONDS = whole(0, 86_400)
 
 
+def _shown(value: Any) -> str:
+    return f"`{json.dumps(value)}`"
+
+
 def tightened(schema: Any) -> Any:
     """A schema of a model with what pydantic leaves unsaid: the format of integers, a pattern for texts."""
     if isinstance(schema, list):
@@ -90,6 +95,13 @@ def tightened(schema: Any) -> Any:
     if not isinstance(schema, dict):
         return schema
     found = {name: tightened(value) for name, value in schema.items()}
+    # What has a default may be left out, and means that; as `default` generators make it needed, or send it.
+    if "default" in found and not isinstance(found["default"], dict):
+        usual = found.pop("default")
+        if usual is not None:
+            found["description"] = " ".join(
+                [*filter(None, [found.get("description")]), f"{_shown(usual)} if left out."]
+            )
     if found.get("type") == "integer":
         found.setdefault("format", "int64" if found.get("maximum", NUMBER_MAX) >= 2**31 else "int32")
     if found.get("type") == "string" and not {"enum", "const"} & found.keys():

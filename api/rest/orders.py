@@ -42,7 +42,7 @@ from dispatch.service import Caller, NewOrder, Placed
 _VERSION = re.compile(r"[1-9][0-9]{0,8}", re.ASCII)
 # A day ahead is a mistake, not a plan.
 READY_AHEAD_S = 24 * 3600
-_GOOD = frozenset(
+GOOD = frozenset(
     {
         "won", "already_yours", "declined", "picked_up", "delivered", "failed", "cancelled", "released",
         "assigned", "ready_time_set", "reassigned", "returned",
@@ -300,7 +300,7 @@ async def _command(call: Call, name: str, work: Callable[[Caller, int], Awaitabl
     except NoSuchActor:
         raise Problem("order_not_found") from None
     metrics.command_count(name, "rest", answer.code).inc()
-    if answer.code in _GOOD:
+    if answer.code in GOOD:
         return json_response(present.reply(number, answer))
     # Not raised: of a hundred who want an order ninety-nine are refused.
     return call.refuse(refusal(answer))

@@ -57,8 +57,10 @@ class StorePage(Page):
     def _both_or_none(self) -> StorePage:
         if (self.near is None) != (self.radius_m is None):
             raise ValueError("near and radius_m belong together")
-        if self.near is not None and self.model_fields_set - {"near", "radius_m", "limit"}:
-            raise ValueError("near takes neither cursor nor sort nor another filter")
+        # What is sent as it would be anyway says nothing: many clients send all that has a default.
+        more = self.model_dump(exclude={"near", "radius_m", "limit"}, exclude_defaults=True)
+        if self.near is not None and more:
+            raise ValueError(f"near goes without {', '.join(more)}: leave it out")
         return self
 
     @property
