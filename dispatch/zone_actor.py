@@ -108,12 +108,12 @@ class ZoneBehaviour:
         if order.status != CONFIRMED:
             self._taken(state, order)
             state.dismiss(order.id)
-            return self._withdrawing(state, [order.driver_id or 0], turn)
+            return self._act(state, turn)
         state.admit(order)
         state.traces[order.id] = turn.trace
         if order.mode != state.mode:
             return Done(tells=(Tell(ActorId("order", order.id), SetMode(state.mode)),))
-        return self._withdrawing(state, [x.driver_id for x in order.offers], turn)
+        return self._act(state, turn)
 
     @staticmethod
     def _taken(state: ZoneState, order: Order) -> None:
@@ -127,12 +127,14 @@ class ZoneBehaviour:
         known = state.drivers.get(driver.driver_id)
         if not driver.online:
             state.unseat(driver.driver_id)
-            return Done(tells=withdrawals(state, (driver.driver_id,), turn))
+            return Done() if known is None else self._act(state, turn)
         if driver != known:
             state.seat(driver)
         if known is None or driver.free > known.free:
             return self._act(state, turn)
-        return Done(tells=() if driver.free == known.free else withdrawals(state, (driver.driver_id,), turn))
+        if driver.free < known.free:
+            state.suspects.add(driver.driver_id)
+        return Done()
 
     def _ask_picture(self, state: ZoneState, turn: Turn) -> tuple[Query, ...]:
         state.rebuilt_ms = turn.now_ms
@@ -195,7 +197,7 @@ class ZoneBehaviour:
         for number in [n for n in state.drivers if n not in there and n not in state.met]:
             state.unseat(number)
         state.manned = True
-        return self._withdrawing(state, list(state.asked), turn)
+        return self._act(state, turn)
 
     def _reconfigure(self, state: ZoneState, rows: Any, turn: Turn) -> Done:
         row = rows[0]
@@ -221,7 +223,7 @@ class ZoneBehaviour:
 
     def _tick(self, state: ZoneState, turn: Turn) -> Done:
         """Once a second, for ever: what was lost or came to nothing is seen again."""
-        done = self._withdrawing(state, list(state.asked), turn, now=True)
+        done = self._act(state, turn, now=True, everybody=True)
         queries: tuple[Query, ...] = ()
         if not within(turn.now_ms, state.rebuilt_ms, REBUILD_MS):
             queries = self._ask_picture(state, turn)
@@ -230,7 +232,7 @@ class ZoneBehaviour:
         tells = (*done.tells, *given_up(state, turn.now_ms))
         return Done(tells=tells, emits=done.emits, queries=queries, wake_s=TICK_S, wake=TICK)
 
-    def _act(self, state: ZoneState, turn: Turn, *, now: bool = False) -> Done:
+    def _act(self, state: ZoneState, turn: Turn, *, now: bool = False, everybody: bool = False) -> Done:
         """Plan and show the board, unless that was done a moment ago: then ask to be woken for it."""
         gap = PLAN_GAP_MS if state.mode == WAVES else BOARD_GAP_MS
         last = state.planned_ms if state.mode == WAVES else state.board_ms
@@ -240,17 +242,11 @@ class ZoneBehaviour:
             state.waking = True
             return Done(wake_s=gap / 1000, wake="plan")
         if state.mode == OPEN:
+            state.suspects.clear()  # nobody has an offer here
             return Done(emits=self._board(state, turn))
         state.planned_ms = turn.now_ms
-        return Done(tells=tuple(self._plan(state, turn)))
-
-    def _withdrawing(
-        self, state: ZoneState, driver_ids: Sequence[int], turn: Turn, *, now: bool = False
-    ) -> Done:
-        """Act, and take back what these drivers cannot take."""
-        done = self._act(state, turn, now=now)
-        tells = withdrawals(state, driver_ids, turn)
-        return replace(done, tells=(*tells, *done.tells)) if tells else done
+        ends = withdrawals(state, turn.now_ms, everybody=everybody)
+        return Done(tells=(*ends, *self._plan(state, turn)))
 
     def _board(self, state: ZoneState, turn: Turn) -> tuple[Emit, ...]:
         if not state.board_dirty:

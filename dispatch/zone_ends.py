@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
-from actors.messages import ActorId, Tell, Turn
+from actors.messages import ActorId, Tell
 from dispatch.domain.commands import GiveUp, Withdraw
+from dispatch.domain.order import Order
 from dispatch.zone_state import ZoneState, within
 
 # A proposal that was not heard of again by then is made anew.
@@ -14,19 +13,32 @@ PROPOSED_MS = 3_000
 GIVE_UP_MAX = 100
 
 
-def withdrawals(state: ZoneState, driver_ids: Iterable[int], turn: Turn) -> tuple[Tell, ...]:
-    """Offers to these drivers that can come to nothing: their orders shall ask others. Said again with each beat
-    until it is so.
+def withdrawals(state: ZoneState, now_ms: int, *, everybody: bool) -> list[Tell]:
+    """Offers that can come to nothing: their driver is not here, or has fewer slots free than offers (the older orders
+    keep theirs). Their orders shall ask others. Said again with each beat until it is so.
+
+    `everybody`: look at all drivers with offers, not only at the suspects.
     """
+    if not state.manned or not (everybody or state.suspects):
+        return []
+    live: dict[int, list[int]] = {}
+    for order in state.orders.values():
+        for offer in order.offers:
+            if offer.expires_ms > now_ms and (everybody or offer.driver_id in state.suspects):
+                live.setdefault(offer.driver_id, []).append(order.id)
+    state.suspects.clear()
     found: dict[tuple[int, str], list[int]] = {}
-    for driver_id in driver_ids:
-        why, numbers = state.in_vain(driver_id, turn.now_ms)
-        for number in numbers:
-            found.setdefault((number, why), []).append(driver_id)
-    return tuple(
+    for driver_id, numbers in live.items():
+        seat = state.drivers.get(driver_id)
+        if seat is not None and len(numbers) <= seat.free:
+            continue
+        carrying, free = (frozenset(), 0) if seat is None else (seat.carrying, seat.free)
+        for number in sorted(set(numbers) - carrying)[free:]:
+            found.setdefault((number, "offline" if seat is None else "busy"), []).append(driver_id)
+    return [
         Tell(ActorId("order", number), Withdraw(tuple(drivers), why), trace=state.traces.get(number))
         for (number, why), drivers in found.items()
-    )
+    ]
 
 
 def given_up(state: ZoneState, now_ms: int) -> list[Tell]:
@@ -34,16 +46,22 @@ def given_up(state: ZoneState, now_ms: int) -> list[Tell]:
     if state.give_up_ms is None:
         return []
     wish, tells = GiveUp(state.give_up_ms), list[Tell]()
+    long_ago_ms = now_ms - wish.after_ms + wish.notice_ms
     for order in state.orders.values():
-        end_ms = order.looking_since_ms + wish.after_ms
-        due_ms = end_ms - wish.notice_ms
-        if order.warned_ms is not None:
-            due_ms = max(end_ms, order.warned_ms + wish.notice_ms)
-        told_ms = state.pressed.get(order.id)
-        if now_ms < due_ms or (told_ms is not None and within(now_ms, told_ms, PROPOSED_MS)):
+        if order.looking_since_ms > long_ago_ms or not _is_due(state, order, wish, now_ms):
             continue
         state.pressed[order.id] = now_ms
         tells.append(Tell(ActorId("order", order.id), wish, trace=state.traces.get(order.id)))
         if len(tells) == GIVE_UP_MAX:
             break
     return tells
+
+
+def _is_due(state: ZoneState, order: Order, wish: GiveUp, now_ms: int) -> bool:
+    told_ms = state.pressed.get(order.id)
+    if told_ms is not None and within(now_ms, told_ms, PROPOSED_MS):
+        return False
+    if order.warned_ms is None:
+        return True
+    end_ms = order.looking_since_ms + wish.after_ms
+    return now_ms >= max(end_ms, order.warned_ms + wish.notice_ms)

@@ -30,7 +30,7 @@ class ZoneState:
         proposed: orders whose proposal is on its way: when it was made, and to whom.
         traces: the trace of the last change of each order; its offers continue it.
         touched, met: orders and drivers that were heard of since the picture was asked for; they are newer.
-        asked: the orders that each driver has an offer of, live or lapsed.
+        suspects: drivers who may have offers that they cannot take; looked at with the next plan.
         pressed: orders that were told to give up, and when.
         manned: the drivers have been read since the zone was activated: who is not known is not there.
     """
@@ -51,7 +51,7 @@ class ZoneState:
     traces: dict[int, str] = field(default_factory=dict)
     touched: set[int] = field(default_factory=set)
     met: set[int] = field(default_factory=set)
-    asked: dict[int, set[int]] = field(default_factory=dict)
+    suspects: set[int] = field(default_factory=set)
     pressed: dict[int, int] = field(default_factory=dict)
     manned: bool = False
     planned_ms: int = 0
@@ -78,41 +78,17 @@ class ZoneState:
         if order.id not in self.orders:
             self.mixed = self.mixed or order.facts.created_ms < self.newest_ms
             self.newest_ms = max(self.newest_ms, order.facts.created_ms)
-        self._forget_offers(order.id)
         self.orders[order.id] = order
         for offer in order.offers:
-            self.asked.setdefault(offer.driver_id, set()).add(order.id)
+            if offer.driver_id not in self.drivers:
+                self.suspects.add(offer.driver_id)
 
     def dismiss(self, number: int) -> None:
         """The order does not look for a driver, or not any more."""
-        self._forget_offers(number)
         self.orders.pop(number, None)
         self.traces.pop(number, None)
         self.proposed.pop(number, None)
         self.pressed.pop(number, None)
-
-    def _forget_offers(self, number: int) -> None:
-        known = self.orders.get(number)
-        for offer in known.offers if known is not None else ():
-            orders = self.asked[offer.driver_id]
-            orders.discard(number)
-            if not orders:
-                del self.asked[offer.driver_id]
-
-    def in_vain(self, driver_id: int, now_ms: int) -> tuple[str, list[int]]:
-        """The orders whose live offer the driver cannot take up, and why not: it is not here, or has fewer slots
-        free than offers. The older orders keep theirs.
-        """
-        seat = self.drivers.get(driver_id)
-        if not self.manned or driver_id not in self.asked:
-            return "", []
-        carrying = frozenset[int]() if seat is None else seat.carrying
-        live = [
-            number
-            for number in sorted(self.asked[driver_id] - carrying)
-            if any(x.driver_id == driver_id and x.expires_ms > now_ms for x in self.orders[number].offers)
-        ]
-        return ("offline", live) if seat is None else ("busy", live[seat.free :])
 
     def oldest(self, count: int) -> list[Order]:
         """The orders that were created first."""
@@ -131,3 +107,4 @@ class ZoneState:
         """The driver is not online."""
         self.drivers.pop(number, None)
         self.fleet.drop(number)
+        self.suspects.add(number)

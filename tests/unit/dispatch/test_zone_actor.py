@@ -199,7 +199,8 @@ def test_driver_whose_slots_are_filled_keeps_no_offer_beyond_them() -> None:
     zone.say(m.OrderMoved(offered_to(7)))
     assert withdrawn(zone.say(m.OrderMoved(offered_to(7, number=6)))) == []
     full = replace(driver(7, capacity=2), carrying=frozenset({9}))
-    assert withdrawn(zone.say(full)) == [(6, Withdraw((7,), "busy"))]
+    zone.say(full)
+    assert withdrawn(zone.say(Wake(TICK), 1000)) == [(6, Withdraw((7,), "busy"))]
 
 
 def test_winner_who_is_heard_of_before_its_order_keeps_its_other_offers() -> None:
