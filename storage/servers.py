@@ -11,7 +11,9 @@ from pathlib import Path
 from actors.frozen import frozen
 from config.settings import Settings
 from storage.embedded import EmbeddedPostgres, EmbeddedValkey
+from storage.embedded.cluster import SERVER
 from storage.embedded.looking import embedded_answers
+from storage.postgres.handing import hand_over
 
 
 @frozen
@@ -30,7 +32,9 @@ def open_servers(settings: Settings) -> Iterator[Addresses]:
         EmbeddedError: an embedded server cannot run.
     """
     with contextlib.ExitStack() as stack:
-        postgres = EmbeddedPostgres(settings.data_dir) if settings.database_url is None else None
+        postgres = (
+            EmbeddedPostgres(settings.data_dir, guarded=True) if settings.database_url is None else None
+        )
         valkey = EmbeddedValkey(settings.data_dir) if settings.redis_url is None else None
         started = [server for server in (valkey, postgres) if server is not None]
         for server in started:
@@ -38,8 +42,10 @@ def open_servers(settings: Settings) -> Iterator[Addresses]:
             server.launch()
         for server in started:
             server.wait_ready()
+        if postgres is not None:
+            hand_over(postgres.database_url, SERVER)
         found = Addresses(
-            settings.database_url or (postgres.database_url if postgres else ""),
+            settings.database_url or (postgres.server_url if postgres else ""),
             settings.redis_url or (valkey.redis_url if valkey else ""),
         )
         note = _note(settings)

@@ -9,6 +9,7 @@ postgres.py   the embedded Postgres
 valkey.py     the embedded Valkey
 binaries.py   where the servers' programs are looked for
 install.py    programs in a place that the server's account can reach
+guard.py      who is let in
 account.py    whom a server runs as
 cluster.py    a Postgres data folder: made whole or not at all
 folder.py     a server's home: lock, log, leftovers

@@ -14,6 +14,8 @@ from .process import PROC_TELLS, processes_inside, run_to_end, wait_for_orphans,
 from .sockets import refuse_taken
 
 USER = DATABASE = "mall"
+# The role that owns our database and what is in it, and is no superuser.
+SERVER = "mall_server"
 SOCKET_NAME = ".s.PGSQL.5432"
 _UNFINISHED = "postgres.unfinished-"
 # How long a killed child of initdb may take to be gone.

@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Literal, Self
 from urllib.parse import quote
 
-from .account import Account, postgres_account, reach
+from .account import Account, adopt, postgres_account, reach
 from .binaries import find_postgres
 from .cluster import (
     DATABASE,
+    SERVER,
     SOCKET_NAME,
     USER,
     clear_leftovers,
@@ -20,8 +21,9 @@ from .cluster import (
 )
 from .errors import EmbeddedError, disk_full, disk_is_full, system_errors_explained
 from .folder import FolderLock, ServerLog, prepare
+from .guard import write_guard
 from .install import Install, usable_install
-from .process import ServerProcess, require_main_thread, wait_until
+from .process import ServerProcess, require_main_thread, wait_for_orphans, wait_until
 from .sockets import forget_socket_folder, postgres_answers, socket_folder
 
 StopMode = Literal["fast", "immediate"]
@@ -53,13 +55,18 @@ class EmbeddedPostgres:
         bin_dir: the folder of initdb and postgres; None looks for one.
         durable: False gives up safety against a crash of the machine (not of the server) for speed.
             That holds for the folder's data from then on, not for the one run.
+        guarded: only root, who started us and who owns the data folder are let in, as the kernel names
+            them. Without it whoever reaches the socket is.
     """
 
-    def __init__(self, data_dir: Path, bin_dir: Path | None = None, durable: bool = True) -> None:
+    def __init__(
+        self, data_dir: Path, bin_dir: Path | None = None, durable: bool = True, guarded: bool = False
+    ) -> None:
         self.data_dir = data_dir.resolve()
         self.cluster = self.data_dir / "postgres"
         self._bin_dir = bin_dir
         self._durable = durable
+        self._guarded = guarded
         self._lock = FolderLock(self.data_dir / "postgres.lock")
         self._log = ServerLog(self.data_dir / "postgres.log")
         self._sockets = self.cluster
@@ -70,6 +77,11 @@ class EmbeddedPostgres:
     def database_url(self) -> str:
         """Where our database is, for asyncpg and libpq alike; set by the first start."""
         return f"postgresql://{USER}@/{DATABASE}?host={quote(str(self._sockets))}"
+
+    @property
+    def server_url(self) -> str:
+        """The same for the role that owns our database and is no superuser; `give_to_server` makes it."""
+        return self.database_url.replace(f"//{USER}@", f"//{SERVER}@")
 
     @property
     def pid(self) -> int | None:
@@ -163,6 +175,8 @@ class EmbeddedPostgres:
         sweep_unfinished(self.cluster)
         if not cluster_exists(self.cluster, self._install):
             create_cluster(self.cluster, self._install, account, durable=self._durable)
+        wait_for_orphans(self.cluster, "postgres")
+        adopt(self.cluster, account)
         owner = self.cluster.stat().st_uid
         self._sockets = socket_folder(self.cluster, SOCKET_NAME, owner)
         clear_leftovers(self.cluster, self._sockets)
@@ -176,6 +190,8 @@ class EmbeddedPostgres:
                 settings = [*_SETTINGS, f"unix_socket_directories={sockets}"]
                 if not self._durable:
                     settings += _FORGETFUL
+                if self._guarded:
+                    settings += write_guard(self.cluster, self.data_dir, data, account)
                 options = [part for setting in settings for part in ("-c", setting)]
                 return ServerProcess(
                     [str(install.bin_dir / "postgres"), "-D", data, *options],

@@ -9,6 +9,7 @@ journal.py     the actors' Journal: claim, load, flush, due, read
 placing.py     create_orders in batches, order ids in blocks
 geo.py         which body the search around a place has
 migrate.py     alembic on the async engine
+handing.py     an embedded database is given to a role that is no superuser
 looking.py     what a start needs of a database, looked at and not touched
 audit.py       checks every invariant on one moment of a database
 migrations/    revisions and their SQL files
