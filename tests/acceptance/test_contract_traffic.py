@@ -211,16 +211,29 @@ async def _orders(day: Day, product: str, driver: str) -> None:
 
 
 async def _payments(day: Day, product: str) -> None:
+    payment = await _delivered(day, product, "tok_fine_1234", "captured")
+    part = {"amount": {"amount_minor": 1, "currency": "EUR"}, "reason": "stale"}
+    await day.do("admin", "payments.refund", payment, part)
+    await day.do("admin", "payments.refund", payment)
+    stuck = await _delivered(day, product, "tok_expired", "stuck")
+    await day.do("admin", "payments.settle", stuck, {"outcome": "voided", "reason": "as the books say"})
+    for name in ("customer", "admin"):
+        await day.do(name, "payments.list", query="?limit=2")
+
+
+async def _delivered(day: Day, product: str, token: str, until: str) -> str:
+    """The payment of an order that was delivered, once it is captured, or stuck."""
     body = {"items": [{"product_id": product, "quantity": 1}], "dropoff": DROPOFF, "payment": "card"}
     order = (await day.do("customer", "orders.create", body=body))["id"]
-    card = {"order_id": order, "method": "card", "token": "tok_fine_1234"}
-    payment = (await day.do("customer", "payments.create", body=card))["id"]
+    card = {"order_id": order, "method": "card", "token": token}
+    payment = str((await day.do("customer", "payments.create", body=card))["id"])
     for what in ("orders.accept", "orders.pickup", "orders.delivery"):
         await day.do("driver-a", what, order)
     async with asyncio.timeout(20):
-        while (await day.do("customer", "payments.get", payment))["status"] != "captured":
-            pass
-    await day.do("admin", "payments.refund", payment)
+        while True:
+            seen = await day.do("customer", "payments.get", payment)
+            if until == ("stuck" if seen["stuck"] else seen["status"]):
+                return payment
 
 
 async def _driver(day: Day, name: str, zone: str) -> str:

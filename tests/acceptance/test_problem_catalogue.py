@@ -86,7 +86,7 @@ async def limited(stage: Stage) -> Answer:
 async def no_watchers(stage: Stage) -> Answer:
     order = await stage.new_order("prd_1")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("dispatch.order_actor.WATCHERS_MAX", 0)
+        patch.setattr("dispatch.order_actor.WATCHERS_OF_USER_MAX", 0)
         return await stage.ask("customer", "GET", f"/api/v2/orders/{order}/track")
 
 
@@ -195,6 +195,47 @@ async def declined(stage: Stage) -> Answer:
     return await pay(stage, await by_card(stage), "tok_decline")
 
 
+async def captured(stage: Stage) -> str:
+    """A payment whose order was delivered."""
+    zone, product = await stage.zone()
+    body = {**ordered(product), "payment": "card"}
+    order = str((await stage.good("customer", "POST", "/api/v2/orders", body))["id"])
+    number = str((await pay(stage, order, "tok_success")).json["id"])
+    driver = await stage.driver(zone)
+    for what in ("acceptance", "pickup", "delivery"):
+        assert (await command(stage, driver, order, what)).status == 200
+    while (await stage.good("customer", "GET", f"/api/v2/payments/{number}"))["status"] != "captured":
+        pass
+    return number
+
+
+async def give_back(stage: Stage, number: str, amount_minor: int) -> Answer:
+    body = {"amount": {"amount_minor": amount_minor, "currency": "EUR"}}
+    path = f"/api/v2/payments/{number}/refund"
+    return await stage.ask("admin", "POST", path, body, ("Idempotency-Key", fresh_key()))
+
+
+async def too_much_back(stage: Stage) -> Answer:
+    return await give_back(stage, await captured(stage), 6)
+
+
+async def two_refunds_at_once(stage: Stage) -> Answer:
+    number = await captured(stage)
+    await stage.database.execute(
+        "UPDATE payments SET status = 'refunding' WHERE id = $1", int(number.removeprefix("pay_"))
+    )
+    return await give_back(stage, number, 1)
+
+
+async def no_gateway(stage: Stage) -> Answer:
+    office, body = stage.office, {**ordered("prd_1"), "payment": "card"}
+    payments, office.payments = office.payments, None
+    try:
+        return await stage.ask("customer", *PLACE, body, ("Idempotency-Key", fresh_key()))
+    finally:
+        office.payments = payments
+
+
 async def nothing_due(stage: Stage) -> Answer:
     return await pay(stage, await stage.new_order("prd_1"), "tok_success")
 
@@ -232,6 +273,9 @@ HOW: Mapping[str, How] = {
     "payment_exists": paid_twice,
     "payment_declined": declined,
     "payment_not_due": nothing_due,
+    "cards_not_taken": no_gateway,
+    "refund_too_large": too_much_back,
+    "refund_in_progress": two_refunds_at_once,
     **{code: fault(code) for code in FAULTS},
     "malformed_request": sent("admin", "GET", "/api/v2/me", [JSON], b"{}"),
     "malformed_json": sent("admin", "POST", "/api/v2/zones", [JSON], b"{"),
