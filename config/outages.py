@@ -23,8 +23,8 @@ FAILED_LOOKS = 2
 GOOD_LOOKS = 2
 # A store that is away is known to be lost by then.
 HOLD_S = 4.0
-# Without these nothing can be acknowledged.
-NEEDED = frozenset({"postgres", "disk"})
+# What all instances stand on.
+STORES = frozenset({"postgres", "redis", "disk"})
 # More consequences than this are not held back for each store.
 HELD_MAX = 50
 
@@ -124,8 +124,8 @@ class Outages:
 
     def _say_lost(self, what: str, state: _State, reason: str, **about: Any) -> None:
         state.lost, state.good = True, 0
-        # Without Redis or a peer everybody is served all the same.
-        say = log.error if what in NEEDED else log.warning
+        # A peer that is gone is taken over from; these have nobody to do it.
+        say = log.error if what in STORES else log.warning
         say("lost", what=what, reason=reason, **about)
 
     def _say_back(self, what: str, state: _State, at: float, **about: Any) -> None:

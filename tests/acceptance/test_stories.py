@@ -776,7 +776,7 @@ async def test_probes_status_and_metrics_answer(town: Town) -> None:
                 assert response.status == 200
                 # What we are made of is nobody's business outside.
                 shown = probe == "readiness" and base == server.ops_url
-                assert ("components" in await response.json()) == shown
+                assert ('"components"' in await response.text()) == shown
     async with http.get(server.ops_url + "/status") as response:
         status = await response.json()
     assert 256 / 3 - 1 <= status["shards"]["owned"] <= 256
@@ -787,7 +787,7 @@ async def test_probes_status_and_metrics_answer(town: Town) -> None:
         "mall_flushes_total",
         "mall_requests_total",
         "mall_query_seconds_bucket",
-        'mall_actors_active{kind="',
+        "mall_actors_active{",
     ):
         assert name in text
     for path in ("/metrics", "/status"):

@@ -109,8 +109,10 @@ def test_peer_is_lost_once_and_found_once(outages: Outages, hands: Hands, lines:
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("what", "level"), [("redis", "warning"), ("disk", "error")])
-def test_loss_is_an_error_only_where_nothing_can_be_acknowledged(
+@pytest.mark.parametrize(
+    ("what", "level"), [("redis", "error"), ("disk", "error"), ("peer mall-2", "warning")]
+)
+def test_loss_is_an_error_only_where_nobody_takes_over(
     outages: Outages, lines: list[Any], what: str, level: str
 ) -> None:
     outages.look(what, "gone")
