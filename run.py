@@ -5,6 +5,7 @@ migrate  bring the database to this version's schema
 mint     make users with tokens in bulk, for load tests
 check    look at everything a start needs, change nothing; ends with 1 when something stands in the way
 rotate-key  make a new signing key
+set-password  give an account another password
 verify   audit every invariant of the record; ends with 1 when one is broken
 """
 
@@ -55,6 +56,7 @@ from api.minting import MintError
 from api.ops import RuntimeCollector, status
 from api.ops.machine import supervise
 from api.passwords import Passwords
+from api.resetting import command_set_password
 from api.rotation import command_rotate_key
 from api.stream_tickets import StreamTickets
 from api.telling import failed_chore, told, told_change
@@ -358,6 +360,7 @@ WORK: dict[str, Callable[[Settings, argparse.Namespace], int]] = {
     "check": lambda settings, _: command_check(settings, print),
     "verify": lambda settings, options: command_verify(settings, options, print),
     "mint": lambda settings, options: command_mint(settings, options, print),
+    "set-password": lambda settings, options: command_set_password(settings, options, print),
     "rotate-key": lambda settings, options: command_rotate_key(settings, options, print),
 }
 

@@ -36,6 +36,7 @@ stepping.py    coroutines without tasks
 transport/     connections: deadlines, limits, what is no request
 present.py     the domain as JSON
 passwords.py   Argon2id off the loop
+resetting.py   a new password from the command line
 tokens.py      Ed25519 access tokens, revocation
 families.py    refresh tokens, one family per session
 throttle.py    guessing of passwords, slowed down per account

@@ -15,7 +15,19 @@ from api.cors import allow_origins
 from api.docs import asyncapi, catalogue, openapi, page
 from api.edge import UNKNOWN_PATH, Route, bind, expect, outside, unknown
 from api.feed import handshake
-from api.rest import accounts, drivers, health, orders, payments, products, stores, tracking, users, zones
+from api.rest import (
+    accounts,
+    drivers,
+    health,
+    orders,
+    payments,
+    products,
+    resets,
+    stores,
+    tracking,
+    users,
+    zones,
+)
 from api.transport.prompt import PROMPTS, Handler, Prompts
 from api.v1 import serving
 from api.versions import Lifecycle
@@ -23,6 +35,7 @@ from api.versions import Lifecycle
 ROUTES: tuple[Route, ...] = (
     *accounts.ROUTES,
     *users.ROUTES,
+    *resets.ROUTES,
     *zones.ROUTES,
     *stores.ROUTES,
     *products.ROUTES,

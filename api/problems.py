@@ -51,6 +51,7 @@ KINDS: Mapping[str, Kind] = {
     "unauthenticated": Kind(401, "A valid access token is needed"),
     "invalid_credentials": Kind(401, "E-mail or password is wrong"),
     "invalid_refresh_token": Kind(401, "The refresh token is not valid any more"),
+    "invalid_reset_token": Kind(401, "The link is not valid any more"),
     "payment_declined": Kind(402, "The card was declined"),
     "forbidden": Kind(403, "This is not for your role"),
     "forbidden_origin": Kind(403, "This origin is not allowed"),
@@ -64,6 +65,8 @@ KINDS: Mapping[str, Kind] = {
     "method_not_allowed": Kind(405, "The resource does not know this method"),
     "not_acceptable": Kind(406, "No acceptable representation"),
     "request_timeout": Kind(408, "The request did not come in time", retryable=True),
+    "last_admin": Kind(409, "The last administrator stays one"),
+    "user_busy": Kind(409, "The user has orders under way"),
     "email_taken": Kind(409, "The e-mail address is in use"),
     "payment_not_due": Kind(409, "The order does not wait for a payment"),
     "cards_not_taken": Kind(409, "This mall takes no cards at the moment"),
@@ -122,6 +125,7 @@ CODES: Sequence[tuple[type[Exception], str]] = (
     # Handlers know which value or row it is; where one does not ask, it is our fault.
     (storage_errors.Duplicate, "internal"),
     (storage_errors.MissingReference, "internal"),
+    (storage_errors.Refused, "internal"),
 )
 
 

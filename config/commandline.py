@@ -39,6 +39,10 @@ def make_parser() -> argparse.ArgumentParser:
     minting.add_argument("--zone", type=_zone, help="for drivers, such as zon_1")
     minting.add_argument("--capacity", type=int, default=1, help="for drivers: orders at once")
     minting.add_argument("--hours", type=float, default=12.0, help="how long the tokens are good")
+    setting = commands.add_parser(
+        "set-password", help="a new password for an account, from a terminal or a pipe"
+    )
+    setting.add_argument("email", help="of the account; its sessions end")
     rotating = commands.add_parser("rotate-key", help="a new signing key, for all running instances")
     rotating.add_argument("--now", action="store_true", help="the old one has leaked: its tokens die at once")
     return parser

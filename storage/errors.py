@@ -5,6 +5,7 @@ StorageError
     NotDone         certainly nothing was done: no connection, or rolled back
       Locked        somebody else holds a row that is needed
   Duplicate         a unique value exists already; `constraint` says which
+  Refused           a rule of the database stands in the way; `constraint` says which
   MissingReference  a row that was referred to does not exist; `constraint` says which
 """
 
@@ -29,6 +30,14 @@ class Locked(NotDone):
 
 class Duplicate(StorageError):
     """This value exists already."""
+
+    def __init__(self, constraint: str) -> None:
+        super().__init__(constraint)
+        self.constraint = constraint
+
+
+class Refused(StorageError):
+    """The database does not allow what it would lead to."""
 
     def __init__(self, constraint: str) -> None:
         super().__init__(constraint)

@@ -35,6 +35,7 @@ from api.docs.schemas import text as _text
 from api.docs.schemas import whole as _whole
 from api.problems import KINDS
 from api.rest.orders import GOOD
+from api.rest.resets import RESET_FORM
 from api.stream_tickets import LENGTH_MAX, PATTERN
 
 PAGE_ROWS_MAX = 100
@@ -115,6 +116,7 @@ SCHEMAS: dict[str, dict[str, Any]] = {
     )),
     "Money": _object({"amount_minor": WHOLE, "currency": _text(3, "^[A-Z]{3}$")}),
     "User": _object(_USER, ("driver_id", "zone_id", "capacity")),
+    "ResetLink": _object({"token": _text(68, RESET_FORM), "expires_at": TIME}),
     "Tokens": _object(_TOKENS),
     "Registered": _object({"user": _ref("User"), **_TOKENS}),
     "Keys": _object({"keys": _list(_KEY, 20)}),

@@ -60,6 +60,7 @@ _SINGLE: Mapping[str, Any] = {
     "Money": _MONEY,
     "User": _USER,
     "Tokens": _TOKENS,
+    "ResetLink": {"token": f"rst_{'5f0c1d9e' * 8}", "expires_at": _AT},
     "Registered": {"user": _USER, **_TOKENS},
     "Keys": {"keys": [{
         "kty": "OKP", "crv": "Ed25519", "kid": "key-1", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo",
@@ -98,6 +99,8 @@ BODIES: Mapping[str, Any] = {
     "Login": {"email": "ada@mall.example", "password": "correct horse battery"},
     "Refresh": {"refresh_token": _TOKENS["refresh_token"]},
     "PasswordChange": {"old_password": "correct horse battery", "new_password": "staple correct horse"},
+    "PasswordReset": {"token": f"rst_{'5f0c1d9e' * 8}", "new_password": "staple correct horse"},
+    "NewPassword": {"new_password": "staple correct horse"},
     "PaymentBody": {"order_id": "ord_17", "method": "card", "token": "tok_success"},
     "RefundBody": {"amount": {"amount_minor": 300, "currency": "EUR"}, "reason": "one loaf was stale"},
     "SettlementBody": {"outcome": "voided", "reason": "the hold had expired"},

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pydantic import BaseModel
 
 from actors.frozen import frozen
-from api.rest import accounts, drivers, orders, payments, products, stores, tracking, users, zones
+from api.rest import accounts, drivers, orders, payments, products, resets, stores, tracking, users, zones
 from api.rest.paging import Page
 
 
@@ -64,12 +64,29 @@ OPERATIONS: Mapping[str, Operation] = {
     "auth.password": Operation(
         "Change the password; other sessions end", None, 204, accounts.PasswordChange, problems=("wrong_password",)
     ),
+    "auth.reset": Operation(
+        "Choose a password with a link's token, once; all sessions end", None, 204, resets.PasswordReset,
+        problems=("invalid_reset_token", "account_disabled"),
+    ),
     "auth.me": Operation("The account behind the token", "User"),
     "auth.jwks": Operation("Public keys of access tokens", "Keys"),
     "users.list": Operation("Users", "Users", query=users.UserPage, problems=_LIST),
     "users.create": Operation("Create a user of any role", "User", 201, users.NewUser, problems=("email_taken",)),
     "users.get": Operation("A user", "User"),
-    "users.update": Operation("Change or ban a user", "User", body=users.UserChange, problems=_WRITE),
+    "users.update": Operation(
+        "Change or ban a user", "User", body=users.UserChange,
+        problems=(*_WRITE, "email_taken", "last_admin", "user_busy"),
+    ),
+    "users.delete": Operation(
+        "Delete a user: nothing of the person is left", None, 204, problems=(*_WRITE, "last_admin", "user_busy")
+    ),
+    "users.password": Operation(
+        "Set a user's password; all sessions of the user end", None, 204, resets.NewPassword,
+        problems=("account_disabled",),
+    ),
+    "users.reset": Operation(
+        "What a link needs that lets the user choose a password", "ResetLink", 201, problems=("account_disabled",)
+    ),
     "zones.list": Operation("Zones", "Zones", query=Page, problems=_LIST),
     "zones.create": Operation("Create a zone", "Zone", 201, zones.NewZone),
     "zones.get": Operation("A zone", "Zone"),

@@ -3,6 +3,7 @@
 Map:
 accounts.py   register, login, refresh, logout, password, me, keys
 users.py      users, by admins
+resets.py     passwords that nobody knows any more
 zones.py      zones
 stores.py     stores
 products.py   products

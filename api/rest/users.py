@@ -1,8 +1,10 @@
-"""Users, by admins: create of any role, ban, a driver's zone and capacity."""
+"""Users, by admins: create of any role, change, ban, delete, a driver's zone and capacity."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Annotated, Any, Literal, TypeVar
 
 from aiohttp import web
 from pydantic import AfterValidator, Field, model_validator
@@ -22,8 +24,13 @@ from dispatch.domain import ids
 from dispatch.domain.driver import CAPACITY_MAX
 from dispatch.domain.ids import public_id
 from storage.addresses import normal_form
-from storage.errors import Duplicate, MissingReference
+from storage.errors import Duplicate, MissingReference, Refused
+from storage.postgres.database import Transaction
 
+T = TypeVar("T")
+
+# Of an account that nobody can find any more.
+DELETED = "deleted"
 Role = Literal["customer", "driver", "admin"]
 Status = Literal["active", "banned"]
 Capacity = Annotated[int, Field(ge=1, le=CAPACITY_MAX)]
@@ -47,8 +54,12 @@ class NewUser(Strict):
 
 
 class UserChange(Patch):
+    """With another address, role or status the user's sessions end. Who becomes a driver needs a zone."""
+
     name: Name = absent()
     status: Status = absent()
+    email: Email = absent()
+    role: Role = absent()
     zone_id: ZoneId = absent()
     capacity: Capacity = absent()
 
@@ -71,8 +82,7 @@ async def create(call: Call) -> web.Response:
                 "user_insert", body.email, password, body.role, body.name, normal_form(body.email)
             )
             if body.role == "driver":
-                shard = shard_of(ActorId("driver", row["id"]))
-                item = {"id": row["id"], "shard": shard, "zone": body.zone_id, "capacity": body.capacity or 1}
+                item = driver_item(row["id"], body.zone_id, body.capacity or 1)
                 await transaction.rows("create_drivers", [item])
     except Duplicate:
         raise Problem("email_taken") from None
@@ -81,6 +91,11 @@ async def create(call: Call) -> web.Response:
     shown = await call.office.database.row("user_get", row["id"])
     location = f"/api/v2/users/{public_id(ids.USER, row['id'])}"
     return json_response(present.user(shown), 201, {"Location": location, "ETag": row_tag(shown)})
+
+
+def driver_item(number: int, zone_id: int | None, capacity: int) -> dict[str, Any]:
+    """What create_drivers() takes."""
+    return {"id": number, "shard": shard_of(ActorId("driver", number)), "zone": zone_id, "capacity": capacity}
 
 
 def _no_zone() -> Problem:
@@ -97,7 +112,7 @@ async def get(call: Call) -> web.Response:
 
 async def _row(call: Call, number: int) -> Any:
     row = await call.office.database.row("user_get", number)
-    if row is None:
+    if row is None or row["status"] == DELETED:
         raise Problem("not_found")
     return row
 
@@ -107,8 +122,8 @@ async def get_list(call: Call) -> web.Response:
 
 
 async def update(call: Call) -> web.Response:
-    """Change a user, of the version that If-Match names. A ban ends its sessions and, for a driver, takes it
-    offline.
+    """Change a user, of the version that If-Match names. With another address, role or status the sessions end; who is
+    banned, or is a driver no more, goes offline. The last admin stays one.
     """
     number, tags, body = call.number(ids.USER), wanted_tags(call), await call.body(UserChange)
     row = await _row(call, number)
@@ -117,7 +132,7 @@ async def update(call: Call) -> web.Response:
         if tags is not None and str(row["version"]) not in tags:
             return missed(call, row_tag(row))
         return written(present.user(row), row_tag(row))
-    changed = await (_change_driver if row["role"] == "driver" else _change)(call, number, tags, body)
+    changed = await _with_driver(call, row, partial(_change, call, row, tags, body))
     if changed is None:
         return missed(call, row_tag(await _row(call, number)))
     if body.status == "banned":
@@ -127,42 +142,111 @@ async def update(call: Call) -> web.Response:
     return written(present.user(changed), row_tag(changed))
 
 
+async def delete(call: Call) -> web.Response:
+    """Delete a user, of the version that If-Match names: nothing of the person is left but a number, to which finished
+    orders refer. Refused while orders are under way, and for the last admin.
+    """
+    number, tags = call.number(ids.USER), wanted_tags(call)
+    await call.no_body()
+    row = await _row(call, number)
+    if await _with_driver(call, row, partial(_delete, call, row, tags)) is None:
+        return missed(call, row_tag(await _row(call, number)))
+    return web.Response(status=204)
+
+
 async def _check(call: Call, row: Any, body: UserChange) -> None:
     """Refuse what does not fit the user, before anything is done."""
+    role = body.role if body.sets("role") else row["role"]
     for name in ("zone_id", "capacity"):
-        if body.sets(name) and row["role"] != "driver":
+        if body.sets(name) and role != "driver":
             fault = Fault("body", f"#/{name}", "role", "leave it out: only a driver has zone_id and capacity")
             raise Problem("invalid", faults=[fault])
+    if role == "driver" and row["zone_id"] is None and not body.sets("zone_id"):
+        raise Problem(
+            "invalid", faults=[Fault("body", "#/zone_id", "missing", "is needed: a driver has a zone")]
+        )
     if body.sets("zone_id") and await call.office.database.row("zone_get", body.zone_id) is None:
         raise _no_zone()
 
 
-async def _change_driver(call: Call, number: int, tags: list[str] | None, body: UserChange) -> Any:
+async def _with_driver(call: Call, row: Any, work: Callable[[], Awaitable[T]]) -> T:
     """Change the account, and have the driver's actor do its part: both or neither.
 
     The row's lock is held until the actor has committed. Whoever waits for the lock holds a connection that
     the actor may need, so an instance does this for one driver at a time, and wakes the actor before.
+
+    Raises:
+        Problem: last_admin, email_taken, user_busy.
     """
-    await call.office.dispatch.driver(number, call.trace)
-    async with call.office.driver_changes:
-        return await _change(call, number, tags, body, driver=True)
+    try:
+        if row["zone_id"] is None:  # never was a driver
+            return await work()
+        await call.office.dispatch.driver(row["id"], call.trace)
+        async with call.office.driver_changes:
+            return await work()
+    except Duplicate:
+        raise Problem("email_taken") from None
+    except Refused:
+        raise Problem("last_admin") from None
 
 
-async def _change(
-    call: Call, number: int, tags: list[str] | None, body: UserChange, *, driver: bool = False
-) -> Any:
+async def _change(call: Call, seen: Any, tags: list[str] | None, body: UserChange) -> Any:
     """The changed row, or None when there was none with such a tag."""
-    dispatch = call.office.dispatch
+    number = seen["id"]
     async with call.office.database.transaction() as transaction:
-        if await transaction.row("user_update", number, tags, body.name, body.status) is None:
+        row = await _locked(transaction, seen, tags)
+        if row is None:
             return None
-        if driver and (body.sets("zone_id") or body.sets("capacity")):
-            await dispatch.set_driver(call.caller(), number, body.zone_id, body.capacity)
-        if body.status == "banned":
-            if driver:
-                await dispatch.ban_driver(call.caller(), number)
-            await transaction.rows("sessions_revoke_user", number)
-        return await transaction.row("user_get", number)
+        role = body.role if body.sets("role") else row["role"]
+        other = role != row["role"] or (body.sets("email") and body.email != row["email"])
+        ended = (
+            await transaction.rows("sessions_revoke_user", number) if other or body.status == "banned" else []
+        )
+        email = body.email if body.sets("email") else None
+        form = None if email is None else normal_form(email)
+        await transaction.rows("user_update", number, body.name, body.status, email, form, body.role)
+        if role == "driver" and not row["drives"]:
+            item = driver_item(number, body.zone_id, body.capacity if body.sets("capacity") else 1)
+            await transaction.rows("create_drivers", [item])
+        elif role == "driver" and (body.sets("zone_id") or body.sets("capacity")):
+            await call.office.dispatch.set_driver(call.caller(), number, body.zone_id, body.capacity)
+        if row["drives"] and (body.status == "banned" or (row["role"] == "driver" and role != "driver")):
+            await call.office.dispatch.ban_driver(call.caller(), number)
+            if role != "driver" and (await transaction.row("user_carries", number))[0]:
+                raise Problem("user_busy", "The driver carries orders.")
+        changed = await transaction.row("user_get", number)
+    for session in ended:
+        call.office.tokens.cut_off(session=session["id"])
+    return changed
+
+
+async def _delete(call: Call, seen: Any, tags: list[str] | None) -> Any:
+    """The row as it was, or None when there was none with such a tag."""
+    number = seen["id"]
+    async with call.office.database.transaction() as transaction:
+        row = await _locked(transaction, seen, tags)
+        if row is None:
+            return None
+        if row["drives"]:
+            await call.office.dispatch.ban_driver(call.caller(), number)
+        ended = await transaction.rows("sessions_revoke_user", number)
+        if (await transaction.row("user_anonymise", number))[0] == "busy":
+            raise Problem("user_busy")
+    for session in ended:
+        call.office.tokens.cut_off(session=session["id"])
+    return row
+
+
+async def _locked(transaction: Transaction, seen: Any, tags: list[str] | None) -> Any:
+    """The row, locked; None when there is none with such a tag.
+
+    Raises:
+        NotProcessed: it is of another role than a moment ago, when it was decided how to change it.
+    """
+    row = await transaction.row("user_lock", seen["id"], tags)
+    if row is not None and (row["role"], row["drives"]) != (seen["role"], seen["zone_id"] is not None):
+        raise NotProcessed
+    return row
 
 
 async def _ban_again(call: Call, number: int) -> None:
@@ -179,4 +263,5 @@ ROUTES = (
     Route("users.create", "POST", "/api/v2/users", create),
     Route("users.get", "GET", "/api/v2/users/{id}", get),
     Route("users.update", "PATCH", "/api/v2/users/{id}", update),
+    Route("users.delete", "DELETE", "/api/v2/users/{id}", delete),
 )

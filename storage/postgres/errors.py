@@ -12,7 +12,7 @@ from enum import Enum, auto
 import asyncpg
 
 from actors.errors import JournalError, NotWritten, Unanswered
-from storage.errors import Duplicate, Locked, MissingReference, NotDone, StorageError, Unreachable
+from storage.errors import Duplicate, Locked, MissingReference, NotDone, Refused, StorageError, Unreachable
 
 
 class Meaning(Enum):
@@ -23,6 +23,7 @@ class Meaning(Enum):
     UNKNOWN = auto()  # the connection is lost, or in a state that nobody expected
     DUPLICATE = auto()  # rolled back: a unique value exists already
     MISSING = auto()  # rolled back: a row that was referred to does not exist
+    REFUSED = auto()  # rolled back: a rule of ours stands in the way
     FAULT = auto()  # rolled back, and so it would be the next time
 
 
@@ -30,6 +31,7 @@ _STATES = {
     "55P03": Meaning.LOCKED,
     "23505": Meaning.DUPLICATE,
     "23503": Meaning.MISSING,
+    "23514": Meaning.REFUSED,
     # Not told whether the commit was before or after.
     "40003": Meaning.UNKNOWN,
     # A definite answer, although its class is one of intervention: the statement's timeout, or a person.
@@ -117,6 +119,8 @@ def storage_error(error: BaseException) -> StorageError | None:
             return Duplicate(constraint)
         case Meaning.MISSING:
             return MissingReference(constraint)
+        case Meaning.REFUSED:
+            return Refused(constraint)
         case Meaning.FAULT:
             return StorageError(f"{name} {getattr(error, 'sqlstate', None) or ''}".strip())
 

@@ -67,6 +67,15 @@ WRITES: Mapping[str, Operation] = {
         {"email": "d@b.example", "password": "long enough", "name": "D", "role": "driver",
          "zone_id": ZONE, "capacity": 2},
     ),
+    "auth.reset": Operation(
+        "POST", "/api/v2/auth/password-reset", "",
+        {"token": f"rst_{'5f0c1d9e' * 8}", "new_password": "long enough"},
+    ),
+    "users.password": Operation(
+        "PUT", "/api/v2/users/usr_3/password", "admin", {"new_password": "long enough"}
+    ),
+    "users.reset": Operation("POST", "/api/v2/users/usr_3/password-reset", "admin"),
+    "users.delete": Operation("DELETE", "/api/v2/users/usr_999999", "admin"),
     "users.update": Operation(
         "PATCH", "/api/v2/users/usr_3", "admin", {"name": "D", "zone_id": ZONE, "capacity": 2}
     ),

@@ -29,6 +29,8 @@ _STATES = {"orders.assign": "waiting", "orders.delivery": "picked_up", "order.de
 _BODIES: dict[str, Any] = {
     "auth.login": {"email": "owner-1@mint.example", "password": PASSWORD},
     "auth.password": {"old_password": PASSWORD, "new_password": PASSWORD},
+    "auth.reset": {"token": f"rst_{'0' * 64}", "new_password": PASSWORD},
+    "users.password": {"new_password": PASSWORD},
     "users.update": {"name": "N"},
     "zones.create": {"name": "Z"},
     "zones.update": {"name": "N"},
@@ -116,6 +118,9 @@ class Stage:
             return route.path.replace("{code}", "not_found")
         admin = self.as_("admin")
         match route.operation.partition(".")[0]:
+            case "users" if route.operation == "users.delete":
+                account = {"email": f"gone{next(_numbers)}@example.org", "password": PASSWORD, "name": "Gone"}
+                found = (await admin.do("POST", "/api/v2/users", {**account, "role": "customer"}))["id"]
             case "users":
                 found = f"usr_{self.numbers['owner']}"
             case "zones":

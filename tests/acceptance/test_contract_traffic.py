@@ -175,6 +175,12 @@ async def _catalogue(day: Day, zone: str, product: str) -> None:
     await day.do("admin", "users.update", user, {"name": "Newer", "capacity": 2})
     await day.do("admin", "users.get", user)
     await day.do("admin", "users.list", query="?role=driver&limit=2")
+    gone = {"email": "gone@mall.example", "password": "long enough", "name": "Gone", "role": "customer"}
+    gone_id = (await day.do("admin", "users.create", body=gone))["id"]
+    await day.do("admin", "users.password", gone_id, {"new_password": "longer than before"})
+    token = (await day.do("admin", "users.reset", gone_id))["token"]
+    await day.do("", "auth.reset", body={"token": token, "new_password": "longest of them all"})
+    await day.do("admin", "users.delete", gone_id)
     await day.do("customer", "zones.list", query="?limit=1")
     await day.do("admin", "zones.update", zone, {"name": "Other"})
     await day.do("customer", "zones.get", zone)

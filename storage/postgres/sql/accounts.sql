@@ -29,10 +29,46 @@ SELECT count(*) FROM (SELECT DISTINCT user_id FROM sessions WHERE network = $1 L
 -- name: user_get
 SELECT u.*, d.zone_id, d.capacity FROM users u LEFT JOIN drivers d ON d.id = u.id WHERE u.id = $1;
 
+-- name: user_lock
+-- $2: tags that the caller has seen, NULL for any. From here on a login waits, and then sees what has changed.
+SELECT u.*, EXISTS (SELECT FROM drivers d WHERE d.id = u.id) AS drives FROM users u
+ WHERE id = $1 AND status <> 'deleted' AND ($2::text[] IS NULL OR version::text = ANY ($2)) FOR NO KEY UPDATE;
+
 -- name: user_update
--- $2: tags that the caller has seen, NULL for any.
-UPDATE users SET name = coalesce($3, name), status = coalesce($4, status), version = version + 1
- WHERE id = $1 AND ($2::text[] IS NULL OR version::text = ANY ($2)) RETURNING *;
+-- $5: the normal form of the address in $4.
+UPDATE users SET name = coalesce($2, name), status = coalesce($3, status), email = coalesce($4, email),
+       email_key = coalesce($5, email_key), role = coalesce($6, role), version = version + 1
+ WHERE id = $1 RETURNING id;
+
+-- name: user_carries
+SELECT EXISTS (SELECT FROM assignment WHERE driver_id = $1);
+
+-- name: user_anonymise
+SELECT anonymise_user($1);
+
+-- name: user_replace_password
+-- By somebody who need not know the one before.
+UPDATE users SET password_hash = $2 WHERE id = $1 AND status = 'active' RETURNING id;
+
+-- name: user_by_email
+SELECT id, role, status FROM users WHERE email_key = $1;
+
+-- name: reset_make
+-- A link for an account that is open; it voids the one before.
+INSERT INTO password_reset (user_id, token_hash, expires_at)
+SELECT id, $2, now() + make_interval(secs => $3) FROM users WHERE id = $1 AND status = 'active'
+ON CONFLICT (user_id) DO UPDATE SET token_hash = excluded.token_hash, expires_at = excluded.expires_at
+RETURNING expires_at;
+
+-- name: reset_known
+SELECT user_id FROM password_reset WHERE token_hash = $1 AND expires_at > now();
+
+-- name: reset_take
+-- Once: of two who show it at the same time one finds it gone.
+DELETE FROM password_reset WHERE token_hash = $1 AND expires_at > now() RETURNING user_id;
+
+-- name: resets_trim
+DELETE FROM password_reset WHERE expires_at < now();
 
 -- name: user_set_password
 -- Only in place of the hash that was verified: of two changes at once one wins, the other is told.
@@ -77,7 +113,7 @@ UPDATE sessions
 UPDATE sessions SET revoked_at = now() WHERE id = $1 AND revoked_at IS NULL;
 
 -- name: sessions_revoke_user
-UPDATE sessions SET revoked_at = now() WHERE user_id = $1 AND revoked_at IS NULL;
+UPDATE sessions SET revoked_at = now() WHERE user_id = $1 AND revoked_at IS NULL RETURNING id;
 
 -- name: sessions_revoke_others
 UPDATE sessions SET revoked_at = now() WHERE user_id = $1 AND id <> $2 AND revoked_at IS NULL RETURNING id;

@@ -30,4 +30,4 @@ SELECT p.*, {key} AS sort_key FROM products p WHERE {rows} ORDER BY {order} LIMI
 -- if status: u.status = $::text
 -- if email: u.email_key = $::text
 SELECT u.*, d.zone_id, d.capacity, {key} AS sort_key FROM users u LEFT JOIN drivers d ON d.id = u.id
- WHERE {rows} ORDER BY {order} LIMIT {limit};
+ WHERE u.status <> 'deleted' AND {rows} ORDER BY {order} LIMIT {limit};

@@ -1,0 +1,67 @@
+-- Accounts that are looked after: resets of passwords, other addresses and roles, deletion; an admin always stays.
+ALTER TABLE users DROP CONSTRAINT users_status_check,
+    ADD CONSTRAINT users_status_check CHECK (status IN ('active', 'banned', 'deleted'));
+
+-- What a link stands for: the hash of its token, for one user the latest.
+CREATE TABLE password_reset (
+    user_id    bigint PRIMARY KEY REFERENCES users (id) ON DELETE CASCADE,
+    token_hash bytea NOT NULL UNIQUE,
+    expires_at timestamptz NOT NULL
+);
+GRANT SELECT, INSERT, UPDATE, DELETE ON password_reset TO mall_app;
+
+-- A link that was made for what the account was is void when that changes, whoever changes it.
+CREATE FUNCTION void_password_reset() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    DELETE FROM password_reset WHERE user_id = NEW.id;
+    RETURN NULL;
+END
+$$;
+CREATE TRIGGER users_reset_void AFTER UPDATE OF password_hash, email, role, status ON users
+    FOR EACH ROW WHEN ((OLD.password_hash, OLD.email, OLD.role, OLD.status)
+                       IS DISTINCT FROM (NEW.password_hash, NEW.email, NEW.role, NEW.status))
+    EXECUTE FUNCTION void_password_reset();
+
+-- The last admin who can log in stays one. The lock makes two who go at once take turns: the second sees the first.
+CREATE FUNCTION keep_an_admin() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM pg_advisory_xact_lock(7, 520);
+    IF NOT EXISTS (SELECT FROM users WHERE role = 'admin' AND status = 'active' AND password_hash IS NOT NULL
+                                       AND id <> OLD.id) THEN
+        RAISE EXCEPTION 'the last administrator' USING ERRCODE = 'check_violation', CONSTRAINT = 'users_last_admin';
+    END IF;
+    RETURN CASE TG_OP WHEN 'DELETE' THEN OLD ELSE NEW END;
+END
+$$;
+CREATE TRIGGER users_last_admin BEFORE UPDATE OF role, status, password_hash ON users
+    FOR EACH ROW WHEN (OLD.role = 'admin' AND OLD.status = 'active' AND OLD.password_hash IS NOT NULL
+                       AND (NEW.role <> 'admin' OR NEW.status <> 'active' OR NEW.password_hash IS NULL))
+    EXECUTE FUNCTION keep_an_admin();
+CREATE TRIGGER users_last_admin_deleted BEFORE DELETE ON users
+    FOR EACH ROW WHEN (OLD.role = 'admin' AND OLD.status = 'active' AND OLD.password_hash IS NOT NULL)
+    EXECUTE FUNCTION keep_an_admin();
+
+-- Nothing of a person is left but a number that orders refer to. 'busy' while there are orders under way: their rows
+-- belong to actors, and the goods to somebody.
+CREATE FUNCTION anonymise_user(p_id bigint) RETURNS text
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = public, pg_temp AS $$
+BEGIN
+    PERFORM FROM users WHERE id = p_id FOR UPDATE;  -- new orders wait for us
+    IF EXISTS (SELECT FROM orders WHERE customer_id = p_id
+                AND status NOT IN ('delivered', 'cancelled', 'undeliverable'))
+       OR EXISTS (SELECT FROM assignment WHERE driver_id = p_id) THEN
+        RETURN 'busy';
+    END IF;
+    UPDATE users SET email = 'usr_' || id || '@deleted.invalid', email_key = 'usr_' || id || '@deleted.invalid',
+           name = 'Deleted', password_hash = NULL, status = 'deleted', version = version + 1
+     WHERE id = p_id;
+    UPDATE sessions SET network = NULL WHERE user_id = p_id;
+    UPDATE orders SET address = 'deleted', notes = NULL, dropoff_lat = round(dropoff_lat::numeric, 2),
+           dropoff_lon = round(dropoff_lon::numeric, 2)
+     WHERE customer_id = p_id;
+    UPDATE drivers SET lat = NULL, lon = NULL, located_at = NULL WHERE id = p_id;
+    RETURN 'ok';
+END
+$$;
+REVOKE ALL ON FUNCTION anonymise_user(bigint) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION anonymise_user(bigint) TO mall_app;

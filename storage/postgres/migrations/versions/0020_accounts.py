@@ -1,0 +1,16 @@
+"""Accounts that are looked after: resets, other addresses and roles, deletion; an admin always stays."""
+
+from storage.postgres.migrate import run_sql
+
+revision = "0020_accounts"
+down_revision: str | None = "0019_reassignment"
+
+
+def upgrade() -> None:
+    """Run the revision's SQL file."""
+    run_sql("0020_accounts.sql")
+
+
+def downgrade() -> None:
+    """There is no way back but a backup."""
+    raise NotImplementedError
