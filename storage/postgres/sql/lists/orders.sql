@@ -48,4 +48,4 @@ SELECT d.id, u.name, d.zone_id, d.status,
        CASE WHEN d.status = 'online' AND d.unreachable_at IS NOT NULL THEN 'unreachable' ELSE d.status END AS state,
        d.capacity, d.lat, d.lon, {key} AS sort_key,
        (SELECT count(*) FROM assignment a WHERE a.driver_id = d.id) AS carried
-  FROM drivers d JOIN users u ON u.id = d.id WHERE {rows} ORDER BY {order} LIMIT {limit};
+  FROM drivers d JOIN users u ON u.id = d.id AND u.role = 'driver' AND u.status <> 'deleted' WHERE {rows} ORDER BY {order} LIMIT {limit};
