@@ -67,9 +67,6 @@ SELECT user_id FROM password_reset WHERE token_hash = $1 AND expires_at > now();
 -- Once: of two who show it at the same time one finds it gone.
 DELETE FROM password_reset WHERE token_hash = $1 AND expires_at > now() RETURNING user_id;
 
--- name: resets_trim
-DELETE FROM password_reset WHERE expires_at < now();
-
 -- name: user_set_password
 -- Only in place of the hash that was verified: of two changes at once one wins, the other is told.
 UPDATE users SET password_hash = $2 WHERE id = $1 AND password_hash = $3 AND status = 'active' RETURNING id;
