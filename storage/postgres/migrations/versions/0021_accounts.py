@@ -2,13 +2,13 @@
 
 from storage.postgres.migrate import run_sql
 
-revision = "0020_accounts"
-down_revision: str | None = "0019_reassignment"
+revision = "0021_accounts"
+down_revision: str | None = "0020_audit"
 
 
 def upgrade() -> None:
     """Run the revision's SQL file."""
-    run_sql("0020_accounts.sql")
+    run_sql("0021_accounts.sql")
 
 
 def downgrade() -> None:
