@@ -82,6 +82,7 @@ from dispatch import feed
 from dispatch.chores import Chores
 from dispatch.driver_actor import DriverBehaviour
 from dispatch.order_actor import OrderBehaviour
+from dispatch.placing import Bounds
 from dispatch.service import Dispatch
 from dispatch.wire import TRAVELLERS
 from dispatch.zone_actor import ZoneBehaviour
@@ -170,7 +171,8 @@ async def open_office(
         passwords = stack.enter_context(contextlib.closing(Passwords()))
         limits = await stack.enter_async_context(open_limits(redis, clock, cluster, keys))
         tokens = await open_tokens(database, clock, entropy)
-        dispatch = Dispatch(runtime, OrderPlacer(database, told))
+        bounds = Bounds(settings.unpaid_orders_max, settings.held_pieces_max)
+        dispatch = Dispatch(runtime, OrderPlacer(database, told), bounds)
         payments = await stack.enter_async_context(open_payments(settings, dispatch, database, entropy))
         office = Office(
             settings, database, redis, dispatch, tokens, passwords, Tickets(redis, entropy, keys), limits, hub, clock,

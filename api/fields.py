@@ -169,6 +169,8 @@ Notes = Annotated[
     plain(1, 500, kind="lines"),
     text_schema(1, 500, kind="lines"),
 ]
+# As people write it; it is shown to a driver, not dialled by us.
+Phone = Annotated[str, StringConstraints(max_length=30, pattern=r"^\+?[0-9][0-9 ()./-]{3,27}$")]
 # A tenth of a millimetre. Below it stands nothing but noise, whose squares Postgres refuses to compute (underflow).
 DEGREES_MIN = 1e-9
 

@@ -10,7 +10,10 @@ from typing import Any
 from dispatch.domain import ids
 from dispatch.domain.ids import public_id
 from dispatch.domain.money import Money
-from dispatch.domain.order import Order
+from dispatch.domain.order import Item, Order
+from dispatch.domain.sight import contact as contact_of
+from dispatch.domain.sight import dropoff as dropoff_of
+from dispatch.domain.sight import sees_all, store_of
 from dispatch.messages import DriverSeen, Reply
 
 
@@ -36,39 +39,53 @@ def money(amount: Money) -> dict[str, Any]:
     return {"amount_minor": amount.amount_minor, "currency": amount.currency}
 
 
-def order(o: Order, role: str) -> dict[str, Any]:
-    """An order; drivers do not learn who the customer is, only where to go."""
+def _item(o: Order, item: Item) -> dict[str, Any]:
+    return {
+        "product_id": public_id(ids.PRODUCT, item.product_id),
+        "name": item.name,
+        "quantity": item.quantity,
+        "price": money(o.facts.price(item)),
+    }
+
+
+def _pickup(o: Order, at: int, items: list[dict[str, Any]]) -> dict[str, Any]:
+    pickup = o.facts.pickups[at]
+    return {
+        "store": store_of(pickup),
+        "number": pickup.number,
+        "ready_at": time_of(o.ready[at]),
+        "items": [items[line] for line in pickup.lines] if pickup.lines else items,
+    }
+
+
+def order(o: Order, role: str, number: int) -> dict[str, Any]:
+    """An order as a user of this role and number may see it; a driver sees what sight.py allows."""
     facts = o.facts
+    items = [_item(o, item) for item in facts.items]
+    driver = role == "driver"
+    whole = not driver or sees_all(o, number)
     shown: dict[str, Any] = {
         "id": public_id(ids.ORDER, facts.id),
+        "number": facts.first.number,
         "status": o.status,
         "version": o.version,
         "zone_id": public_id(ids.ZONE, facts.zone_id),
-        "store": {
-            "id": public_id(ids.STORE, facts.store_id),
-            "name": facts.store_name,
-            "lat": facts.pickup.lat,
-            "lon": facts.pickup.lon,
-        },
-        "items": [
-            {
-                "product_id": public_id(ids.PRODUCT, item.product_id),
-                "name": item.name,
-                "quantity": item.quantity,
-                "price": money(facts.price(item)),
-            }
-            for item in facts.items
-        ],
+        "store": store_of(facts.first),
+        "pickups": [_pickup(o, at, items) for at in range(len(facts.pickups))],
+        "items": items,
         "total": money(facts.total),
-        "dropoff": {"lat": facts.dropoff.lat, "lon": facts.dropoff.lon, "address": facts.address},
+        "dropoff": dropoff_of(o, number)
+        if driver
+        else {"lat": facts.dropoff.lat, "lon": facts.dropoff.lon, "address": facts.address},
         "payment": facts.payment,
-        "notes": facts.notes,
+        "notes": facts.notes if whole else None,
+        "contact": contact_of(o) if whole else None,
         "driver_id": None if o.driver_id is None else public_id(ids.DRIVER, o.driver_id),
         "ready_at": time_of(o.ready_ms),
         "created_at": time_of(facts.created_ms),
         "updated_at": time_of(o.updated_ms),
     }
-    if role != "driver":
+    if not driver:
         shown["customer_id"] = public_id(ids.USER, facts.customer_id)
         shown["payments"] = [
             {

@@ -158,6 +158,20 @@ class Settings(BaseModel):
         le=100,
         description="An address may as much as so many of its users.",
     )
+    unpaid_orders_max: int = Field(
+        5,
+        alias="MALL_UNPAID_ORDERS_MAX",
+        ge=1,
+        le=1000,
+        description="Card orders of a customer that wait for their payment at once.",
+    )
+    held_pieces_max: int = Field(
+        1000,
+        alias="MALL_HELD_PIECES_MAX",
+        ge=1,
+        le=1_000_000,
+        description="Pieces of limited stock that a customer holds at once: unpaid, or for cash and with no driver.",
+    )
     under_way_max: int = Field(
         10, alias="MALL_UNDER_WAY_MAX", ge=1, le=1000, description="Requests at once of a user."
     )

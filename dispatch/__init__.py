@@ -13,6 +13,7 @@ driver_actor.py  drivers as actors: availability, position, the feed
 zone_state.py    what a zone's actor has in memory
 zone_ends.py     what a zone ends: offers in vain, orders that nobody takes
 zone_actor.py    zones as actors: who is open, who is free, who is offered what
+placing.py       what a customer orders, and what became of it
 service.py       every verb of the system, one short method each
 payments.py      hold, capture, release, refund: steps that are repeated until their outcome is known
 chores.py        background rounds: positions, feed positions, trimming

@@ -354,9 +354,9 @@ class DriverBehaviour:
     def _snapshot_read(self, state: DriverState, row: Any, now_ms: int) -> Step:
         if row is None:
             return Done(emits=(Emit(str(state.session), "close", feed.DISABLED),))
-        orders = [order_from(x, ring_from(x["recent"])) for x in row["carried"]]
-        live = [offer for offer in row["offers"] if offer["expires_at_ms"] > now_ms]
-        snapshot = feed.snapshot(row["status"], row["capacity"], orders, live)
+        carried, offered = ([order_from(x, ()) for x in row[kind]] for kind in ("carried", "offered"))
+        number = state.driver.id
+        snapshot = feed.snapshot(number, row["status"], row["capacity"], carried, offered, now_ms)
         return self._joined(state, row["feed_seq"], (), snapshot)
 
     def _joined(
@@ -395,5 +395,5 @@ class DriverBehaviour:
             session, self._epoch, seq, state.driver.zone_id, resumed=resumed, snapshot=snapshot
         )
         emits = [Emit(session, "reliable", frame)]
-        emits += [Emit(session, "reliable", feed.event(entry)) for entry in entries]
+        emits += [Emit(session, "reliable", frame) for frame in feed.replayed(entries)]
         return Done(state=replace(state, joining=False), emits=tuple(emits))

@@ -9,13 +9,16 @@ from dispatch import messages as m
 from dispatch.domain.driver import Driver
 from dispatch.domain.ids import ZONE, public_id
 from dispatch.domain.order import Order
-from dispatch.domain.sight import order_for_driver
+from dispatch.domain.sight import offer_terms, order_for_driver, redacted
 
 # Close codes that the actor decides on; the session has more.
 SUPERSEDED = 4006
 DISABLED = 4007
 POSITION_LOST = 4204
 UNREADABLE = 4205
+
+# Entries after which the order is not the driver's business any more.
+_LETTING_GO = frozenset({"order.delivered", "order.undeliverable", "order.cancelled", "order.released"})
 
 
 def verdict(position: int | None, frame: Mapping[str, Any]) -> str:
@@ -37,6 +40,19 @@ def verdict(position: int | None, frame: Mapping[str, Any]) -> str:
     if position is None or frame["seq"] <= position:
         return "drop"
     return "send" if frame["seq"] == position + 1 else "gap"
+
+
+def replayed(entries: Sequence[m.Entry]) -> list[dict[str, Any]]:
+    """Entries that are sent later than they were written: of an order that the driver let go meanwhile, as a later
+    one of them says, they tell what everybody may know.
+    """
+    frames, over = [], set()
+    for entry in reversed(entries):
+        number = entry.data.get("order_id")
+        if entry.type in _LETTING_GO:
+            over.add(number)
+        frames.append(event(entry._replace(data=redacted(entry.data)) if number in over else entry))
+    return frames[::-1]
 
 
 def event(entry: m.Entry) -> dict[str, Any]:
@@ -75,14 +91,17 @@ def welcome(
 
 
 def snapshot(
-    status: str, capacity: int, orders: Sequence[Order], offers: Sequence[dict[str, Any]]
+    driver_id: int, status: str, capacity: int, orders: Sequence[Order], offered: Sequence[Order], now_ms: int
 ) -> dict[str, Any]:
-    """All that a driver must know, as of one position."""
+    """All that a driver must know, as of one position: what it carries and what it is offered."""
+    live = [(order, offer) for order in offered if (offer := order.offer_for(driver_id)) is not None]
     return {
         "status": status,
         "capacity": capacity,
-        "orders": [order_for_driver(order) for order in orders],
-        "offers": list(offers),
+        "orders": [order_for_driver(order, driver_id) for order in orders],
+        "offers": [
+            order_for_driver(order) | offer_terms(offer) for order, offer in live if offer.expires_ms > now_ms
+        ],
     }
 
 

@@ -242,6 +242,7 @@ def _item(before: Order, order: Order, decision: Decision, turn: Turn) -> dict[s
         "search": order.search(),
         "due_ms": order.due_ms,
         "ready_ms": order.ready_ms,
+        "ready_each": list(order.ready) if len(order.ready) > 1 else None,
         "event": decision.event,
         "role": decision.by.role,
         "actor": decision.by.id,

@@ -19,11 +19,12 @@ from dispatch.domain import commands as d
 from dispatch.domain.commands import PAYMENT_WINDOW_MS, By
 from dispatch.domain.driver import OFFLINE, ONLINE
 from dispatch.domain.geo import Place
-from dispatch.domain.order import Order, order_from
+from dispatch.domain.order import Order
 from dispatch.driver_actor import driver_ref
 from dispatch.driver_state import DriverState
 from dispatch.order_actor import order_ref
 from dispatch.payment_notes import payment_note
+from dispatch.placing import Bounds, NewOrder, Placed
 from dispatch.zone_actor import zone_ref
 
 # Keys are remembered for a week: longer than any client retries.
@@ -73,36 +74,12 @@ class Caller:
         return By(self.role, f"{prefix}_{self.number}")
 
 
-@frozen
-class NewOrder:
-    """What a customer orders; `lines` are (product number, quantity)."""
-
-    lines: tuple[tuple[int, int], ...]
-    dropoff: Place
-    address: str
-    payment: str
-    notes: str | None
-
-
-@frozen
-class Placed:
-    """What became of a new order: `code` is `created` or why not; `facts` what was stored under the key."""
-
-    code: str
-    replayed: bool
-    facts: Mapping[str, Any]
-
-    @property
-    def order(self) -> Order:
-        """The order as it was created."""
-        return order_from(self.facts, ())
-
-
 class Dispatch:
     """The dispatch office of one instance."""
 
-    def __init__(self, runtime: Runtime, placer: Placer) -> None:
+    def __init__(self, runtime: Runtime, placer: Placer, bounds: Bounds | None = None) -> None:
         self.runtime = runtime
+        self._bounds = bounds or Bounds()
         self.creations: Batcher[dict[str, Any], dict[str, Any]] = Batcher(
             placer.place, batch_max=64, repeat=CREATE_TRIES
         )
@@ -133,6 +110,12 @@ class Dispatch:
             "address": new.address,
             "payment": new.payment,
             "notes": new.notes,
+            "contact_name": new.contact_name,
+            "contact_phone": new.contact_phone,
+            "expected": None if new.expected is None else new.expected.amount_minor,
+            "expected_currency": None if new.expected is None else new.expected.currency,
+            "unpaid_max": self._bounds.unpaid_orders,
+            "held_max": self._bounds.held_pieces,
             "trace": caller.trace,
             "ttl_s": KEY_TTL_S,
             "pay_window_s": PAYMENT_WINDOW_MS // 1000,
@@ -216,9 +199,11 @@ class Dispatch:
         """An admin ends an order whose driver cannot: `delivered`, `failed` or `returned`."""
         return await self.command(caller, number, d.Conclude(caller.by, outcome, reason))
 
-    async def set_ready(self, caller: Caller, number: int, ready_ms: int) -> m.Reply:
-        """The store's side says when the goods will be ready."""
-        return await self.command(caller, number, d.SetReady(caller.by, ready_ms))
+    async def set_ready(
+        self, caller: Caller, number: int, ready_ms: int, store_id: int | None = None
+    ) -> m.Reply:
+        """The store's side says when the goods will be ready: those of one store, or all."""
+        return await self.command(caller, number, d.SetReady(caller.by, ready_ms, store_id))
 
     async def pay(self, number: int, payment_id: int, trace: str) -> m.Reply:
         """The money for the order is held: `paid`, or `order_closed` when the order has ended unpaid.

@@ -292,7 +292,7 @@ class ZoneBehaviour:
 def _open_order(order: Order, now_ms: int, pause_ms: int) -> OpenOrder:
     return OpenOrder(
         order.id,
-        order.facts.pickup,
+        order.facts.first.place,
         order.facts.created_ms,
         order.round,
         order.wave,

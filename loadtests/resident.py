@@ -136,8 +136,9 @@ class _Shelf:
 
 def _row(number: int) -> dict[str, Any]:
     return {
-        "id": number, "shard": 0, "zone_id": 1, "store_id": 1, "store_name": "store", "pickup_lat": 1.0,
-        "pickup_lon": 1.0, "customer_id": number, "status": "delivered", "version": 5, "driver_id": number,
+        "id": number, "shard": 0, "zone_id": 1, "store_id": 1, "pickups": [[1, "store", 1.0, 1.0, 17, [0]]],
+        "ready_each": None, "contact_name": "Ann", "contact_phone": None, "customer_id": number,
+        "status": "delivered", "version": 5, "driver_id": number,
         "round": 1, "mode": "waves", "search": None, "writer": "", "recent": [], "dropoff_lat": 1.0,
         "dropoff_lon": 1.0, "address": f"Street {number}", "payment": "cash", "notes": None,
         "total_minor": 900, "currency": "EUR", "created_ms": 1, "updated_ms": 1, "ready_ms": 1,

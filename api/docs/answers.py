@@ -7,17 +7,21 @@ from typing import Any
 from api.docs.schemas import (
     ANYTHING,
     CODE,
+    CONTACT,
     CURSOR,
     EMAIL,
     LAT,
     LON,
     NAME,
+    NUMBER,
     ONLINE,
     PAYMENT,
     PLACE,
+    RADIUS,
     REAL,
     SECONDS,
     STATUS,
+    STOP,
     TEXT,
     TIME,
     TOKEN,
@@ -55,12 +59,18 @@ _FAULT = _object({
     "location": _enum("body", "query", "header", "path"), "pointer": POINTER,
     "code": _text(60), "detail": _text(300),
 })  # fmt: skip
+_DROPOFF = _object(
+    {"lat": LAT, "lon": LON, "radius_m": RADIUS, "address": _or_null(_text(200))}, ("radius_m",)
+)
 PAYMENT_STATUS = _enum("pending", "held", "declined", "captured", "voided", "refunding", "refunded")
 _PROBLEM = {
     "type": _text(100, "^/problems/[a-z][a-z0-9_]*$"), "title": NAME, "status": _whole(400, 599),
     "code": _enum(*sorted(KINDS)), "trace_id": TRACE, "retryable": TRUTH,
     "detail": TEXT, "not_processed": TRUTH, "errors": _list(_FAULT, 50),
     "order_status": STATUS, "order_version": WHOLE, "violated-policies": _list(_text(60), 10),
+    "total": _ref("Money"),
+    "prices": _list(_object({"product_id": _id("prd"), "price": _ref("Money")}), 50),
+    "unpaid_orders": WHOLE, "unpaid_orders_max": WHOLE, "held_pieces": WHOLE, "held_pieces_max": WHOLE,
     "payment_id": _id("pay"), "payment_status": PAYMENT_STATUS, "decline_code": CODE, "migration": TEXT,
     "refundable": _ref("Money"),
     "header_version": TEXT, "path_version": TEXT, "supported": _list(TEXT, 10),
@@ -81,11 +91,15 @@ _PAID = _object({
     "refunded": _ref("Money"),
 })  # fmt: skip
 _ORDER = {
-    "id": _id("ord"), "status": STATUS, "version": WHOLE, "zone_id": _id("zon"),
-    "store": _object({"id": _id("sto"), "name": NAME, "lat": LAT, "lon": LON}),
+    "id": _id("ord"), "number": NUMBER, "status": STATUS, "version": WHOLE, "zone_id": _id("zon"),
+    "store": {**STOP, "description": "The first of the pick-ups."},
+    "pickups": _list(_object({
+        "store": STOP, "number": NUMBER, "ready_at": TIME, "items": _list(_ITEM, 50),
+    }), 50),
     "items": _list(_ITEM, 50), "total": _ref("Money"),
-    "dropoff": _object({"lat": LAT, "lon": LON, "address": _text(200)}), "payment": PAYMENT,
+    "dropoff": _DROPOFF, "payment": PAYMENT,
     "notes": _or_null(TEXT),
+    "contact": _or_null(CONTACT),
     "driver_id": _or_null(_id("drv")), "ready_at": TIME, "created_at": TIME, "updated_at": TIME,
     "customer_id": _id("usr"), "payments": _list(_PAID, 20), "round": WHOLE, "wave": WHOLE, "offers": _list(_OFFER, 50),
 }  # fmt: skip
@@ -111,6 +125,7 @@ def _event(name: str, schema: str) -> dict[str, Any]:
 SCHEMAS: dict[str, dict[str, Any]] = {
     "Problem": _object(_PROBLEM, (
         "detail", "not_processed", "errors", "order_status", "order_version", "violated-policies",
+        "total", "prices", "unpaid_orders", "unpaid_orders_max", "held_pieces", "held_pieces_max",
         "payment_id", "payment_status", "decline_code", "refundable", "migration",
         "header_version", "path_version", "supported",
     )),

@@ -25,12 +25,16 @@ _TOKENS = {
     "expires_in": 600, "refresh_token": "ref_Zm9ydHktdHdvLWNoYXJhY3RlcnMtb2YtY2hhbmNlLXRoYXQ",
 }  # fmt: skip
 _LINE = {"product_id": "prd_1", "quantity": 2}
+_STOP = {"id": "sto_1", "name": "Bakery", **_PLACE}
+_ITEM = {**_LINE, "name": "Rye bread", "price": _MONEY}
 _ORDER = {
-    "id": "ord_17", "status": "assigned", "version": 3, "zone_id": "zon_1",
-    "store": {"id": "sto_1", "name": "Bakery", **_PLACE},
-    "items": [{**_LINE, "name": "Rye bread", "price": _MONEY}],
+    "id": "ord_17", "number": 4, "status": "assigned", "version": 3, "zone_id": "zon_1",
+    "store": _STOP,
+    "pickups": [{"store": _STOP, "number": 4, "ready_at": "2026-03-01T12:10:00.000Z", "items": [_ITEM]}],
+    "items": [_ITEM],
     "total": {"amount_minor": 900, "currency": "EUR"},
     "dropoff": {**_PLACE, "address": "Second floor, left"}, "payment": "cash", "notes": "Ring twice",
+    "contact": {"name": "Ada", "phone": "+49 30 1234567"},
     "driver_id": "drv_3", "ready_at": "2026-03-01T12:10:00.000Z", "created_at": _AT,
     "updated_at": "2026-03-01T12:01:00.000Z", "customer_id": "usr_2",
 }  # fmt: skip
@@ -117,7 +121,8 @@ BODIES: Mapping[str, Any] = {
     "ProductChange": {"price": {"amount_minor": 500, "currency": "EUR"}, "stock": None},
     "OrderBody": {
         "items": [_LINE], "dropoff": {**_PLACE, "address": "Second floor, left"}, "payment": "cash",
-        "notes": "Ring twice",
+        "notes": "Ring twice", "contact": {"phone": "+49 30 1234567"},
+        "expected_total": {"amount_minor": 900, "currency": "EUR"},
     },
     "ReadyBody": {"ready_at": "2026-03-01T12:10:00Z"},
     "AcceptBody": {"offer_id": "ofr_17_1"},

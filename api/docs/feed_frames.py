@@ -31,11 +31,21 @@ _FRAME_ID = {
 # Every result of a command, in REST and over the feed.
 RESULTS: tuple[str, ...] = tuple(sorted({*GOOD, *KINDS, "now_online", "now_offline"}))
 _STORE = a.object_of({"id": a.identifier("sto"), "name": a.NAME, "lat": a.LAT, "lon": a.LON})
-_DROPOFF = a.object_of({"lat": a.LAT, "lon": a.LON, "address": a.text(200)})
+_DROPOFF = a.object_of({"lat": a.LAT, "lon": a.LON, "radius_m": a.RADIUS, "address": a.or_null(a.text(200))})
+_FETCHED = a.object_of({"name": a.NAME, "quantity": a.whole(1, 99)})
+_PICKUP = a.object_of({
+    "store": {"$ref": "#/components/schemas/FeedStore"}, "number": a.NUMBER, "ready_at_ms": _MS,
+    "items": a.list_of({"$ref": "#/components/schemas/FeedItem"}, 50),
+})  # fmt: skip
+_MONEY = a.object_of({"amount_minor": a.WHOLE, "currency": a.text(3, "^[A-Z]{3}$")})
 _ORDER: dict[str, Any] = {
-    "order_id": a.identifier("ord"), "status": a.STATUS, "version": a.WHOLE,
-    "store": {"$ref": "#/components/schemas/FeedStore"}, "dropoff": {"$ref": "#/components/schemas/FeedDropoff"},
-    "ready_at_ms": _MS, "items": a.whole(1, 5000), "payment": a.PAYMENT, "notes": a.or_null(a.TEXT),
+    "order_id": a.identifier("ord"), "number": a.NUMBER, "status": a.STATUS, "version": a.WHOLE,
+    "store": {"$ref": "#/components/schemas/FeedStore"},
+    "pickups": a.list_of({"$ref": "#/components/schemas/FeedPickup"}, 50),
+    "dropoff": {"$ref": "#/components/schemas/FeedDropoff"},
+    "distance_m": a.WHOLE, "ready_at_ms": _MS, "items": a.whole(1, 5000), "payment": a.PAYMENT,
+    "collect": a.or_null({"$ref": "#/components/schemas/FeedMoney"}),
+    "notes": a.or_null(a.TEXT), "contact": a.or_null({"$ref": "#/components/schemas/FeedContact"}),
 }  # fmt: skip
 _OFFERED = {"offer_id": _OFFER, "expires_at_ms": _MS}
 _BECAUSE = {"reason": a.or_null(a.TEXT)}
@@ -102,6 +112,10 @@ def _titled(schemas: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
 PARTS: Mapping[str, dict[str, Any]] = _titled({
     "FeedStore": _STORE,
     "FeedDropoff": _DROPOFF,
+    "FeedItem": _FETCHED,
+    "FeedPickup": _PICKUP,
+    "FeedMoney": _MONEY,
+    "FeedContact": a.CONTACT,
     "FeedOrder": a.object_of(_ORDER),
     "OfferedOrder": a.object_of({**_ORDER, **_OFFERED}),
     "EndedOrder": a.object_of({**_ORDER, **_BECAUSE}),
@@ -153,11 +167,16 @@ SAID: Mapping[str, dict[str, Any]] = {
     "drain": _frame("drain", {"reconnect_in_ms": _MS, "deadline_ms": _MS}),
 }  # fmt: skip
 
+_STOP = {"id": "sto_1", "name": "Bakery", "lat": 52.52, "lon": 13.405}
+_READY_MS = 1790000600000
 _SEEN = {
-    "order_id": "ord_17", "status": "confirmed", "version": 2,
-    "store": {"id": "sto_1", "name": "Bakery", "lat": 52.52, "lon": 13.405},
-    "dropoff": {"lat": 52.521, "lon": 13.41, "address": "Second floor, left"}, "ready_at_ms": 1790000600000,
-    "items": 3, "payment": "cash", "notes": None,
+    "order_id": "ord_17", "number": 4, "status": "confirmed", "version": 2, "store": _STOP,
+    "pickups": [{
+        "store": _STOP, "number": 4, "ready_at_ms": _READY_MS, "items": [{"name": "Rye bread", "quantity": 3}],
+    }],
+    "dropoff": {"lat": 52.52, "lon": 13.41, "radius_m": 400, "address": None}, "distance_m": 338,
+    "ready_at_ms": _READY_MS, "items": 3, "payment": "cash", "collect": {"amount_minor": 1350, "currency": "EUR"},
+    "notes": None, "contact": None,
 }  # fmt: skip
 _LIVE = {"offer_id": "ofr_17_1", "expires_at_ms": 1790000020000}
 

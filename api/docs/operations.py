@@ -7,7 +7,19 @@ from collections.abc import Mapping
 from pydantic import BaseModel
 
 from actors.frozen import frozen
-from api.rest import accounts, drivers, orders, payments, products, resets, stores, tracking, users, zones
+from api.rest import (
+    accounts,
+    drivers,
+    orders,
+    payments,
+    placing,
+    products,
+    resets,
+    stores,
+    tracking,
+    users,
+    zones,
+)
 from api.rest.paging import Page
 
 
@@ -49,7 +61,8 @@ _ACCEPT = (
 )  # fmt: skip
 _PLACE = (
     "invalid_idempotency_key", "key_reused", "request_in_flight", "unknown_product", "inactive_product",
-    "mixed_currency", "mixed_zones", "out_of_range", "out_of_stock",
+    "mixed_currency", "mixed_zones", "out_of_range", "price_changed", "out_of_stock", "too_many_unpaid",
+    "too_many_held",
 )  # fmt: skip
 
 OPERATIONS: Mapping[str, Operation] = {
@@ -104,7 +117,7 @@ OPERATIONS: Mapping[str, Operation] = {
     "products.delete": Operation("Take a product off the shelf", None, 204, problems=_WRITE),
     "orders.list": Operation("Orders, the newest first", "Orders", query=orders.OrderPage, problems=_LIST),
     "orders.create": Operation(
-        "Place an order", "Order", 201, orders.OrderBody, problems=(*_PLACE, "cards_not_taken"), key="required"
+        "Place an order", "Order", 201, placing.OrderBody, problems=(*_PLACE, "cards_not_taken"), key="required"
     ),
     "orders.get": Operation("An order", "Order", problems=("order_not_found",)),
     "orders.events": Operation(
@@ -119,7 +132,8 @@ OPERATIONS: Mapping[str, Operation] = {
         "A ticket for the live stream, for browsers", "StreamTicket", 201, problems=("order_not_found",)
     ),
     "orders.ready_time": Operation(
-        "Say when it will be ready", "Done", body=orders.ReadyBody, problems=_CARRY, key="optional"
+        "Say when it will be ready", "Done", body=orders.ReadyBody, problems=(*_CARRY, "not_a_pickup"),
+        key="optional",
     ),
     "orders.accept": Operation(
         "Accept an order: the first driver wins", "Done", body=orders.AcceptBody, problems=_ACCEPT, key="optional"

@@ -78,6 +78,13 @@ TOKEN = text(4096, "^[A-Za-z0-9_.-]+$")
 LAT: dict[str, Any] = {"type": "number", "format": "double", "minimum": -90, "maximum": 90}
 LON: dict[str, Any] = {"type": "number", "format": "double", "minimum": -180, "maximum": 180}
 PLACE = object_of({"lat": LAT, "lon": LON})
+# A store that an order is fetched from, as it was when the order was placed.
+STOP = object_of({"id": identifier("sto"), "name": NAME, "lat": LAT, "lon": LON})
+# As on a receipt: each store counts its orders from 1 every day.
+NUMBER = whole(1, 1_000_000)
+# How far the area of a drop-off reaches from its middle; 0: it is the door itself.
+RADIUS = whole(0, 1000)
+CONTACT = object_of({"name": or_null(NAME), "phone": or_null(text(30))})
 STATUS: dict[str, Any] = one_of(*STATUSES)
 ONLINE = one_of("online", "offline")
 PAYMENT = one_of("card", "cash")

@@ -7,6 +7,7 @@ resets.py     passwords that nobody knows any more
 zones.py      zones
 stores.py     stores
 products.py   products
+placing.py    placing an order
 orders.py     orders and what may be done to them
 payments.py   payments of card orders
 tracking.py   history and the live stream of an order

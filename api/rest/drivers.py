@@ -54,7 +54,9 @@ async def my_orders(call: Call) -> web.Response:
     """What the driver carries now: from the rows, for they change before anybody hears of it."""
     rows = await call.office.database.rows("carried_orders", call.who.number)
     orders = [order_from(row, ()) for row in rows]
-    return json_response({"items": [present.order(order, "driver") for order in orders], "next": None})
+    return json_response(
+        {"items": [present.order(order, "driver", call.who.number) for order in orders], "next": None}
+    )
 
 
 async def availability(call: Call) -> web.Response:

@@ -1,4 +1,4 @@
-"""Orders: placed by customers, carried by drivers, operated by admins."""
+"""Orders: read by those whom they concern, carried by drivers, operated by admins."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from aiohttp import web
-from pydantic import BeforeValidator, Field, StringConstraints, field_validator
+from pydantic import BeforeValidator, Field, StringConstraints
 
 from actors.errors import NoSuchActor
 from api import present
@@ -16,13 +16,8 @@ from api.call import Call, json_response
 from api.conditional import tagged, wanted_tags
 from api.edge import Route
 from api.fields import (
-    Address,
     DriverId,
-    Lat,
-    Lon,
-    Notes,
     OfferId,
-    ProductId,
     Reason,
     StoreId,
     Strict,
@@ -31,48 +26,26 @@ from api.fields import (
 )
 from api.problems import Fault, Problem
 from api.rest.paging import Page, list_page
+from api.rest.placing import create
 from config import metrics
 from dispatch.domain import ids, refusals
-from dispatch.domain.geo import Place
+from dispatch.domain.driver import ONLINE
 from dispatch.domain.order import STATUSES, Order, order_from
 from dispatch.messages import Reply
-from dispatch.service import Caller, NewOrder, Placed
+from dispatch.service import Caller
 
 # What the tag of an order is made of.
 _VERSION = re.compile(r"[1-9][0-9]{0,8}", re.ASCII)
 # A day ahead is a mistake, not a plan.
 READY_AHEAD_S = 24 * 3600
+# Numbers of a store begin with 1 each day.
+NUMBER_MAX = 1_000_000
 GOOD = frozenset(
     {
         "won", "already_yours", "declined", "picked_up", "delivered", "failed", "cancelled", "released",
         "assigned", "ready_time_set", "reassigned", "returned",
     }
 )  # fmt: skip
-
-
-class Line(Strict):
-    product_id: ProductId
-    quantity: Annotated[int, Field(ge=1, le=99)]
-
-
-class Dropoff(Strict):
-    lat: Lat
-    lon: Lon
-    address: Address
-
-
-class OrderBody(Strict):
-    items: Annotated[list[Line], Field(min_length=1, max_length=50)]
-    dropoff: Dropoff
-    payment: Literal["card", "cash"]
-    notes: Notes | None = None
-
-    @field_validator("items")
-    @classmethod
-    def _each_once(cls, items: list[Line]) -> list[Line]:
-        if len({line.product_id for line in items}) != len(items):
-            raise ValueError("a product stands in two lines; add the quantities")
-        return items
 
 
 class AcceptBody(Strict):
@@ -111,7 +84,10 @@ class ConclusionBody(Strict):
 
 
 class ReadyBody(Strict):
+    """`store_id`: one of the order's pick-ups; without it the goods of all are meant."""
+
     ready_at: Time
+    store_id: StoreId | None = None
 
 
 def _statuses(value: object) -> object:
@@ -135,11 +111,14 @@ Statuses = Annotated[
 
 
 class OrderPage(Page):
-    """`created_after` takes in the moment itself and `created_before` does not, so that spans join."""
+    """`created_after` takes in the moment itself and `created_before` does not, so that spans join. `store_id` finds
+    the orders that are fetched there, `number` among them the ones with that number on the receipt.
+    """
 
     status: Statuses | None = None
     zone_id: ZoneId | None = None
     store_id: StoreId | None = None
+    number: Annotated[int, Field(ge=1, le=NUMBER_MAX)] | None = None
     driver_id: DriverId | None = None
     created_after: Time | None = None
     created_before: Time | None = None
@@ -159,72 +138,10 @@ class OrderPage(Page):
         return found
 
 
-async def create(call: Call) -> web.Response:
-    """Place an order. The same key and body always get the same answer, byte for byte."""
-    key = call.key(required=True)
-    body = await call.body(OrderBody)
-    if body.payment == "card" and call.office.payments is None:
-        raise Problem("cards_not_taken")  # nobody could ever pay it
-    new = NewOrder(
-        tuple((line.product_id, line.quantity) for line in body.items),
-        Place(body.dropoff.lat, body.dropoff.lon),
-        body.dropoff.address,
-        body.payment,
-        body.notes,
-    )
-    # The fingerprint is of what was understood, so white space and the order of names do not matter.
-    placed = await call.office.dispatch.create_order(call.caller(key, body.model_dump_json().encode()), new)
-    if placed.replayed:
-        await call.office.gate.count_replay(call)
-    metrics.IDEMPOTENCY.labels("replayed" if placed.replayed else placed.code).inc()
-    return _placed(placed)
-
-
-# What is wrong with a line, by the code of the whole.
-_OF_LINES = {
-    "unknown_product": "there is no such product; leave it out",
-    "inactive_product": "it is not sold at the moment; leave it out",
-    "out_of_stock": "there are not so many; take fewer, or leave it out",
-    "mixed_currency": "it has another price's currency than the first line; order it by itself",
-    "mixed_zones": "it is sold in another zone than the first line; order it by itself",
-}
-
-
-def _placed(placed: Placed) -> web.Response:
-    if placed.code == "created":
-        shown = present.order(placed.order, "customer")
-        headers = {"Location": f"/api/v2/orders/{shown['id']}", "ETag": f'"{shown["version"]}"'}
-        if placed.replayed:
-            headers["Idempotent-Replayed"] = "true"
-        return json_response(shown, 201, headers)
-    if placed.code == "in_flight":
-        raise Problem("request_in_flight")
-    if placed.code == "out_of_range":
-        raise _too_far(placed)
-    faults = [
-        Fault(
-            "body",
-            f"#/items/{line}/product_id",
-            placed.code,
-            _OF_LINES.get(placed.code, "this product cannot be ordered in this order"),
-        )
-        for line in placed.facts.get("lines", ())
-    ]
-    headers = {"Idempotent-Replayed": "true"} if placed.replayed else {}
-    raise Problem(placed.code, faults=faults, headers=headers)
-
-
-def _too_far(placed: Placed) -> Problem:
-    away_m, radius_m = placed.facts["distance_m"], placed.facts["radius_m"]
-    detail = f"{away_m} m from the store, which delivers within {radius_m} m"
-    headers = {"Idempotent-Replayed": "true"} if placed.replayed else {}
-    return Problem(placed.code, faults=[Fault("body", "#/dropoff", placed.code, detail)], headers=headers)
-
-
 async def get(call: Call) -> web.Response:
     """An order, for those whom it concerns; for everybody else there is none."""
     order = await visible_order(call)
-    return tagged(call, present.order(order, call.who.role), f'"{order.version}"')
+    return tagged(call, present.order(order, call.who.role, call.who.number), f'"{order.version}"')
 
 
 async def visible_order(call: Call) -> Order:
@@ -254,12 +171,12 @@ async def may_see(call: Call, order: Order) -> bool:
 
 
 async def _offered(call: Call, order: Order) -> bool:
-    """True when a driver is offered the order: by name, or on the board of its zone."""
+    """True when a driver is offered the order: by name, or on the board of its zone while it is online."""
     if order.status != "confirmed":
         return False
     if order.mode == "open":
         seen = await call.office.dispatch.driver(call.who.number, call.trace)
-        return seen.zone_id == order.facts.zone_id
+        return seen.zone_id == order.facts.zone_id and seen.status == ONLINE
     return order.offer_for(call.who.number) is not None
 
 
@@ -279,8 +196,13 @@ async def get_list(call: Call) -> web.Response:
         whose["customer_id" if who.role == "customer" else "driver_id"] = who.number
     asked = page.filters().keys() | whose.keys()
     listing = "order_list_by_state" if asked & _STATE and not asked & _PLACED else "order_list"
+    if "store_id" in asked:
+        listing = "order_list_of_store"
+    elif "number" in asked:
+        fault = Fault("query", "number", "needs_store", "a number is one of a store: say store_id, too")
+        raise Problem("invalid", faults=[fault])
     return await list_page(
-        call, listing, page, lambda row: present.order(order_from(row, ()), who.role), **whose
+        call, listing, page, lambda row: present.order(order_from(row, ()), who.role, who.number), **whose
     )
 
 
@@ -384,7 +306,7 @@ async def ready_time(call: Call) -> web.Response:
     body = await call.body(ReadyBody)
     ready_ms = _ready_ms(call, body.ready_at)
     set_ready = call.office.dispatch.set_ready
-    return await _command(call, "ready-time", lambda c, n: set_ready(c, n, ready_ms))
+    return await _command(call, "ready-time", lambda c, n: set_ready(c, n, ready_ms, body.store_id))
 
 
 def _ready_ms(call: Call, ready_at: datetime) -> int:

@@ -87,7 +87,7 @@ async def track(call: Call) -> web.StreamResponse:
     last, order = _last_seen(call), await visible_order(call)
     if order.status in TERMINAL and last == order.version:
         return web.Response(status=204, headers={"Cache-Control": "no-store"})
-    role, number = call.who.role, order.id
+    number = order.id
     stream = call.office.hub.open_stream(shard_of(order_ref(number)))
     try:
         seen = await call.office.dispatch.watch(number, stream.address, call.who.number, call.trace)
@@ -107,7 +107,9 @@ async def track(call: Call) -> web.StreamResponse:
         if seen.version == last:
             await response.write(b": nothing new\n\n")
         else:
-            await response.write(frame("order", seen.version, present.order(seen, role)))
+            await response.write(
+                frame("order", seen.version, present.order(seen, call.who.role, call.who.number))
+            )
         with suppress(ActorError):  # an answer that has begun cannot become a problem: it ends
             await _follow(call, response, stream, seen)
         await response.write_eof()
@@ -149,7 +151,7 @@ async def _follow(call: Call, response: web.StreamResponse, stream: Stream, orde
         elif not change and seen.version > version:
             # A change whose notice was lost is found by looking.
             version, status = seen.version, seen.status
-            await response.write(frame("order", version, present.order(seen, call.who.role)))
+            await response.write(frame("order", version, present.order(seen, call.who.role, call.who.number)))
 
 
 def frame(event: str, number: int, data: Mapping[str, Any]) -> bytes:

@@ -4,10 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from api.v1.differences import conditions, identity, money, paging, places, problems, statuses, times
+from api.v1.differences import conditions, identity, money, paging, pickups, places, problems, statuses, times
 
 # Money comes after these: what it writes is no JSON that anybody could look into.
-_DIFFERENCES = (identity.backward, places.backward, times.backward, statuses.backward, conditions.backward)
+_DIFFERENCES = (
+    pickups.backward,
+    identity.backward,
+    places.backward,
+    times.backward,
+    statuses.backward,
+    conditions.backward,
+)
 
 
 def answer(value: Any) -> Any:
@@ -23,4 +30,5 @@ def refusal(operation: str, problem: dict[str, Any]) -> dict[str, Any]:
     """A problem as a flat error; its parts are changed in place."""
     for difference in _DIFFERENCES:
         difference(problem)
+    money.backward(problem)
     return problems.backward(operation, problem)

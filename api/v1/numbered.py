@@ -112,7 +112,7 @@ LISTINGS: Mapping[str, Listing] = {
         OrdersQuery,
         "order_numbered",
         _orders_of,
-        lambda call, row: present.order(order_from(row, ()), call.who.role),
+        lambda call, row: present.order(order_from(row, ()), call.who.role, call.who.number),
     ),
     "drivers.list": Listing(
         DriversQuery,

@@ -24,7 +24,7 @@ AMOUNT: Schema = {
     "maximum": 1_000_000_000,
     "description": "Decimal, as many digits behind the point as the currency has.",
 }
-_MONEY = {REF + "Money", REF + "Price", REF + "PriceChange"}
+_MONEY = {REF + "Money", REF + "Price", REF + "PriceChange", REF + "Total"}
 _STATUSES = set(BACKWARD)
 # Models whose place version 1 has in `location`, though they have no id.
 _PLACED = frozenset({"NewStore", "StoreChange"})
@@ -56,6 +56,17 @@ def translate_schemas(schemas: dict[str, Schema]) -> dict[str, Schema]:
         for node in _nodes(schema):
             _statuses(node)
             _times(node)
+    if "Order" in schemas:
+        order = schemas["Order"]
+        for name in ("pickups", "contact"):
+            _drop(order, name)
+        order["properties"]["store"]["description"] = "The first of the stores that it is fetched from."
+        _add(
+            order,
+            "store",
+            "more_stores",
+            {**WHOLE, "description": "How many it is fetched from besides `store`."},
+        )
     if "Event" in schemas:  # an account's number, or what else it was
         by = schemas["Event"]["properties"]["by"]["properties"]
         by["id"] = {"anyOf": [ID, TEXT, {"type": "null"}]}

@@ -109,9 +109,12 @@ class Conclude:
 
 @frozen
 class SetReady:
+    """`store_id`: the goods of this pick-up; None: of all."""
+
     verb: ClassVar[str] = "ready-time"
     by: By
     ready_ms: int
+    store_id: int | None = None
 
 
 @frozen

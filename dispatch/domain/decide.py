@@ -38,12 +38,12 @@ from dispatch.domain.commands import (
     Verdict,
     Withdraw,
 )
-from dispatch.domain.ids import DRIVER, PAYMENT, public_id
+from dispatch.domain.ids import DRIVER, PAYMENT, STORE, public_id
 from dispatch.domain.operate import FEED_TYPES, REACHED, conclude, hand_over, released
 from dispatch.domain.order import OPERATED, TRANSITIONS, Order, Paid
 from dispatch.domain.refusals import Refused
 from dispatch.domain.search import give_up, set_mode, withdraw
-from dispatch.domain.sight import order_for_driver
+from dispatch.domain.sight import offer_terms, order_for_driver
 
 
 def driver_by(driver_id: int) -> By:
@@ -149,7 +149,7 @@ def _assigned(order: Order, driver_id: int, by: By, answer: str, now_ms: int) ->
         by=by,
         answer=answer,
         data={"driver_id": public_id(DRIVER, driver_id), "wave": order.wave, "mode": order.mode},
-        feed=(FeedEntry(driver_id, "order.assigned", order_for_driver(taken)),),
+        feed=(FeedEntry(driver_id, "order.assigned", order_for_driver(taken, driver_id)),),
         take=driver_id,
         zone_id=order.facts.zone_id if order.mode == o.OPEN else None,
         revoked=tuple((x.driver_id, x.id) for x in order.offers if x.driver_id != driver_id),
@@ -198,8 +198,10 @@ def _by_carrier(order: Order, driver_id: int, event: str, now_ms: int, reason: s
         by=driver_by(driver_id),
         answer=event,
         reason=reason,
-        feed=(FeedEntry(driver_id, FEED_TYPES[event], order_for_driver(moved)),),
+        feed=(FeedEntry(driver_id, FEED_TYPES[event], order_for_driver(moved, driver_id)),),
         free=status in o.TERMINAL,
+        # Before the pick-up the goods are still in the store.
+        restock=event == "failed" and order.status == o.ASSIGNED,
     )
 
 
@@ -279,22 +281,28 @@ def _reassign(order: Order, command: Reassign, now_ms: int) -> Verdict:
 def _set_ready(order: Order, command: SetReady, now_ms: int) -> Verdict:
     if order.status in o.TERMINAL or order.status == o.PICKED_UP:
         return Refused(r.INVALID_TRANSITION, order.status)
-    if order.ready_ms == command.ready_ms:
+    stores = [pickup.store_id for pickup in order.facts.pickups]
+    if command.store_id is not None and command.store_id not in stores:
+        return Refused(r.NOT_A_PICKUP, order.status)
+    ready = tuple(
+        command.ready_ms if command.store_id in (None, store) else before
+        for store, before in zip(stores, order.ready, strict=True)
+    )
+    if order.ready == ready:
         return Unchanged("ready_time_set")
-    moved = order.moved(order.status, now_ms, ready_ms=command.ready_ms)
-    entry = order_for_driver(moved)
-    feed = [
-        FeedEntry(x.driver_id, "offer.ready_time", entry | {"offer_id": x.id, "expires_at_ms": x.expires_ms})
-        for x in order.offers
-    ]
+    moved = order.moved(order.status, now_ms, ready=ready)
+    view = order_for_driver(moved)
+    feed = [FeedEntry(x.driver_id, "offer.ready_time", view | offer_terms(x)) for x in order.offers]
     if order.driver_id is not None:
+        entry = order_for_driver(moved, order.driver_id)
         feed.append(FeedEntry(order.driver_id, "order.ready_time", entry))
     return Decision(
         order=moved,
         event="ready_time_set",
         by=command.by,
         answer="ready_time_set",
-        data={"ready_at_ms": command.ready_ms},
+        data={"ready_at_ms": command.ready_ms}
+        | ({} if command.store_id is None else {"store_id": public_id(STORE, command.store_id)}),
         feed=tuple(feed),
     )
 
@@ -360,10 +368,7 @@ def _offer(order: Order, command: MakeOffers, now_ms: int) -> Verdict:
         by=DISPATCH,
         answer="offered",
         data={"wave": moved.wave, "drivers": list(command.driver_ids), **command.reasons},
-        feed=tuple(
-            FeedEntry(x.driver_id, "offer", view | {"offer_id": x.id, "expires_at_ms": x.expires_ms})
-            for x in offers
-        ),
+        feed=tuple([FeedEntry(x.driver_id, "offer", view | offer_terms(x)) for x in offers]),
         revoked=tuple((x.driver_id, x.id) for x in order.offers),
         why="expired",
     )

@@ -43,7 +43,7 @@ def hand_over(order: Order, command: Reassign, before: int, now_ms: int) -> Verd
         data={"driver_id": public_id(DRIVER, command.driver_id), "from": public_id(DRIVER, before)},
         feed=(
             FeedEntry(before, "order.released", order_for_driver(moved) | {"reason": command.reason}),
-            FeedEntry(command.driver_id, "order.assigned", order_for_driver(moved)),
+            FeedEntry(command.driver_id, "order.assigned", order_for_driver(moved, command.driver_id)),
         ),
         take=command.driver_id,
         free=True,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from sys import intern
 from typing import Any
 
@@ -94,19 +94,33 @@ class Paid:
     stuck: bool = False
 
 
+@frozen
+class Pickup:
+    """A store that the order is fetched from, as it was when the order was placed.
+
+    Attributes:
+        number: the order's number there, as on a receipt: counted from 1 by each store on each day.
+        lines: which of the order's items are fetched here, by index; empty: all of them.
+    """
+
+    store_id: int
+    name: str
+    place: Place
+    number: int
+    lines: tuple[int, ...] = ()
+
+
 # A field that stays as it is, where None means something.
 _SAME: Any = object()
 
 
 @frozen
 class Facts:
-    """What never changes about an order."""
+    """What never changes about an order. Its pick-ups are stores of one zone, in the order of the items."""
 
     id: int
     zone_id: int
-    store_id: int
-    store_name: str
-    pickup: Place
+    pickups: tuple[Pickup, ...]
     customer_id: int
     dropoff: Place
     address: str
@@ -116,6 +130,17 @@ class Facts:
     payment: str
     notes: str | None
     created_ms: int
+    contact_name: str | None = None
+    contact_phone: str | None = None
+
+    @property
+    def first(self) -> Pickup:
+        """The store of the first item: what can name one store only names this one."""
+        return self.pickups[0]
+
+    def items_of(self, pickup: Pickup) -> tuple[Item, ...]:
+        """What is fetched there."""
+        return tuple([self.items[line] for line in pickup.lines]) if pickup.lines else self.items
 
     @property
     def total(self) -> Money:
@@ -133,6 +158,7 @@ class Order:
 
     Attributes:
         version: rises by one with each commit.
+        ready: when the goods of each pick-up will be ready.
         round: rises with each release; an acceptance of an earlier round wins nothing.
         wave: how many waves of offers this round has seen.
         offers: the live ones.
@@ -150,7 +176,7 @@ class Order:
     status: str
     version: int
     mode: str
-    ready_ms: int
+    ready: tuple[int, ...]
     updated_ms: int
     driver_id: int | None = None
     round: int = 1
@@ -173,6 +199,11 @@ class Order:
     @property
     def id(self) -> int:
         return self.facts.id
+
+    @property
+    def ready_ms(self) -> int:
+        """When all goods will be ready."""
+        return max(self.ready)
 
     @property
     def round_id(self) -> str:
@@ -212,7 +243,7 @@ class Order:
         now_ms: int,
         *,
         mode: str = _SAME,
-        ready_ms: int = _SAME,
+        ready: tuple[int, ...] = _SAME,
         driver_id: int | None = _SAME,
         round: int = _SAME,  # noqa: A002 - the field's name
         wave: int = _SAME,
@@ -231,7 +262,7 @@ class Order:
             status,
             self.version + 1,
             self.mode if mode is _SAME else mode,
-            self.ready_ms if ready_ms is _SAME else ready_ms,
+            self.ready if ready is _SAME else ready,
             now_ms,
             self.driver_id if driver_id is _SAME else driver_id,
             self.round if round is _SAME else round,
@@ -250,10 +281,21 @@ class Order:
     def remembering(self, recent: tuple[tuple[str, str, Any], ...]) -> Order:
         """This very version with another memory of commands."""
         return Order(
-            self.facts, self.status, self.version, self.mode, self.ready_ms, self.updated_ms, self.driver_id,
+            self.facts, self.status, self.version, self.mode, self.ready, self.updated_ms, self.driver_id,
             self.round, self.wave, self.offers, self.offer_count, self.tried, self.due_ms, recent, self.released,
             self.since_ms, self.warned_ms, self.payments,
         )  # fmt: skip
+
+
+def _pickups(rows: Sequence[Sequence[Any]]) -> tuple[Pickup, ...]:
+    """The pick-ups behind their column; almost every order has one, which needs no list of lines."""
+    one = len(rows) == 1
+    return tuple(
+        [
+            Pickup(store, intern(name), Place(lat, lon), number, () if one else tuple(lines))
+            for store, name, lat, lon, number, lines in rows
+        ]
+    )
 
 
 def order_from(row: Mapping[str, Any], recent: tuple[tuple[str, str, Any], ...]) -> Order:
@@ -265,9 +307,7 @@ def order_from(row: Mapping[str, Any], recent: tuple[tuple[str, str, Any], ...])
     facts = Facts(
         id=row["id"],
         zone_id=row["zone_id"],
-        store_id=row["store_id"],
-        store_name=intern(row["store_name"]),
-        pickup=Place(row["pickup_lat"], row["pickup_lon"]),
+        pickups=_pickups(row["pickups"]),
         customer_id=row["customer_id"],
         dropoff=Place(row["dropoff_lat"], row["dropoff_lon"]),
         address=row["address"],
@@ -277,13 +317,15 @@ def order_from(row: Mapping[str, Any], recent: tuple[tuple[str, str, Any], ...])
         payment=intern(row["payment"]),
         notes=row["notes"],
         created_ms=row["created_ms"],
+        contact_name=row["contact_name"],
+        contact_phone=row["contact_phone"],
     )
     return Order(
         facts=facts,
         status=intern(row["status"]),
         version=row["version"],
         mode=intern(row["mode"]),
-        ready_ms=row["ready_ms"],
+        ready=tuple(row["ready_each"] or (row["ready_ms"],) * len(facts.pickups)),
         updated_ms=row["updated_ms"],
         driver_id=row["driver_id"],
         round=row["round"],

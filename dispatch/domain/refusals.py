@@ -13,6 +13,7 @@ OFFER_EXPIRED = "offer_expired"
 INVALID_TRANSITION = "invalid_transition"
 NOT_YOURS = "not_yours"
 PRECONDITION_FAILED = "precondition_failed"
+NOT_A_PICKUP = "not_a_pickup"
 
 
 @frozen

@@ -1,31 +1,111 @@
-"""What drivers see of an order."""
+"""What a driver sees of an order: enough to decide, everything while it carries the order, then little again.
+
+One function shows orders to drivers, and it looks at the order itself: there is no way to ask for more.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
+from dispatch.domain.geo import Place, distance_m
 from dispatch.domain.ids import ORDER, STORE, public_id
-from dispatch.domain.order import Order
+from dispatch.domain.order import CARRIED, Offer, Order, Pickup
+
+# The area of a drop-off is a cell of a fixed grid, shown by its middle: asking again tells no more.
+AREA_DEG = 0.005
+# From the middle to a corner of a cell at the equator, where cells are largest.
+AREA_RADIUS_M = 400
 
 
-def order_for_driver(order: Order) -> dict[str, Any]:
-    """What a driver may see of an order: where to fetch it, where to bring it, nothing about prices paid
-    to others.
-    """
+def sees_all(order: Order, driver_id: int | None) -> bool:
+    """True while the driver carries the order: then address, notes and contact are its business."""
+    return order.driver_id is not None and order.driver_id == driver_id and order.status in CARRIED
+
+
+def area(place: Place) -> Place:
+    """The middle of the cell that the place is in."""
+    return Place(_cell(place.lat), _cell(place.lon))
+
+
+def _cell(degrees: float) -> float:
+    return round(round(degrees / AREA_DEG) * AREA_DEG, 3)
+
+
+def store_of(pickup: Pickup) -> dict[str, Any]:
+    """The store of a pick-up."""
+    place = pickup.place
+    return {"id": public_id(STORE, pickup.store_id), "name": pickup.name, "lat": place.lat, "lon": place.lon}
+
+
+def dropoff(order: Order, driver_id: int | None) -> dict[str, Any]:
+    """Where the order goes: the door, or the area with how far it reaches."""
     facts = order.facts
+    if sees_all(order, driver_id):
+        return {"lat": facts.dropoff.lat, "lon": facts.dropoff.lon, "radius_m": 0, "address": facts.address}
+    return _area(facts.dropoff)
+
+
+def _area(place: Place) -> dict[str, Any]:
+    middle = area(place)
+    return {"lat": middle.lat, "lon": middle.lon, "radius_m": AREA_RADIUS_M, "address": None}
+
+
+def contact(order: Order) -> dict[str, Any]:
+    """Whom to ask for at the door."""
+    return {"name": order.facts.contact_name, "phone": order.facts.contact_phone}
+
+
+def _way_m(stops: Iterable[Place]) -> int:
+    """The way from stop to stop, as the crow flies."""
+    way = list(stops)
+    return round(sum(map(distance_m, way, way[1:])))
+
+
+def order_for_driver(order: Order, driver_id: int | None = None) -> dict[str, Any]:
+    """What this driver sees of an order; without one: what everybody sees who may take it.
+
+    `collect` is the cash to ask for at the door. `store` is the first of the pick-ups.
+    """
+    facts, whole, to = order.facts, sees_all(order, driver_id), dropoff(order, driver_id)
     return {
         "order_id": public_id(ORDER, facts.id),
+        "number": facts.first.number,
         "status": order.status,
         "version": order.version,
-        "store": {
-            "id": public_id(STORE, facts.store_id),
-            "name": facts.store_name,
-            "lat": facts.pickup.lat,
-            "lon": facts.pickup.lon,
-        },
-        "dropoff": {"lat": facts.dropoff.lat, "lon": facts.dropoff.lon, "address": facts.address},
+        "store": store_of(facts.first),
+        "pickups": [
+            {
+                "store": store_of(pickup),
+                "number": pickup.number,
+                "ready_at_ms": ready_ms,
+                "items": [{"name": item.name, "quantity": item.quantity} for item in facts.items_of(pickup)],
+            }
+            for pickup, ready_ms in zip(facts.pickups, order.ready, strict=True)
+        ],
+        "dropoff": to,
+        "distance_m": _way_m((*(p.place for p in facts.pickups), Place(to["lat"], to["lon"]))),
         "ready_at_ms": order.ready_ms,
         "items": sum(item.quantity for item in facts.items),
         "payment": facts.payment,
-        "notes": facts.notes,
+        "collect": (
+            {"amount_minor": facts.total_minor, "currency": facts.currency}
+            if facts.payment == "cash"
+            else None
+        ),
+        "notes": facts.notes if whole else None,
+        "contact": contact(order) if whole else None,
     }
+
+
+def offer_terms(offer: Offer) -> dict[str, Any]:
+    """What an offer says besides the order."""
+    return {"offer_id": offer.id, "expires_at_ms": offer.expires_ms}
+
+
+def redacted(shown: dict[str, Any]) -> dict[str, Any]:
+    """What `order_for_driver` has shown once, without what the driver must not see any more."""
+    to = _area(Place(shown["dropoff"]["lat"], shown["dropoff"]["lon"]))
+    stores = [Place(x["store"]["lat"], x["store"]["lon"]) for x in shown["pickups"]]
+    way_m = _way_m((*stores, Place(to["lat"], to["lon"])))
+    return shown | {"dropoff": to, "distance_m": way_m, "notes": None, "contact": None}

@@ -6,25 +6,25 @@ store (delays, lost requests, lost answers, restarts) is added by the simulator 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
-from math import ceil
 from typing import Any
 
 from actors.messages import ActorId, Query
 from actors.ports import Blocker, Claim, ShardRow
 from actors.shards import SHARD_COUNT, shard_of
 from actors.steps import Outcome
-from storage.geo import metres_between
 from storage.locking import needs
 from storage.memory.due import DueOrders
 from storage.memory.guards import is_legal, is_over
 from storage.memory.locks import Locks
+from storage.memory.placing import MemoryPlacing
 
 Row = dict[str, Any]
 
 
-class MemoryJournal(DueOrders):
+class MemoryJournal(DueOrders, MemoryPlacing):
     """Implements actors.ports.Journal and dispatch.service.Placer over dictionaries.
 
     Args:
@@ -41,9 +41,14 @@ class MemoryJournal(DueOrders):
         self.zones: dict[int, Row] = {}
         self.stores: dict[int, Row] = {}
         self.products: dict[int, Row] = {}
+        # Names of customers.
+        self.users: dict[int, str] = {}
         self.assignments: dict[int, tuple[int, int]] = {}
         # Slots that were left by hand-overs of the batch that is written: they count as taken until its end.
         self._left: list[tuple[int, int]] = []
+        # What of an order's items was taken from a stock and has not come back.
+        self.taken: dict[int, list[tuple[int, int]]] = {}
+        self.store_days: Counter[tuple[int, int]] = Counter()
         self.order_events: list[Row] = []
         self.driver_events: dict[int, list[Row]] = {}
         self.keys: dict[tuple[int, str, str], Row] = {}
@@ -190,8 +195,8 @@ class MemoryJournal(DueOrders):
         row.update(
             status=item["status"], version=row["version"] + 1, driver_id=item["driver"], round=item["round"],
             mode=item["mode"], search=deepcopy(item["search"]), due_ms=item["due_ms"],
-            ready_ms=item["ready_ms"], updated_ms=item["at_ms"], recent=deepcopy(item["recent"]),
-            writer=item["writer"],
+            ready_ms=item["ready_ms"], ready_each=item.get("ready_each"), updated_ms=item["at_ms"],
+            recent=deepcopy(item["recent"]), writer=item["writer"],
         )  # fmt: skip
         self.order_events.append(
             {"order_id": item["id"], "version": row["version"], "type": item["event"],
@@ -199,9 +204,9 @@ class MemoryJournal(DueOrders):
              "driver_id": item["driver"], "trace": item["trace"]}
         )  # fmt: skip
         if item["restock"]:
-            for product, _, quantity, _ in row["items"]:
+            for product, taken in self.taken.pop(row["id"], ()):
                 if self.products[product]["stock"] is not None:
-                    self.products[product]["stock"] += quantity
+                    self.products[product]["stock"] += taken
 
     def _append(self, entry: Mapping[str, Any], item: Mapping[str, Any]) -> int:
         driver = self.drivers[entry["driver"]]
@@ -276,97 +281,15 @@ class MemoryJournal(DueOrders):
         driver = self.drivers.get(number)
         if driver is None:
             return None
-        offers = []
-        for event in self.driver_events[number][-100:]:
-            order = self.orders[event["order_id"]]
-            live = [offer[0] for offer in (order["search"] or {}).get("offers", ())]
-            if (
-                event["type"] == "offer"
-                and order["status"] == "confirmed"
-                and event["data"]["offer_id"] in live
-            ):
-                offers.append(deepcopy(event["data"]))
+        told = {event["order_id"] for event in self.driver_events[number][-100:] if event["type"] == "offer"}
+        offered = [
+            deepcopy(order)
+            for order in map(self.orders.__getitem__, sorted(told))
+            if order["status"] == "confirmed"
+            and any(offer[1] == number for offer in (order["search"] or {}).get("offers", ()))
+        ]
         carried = [deepcopy(self.orders[order]) for order in sorted(self._carried(number))]
         return {
             "feed_seq": driver["feed_seq"], "status": driver["status"], "capacity": driver["capacity"],
-            "carried": carried, "offers": offers,
+            "carried": carried, "offered": offered,
         }  # fmt: skip
-
-    # -- placing ------------------------------------------------------------------------------
-
-    async def place(self, requests: Sequence[dict[str, Any]]) -> list[Any]:
-        return [self.locks.refusal(request) or self._place(request) for request in requests]
-
-    def _place(self, request: Mapping[str, Any]) -> dict[str, Any]:
-        key = (request["customer"], request["route"], request["key"])
-        held = self.keys.get(key)
-        if held is not None and held["expires"] > self._wall():
-            if held["fingerprint"] != request["fingerprint"]:
-                return {"code": "key_reused", "facts": {}}
-            return {"code": held["code"], "facts": deepcopy(held["facts"]), "replayed": True}
-        code, facts = self._judge(request)
-        if code == "created":
-            facts = self._create(request)
-        self.keys[key] = {
-            "fingerprint": request["fingerprint"], "code": code, "facts": deepcopy(facts),
-            "expires": self._wall() + request["ttl_s"],
-        }  # fmt: skip
-        return {"code": code, "facts": deepcopy(facts), "replayed": False}
-
-    def _judge(self, request: Mapping[str, Any]) -> tuple[str, Row]:
-        lines = [(self.products.get(x["product"]), x["quantity"]) for x in request["lines"]]
-        unknown = [i for i, (product, _) in enumerate(lines) if product is None]
-        if unknown:
-            return "unknown_product", {"lines": unknown}
-        known = [(product, quantity) for product, quantity in lines if product is not None]
-        stores = [self.stores[product["store_id"]] for product, _ in known]
-        active = [p["active"] and s["active"] for (p, _), s in zip(known, stores, strict=True)]
-        if not all(active):
-            return "inactive_product", {"lines": [i for i, ok in enumerate(active) if not ok]}
-        if len({product["currency"] for product, _ in known}) > 1:
-            return "mixed_currency", {}
-        if len({store["zone_id"] for store in stores}) > 1:
-            return "mixed_zones", {}
-        away = [
-            (metres_between(s["lat"], s["lon"], request["lat"], request["lon"]), s["delivery_radius_m"])
-            for s in stores
-            if s["delivery_radius_m"] is not None
-        ]
-        far = [(distance_m, radius_m) for distance_m, radius_m in away if distance_m > radius_m]
-        if far:
-            return "out_of_range", {"distance_m": ceil(max(far)[0]), "radius_m": min(r for _, r in far)}
-        short = [i for i, (p, n) in enumerate(known) if p["stock"] is not None and p["stock"] < n]
-        return ("out_of_stock", {"lines": short}) if short else ("created", {})
-
-    def _create(self, request: Mapping[str, Any]) -> Row:
-        number, self._next_order = self._next_order, self._next_order + 1
-        now_ms = int(self._wall() * 1000)
-        items = []
-        for line in request["lines"]:
-            product = self.products[line["product"]]
-            if product["stock"] is not None:
-                product["stock"] -= line["quantity"]
-            items.append([product["id"], product["name"], line["quantity"], product["price_minor"]])
-        products = [self.products[line["product"]] for line in request["lines"]]
-        stores = [self.stores[product["store_id"]] for product in products]
-        store, cash = stores[0], request["payment"] == "cash"
-        row = {
-            "id": number, "shard": shard_of(ActorId("order", number)), "zone_id": store["zone_id"],
-            "store_id": store["id"], "store_name": store["name"], "pickup_lat": store["lat"],
-            "pickup_lon": store["lon"], "customer_id": request["customer"],
-            "status": "confirmed" if cash else "awaiting_payment", "version": 1, "driver_id": None, "round": 1,
-            "mode": self.zones[store["zone_id"]]["mode"], "search": None, "recent": [], "writer": "",
-            "dropoff_lat": request["lat"], "dropoff_lon": request["lon"], "address": request["address"],
-            "payment": request["payment"], "notes": request["notes"],
-            "total_minor": sum(i[2] * i[3] for i in items), "currency": products[0]["currency"],
-            "created_ms": now_ms, "updated_ms": now_ms,
-            "ready_ms": now_ms + 1000 * max(s["preparation_s"] for s in stores),
-            "due_ms": now_ms if cash else now_ms + 1000 * request["pay_window_s"], "items": items,
-        }  # fmt: skip
-        self.orders[number] = row
-        self.order_events.append(
-            {"order_id": number, "version": 1, "type": "created", "actor_role": "customer",
-             "actor_id": f"usr_{request['customer']}", "status": row["status"], "driver_id": None,
-             "trace": request["trace"]}
-        )  # fmt: skip
-        return deepcopy(row)

@@ -16,125 +16,7 @@ from actors.shards import shard_of
 from actors.steps import Outcome
 from storage.memory.guards import LEGAL_MOVES
 from storage.memory.journal import MemoryJournal
-from storage.postgres.database import open_database
-from storage.postgres.journal import PostgresJournal
-from storage.postgres.placing import OrderPlacer
-from tests.conftest import copy_database
-
-ZONE, STORE, CUSTOMER = 1, 1, 100
-# It delivers within five kilometres; the other one anywhere.
-NEARBY = 2
-DRIVERS = (1, 2, 3)
-
-
-class World:
-    """A journal with a zone, a store, two products, three online drivers and a customer."""
-
-    def __init__(self, journal: Any, placer: Any) -> None:
-        self.journal = journal
-        self.placer = placer
-        self.epochs: dict[int, int] = {}
-
-    async def claim(self) -> None:
-        self.epochs = {c.shard: c.epoch for c in await self.journal.claim(range(256), "one", "one.1")}
-
-    async def order(self, key: str = "k" * 16, lines: Any = ((1, 1),), **other: Any) -> dict[str, Any]:
-        answers: list[dict[str, Any]] = await self.placer.place([_request(key, lines, **other)])
-        return answers[0]
-
-    def item(self, row: Any, status: str, **other: Any) -> dict[str, Any]:
-        shard = shard_of(ActorId("order", row["id"]))
-        item = {
-            "kind": "order", "id": row["id"], "version": row["version"], "status": status, "at_ms": 1_790_000_000_000,
-            "recent": [], "driver": other.get("take", row["driver_id"]), "round": 1, "mode": row["mode"],
-            "search": {"wave": 0, "count": 0, "offers": [], "tried": []}, "due_ms": None,
-            "ready_ms": row["ready_ms"], "event": "changed", "role": "driver", "actor": "drv_1", "reason": None,
-            "trace": "t", "data": None, "feed": None, "take": None, "zone": None, "free": False, "restock": False,
-            "shard": shard, "epoch": self.epochs[shard], "writer": "w1",
-        }  # fmt: skip
-        return item | other
-
-    async def flush(self, *items: dict[str, Any]) -> list[Outcome]:
-        done: list[Outcome] = await self.journal.flush(0, list(items))
-        return done
-
-    async def row(self, number: int) -> Any:
-        return (await self.journal.load("order", [number]))[number]
-
-    async def driver(self, number: int) -> Any:
-        return (await self.journal.load("driver", [number]))[number]
-
-
-def _request(key: str, lines: Any, **other: Any) -> dict[str, Any]:
-    return {
-        "customer": CUSTOMER, "route": "r", "key": key.encode().hex(), "fingerprint": "ab",
-        "lines": [{"product": p, "quantity": q} for p, q in lines], "lat": 1.0, "lon": 2.0, "address": "door",
-        "payment": "cash", "notes": None, "trace": "t", "ttl_s": 600, "pay_window_s": 900,
-    } | other  # fmt: skip
-
-
-def memory_world() -> World:
-    journal = MemoryJournal(time.time)
-    journal.add_zone(ZONE)
-    journal.add_store(STORE, ZONE)
-    journal.add_product(1, STORE)
-    journal.add_product(2, STORE, stock=3)
-    journal.add_store(NEARBY, ZONE, lat=1.0, lon=2.0, radius_m=5000)
-    journal.add_product(3, NEARBY, stock=3)
-    for number in DRIVERS:
-        journal.add_driver(number, ZONE, capacity=2 if number == 2 else 1, status="online")
-    return World(journal, journal)
-
-
-SEED = """
-INSERT INTO zones (id, name) VALUES (1, 'zone 1'), (2, 'zone 2');
-INSERT INTO stores (id, zone_id, name, lat, lon) VALUES (1, 1, 'store 1', 0, 0);
-INSERT INTO products (id, store_id, name, price_minor, currency, stock)
-VALUES (1, 1, 'product 1', 500, 'EUR', NULL), (2, 1, 'product 2', 500, 'EUR', 3);
-INSERT INTO stores (id, zone_id, name, lat, lon, delivery_radius_m) VALUES (2, 1, 'store 2', 1, 2, 5000);
-INSERT INTO products (id, store_id, name, price_minor, currency, stock)
-VALUES (3, 2, 'product 3', 500, 'EUR', 3);
-INSERT INTO users (id, email, role, name)
-SELECT n, n || '@x.example', CASE WHEN n < 100 THEN 'driver' ELSE 'customer' END, 'driver ' || n
-  FROM unnest(ARRAY[1, 2, 3, 100]) n;
-"""
-
-
-@pytest.fixture(params=["memory", "template", pytest.param("template_15", marks=pytest.mark.long)])
-def server(request: pytest.FixtureRequest) -> str | None:
-    """Address of a server with a template database; None for the twin in memory."""
-    return None if request.param == "memory" else str(request.getfixturevalue(request.param))
-
-
-@pytest.fixture
-async def world(server: str | None) -> AsyncIterator[World]:
-    if server is None:
-        world = memory_world()
-        await world.claim()
-        yield world
-        return
-    url = await copy_database(server)
-    await _seed(url)
-    async with open_database(url, size_max=4) as database:
-        journal = PostgresJournal(url, database, lambda *_: None)
-        world = World(journal, OrderPlacer(database))
-        await world.claim()
-        yield world
-        await journal.close()
-
-
-async def _seed(url: str) -> None:
-    import asyncpg
-
-    owner = await asyncpg.connect(url)
-    await owner.execute(SEED)
-    for number in DRIVERS:
-        await owner.execute(
-            "INSERT INTO drivers (id, shard, zone_id, status, capacity) VALUES ($1, $2, 1, 'online', $3)",
-            number, shard_of(ActorId("driver", number)), 2 if number == 2 else 1,
-        )  # fmt: skip
-    await owner.close()
-
+from tests.contracts.world import ZONE, World, placing
 
 # -- placing -----------------------------------------------------------------------------------
 
@@ -157,7 +39,7 @@ async def test_same_key_gets_the_same_facts_and_no_second_order(world: World) ->
 
 
 async def test_same_key_twice_in_one_batch_creates_one_order(world: World) -> None:
-    one, two = await world.placer.place([_request("k" * 16, ((1, 1),)), _request("k" * 16, ((1, 1),))])
+    one, two = await world.placer.place([placing("k" * 16, ((1, 1),)), placing("k" * 16, ((1, 1),))])
     assert [one["replayed"], two["replayed"]] == [False, True]
     assert one["facts"]["id"] == two["facts"]["id"]
 
@@ -191,7 +73,7 @@ async def test_refused_order_leaves_nothing_but_its_answer(
 
 
 async def test_stock_is_never_sold_twice_in_one_batch(world: World) -> None:
-    answers = await world.placer.place([_request(f"key-{n}" * 4, ((2, 2),)) for n in range(3)])
+    answers = await world.placer.place([placing(f"key-{n}" * 4, ((2, 2),)) for n in range(3)])
     assert [a["code"] for a in answers] == ["created", "out_of_stock", "out_of_stock"]
 
 
@@ -480,7 +362,17 @@ async def test_snapshot_shows_carried_orders_and_live_offers_only(world: World) 
     snapshot = await world.journal.read(Query("driver_snapshot", (2,)))
     assert snapshot["feed_seq"] == 2
     assert [order["id"] for order in snapshot["carried"]] == [carried["id"]]
-    assert [offer["offer_id"] for offer in snapshot["offers"]] == [f"ofr_{offered['id']}_1"]
+    assert [order["id"] for order in snapshot["offered"]] == [offered["id"]]
+
+
+async def test_snapshot_shows_an_offered_order_as_it_is_now(world: World) -> None:
+    offered = await world.row((await world.order())["facts"]["id"])
+    live = {"wave": 1, "count": 1, "offers": [[f"ofr_{offered['id']}_1", 2, 9]], "tried": []}
+    await world.flush(world.item(offered, "confirmed", search=live, feed=[_offer(2, offered)]))
+    again = await world.row(offered["id"])
+    await world.flush(world.item(again, "confirmed", search=live, ready_ms=again["ready_ms"] + 60_000))
+    [shown] = (await world.journal.read(Query("driver_snapshot", (2,))))["offered"]
+    assert (shown["version"], shown["ready_ms"]) == (3, offered["ready_ms"] + 60_000)
 
 
 def _offer(driver: int, row: Any) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from storage.postgres.database import open_database
 from storage.postgres.journal import PostgresJournal
 from storage.postgres.placing import OrderPlacer
 from tests.conftest import copy_database
-from tests.contracts.test_journal import World, _seed
+from tests.contracts.world import World, seed
 
 NAIVE = {
     "plain read, then write": [
@@ -67,7 +67,7 @@ class Scene:
 @pytest.fixture
 async def scene(server: str) -> AsyncIterator[Scene]:
     url = await copy_database(server)
-    await _seed(url)
+    await seed(url)
     async with open_database(url, size_max=4) as database:
         journal = PostgresJournal(url, database, lambda *_: None)
         world = World(journal, OrderPlacer(database))

@@ -31,7 +31,7 @@ from storage.postgres.migrate import MigrationError
 from storage.postgres.placing import OrderPlacer
 from storage.postgres.queries import BLOCKS
 from tests.conftest import copy_database, with_database
-from tests.contracts.test_journal import World, _seed
+from tests.contracts.world import World, seed
 
 LAW = Law(TRANSITIONS, CARRIED, FEED_DAYS)
 ADMIN = c.By("admin", "usr_9")
@@ -165,7 +165,7 @@ def server(request: pytest.FixtureRequest) -> str:
 @pytest.fixture(scope="module")
 async def healthy(server: str) -> Healthy:
     url = await copy_database(server)
-    await _seed(url)
+    await seed(url)
     async with open_mall(url) as mall:
         await mall.live()
     return Healthy(url, mall.orders)

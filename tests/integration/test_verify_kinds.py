@@ -12,7 +12,7 @@ import pytest
 from dispatch.domain import commands as c
 from storage.postgres.audit import SETTINGS, Report, examine
 from tests.conftest import copy_database
-from tests.contracts.test_journal import _seed
+from tests.contracts.world import seed
 from tests.integration.test_verify import LAW, Mall, broken, open_mall
 
 # Every kind is done once, and so many are drawn to be done again, on rows and with values of the seed's choice.
@@ -281,7 +281,7 @@ KINDS = [
 async def filled(template: str) -> AsyncIterator[Any]:
     """A connection, past triggers and foreign keys, to a database in which a mall has lived."""
     url = await copy_database(template)
-    await _seed(url)
+    await seed(url)
     owner = await asyncpg.connect(url)
     async with open_mall(url) as mall:
         await _fill(mall, owner)

@@ -15,7 +15,8 @@ from actors.shards import Ownership, shard_of
 from dispatch.domain.geo import Place
 from dispatch.messages import Reply
 from dispatch.order_actor import order_ref
-from dispatch.service import Caller, Dispatch, NewOrder
+from dispatch.placing import NewOrder
+from dispatch.service import Caller, Dispatch
 from tests.simulation.loop import simulated
 from tests.simulation.node import Host
 from tests.simulation.wires import Faults

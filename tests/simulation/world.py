@@ -16,7 +16,8 @@ from actors.errors import ActorError, NoSuchActor, NotProcessed
 from dispatch.domain.commands import Accept
 from dispatch.domain.geo import Place
 from dispatch.messages import Reply
-from dispatch.service import Caller, Dispatch, NewOrder
+from dispatch.placing import NewOrder
+from dispatch.service import Caller, Dispatch
 from storage.memory.journal import MemoryJournal
 from storage.memory.leases import LeaseTable
 from tests.simulation.checks import Checks

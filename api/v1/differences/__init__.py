@@ -6,6 +6,7 @@ tree.py         walks through JSON
 identity.py     numbers instead of prefixed ids
 money.py        decimal amounts beside a currency instead of minor units with one
 places.py       `lat` and `lng`, as `location` in a resource
+pickups.py      the first of the stores that an order is fetched from
 times.py        whole seconds
 statuses.py     names of an order's status
 paging.py       the shape of lists that have one page

@@ -22,8 +22,8 @@ _DECIMALS = {
     "CLF": 4, "UYW": 4,
 }  # fmt: skip
 _MONEY = {"amount_minor", "currency"}
-# Operations whose bodies carry a price.
-_PRICED = frozenset({"products.create", "products.update"})
+# Operations whose bodies carry an amount of money, and its name.
+_PRICED = {"products.create": "price", "products.update": "price", "orders.create": "expected_total"}
 # More than any amount; beyond it nothing is computed.
 _AMOUNT_MAX = 10**12
 _DIGITS_MAX = 20
@@ -35,30 +35,32 @@ def decimals(currency: object) -> int:
 
 
 def forward(draft: Draft) -> None:
-    """`price` and `currency` become one object.
+    """The amount and `currency` become one object.
 
     Raises:
         Problem: the price is not a number, or finer than its currency.
     """
     body = draft.body
-    if body is None or draft.operation not in _PRICED or not {"price", "currency"} & body.keys():
+    name = _PRICED.get(draft.operation, "")
+    if body is None or not name or not {name, "currency"} & body.keys():
         return
     price: dict[str, Any] = {}
     if "currency" in body:
         price["currency"] = body.pop("currency")
-    if "price" in body:
-        price["amount_minor"] = _minor(body["price"], decimals(price.get("currency")))
-    body["price"] = price
+    if name in body:
+        price["amount_minor"] = _minor(name, body[name], decimals(price.get("currency")))
+    body[name] = price
 
 
-def _minor(amount: Any, digits: int) -> int:
+def _minor(name: str, amount: Any, digits: int) -> int:
+    where = f"#/{name}"
     if isinstance(amount, bool) or not isinstance(amount, int | Decimal):
-        refuse_body([("#/price", "decimal", "must be a number such as 12.50")])
+        refuse_body([(where, "decimal", "must be a number such as 12.50")])
     value = Decimal(amount)
     if not 0 <= value <= _AMOUNT_MAX:
-        refuse_body([("#/price", "range", "must be an amount of money")])
+        refuse_body([(where, "range", "must be an amount of money")])
     if len(value.as_tuple().digits) > _DIGITS_MAX or value.scaleb(digits) % 1 != 0:
-        refuse_body([("#/price", "precision", f"must have at most {digits} digits behind the point")])
+        refuse_body([(where, "precision", f"must have at most {digits} digits behind the point")])
     return int(value.scaleb(digits))
 
 
@@ -78,6 +80,7 @@ def decimal_text(amount_minor: int, currency: str) -> str:
 
 def field(operation: str, path: tuple[str, ...]) -> tuple[str, ...]:
     """Where version 1 has what version 2 refuses."""
-    if operation in _PRICED and path[:1] == ("price",):
-        return ("currency",) if path[1:] == ("currency",) else ("price",)
+    name = _PRICED.get(operation)
+    if name is not None and path[:1] == (name,):
+        return ("currency",) if path[1:] == ("currency",) else (name,)
     return path

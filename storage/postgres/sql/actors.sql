@@ -40,16 +40,16 @@ SELECT seq, type, (extract(epoch FROM at) * 1000)::bigint AS at_ms, trace, data
   FROM driver_events WHERE driver_id = $1 AND seq > $2 ORDER BY seq LIMIT $3;
 
 -- name: driver_snapshot
--- What a driver must know, as of one position of its feed: what it carries and what it is offered.
+-- What a driver must know, as of one position of its feed: what it carries and what it is offered, both as their rows
+-- are now. The feed only tells which orders to look at.
 SELECT d.feed_seq, d.status, d.capacity,
        (SELECT coalesce(jsonb_agg(to_jsonb(r) ORDER BY r.id), '[]') FROM order_rows r
          WHERE r.id IN (SELECT a.order_id FROM assignment a WHERE a.driver_id = d.id)) AS carried,
-       (SELECT coalesce(jsonb_agg(e.data ORDER BY e.seq), '[]')
-          FROM (SELECT x.seq, x.data, x.order_id FROM driver_events x
-                 WHERE x.driver_id = d.id AND x.seq > d.feed_seq - 100 AND x.type = 'offer') e
-          JOIN orders o ON o.id = e.order_id
-         WHERE o.status = 'confirmed' AND o.search -> 'offers' @>
-               jsonb_build_array(jsonb_build_array(e.data ->> 'offer_id'))) AS offers
+       (SELECT coalesce(jsonb_agg(to_jsonb(r) ORDER BY r.id), '[]') FROM order_rows r
+         WHERE r.status = 'confirmed' AND EXISTS (
+               SELECT FROM jsonb_array_elements(r.search -> 'offers') x WHERE (x ->> 1)::bigint = d.id)
+           AND r.id IN (SELECT e.order_id FROM driver_events e
+                         WHERE e.driver_id = d.id AND e.seq > d.feed_seq - 100 AND e.type = 'offer')) AS offered
   FROM drivers d WHERE d.id = $1;
 
 -- name: feed_positions

@@ -211,13 +211,18 @@ SELECT 'ord_' || x.id AS key, 'no ' || x.missing AS why
  WHERE x.missing <> '' ORDER BY x.id;
 
 -- name: audit_listings
+-- A row for each pick-up of an order, with the store and the number there.
 SELECT 'ord_' || coalesce(o.id, l.id) AS key,
-       CASE WHEN l.id IS NULL THEN 'not listed' WHEN o.id IS NULL THEN 'listed, but there is no order'
-            ELSE 'listed by another time, customer, zone or store' END AS why
-  FROM (SELECT * FROM orders WHERE id > $1 AND id <= $2) o
-  FULL JOIN (SELECT * FROM order_listing WHERE id > $1 AND id <= $2) l ON l.id = o.id
- WHERE (o.id, o.created_at, o.customer_id, o.zone_id, o.store_id)
-       IS DISTINCT FROM (l.id, l.created_at, l.customer_id, l.zone_id, l.store_id)
+       CASE WHEN l.id IS NULL THEN 'not listed' WHEN o.id IS NULL THEN 'listed, but there is no such order or pick-up'
+            ELSE 'listed by another time, customer, zone, store or number' END AS why
+  FROM (SELECT o.id, o.created_at, o.customer_id, o.zone_id, p.part ->> 0 AS store_id, p.part ->> 4 AS number, p.at
+          FROM orders o CROSS JOIN LATERAL jsonb_array_elements(
+               CASE jsonb_typeof(o.pickups) WHEN 'array' THEN o.pickups END) WITH ORDINALITY p(part, at)
+         WHERE o.id > $1 AND o.id <= $2) o
+  FULL JOIN (SELECT * FROM order_listing WHERE id > $1 AND id <= $2) l ON l.id = o.id AND l.pickup = o.at
+ WHERE (o.id, o.created_at, o.customer_id, o.zone_id, o.store_id, o.number)
+       IS DISTINCT FROM (l.id, l.created_at, l.customer_id, l.zone_id, l.store_id::text, l.number::text)
+    OR (o.at = 1 AND o.store_id IS DISTINCT FROM (SELECT x.store_id::text FROM orders x WHERE x.id = o.id))
  ORDER BY coalesce(o.id, l.id);
 
 -- name: audit_order_shards

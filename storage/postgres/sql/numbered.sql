@@ -26,13 +26,13 @@ SELECT * FROM products WHERE active AND ($3::bigint IS NULL OR store_id = $3) OR
 SELECT count(*) FROM products WHERE active AND ($1::bigint IS NULL OR store_id = $1);
 
 -- name: order_numbered
-SELECT r.* FROM order_rows r LEFT JOIN order_listing l ON l.id = r.id
+SELECT r.* FROM order_rows r LEFT JOIN order_listing l ON l.id = r.id AND l.pickup = 1
  WHERE ($3::bigint IS NULL OR l.customer_id = $3) AND ($4::bigint IS NULL OR r.driver_id = $4)
    AND ($5::text IS NULL OR r.status = $5) AND ($6::bigint IS NULL OR l.zone_id = $6)
  ORDER BY r.id DESC LIMIT $1 OFFSET $2;
 
 -- name: order_numbered_total
-SELECT count(*) FROM orders o LEFT JOIN order_listing l ON l.id = o.id
+SELECT count(*) FROM orders o LEFT JOIN order_listing l ON l.id = o.id AND l.pickup = 1
  WHERE ($1::bigint IS NULL OR l.customer_id = $1) AND ($2::bigint IS NULL OR o.driver_id = $2)
    AND ($3::text IS NULL OR o.status = $3) AND ($4::bigint IS NULL OR l.zone_id = $4);
 

@@ -14,7 +14,7 @@ from api.faults import ITEMS
 from api.feed.frames import FRAMES
 from api.fields import DriverId, Name, Notes, Strict
 from api.problems import Problem
-from api.rest.orders import OrderBody
+from api.rest.placing import OrderBody
 from api.rest.zones import NewZone
 
 

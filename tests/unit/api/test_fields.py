@@ -17,7 +17,7 @@ from pydantic.fields import FieldInfo
 from api import fields
 from api.feed import frames
 from api.fields import Strict
-from api.rest import drivers, orders, paging, products, stores, users, zones
+from api.rest import drivers, paging, placing, products, stores, users, zones
 
 INT32, INT64 = 2**31 - 1, 2**63 - 1
 NUMBER_MAX = 2**53 - 1
@@ -212,7 +212,7 @@ INTEGERS: dict[str, tuple[Any, int, int]] = {
     "release_pause_s": (zones.ReleasePause, 0, 86_400),
     "give_up_after_s": (zones.GiveUpAfter, 1, 604_800),
     "capacity": (users.Capacity, 1, 20),
-    "quantity": (orders.Line.model_fields["quantity"], 1, 99),
+    "quantity": (placing.Line.model_fields["quantity"], 1, 99),
     "limit": (paging.Page.model_fields["limit"], 1, 100),
     "cseq": (drivers.Location.model_fields["cseq"], 0, NUMBER_MAX),
     "seq": (frames.Seq, 0, NUMBER_MAX),

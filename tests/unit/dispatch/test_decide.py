@@ -16,7 +16,7 @@ from dispatch.domain import order as o
 from dispatch.domain.commands import By, Decision, Unchanged
 from dispatch.domain.decide import decide
 from dispatch.domain.geo import Place
-from dispatch.domain.order import Facts, Item, Offer, Order, Paid, order_from
+from dispatch.domain.order import Facts, Item, Offer, Order, Paid, Pickup, order_from
 from dispatch.domain.refusals import Refused
 
 NOW = 1_790_000_000_000
@@ -25,10 +25,10 @@ ADMIN = By("admin", "usr_9")
 
 def order(status: str = o.CONFIRMED, **changes: Any) -> Order:
     facts = Facts(
-        5, 1, 1, "Bakery", Place(1, 2), 100, Place(3, 4), "door", (Item(1, "Bread", 2, 450),), 900, "EUR",
-        "cash", None, NOW - 60_000,
+        5, 1, (Pickup(1, "Bakery", Place(1, 2), 17),), 100, Place(3, 4), "door", (Item(1, "Bread", 2, 450),), 900,
+        "EUR", "cash", None, NOW - 60_000,
     )  # fmt: skip
-    defaults: dict[str, Any] = {"version": 3, "mode": o.WAVES, "ready_ms": NOW, "updated_ms": NOW}
+    defaults: dict[str, Any] = {"version": 3, "mode": o.WAVES, "ready": (NOW,), "updated_ms": NOW}
     if status in (o.ASSIGNED, o.PICKED_UP, o.DELIVERED):
         defaults["driver_id"] = 7
     return Order(facts, status, **{**defaults, **changes})
@@ -268,7 +268,8 @@ def test_stories_show_the_transition_table() -> None:
 def test_search_survives_its_row() -> None:
     state = offered(tried=(3,), wave=2)
     row = {
-        "id": 5, "zone_id": 1, "store_id": 1, "store_name": "Bakery", "pickup_lat": 1, "pickup_lon": 2,
+        "id": 5, "zone_id": 1, "store_id": 1, "pickups": [[1, "Bakery", 1, 2, 17, [0]]], "ready_each": None,
+        "contact_name": None, "contact_phone": None,
         "customer_id": 100, "dropoff_lat": 3, "dropoff_lon": 4, "address": "door",
         "items": [[1, "Bread", 2, 450]], "total_minor": 900, "currency": "EUR", "payment": "cash", "notes": None,
         "created_ms": NOW - 60_000, "status": state.status, "version": 3, "mode": "waves", "ready_ms": NOW,
@@ -343,8 +344,9 @@ def row_of(of: Order) -> dict[str, Any]:
     """The order's row."""
     f = of.facts
     return {
-        "id": f.id, "zone_id": f.zone_id, "store_id": f.store_id, "store_name": f.store_name,
-        "pickup_lat": f.pickup.lat, "pickup_lon": f.pickup.lon, "customer_id": f.customer_id,
+        "id": f.id, "zone_id": f.zone_id, "customer_id": f.customer_id,
+        "pickups": [[p.store_id, p.name, *p.place, p.number, list(p.lines)] for p in f.pickups],
+        "ready_each": list(of.ready), "contact_name": f.contact_name, "contact_phone": f.contact_phone,
         "dropoff_lat": f.dropoff.lat, "dropoff_lon": f.dropoff.lon, "address": f.address,
         "items": [[i.product_id, i.name, i.quantity, i.price_minor] for i in f.items],
         "total_minor": f.total_minor, "currency": f.currency, "payment": f.payment, "notes": f.notes,

@@ -82,7 +82,7 @@ class Feed:
                 "status": "online",
                 "capacity": 1,
                 "carried": [],
-                "offers": [],
+                "offered": [],
             }
             self.send(QueryAnswer(query, snapshot))
         else:

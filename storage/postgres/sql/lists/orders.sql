@@ -8,7 +8,24 @@
 -- by created_at: l.created_at; (extract(epoch FROM l.created_at) * 1000000)::bigint; 'epoch'::timestamptz + $::bigint * interval '1 microsecond'
 -- if customer_id: l.customer_id = $::bigint
 -- if zone_id: l.zone_id = $::bigint
+-- if driver_id: o.driver_id = $::bigint
+-- if status: o.status = $::text
+-- if statuses: o.status = ANY ($::text[])
+-- if created_after: l.created_at >= $::timestamptz
+-- if created_before: l.created_at < $::timestamptz
+WITH page AS MATERIALIZED (
+    SELECT l.id, l.created_at FROM order_listing l LEFT JOIN orders o ON o.id = l.id
+     WHERE l.pickup = 1 AND {rows} ORDER BY {order} LIMIT {limit})
+SELECT r.*, {key} AS sort_key FROM page l JOIN order_rows r ON r.id = l.id ORDER BY {order};
+
+-- name: order_list_of_store
+-- The same for the orders that are fetched from a store, there only or there, too; `number` is the one on its receipt.
+-- id: l.id
+-- by created_at: l.created_at; (extract(epoch FROM l.created_at) * 1000000)::bigint; 'epoch'::timestamptz + $::bigint * interval '1 microsecond'
 -- if store_id: l.store_id = $::bigint
+-- if number: l.number = $::integer
+-- if customer_id: l.customer_id = $::bigint
+-- if zone_id: l.zone_id = $::bigint
 -- if driver_id: o.driver_id = $::bigint
 -- if status: o.status = $::text
 -- if statuses: o.status = ANY ($::text[])

@@ -10,16 +10,16 @@ from actors.messages import Due, Query, QueryAnswer
 from dispatch import messages as m
 from dispatch.domain import commands as c
 from dispatch.domain.geo import Place
-from dispatch.domain.order import Facts, Item, Offer, Order
+from dispatch.domain.order import Facts, Item, Offer, Order, Pickup
 from dispatch.wire import TRAVELLERS
 
 CODEC = Codec(TRAVELLERS)
 ORDER = Order(
     Facts(
-        1, 2, 3, "store", Place(1.5, -2.5), 4, Place(0.0, 0.1), "door",
+        1, 2, (Pickup(3, "store", Place(1.5, -2.5), 17),), 4, Place(0.0, 0.1), "door",
         (Item(7, "soup", 2, 30),), 60, "EUR", "cash", None, 99,
     ),
-    "confirmed", 3, "waves", 10, 20,
+    "confirmed", 3, "waves", (10,), 20,
     offers=(Offer("ofr_1_1", 5, 77),), tried=(5, 6), recent=(("id", "fp", ["won", "assigned", 3]),),
 )  # fmt: skip
 MESSAGES = [

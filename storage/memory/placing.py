@@ -1,0 +1,153 @@
+"""create_orders() of Postgres, once more, over dictionaries."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from copy import deepcopy
+from math import ceil, inf
+from typing import Any
+
+from actors.messages import ActorId
+from actors.shards import shard_of
+from storage.geo import metres_between
+from storage.memory.locks import Locks
+
+Row = dict[str, Any]
+
+
+def _unlike_the_first(values: Sequence[Any]) -> list[int]:
+    return [line for line, value in enumerate(values) if value != values[0]]
+
+
+class MemoryPlacing:
+    """Implements dispatch.service.Placer; the dictionaries are those of MemoryJournal."""
+
+    _wall: Callable[[], float]
+    orders: dict[int, Row]
+    zones: dict[int, Row]
+    stores: dict[int, Row]
+    products: dict[int, Row]
+    users: dict[int, str]
+    taken: dict[int, list[tuple[int, int]]]
+    store_days: Counter[tuple[int, int]]
+    order_events: list[Row]
+    keys: dict[tuple[int, str, str], Row]
+    locks: Locks
+    _next_order: int
+
+    async def place(self, requests: Sequence[dict[str, Any]]) -> list[Any]:
+        return [self.locks.refusal(request) or self._place(request) for request in requests]
+
+    def _place(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        key = (request["customer"], request["route"], request["key"])
+        held = self.keys.get(key)
+        if held is not None and held["expires"] > self._wall():
+            if held["fingerprint"] != request["fingerprint"]:
+                return {"code": "key_reused", "facts": {}}
+            return {"code": held["code"], "facts": deepcopy(held["facts"]), "replayed": True}
+        code, facts = self._judge(request)
+        if code == "created":
+            facts = self._create(request)
+        self.keys[key] = {
+            "fingerprint": request["fingerprint"], "code": code, "facts": deepcopy(facts),
+            "expires": self._wall() + request["ttl_s"],
+        }  # fmt: skip
+        return {"code": code, "facts": deepcopy(facts), "replayed": False}
+
+    def _judge(self, request: Mapping[str, Any]) -> tuple[str, Row]:
+        lines = [(self.products.get(x["product"]), x["quantity"]) for x in request["lines"]]
+        unknown = [i for i, (product, _) in enumerate(lines) if product is None]
+        if unknown:
+            return "unknown_product", {"lines": unknown}
+        known = [(product, quantity) for product, quantity in lines if product is not None]
+        stores = [self.stores[product["store_id"]] for product, _ in known]
+        active = [p["active"] and s["active"] for (p, _), s in zip(known, stores, strict=True)]
+        if not all(active):
+            return "inactive_product", {"lines": [i for i, ok in enumerate(active) if not ok]}
+        currencies = [product["currency"] for product, _ in known]
+        if len(set(currencies)) > 1:
+            return "mixed_currency", {"lines": _unlike_the_first(currencies)}
+        zones = [store["zone_id"] for store in stores]
+        if len(set(zones)) > 1:
+            return "mixed_zones", {"lines": _unlike_the_first(zones)}
+        away = [
+            (metres_between(s["lat"], s["lon"], request["lat"], request["lon"]), s["delivery_radius_m"])
+            for s in stores
+            if s["delivery_radius_m"] is not None
+        ]
+        far = [(distance_m, radius_m) for distance_m, radius_m in away if distance_m > radius_m]
+        if far:
+            return "out_of_range", {"distance_m": ceil(max(far)[0]), "radius_m": min(r for _, r in far)}
+        total_minor = sum(product["price_minor"] * quantity for product, quantity in known)
+        expected = (request.get("expected"), request.get("expected_currency"))
+        if expected not in ((None, None), (total_minor, currencies[0])):
+            prices = [[product["id"], product["price_minor"]] for product, _ in known]
+            return "price_changed", {"total_minor": total_minor, "currency": currencies[0], "prices": prices}
+        short = [i for i, (p, n) in enumerate(known) if p["stock"] is not None and p["stock"] < n]
+        if short:
+            return "out_of_stock", {"lines": short}
+        return self._bounded(request, sum(n for p, n in known if p["stock"] is not None))
+
+    def _bounded(self, request: Mapping[str, Any], wanted: int) -> tuple[str, Row]:
+        """Whether the customer may hold this much more."""
+        mine = [
+            order
+            for order in self.orders.values()
+            if order["customer_id"] == request["customer"]
+            and (order["status"], order["payment"]) in (("awaiting_payment", "card"), ("confirmed", "cash"))
+        ]
+        unpaid = sum(order["status"] == "awaiting_payment" for order in mine)
+        unpaid_max, held_max = request.get("unpaid_max", inf), request.get("held_max", inf)
+        if request["payment"] == "card" and unpaid >= unpaid_max:
+            return "too_many_unpaid", {"unpaid": unpaid, "max": unpaid_max}
+        held = sum(quantity for order in mine for _, quantity in self.taken.get(order["id"], ()))
+        if wanted and held + wanted > held_max:
+            return "too_many_held", {"held": held, "wanted": wanted, "max": held_max}
+        return "created", {}
+
+    def _pickup(self, stop: Row, stores: Sequence[Row], now_ms: int) -> list[Any]:
+        day = (stop["id"], now_ms // 86_400_000)
+        self.store_days[day] += 1
+        lines = [i for i, store in enumerate(stores) if store["id"] == stop["id"]]
+        return [stop["id"], stop["name"], stop["lat"], stop["lon"], self.store_days[day], lines]
+
+    def _create(self, request: Mapping[str, Any]) -> Row:
+        number, self._next_order = self._next_order, self._next_order + 1
+        now_ms = int(self._wall() * 1000)
+        items, taken = [], []
+        for line in request["lines"]:
+            product = self.products[line["product"]]
+            if product["stock"] is not None:
+                product["stock"] -= line["quantity"]
+                taken.append((product["id"], line["quantity"]))
+            items.append([product["id"], product["name"], line["quantity"], product["price_minor"]])
+        products = [self.products[line["product"]] for line in request["lines"]]
+        stores = [self.stores[product["store_id"]] for product in products]
+        store, cash = stores[0], request["payment"] == "cash"
+        stops = {s["id"]: s for s in stores}
+        pickups = [self._pickup(stop, stores, now_ms) for stop in stops.values()]
+        ready = [now_ms + 1000 * stop["preparation_s"] for stop in stops.values()]
+        self.taken[number] = taken
+        row = {
+            "id": number, "shard": shard_of(ActorId("order", number)), "zone_id": store["zone_id"],
+            "store_id": store["id"], "pickups": pickups, "ready_each": ready if len(ready) > 1 else None,
+            "customer_id": request["customer"],
+            "contact_name": request.get("contact_name") or self.users.get(request["customer"]),
+            "contact_phone": request.get("contact_phone"),
+            "status": "confirmed" if cash else "awaiting_payment", "version": 1, "driver_id": None, "round": 1,
+            "mode": self.zones[store["zone_id"]]["mode"], "search": None, "recent": [], "writer": "",
+            "dropoff_lat": request["lat"], "dropoff_lon": request["lon"], "address": request["address"],
+            "payment": request["payment"], "notes": request["notes"],
+            "total_minor": sum(i[2] * i[3] for i in items), "currency": products[0]["currency"],
+            "created_ms": now_ms, "updated_ms": now_ms,
+            "ready_ms": max(ready),
+            "due_ms": now_ms if cash else now_ms + 1000 * request["pay_window_s"], "items": items,
+        }  # fmt: skip
+        self.orders[number] = row
+        self.order_events.append(
+            {"order_id": number, "version": 1, "type": "created", "actor_role": "customer",
+             "actor_id": f"usr_{request['customer']}", "status": row["status"], "driver_id": None,
+             "trace": request["trace"]}
+        )  # fmt: skip
+        return deepcopy(row)
