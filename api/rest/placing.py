@@ -126,16 +126,12 @@ def not_placed(placed: Placed) -> Problem:
         detail = f"{facts['distance_m']} m from the store, which delivers within {facts['radius_m']} m"
         return Problem(code, faults=[Fault("body", "#/dropoff", code, detail)], headers=headers)
     if code == "price_changed":
-        detail = "nothing was ordered: show the new prices, and order again under another key"
-        return Problem(code, detail, headers=headers, **_prices(facts))
+        return Problem(code, headers=headers, **_prices(facts))
     if code == "too_many_unpaid":
-        detail = "pay for one of them or cancel it, then order again under another key"
         counts = {"unpaid_orders": facts["unpaid"], "unpaid_orders_max": facts["max"]}
-        return Problem(code, detail, headers=headers, **counts)
+        return Problem(code, headers=headers, **counts)
     if code == "too_many_held":
-        detail = (
-            f"this order takes {facts['wanted']} more from the stock: pay or cancel another, or order fewer"
-        )
+        detail = f"this order would take {facts['wanted']} more from the stock"
         counts = {"held_pieces": facts["held"], "held_pieces_max": facts["max"]}
         return Problem(code, detail, headers=headers, **counts)
     return Problem(code, headers=headers)
