@@ -145,11 +145,12 @@ async def watch_servers(office: Office) -> None:
 
 async def hindrances(office: Office) -> str:
     """Why nothing is served yet; "" when everything is."""
-    if office.started:
+    settled, looked = office.cluster.keeper.settled.is_set(), office.tokens.looked.is_set()
+    if settled and looked:
         return ""
     down = [name for name, state in (await office.prober.look()).items() if state != "up"]
     told = [f"{name.capitalize()}: {office.prober.reasons.get(name, 'no answer')}" for name in down]
-    return "; ".join(told) or "it has no shards yet"
+    return "; ".join(told) or ("revocations are not known yet" if settled else "it has no shards yet")
 
 
 async def watch_loop(office: Office) -> None:
