@@ -84,6 +84,11 @@ class Meter:
         """Bytes have come in; True when the connection is to end."""
         if self._deaf:
             return False, b""
+        if not (self._waiting or self._left or self._stalled or self._held or self._is_full):
+            size = len(data)
+            if size < WEIGHT_BYTES and frame_bytes(data, 0) == size and self._refill() >= ENOUGH:
+                self._tokens -= 1  # nearly always: one small frame, which is alone
+                return self._pass(data), b""
         self._waiting = self._waiting + data if self._waiting else data
         if not self._stalled:
             return self._let_through(), b""
@@ -137,9 +142,7 @@ class Meter:
 
     def _let_through(self) -> bool:
         """Pass on what may be read now; True when the connection is to end."""
-        now = self._loop.time()
-        self._tokens = min(BURST_FRAMES, self._tokens + (now - self._at) * FRAMES_PER_S)
-        self._at = now
+        self._refill()
         data, at, end, room = self._waiting, 0, len(self._waiting), SLICE_FRAMES
         is_over = False
         while at < end and not is_over:
@@ -163,6 +166,14 @@ class Meter:
         else:
             self._since = 0.0
         return is_over
+
+    def _refill(self) -> float:
+        """The tokens that there are now."""
+        now = self._loop.time()
+        tokens = self._tokens + (now - self._at) * FRAMES_PER_S
+        self._tokens = tokens = min(BURST_FRAMES, tokens)
+        self._at = now
+        return tokens
 
     def _pass(self, data: bytes) -> bool:
         return self.reader is None or self.reader.feed_data(data)[0]

@@ -52,16 +52,18 @@ class _Frames(WebSocketDataQueue):
         """A message was read. None may pass one that still waits; and nothing may be raised, for the reader is
         compiled code that would only print it.
         """
+        listener = self.listener
         try:
-            self._sort(data, size)
+            if listener is not None and data.type is WSMsgType.TEXT and not self._buffer:
+                listener.heard(data.data)
+            else:
+                self._sort(data, size)
         except Exception as error:
             log.error("failed_frame", exc_info=error)
 
     def _sort(self, data: Any, size: int) -> None:
         kind, listener = data.type, self.listener
-        if kind is WSMsgType.TEXT and listener is not None and not self._buffer:
-            listener.heard(data.data)
-        elif kind is WSMsgType.PING or kind is WSMsgType.PONG:
+        if kind is WSMsgType.PING or kind is WSMsgType.PONG:
             if kind is WSMsgType.PING and not self.leaving:
                 self._pong(data.data)
             if listener is not None:
