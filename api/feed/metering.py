@@ -170,7 +170,7 @@ class Meter:
     def _refill(self) -> float:
         """The tokens that there are now."""
         now = self._loop.time()
-        tokens = self._tokens + (now - self._at) * FRAMES_PER_S
+        tokens: float = self._tokens + (now - self._at) * FRAMES_PER_S
         self._tokens = tokens = min(BURST_FRAMES, tokens)
         self._at = now
         return tokens
