@@ -787,7 +787,7 @@ async def test_probes_status_and_metrics_answer(town: Town) -> None:
         "mall_flushes_total",
         "mall_requests_total",
         "mall_query_seconds_bucket",
-        "mall_actors_active{",
+        "mall_actors_active",
     ):
         assert name in text
     for path in ("/metrics", "/status"):
