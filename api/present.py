@@ -231,7 +231,8 @@ def product(row: Mapping[str, Any]) -> dict[str, Any]:
         "name": row["name"],
         "price": money(Money(row["price_minor"], row["currency"])),
         "stock": row["stock"],
-        "active": row["active"],
+        # Rows that were cached by an older version do not know.
+        "active": row["active"] and row.get("store_active", True),
         "version": row["version"],
     }
 

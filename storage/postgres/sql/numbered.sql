@@ -20,10 +20,10 @@ SELECT * FROM stores WHERE active AND ($3::bigint IS NULL OR zone_id = $3) ORDER
 SELECT count(*) FROM stores WHERE active AND ($1::bigint IS NULL OR zone_id = $1);
 
 -- name: product_numbered
-SELECT * FROM products WHERE active AND ($3::bigint IS NULL OR store_id = $3) ORDER BY id LIMIT $1 OFFSET $2;
+SELECT * FROM products WHERE active AND store_active AND ($3::bigint IS NULL OR store_id = $3) ORDER BY id LIMIT $1 OFFSET $2;
 
 -- name: product_numbered_total
-SELECT count(*) FROM products WHERE active AND ($1::bigint IS NULL OR store_id = $1);
+SELECT count(*) FROM products WHERE active AND store_active AND ($1::bigint IS NULL OR store_id = $1);
 
 -- name: order_numbered
 SELECT r.* FROM order_rows r LEFT JOIN order_listing l ON l.id = r.id AND l.pickup = 1

@@ -17,7 +17,7 @@ SELECT s.*, {key} AS sort_key FROM stores s WHERE {rows} ORDER BY {order} LIMIT 
 -- by name: lower(p.name) COLLATE "C"; lower(p.name); $::text
 -- by price: p.price_minor; p.price_minor; $::bigint
 -- if store_id: p.store_id = $::bigint
--- if active: p.active = $::boolean
+-- if active: (p.active AND p.store_active) = $::boolean
 -- if currency: p.currency = $::text
 -- if price_min_minor: p.price_minor >= $::bigint
 -- if price_max_minor: p.price_minor <= $::bigint
