@@ -233,7 +233,8 @@ def _reading(least: float, most: float) -> BeforeValidator:
 
 
 _Number = Annotated[float, Field(ge=-READING_MAX, le=READING_MAX)]
-Metres = Annotated[_Number | None, _reading(0, 100_000)]
+# Up to half round the globe: a phone that is wrong by 200 km says so, and its position is not believed.
+Metres = Annotated[_Number | None, _reading(0, 20_037_508)]
 MetresPerSecond = Annotated[_Number | None, _reading(0, 200)]
 # One @, no spaces, something on both sides; whether the mailbox exists only a mail can tell.
 Email = Annotated[

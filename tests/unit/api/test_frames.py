@@ -133,3 +133,14 @@ def test_whatever_comes_is_a_frame_or_an_error_that_can_be_sent(data: bytes) -> 
     answer = answer_to(data)
     assert orjson.loads(orjson.dumps(answer)) == answer
     assert len(answer.get("detail", "")) <= 400
+
+
+@pytest.mark.parametrize(
+    ("sent", "kept"), [("5.5", 5.5), ("-1", None), ("200000", 200_000.0), ("40000000", None)]
+)
+def test_accuracy_of_hundreds_of_kilometres_is_a_reading_and_that_of_a_planet_is_none(
+    sent: str, kept: float | None
+) -> None:
+    frame = decode_frame(f'{{"t":"loc","cseq":1,"lat":1.0,"lon":2.0,"accuracy_m":{sent}}}'.encode())
+    assert isinstance(frame, frames.Location)
+    assert frame.accuracy_m == kept
