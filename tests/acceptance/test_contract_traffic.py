@@ -207,6 +207,9 @@ async def _orders(day: Day, product: str, driver: str) -> None:
     await day.do("admin", "orders.release", failed, {"reason": "stuck"})
     await day.do("driver-a", "orders.accept", failed)
     await day.do("driver-a", "orders.failure", failed, {"reason": "nobody there"})
+    returned = await day.order(product)
+    await day.do("admin", "orders.reassign", returned, {"driver_id": driver, "reason": "dead phone"})
+    await day.do("admin", "orders.conclude", returned, {"outcome": "returned", "reason": "at the counter"})
     cancelled = await day.order(product)
     await day.do("customer", "orders.cancel", cancelled)
     for name in ("customer", "admin"):
@@ -248,7 +251,7 @@ async def _driver(day: Day, name: str, zone: str) -> str:
     user = (await day.do("admin", "users.create", body={**made, "zone_id": zone, "capacity": 5}))["id"]
     await day.stage.enter(name, made["email"], made["password"])
     await day.do(name, "drivers.availability", body={"status": "online"})
-    await day.do(name, "drivers.location", body={"lat": 1.0, "lon": 2.0, "cseq": 1})
+    await day.do(name, "drivers.location", body={"lat": 52.52, "lon": 13.4, "cseq": 1})
     return str(user).replace("usr_", "drv_")
 
 
@@ -316,7 +319,7 @@ async def _open_day(day: Day) -> None:
     user = (await _driver(day, "driver-f", zone)).replace("drv_", "usr_")
     await _driver(day, "driver-g", zone)
     async with day.riding("driver-f") as rider, day.riding("driver-g") as rival:
-        await rider.say("loc", cseq=2, lat=1.0, lon=2.0, accuracy_m=5.0)
+        await rider.say("loc", cseq=2, lat=52.52, lon=13.4, accuracy_m=5.0)
         await rider.say("ping", id=5)
         await rider.frame("pong", id=5)
         orders = [await day.order(product) for _ in range(3)]
@@ -338,6 +341,8 @@ async def _open_day(day: Day) -> None:
         await rival.ask("offer.accept", orders=[orders[2]])
         await day.do("customer", "orders.cancel", orders[2], {"reason": "too late"})
         await rival.frame("event", type="order.cancelled")
+        await day.do("admin", "drivers.take_offline", user.replace("usr_", "drv_"), {"status": "offline"})
+        await rider.frame("state.availability")
         await rider.ask("availability", status="online")
         await rider.ask("auth.refresh", keyed=False, token=day.stage.tokens["driver-f"])
         await rider.ask("auth.refresh", keyed=False, token="x" * 30)
