@@ -210,6 +210,8 @@ async def _orders(day: Day, product: str, driver: str) -> None:
     returned = await day.order(product)
     await day.do("admin", "orders.reassign", returned, {"driver_id": driver, "reason": "dead phone"})
     await day.do("admin", "orders.conclude", returned, {"outcome": "returned", "reason": "at the counter"})
+    await day.do("admin", "drivers.take_offline", driver, {"status": "offline"})
+    await day.do("driver-a", "drivers.availability", body={"status": "online"})
     cancelled = await day.order(product)
     await day.do("customer", "orders.cancel", cancelled)
     for name in ("customer", "admin"):
