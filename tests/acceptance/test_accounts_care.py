@@ -156,6 +156,8 @@ async def test_customer_becomes_a_driver_with_a_zone_and_works(pair: Pair) -> No
     assert (status, "zone_id" in body) == (200, False)
     number = int(person["user"]["id"].removeprefix("usr_"))
     assert await pair.database.fetchval("SELECT status FROM drivers WHERE id = $1", number) == "offline"
+    code, said = await pair.command("verify")
+    assert code == 0, said
     status, body = await patched(pair.admin, person["user"]["id"], {"role": "driver"})
     assert (status, body["zone_id"]) == (200, pair.zone), "the zone of before"
 
@@ -171,7 +173,7 @@ async def _carrying(pair: Pair) -> tuple[dict[str, Any], dict[str, Any], str]:
         "items": [{"product_id": product, "quantity": 1}],
         "dropoff": DROPOFF,
         "payment": "cash",
-        "notes": "N",
+        "notes": "the cellar door",
     }
     order = await pair.one.as_(customer["access_token"]).do("POST", "/api/v2/orders", wish, key=fresh_key())
     mall = pair.one.as_(driver["access_token"])
@@ -201,6 +203,7 @@ async def test_driver_who_carries_an_order_stays_one_until_it_is_delivered(pair:
 async def test_nothing_of_a_deleted_person_is_left_but_a_number(pair: Pair) -> None:
     driver, customer, order = await _carrying(pair)
     mall = pair.one.as_(driver["access_token"])
+    assert "the cellar door" in str(await mall.do("GET", f"/api/v2/orders/{order}"))
     await mall.do("POST", f"/api/v2/orders/{order}/pickup", {})
     await mall.do("POST", f"/api/v2/orders/{order}/delivery", {})
     user = customer["user"]["id"]
@@ -217,6 +220,12 @@ async def test_nothing_of_a_deleted_person_is_left_but_a_number(pair: Pair) -> N
     assert customer["email"] not in kept
     row = await pair.database.fetchrow("SELECT * FROM orders WHERE id = $1", int(order.removeprefix("ord_")))
     assert (row["customer_id"], row["address"], row["notes"]) == (number, "deleted", None)
+    for table in ("orders", "idempotency", "driver_events", "order_events", "users", "sessions"):
+        told = await pair.database.fetchval(f"SELECT string_agg(t::text, '') FROM {table} t")
+        for word in (customer["email"], "the cellar door"):
+            assert word not in (told or ""), table
+    code, said = await pair.command("verify")
+    assert code == 0, said
     body = {"email": customer["email"], "password": PASSWORD, "name": "Somebody else"}
     assert (await pair.two.call("POST", "/api/v2/auth/register", body))[0] == 201, "the address is free"
 

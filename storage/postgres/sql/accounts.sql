@@ -37,7 +37,8 @@ SELECT u.*, EXISTS (SELECT FROM drivers d WHERE d.id = u.id) AS drives FROM user
 -- name: user_update
 -- $5: the normal form of the address in $4.
 UPDATE users SET name = coalesce($2, name), status = coalesce($3, status), email = coalesce($4, email),
-       email_key = coalesce($5, email_key), role = coalesce($6, role), version = version + 1
+       email_key = coalesce($5, email_key), role = coalesce($6, role),
+       drove = drove OR (role = 'driver' AND coalesce($6, role) <> 'driver'), version = version + 1
  WHERE id = $1 RETURNING id;
 
 -- name: user_carries

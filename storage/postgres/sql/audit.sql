@@ -564,8 +564,8 @@ SELECT 'pay_' || p.id, 'its key is not remembered'
 SELECT 'drv_' || coalesce(d.id, u.id) AS key,
        CASE WHEN d.id IS NULL THEN 'a driver without a driver''s row' ELSE 'its user is ' || coalesce('a ' || u.role, 'nobody') END AS why
   FROM (SELECT id FROM drivers WHERE id > $1 AND id <= $2) d
-  FULL JOIN (SELECT id, role FROM users WHERE id > $1 AND id <= $2) u ON u.id = d.id
- WHERE (d.id IS NULL) = (u.role IS NOT DISTINCT FROM 'driver')
+  FULL JOIN (SELECT id, role, drove FROM users WHERE id > $1 AND id <= $2) u ON u.id = d.id
+ WHERE CASE WHEN d.id IS NULL THEN u.role = 'driver' ELSE u.id IS NULL OR (u.role <> 'driver' AND NOT u.drove) END
  ORDER BY coalesce(d.id, u.id);
 
 -- name: audit_schema

@@ -2,6 +2,10 @@
 ALTER TABLE users DROP CONSTRAINT users_status_check,
     ADD CONSTRAINT users_status_check CHECK (status IN ('active', 'banned', 'deleted'));
 
+-- Who was a driver once keeps the driver's row, to which orders refer: so says the account itself, for it is a sign of
+-- work by hand where it does not.
+ALTER TABLE users ADD COLUMN drove boolean NOT NULL DEFAULT false;
+
 -- What a link stands for: the hash of its token, for one user the latest.
 CREATE TABLE password_reset (
     user_id    bigint PRIMARY KEY REFERENCES users (id) ON DELETE CASCADE,
@@ -45,6 +49,9 @@ CREATE TRIGGER users_last_admin_deleted BEFORE DELETE ON users
 -- belong to actors, and the goods to somebody.
 CREATE FUNCTION anonymise_user(p_id bigint) RETURNS text
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = public, pg_temp AS $$
+DECLARE
+    v_orders  bigint[];
+    v_drivers bigint[];
 BEGIN
     PERFORM FROM users WHERE id = p_id FOR UPDATE;  -- new orders wait for us
     IF EXISTS (SELECT FROM orders WHERE customer_id = p_id
@@ -59,6 +66,28 @@ BEGIN
     UPDATE orders SET address = 'deleted', notes = NULL, dropoff_lat = round(dropoff_lat::numeric, 2),
            dropoff_lon = round(dropoff_lon::numeric, 2)
      WHERE customer_id = p_id;
+    -- What tells of these orders elsewhere: the answers that are kept for repetitions, and entries of drivers' feeds, which
+    -- are found by their drivers.
+    UPDATE idempotency k SET facts = k.facts || jsonb_build_object('address', o.address, 'notes', o.notes,
+           'dropoff_lat', o.dropoff_lat, 'dropoff_lon', o.dropoff_lon)
+      FROM orders o
+     WHERE k.principal_id = p_id AND o.customer_id = p_id AND k.facts ->> 'id' = o.id::text AND k.facts ? 'address';
+    v_orders := ARRAY(SELECT id FROM orders WHERE customer_id = p_id);
+    v_drivers := ARRAY(
+        SELECT driver_id FROM orders WHERE customer_id = p_id AND driver_id IS NOT NULL
+        UNION
+        SELECT (d #>> '{}')::bigint
+          FROM order_events e CROSS JOIN LATERAL jsonb_array_elements(
+               CASE jsonb_typeof(e.data -> 'drivers') WHEN 'array' THEN e.data -> 'drivers' END) d
+         WHERE e.order_id = ANY (v_orders) AND e.type = 'offered' AND d #>> '{}' ~ '^[0-9]+$'
+        UNION
+        SELECT substr(e.data ->> 'driver_id', 5)::bigint FROM order_events e
+         WHERE e.order_id = ANY (v_orders) AND e.data ->> 'driver_id' ~ '^drv_[0-9]+$');
+    UPDATE driver_events f SET data = jsonb_set(jsonb_set(f.data, '{dropoff}', jsonb_build_object(
+               'lat', round((f.data #>> '{dropoff,lat}')::numeric, 2),
+               'lon', round((f.data #>> '{dropoff,lon}')::numeric, 2))), '{notes}', 'null', false)
+     WHERE f.driver_id = ANY (v_drivers) AND f.order_id = ANY (v_orders)
+       AND f.data #> '{dropoff,lat}' IS NOT NULL;
     UPDATE drivers SET lat = NULL, lon = NULL, located_at = NULL WHERE id = p_id;
     RETURN 'ok';
 END
