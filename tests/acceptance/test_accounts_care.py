@@ -235,8 +235,10 @@ async def test_nothing_of_a_deleted_person_is_left_but_a_number(pair: Pair) -> N
 
 async def test_last_admin_cannot_be_banned_demoted_or_deleted_even_by_himself(pair: Pair) -> None:
     me = (await pair.admin.do("GET", "/api/v2/me"))["id"]
+    number = int(me.removeprefix("usr_"))
+    await pair.database.execute("UPDATE users SET password_hash = 'one' WHERE id = $1", number)
     await pair.database.execute(
-        "UPDATE users SET role = 'customer' WHERE role = 'admin' AND id <> $1", int(me.removeprefix("usr_"))
+        "UPDATE users SET role = 'customer' WHERE role = 'admin' AND id <> $1", number
     )
     for body in ({"status": "banned"}, {"role": "customer"}, {"role": "driver", "zone_id": pair.zone}):
         status, problem = await patched(pair.admin, me, body)

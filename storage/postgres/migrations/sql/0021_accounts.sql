@@ -63,13 +63,15 @@ BEGIN
            name = 'Deleted', password_hash = NULL, status = 'deleted', version = version + 1
      WHERE id = p_id;
     UPDATE sessions SET network = NULL WHERE user_id = p_id;
-    UPDATE orders SET address = 'deleted', notes = NULL, dropoff_lat = round(dropoff_lat::numeric, 2),
+    -- The contact came with 0022_pickups.sql; nobody is deleted between the two revisions.
+    UPDATE orders SET address = 'deleted', notes = NULL, contact_name = 'Deleted', contact_phone = NULL, dropoff_lat = round(dropoff_lat::numeric, 2),
            dropoff_lon = round(dropoff_lon::numeric, 2)
      WHERE customer_id = p_id;
     -- What tells of these orders elsewhere: the answers that are kept for repetitions, and entries of drivers' feeds, which
     -- are found by their drivers.
     UPDATE idempotency k SET facts = k.facts || jsonb_build_object('address', o.address, 'notes', o.notes,
-           'dropoff_lat', o.dropoff_lat, 'dropoff_lon', o.dropoff_lon)
+           'dropoff_lat', o.dropoff_lat, 'dropoff_lon', o.dropoff_lon, 'contact_name', o.contact_name,
+           'contact_phone', NULL)
       FROM orders o
      WHERE k.principal_id = p_id AND o.customer_id = p_id AND k.facts ->> 'id' = o.id::text AND k.facts ? 'address';
     v_orders := ARRAY(SELECT id FROM orders WHERE customer_id = p_id);
@@ -83,9 +85,10 @@ BEGIN
         UNION
         SELECT substr(e.data ->> 'driver_id', 5)::bigint FROM order_events e
          WHERE e.order_id = ANY (v_orders) AND e.data ->> 'driver_id' ~ '^drv_[0-9]+$');
-    UPDATE driver_events f SET data = jsonb_set(jsonb_set(f.data, '{dropoff}', jsonb_build_object(
+    UPDATE driver_events f SET data = jsonb_set(jsonb_set(jsonb_set(f.data, '{dropoff}', jsonb_build_object(
                'lat', round((f.data #>> '{dropoff,lat}')::numeric, 2),
-               'lon', round((f.data #>> '{dropoff,lon}')::numeric, 2))), '{notes}', 'null', false)
+               'lon', round((f.data #>> '{dropoff,lon}')::numeric, 2))), '{notes}', 'null', false),
+               '{contact}', 'null', false)
      WHERE f.driver_id = ANY (v_drivers) AND f.order_id = ANY (v_orders)
        AND f.data #> '{dropoff,lat}' IS NOT NULL;
     UPDATE drivers SET lat = NULL, lon = NULL, located_at = NULL WHERE id = p_id;
