@@ -63,10 +63,12 @@ def test_clients_in_typescript_place_pay_track_and_deliver(server: ServerProcess
     models = run(folder, "node", "models.mjs").split()
     assert {"Hello", "FeedOrder", "OfferedOrder", "OfferEntry", "OrderResult", "Snapshot"} <= set(models)
     run(
-        folder, "npx", "tsc", "--strict", "--target", "es2022", "--module", "nodenext", "--outDir", "made", "mall.ts"
+        folder, "npx", "tsc", "--skipLibCheck", "--strict", "--target", "es2022", "--module", "nodenext", "--outDir", "made", "mall.ts"
     )  # fmt: skip
     told = json.loads(run(folder, "node", "made/mall.js", server.url))
-    assert told == {"status": "delivered", "followed": ["confirmed", "assigned", "picked_up", "delivered"]}
+    # Each offer is a change, too.
+    followed = list(dict.fromkeys(told["followed"]))
+    assert (told["status"], followed) == ("delivered", ["confirmed", "assigned", "picked_up", "delivered"])
 
 
 def test_client_in_python_places_pays_and_delivers(server: ServerProcess, folder: Path) -> None:
