@@ -62,9 +62,8 @@ def test_clients_in_typescript_place_pay_track_and_deliver(server: ServerProcess
     run(folder, "npx", "openapi-typescript", "openapi.json", "-o", "api.ts")
     models = run(folder, "node", "models.mjs").split()
     assert {"Hello", "FeedOrder", "OfferedOrder", "OfferEntry", "OrderResult", "Snapshot"} <= set(models)
-    run(
-        folder, "npx", "tsc", "--skipLibCheck", "--strict", "--target", "es2022", "--module", "nodenext", "--outDir", "made", "mall.ts"
-    )  # fmt: skip
+    strictly = ("--strict", "--skipLibCheck", "--target", "es2022", "--module", "nodenext")
+    run(folder, "npx", "tsc", *strictly, "--outDir", "made", "mall.ts")
     told = json.loads(run(folder, "node", "made/mall.js", server.url))
     # Each offer is a change, too.
     followed = list(dict.fromkeys(told["followed"]))
