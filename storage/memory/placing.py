@@ -124,7 +124,9 @@ class MemoryPlacing:
             items.append([product["id"], product["name"], line["quantity"], product["price_minor"]])
         products = [self.products[line["product"]] for line in request["lines"]]
         stores = [self.stores[product["store_id"]] for product in products]
-        store, cash = stores[0], request["payment"] == "cash"
+        store = stores[0]
+        total_minor = sum(quantity * price for _, _, quantity, price in items)
+        due = request["payment"] == "card" and total_minor > 0  # of nothing nothing is to be held
         stops = {s["id"]: s for s in stores}
         pickups = [self._pickup(stop, stores, now_ms) for stop in stops.values()]
         ready = [now_ms + 1000 * stop["preparation_s"] for stop in stops.values()]
@@ -135,14 +137,14 @@ class MemoryPlacing:
             "customer_id": request["customer"],
             "contact_name": request.get("contact_name") or self.users.get(request["customer"]),
             "contact_phone": request.get("contact_phone"),
-            "status": "confirmed" if cash else "awaiting_payment", "version": 1, "driver_id": None, "round": 1,
+            "status": "awaiting_payment" if due else "confirmed", "version": 1, "driver_id": None, "round": 1,
             "mode": self.zones[store["zone_id"]]["mode"], "search": None, "recent": [], "writer": "",
             "dropoff_lat": request["lat"], "dropoff_lon": request["lon"], "address": request["address"],
             "payment": request["payment"], "notes": request["notes"],
-            "total_minor": sum(i[2] * i[3] for i in items), "currency": products[0]["currency"],
+            "total_minor": total_minor, "currency": products[0]["currency"],
             "created_ms": now_ms, "updated_ms": now_ms,
             "ready_ms": max(ready),
-            "due_ms": now_ms if cash else now_ms + 1000 * request["pay_window_s"], "items": items,
+            "due_ms": now_ms + 1000 * request["pay_window_s"] if due else now_ms, "items": items,
         }  # fmt: skip
         self.orders[number] = row
         self.order_events.append(

@@ -170,3 +170,23 @@ async def test_bound_holds_though_batches_race(world: World) -> None:
     ]
     codes = [answer["code"] for answer in await _placed(world, batches)]
     assert codes.count("created") == 3
+
+
+# -- orders that cost nothing -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("alone", [True, False])
+async def test_card_order_that_costs_nothing_is_confirmed_at_once(world: World, *, alone: bool) -> None:
+    await world.change("products", 1, "price_minor", 0)
+    if alone:
+        answers = [await world.order(payment="card")]
+    else:  # a batch is placed by another function
+        answers = await world.placer.place(
+            [placing(f"fre{n}" * 4, ((1, 1),), payment="card") for n in range(6)]
+        )
+    for answer in answers:
+        row = await world.row(answer["facts"]["id"])
+        assert (row["status"], row["total_minor"]) == ("confirmed", 0)
+        assert row["due_ms"] == row["created_ms"], "its actor tells the zone"
+    paid = await world.order(key="paid" * 4, lines=((2, 1),), payment="card")
+    assert (await world.row(paid["facts"]["id"]))["status"] == "awaiting_payment"

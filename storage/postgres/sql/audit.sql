@@ -76,7 +76,7 @@ WITH move AS (
      WHERE e.order_id > $1 AND e.order_id <= $2
 ), known AS (
     SELECT c.order_id, c.version, c.type,
-           coalesce(c.before, CASE o.payment WHEN 'cash' THEN 'confirmed' ELSE 'awaiting_payment' END) AS before
+           coalesce(c.before, CASE WHEN o.payment = 'cash' OR o.total_minor = 0 THEN 'confirmed' ELSE 'awaiting_payment' END) AS before
       FROM change c JOIN orders o ON o.id = c.order_id WHERE o.id > $1 AND o.id <= $2
 )
 SELECT 'ord_' || k.order_id AS key, 'version ' || k.version || ' is ' || k.type || ' and was ' || k.before AS why
@@ -98,7 +98,7 @@ WITH told AS (
      WHERE e.order_id > $1 AND e.order_id <= $2 GROUP BY e.order_id
 ), known AS (
     SELECT o.id, o.status, o.updated_at, 'drv_' || o.driver_id AS driver, t.driver AS told_driver, t.at, t.last, t.moved,
-           coalesce(t.status, CASE o.payment WHEN 'cash' THEN 'confirmed' ELSE 'awaiting_payment' END) AS told_status
+           coalesce(t.status, CASE WHEN o.payment = 'cash' OR o.total_minor = 0 THEN 'confirmed' ELSE 'awaiting_payment' END) AS told_status
       FROM orders o JOIN told t ON t.order_id = o.id WHERE o.id > $1 AND o.id <= $2
 )
 SELECT 'ord_' || k.id AS key,
@@ -189,7 +189,8 @@ SELECT 'pay_' || p.id AS key, p.status || ', ' || p.amount_minor || '; the order
 UNION ALL
 SELECT 'ord_' || o.id, o.status || ' without a payment'
   FROM orders o
- WHERE o.id > $1 AND o.id <= $2 AND o.payment = 'card' AND o.status NOT IN ('awaiting_payment', 'cancelled')
+ WHERE o.id > $1 AND o.id <= $2 AND o.payment = 'card' AND o.total_minor > 0
+   AND o.status NOT IN ('awaiting_payment', 'cancelled')
    AND NOT EXISTS (SELECT FROM payments p WHERE p.order_id = o.id AND p.order_id > $1 AND p.order_id <= $2
                       AND p.status NOT IN ('pending', 'declined'))
  ORDER BY 1;
@@ -414,7 +415,7 @@ WITH entry AS (
                        JOIN (SELECT DISTINCT m.event, m.after FROM unnest($3::text[], $4::text[], $5::text[]) AS m(before, event, after)) t
                          ON t.event = s.type
                       WHERE s.order_id = f.order_id AND s.version <= e.version ORDER BY s.version DESC LIMIT 1),
-                    CASE o.payment WHEN 'cash' THEN 'confirmed' ELSE 'awaiting_payment' END) AS status,
+                    CASE WHEN o.payment = 'cash' OR o.total_minor = 0 THEN 'confirmed' ELSE 'awaiting_payment' END) AS status,
            (SELECT (s.data ->> 'ready_at_ms') FROM order_events s
              WHERE s.order_id = f.order_id AND s.version <= e.version AND s.type = 'ready_time_set'
              ORDER BY s.version DESC LIMIT 1) AS ready

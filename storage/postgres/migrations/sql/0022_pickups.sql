@@ -262,8 +262,8 @@ BEGIN
                                 created_at, updated_at, dropoff_lat, dropoff_lon, address, payment, notes,
                                 total_minor, currency, pickups, ready_each, contact_name, contact_phone)
             VALUES (it.id, it.shard, c.zone_id, c.store_id, it.customer,
-                    CASE it.payment WHEN 'cash' THEN 'confirmed' ELSE 'awaiting_payment' END, z.mode,
-                    date_trunc('milliseconds', CASE it.payment WHEN 'cash' THEN v_now
+                    CASE WHEN it.payment = 'cash' OR c.total = 0 THEN 'confirmed' ELSE 'awaiting_payment' END, z.mode,
+                    date_trunc('milliseconds', CASE WHEN it.payment = 'cash' OR c.total = 0 THEN v_now
                                ELSE v_now + make_interval(secs => it.pay_window_s) END),
                     date_trunc('milliseconds', v_now + make_interval(secs => c.preparation_s)),
                     date_trunc('milliseconds', v_now), date_trunc('milliseconds', v_now),
@@ -404,9 +404,9 @@ BEGIN
                             updated_at, dropoff_lat, dropoff_lon, address, payment, notes, total_minor, currency,
                             pickups, ready_each, contact_name, contact_phone)
         SELECT g.id, g.shard, g.zone_id, g.store_id, g.customer,
-               CASE g.payment WHEN 'cash' THEN 'confirmed' ELSE 'awaiting_payment' END,
+               CASE WHEN g.payment = 'cash' OR g.total = 0 THEN 'confirmed' ELSE 'awaiting_payment' END,
                g.mode,
-               date_trunc('milliseconds', CASE g.payment WHEN 'cash' THEN v_now
+               date_trunc('milliseconds', CASE WHEN g.payment = 'cash' OR g.total = 0 THEN v_now
                           ELSE v_now + make_interval(secs => g.pay_window_s) END),
                date_trunc('milliseconds', v_now + make_interval(secs => g.preparation_s)), v_at, v_at,
                g.lat, g.lon, g.address, g.payment, g.notes, g.total, g.currency, r.pickups, r.ready_each,
