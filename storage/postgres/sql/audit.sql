@@ -345,10 +345,11 @@ SELECT 'usr_' || k.principal_id || ' ' || k.route || ' ' || encode(k.key_hash, '
     OR k.facts ->> 'total_minor' IS DISTINCT FROM o.total_minor::text
     OR k.facts ->> 'currency' IS DISTINCT FROM o.currency
     OR k.facts ->> 'created_ms' IS DISTINCT FROM (extract(epoch FROM o.created_at) * 1000)::bigint::text
-    OR k.facts ->> 'payment' IS DISTINCT FROM o.payment OR k.facts ->> 'address' IS DISTINCT FROM o.address
-    OR k.facts ->> 'notes' IS DISTINCT FROM o.notes OR k.facts ->> 'shard' IS DISTINCT FROM o.shard::text
-    OR k.facts -> 'dropoff_lat' IS DISTINCT FROM to_jsonb(o.dropoff_lat)
-    OR k.facts -> 'dropoff_lon' IS DISTINCT FROM to_jsonb(o.dropoff_lon)
+    OR k.facts ->> 'payment' IS DISTINCT FROM o.payment OR k.facts ->> 'shard' IS DISTINCT FROM o.shard::text
+    OR ((k.facts ->> 'address' IS DISTINCT FROM o.address OR k.facts ->> 'notes' IS DISTINCT FROM o.notes
+         OR k.facts -> 'dropoff_lat' IS DISTINCT FROM to_jsonb(o.dropoff_lat)
+         OR k.facts -> 'dropoff_lon' IS DISTINCT FROM to_jsonb(o.dropoff_lon))
+        AND NOT EXISTS (SELECT FROM users u WHERE u.id = o.customer_id AND u.status = 'deleted'))
     OR k.facts ->> 'zone_id' IS DISTINCT FROM o.zone_id::text OR k.facts ->> 'store_id' IS DISTINCT FROM o.store_id::text
  ORDER BY k.principal_id, k.route, k.key_hash;
 
@@ -405,10 +406,11 @@ SELECT 'drv_' || driver_id || ' seq ' || seq AS key,
  WHERE version < before ORDER BY driver_id, seq;
 
 -- name: audit_feed_contents
--- $3, $4, $5: the transition table. What an entry says of its order is what the order's row and history say; what it does
+-- $3, $4, $5: the transition table. An account that was deleted has left no address. What an entry says of its order is what the order's row and history say; what it does
 -- not say (an area instead of an address) is not asked for.
 WITH entry AS (
     SELECT f.driver_id, f.seq, f.type, f.order_id, f.at, f.data, o.store_id, o.payment, o.notes, o.address, o.total_minor,
+           (SELECT u.status = 'deleted' FROM users u WHERE u.id = o.customer_id) AS gone,
            o.dropoff_lat, o.dropoff_lon, e.type AS event, e.version,
            (SELECT sum(i.quantity) FROM order_items i WHERE i.order_id = f.order_id) AS pieces,
            coalesce((SELECT t.after FROM order_events s
@@ -432,9 +434,9 @@ SELECT 'drv_' || driver_id || ' seq ' || seq AS key, type || ' of ord_' || order
            CASE WHEN data #>> '{store,id}' IS DISTINCT FROM 'sto_' || store_id THEN 'store' END,
            CASE WHEN data ->> 'payment' IS DISTINCT FROM payment THEN 'payment' END,
            CASE WHEN data ->> 'items' IS DISTINCT FROM pieces::text THEN 'number of pieces' END,
-           CASE WHEN data ->> 'notes' <> notes OR (data ->> 'notes' IS NOT NULL AND notes IS NULL) THEN 'note' END,
-           CASE WHEN data #>> '{dropoff,address}' <> address THEN 'address' END,
-           CASE WHEN data #>> '{dropoff,address}' IS NOT NULL
+           CASE WHEN gone IS NOT TRUE AND data ->> 'notes' IS NOT NULL AND data ->> 'notes' IS DISTINCT FROM notes THEN 'note' END,
+           CASE WHEN gone IS NOT TRUE AND data #>> '{dropoff,address}' <> address THEN 'address' END,
+           CASE WHEN gone IS NOT TRUE AND data #>> '{dropoff,address}' IS NOT NULL
                  AND (data #> '{dropoff,lat}' <> to_jsonb(dropoff_lat) OR data #> '{dropoff,lon}' <> to_jsonb(dropoff_lon))
                 THEN 'place' END,
            CASE WHEN data #>> '{collect,amount_minor}' <> total_minor::text THEN 'amount' END,
@@ -562,11 +564,14 @@ SELECT 'pay_' || p.id, 'its key is not remembered'
  ORDER BY 1;
 
 -- name: audit_roles
+-- A driver may get another role while it is off duty and carries nothing; its user says then that it drove.
 SELECT 'drv_' || coalesce(d.id, u.id) AS key,
        CASE WHEN d.id IS NULL THEN 'a driver without a driver''s row' ELSE 'its user is ' || coalesce('a ' || u.role, 'nobody') END AS why
-  FROM (SELECT id FROM drivers WHERE id > $1 AND id <= $2) d
+  FROM (SELECT id, status FROM drivers WHERE id > $1 AND id <= $2) d
   FULL JOIN (SELECT id, role, drove FROM users WHERE id > $1 AND id <= $2) u ON u.id = d.id
- WHERE CASE WHEN d.id IS NULL THEN u.role = 'driver' ELSE u.id IS NULL OR (u.role <> 'driver' AND NOT u.drove) END
+ WHERE CASE WHEN d.id IS NULL THEN u.role = 'driver' ELSE u.id IS NULL END
+    OR (d.id IS NOT NULL AND u.role <> 'driver'
+        AND (NOT u.drove OR d.status = 'online' OR EXISTS (SELECT FROM assignment a WHERE a.driver_id = d.id)))
  ORDER BY coalesce(d.id, u.id);
 
 -- name: audit_schema
