@@ -56,6 +56,9 @@ async def _step(owner: Any, number: int, before: str, after: str, **more: str | 
 async def _fill(mall: Mall, owner: Any) -> None:
     """What `Mall.live` has, and payments in every state, full hands, and several offers to a driver."""
     await mall.live()
+    # As the API does it: what is set by the server's role is what is meant to be.
+    await owner.execute("SET ROLE mall_app; UPDATE products SET stock = 100 WHERE id = 3; RESET ROLE")
+    await mall.place("limited", lines=((3, 2),))
     for name in ("paid", "taken", "kept", "back"):
         await mall.place(name, payment="card")
     await _pay(owner, mall, "paid", "hld_1")
@@ -272,6 +275,17 @@ KINDS = [
     Corruption("an assignment removed", "DELETE FROM assignment WHERE order_id = {order_id}", "SELECT order_id FROM assignment ORDER BY 1"),
     Corruption("a listing removed", "DELETE FROM order_listing WHERE id = {id}", _order("true")),
     Corruption("an order's answer changed", "UPDATE idempotency SET facts = facts || '{\"total_minor\": 1}' WHERE facts ->> 'id' = '{id}' AND code = 'created'", _order("true")),
+    Corruption("five more in stock", "UPDATE products SET stock = stock + 5 WHERE id = {id}", "SELECT id FROM products WHERE stock IS NOT NULL ORDER BY id"),
+    Corruption("five less in stock", "UPDATE products SET stock = stock - 5 WHERE id = {id}", "SELECT id FROM products WHERE stock >= 5 ORDER BY id"),
+    Corruption("a stock without end", "UPDATE products SET stock = NULL WHERE id = {id}", "SELECT id FROM products WHERE stock IS NOT NULL ORDER BY id"),
+    Corruption("goods given back twice", "UPDATE order_items SET returned = taken WHERE order_id = {order_id}", "SELECT DISTINCT i.order_id FROM order_items i JOIN orders o ON o.id = i.order_id WHERE taken > returned AND o.status <> 'undeliverable' ORDER BY 1"),
+    Corruption("an unassigned order deleted whole",
+               "DELETE FROM idempotency WHERE facts ->> 'id' = '{id}' AND code = 'created';;DELETE FROM order_items WHERE order_id = {id};;"
+               "DELETE FROM order_events WHERE order_id = {id};;DELETE FROM order_listing WHERE id = {id};;DELETE FROM orders WHERE id = {id}",
+               _order("status = 'confirmed' AND NOT EXISTS (SELECT FROM driver_events f WHERE f.order_id = o.id) AND payment = 'cash'")),
+    Corruption("an order's store changed", "UPDATE orders SET pickups = jsonb_set(pickups, '{0,0}', '2') WHERE id = {id}", _order("store_id <> 2")),
+    Corruption("an order's number changed", "UPDATE orders SET pickups = jsonb_set(pickups, '{0,4}', '77') WHERE id = {id}", _order("true")),
+    Corruption("a store's counter set back", "UPDATE store_days SET last = last - 1 WHERE store_id = {store_id}", "SELECT store_id FROM store_days ORDER BY 1"),
     Corruption("numbers set back", "SELECT setval('order_id_seq', 1)"),
 ]
 # fmt: on

@@ -212,19 +212,17 @@ SELECT 'ord_' || x.id AS key, 'no ' || x.missing AS why
  WHERE x.missing <> '' ORDER BY x.id;
 
 -- name: audit_listings
--- A row for each pick-up of an order, with the store and the number there.
 SELECT 'ord_' || coalesce(o.id, l.id) AS key,
-       CASE WHEN l.id IS NULL THEN 'not listed' WHEN o.id IS NULL THEN 'listed, but there is no such order or pick-up'
+       CASE WHEN l.id IS NULL THEN 'not listed' WHEN o.id IS NULL THEN 'listed, but there is no order or no such pick-up'
             ELSE 'listed by another time, customer, zone, store or number' END AS why
-  FROM (SELECT o.id, o.created_at, o.customer_id, o.zone_id, p.part ->> 0 AS store_id, p.part ->> 4 AS number, p.at
-          FROM orders o CROSS JOIN LATERAL jsonb_array_elements(
-               CASE jsonb_typeof(o.pickups) WHEN 'array' THEN o.pickups END) WITH ORDINALITY p(part, at)
-         WHERE o.id > $1 AND o.id <= $2) o
-  FULL JOIN (SELECT * FROM order_listing WHERE id > $1 AND id <= $2) l ON l.id = o.id AND l.pickup = o.at
- WHERE (o.id, o.created_at, o.customer_id, o.zone_id, o.store_id, o.number)
+  FROM (SELECT x.id, x.created_at, x.customer_id, x.zone_id, p.at AS pickup, p.part ->> 0 AS store, p.part ->> 4 AS number
+          FROM orders x CROSS JOIN LATERAL jsonb_array_elements(
+               CASE jsonb_typeof(x.pickups) WHEN 'array' THEN x.pickups ELSE '[]' END) WITH ORDINALITY AS p(part, at)
+         WHERE x.id > $1 AND x.id <= $2) o
+  FULL JOIN (SELECT * FROM order_listing WHERE id > $1 AND id <= $2) l ON l.id = o.id AND l.pickup = o.pickup
+ WHERE (o.id, o.created_at, o.customer_id, o.zone_id, o.store, o.number)
        IS DISTINCT FROM (l.id, l.created_at, l.customer_id, l.zone_id, l.store_id::text, l.number::text)
-    OR (o.at = 1 AND o.store_id IS DISTINCT FROM (SELECT x.store_id::text FROM orders x WHERE x.id = o.id))
- ORDER BY coalesce(o.id, l.id);
+ ORDER BY 1;
 
 -- name: audit_order_shards
 SELECT id, shard FROM orders WHERE id > $1 AND id <= $2 ORDER BY id;
@@ -354,8 +352,60 @@ SELECT 'usr_' || k.principal_id || ' ' || k.route || ' ' || encode(k.key_hash, '
  ORDER BY k.principal_id, k.route, k.key_hash;
 
 -- name: audit_stock
-SELECT 'prd_' || p.id AS key, p.stock || ' in stock' AS why
-  FROM products p WHERE p.id > $1 AND p.id <= $2 AND p.stock < 0 ORDER BY p.id;
+-- What is there and what orders have taken and not given back is what the API has set.
+SELECT 'prd_' || p.id AS key,
+       coalesce(p.stock::text, 'no number') || ' in stock, ' || coalesce(o.pieces, 0) || ' with orders, of '
+       || coalesce(m.pieces::text, 'no number') AS why
+  FROM (SELECT id, stock FROM products WHERE id > $1 AND id <= $2) p
+  LEFT JOIN stock_made m ON m.product_id = p.id
+  LEFT JOIN (SELECT product_id, sum(taken - returned) AS pieces FROM order_items
+              WHERE product_id > $1 AND product_id <= $2 GROUP BY product_id) o ON o.product_id = p.id
+ WHERE p.stock < 0 OR (p.stock IS NULL) <> (m.pieces IS NULL) OR p.stock + coalesce(o.pieces, 0) <> m.pieces
+ ORDER BY p.id;
+
+-- name: audit_returns
+-- What a cancelled order had taken from the stock is back; what is on its way or delivered is not.
+SELECT 'ord_' || o.id AS key, o.status || ', ' || i.taken || ' taken, ' || i.returned || ' returned' AS why
+  FROM (SELECT id, status FROM orders WHERE id > $1 AND id <= $2) o
+  JOIN (SELECT order_id, sum(taken) AS taken, sum(returned) AS returned, bool_or(taken NOT IN (0, quantity)) AS odd,
+               bool_or(returned NOT IN (0, taken)) AS part
+          FROM order_items WHERE order_id > $1 AND order_id <= $2 GROUP BY order_id) i ON i.order_id = o.id
+ WHERE i.odd OR i.part OR (o.status = 'cancelled' AND i.returned < i.taken)
+    OR (o.status NOT IN ('cancelled', 'undeliverable') AND i.returned > 0)
+ ORDER BY o.id;
+
+-- name: audit_pickups
+-- An order is fetched from stores that are there, the first of which is its own, and every line from one of them.
+WITH stop AS (
+    SELECT o.id, o.store_id, p.part, p.at
+      FROM orders o CROSS JOIN LATERAL jsonb_array_elements(
+           CASE jsonb_typeof(o.pickups) WHEN 'array' THEN o.pickups ELSE '[]' END) WITH ORDINALITY AS p(part, at)
+     WHERE o.id > $1 AND o.id <= $2
+), route AS (
+    SELECT s.id, min(s.store_id) AS store_id, min(s.part ->> 0) FILTER (WHERE s.at = 1) AS first,
+           bool_and(t.id IS NOT NULL) AS known,
+           (SELECT count(*) FROM stop x CROSS JOIN LATERAL jsonb_array_elements(
+                   CASE jsonb_typeof(x.part -> 5) WHEN 'array' THEN x.part -> 5 ELSE '[]' END) l WHERE x.id = s.id) AS lines,
+           (SELECT count(DISTINCT l) FROM stop x CROSS JOIN LATERAL jsonb_array_elements(
+                   CASE jsonb_typeof(x.part -> 5) WHEN 'array' THEN x.part -> 5 ELSE '[]' END) l WHERE x.id = s.id) AS different
+      FROM stop s LEFT JOIN stores t ON t.id = CASE WHEN s.part ->> 0 ~ '^[0-9]{1,18}$' THEN (s.part ->> 0)::bigint END
+     GROUP BY s.id
+)
+SELECT 'ord_' || o.id AS key, coalesce('first from store ' || r.first || ', ' || r.lines || ' of ', 'nothing of ') || coalesce(i.many, 0) || ' lines' AS why
+  FROM (SELECT id, store_id FROM orders WHERE id > $1 AND id <= $2) o
+  LEFT JOIN route r ON r.id = o.id
+  LEFT JOIN (SELECT order_id, count(*) AS many FROM order_items WHERE order_id > $1 AND order_id <= $2 GROUP BY order_id) i ON i.order_id = o.id
+ WHERE r.id IS NULL OR r.first <> o.store_id::text OR NOT r.known OR r.lines <> coalesce(i.many, 0) OR r.different <> r.lines
+ ORDER BY o.id;
+
+-- name: audit_store_numbers
+-- A store's orders are numbered without a gap, day by day: so many were numbered as there are.
+SELECT 'sto_' || coalesce(d.store_id, l.store_id) AS key,
+       coalesce(d.given, 0) || ' numbers were given, there are ' || coalesce(l.orders, 0) || ' orders' AS why
+  FROM (SELECT store_id, sum(last) AS given FROM store_days GROUP BY store_id) d
+  FULL JOIN (SELECT store_id, count(*) AS orders FROM order_listing GROUP BY store_id) l ON l.store_id = d.store_id
+ WHERE coalesce(d.given, 0) <> coalesce(l.orders, 0)
+ ORDER BY 1;
 
 -- name: audit_prices
 SELECT 'prd_' || p.id AS key, p.price_minor || ' ' || p.currency AS why
