@@ -2,13 +2,13 @@
 
 from storage.postgres.migrate import run_sql
 
-revision = "0023_ledger"
-down_revision: str | None = "0022_pickups"
+revision = "0024_ledger"
+down_revision: str | None = "0023_orderable"
 
 
 def upgrade() -> None:
     """Run the revision's SQL file."""
-    run_sql("0023_ledger.sql")
+    run_sql("0024_ledger.sql")
 
 
 def downgrade() -> None:
