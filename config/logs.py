@@ -22,6 +22,8 @@ from typing import Any, BinaryIO, TextIO
 import orjson
 import structlog
 
+from config.settings import Settings
+
 # Lines that may wait for the writer: a second of a busy instance, about 5 MB.
 BUFFER_LINES = 20_000
 LINE_BYTES_MAX = 16_384
@@ -227,9 +229,13 @@ def say_failure(command: str, text: str) -> None:
     if command != "serve":
         sys.stderr.write(text + "\n")
         return
-    # The settings may be what is wrong.
-    log_format, instance = os.environ.get("MALL_LOG_FORMAT") or "auto", os.environ.get("MALL_INSTANCE", "")
-    say(text, log_format, "failed_start", "error", instance, to=sys.stderr)
+    # The settings may be what is wrong, so they are looked up one by one.
+    named = {
+        name: os.environ.get(str(Settings.model_fields[name].alias)) for name in ("log_format", "instance")
+    }
+    say(
+        text, named["log_format"] or "auto", "failed_start", "error", named["instance"] or "", to=sys.stderr
+    )  # fmt: skip
 
 
 def _named(instance: str) -> structlog.typing.Processor:
