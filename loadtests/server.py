@@ -92,7 +92,12 @@ class ServerProcess:
             RuntimeError: it ended, or was not ready in time; with the end of its log.
         """
         await self.launch()
-        await self.wait_ready()
+        try:
+            await self.wait_ready()
+        except BaseException:
+            # Whoever gives up waiting has nobody to stop it later.
+            await self.kill()
+            raise
 
     async def launch(self, keep: Sequence[int] = ()) -> None:
         """The first half of `start`; `keep` are descriptors that it inherits."""
