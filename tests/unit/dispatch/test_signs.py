@@ -18,7 +18,7 @@ from dispatch.driver_signs import GRACE
 from dispatch.driver_state import DriverState
 
 NOW = 1_790_000_000_000
-SNAPSHOT = {"feed_seq": 0, "status": "online", "capacity": 1, "carried": [], "offers": []}
+SNAPSHOT = {"feed_seq": 0, "status": "online", "capacity": 1, "carried": [], "offered": []}
 MALL = Place(52.52, 13.405)
 
 
