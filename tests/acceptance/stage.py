@@ -256,4 +256,13 @@ async def set_up(pair: Pair) -> Stage:
         setattr(stage, name, await stage.make_product(store))
     for caller in ("assigned", "offered", "stranger"):
         await stage.as_(caller).do("PUT", "/api/v2/drivers/me/availability", {"status": "online"})
+
+    async def ended() -> bool:  # both have looked at the session that is over
+        calls = [
+            mall.as_(stage.token("revoked", "auth.me")).call("GET", "/api/v2/me")
+            for mall in (pair.one, pair.two)
+        ]
+        return {(await call)[0] for call in calls} == {401}
+
+    await seconds_until(ended)
     return stage

@@ -106,8 +106,8 @@ async def test_forty_phones_behind_one_new_address_log_in_and_none_is_told_to_wa
 
 @pytest.mark.long
 async def test_thousand_phones_behind_one_address_log_in(mall: Mall) -> None:
-    """MALL_TEST_PHONES says how many."""
-    emails = await mall.people(int(os.environ.get("MALL_TEST_PHONES", "1000")))
+    """TEST_PHONES says how many."""
+    emails = await mall.people(int(os.environ.get("TEST_PHONES", "1000")))
     began = asyncio.get_running_loop().time()
     waits = await log_in_all(mall, "192.0.2.2", emails)
     took_s = asyncio.get_running_loop().time() - began
