@@ -10,7 +10,10 @@ from actors.messages import Command
 from actors.ports import Claim
 from actors.steps import Outcome
 from dispatch.domain.order import TRANSITIONS
+from dispatch.domain.sight import redacted
 from storage.memory.journal import MemoryJournal
+
+_LETTING_GO = frozenset({"order.delivered", "order.undeliverable", "order.cancelled", "order.released"})
 
 if TYPE_CHECKING:
     from tests.simulation.node import Phone
@@ -136,9 +139,12 @@ class Checks:
         log = self._store.driver_events[phone.driver]
         self._want(len(log) >= frame["seq"], f"driver {phone.driver} was told what is not committed")
         row = log[frame["seq"] - 1]
-        self._want(
-            row["type"] == frame["type"] and row["data"] == frame["data"], "a frame differs from its row"
+        let_go = any(
+            x["type"] in _LETTING_GO and x["order_id"] == row["order_id"] for x in log[frame["seq"] - 1 :]
         )
+        # In a replay an order that was let go meanwhile is told without its door.
+        told = [row["data"], redacted(row["data"])] if let_go else [row["data"]]
+        self._want(row["type"] == frame["type"] and frame["data"] in told, "a frame differs from its row")
         order = int(frame["data"]["order_id"][4:])
         if frame["type"] == "offer":
             phone.offers[order] = frame["data"]["offer_id"]
