@@ -26,7 +26,7 @@ from api.probing import Check, Prober, look_at_disk, look_at_leases
 from api.problems import EVERY_ANSWER, Fault, Problem, problem_response
 from api.stream_tickets import StreamTickets
 from api.tokens import Principal, Tokens
-from api.transport.connection import say_continue
+from api.transport.bodies import say_continue
 from api.transport.errors import BrokenBody, SlowBody, WastefulBody, forget_frames
 from config.settings import Settings
 from dispatch.domain import ids

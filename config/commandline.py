@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from config.settings import describe
+from config.settings import ELSEWHERE, Settings
 
 
 def _zone(text: str) -> int:
@@ -46,3 +46,12 @@ def make_parser() -> argparse.ArgumentParser:
     rotating = commands.add_parser("rotate-key", help="a new signing key, for all running instances")
     rotating.add_argument("--now", action="store_true", help="the old one has leaked: its tokens die at once")
     return parser
+
+
+def describe() -> str:
+    """All settings as lines for `--help` and the README."""
+    lines = []
+    for field in Settings.model_fields.values():
+        default = "" if field.default is None or field.default == () else f" [{field.default}]"
+        lines.append(f"  {field.alias:<20} {field.description}{default}")
+    return "\n".join([*lines, *(f"  {name:<20} {text}" for name, text in ELSEWHERE.items())])

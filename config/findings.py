@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import Literal
 
 Weight = Literal["ok", "warning", "fault"]
@@ -55,3 +56,12 @@ def report(findings: Iterable[Finding]) -> tuple[str, int]:
     if faults:
         verdict = f"{faults} fault{'' if faults == 1 else 's'} in the way of a start."
     return "\n".join([*(finding.lines() for finding in found), verdict]), int(faults > 0)
+
+
+def unknown_name(name: str, known: Sequence[str]) -> str:
+    """A variable that is none, and the nearest that is one.
+
+    Misspelt, it would leave the default in force, and nobody would notice.
+    """
+    near = get_close_matches(name, known, n=1, cutoff=0.6)
+    return f"{name}: there is no such setting" + (f"; did you mean {near[0]}?" if near else "")

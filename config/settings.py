@@ -6,9 +6,8 @@ import os
 import re
 import socket
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import UTC, datetime
-from difflib import get_close_matches
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated, Literal
@@ -26,6 +25,7 @@ from pydantic import (
     model_validator,
 )
 
+from config.findings import unknown_name
 from config.samples import DIFFERENT_MIN, is_sample
 
 Switch = Literal["on", "off"]
@@ -382,7 +382,7 @@ def load_settings(environ: Mapping[str, str] | None = None, *, founds: bool = Tr
     """
     given = {name.upper(): value for name, value in (os.environ if environ is None else environ).items()}
     known = [*(str(field.alias) for field in Settings.model_fields.values()), *ELSEWHERE]
-    lines = [_unknown(name, known) for name in given if name.startswith("MALL_") and name not in known]
+    lines = [unknown_name(name, known) for name in given if name.startswith("MALL_") and name not in known]
     try:
         wanted = {k: v for k, v in given.items() if k in known and v != ""}
         settings = Settings.model_validate(wanted, context={"founds": founds})
@@ -395,18 +395,3 @@ def load_settings(environ: Mapping[str, str] | None = None, *, founds: bool = Tr
     if lines:
         raise SettingsError("\n".join(lines))
     return settings
-
-
-def _unknown(name: str, known: Sequence[str]) -> str:
-    """A misspelt variable would leave the default in force, which nobody would notice."""
-    near = get_close_matches(name, known, n=1, cutoff=0.6)
-    return f"{name}: there is no such setting" + (f"; did you mean {near[0]}?" if near else "")
-
-
-def describe() -> str:
-    """All settings as lines for `--help` and the README."""
-    lines = []
-    for field in Settings.model_fields.values():
-        default = "" if field.default is None or field.default == () else f" [{field.default}]"
-        lines.append(f"  {field.alias:<20} {field.description}{default}")
-    return "\n".join([*lines, *(f"  {name:<20} {text}" for name, text in ELSEWHERE.items())])

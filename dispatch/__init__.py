@@ -15,6 +15,7 @@ zone_ends.py     what a zone ends: offers in vain, orders that nobody takes
 zone_actor.py    zones as actors: who is open, who is free, who is offered what
 placing.py       what a customer orders, and what became of it
 service.py       every verb of the system, one short method each
+payment_notes.py  what an order's history says of a payment
 payments.py      hold, capture, release, refund: steps that are repeated until their outcome is known
 chores.py        background rounds: positions, feed positions, trimming
 STORIES.md       one command told from frame to fan-out; the state diagram

@@ -2,6 +2,7 @@
 
 Map:
 connection.py   the server protocol: deadlines, and refusals of what is no request
+bodies.py       bodies that weigh too much, or that nobody reads
 judging.py      what is wrong with a request that cannot be read, or must not be
 refusing.py     what is answered to what is no request
 prompt.py       requests that are answered where they were read

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
-from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
@@ -20,12 +19,13 @@ import structlog
 from aiohttp import hdrs, web, web_response
 from aiohttp.http import HttpVersion11
 from aiohttp.streams import StreamReader
-from aiohttp.web_protocol import RequestHandler, _ErrInfo
+from aiohttp.web_protocol import _ErrInfo
 
 from api.problems import Problem, problem_response
 from api.stepping import Stepping
-from api.transport.errors import BrokenBody, SlowBody, WastefulBody, forget_frames
-from api.transport.judging import HEAD_BYTES_MAX, fault_of, is_plain, judge, leaves_http
+from api.transport.bodies import Bodies
+from api.transport.errors import BrokenBody, SlowBody, forget_frames
+from api.transport.judging import HEAD_BYTES_MAX, fault_of, is_plain, judge
 from api.transport.kernel import queued_bytes
 from api.transport.prompt import whole_answer
 from api.transport.refusing import refusal
@@ -43,10 +43,6 @@ FIRST_HEAD_S = 14.0
 BODY_S = 9.0
 BODY_GRACE_S = 2.0
 BODY_BYTES_PER_S = 500
-# What the framing of a body may weigh beside its content: some 10,000 chunks, which take 7 ms to parse.
-FRAMING_BYTES_MAX = 64 * 1024
-# What is dropped, unparsed, of a body that nobody reads, so that the client can read its answer.
-DISCARD_BYTES_MAX = 1024 * 1024
 # In any 10 s in which something waits to be read, a reader takes 500 B/s.
 READ_S = 9.0
 READ_BYTES_PER_S = 500
@@ -60,14 +56,7 @@ Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 web_response.SERVER_SOFTWARE = "mall"  # type: ignore[attr-defined]
 
 
-def say_continue(request: web.BaseRequest) -> None:
-    """Tell a client that waits for it (`Expect: 100-continue`) to send its body."""
-    # HTTP/1.0 has no interim answers (RFC 9110, 10.1.1).
-    if request.version >= HttpVersion11 and request.transport is not None:
-        request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-
-
-class Connection(RequestHandler):
+class Connection(Bodies):
     """aiohttp's `RequestHandler` (`aiohttp/web_protocol.py`) with deadlines and our form of refusals.
 
     It relies on how aiohttp 3.14 works inside; tests/unit/api/test_transport.py fails when that changes:
@@ -86,11 +75,7 @@ class Connection(RequestHandler):
         "_answers",
         "_body",
         "_body_at",
-        "_body_bytes",
         "_counted",
-        "_discarded",
-        "_discarded_bytes",
-        "_framed",
         "_head_at",
         "_head_bytes",
         "_listening",
@@ -116,12 +101,6 @@ class Connection(RequestHandler):
         self._head_bytes = 0
         self._body: StreamReader | None = None
         self._body_at = 0.0
-        # The body that comes in at the moment, and what has come of it after its head, with its framing.
-        self._framed: StreamReader | None = None
-        self._body_bytes = 0
-        # Done when enough of a refused body was dropped.
-        self._discarded: asyncio.Future[None] | None = None
-        self._discarded_bytes = 0
         self._unsent_at = 0.0
         self._unsent_bytes = self._read_bytes = self._written_bytes = self._answers = 0
 
@@ -264,26 +243,6 @@ class Connection(RequestHandler):
         if self._head_bytes > HEAD_BYTES_MAX:
             self._end(Problem("headers_too_large"), "head_too_long")
 
-    def _part_of_body(self, content: StreamReader, size_bytes: int) -> None:
-        """Every byte counts, not only those that the framing carries: a chunk of one byte takes six."""
-        if content.is_eof():
-            return
-        if self._framed is not content:
-            self._framed, self._body_bytes = content, 0
-        self._body_bytes += size_bytes
-        if self._body_bytes - content.total_bytes > FRAMING_BYTES_MAX:
-            metrics.MALFORMED_REQUESTS.labels("wasteful_body").inc()
-            self._fail_body(WastefulBody())
-
-    def _discard(self, size_bytes: int) -> None:
-        self._discarded_bytes += size_bytes
-        if self._discarded_bytes > DISCARD_BYTES_MAX:
-            self._end_discarding()
-
-    def _end_discarding(self) -> None:
-        if self._discarded is not None and not self._discarded.done():
-            self._discarded.set_result(None)
-
     def _handle_request(
         self, request: web.BaseRequest, start_time: float | None, request_handler: Handler
     ) -> Coroutine[Any, Any, tuple[web.StreamResponse, bool]]:
@@ -292,40 +251,6 @@ class Connection(RequestHandler):
             if reason is not None:
                 request_handler = self._refusing(reason, "malformed_request")
         return super()._handle_request(request, start_time, request_handler)
-
-    def finish_response(
-        self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
-    ) -> Coroutine[Any, Any, tuple[web.StreamResponse, bool]]:
-        """Send the answer; where the next request would begin in vain, end the connection with it."""
-        if isinstance(resp, web.HTTPException) and "X-Trace-ID" not in resp.headers:
-            # The router's own, for what it could not even match.
-            resp = self._refusal(Problem("malformed_request"), "unroutable")
-            resp.force_close()
-        content = request.content
-        refused = not content.is_eof() and request.content_length is None
-        if refused or leaves_http(request):
-            return self._finish_last(request, resp, start_time)
-        return super().finish_response(request, resp, start_time)
-
-    async def _finish_last(
-        self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
-    ) -> tuple[web.StreamResponse, bool]:
-        """Send the last answer. What still comes of its request is dropped unparsed, for a moment: a connection that
-        is closed with unread bytes is reset, and its client might lose the answer.
-        """
-        if not resp.prepared:
-            resp.force_close()
-        done = await super().finish_response(request, resp, start_time)
-        self.close()
-        if request.content.is_eof() or self.transport is None:
-            return done
-        self._discarded = self._loop.create_future()
-        self._resume_transport_reading()
-        with suppress(TimeoutError):
-            async with asyncio.timeout(self._lingering_time):
-                await self._discarded
-        request.content.feed_eof()
-        return done
 
     # -- what goes out instead of an answer -----------------------------------------------------------
 
@@ -433,15 +358,6 @@ class Connection(RequestHandler):
         except Exception as error:
             forget_frames(error)
             raise
-
-    def _fail_body(self, error: Exception) -> None:
-        """Whoever waits for the body gets the error; after the answer the connection ends."""
-        request = self._current_request
-        if request is None or request.content.is_eof():
-            return
-        request.content.set_exception(error)
-        request.content.feed_eof()  # or the rest would be waited for
-        self.close()
 
     def _sweep_reader(self, wire: asyncio.Transport, unsent_bytes: int, now: float) -> None:
         if not unsent_bytes:

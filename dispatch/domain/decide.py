@@ -38,9 +38,10 @@ from dispatch.domain.commands import (
     Verdict,
     Withdraw,
 )
-from dispatch.domain.ids import DRIVER, PAYMENT, STORE, public_id
+from dispatch.domain.ids import DRIVER, STORE, public_id
 from dispatch.domain.operate import FEED_TYPES, REACHED, conclude, hand_over, released
-from dispatch.domain.order import OPERATED, TRANSITIONS, Order, Paid
+from dispatch.domain.order import OPERATED, TRANSITIONS, Order
+from dispatch.domain.paying import note_payment, pay
 from dispatch.domain.refusals import Refused
 from dispatch.domain.search import give_up, set_mode, withdraw
 from dispatch.domain.sight import offer_terms, order_for_driver
@@ -73,9 +74,9 @@ def decide(order: Order, command: OrderCommand, now_ms: int) -> Verdict:
         case SetReady():
             return _set_ready(order, command, now_ms)
         case Pay():
-            return _pay(order, command, now_ms)
+            return pay(order, command, now_ms)
         case NotePayment():
-            return _note_payment(order, command, now_ms)
+            return note_payment(order, command, now_ms)
         case MakeOffers() | Withdraw() | GiveUp() | SetMode():
             return _of_zone(order, command, now_ms)
         case Expire():
@@ -304,43 +305,6 @@ def _set_ready(order: Order, command: SetReady, now_ms: int) -> Verdict:
         data={"ready_at_ms": command.ready_ms}
         | ({} if command.store_id is None else {"store_id": public_id(STORE, command.store_id)}),
         feed=tuple(feed),
-    )
-
-
-def _pay(order: Order, command: Pay, now_ms: int) -> Verdict:
-    if order.status == o.CANCELLED:
-        return Refused(r.ORDER_CLOSED, order.status)
-    if order.status != o.AWAITING_PAYMENT:
-        return Unchanged("paid")
-    # Due at once, as an order that needs no payment: whoever takes over from here tells the zone.
-    held = Paid(command.payment_id, "held", order.facts.total_minor)
-    return Decision(
-        order=order.moved(
-            TRANSITIONS[order.status, "paid"],
-            now_ms,
-            due_ms=now_ms,
-            since_ms=now_ms,
-            payments=(*order.payments, held),
-        ),
-        event="paid",
-        by=By("system", public_id(PAYMENT, command.payment_id)),
-        answer="paid",
-    )
-
-
-def _note_payment(order: Order, command: NotePayment, now_ms: int) -> Verdict:
-    """Also for orders that have ended: their money moves afterwards."""
-    paid = command.paid
-    if any(p.id == paid.id and p.version >= paid.version for p in order.payments):
-        return Unchanged("noted")
-    others = tuple(p for p in order.payments if p.id != paid.id)
-    return Decision(
-        order=order.moved(order.status, now_ms, payments=(*others, paid)),
-        event=command.event,
-        by=command.by,
-        answer="noted",
-        reason=command.reason,
-        data=command.data,
     )
 
 

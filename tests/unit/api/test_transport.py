@@ -20,8 +20,8 @@ from aiohttp.web_protocol import MAX_MSG_QUEUE_SIZE, RequestHandler
 
 from api.call import BODY_S, Call
 from api.problems import Problem
+from api.transport import bodies, listening
 from api.transport import connection as limits
-from api.transport import listening
 from api.transport.connection import Connection
 from api.transport.counting import Visitors
 from api.transport.errors import BrokenBody, SlowBody, WastefulBody
@@ -553,7 +553,7 @@ async def test_body_that_nobody_reads_is_dropped_unparsed_and_the_connection_end
     parser, connection._parser = connection._parser, None  # whoever parses now fails
     connection.data_received(TINY * 1000)
     connection._parser = parser
-    for _ in range(limits.DISCARD_BYTES_MAX // 6000 + 1):
+    for _ in range(bodies.DISCARD_BYTES_MAX // 6000 + 1):
         connection.data_received(TINY * 1000)
     await until(lambda: wire.closing)
     assert wire.said.count(b"HTTP/1.1") == 1
@@ -588,7 +588,7 @@ async def test_body_whose_framing_weighs_more_than_a_body_may_is_given_up(open_d
     connection, wire = door.connect()
     connection.data_received(CHUNKED.replace(b"PUT", b"POST"))
     await until(lambda: connection._current_request)
-    for _ in range(limits.FRAMING_BYTES_MAX // 5 // 1000 - 1):
+    for _ in range(bodies.FRAMING_BYTES_MAX // 5 // 1000 - 1):
         connection.data_received(TINY * 1000)
         await turn()
     assert not door.heard
