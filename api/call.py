@@ -54,6 +54,8 @@ _JSON_ANSWER = CIMultiDict(
     {**EVERY_ANSWER, "Server": "mall", "Cache-Control": "no-store", "Content-Type": "application/json"}
 )
 _KEY = re.compile(r"[\x21-\x7e]{16,255}")
+# What there is no number of in a path, where it is not just not found.
+_UNKNOWN = {ids.ORDER: "order_not_found", ids.DRIVER: "driver_not_found"}
 
 
 @dataclass
@@ -246,7 +248,7 @@ class Call:
         """The number behind the id in the path; a malformed id is simply not found."""
         number = ids.parse_id(prefix, self.request.match_info[name])
         if number is None:
-            raise Problem("order_not_found" if prefix == ids.ORDER else "not_found")
+            raise Problem(_UNKNOWN.get(prefix, "not_found"))
         return number
 
     def key(self, *, required: bool = False) -> str:

@@ -35,7 +35,7 @@ async def draft_of(call: CallV1, operation: str, bytes_max: int = BODY_BYTES_MAX
     if call.origin.can_read_body:
         data = await call.body_bytes()
         if len(data) > bytes_max:
-            raise Problem("body_too_large")
+            raise Problem("body_too_large", f"Send a body of at most {bytes_max // 1024} KiB.")
         draft.read(data)
     return draft
 

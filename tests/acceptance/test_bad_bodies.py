@@ -25,6 +25,7 @@ pytestmark = pytest.mark.usefixtures("nothing_changes")
 # Where no body at all is the same as an empty object.
 OPTIONAL = {
     "orders.accept", "orders.decline", "orders.pickup", "orders.delivery", "orders.cancel", "orders.release",
+    "payments.refund",
 }  # fmt: skip
 
 # -- texts that are not JSON, or not the JSON that anybody may send ---------------------------------------
@@ -223,7 +224,7 @@ FIELDS: Mapping[str, Mapping[str, Mapping[str, str | None]]] = {
         "/status": _choice("deleted", "Banned"),
         "/zone_id": {**_id("zon"), "unknown": '"zon_999999"'},
         "/capacity": _integer(1, 20),
-        "/role": {"not to be changed": '"admin"'},
+        "/role": _choice("root", "Admin", ""),
     },
     "zones.create": {
         "/name": {**GONE, **_text(80), **BROKEN},
@@ -327,6 +328,13 @@ WHOLE = {
 async def test_fields_that_contradict_each_other_are_refused(target: Target, name: str, body: Any) -> None:
     problem = refusal(await target.write(name, json.dumps(body).encode()), 422, "invalid")
     assert faults(problem) == {("body", "#")}
+
+
+@pytest.mark.parametrize("field", ["zone_id", "capacity"])
+async def test_who_becomes_an_admin_keeps_nothing_of_a_driver(target: Target, field: str) -> None:
+    body = {"role": "admin", field: WRITES["users.update"].body[field]}
+    problem = refusal(await target.write("users.update", json.dumps(body).encode()), 422, "invalid")
+    assert faults(problem) == {("body", f"#/{field}")}
 
 
 async def test_every_fault_is_named_at_once(target: Target) -> None:

@@ -219,7 +219,7 @@ FRAMES: dict[str, tuple[str | bytes, object]] = {
     "id past 2^64": ('{"t": "nope", "id": 18446744073709551616}', None),
     "id negative": (PING % '-1', None),
     "id true": (PING % 'true', None),
-    "id a fraction": (PING % '7.0', None),
+    "id a fraction": (PING % '7.5', None),
     "id empty": (PING % '""', None),
     "id of 65 characters": (PING % json.dumps("x" * 65), None),
     "id an object": (PING % '{"x": 7}', None),
@@ -273,6 +273,12 @@ async def test_a_broken_frame_is_answered_with_an_error_and_the_socket_lives_on(
         assert LEAK.search(json.dumps(error)) is None
         await ws.send_str('{"t": "ping", "id": "alive"}')
         assert await ws.receive_json(timeout=5) == {"t": "pong", "id": "alive"}
+
+
+async def test_a_whole_id_is_one_however_it_is_written(target: Target) -> None:
+    async with target.feed("driver") as ws:
+        await ws.send_str(PING % "7.0")
+        assert await ws.receive_str(timeout=5) == '{"t":"pong","id":7}'
 
 
 WRONG_ORDERS = {

@@ -11,7 +11,7 @@ import pytest
 
 from api.access import ACCESS, ROLE_SCOPES, allows
 from api.app import ROUTES, with_head
-from tests.acceptance.bad_input import ANY_VERSION, JSON, WRITES, Target, faults, refusal
+from tests.acceptance.bad_input import ANY_VERSION, JSON, KEYED, WRITES, Target, faults, fresh_key, refusal
 
 pytest_plugins = ("tests.acceptance.bad_input_server",)
 pytestmark = pytest.mark.usefixtures("nothing_changes")
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.usefixtures("nothing_changes")
 # -- routes and methods -----------------------------------------------------------------------------------
 
 UNKNOWN = {
-    "root": "/", "no version": "/api/no/me", "the versions": "/api/versions/1", "slash behind": "/api/v2/me/",
+    "no version": "/api/no/me", "the versions": "/api/versions/1", "slash behind": "/api/v2/me/",
     "two slashes": "//api/v2/me", "capitals": "/API/V2/ME", "deeper": "/api/v2/orders/ord_1/items/1",
     "metrics on the public port": "/metrics", "status on the public port": "/status",
     "dots": "/api/v2/../../etc/passwd", "encoded dots": "/api/v2/%2e%2e/%2e%2e/etc/passwd",
@@ -89,7 +89,9 @@ PREFIXES = {
     "products": "prd",
     "orders": "ord",
     "payments": "pay",
+    "drivers": "drv",
 }
+UNKNOWN_CODES = {"orders": "order_not_found", "drivers": "driver_not_found"}
 
 
 @pytest.mark.parametrize("template", IDS.values(), ids=IDS)
@@ -102,9 +104,10 @@ async def test_a_broken_id_is_not_found_wherever_it_stands(target: Target, templ
         body = WRITES[route.operation].body if route.operation in WRITES else None
         data = None if body is None else json.dumps(body).encode()
         role = next(r for r in ROLE_SCOPES if allows(r, ACCESS[route.operation].scope or ""))
-        code = "order_not_found" if kind == "orders" else "not_found"
-        headers = [ANY_VERSION, *([JSON] if data else [])]
-        refusal(await target.send(route.method, path, headers, data, role=role), 404, code)
+        key = [("Idempotency-Key", fresh_key())] if route.operation in KEYED else []
+        headers = [ANY_VERSION, *([JSON] if data else []), *key]
+        answer = await target.send(route.method, path, headers, data, role=role)
+        refusal(answer, 404, UNKNOWN_CODES.get(kind, "not_found"))
 
 
 # -- queries ----------------------------------------------------------------------------------------------

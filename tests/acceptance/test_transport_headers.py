@@ -144,9 +144,9 @@ ORIGINS: dict[str, tuple[list[tuple[str, str]], dict[str, str]]] = {
         [("Origin", ALLOWED_ORIGIN)],
         {
             "access-control-allow-origin": ALLOWED_ORIGIN,
-            "access-control-expose-headers": "Accept-Patch,Deprecation,ETag,Idempotent-Replayed,Link,Location,"
-            "Mall-Api-Version,RateLimit,RateLimit-Policy,Retry-After,Sunset,X-RateLimit-Limit,X-RateLimit-Remaining,"
-            "X-RateLimit-Reset,X-Trace-ID",
+            "access-control-expose-headers": "Accept-Patch,Accept-Post,Allow,Content-Language,Deprecation,ETag,"
+            "Idempotent-Replayed,Link,Location,Mall-Api-Version,RateLimit,RateLimit-Policy,Retry-After,Sunset,Vary,"
+            "WWW-Authenticate,X-RateLimit-Limit,X-RateLimit-Remaining,X-RateLimit-Reset,X-Trace-ID",
         },
     ),
     "foreign": ([("Origin", "https://evil.example")], {}),

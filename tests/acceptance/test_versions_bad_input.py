@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from api.v1.handlers import TRANSITION_BYTES_MAX
 from tests.acceptance.bad_input import JSON, LEAK, PEOPLE, WRITES, Answer, Target, fresh_key, grafted
 from tests.acceptance.test_bad_bodies import SHAPES, TEXTS
 
@@ -69,7 +70,9 @@ def refused(answer: Answer, status: int, code: str) -> list[str]:
 @pytest.mark.parametrize("text", TEXTS.values(), ids=TEXTS)
 async def test_no_route_takes_a_text_that_is_not_proper_json(target: Target, text: bytes) -> None:
     for name in CHANGES:
-        refused(await change(target, name, text), 400, "malformed_json")
+        too_large = name == "status" and len(text) > TRANSITION_BYTES_MAX
+        status, code = (413, "body_too_large") if too_large else (400, "malformed_json")
+        refused(await change(target, name, text), status, code)
 
 
 @pytest.mark.parametrize("text", SHAPES.values(), ids=SHAPES)
@@ -130,6 +133,15 @@ async def test_a_zero_with_a_monstrous_exponent_is_zero(target: Target) -> None:
     body = grafted(CHANGES["product"][3], "/price", "0e99999999999999999999")
     body = body.replace(b'"store_id": 1', b'"store_id": 999999999')
     assert refused(await change(target, "product", body), 422, "invalid") == ["store_id"]
+
+
+@pytest.mark.parametrize(("name", "bound"), [("status", "4 KiB"), ("order", "64 KiB")])
+async def test_a_body_that_is_too_large_is_told_the_bound_that_it_broke(
+    target: Target, name: str, bound: str
+) -> None:
+    answer = await change(target, name, b"[" * (64 * 1024 if name == "status" else 64 * 1024 + 1))
+    refused(answer, 413, "body_too_large")
+    assert answer.json["message"] == f"Send a body of at most {bound}."
 
 
 async def test_other_bodies_are_refused_as_in_version_2(target: Target) -> None:
