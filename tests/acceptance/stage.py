@@ -29,7 +29,6 @@ _STATES = {"orders.assign": "waiting", "orders.delivery": "picked_up", "order.de
 _BODIES: dict[str, Any] = {
     "auth.login": {"email": "owner-1@mint.example", "password": PASSWORD},
     "auth.password": {"old_password": PASSWORD, "new_password": PASSWORD},
-    "auth.reset": {"token": f"rst_{'0' * 64}", "new_password": PASSWORD},
     "users.password": {"new_password": PASSWORD},
     "users.update": {"name": "N"},
     "zones.create": {"name": "Z"},
@@ -63,9 +62,9 @@ class Stage:
     product: str = ""
     offered_product: str = ""
 
-    def token(self, caller: str, operation: str = "") -> str:
+    def token(self, caller: str, operation: str = "", session: str = "") -> str:
         """A token of the caller, with a session of its own; the wrong ones are of somebody who may."""
-        changes: dict[str, Any] = {"sid": f"ses_{next(_numbers)}"}
+        changes: dict[str, Any] = {"sid": session or f"ses_{next(_numbers)}"}
         now = int(time.time())
         if caller == "expired":
             changes |= {"iat": now - 700, "exp": now - 100}
@@ -78,6 +77,15 @@ class Stage:
             caller = _FIRST[next(role for role in ("customer", "driver", "admin") if allows(role, scope))]
         changes |= {"sub": f"usr_{self.numbers[caller]}", "role": self.roles[caller]}
         return self.forge.with_claims(**changes)
+
+    async def session(self, caller: str) -> str:
+        """A session of the caller that has begun, for operations that look whether it has."""
+        made = f"ses_{next(_numbers)}"
+        await self.pair.database.execute(
+            "INSERT INTO sessions (id, user_id, token_hash, expires_at)"
+            " VALUES ($2, $1, 'none', now() + interval '1 hour')", self.numbers[caller], made,
+        )  # fmt: skip
+        return made
 
     def as_(self, caller: str) -> Mall:
         """The mall as the caller sees it."""
@@ -134,6 +142,8 @@ class Stage:
                 found = await self.make_product(self.store)
             case "products":
                 found = self.product
+            case "drivers":
+                found = f"drv_{self.numbers['stranger']}"
             case "payments":
                 found = await self.payment(captured=(route.operation, caller) == ("payments.refund", "admin"))
             case _:
@@ -188,6 +198,12 @@ class Stage:
                 return {"items": lines, "dropoff": DROPOFF, "payment": "card"}
             case "payments.create":
                 return {"order_id": await self._card_order(), "token": "tok_success"}
+            case "auth.reset":
+                person = (await self.pair.person())["user"]["id"]
+                made = await self.as_("admin").do("POST", f"/api/v2/users/{person}/password-reset")
+                return {"token": made["token"], "new_password": PASSWORD}
+            case "orders.reassign":
+                return {"driver_id": f"drv_{self.numbers['stranger']}", "reason": "dead phone"}
             case "orders.assign":
                 return {"driver_id": f"drv_{self.numbers['offered']}"}
             case _ if operation in _BODIES:
@@ -200,16 +216,22 @@ class Stage:
         path, body = await self._path(route, caller), await self._body(route.operation)
         headers = {"Idempotency-Key": f"key-of-the-matrix-{next(_numbers)}", "If-Match": "*"}
         if caller != "anonymous":
-            headers["Authorization"] = f"Bearer {self.token(caller, route.operation)}"
+            session = await self.session(caller) if caller in self.roles else ""
+            headers["Authorization"] = f"Bearer {self.token(caller, route.operation, session)}"
         url, http = self.pair.one.url + path, self.pair.one.http
+        over = path.split("/")[4] if route.operation.startswith("orders.") and "{id}" in route.path else None
+        if route.operation == "payments.create":
+            over = body["order_id"]
         try:
             if route.operation == "feed.open":
                 return await _upgraded(http, url, headers)
             async with http.request(route.method, url, json=body, headers=headers) as response:
+                if route.operation == "orders.create" and response.status == 201:
+                    over = (await response.json())["id"]
                 return response.status
         finally:
-            if route.operation.startswith("orders.") and "{id}" in route.path:
-                await self.clear(path.split("/")[4])
+            if over is not None:
+                await self.clear(over)
 
 
 async def _upgraded(http: aiohttp.ClientSession, url: str, headers: dict[str, str]) -> int:

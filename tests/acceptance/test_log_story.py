@@ -53,6 +53,8 @@ async def machine(folder: Path) -> AsyncIterator[Machine]:
         environ = {
             "DATABASE_URL": postgres.database_url, "REDIS_URL": valkey.redis_url, "MALL_INSTANCE": "mall",
             "MALL_LOG_LEVEL": "info",
+            # As an operator has it: with none of the settings that each start warns of. Nobody pays here.
+            "MALL_GATEWAY_URL": "http://127.0.0.1:9", "MALL_RATE_LIMITS": "on",
         }  # fmt: skip
         server = ServerProcess(folder / "story", environ, ("--instances", "3"))
         machine = Machine(server, postgres, valkey)

@@ -18,7 +18,9 @@ from api.docs.answers import SCHEMAS
 from api.docs.catalogue import row_of
 from api.problems import KINDS
 from dispatch.service import CREATE_ROUTE
-from tests.acceptance.bad_input import CUSTOMER, JSON, ORDER, PEOPLE, Answer, Headers, fresh_key, refusal
+from tests.acceptance.bad_input import (
+    ANY_VERSION, CUSTOMER, JSON, ORDER, PEOPLE, SOON, Answer, Headers, fresh_key, refusal,
+)  # fmt: skip
 from tests.acceptance.inside import FAULTS, Stage, ordered
 from tests.acceptance.test_bad_frames import FEED, UPGRADE
 
@@ -42,10 +44,10 @@ def sent(role: str, method: str, path: str, headers: Headers = (), body: bytes |
     return lambda stage: stage.send(method, path, headers, body, role=role)
 
 
-def upgrade(path: str = FEED, **changes: str) -> How:
+def upgrade(path: str = FEED, role: str = "driver", **changes: str) -> How:
     """Opening the feed, but for these headers."""
     headers = UPGRADE | {name.replace("_", "-"): value for name, value in changes.items()}
-    return lambda stage: stage.send("GET", path, list(headers.items()), role="driver")
+    return lambda stage: stage.send("GET", path, list(headers.items()), role=role)
 
 
 def fault(code: str) -> How:
@@ -70,6 +72,24 @@ async def shut_out(stage: Stage) -> Answer:
 async def taken_email(stage: Stage) -> Answer:
     body = {"email": PEOPLE["customer"][0], "password": "long enough", "name": "Again", "role": "customer"}
     return await stage.ask("admin", "POST", "/api/v2/users", body)
+
+
+async def changed_user(stage: Stage, name: str, change: Any) -> Answer:
+    """A change by the admin to whoever this token is of."""
+    user = (await stage.good(name, "GET", "/api/v2/me"))["id"]
+    return await stage.ask("admin", "PATCH", f"/api/v2/users/{user}", change, ANY_VERSION)
+
+
+async def no_admin_left(stage: Stage) -> Answer:
+    return await changed_user(stage, "admin", {"role": "customer"})
+
+
+async def no_longer_a_driver(stage: Stage) -> Answer:
+    """In the middle of a way."""
+    zone, product = await stage.zone()
+    order, driver = await stage.new_order(product), await stage.driver(zone)
+    assert (await command(stage, driver, order, "acceptance")).status == 200
+    return await changed_user(stage, driver, {"role": "customer"})
 
 
 async def limited(stage: Stage) -> Answer:
@@ -109,6 +129,53 @@ async def asked_twice_at_once(stage: Stage) -> Answer:
 
 async def sold_out(stage: Stage) -> Answer:
     return await stage.place((await stage.zone(stock=0))[1])
+
+
+async def dearer(stage: Stage) -> Answer:
+    """What it costs is not what the customer was shown."""
+    body = {**ordered((await stage.zone())[1]), "expected_total": {"amount_minor": 4, "currency": "EUR"}}
+    return await stage.ask("customer", *PLACE, body, ("Idempotency-Key", fresh_key()))
+
+
+async def newcomer(stage: Stage) -> str:
+    """A customer who holds nothing yet; returns the name among the tokens."""
+    name, address = f"newcomer-{next(_numbers)}", stage.address
+    account = {"email": f"{name}@mall.example", "password": "long enough"}
+    await stage.good("admin", "POST", "/api/v2/users", {**account, "name": name, "role": "customer"})
+    await stage.enter(name, **account)
+    stage.address = address
+    return name
+
+
+async def until_refused(stage: Stage, body: Any, orders_max: int) -> Answer:
+    """The first refusal of a customer who orders this again and again."""
+    name = await newcomer(stage)
+    for _ in range(orders_max + 1):
+        answer = await stage.ask(name, *PLACE, body, ("Idempotency-Key", fresh_key()))
+        if answer.status != 201:
+            return answer
+    raise AssertionError("there is no bound")
+
+
+async def too_many_unpaid(stage: Stage) -> Answer:
+    body = {**ordered((await stage.zone())[1]), "payment": "card"}
+    return await until_refused(stage, body, stage.office.settings.unpaid_orders_max)
+
+
+async def too_many_held(stage: Stage) -> Answer:
+    held_max, pieces = stage.office.settings.held_pieces_max, 99
+    body = ordered((await stage.zone(stock=2 * held_max))[1])
+    body["items"][0]["quantity"] = pieces
+    return await until_refused(stage, body, held_max // pieces)
+
+
+async def elsewhere(stage: Stage) -> Answer:
+    """A store that has nothing to do with the order."""
+    zone, product = await stage.zone()
+    body = {"zone_id": zone, "name": "Other", "lat": 52.52, "lon": 13.4}
+    other = (await stage.good("admin", "POST", "/api/v2/stores", body))["id"]
+    path = f"/api/v2/orders/{await stage.new_order(product)}/ready-time"
+    return await stage.ask("admin", "PUT", path, {"ready_at": SOON, "store_id": other})
 
 
 async def off_the_shelf(stage: Stage) -> Answer:
@@ -285,8 +352,11 @@ HOW: Mapping[str, How] = {
     "unauthenticated": asked("", "GET", "/api/v2/me"),
     "invalid_credentials": asked("", *LOGIN, {"email": "a@b.example", "password": "not the password"}),
     "invalid_refresh_token": asked("", "POST", "/api/v2/auth/refresh", {"refresh_token": "ref_" + "0" * 60}),
+    "invalid_reset_token": asked(
+        "", "POST", "/api/v2/auth/password-reset", {"token": f"rst_{'0' * 64}", "new_password": "long enough"}
+    ),
     "forbidden": asked("customer", "GET", "/api/v2/users"),
-    "forbidden_origin": upgrade(Origin="https://evil.example"),
+    "forbidden_origin": upgrade(role="", Origin="https://evil.example"),
     "forbidden_header": preflight("POST", "x-shop"),
     "forbidden_method": preflight("BREW"),
     "account_disabled": shut_out,
@@ -296,8 +366,14 @@ HOW: Mapping[str, How] = {
     "method_not_allowed": asked("customer", "DELETE", "/api/v2/me"),
     "request_timeout": slow_body,
     "email_taken": taken_email,
+    "last_admin": no_admin_left,
+    "user_busy": no_longer_a_driver,
     "request_in_flight": asked_twice_at_once,
     "out_of_stock": sold_out,
+    "price_changed": dearer,
+    "too_many_unpaid": too_many_unpaid,
+    "too_many_held": too_many_held,
+    "not_a_pickup": elsewhere,
     "order_taken": too_late,
     "driver_busy": hands_full,
     "driver_offline": commanded("admin", "assignment", {"driver_id": "drv_3"}),
