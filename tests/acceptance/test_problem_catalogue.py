@@ -19,7 +19,16 @@ from api.docs.catalogue import row_of
 from api.problems import KINDS
 from dispatch.service import CREATE_ROUTE
 from tests.acceptance.bad_input import (
-    ANY_VERSION, CUSTOMER, JSON, ORDER, PEOPLE, SOON, Answer, Headers, fresh_key, refusal,
+    ANY_VERSION,
+    CUSTOMER,
+    JSON,
+    ORDER,
+    PEOPLE,
+    SOON,
+    Answer,
+    Headers,
+    fresh_key,
+    refusal,
 )  # fmt: skip
 from tests.acceptance.inside import FAULTS, Stage, ordered
 from tests.acceptance.test_bad_frames import FEED, UPGRADE
