@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import tempfile
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
 import asyncpg
 import pytest
-from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from loadtests.client import Mall, open_http
 from loadtests.server import open_server
 from tests.acceptance.bad_input import ALLOWED_ORIGIN, ORDER, PEOPLE, Target, fresh_key
-from tests.acceptance.forge import Forge
-
-LASTING_S = 24 * 3600
+from tests.acceptance.forge import Forge, lasting, own_key, parts
 
 
 async def _sign_up(mall: Mall) -> str:
@@ -60,26 +55,6 @@ async def nothing_changes(target: Target) -> AsyncIterator[None]:
     assert await target.contents() == before
 
 
-async def own_key(database: Any) -> Ed25519PrivateKey:
-    """The server's key comes out of its database."""
-    row = await database.fetchrow("SELECT kid, private_pem FROM signing_key")
-    own = serialization.load_pem_private_key(row["private_pem"].encode(), None)
-    assert isinstance(own, Ed25519PrivateKey)
-    return own
-
-
-def _parts(token: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    header, claims = (json.loads(base64.urlsafe_b64decode(part + "==")) for part in token.split(".")[:2])
-    return header, claims
-
-
-def lasting(token: str, own: Ed25519PrivateKey) -> str:
-    """The same as minted ones are: the server outlives the ten minutes of an ordinary token by far."""
-    header, claims = _parts(token)
-    minted = {"sid": f"mnt_{claims['sid']}", "exp": claims["iat"] + LASTING_S}
-    return Forge(token, header, claims, own, own).with_claims(**minted)
-
-
 @pytest.fixture(scope="module")
 async def forge(target: Target) -> Forge:
     """A token as a driver gets it, and the means to twist it."""
@@ -87,4 +62,4 @@ async def forge(target: Target) -> Forge:
     login = {"email": email, "password": password}
     mall = Mall(target.http, target.server.url)
     good = (await mall.do("POST", "/api/v2/auth/login", login))["access_token"]
-    return Forge(good, *_parts(good), await own_key(target.database), Ed25519PrivateKey.generate())
+    return Forge(good, *parts(good), await own_key(target.database), Ed25519PrivateKey.generate())

@@ -367,9 +367,9 @@ READINGS: dict[str, Any] = {
 async def test_position_with_a_reading_that_makes_no_sense_is_kept(
     target: Target, reading: dict[str, Any]
 ) -> None:
-    where = {"lat": 52.52, "lon": 13.4}
+    where = {"lat": 52.5, "lon": 13.4}
     assert (await target.write("drivers.location", json.dumps(where).encode())).status == 204
-    there = {"lat": 52.5201, "lon": 13.4001}
+    there = {"lat": 52.5001, "lon": 13.4001}
     async with target.feed("driver") as ws:
         await ws.send_json({"t": "loc", "cseq": 1, **there, **reading})
         await ws.send_str('{"t": "ping", "id": "after"}')

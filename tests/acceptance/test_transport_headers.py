@@ -60,7 +60,7 @@ ZONE = json.dumps({"name": "Headers"})
 ANSWERS: dict[str, tuple[str, str, str, str, int, str, str | None]] = {
     "200": ("GET", "/api/v2/me", "admin", "", 200, "application/json", "no-store"),
     "201": ("POST", "/api/v2/zones", "admin", ZONE, 201, "application/json", "no-store"),
-    "204": ("PUT", "/api/v2/drivers/me/location", "driver", '{"lat": 1, "lon": 2}', 204, "", None),
+    "204": ("PUT", "/api/v2/drivers/me/location", "driver", '{"lat": 52.5, "lon": 13.4}', 204, "", None),
     "400": ("GET", "/api/v2/drivers/feed?x=1", "driver", "", 400, "application/problem+json", "no-store"),
     "401": ("GET", "/api/v2/me", "", "", 401, "application/problem+json", "no-store"),
     "403": ("GET", "/api/v2/users", "customer", "", 403, "application/problem+json", "no-store"),

@@ -147,7 +147,7 @@ async def test_every_answer_of_version_1_is_dated(both: Both) -> None:
     asked: tuple[tuple[str, str, Any, str, int, str], ...] = (
         ("GET", f"orders/{number}", None, "customer", 200, f"orders/ord_{number}"),
         ("POST", "orders", both.order(), "customer", 201, "orders"),
-        ("PUT", "drivers/me/location", {"lat": 1, "lng": 1}, "courier", 204, "drivers/me/location"),
+        ("PUT", "drivers/me/location", {"lat": 52.5, "lng": 13.4}, "courier", 204, "drivers/me/location"),
         ("POST", "orders", {}, "customer", 422, "orders"),
         ("GET", "orders/999999999", None, "customer", 404, "orders/ord_999999999"),
         ("GET", "orders/x", None, "customer", 404, "orders"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.acceptance.bad_input import Target
-from tests.acceptance.bad_input_server import lasting, own_key
+from tests.acceptance.forge import lasting, own_key
 from tests.acceptance.two_versions import Both, furnish
 
 pytest_plugins = ("tests.acceptance.bad_input_server",)
