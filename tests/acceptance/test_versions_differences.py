@@ -214,6 +214,23 @@ async def test_put_wants_every_field_and_shows_what_it_set(both: Both, kind: str
     assert (await both.ask("PUT", f"v1/{kind}/999999999", whole, role="admin")).status == 404
 
 
+async def test_a_deleted_driver_is_in_no_list_of_version_1_either(both: Both) -> None:
+    person = {
+        "email": f"{fresh('g')}@mall.example",
+        "password": "long enough",
+        "name": "Gone",
+        "role": "driver",
+    }
+    number = (await both.good("POST", "v1/users", {**person, "zone_id": both.zone, "capacity": 1}))["id"]
+    lists = ("v1/users?role=driver&page_size=100", f"v1/drivers?zone_id={both.zone}&page_size=100")
+    before = [await both.good("GET", path) for path in lists]
+    await both.good("DELETE", f"v2/users/usr_{number}", headers=[("If-Match", "*")])
+    after = [await both.good("GET", path) for path in lists]
+    for old, new in zip(before, after, strict=True):
+        assert [item["id"] for item in old["items"] if item not in new["items"]] == [number]
+        assert (new["total"], len(new["items"])) == (old["total"] - 1, len(old["items"]) - 1)
+
+
 async def test_times_have_seconds_in_version_1_and_milliseconds_in_version_2(both: Both) -> None:
     number = await both.ordered()
     old = await both.good("GET", f"v1/orders/{number}", role="customer")

@@ -2,10 +2,10 @@
 
 -- name: user_numbered
 SELECT u.*, d.zone_id, d.capacity FROM users u LEFT JOIN drivers d ON d.id = u.id
- WHERE $3::text IS NULL OR u.role = $3 ORDER BY u.id LIMIT $1 OFFSET $2;
+ WHERE u.status <> 'deleted' AND ($3::text IS NULL OR u.role = $3) ORDER BY u.id LIMIT $1 OFFSET $2;
 
 -- name: user_numbered_total
-SELECT count(*) FROM users WHERE $1::text IS NULL OR role = $1;
+SELECT count(*) FROM users WHERE status <> 'deleted' AND ($1::text IS NULL OR role = $1);
 
 -- name: zone_numbered
 SELECT * FROM zones ORDER BY id LIMIT $1 OFFSET $2;
@@ -37,11 +37,13 @@ SELECT count(*) FROM orders o LEFT JOIN order_listing l ON l.id = o.id AND l.pic
    AND ($3::text IS NULL OR o.status = $3) AND ($4::bigint IS NULL OR l.zone_id = $4);
 
 -- name: driver_numbered
-SELECT r.*, (SELECT count(*) FROM assignment a WHERE a.driver_id = r.id) AS carried
-  FROM driver_rows r
- WHERE ($3::bigint IS NULL OR r.zone_id = $3) AND ($4::text IS NULL OR r.status = $4)
- ORDER BY r.id LIMIT $1 OFFSET $2;
+SELECT d.id, u.name, d.zone_id, d.status,
+       CASE WHEN d.status = 'online' AND d.unreachable_at IS NOT NULL THEN 'unreachable' ELSE d.status END AS state,
+       d.capacity, d.lat, d.lon, (SELECT count(*) FROM assignment a WHERE a.driver_id = d.id) AS carried
+  FROM drivers d JOIN users u ON u.id = d.id AND u.role = 'driver' AND u.status <> 'deleted'
+ WHERE ($3::bigint IS NULL OR d.zone_id = $3) AND ($4::text IS NULL OR d.status = $4)
+ ORDER BY d.id LIMIT $1 OFFSET $2;
 
 -- name: driver_numbered_total
-SELECT count(*) FROM drivers
- WHERE ($1::bigint IS NULL OR zone_id = $1) AND ($2::text IS NULL OR status = $2);
+SELECT count(*) FROM drivers d JOIN users u ON u.id = d.id AND u.role = 'driver' AND u.status <> 'deleted'
+ WHERE ($1::bigint IS NULL OR d.zone_id = $1) AND ($2::text IS NULL OR d.status = $2);
