@@ -39,6 +39,16 @@ _ANY = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104
 _JSON = {"Content-Type": "application/json"}
 
 
+async def whole(body: aiohttp.StreamReader) -> bytes | None:
+    """A body to its end, in however many pieces it comes; None when it is too long."""
+    read = bytearray()
+    async for piece in body.iter_any():
+        read += piece
+        if len(read) > ANSWER_BYTES_MAX:
+            return None
+    return bytes(read)
+
+
 class Machine:
     """Asks the instances of a supervisor. Open it with `running()`.
 
@@ -65,7 +75,7 @@ class Machine:
     # -- asking -------------------------------------------------------------------------------
 
     async def _ask(self, process: Process, path: str, wait_s: float) -> tuple[int, bytes] | None:
-        """Status and body; None without an answer in time."""
+        """Status and body; None without an answer in time, or with one that is too long."""
         assert self._http is not None
         host = _ANY.get(process.ops_host, process.ops_host)
         url = (
@@ -75,8 +85,8 @@ class Machine:
         )
         try:
             async with asyncio.timeout(wait_s), self._http.get(url) as response:
-                body = await response.content.read(ANSWER_BYTES_MAX)
-                return response.status, body
+                body = await whole(response.content)
+                return None if body is None else (response.status, body)
         except (aiohttp.ClientError, OSError, TimeoutError):
             return None
 

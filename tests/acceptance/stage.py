@@ -83,7 +83,7 @@ class Stage:
         made = f"ses_{next(_numbers)}"
         await self.pair.database.execute(
             "INSERT INTO sessions (id, user_id, token_hash, expires_at)"
-            " VALUES ($2, $1, 'none', now() + interval '1 hour')", self.numbers[caller], made,
+            " VALUES ($2, $1, $3, now() + interval '1 hour')", self.numbers[caller], made, made.encode(),
         )  # fmt: skip
         return made
 

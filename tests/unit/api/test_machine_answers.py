@@ -1,0 +1,41 @@
+"""What the ops address of a machine reads of its instances' answers."""
+
+from __future__ import annotations
+
+import asyncio
+
+import aiohttp
+import pytest
+from aiohttp.base_protocol import BaseProtocol
+
+from api.ops import machine
+
+
+def _body(*pieces: bytes) -> aiohttp.StreamReader:
+    loop = asyncio.get_running_loop()
+    line = BaseProtocol(loop)
+    line.connection_made(asyncio.Transport())
+    body = aiohttp.StreamReader(line, 2**16, loop=loop)
+    for piece in pieces:
+        body.feed_data(piece)
+    return body
+
+
+async def test_answer_that_comes_in_pieces_is_read_to_its_end() -> None:
+    body = _body(b"mall_flushes_total 1\n")
+    read = asyncio.ensure_future(machine.whole(body))
+    await asyncio.sleep(0)
+    assert not read.done(), "there may be more"
+    body.feed_data(b"mall_shards_owned 256\n")
+    body.feed_eof()
+    assert await read == b"mall_flushes_total 1\nmall_shards_owned 256\n"
+
+
+async def test_answer_that_is_too_long_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "ANSWER_BYTES_MAX", 3)
+    body = _body(b"long")
+    body.feed_eof()
+    assert await machine.whole(body) is None
+    body = _body(b"to", b"p")
+    body.feed_eof()
+    assert await machine.whole(body) == b"top"
