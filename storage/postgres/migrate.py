@@ -31,8 +31,13 @@ _CHOOSE = """SELECT choose_stores_near() FROM pg_proc p
  WHERE p.oid = 'choose_stores_near(boolean)'::regprocedure AND pg_has_role(current_user, p.proowner, 'USAGE')"""
 
 # What is recorded is what this revision has made: afterwards `verify` can tell what was changed by hand.
-_RECORD = """SELECT record_schema('{}') FROM pg_proc p
- WHERE p.oid = 'record_schema(text)'::regprocedure AND pg_has_role(current_user, p.proowner, 'USAGE')"""
+# A revision of before knows no record.
+_RECORD = """DO $$ BEGIN
+    IF EXISTS (SELECT FROM pg_proc p WHERE p.oid = to_regprocedure('record_schema(text)')
+                  AND pg_has_role(current_user, p.proowner, 'USAGE')) THEN
+        PERFORM record_schema('{}');
+    END IF;
+END $$"""
 
 
 class MigrationError(Exception):

@@ -63,7 +63,7 @@ async def till(folder: Path) -> AsyncIterator[Till]:
     place = folder / "payments"
     place.mkdir()
     async with open_gateway_process(place / "ledger.jsonl") as gateway, open_http() as http:
-        environ = {"MALL_SAMPLE": "off", "MALL_GATEWAY_URL": gateway.url}
+        environ = {"MALL_SAMPLE": "off", "MALL_GATEWAY_URL": gateway.url, "MALL_UNPAID_ORDERS_MAX": "50"}
         async with open_server(place / "mall", environ) as server:
             tokens = {
                 name: (await server.mint(role, 1, "--prefix", name))[0]["access_token"]

@@ -143,8 +143,9 @@ async def shop(database_url: str) -> AsyncIterator[Shop]:
         "INSERT INTO stores (id, zone_id, name, lat, lon) VALUES (1, 1, 'S', 1, 2);"
         "INSERT INTO users (id, email, role, name) VALUES (100, 'c@mall.example', 'customer', 'C');"
         "INSERT INTO orders (id, shard, zone_id, store_id, customer_id, status, mode, ready_at, created_at, updated_at,"
-        " dropoff_lat, dropoff_lon, address, payment, total_minor, currency)"
-        " VALUES (1, 7, 1, 1, 100, 'awaiting_payment', 'waves', now(), now(), now(), 1, 2, 'door', 'card', 900, 'EUR')"
+        " dropoff_lat, dropoff_lon, address, payment, total_minor, currency, pickups)"
+        " VALUES (1, 7, 1, 1, 100, 'awaiting_payment', 'waves', now(), now(), now(), 1, 2, 'door', 'card', 900, 'EUR',"
+        " '[[1, \"S\", 1, 2, 1, [0]]]')"
     )
     async with open_database(database_url, size_max=4) as database:
         yield Shop(owner, database)

@@ -347,7 +347,7 @@ SELECT 'usr_' || k.principal_id || ' ' || k.route || ' ' || encode(k.key_hash, '
     OR ((k.facts ->> 'address' IS DISTINCT FROM o.address OR k.facts ->> 'notes' IS DISTINCT FROM o.notes
          OR k.facts -> 'dropoff_lat' IS DISTINCT FROM to_jsonb(o.dropoff_lat)
          OR k.facts -> 'dropoff_lon' IS DISTINCT FROM to_jsonb(o.dropoff_lon))
-        AND NOT EXISTS (SELECT FROM users u WHERE u.id = o.customer_id AND u.status = 'deleted'))
+        AND (SELECT u.status FROM users u WHERE u.id = o.customer_id) IS DISTINCT FROM 'deleted')
     OR k.facts ->> 'zone_id' IS DISTINCT FROM o.zone_id::text OR k.facts ->> 'store_id' IS DISTINCT FROM o.store_id::text
  ORDER BY k.principal_id, k.route, k.key_hash;
 
@@ -577,8 +577,7 @@ SELECT 'pay_' || p.id AS key, p.status || CASE WHEN p.gateway_ref IS NULL THEN '
   FROM payments p
  WHERE p.order_id > $1 AND p.order_id <= $2
    AND ((p.gateway_ref IS NULL AND p.status IN ('held', 'captured', 'refunding', 'refunded') AND p.amount_minor > 0)
-        OR (p.gateway_ref IS NOT NULL AND p.gateway_ref IN (
-            SELECT q.gateway_ref FROM payments q WHERE q.gateway_ref IS NOT NULL GROUP BY q.gateway_ref HAVING count(*) > 1)))
+        OR (SELECT count(*) FROM payments q WHERE q.gateway_ref = p.gateway_ref) > 1)
  ORDER BY p.id;
 
 -- name: audit_payment_steps

@@ -10,6 +10,7 @@ ALTER TABLE payments
     ADD CONSTRAINT payments_refunded CHECK (refunded_minor BETWEEN 0 AND amount_minor);
 UPDATE payments SET told = version, refunded_minor = CASE status WHEN 'refunded' THEN amount_minor ELSE 0 END;
 CREATE INDEX payments_stuck ON payments (id) WHERE stuck_code IS NOT NULL;
+CREATE INDEX payments_ref ON payments (gateway_ref) WHERE gateway_ref IS NOT NULL;
 CREATE INDEX payments_customer ON payments (principal_id, id);
 
 -- What was given back of a payment, and why. At most one is wanted at a time.
