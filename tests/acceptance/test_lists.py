@@ -40,8 +40,8 @@ WITH made AS (
     INSERT INTO orders (id, shard, zone_id, store_id, customer_id, driver_id, status, mode, ready_at, created_at,
                         updated_at, dropoff_lat, dropoff_lon, address, payment, total_minor, currency,
                         pickups)
-    SELECT nextval('order_id_seq'), 0, s.zone_id, s.id, 2, 3, x.status, 'waves', at, at, at, 1, 2, 'x', 'cash', 5, 'EUR',
-           jsonb_build_array(jsonb_build_array(s.id, 'S', 1, 2, 1, jsonb_build_array(0)))
+    SELECT nextval('order_id_seq'), 0, s.zone_id, s.id, 2, 3, x.status, 'waves', at, at, at, 1, 2, 'x', 'cash', 5,
+           'EUR', jsonb_build_array(jsonb_build_array(s.id, 'S', 1, 2, 1, jsonb_build_array(0)))
       FROM stores s, (SELECT status, timestamptz '2026-02-01 12:00:00Z' + (n - 7) * interval '1 minute' AS at
                         FROM unnest($2::text[]) WITH ORDINALITY AS u (status, n)) x WHERE s.id = $1 RETURNING id),
 lines AS (INSERT INTO order_items SELECT id, 1, 1, 'Bread', 1, 5 FROM made)
