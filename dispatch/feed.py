@@ -131,7 +131,12 @@ def zone_of(topic: str) -> int:
     return int(topic.removeprefix("board:"))
 
 
-def board(zone_id: int, orders: Sequence[Order], total: int) -> dict[str, Any]:
+def board_entry(order: Order) -> dict[str, Any]:
+    """An open order on the board of its zone."""
+    return order_for_driver(order) | {"offer_id": order.round_id}
+
+
+def board(zone_id: int, entries: Sequence[dict[str, Any]], total: int) -> dict[str, Any]:
     """The open orders of a zone in `open` mode, the oldest first; `total` counts those left out, too."""
     return {
         "t": "state",
@@ -139,6 +144,6 @@ def board(zone_id: int, orders: Sequence[Order], total: int) -> dict[str, Any]:
         "data": {
             "zone_id": public_id(ZONE, zone_id),
             "total": total,
-            "orders": [order_for_driver(order) | {"offer_id": order.round_id} for order in orders],
+            "orders": entries,
         },
     }

@@ -204,7 +204,7 @@ class ZoneBehaviour:
         closing = state.mode == OPEN and row["mode"] != OPEN
         state.set(row)
         state.board_dirty = True
-        empty = Emit(feed.board_topic(state.id), "topic", feed.board(state.id, (), 0), "board")
+        empty = Emit(feed.board_topic(state.id), "topic", feed.board(state.id, [], 0), "board")
         wrong = [n for n, order in state.orders.items() if order.mode != state.mode]
         switch = tuple(Tell(ActorId("order", number), SetMode(state.mode)) for number in wrong)
         queries = self._ask_picture(state, turn)
@@ -252,7 +252,13 @@ class ZoneBehaviour:
         if not state.board_dirty:
             return ()
         state.board_dirty, state.board_ms = False, turn.now_ms
-        frame = feed.board(state.id, state.oldest(BOARD_ORDERS_MAX), len(state.orders))
+        before, state.shown = state.shown, {}
+        for order in state.oldest(BOARD_ORDERS_MAX):
+            known = before.get(order.id)
+            if known is None or known[0] != order.version:
+                known = order.version, feed.board_entry(order)
+            state.shown[order.id] = known
+        frame = feed.board(state.id, [entry for _, entry in state.shown.values()], len(state.orders))
         return (Emit(feed.board_topic(state.id), "topic", frame, "board"),)
 
     def _plan(self, state: ZoneState, turn: Turn) -> list[Tell]:

@@ -32,6 +32,7 @@ class ZoneState:
         touched, met: orders and drivers that were heard of since the picture was asked for; they are newer.
         suspects: drivers who may have offers that they cannot take; looked at with the next plan.
         pressed: orders that were told to give up, and when.
+        shown: the entries of the last board by order, with the version that each is of: most stay as they are.
         manned: the drivers have been read since the zone was activated: who is not known is not there.
     """
 
@@ -59,6 +60,7 @@ class ZoneState:
     settings_due: bool = False
     board_ms: int = 0
     board_dirty: bool = False
+    shown: dict[int, tuple[int, dict[str, Any]]] = field(default_factory=dict)
     waking: bool = False
 
     @property
