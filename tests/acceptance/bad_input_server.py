@@ -16,6 +16,9 @@ from loadtests.server import open_server
 from tests.acceptance.bad_input import ALLOWED_ORIGIN, ORDER, PEOPLE, Target, fresh_key
 from tests.acceptance.forge import Forge, lasting, own_key, parts
 
+# One customer places all orders of these tests, and pays for none.
+UNBOUND = {"MALL_UNPAID_ORDERS_MAX": "1000", "MALL_HELD_PIECES_MAX": "1000000"}
+
 
 async def _sign_up(mall: Mall) -> str:
     body = {"email": "other@mall.example", "password": "another customer", "name": "Other"}
@@ -27,7 +30,7 @@ async def _sign_up(mall: Mall) -> str:
 async def target() -> AsyncIterator[Target]:
     """The server; when all is over, its log must not tell of a single fault of its own."""
     with tempfile.TemporaryDirectory(prefix="mall-bad-") as folder:
-        environ = {"MALL_CORS_ORIGINS": ALLOWED_ORIGIN, "MALL_DELIVERY_RADIUS_M": "0"}
+        environ = {"MALL_CORS_ORIGINS": ALLOWED_ORIGIN, "MALL_DELIVERY_RADIUS_M": "0", **UNBOUND}
         async with open_server(Path(folder), environ) as server, open_http() as http:
             mall = Mall(http, server.url)
             tokens = {"other": await _sign_up(mall)}

@@ -6,6 +6,7 @@ import asyncio
 import itertools
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from typing import Any
 
 import asyncpg
 import pytest
@@ -48,8 +49,8 @@ async def checked_login(stage: Stage, email: str, password: str) -> AsyncIterato
     passwords, found, goes_on = stage.office.passwords, asyncio.Event(), asyncio.Event()
     verify = passwords.verify
 
-    async def stop(encoded: str | None, shown: str) -> bool:
-        fits = await verify(encoded, shown)
+    async def stop(encoded: str | None, shown: str, *rank: Any) -> bool:
+        fits = await verify(encoded, shown, *rank)
         if not found.is_set():  # only the login; what the block does is not stopped
             found.set()
             await goes_on.wait()
