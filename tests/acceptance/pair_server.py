@@ -47,7 +47,9 @@ async def pair(folder: Path, template: str) -> AsyncIterator[Pair]:
         http = await stack.enter_async_context(open_http())
         one, two = (Mall(http, server.url) for server in servers)
         # Minted, so that it outlives the slowest module.
-        admin = one.as_((await servers[0].mint("admin", 1, "--prefix", "boss"))[0]["access_token"])
+        admin = one.as_(
+            (await servers[0].mint("admin", 1, "--prefix", "boss", "--hours", "1"))[0]["access_token"]
+        )
         zone = (await admin.do("POST", "/api/v2/zones", {"name": "Z"}))["id"]
         yield Pair(servers, database, valkey, one, two, admin, zone)
         for server in servers:

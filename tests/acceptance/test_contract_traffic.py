@@ -214,6 +214,7 @@ async def _orders(day: Day, product: str, driver: str) -> None:
     await day.do("driver-a", "drivers.availability", body={"status": "online"})
     cancelled = await day.order(product)
     await day.do("customer", "orders.cancel", cancelled)
+    await day.do("customer", "orders.track_ticket", done)
     for name in ("customer", "admin"):
         for order in (done, failed, cancelled):
             await day.do(name, "orders.get", order)
