@@ -70,7 +70,9 @@ class Rider:
             case "offer.ready_time" if number in self._offers:
                 self._offers[number] = data
             case "order.assigned" | "order.ready_time":
-                self._mine[number] = data
+                # What is told of an order that has ended names no door any more.
+                door = data["dropoff"]["address"] or self._mine.get(number, data)["dropoff"]["address"]
+                self._mine[number] = {**data, "dropoff": {**data["dropoff"], "address": door}}
             case "order.released" | "order.cancelled" | "order.delivered" | "order.undeliverable":
                 self._mine.pop(number, None)
             case _:
@@ -143,8 +145,16 @@ class Rider:
         ready = self._clock.minute_at(order["ready_at_ms"])
         return arrived, max(ready, arrived + rules.pickup_half)
 
+    def _door(self, number: str) -> str:
+        """The order's name in the data of the day, which is its address; an offer does not tell it."""
+        told = self._mine[number]["dropoff"]["address"]
+        known = self._shift.record.acknowledged
+        return str(told or next(name for name, made in known.items() if made == number))
+
     def _restaurant(self, order: dict[str, Any]) -> tuple[str, Point]:
-        name = self._shift.day.orders[order["dropoff"]["address"]].restaurant
+        # An offer does not name the door; the store is called as the restaurant is.
+        door = order["dropoff"]["address"]
+        name = order["store"]["name"] if door is None else self._shift.day.orders[door].restaurant
         return name, self._shift.day.restaurants[name]
 
     async def _answer(self, offer: dict[str, Any]) -> None:
@@ -166,7 +176,7 @@ class Rider:
             record.told[number].append(Won(self._driver_id, result["version"]))
         # Its entry in the log, with the newest ready time, may come before or after this answer.
         self._mine.setdefault(number, offer)
-        placed = self._shift.day.orders[self._mine[number]["dropoff"]["address"]].placed
+        placed = self._shift.day.orders[self._door(number)].placed
         await self._serve(number, assigned, now - max(placed, self._idle_since))
 
     async def _decline(self, offer: dict[str, Any], reason: str) -> None:
@@ -194,7 +204,7 @@ class Rider:
         if self._too_late(number, assigned):
             await self._hand_back(number)
             return
-        order = shift.day.orders[self._mine[number]["dropoff"]["address"]]
+        order = shift.day.orders[self._door(number)]
         restaurant = shift.day.restaurants[order.restaurant]
         arrived = departed + rules.travel(self._point, restaurant)
         shift.record.moves.append(Move(self.courier.id, departed, self._at, order.restaurant))
