@@ -22,8 +22,11 @@ SELECT order_id, version, type, actor_id, extract(epoch FROM at)::double precisi
 _FEEDS = """
 SELECT driver_id, seq, type, order_id, (extract(epoch FROM at) * 1000)::bigint AS at_ms, trace, data::text AS data
   FROM driver_events ORDER BY driver_id, seq"""
+# Goods come back from an order that ended before somebody fetched them.
 _SOLD = """
-SELECT p.name, p.stock, coalesce(sum(i.quantity) FILTER (WHERE o.status <> 'cancelled'), 0)::bigint AS sold
+SELECT p.name, p.stock,
+       coalesce(sum(i.quantity) FILTER (WHERE o.status NOT IN ('cancelled', 'undeliverable')
+           OR EXISTS (SELECT FROM order_events e WHERE e.order_id = o.id AND e.type = 'picked_up')), 0)::bigint AS sold
   FROM products p LEFT JOIN order_items i ON i.product_id = p.id LEFT JOIN orders o ON o.id = i.order_id
  WHERE p.stock IS NOT NULL GROUP BY p.id"""
 

@@ -171,7 +171,7 @@ class Record:
         assignments: (order, driver, slot).
         feeds: by driver, by position.
         products: names.
-        stock: name, pieces at first, pieces left, pieces in orders that were not cancelled.
+        stock: name, pieces at first, pieces left, pieces in orders that keep them.
     """
 
     orders: dict[int, OrderRow] = field(default_factory=dict)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from sys import intern
 from typing import Any
 
@@ -287,12 +288,16 @@ class Order:
         )  # fmt: skip
 
 
+# Stores are few, their orders many: each of these keeps its store's one place instead of a copy.
+_store_place = lru_cache(maxsize=10_000)(Place)
+
+
 def _pickups(rows: Sequence[Sequence[Any]]) -> tuple[Pickup, ...]:
     """The pick-ups behind their column; almost every order has one, which needs no list of lines."""
     one = len(rows) == 1
     return tuple(
         [
-            Pickup(store, intern(name), Place(lat, lon), number, () if one else tuple(lines))
+            Pickup(store, intern(name), _store_place(lat, lon), number, () if one else tuple(lines))
             for store, name, lat, lon, number, lines in rows
         ]
     )

@@ -141,6 +141,37 @@ def test_an_order_assigned_again_after_a_release_is_no_fault(mall: Mall) -> None
     assert mall.kinds() == set()
 
 
+# What the driver of an order is told, and what others are.
+WHOLE = {"dropoff": {"lat": 1.0, "lon": 2.0, "radius_m": 0, "address": "Door 1"}, "notes": "ring", "contact": {}}
+HIDDEN = {"dropoff": {"lat": 1.0, "lon": 2.0, "radius_m": 400, "address": None}, "notes": None, "contact": None}
+
+
+def _sent_again(mall: Mall, driver: int, seq: int, **shown: Any) -> None:
+    """This entry of the driver's feed is recorded whole; the phone was sent it with `shown`."""
+    feed = mall.record.feeds[driver]
+    feed[seq - 1] = replace(feed[seq - 1], data={**feed[seq - 1].data, **WHOLE})
+    sent = replace(feed[seq - 1], data={**feed[seq - 1].data, **shown})
+    mall.phones[driver].steps = [
+        sent if isinstance(step, FeedEntry) and step.seq == seq else step for step in mall.phones[driver].steps
+    ]
+
+
+def test_entry_of_an_order_let_go_since_may_be_sent_without_the_door(mall: Mall) -> None:
+    _sent_again(mall, ANN, 1, **HIDDEN)
+    assert mall.kinds() == set()
+
+
+def test_entry_of_an_order_still_carried_must_be_sent_whole(mall: Mall) -> None:
+    _sent_again(mall, BOB, 1, **HIDDEN)
+    assert mall.kinds() == {"feed_differs"}
+
+
+@pytest.mark.parametrize("told", [{"notes": "ring"}, {"version": 9}, {"dropoff": WHOLE["dropoff"] | {"lat": 9.0}}])
+def test_entry_sent_half_hidden_or_changed_is_found(mall: Mall, told: dict[str, Any]) -> None:
+    _sent_again(mall, ANN, 1, **(HIDDEN | told))
+    assert mall.kinds() == {"feed_differs"}
+
+
 def test_one_slot_given_twice_is_found(mall: Mall) -> None:
     mall.record.assignments.append((3, BOB, 0))
     assert "double_assignment" in mall.kinds()
