@@ -41,7 +41,8 @@ async def main(orders, drivers):
         gc.collect(); before = resident_mib()
         for n in range(1, orders + 1):
             row = {"id": n, "shard": 0, "zone_id": 1, "store_id": 1, "customer_id": n,
-                   "pickups": [[1, f"store {n % 500}", n % 500 / 1e6, n % 500 / 2e6, n % 999, [0, 1]]], "ready_each": None,
+                   "pickups": [[1, f"store {n % 500}", n % 500 / 1e6, n % 500 / 2e6, n % 999, [0, 1]]],
+                   "ready_each": None,
                    "contact_name": f"Ann {n}", "contact_phone": None,
                    "status": "delivered", "version": 5, "driver_id": n,
                    "round": 1, "mode": "waves", "search": {"wave": 1, "count": 3, "offers": [], "tried": [n, n + 1]},
