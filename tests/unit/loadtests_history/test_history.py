@@ -142,8 +142,16 @@ def test_an_order_assigned_again_after_a_release_is_no_fault(mall: Mall) -> None
 
 
 # What the driver of an order is told, and what others are.
-WHOLE = {"dropoff": {"lat": 1.0, "lon": 2.0, "radius_m": 0, "address": "Door 1"}, "notes": "ring", "contact": {}}
-HIDDEN = {"dropoff": {"lat": 1.0, "lon": 2.0, "radius_m": 400, "address": None}, "notes": None, "contact": None}
+WHOLE = {
+    "dropoff": {"lat": 1.0, "lon": 2.0, "radius_m": 0, "address": "Door 1"},
+    "notes": "ring",
+    "contact": {},
+}
+HIDDEN = {
+    "dropoff": {"lat": 1.0, "lon": 2.0, "radius_m": 400, "address": None},
+    "notes": None,
+    "contact": None,
+}
 
 
 def _sent_again(mall: Mall, driver: int, seq: int, **shown: Any) -> None:
@@ -152,7 +160,8 @@ def _sent_again(mall: Mall, driver: int, seq: int, **shown: Any) -> None:
     feed[seq - 1] = replace(feed[seq - 1], data={**feed[seq - 1].data, **WHOLE})
     sent = replace(feed[seq - 1], data={**feed[seq - 1].data, **shown})
     mall.phones[driver].steps = [
-        sent if isinstance(step, FeedEntry) and step.seq == seq else step for step in mall.phones[driver].steps
+        sent if isinstance(step, FeedEntry) and step.seq == seq else step
+        for step in mall.phones[driver].steps
     ]
 
 
@@ -166,7 +175,9 @@ def test_entry_of_an_order_still_carried_must_be_sent_whole(mall: Mall) -> None:
     assert mall.kinds() == {"feed_differs"}
 
 
-@pytest.mark.parametrize("told", [{"notes": "ring"}, {"version": 9}, {"dropoff": WHOLE["dropoff"] | {"lat": 9.0}}])
+@pytest.mark.parametrize(
+    "told", [{"notes": "ring"}, {"version": 9}, {"dropoff": WHOLE["dropoff"] | {"lat": 9.0}}]
+)
 def test_entry_sent_half_hidden_or_changed_is_found(mall: Mall, told: dict[str, Any]) -> None:
     _sent_again(mall, ANN, 1, **(HIDDEN | told))
     assert mall.kinds() == {"feed_differs"}
