@@ -142,12 +142,12 @@ def test_an_order_assigned_again_after_a_release_is_no_fault(mall: Mall) -> None
 
 
 # What the driver of an order is told, and what others are.
-WHOLE = {
+WHOLE: dict[str, Any] = {
     "dropoff": {"lat": 1.0, "lon": 2.0, "radius_m": 0, "address": "Door 1"},
     "notes": "ring",
     "contact": {},
 }
-HIDDEN = {
+HIDDEN: dict[str, Any] = {
     "dropoff": {"lat": 1.0, "lon": 2.0, "radius_m": 400, "address": None},
     "notes": None,
     "contact": None,
