@@ -149,6 +149,7 @@ async def open_office(
             clock=clock,
             entropy=entropy,
             version=VERSION,
+            life=await database.value("begin_life"),
             log=told,
             taken=lambda _: zones_due.set(),
             moved=hub.moved,

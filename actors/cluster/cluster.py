@@ -36,6 +36,7 @@ class Cluster:
 
     Args:
         types: messages and replies that travel.
+        life: the number of this life of the instance, see leases.Member.
         taken: told which shards this instance has just begun to serve.
         moved: told which shards have another owner, or one whose words may have been lost: sessions of
             their actors must be bound again.
@@ -54,6 +55,7 @@ class Cluster:
         clock: Clock,
         entropy: Entropy,
         version: str = "",
+        life: int = 0,
         log: Callable[..., None] = _ignore,
         taken: Callable[[Sequence[int]], None] = _ignore,
         moved: Callable[[frozenset[int]], None] = _ignore,
@@ -65,7 +67,7 @@ class Cluster:
         self.peers = Peers(me, network, emitter, clock, log)
         self.directory = Directory(self._moved)
         self.forwarding = Forwarding(self.peers, self.directory, Codec(types), entropy.random)
-        self.version = version
+        self.version, self.life = version, life
         self._taken, self._listener, self._status, self._usurped = taken, moved, status, usurped
         self._keeper: Keeper | None = None
 
@@ -74,7 +76,7 @@ class Cluster:
         self.forwarding.runtime = runtime
         self._keeper = Keeper(
             runtime, self.leases, self.peers, self.directory,
-            version=self.version, taken=self._taken, cut_off=self._cut_off,
+            version=self.version, life=self.life, taken=self._taken, cut_off=self._cut_off,
             usurped=self._usurped, status=self._status,
         )  # fmt: skip
         self.peers.connect(self.forwarding, self._keeper)

@@ -74,12 +74,13 @@ class Keeper:
         directory: Directory,
         *,
         version: str = "",
+        life: int = 0,
         taken: Callable[[Sequence[int]], None],
         cut_off: Callable[[str], None],
         usurped: Callable[[], None],
         status: Callable[[], Awaitable[Any]],
     ) -> None:
-        self.member = Member(runtime.instance, runtime.incarnation, "", JOINING, version)
+        self.member = Member(runtime.instance, runtime.incarnation, "", JOINING, version, life=life)
         self.tenure = Tenure(runtime.clock)
         self.roster = Roster(runtime.incarnation)
         self.counts: Counter[str] = Counter()
@@ -174,7 +175,7 @@ class Keeper:
     def _mind_rival(self, before: Member | None) -> None:
         """Two lives under one name would take each other's shards for ever: the older one ends."""
         me = self.member
-        if before is not None and before.incarnation != me.incarnation and before.since_ms > me.since_ms:
+        if before is not None and before.incarnation != me.incarnation and before.life > me.life:
             self.runtime.log("found_younger_life", instance=me.instance, rival=before.address)
             self._usurped()
 

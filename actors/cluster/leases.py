@@ -45,7 +45,9 @@ class Member:
         state: JOINING (not yet able to serve), ACTIVE, AILING (cannot reach the journal, others can: gives
             its shards away until it can again), or DRAINING (gives everything away and leaves).
         version: of the program.
-        since_ms: when this life began, by the journal's clock.
+        since_ms: when this life began, by the journal's clock; for people.
+        life: its number, which the journal gives out: of two lives the one that began later has the higher one,
+            whatever clocks say. 0: a program that does not count them, so an older one.
     """
 
     instance: str
@@ -54,6 +56,7 @@ class Member:
     state: str = JOINING
     version: str = ""
     since_ms: int = 0
+    life: int = 0
 
 
 @frozen

@@ -137,6 +137,7 @@ def _read_member(record: bytes) -> Member | None:
             state=facts["state"],
             version=facts["version"],
             since_ms=int(facts.get("since_ms", 0)),
+            life=int(facts.get("life", 0)),
         )
     except (ValueError, KeyError, TypeError):
         return None

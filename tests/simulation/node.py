@@ -217,7 +217,7 @@ class Host:
             me=me, network=SimNetwork(world.cables, self),
             leases=MemoryLeases(world.table, clock.boot, entropy, wire=lease_wire),
             emitter=hub, types=TRAVELLERS, clock=clock, entropy=entropy, taken=taken, moved=hub.moved, log=world.note,
-            version=f"1.{self.lives if world.upgrades else 0}.0",
+            life=next(world.lives), version=f"1.{self.lives if world.upgrades else 0}.0",
         )  # fmt: skip
         runtime = Runtime(
             instance=self.name, incarnation=me.incarnation,

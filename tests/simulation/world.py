@@ -10,6 +10,7 @@ import asyncio
 import random
 from collections.abc import Awaitable, Callable
 from functools import partial
+from itertools import count
 from typing import Any
 
 from actors.errors import ActorError, NoSuchActor, NotProcessed
@@ -51,6 +52,7 @@ class World:
         self.store = MemoryJournal(lambda: 1_800_000_000.0 + self.loop.time())
         self.checks = Checks(self.store)
         self.phones = {n: Phone(n) for n in range(1, DRIVERS + 1)}
+        self.lives = count(1)
         self.table = LeaseTable(lambda: self.loop.time())
         self.cables = LineWire(self.rng)
         self.redis_is_down = self.store_is_down = False

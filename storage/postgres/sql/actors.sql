@@ -59,6 +59,9 @@ SELECT d.id, d.feed_seq, ARRAY(SELECT a.order_id FROM assignment a WHERE a.drive
 -- name: cluster_meta
 SELECT shards, shard_fn, feed_epoch, peer_secret FROM cluster_meta;
 
+-- name: begin_life
+SELECT nextval('life_seq');
+
 -- name: claim_shards
 SELECT shard_id, new_epoch, previous_epoch FROM claim_shards($1, $2, $3, $4);
 
