@@ -28,8 +28,13 @@ AROUND = {56: 4, 48: 16}
 TRIES = 20
 # Networks that the database is asked about at once.
 ASKING_MAX = 2
-# While attempts of the same network are being looked at, one of them may be taken back any moment.
+# While attempts of the same network are being looked at, one of them may be taken back any moment: others come back
+# this soon, and each so much later than the one before, about as fast as passwords can be looked at. All at the same
+# moment would be refused again, but for a few.
 SOON_S = 1.0
+TURN_S = 0.05
+# No turn is later than an attempt counts.
+TURNS_S = 60.0
 
 
 class Attempts:
@@ -39,6 +44,8 @@ class Attempts:
         self._clock = clock
         self._accounts: dict[str, tuple[int, float]] = {}
         self._pending: dict[str, int] = {}
+        # The last turn that was promised to somebody of each network.
+        self._turns: dict[str, float] = {}
         self.asking = asyncio.Semaphore(ASKING_MAX)
 
     def claims(self, policy: Policy, network: str) -> tuple[Claim, ...]:
@@ -88,6 +95,15 @@ class Attempts:
                 self._pending[network] = left
 
     def hasten(self, verdict: Verdict, network: str) -> None:
-        """Have somebody who was refused come back soon when others of his network are being looked at."""
+        """Have somebody who was refused come back in turn when others of his network are being looked at."""
         if not verdict.allowed and network in self._pending:
-            verdict.wait_s = min(verdict.wait_s, SOON_S)
+            verdict.wait_s = min(verdict.wait_s, self.turn_s(network))
+
+    def turn_s(self, network: str) -> float:
+        """In how many seconds somebody who could not be looked at may come back; the next one's turn is later."""
+        now = self._clock.monotonic()
+        turn = max(now + SOON_S, self._turns.pop(network, 0.0) + TURN_S)
+        while len(self._turns) >= NETWORKS_MAX:
+            del self._turns[next(iter(self._turns))]
+        self._turns[network] = turn = min(turn, now + TURNS_S)
+        return turn - now

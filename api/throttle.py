@@ -15,6 +15,7 @@ from hashlib import sha256
 
 from api.attempts import ACCOUNTS_MAX
 from api.call import Call
+from api.limiting import seconds
 from api.passwords import NEIGHBOUR_RANK, STRANGER_RANK
 from api.problems import Problem, problem_for
 from config import metrics
@@ -97,16 +98,21 @@ async def count_registration(call: Call) -> None:
 @asynccontextmanager
 async def trying(call: Call) -> AsyncIterator[None]:
     """An attempt of somebody who has proved nothing; it counts for his network unless the block says that he has
-    succeeded (`Gate.take_back`), or nothing was done.
+    succeeded (`Gate.take_back`), or nothing was done: then he is told when it is his turn.
     """
     gate = call.office.gate
-    with gate.attempts.trying(gate.address_of(call.request)):
+    network = gate.address_of(call.request)
+    with gate.attempts.trying(network):
         try:
             yield
         except Exception as error:
-            if problem_for(error).kind.status == 503:
-                await gate.take_back(call)
-            raise
+            problem = problem_for(error)
+            if problem.kind.status != 503:
+                raise
+            await gate.take_back(call)
+            if problem.code == "overloaded":
+                problem.headers["Retry-After"] = str(seconds(gate.attempts.turn_s(network)))
+            raise problem from error
 
 
 async def slow_down(call: Call, account: str, network: str, *, known: bool) -> None:

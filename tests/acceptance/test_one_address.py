@@ -100,7 +100,8 @@ async def log_in_all(mall: Mall, address: str, emails: Sequence[str]) -> list[fl
 
 async def test_forty_phones_behind_one_new_address_log_in_and_none_is_told_to_wait_long(mall: Mall) -> None:
     waits = await log_in_all(mall, "192.0.2.1", await mall.people(40))
-    assert max(waits, default=0) <= 2
+    # Each that is refused has a turn of its own, a twentieth of a second after the one before.
+    assert max(waits, default=0) <= 5
     await log_in_all(mall, "192.0.2.1", await mall.people(3))
 
 
@@ -112,7 +113,9 @@ async def test_thousand_phones_behind_one_address_log_in(mall: Mall) -> None:
     waits = await log_in_all(mall, "192.0.2.2", emails)
     took_s = asyncio.get_running_loop().time() - began
     print(f"{len(emails)} phones: {took_s:.1f} s, told to wait {len(waits)} times, {Counter(waits)}")
-    assert max(waits, default=0) <= 2
+    # The first answer says about when it is one's turn; few are sent away once more.
+    assert len(waits) <= 2 * len(emails)
+    assert max(waits, default=0) <= 60
 
 
 async def test_failures_count_for_the_address_and_successes_do_not(mall: Mall) -> None:
@@ -162,7 +165,7 @@ async def test_hundred_phones_behind_one_address_refresh_at_once(mall: Mall) -> 
     async with asyncio.TaskGroup() as tasks:
         for first in firsts:
             tasks.create_task(insist(mall, "refresh", "192.0.2.5", {"refresh_token": first.text}, waits))
-    assert max(waits, default=0) <= 2
+    assert max(waits, default=0) <= 5
     # Tokens that are none are failures.
     seen = Counter[int]()
     for _ in range(61):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from api.access import AUTH
-from api.attempts import ACCOUNTS_MAX, BELIEVED_S, NETWORKS_MAX, SOON_S, Attempts
+from api.attempts import ACCOUNTS_MAX, BELIEVED_S, NETWORKS_MAX, SOON_S, TURN_S, TURNS_S, Attempts
 from storage.redis.limits import Verdict
 from tests.support.clocks import Hands
 
@@ -57,7 +57,19 @@ def test_who_is_refused_while_others_of_the_network_are_looked_at_comes_back_soo
     assert refused.wait_s == SOON_S
 
 
+def test_turns_of_a_network_follow_each_other_and_none_is_later_than_an_attempt_counts(
+    attempts: Attempts, clock: Hands
+) -> None:
+    waits = [attempts.turn_s(V4) for _ in range(3)]
+    assert waits == pytest.approx([SOON_S, SOON_S + TURN_S, SOON_S + 2 * TURN_S])
+    assert attempts.turn_s(V6) == SOON_S, "another network waits for nobody here"
+    assert max(attempts.turn_s(V4) for _ in range(5000)) == TURNS_S
+    clock.now += TURNS_S
+    assert attempts.turn_s(V4) == pytest.approx(SOON_S), "all have had theirs"
+
+
 def test_networks_that_are_remembered_have_a_bound(attempts: Attempts) -> None:
     for number in range(NETWORKS_MAX + 10):
         attempts.learn(f"network {number}", 1)
-    assert len(attempts._accounts) == NETWORKS_MAX
+        attempts.turn_s(f"network {number}")
+    assert len(attempts._accounts) == len(attempts._turns) == NETWORKS_MAX
