@@ -161,13 +161,17 @@ class Emit:
         to: session address or topic name; the emitter knows which.
         lane: `reliable` (bounded, in order), `latest` (the newest of a topic wins) or `close`.
         topic: what a `latest` frame replaces.
-        frame: what to send; for `close`, the close code.
+        frame: what to send, or a function that makes it when somebody listens; for `close`, the close code.
     """
 
     to: str
     lane: str
     frame: Any
     topic: str = ""
+
+    def made(self) -> Any:
+        """The frame itself, made now if it was not before; within the turn that has sent it."""
+        return self.frame() if callable(self.frame) else self.frame
 
 
 @frozen

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from actors.dedup import ring_from
@@ -252,14 +253,18 @@ class ZoneBehaviour:
         if not state.board_dirty:
             return ()
         state.board_dirty, state.board_ms = False, turn.now_ms
+        return (Emit(feed.board_topic(state.id), "topic", partial(self._show, state), "board"),)
+
+    @staticmethod
+    def _show(state: ZoneState) -> dict[str, Any]:
+        """The board, for those who follow it; entries of orders that stay as they were are kept."""
         before, state.shown = state.shown, {}
         for order in state.oldest(BOARD_ORDERS_MAX):
             known = before.get(order.id)
             if known is None or known[0] != order.version:
                 known = order.version, feed.board_entry(order)
             state.shown[order.id] = known
-        frame = feed.board(state.id, [entry for _, entry in state.shown.values()], len(state.orders))
-        return (Emit(feed.board_topic(state.id), "topic", frame, "board"),)
+        return feed.board(state.id, [entry for _, entry in state.shown.values()], len(state.orders))
 
     def _plan(self, state: ZoneState, turn: Turn) -> list[Tell]:
         now = turn.now_ms

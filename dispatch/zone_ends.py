@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from actors.messages import ActorId, Tell
-from dispatch.domain.commands import GiveUp, Withdraw
-from dispatch.domain.order import Order
+from dispatch.domain.commands import Withdraw
 from dispatch.zone_state import ZoneState, within
 
 # A proposal that was not heard of again by then is made anew.
@@ -43,25 +42,24 @@ def withdrawals(state: ZoneState, now_ms: int, *, everybody: bool) -> list[Tell]
 
 def given_up(state: ZoneState, now_ms: int) -> list[Tell]:
     """Orders that nobody takes: each decides whether operators are to be told, or that it is over."""
-    if state.give_up_ms is None:
-        return []
-    wish, tells = GiveUp(state.give_up_ms), list[Tell]()
-    long_ago_ms = now_ms - wish.after_ms + wish.notice_ms
+    wish = state.give_up
+    if wish is None or (state.end_ms is not None and now_ms < state.end_ms):
+        return []  # each beat comes here, and a zone may have thousands of orders
+    tells, ends = list[Tell](), list[int]()
     for order in state.orders.values():
-        if order.looking_since_ms > long_ago_ms or not _is_due(state, order, wish, now_ms):
+        told_ms = state.pressed.get(order.id)
+        if told_ms is not None and within(now_ms, told_ms, PROPOSED_MS):
+            ends.append(told_ms + PROPOSED_MS)
             continue
+        due_ms = wish.due_ms(order)
+        if now_ms < due_ms:
+            ends.append(due_ms)
+            continue
+        ends.append(now_ms + PROPOSED_MS)
         state.pressed[order.id] = now_ms
         tells.append(Tell(ActorId("order", order.id), wish, trace=state.traces.get(order.id)))
         if len(tells) == GIVE_UP_MAX:
+            ends.append(now_ms)
             break
+    state.end_ms = min(ends, default=None)
     return tells
-
-
-def _is_due(state: ZoneState, order: Order, wish: GiveUp, now_ms: int) -> bool:
-    told_ms = state.pressed.get(order.id)
-    if told_ms is not None and within(now_ms, told_ms, PROPOSED_MS):
-        return False
-    if order.warned_ms is None:
-        return True
-    end_ms = order.looking_since_ms + wish.after_ms
-    return now_ms >= max(end_ms, order.warned_ms + wish.notice_ms)

@@ -9,6 +9,7 @@ from typing import Any
 
 from actors.dedup import Ring
 from dispatch import messages as m
+from dispatch.domain.commands import GiveUp
 from dispatch.domain.fleet import Fleet
 from dispatch.domain.order import Order
 
@@ -31,6 +32,8 @@ class ZoneState:
         traces: the trace of the last change of each order; its offers continue it.
         touched, met: orders and drivers that were heard of since the picture was asked for; they are newer.
         suspects: drivers who may have offers that they cannot take; looked at with the next plan.
+        give_up: what orders are told that nobody takes for too long; None: they wait for ever.
+        end_ms: no order is to be told so earlier; None: that is not known.
         pressed: orders that were told to give up, and when.
         shown: the entries of the last board by order, with the version that each is of: most stay as they are.
         manned: the drivers have been read since the zone was activated: who is not known is not there.
@@ -42,7 +45,8 @@ class ZoneState:
     offer_ttl_ms: int
     reach_m: int = 50_000
     pause_ms: int = 0
-    give_up_ms: int | None = None
+    give_up: GiveUp | None = None
+    end_ms: int | None = None
     orders: dict[int, Order] = field(default_factory=dict)
     mixed: bool = False
     newest_ms: int = 0
@@ -73,7 +77,8 @@ class ZoneState:
         self.offer_ttl_ms = row["offer_ttl_s"] * 1000
         self.reach_m, self.pause_ms = row["offer_distance_max_m"], row["release_pause_s"] * 1000
         after_s = row["give_up_after_s"]
-        self.give_up_ms = None if after_s is None else after_s * 1000
+        self.give_up = None if after_s is None else GiveUp(after_s * 1000)
+        self.end_ms = None
 
     def admit(self, order: Order) -> None:
         """The order looks for a driver."""
@@ -81,6 +86,8 @@ class ZoneState:
             self.mixed = self.mixed or order.facts.created_ms < self.newest_ms
             self.newest_ms = max(self.newest_ms, order.facts.created_ms)
         self.orders[order.id] = order
+        if self.end_ms is not None and self.give_up is not None:
+            self.end_ms = min(self.end_ms, self.give_up.due_ms(order))
         for offer in order.offers:
             if offer.driver_id not in self.drivers:
                 self.suspects.add(offer.driver_id)

@@ -334,12 +334,12 @@ class Peers:
         if home == self.me.incarnation:
             self._emitter.emit(emit, trace)
             return
-        frame = ["E", emit.to, emit.lane, emit.frame, emit.topic, trace]
         if emit.lane == "topic":
-            self._emitter.emit(emit, trace)
             if self.lines:
-                self.broadcast(frame)
+                emit = Emit(emit.to, emit.lane, emit.made(), emit.topic)
+                self.broadcast(["E", emit.to, emit.lane, emit.frame, emit.topic, trace])
+            self._emitter.emit(emit, trace)
             return
         line = self.lines.get(home)
-        if line is None or not self.send(line, frame):
+        if line is None or not self.send(line, ["E", emit.to, emit.lane, emit.frame, emit.topic, trace]):
             self.counts["emits_dropped"] += 1

@@ -169,7 +169,11 @@ class Hub:
         """Implements actors.ports.Emitter."""
         del trace  # event frames carry their own
         if emit.lane == "topic":
-            board = orjson.dumps(emit.frame)
+            if emit.to not in self._topics:
+                # Nobody would see it; who comes later asks for a new one.
+                self._boards.pop(emit.to, None)
+                return
+            board = orjson.dumps(emit.made())
             if board != self._boards.get(emit.to):
                 self._boards[emit.to] = self._changed_topics[emit.to] = board
                 self._topic_wake.set()

@@ -172,6 +172,13 @@ class GiveUp:
         """How long before the end operators are told."""
         return self.after_ms // 4
 
+    def due_ms(self, order: Order) -> int:
+        """When there is something to say of an order that looks for a driver: to operators, then to everybody."""
+        end_ms = order.looking_since_ms + self.after_ms
+        if order.warned_ms is None:
+            return end_ms - self.notice_ms
+        return max(end_ms, order.warned_ms + self.notice_ms)
+
 
 @frozen
 class SetMode:

@@ -5,7 +5,6 @@ One function shows orders to drivers, and it looks at the order itself: there is
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 from dispatch.domain.geo import Place, distance_m
@@ -56,10 +55,9 @@ def contact(order: Order) -> dict[str, Any]:
     return {"name": order.facts.contact_name, "phone": order.facts.contact_phone}
 
 
-def _way_m(stops: Iterable[Place]) -> int:
+def _way_m(stops: list[Place]) -> int:
     """The way from stop to stop, as the crow flies."""
-    way = list(stops)
-    return round(sum(map(distance_m, way, way[1:])))
+    return round(sum(map(distance_m, stops, stops[1:])))
 
 
 def order_for_driver(order: Order, driver_id: int | None = None) -> dict[str, Any]:
@@ -68,25 +66,26 @@ def order_for_driver(order: Order, driver_id: int | None = None) -> dict[str, An
     `collect` is the cash to ask for at the door. `store` is the first of the pick-ups.
     """
     facts, whole, to = order.facts, sees_all(order, driver_id), dropoff(order, driver_id)
+    pickups = [
+        {
+            "store": store_of(pickup),
+            "number": pickup.number,
+            "ready_at_ms": ready_ms,
+            "items": [{"name": item.name, "quantity": item.quantity} for item in facts.items_of(pickup)],
+        }
+        for pickup, ready_ms in zip(facts.pickups, order.ready, strict=True)
+    ]
     return {
         "order_id": public_id(ORDER, facts.id),
         "number": facts.first.number,
         "status": order.status,
         "version": order.version,
-        "store": store_of(facts.first),
-        "pickups": [
-            {
-                "store": store_of(pickup),
-                "number": pickup.number,
-                "ready_at_ms": ready_ms,
-                "items": [{"name": item.name, "quantity": item.quantity} for item in facts.items_of(pickup)],
-            }
-            for pickup, ready_ms in zip(facts.pickups, order.ready, strict=True)
-        ],
+        "store": pickups[0]["store"],
+        "pickups": pickups,
         "dropoff": to,
-        "distance_m": _way_m((*(p.place for p in facts.pickups), Place(to["lat"], to["lon"]))),
+        "distance_m": _way_m([*[p.place for p in facts.pickups], Place(to["lat"], to["lon"])]),
         "ready_at_ms": order.ready_ms,
-        "items": sum(item.quantity for item in facts.items),
+        "items": sum([item.quantity for item in facts.items]),
         "payment": facts.payment,
         "collect": (
             {"amount_minor": facts.total_minor, "currency": facts.currency}
@@ -107,5 +106,5 @@ def redacted(shown: dict[str, Any]) -> dict[str, Any]:
     """What `order_for_driver` has shown once, without what the driver must not see any more."""
     to = _area(Place(shown["dropoff"]["lat"], shown["dropoff"]["lon"]))
     stores = [Place(x["store"]["lat"], x["store"]["lon"]) for x in shown["pickups"]]
-    way_m = _way_m((*stores, Place(to["lat"], to["lon"])))
+    way_m = _way_m([*stores, Place(to["lat"], to["lon"])])
     return shown | {"dropoff": to, "distance_m": way_m, "notes": None, "contact": None}

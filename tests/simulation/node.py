@@ -125,7 +125,7 @@ class SimHub:
             asyncio.get_running_loop().call_later(frozen_s, self.emit, emit, trace)
             return
         if emit.lane == "topic":
-            self.board = {int(o["order_id"][4:]): o["offer_id"] for o in emit.frame["data"]["orders"]}
+            self.board = {int(o["order_id"][4:]): o["offer_id"] for o in emit.made()["data"]["orders"]}
             for socket in list(self.sessions.values()):
                 socket.phone.board = dict(self.board)
             return

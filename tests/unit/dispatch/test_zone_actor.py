@@ -123,7 +123,7 @@ def test_zone_that_leaves_open_mode_clears_its_board() -> None:
     zone = Clock()
     zone.say(QueryAnswer(Query("load_zones", tag="settings"), [{**ZONE, "mode": "open"}]))
     done = zone.say(QueryAnswer(Query("load_zones", tag="settings"), [ZONE]))
-    assert [(e.topic, e.frame["data"]["orders"]) for e in done.emits] == [("board", [])]
+    assert [(e.topic, e.made()["data"]["orders"]) for e in done.emits] == [("board", [])]
 
 
 def test_oldest_orders_come_first_whatever_the_order_of_their_news() -> None:
