@@ -340,9 +340,10 @@ def _about(route: Route, call: Call, response: web.StreamResponse | None) -> dic
         # It has made something, and says where.
         path, _, given = response.headers.get("Location", "").rpartition("/")
         subject = _SUBJECTS.get(path.rpartition("/")[2])
-    number = given.rpartition("_")[2]
-    if subject is not None and number.isascii() and number.isdigit() and len(number) <= ID_DIGITS_MAX:
-        about[subject[0]] = f"{subject[1]}_{number}"
+    if subject is not None:
+        number = given.rpartition("_")[2]
+        if len(number) <= ID_DIGITS_MAX and number.isdecimal() and number.isascii():
+            about[subject[0]] = f"{subject[1]}_{number}"
     return about
 
 

@@ -210,9 +210,12 @@ class Tokens:
                 for old in list(self._verified)[: CACHE_MAX // 10]:
                     del self._verified[old]
             self._verified[key] = principal
-        if principal.expires_at + LEEWAY_S <= self._clock.steady():
-            self._verified.pop(key, None)
-        return self.admit(principal)
+        try:
+            return self.admit(principal)
+        except BadToken:
+            if not self.is_revoked(principal):  # it has expired
+                self._verified.pop(key, None)
+            raise
 
     def admit(self, principal: Principal) -> Principal:
         """The same for somebody who has proved who he is in another way.

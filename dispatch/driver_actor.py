@@ -77,10 +77,15 @@ class DriverBehaviour:
         return None if state.session is not None else IDLE_S
 
     def decide(self, state: DriverState, message: object, turn: Turn) -> Step:
-        step = self._turn(state, message, turn)
-        if isinstance(step, Done) and state.session is not None and step.state is not None:
+        # What an order's commit tells is most of what comes.
+        step = (
+            self._grew(state, message)
+            if isinstance(message, m.FeedGrew)
+            else self._turn(state, message, turn)
+        )
+        if state.session is not None and isinstance(step, Done) and step.state is not None:
             step = without_session(step, turn)
-        if state.driver.state == UNREACHABLE and is_sign(message):
+        if state.driver.unreachable_ms is not None and state.driver.state == UNREACHABLE and is_sign(message):
             step = also(step, Tell(driver_ref(state.driver.id), m.Alive(), latest="alive"))
         return step
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from dispatch.domain.geo import Place, distance_m
 from dispatch.domain.ids import ORDER, STORE, public_id
-from dispatch.domain.order import CARRIED, Offer, Order, Pickup
+from dispatch.domain.order import CARRIED, Facts, Offer, Order, Pickup
 
 # The area of a drop-off is a cell of a fixed grid, shown by its middle: asking again tells no more.
 AREA_DEG = 0.005
@@ -40,9 +40,11 @@ def store_of(pickup: Pickup) -> dict[str, Any]:
 def dropoff(order: Order, driver_id: int | None) -> dict[str, Any]:
     """Where the order goes: the door, or the area with how far it reaches."""
     facts = order.facts
-    if sees_all(order, driver_id):
-        return {"lat": facts.dropoff.lat, "lon": facts.dropoff.lon, "radius_m": 0, "address": facts.address}
-    return _area(facts.dropoff)
+    return _door(facts) if sees_all(order, driver_id) else _area(facts.dropoff)
+
+
+def _door(facts: Facts) -> dict[str, Any]:
+    return {"lat": facts.dropoff.lat, "lon": facts.dropoff.lon, "radius_m": 0, "address": facts.address}
 
 
 def _area(place: Place) -> dict[str, Any]:
@@ -65,7 +67,8 @@ def order_for_driver(order: Order, driver_id: int | None = None) -> dict[str, An
 
     `collect` is the cash to ask for at the door. `store` is the first of the pick-ups.
     """
-    facts, whole, to = order.facts, sees_all(order, driver_id), dropoff(order, driver_id)
+    facts, whole = order.facts, sees_all(order, driver_id)
+    to = _door(facts) if whole else _area(facts.dropoff)
     pickups = [
         {
             "store": store_of(pickup),
@@ -77,7 +80,7 @@ def order_for_driver(order: Order, driver_id: int | None = None) -> dict[str, An
     ]
     return {
         "order_id": public_id(ORDER, facts.id),
-        "number": facts.first.number,
+        "number": facts.pickups[0].number,
         "status": order.status,
         "version": order.version,
         "store": pickups[0]["store"],
