@@ -89,7 +89,7 @@ class LoopClock:
         return self._loop.time() + self._offset_s
 
     def steady(self) -> float:
-        return self.wall() - self._stepped_s
+        return self._loop.time() + self._offset_s - self._stepped_s
 
     def shift_of(self, wall_s: float) -> float:
         """A date that lies ahead was written before the clock was set back; one from before the clock was set ahead

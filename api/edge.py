@@ -308,19 +308,20 @@ def _record(route: Route, call: Call, response: web.StreamResponse | None, secon
     level = KINDS[call.code].log if call.code in KINDS else "info"
     if who is None and call.code == "overloaded":
         level = "info"  # a stranger can bring it about as often as he likes
-    getattr(call.office.log, level)(
-        "answered_request",
-        trace_id=call.trace,
-        route=route.path,
-        method=route.method,
-        status=status,
-        error_code=call.code or None,
-        api_version=call.version,
-        user_id=None if who is None else f"usr_{who.number}",
-        duration_s=round(seconds, 6),
+    values = {
+        "trace_id": call.trace,
+        "route": route.path,
+        "method": route.method,
+        "status": status,
+        "error_code": call.code or None,
+        "api_version": call.version,
+        "user_id": None if who is None else f"usr_{who.number}",
+        "duration_s": round(seconds, 6),
         **_about(route, call, response),
-        **({"left_out": left_out} if left_out else {}),
-    )
+    }
+    if left_out:
+        values["left_out"] = left_out
+    getattr(call.office.log, level)("answered_request", **values)
 
 
 @cache

@@ -5,6 +5,8 @@ One function shows orders to drivers, and it looks at the order itself: there is
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 from dispatch.domain.geo import Place, distance_m
@@ -31,10 +33,15 @@ def _cell(degrees: float) -> float:
     return round(round(degrees / AREA_DEG) * AREA_DEG, 3)
 
 
-def store_of(pickup: Pickup) -> dict[str, Any]:
+def store_of(pickup: Pickup) -> Mapping[str, Any]:
     """The store of a pick-up."""
-    place = pickup.place
-    return {"id": public_id(STORE, pickup.store_id), "name": pickup.name, "lat": place.lat, "lon": place.lon}
+    return _store(pickup.store_id, pickup.name, pickup.place)
+
+
+@lru_cache(maxsize=4096)
+def _store(number: int, name: str, place: Place) -> Mapping[str, Any]:
+    """Stores are few, and each of their orders is shown several times."""
+    return {"id": public_id(STORE, number), "name": name, "lat": place.lat, "lon": place.lon}
 
 
 def dropoff(order: Order, driver_id: int | None) -> dict[str, Any]:
