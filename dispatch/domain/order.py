@@ -343,6 +343,7 @@ def order_from(row: Mapping[str, Any], recent: tuple[tuple[str, str, Any], ...])
         released=tuple((driver, at_ms) for driver, at_ms in search.get("released", ())),
         since_ms=search.get("since"),
         warned_ms=search.get("warned"),
+        payments=tuple(Paid(*paid) for paid in search.get("payments", ())),
     )
 
 

@@ -15,6 +15,7 @@ from loadtests.client import Mall, open_http
 from loadtests.server import open_server
 from tests.acceptance.bad_input import ALLOWED_ORIGIN, ORDER, PEOPLE, Target, fresh_key
 from tests.acceptance.forge import Forge, lasting, own_key, parts
+from tests.support.faults import faults_in
 
 # One customer places all orders of these tests, and pays for none.
 UNBOUND = {"MALL_UNPAID_ORDERS_MAX": "1000", "MALL_HELD_PIECES_MAX": "1000000"}
@@ -47,7 +48,7 @@ async def target() -> AsyncIterator[Target]:
             finally:
                 await database.close()
         log = server.log_path.read_text()
-    assert [line for line in log.splitlines() if '"level":"error"' in line] == []
+    assert faults_in(log) == []
 
 
 @pytest.fixture

@@ -260,6 +260,13 @@ async def test_server_killed_while_the_gateway_works_charges_once(till: Till, zo
                     break
         assert seen["status"] == "held"
         assert await till.effects(order) == ["held"]
+    await till.town.server.kill()
+    await till.town.server.start()
+    for order, _ in orders:
+        _, shown = await till.town.customer.insist("GET", f"/api/v2/orders/{order}", tries=200)
+        assert [paid["status"] for paid in shown["payments"]] == ["held"], (
+            "an actor that was read knows it, too"
+        )
 
 
 async def test_gateway_that_dies_and_crawls_charges_each_order_once(till: Till, zone: Zone) -> None:

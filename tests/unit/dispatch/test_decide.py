@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -407,10 +407,26 @@ def test_payment_of_an_order_is_noted_once_for_each_version_also_after_its_end()
     assert decide(noted.order, captured, NOW) == Unchanged("noted")
 
 
-def test_payments_outlive_every_change_and_the_row() -> None:
-    had = order(payments=(Paid(3, "refunding", 900, 200, 5, True), Paid(4, "held", 900)))
-    assert had.remembering(()).moved(o.CONFIRMED, NOW).payments == had.payments
-    assert tuple(Paid(*row) for row in json.loads(json.dumps(had.search()))["payments"]) == had.payments
+def test_whatever_an_order_is_outlives_its_row_and_every_change() -> None:
+    full = Order(
+        order().facts, o.CONFIRMED, 3, o.WAVES, (NOW + 5,), NOW, driver_id=7, round=2, wave=4,
+        offers=(Offer("ofr_5_6", 8, NOW + 9),), offer_count=6, tried=(8, 9), due_ms=NOW + 9,
+        recent=(("a" * 24, "b" * 16, ["won", "assigned", 3]),), released=((7, NOW - 9),), since_ms=NOW - 8,
+        warned_ms=NOW - 7, payments=(Paid(3, "refunding", 900, 200, 5, True), Paid(4, "held", 900)),
+    )  # fmt: skip
+    # A field that is added to orders must be set above, or this test would not notice that it is lost.
+    plain = {field.name: field.default for field in fields(Order)}
+    assert [name for name, usual in plain.items() if getattr(full, name) == usual] == []
+    facts = full.facts
+    columns = {field.name: getattr(facts, field.name) for field in fields(Facts)}
+    columns |= {field.name: getattr(full, field.name) for field in fields(Order)}
+    row = columns | {
+        "pickups": [[1, "Bakery", 1, 2, 17, [0]]], "items": [[1, "Bread", 2, 450]], "dropoff_lat": 3, "dropoff_lon": 4,
+        "ready_ms": NOW + 5, "ready_each": None, "search": json.loads(json.dumps(full.search())),
+    }  # fmt: skip
+    assert order_from(row, full.recent) == full
+    moved = full.moved(full.status, full.updated_ms)
+    assert replace(moved, version=full.version) == full.remembering(full.recent) == full
 
 
 @pytest.mark.parametrize("status", [o.ASSIGNED, o.PICKED_UP])
