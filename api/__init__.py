@@ -35,6 +35,7 @@ stream_tickets.py tickets for the live stream of one order
 stepping.py    coroutines without tasks
 transport/     connections: deadlines, limits, what is no request
 present.py     the domain as JSON
+shown.py       orders as they were shown last
 passwords.py   Argon2id off the loop
 resetting.py   a new password from the command line
 tokens.py      Ed25519 access tokens, revocation

@@ -24,6 +24,7 @@ from api.limiting import Gate
 from api.passwords import Passwords
 from api.probing import Check, Prober, look_at_disk, look_at_leases
 from api.problems import EVERY_ANSWER, Fault, Problem, problem_response
+from api.shown import Shown
 from api.stream_tickets import StreamTickets
 from api.tokens import Principal, Tokens
 from api.transport.bodies import say_continue
@@ -81,6 +82,7 @@ class Office:
     driver_changes: asyncio.Lock = field(default_factory=asyncio.Lock)
     catalogue: Catalogue = field(kw_only=True)
     stream_tickets: StreamTickets = field(kw_only=True)
+    shown: Shown = field(kw_only=True, default_factory=Shown)
     # Actors in memory by kind, as counted for the last scrape.
     residents: Counter[str] = field(default_factory=Counter)
     draining: bool = False

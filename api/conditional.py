@@ -108,10 +108,11 @@ def row_tag(row: Mapping[str, Any]) -> str:
 
 
 def tagged(call: Call, shown: Any, tag: str, policy: str = PRIVATE) -> web.Response:
-    """A resource with its tag; 304 and no body for who has it."""
+    """A resource with its tag; 304 and no body for who has it. `shown` may be JSON already, as bytes."""
     if is_known(call, tag):
         return _answer(304, None, tag, policy)
-    return _answer(200, orjson.dumps(shown), tag, policy)
+    body = shown if isinstance(shown, bytes) else orjson.dumps(shown)
+    return _answer(200, body, tag, policy)
 
 
 def written(shown: Any, tag: str) -> web.Response:

@@ -48,6 +48,9 @@ WATCHERS_MAX = 50
 # Of one user: all devices, and what a phone that changes networks leaves behind for a moment.
 WATCHERS_OF_USER_MAX = 8
 
+# In place of the columns in the row of an order that was placed a moment ago: the order.
+MADE = "made"
+
 _GUARDS = {
     "offline": r.DRIVER_OFFLINE,
     "busy": r.DRIVER_BUSY,
@@ -104,7 +107,8 @@ class OrderBehaviour:
     def restore(self, number: int, row: Mapping[str, Any], previous: OrderState | None) -> OrderState:
         del number
         watchers = previous.watchers if previous is not None else {}
-        return OrderState(order_from(row, ring_from(row["recent"])), watchers)
+        made: Order | None = row.get(MADE)
+        return OrderState(made or order_from(row, ring_from(row["recent"])), watchers)
 
     def activated(self, state: OrderState, turn: Turn) -> Done:
         """Say again what a crash may have left unsaid: losing these costs time, repeating them nothing."""

@@ -45,8 +45,17 @@ class Placed:
     code: str
     replayed: bool
     facts: Mapping[str, Any]
+    made: Order | None = None
 
     @property
     def order(self) -> Order:
         """The order as it was created."""
-        return order_from(self.facts, ())
+        assert self.made is not None, "it was not"
+        return self.made
+
+
+def placed_from(answer: Mapping[str, Any]) -> Placed:
+    """What became of an order, as the database says it."""
+    code, facts = answer["code"], answer["facts"]
+    made = order_from(facts, ()) if code == "created" else None
+    return Placed(code, bool(answer.get("replayed")), facts, made)

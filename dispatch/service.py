@@ -22,9 +22,9 @@ from dispatch.domain.geo import Place
 from dispatch.domain.order import Order
 from dispatch.driver_actor import driver_ref
 from dispatch.driver_state import DriverState
-from dispatch.order_actor import order_ref
+from dispatch.order_actor import MADE, order_ref
 from dispatch.payment_notes import payment_note
-from dispatch.placing import Bounds, NewOrder, Placed
+from dispatch.placing import Bounds, NewOrder, Placed, placed_from
 from dispatch.zone_actor import zone_ref
 
 # Keys are remembered for a week: longer than any client retries.
@@ -128,12 +128,11 @@ class Dispatch:
             raise Unavailable(str(error)) from error
         except (JournalError, TimeoutError) as error:
             raise OutcomeUnknown from error
-        placed = Placed(answer["code"], bool(answer.get("replayed")), answer["facts"])
-        if placed.code == "created" and not placed.replayed:
+        placed = placed_from(answer)
+        if placed.made is not None and not placed.replayed:
             # A hint: the due row in the same commit is the truth.
-            number = placed.facts["id"]
-            seed = Seed(began, placed.facts)
-            self.runtime.tell(order_ref(number), m.Created(), trace=caller.trace, seed=seed)
+            seed = Seed(began, {MADE: placed.made})
+            self.runtime.tell(order_ref(placed.made.id), m.Created(), trace=caller.trace, seed=seed)
         return placed
 
     async def _created(self, request: dict[str, Any], until: float) -> dict[str, Any]:

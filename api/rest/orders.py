@@ -141,7 +141,7 @@ class OrderPage(Page):
 async def get(call: Call) -> web.Response:
     """An order, for those whom it concerns; for everybody else there is none."""
     order = await visible_order(call)
-    return tagged(call, present.order(order, call.who.role, call.who.number), f'"{order.version}"')
+    return tagged(call, call.office.shown.order(order, call.who.role, call.who.number), f'"{order.version}"')
 
 
 async def visible_order(call: Call) -> Order:
@@ -320,7 +320,7 @@ def _ready_ms(call: Call, ready_at: datetime) -> int:
 # The router tries them in this order: the busiest first.
 ROUTES = (
     Route("orders.accept", "POST", "/api/v2/orders/{id}/acceptance", accept, prompt=True),
-    Route("orders.create", "POST", "/api/v2/orders", create),
+    Route("orders.create", "POST", "/api/v2/orders", create, prompt=True),
     Route("orders.list", "GET", "/api/v2/orders", get_list, query=True),
     Route("orders.get", "GET", "/api/v2/orders/{id}", get, prompt=True),
     Route("orders.ready_time", "PUT", "/api/v2/orders/{id}/ready-time", ready_time, prompt=True),

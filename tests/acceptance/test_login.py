@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import re
-from collections import Counter
+from collections import defaultdict
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from itertools import repeat
@@ -71,7 +71,7 @@ class Work:
 
     def __init__(self, pair: Pair) -> None:
         self._pid = pair.servers[0].pid
-        self._spent_s: Counter[str] = Counter()
+        self._spent_s: dict[str, float] = defaultdict(float)
 
     @contextmanager
     def on(self, kind: str) -> Iterator[None]:
