@@ -333,11 +333,11 @@ def _subject(path: str) -> tuple[str, str] | None:
 
 def _about(route: Route, call: Call, response: web.StreamResponse | None) -> dict[str, str]:
     """The ids of the order, the payment and the driver that a request is about: by them its line is found."""
-    about, who = call.about, call.principal
-    if who is not None and who.role == "driver":
-        about["driver_id"] = f"drv_{who.number}"
-    subject, given = _subject(route.path), call.request.match_info.get("id", "")
-    if subject is None and response is not None and response.status in (201, 202):
+    about, who, given = call.about, call.principal, ""
+    subject = _subject(route.path)
+    if subject is not None:
+        given = call.request.match_info.get("id", "")
+    elif not about and response is not None and response.status in (201, 202):
         # It has made something, and says where.
         path, _, given = response.headers.get("Location", "").rpartition("/")
         subject = _SUBJECTS.get(path.rpartition("/")[2])
@@ -345,6 +345,8 @@ def _about(route: Route, call: Call, response: web.StreamResponse | None) -> dic
         number = given.rpartition("_")[2]
         if len(number) <= ID_DIGITS_MAX and number.isdecimal() and number.isascii():
             about[subject[0]] = f"{subject[1]}_{number}"
+    if who is not None and who.role == "driver":
+        about["driver_id"] = f"drv_{who.number}"
     return about
 
 

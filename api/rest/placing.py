@@ -15,7 +15,7 @@ from api.problems import Fault, Problem
 from api.rest.products import Currency
 from config import metrics
 from dispatch.domain.geo import Place
-from dispatch.domain.ids import NUMBER_MAX, PRODUCT, public_id
+from dispatch.domain.ids import NUMBER_MAX, ORDER, PRODUCT, public_id
 from dispatch.domain.money import Money
 from dispatch.placing import NewOrder, Placed
 
@@ -98,6 +98,8 @@ async def create(call: Call) -> web.Response:
     if placed.replayed:
         await call.office.gate.count_replay(call)
     metrics.IDEMPOTENCY.labels("replayed" if placed.replayed else placed.code).inc()
+    if placed.made is not None:
+        call.about["order_id"] = public_id(ORDER, placed.made.id)
     return _placed(placed)
 
 

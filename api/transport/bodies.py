@@ -84,12 +84,13 @@ class Bodies(RequestHandler):
         self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
     ) -> Coroutine[Any, Any, tuple[web.StreamResponse, bool]]:
         """Send the answer; where the next request would begin in vain, end the connection with it."""
-        if isinstance(resp, web.HTTPException) and "X-Trace-ID" not in resp.headers:
+        # A look at the class of an answer goes by way of the abstract mapping that it is: 2 us.
+        plain = type(resp) is web.Response
+        if not plain and isinstance(resp, web.HTTPException) and "X-Trace-ID" not in resp.headers:
             # The router's own, for what it could not even match.
             resp = self._refusal(Problem("malformed_request"), "unroutable")
             resp.force_close()
-        content = request.content
-        refused = not content.is_eof() and request.content_length is None
+        refused = not request.content.is_eof() and request.content_length is None
         if refused or leaves_http(request):
             return self._finish_last(request, resp, start_time)
         return super().finish_response(request, resp, start_time)
