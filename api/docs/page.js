@@ -119,10 +119,12 @@ const entry = (id, method, name, about, words, fill) => {
   what.append(make("code", name, "name"), make("span", about, "about"));
   summary.append(make("span", method, `method ${method.toLowerCase()}`), what, link);
   details.append(summary);
-  details.dataset.words = `${method} ${name} ${about} ${words}`.toLowerCase();
+  details.dataset.title = `${method} ${name} ${about} ${id}`.toLowerCase();
+  details.dataset.words = `${details.dataset.title} ${words}`.toLowerCase();
+  details.fill = () => { if (details.childElementCount === 1) fill(details); };
   details.addEventListener("toggle", () => {
     if (!details.open) return;
-    if (details.childElementCount === 1) fill(details);
+    details.fill();
     if (location.hash !== `#${id}` && details.dataset.quiet === undefined) history.replaceState(null, "", `#${id}`);
     delete details.dataset.quiet;
   });
@@ -269,16 +271,14 @@ const filter = () => {
   for (const details of entries) {
     details.hidden = !wanted.every((word) => details.dataset.words.includes(word));
     hits += !details.hidden;
+    // What is called so comes before what only speaks of it.
+    details.style.order = wanted.every((word) => details.dataset.title.includes(word)) ? 0 : 1;
     for (const name of ["name", "about"]) marked(details.querySelector(`.${name}`), wanted[0]);
   }
-  // What is no entry is in the way of those that were found, and so is a part without any.
+  // What is no entry is in the way of those that were found.
   const looking = wanted.length > 0 && entries.length > 0;
-  let heading = null;
-  for (const element of $("parts").children) {
-    if (element.tagName === "DETAILS") { if (heading && !element.hidden) heading.hidden = false; continue; }
-    if (element.tagName === "H2") heading = element;
-    element.hidden = looking;
-  }
+  $("parts").classList.toggle("found", looking);
+  for (const element of $("parts").children) if (element.tagName !== "DETAILS") element.hidden = looking;
   $("intro").hidden = $("parts-of").hidden = looking;
   const what = looking ? `${hits} of ${entries.length} found` : entries.length ? `${entries.length} entries` : "";
   $("state").textContent = looking && !hits ? `Nothing here has “${$("find").value.trim()}”. Try another word, or another tab.` : what;
@@ -289,8 +289,9 @@ const arrive = (id) => {
   const target = id && document.getElementById(id);
   if (!target) return window.scrollTo(0, 0);
   if (target.hidden) { $("find").value = ""; filter(); }
-  if (target.tagName === "DETAILS" && !target.open) { target.dataset.quiet = ""; target.open = true; }
-  target.scrollIntoView();
+  if (target.tagName === "DETAILS" && !target.open) { target.dataset.quiet = ""; target.open = true; target.fill(); }
+  // The browser has its own idea of where the target was before it was filled.
+  requestAnimationFrame(() => target.scrollIntoView());
 };
 
 const choose = async () => {
