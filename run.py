@@ -127,17 +127,16 @@ async def open_office(
     """Everything between the database and the door; `peers` takes the lines of other instances."""
     clock, entropy = LoopClock(asyncio.get_running_loop(), boot=boot_clock), SystemEntropy()
     async with contextlib.AsyncExitStack() as stack:
-        size, observe = settings.pool_size, observe_query
-        pool = open_database(at.database_url, size_max=size, observe=observe, slow=tell_slow_query)
+        size = settings.pool_size
+        pool = open_database(at.database_url, size_max=size, observe=observe_query, slow=tell_slow_query)
         database = await stack.enter_async_context(pool)
         meta = await founding.check_meta(database)
-        keys = Keyspace(meta.cluster)
         redis = await stack.enter_async_context(open_redis(at.redis_url))
         journal = PostgresJournal(at.database_url, database, observe_flush)
         stack.push_async_callback(journal.close)
         me = Greeting(settings.instance, f"{settings.instance}.{entropy.token()[:12]}")
         hub = Hub(clock, entropy, me.incarnation)
-        leases = RedisLeases(at.redis_url, entropy, keys=keys)
+        leases = RedisLeases(at.redis_url, entropy, keys=(keys := Keyspace(meta.cluster)))
         stack.push_async_callback(leases.close)
         zones_due = asyncio.Event()
         cluster = Cluster(

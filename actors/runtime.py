@@ -376,10 +376,12 @@ class Runtime:
         cell.status = READY
         cell.used_at = self.clock.monotonic()
         self.gauges.activations[reason] += 1
-        if not trace and cell.mailbox:
-            trace = cell.mailbox[0].trace  # what follows from waking belongs to what has woken it
-        turn = Turn(self.now_ms(), trace or self.entropy.trace())
-        self.scheduler.tell_all(cell, cell.behaviour.activated(cell.state, turn), turn.trace)
+        # What follows from waking belongs to what has woken it.
+        trace = trace or (cell.mailbox[0].trace if cell.mailbox else "") or self.entropy.trace()
+        turn = Turn(self.now_ms(), trace)
+        done = cell.behaviour.activated(cell.state, turn)
+        done = self.timers.without_echo(cell.id, done, turn.now_ms) if reason == "created" else done
+        self.scheduler.tell_all(cell, done, turn.trace)
         self.scheduler.make_ready(cell)
 
     def reload(self, cell: Cell) -> None:

@@ -16,11 +16,13 @@ from __future__ import annotations
 import asyncio
 import heapq
 from collections.abc import Set
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from actors.errors import JournalError
 from actors.messages import ActorId, Due, Envelope
 from actors.shards import shard_of
+from actors.steps import Done
 
 if TYPE_CHECKING:
     from actors.runtime import Runtime
@@ -68,6 +70,23 @@ class Timers:
         self._armed[actor] = due_ms
         heapq.heappush(self._heap, (fire_ms, actor, due_ms))
         self._changed.set()
+
+    def without_echo(self, actor: ActorId, done: Done, now_ms: int) -> Done:
+        """The first step of an actor that was just made. Its row is due at once, so that it speaks even if nobody wakes
+        it. One that is awake, and whose words go no further than this instance, need not say them again.
+        """
+        owned = self._runtime.shards.owned
+        is_due = done.due_ms is not None and done.due_ms <= now_ms
+        if not is_due or any(owned[shard_of(tell.to)] is None for tell in done.tells):
+            return done
+        self.settle(actor, done.due_ms or 0)
+        return replace(done, due_ms=None)
+
+    def settle(self, actor: ActorId, due_ms: int) -> None:
+        """What this timer is there for is done, or on its way: it is not fired again."""
+        if len(self._fired) >= FIRED_MAX:
+            self._fired.clear()
+        self._fired[actor] = due_ms
 
     def forget(self, shards: Set[int]) -> None:
         """These shards have just become ours: whatever was fired before they came is read afresh."""
@@ -148,9 +167,7 @@ class Timers:
             del self._armed[actor]
             if runtime.shards.owned[shard_of(actor)] is None:
                 continue  # its new owner has it in its own heap
-            if len(self._fired) >= FIRED_MAX:
-                self._fired.clear()
-            self._fired[actor] = due_ms
+            self.settle(actor, due_ms)
             runtime.gauges.timers_fired += 1
             runtime.gauges.timer_late_s.add((now_ms - fire_ms) / 1000)
             self._send(actor, due_ms)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Awaitable, Callable, Coroutine
-from functools import cache
 from time import perf_counter
 from typing import Any
 
@@ -27,11 +26,11 @@ from api.problems import (
     problem_for,
     problem_response,
 )
+from api.telling import about_request
 from api.tokens import BadToken, Blind, Principal
 from api.versions import VERSIONS, check_agreement
 from config import metrics
 from config.sampling import STRANGERS
-from dispatch.domain import ids
 
 log = structlog.get_logger()
 
@@ -44,13 +43,6 @@ _HTTP_CODES = {
     411: "length_required", 413: "body_too_large", 415: "unsupported_media_type", 417: "expectation_failed",
 }  # fmt: skip
 _READS = ("GET", "HEAD")
-# What ids in paths are of, by the collection before them: the field of a log line, and the prefix.
-_SUBJECTS = {
-    "orders": ("order_id", ids.ORDER),
-    "payments": ("payment_id", ids.PAYMENT),
-    "drivers": ("driver_id", ids.DRIVER),
-}
-ID_DIGITS_MAX = 16
 # What is shown in a log line of a request that nobody takes: a stranger's words, so not many.
 METHOD_CHARS, PATH_CHARS = 20, 200
 # What matches every path, or every path of a version, and is asked last.
@@ -160,7 +152,7 @@ async def _answer(route: Route, access: Access, rank: int | None, call: Call) ->
             problem = Problem("unavailable")  # a read has no outcome
         call.code = problem.code
         if problem.code == "internal":
-            about = _about(route, call, None)
+            about = about_request(route.path, call, None)
             log.error("failed_request", trace_id=call.trace, route=route.path, **about, exc_info=error)
         response = problem_response(problem, call.trace)
         # Its frames know this one: a circle, and all of the request would wait for a collector.
@@ -317,37 +309,11 @@ def _record(route: Route, call: Call, response: web.StreamResponse | None, secon
         "api_version": call.version,
         "user_id": None if who is None else f"usr_{who.number}",
         "duration_s": round(seconds, 6),
-        **_about(route, call, response),
+        **about_request(route.path, call, response),
     }
     if left_out:
         values["left_out"] = left_out
     getattr(call.office.log, level)("answered_request", **values)
-
-
-@cache
-def _subject(path: str) -> tuple[str, str] | None:
-    """What the id in a route's path is of: name of the field and prefix of the id."""
-    found = re.search(r"/([a-z]+)/\{id\}", path)
-    return _SUBJECTS.get(found[1]) if found is not None else None
-
-
-def _about(route: Route, call: Call, response: web.StreamResponse | None) -> dict[str, str]:
-    """The ids of the order, the payment and the driver that a request is about: by them its line is found."""
-    about, who, given = call.about, call.principal, ""
-    subject = _subject(route.path)
-    if subject is not None:
-        given = call.request.match_info.get("id", "")
-    elif not about and response is not None and response.status in (201, 202):
-        # It has made something, and says where.
-        path, _, given = response.headers.get("Location", "").rpartition("/")
-        subject = _SUBJECTS.get(path.rpartition("/")[2])
-    if subject is not None:
-        number = given.rpartition("_")[2]
-        if len(number) <= ID_DIGITS_MAX and number.isdecimal() and number.isascii():
-            about[subject[0]] = f"{subject[1]}_{number}"
-    if who is not None and who.role == "driver":
-        about["driver_id"] = f"drv_{who.number}"
-    return about
 
 
 async def unknown(request: web.Request) -> web.StreamResponse:

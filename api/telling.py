@@ -5,11 +5,13 @@ Here a line gets its level, the ids of what it is about, and, while a store is a
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from functools import partial
-from typing import Any
+from functools import cache, partial
+from typing import TYPE_CHECKING, Any
 
 import structlog
+from aiohttp import web
 
 from actors.cluster.leases import LeasesAway
 from actors.errors import JournalError
@@ -21,7 +23,19 @@ from dispatch.domain.commands import Decision
 from dispatch.domain.order import Order
 from storage.errors import Unreachable
 
+if TYPE_CHECKING:
+    from api.call import Call
+
 log = structlog.get_logger()
+
+# What ids in paths are of, by the collection before them: the field of a log line, and the prefix.
+_SUBJECTS = {
+    "orders": ("order_id", ids.ORDER),
+    "payments": ("payment_id", ids.PAYMENT),
+    "drivers": ("driver_id", ids.DRIVER),
+}
+_IN_PATH = re.compile(r"/([a-z]+)/\{id\}")
+ID_DIGITS_MAX = 16
 
 POSTGRES, REDIS = "postgres", "redis"
 # What the runtime and the cluster say. A step that belongs to a healthy life is info; what somebody should look
@@ -130,3 +144,29 @@ def told_change(order: Order, decision: Decision, trace: str) -> None:
         driver_ids=drivers or None,
         reason=decision.reason,
     )
+
+
+@cache
+def _subject(path: str) -> tuple[str, str] | None:
+    """What the id in a route's path is of: name of the field and prefix of the id."""
+    found = _IN_PATH.search(path)
+    return _SUBJECTS.get(found[1]) if found is not None else None
+
+
+def about_request(path: str, call: Call, response: web.StreamResponse | None) -> dict[str, str]:
+    """The ids of the order, the payment and the driver that a request is about: by them its line is found."""
+    about, who, given = call.about, call.principal, ""
+    subject = _subject(path)
+    if subject is not None:
+        given = call.request.match_info.get("id", "")
+    elif not about and response is not None and response.status in (201, 202):
+        # It has made something, and says where.
+        place, _, given = response.headers.get("Location", "").rpartition("/")
+        subject = _SUBJECTS.get(place.rpartition("/")[2])
+    if subject is not None:
+        number = given.rpartition("_")[2]
+        if len(number) <= ID_DIGITS_MAX and number.isdecimal() and number.isascii():
+            about[subject[0]] = f"{subject[1]}_{number}"
+    if who is not None and who.role == "driver":
+        about["driver_id"] = f"drv_{who.number}"
+    return about

@@ -77,12 +77,8 @@ class DriverBehaviour:
         return None if state.session is not None else IDLE_S
 
     def decide(self, state: DriverState, message: object, turn: Turn) -> Step:
-        # What an order's commit tells is most of what comes.
-        step = (
-            self._grew(state, message)
-            if isinstance(message, m.FeedGrew)
-            else self._turn(state, message, turn)
-        )
+        grew = m.FeedGrew  # most of what comes
+        step = self._grew(state, message) if isinstance(message, grew) else self._turn(state, message, turn)
         if state.session is not None and isinstance(step, Done) and step.state is not None:
             step = without_session(step, turn)
         if state.driver.unreachable_ms is not None and state.driver.state == UNREACHABLE and is_sign(message):
@@ -114,8 +110,6 @@ class DriverBehaviour:
 
     def _feed(self, state: DriverState, message: object, turn: Turn) -> Step:
         match message:
-            case m.FeedGrew():
-                return self._grew(state, message)
             case m.FeedAt(seq=seq):
                 return self._catch_up(state) if seq > state.last_seq else Done()
             case QueryAnswer():

@@ -106,7 +106,8 @@ class OrderPlacer:
 
     def _numbered(self, request: dict[str, Any]) -> dict[str, Any]:
         number = self._ids.popleft()
-        return {**request, "id": number, "shard": shard_of(ActorId("order", number))}
+        request["id"], request["shard"] = number, shard_of(ActorId("order", number))
+        return request
 
 
 def _needs(request: dict[str, Any]) -> list[str]:

@@ -197,25 +197,28 @@ QUICK = (
 )
 
 
-def find(plant: Plant) -> str:
-    """The first violation. Each seed gets a plant of its own, which remembers nothing of the ones before."""
+def finds(plant: Plant, said: str) -> bool:
+    """Whether a seed shows the defect for what it is; others may show what follows from it. Each seed gets a plant of
+    its own, which remembers nothing of the ones before.
+    """
     for seed in range(SEEDS):
         with pytest.MonkeyPatch.context() as patch:
             try:
                 run_seed(seed, plant(patch))
             except Violation as error:
-                return str(error)
-    return ""
+                if re.search(said, str(error)):
+                    return True
+    return False
 
 
 @pytest.mark.parametrize("name", QUICK)
 def test_common_defect_is_found(name: str) -> None:
     plant, said = PLANTED[name]
-    assert re.search(said, find(plant))
+    assert finds(plant, said)
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("name", [name for name in PLANTED if name not in QUICK])
 def test_planted_defect_is_found(name: str) -> None:
     plant, said = PLANTED[name]
-    assert re.search(said, find(plant))
+    assert finds(plant, said)
