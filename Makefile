@@ -13,9 +13,10 @@ INSTALL  = $(PY) -m pip install --disable-pip-version-check --progress-bar off -
 run: $(RUNNING)
 	@exec $(PY) run.py serve
 
-# Two files at a time: most of them wait for processes, and each worker has a Postgres and a Valkey of its own.
+# Two files at a time: most of them wait for processes, and each worker has a Postgres and a Valkey of its own. In the
+# order of their names the long ones come first; by the number of their tests some of them would be waited for at the end.
 test: check
-	@$(PY) -m pytest -m "not long" -n 2 --dist loadfile
+	@$(PY) -m pytest -m "not long" -n 2 --dist loadfile --no-loadscope-reorder
 
 test-long: check
 	@$(PY) -m pytest --timeout 1800

@@ -94,7 +94,9 @@ async def ensure_sample(database: Database, passwords: Passwords, radius_m: int 
     customer = await passwords.hash(CUSTOMER[1])
     driver = await passwords.hash(DRIVER[1])
     async with database.transaction() as transaction:
-        zone = await transaction.row("zone_insert", "Sample Mall", "waves", 3, 30, None, 50_000, 600, 3600)
+        zone = await transaction.row(
+            "zone_insert", "Sample Mall", "waves", 3, 30, None, 50_000, 600, 3600, None
+        )
         for name, lat, lon, preparation_s, products in SAMPLE_STORES:
             store = await transaction.row("store_insert", zone["id"], name, lat, lon, preparation_s, radius_m)
             for product, price, stock in products:

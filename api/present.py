@@ -13,6 +13,7 @@ from dispatch.domain.money import Money
 from dispatch.domain.order import Item, Order
 from dispatch.domain.sight import contact as contact_of
 from dispatch.domain.sight import dropoff as dropoff_of
+from dispatch.domain.sight import pay as pay_of
 from dispatch.domain.sight import sees_all, store_of
 from dispatch.messages import DriverSeen, Reply
 
@@ -85,6 +86,8 @@ def order(o: Order, role: str, number: int) -> dict[str, Any]:
         "created_at": time_of(facts.created_ms),
         "updated_at": time_of(o.updated_ms),
     }
+    if role != "customer":
+        shown["pay"] = pay_of(o)
     if not driver:
         shown["customer_id"] = public_id(ids.USER, facts.customer_id)
         shown["payments"] = [
@@ -203,6 +206,8 @@ def zone(row: Mapping[str, Any]) -> dict[str, Any]:
         "offer_distance_max_m": row["offer_distance_max_m"],
         "release_pause_s": row["release_pause_s"],
         "give_up_after_s": row["give_up_after_s"],
+        # Rows that were cached by an older version do not know.
+        "driver_pay_minor": row.get("driver_pay_minor"),
         "version": row["version"],
     }
 

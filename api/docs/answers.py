@@ -101,7 +101,8 @@ _ORDER = {
     "notes": _or_null(TEXT),
     "contact": _or_null(CONTACT),
     "driver_id": _or_null(_id("drv")), "ready_at": TIME, "created_at": TIME, "updated_at": TIME,
-    "customer_id": _id("usr"), "payments": _list(_PAID, 20), "round": WHOLE, "wave": WHOLE, "offers": _list(_OFFER, 50),
+    "customer_id": _id("usr"), "payments": _list(_PAID, 20), "pay": _or_null(_ref("Money")),
+    "round": WHOLE, "wave": WHOLE, "offers": _list(_OFFER, 50),
 }  # fmt: skip
 _WHO = _object({"role": _text(20, "^[a-z]+$"), "id": _or_null(_text(60))})
 _EVENT = {
@@ -139,7 +140,7 @@ SCHEMAS: dict[str, dict[str, Any]] = {
         "id": _id("zon"), "name": NAME, "mode": _enum("waves", "open"),
         "wave_size": _whole(1, 50), "offer_ttl_s": _whole(1, 600), "area": _or_null(_list(PLACE, 100)),
         "offer_distance_max_m": _whole(1, 1_000_000), "release_pause_s": _whole(0, 86_400),
-        "give_up_after_s": _or_null(_whole(1, 604_800)),
+        "give_up_after_s": _or_null(_whole(1, 604_800)), "driver_pay_minor": _or_null(_whole(0, 1_000_000_000)),
         "version": WHOLE,
     }),
     "Store": _object({
@@ -151,7 +152,7 @@ SCHEMAS: dict[str, dict[str, Any]] = {
         "id": _id("prd"), "store_id": _id("sto"), "name": NAME, "price": _ref("Money"),
         "stock": _or_null(WHOLE), "active": TRUTH, "version": WHOLE,
     }),
-    "Order": _object(_ORDER, ("customer_id", "payments", "round", "wave", "offers")),
+    "Order": _object(_ORDER, ("customer_id", "payments", "pay", "round", "wave", "offers")),
     "Event": _object(_EVENT, ("data",)),
     "OrderChange": _object({
         "order_id": _id("ord"), "version": WHOLE, "status": STATUS, "event": TYPE, "driver_id": _or_null(_id("drv")),

@@ -44,7 +44,8 @@ _CHANGE = {
 }  # fmt: skip
 _ZONE = {
     "id": "zon_1", "name": "Mall", "mode": "waves", "wave_size": 3, "offer_ttl_s": 20, "area": None,
-    "offer_distance_max_m": 50_000, "release_pause_s": 600, "give_up_after_s": 3600, "version": 1,
+    "offer_distance_max_m": 50_000, "release_pause_s": 600, "give_up_after_s": 3600,
+    "driver_pay_minor": 350, "version": 1,
 }  # fmt: skip
 _STORE = {
     "id": "sto_1", "zone_id": "zon_1", "name": "Bakery", **_PLACE, "preparation_s": 600,

@@ -45,6 +45,7 @@ _ORDER: dict[str, Any] = {
     "dropoff": {"$ref": "#/components/schemas/FeedDropoff"},
     "distance_m": a.WHOLE, "ready_at_ms": _MS, "items": a.whole(1, 5000), "payment": a.PAYMENT,
     "collect": a.or_null({"$ref": "#/components/schemas/FeedMoney"}),
+    "pay": a.or_null({"$ref": "#/components/schemas/FeedMoney"}),
     "notes": a.or_null(a.TEXT), "contact": a.or_null({"$ref": "#/components/schemas/FeedContact"}),
 }  # fmt: skip
 _OFFERED = {"offer_id": _OFFER, "expires_at_ms": _MS}
@@ -176,7 +177,7 @@ _SEEN = {
     }],
     "dropoff": {"lat": 52.52, "lon": 13.41, "radius_m": 400, "address": None}, "distance_m": 338,
     "ready_at_ms": _READY_MS, "items": 3, "payment": "cash", "collect": {"amount_minor": 1350, "currency": "EUR"},
-    "notes": None, "contact": None,
+    "pay": {"amount_minor": 350, "currency": "EUR"}, "notes": None, "contact": None,
 }  # fmt: skip
 _LIVE = {"offer_id": "ofr_17_1", "expires_at_ms": 1790000020000}
 

@@ -23,6 +23,8 @@ OfferTtl = Annotated[int, Field(ge=1, le=600)]
 OfferDistance = Annotated[int, Field(ge=1, le=1_000_000)]
 ReleasePause = Annotated[int, Field(ge=0, le=86_400)]
 GiveUpAfter = Annotated[int, Field(ge=1, le=7 * 86_400)]
+# For a delivery, in the currency of its order.
+DriverPay = Annotated[int, Field(ge=0, le=1_000_000_000)]
 
 
 class Corner(Strict):
@@ -42,6 +44,7 @@ class NewZone(Strict):
     offer_distance_max_m: OfferDistance = 50_000
     release_pause_s: ReleasePause = 600
     give_up_after_s: GiveUpAfter | None = 3600
+    driver_pay_minor: DriverPay | None = None
 
 
 class ZoneChange(Patch):
@@ -53,6 +56,7 @@ class ZoneChange(Patch):
     offer_distance_max_m: OfferDistance = absent()
     release_pause_s: ReleasePause = absent()
     give_up_after_s: GiveUpAfter | None = absent()
+    driver_pay_minor: DriverPay | None = absent()
 
 
 def _area(area: list[Corner] | None) -> Any:
@@ -63,7 +67,7 @@ async def create(call: Call) -> web.Response:
     b = await call.body(NewZone)
     args = (
         b.name, b.mode, b.wave_size, b.offer_ttl_s, _area(b.area), b.offer_distance_max_m, b.release_pause_s,
-        b.give_up_after_s,
+        b.give_up_after_s, b.driver_pay_minor,
     )  # fmt: skip
     row = await call.office.database.row("zone_insert", *args)
     call.office.dispatch.wake_zone(row["id"])
@@ -89,6 +93,7 @@ async def update(call: Call) -> web.Response:
     args = (
         b.name, b.mode, b.wave_size, b.offer_ttl_s, _area(b.area), b.sets("area"), b.changes,
         b.offer_distance_max_m, b.release_pause_s, b.give_up_after_s, b.sets("give_up_after_s"),
+        b.driver_pay_minor, b.sets("driver_pay_minor"),
     )  # fmt: skip
     row = await database.row("zone_update", number, tags, *args)
     if row is None:

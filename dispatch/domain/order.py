@@ -133,6 +133,7 @@ class Facts:
     created_ms: int
     contact_name: str | None = None
     contact_phone: str | None = None
+    driver_pay_minor: int | None = None
 
     @property
     def first(self) -> Pickup:
@@ -324,6 +325,8 @@ def order_from(row: Mapping[str, Any], recent: tuple[tuple[str, str, Any], ...])
         created_ms=row["created_ms"],
         contact_name=row["contact_name"],
         contact_phone=row["contact_phone"],
+        # Answers that were kept under keys before there was such a column do not know.
+        driver_pay_minor=row.get("driver_pay_minor"),
     )
     return Order(
         facts=facts,

@@ -64,6 +64,12 @@ def contact(order: Order) -> dict[str, Any]:
     return {"name": order.facts.contact_name, "phone": order.facts.contact_phone}
 
 
+def pay(order: Order) -> dict[str, Any] | None:
+    """What its driver is paid for the delivery, where the zone said so when the order was placed."""
+    minor = order.facts.driver_pay_minor
+    return None if minor is None else {"amount_minor": minor, "currency": order.facts.currency}
+
+
 def _way_m(stops: list[Place]) -> int:
     """The way from stop to stop, as the crow flies."""
     return round(sum(map(distance_m, stops, stops[1:])))
@@ -72,7 +78,7 @@ def _way_m(stops: list[Place]) -> int:
 def order_for_driver(order: Order, driver_id: int | None = None) -> dict[str, Any]:
     """What this driver sees of an order; without one: what everybody sees who may take it.
 
-    `collect` is the cash to ask for at the door. `store` is the first of the pick-ups.
+    `collect` is the cash to ask for at the door, `pay` what the driver gets. `store` is the first of the pick-ups.
     """
     facts, whole = order.facts, sees_all(order, driver_id)
     to = _door(facts) if whole else _area(facts.dropoff)
@@ -102,6 +108,7 @@ def order_for_driver(order: Order, driver_id: int | None = None) -> dict[str, An
             if facts.payment == "cash"
             else None
         ),
+        "pay": pay(order),
         "notes": facts.notes if whole else None,
         "contact": contact(order) if whole else None,
     }

@@ -59,12 +59,12 @@ class MemoryJournal(DueOrders, MemoryPlacing):
 
     def add_zone(
         self, number: int, mode: str = "waves", wave_size: int = 3, offer_ttl_s: int = 20,
-        give_up_after_s: int | None = 3600,
+        give_up_after_s: int | None = 3600, driver_pay_minor: int | None = None,
     ) -> None:  # fmt: skip
         self.zones[number] = {
             "id": number, "name": f"zone {number}", "mode": mode, "wave_size": wave_size,
             "offer_ttl_s": offer_ttl_s, "writer": "", "offer_distance_max_m": 50_000, "release_pause_s": 600,
-            "give_up_after_s": give_up_after_s,
+            "give_up_after_s": give_up_after_s, "driver_pay_minor": driver_pay_minor,
         }  # fmt: skip
 
     def add_store(

@@ -137,6 +137,7 @@ class MemoryPlacing:
             "customer_id": request["customer"],
             "contact_name": request.get("contact_name") or self.users.get(request["customer"]),
             "contact_phone": request.get("contact_phone"),
+            "driver_pay_minor": self.zones[store["zone_id"]]["driver_pay_minor"],
             "status": "awaiting_payment" if due else "confirmed", "version": 1, "driver_id": None, "round": 1,
             "mode": self.zones[store["zone_id"]]["mode"], "search": None, "recent": [], "writer": "",
             "dropoff_lat": request["lat"], "dropoff_lon": request["lon"], "address": request["address"],

@@ -82,7 +82,7 @@ WRITES: Mapping[str, Operation] = {
     "zones.create": Operation(
         "POST", "/api/v2/zones", "admin",
         {"name": "Z", "mode": "waves", "wave_size": 3, "offer_ttl_s": 20, "offer_distance_max_m": 50_000,
-         "release_pause_s": 600, "give_up_after_s": 3600,
+         "release_pause_s": 600, "give_up_after_s": 3600, "driver_pay_minor": 350,
          "area": [{"lat": 0, "lon": 0}, {"lat": 0, "lon": 1}, {"lat": 1, "lon": 1}]},
     ),
     "zones.update": Operation("PATCH", "/api/v2/zones/zon_1", "admin", {"name": "Z", "offer_ttl_s": 20}),

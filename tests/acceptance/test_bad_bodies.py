@@ -234,6 +234,7 @@ FIELDS: Mapping[str, Mapping[str, Mapping[str, str | None]]] = {
         "/offer_distance_max_m": _integer(1, 1_000_000),
         "/release_pause_s": _integer(0, 86_400),
         "/give_up_after_s": _integer(1, 604_800),
+        "/driver_pay_minor": _integer(0, 1_000_000_000),
         "/area": {"two corners": '[{"lat":0,"lon":0},{"lat":0,"lon":1}]', "a text": '"x"', "empty": "[]",
                   "101 corners": json.dumps([{"lat": 0, "lon": 0}] * 101)},
         "/area/1": {"null": "null", "a pair": "[0, 0]"},

@@ -71,7 +71,7 @@ async def test_server_keeps_to_its_document(contract: Contract, document: str) -
     # Who logs out is refused from then on; that has a test of its own.
     async with asyncio.TaskGroup() as tasks:
         for role in ROLE_SCOPES:
-            run = contract.run(document, role, "--max-examples", "10", "--exclude-path-regex", LOGOUT)
+            run = contract.run(document, role, "--max-examples", "5", "--exclude-path-regex", LOGOUT)
             tasks.create_task(run, name=role)
 
 

@@ -172,7 +172,8 @@ async def test_outage_is_one_lost_line_and_one_back_line_of_each_instance(
     await machine.until(lambda lines: said(lines, "back") == names)
     lines = machine.lines()[before:]
     assert said(machine.lines(), "lost") == said(machine.lines(), "back") == names
-    assert all(x["away_s"] > 0 for x in lines if x["event"] == "back")
+    # A peer that was frozen, too, may be back at once.
+    assert all(x["away_s"] > 0 for x in lines if x["event"] == "back" and x["what"] == what)
     alarms = [x for x in lines if x["level"] not in ("info", "debug") and x["event"] not in SLOW]
     others = [
         x

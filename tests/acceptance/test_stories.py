@@ -256,6 +256,21 @@ async def test_offer_dies_with_its_driver_and_the_next_one_is_asked(town: Town, 
     assert [e["type"] for e in history] == ["created", "offered", "offer_withdrawn", "offered", "assigned"]
 
 
+async def test_driver_is_told_the_pay_and_it_stays_what_it_was_when_the_order_was_placed(town: Town) -> None:
+    zone = await town.zone(driver_pay_minor=350)
+    async with (await zone.driver()).online() as driver:
+        order = await zone.order()
+        offered = (await driver.event("offer", order))["data"]["pay"]
+        await town.admin.do("PATCH", f"/api/v2/zones/{zone.id}", {"driver_pay_minor": None})
+        assert await driver.accept(order) == "won"
+        path = f"/api/v2/orders/{order}"
+        shown = [
+            (await caller.do("GET", path)).get("pay", "nothing") for caller in (town.admin, town.customer)
+        ]
+        carried = (await driver.event("order.assigned", order))["data"]["pay"]
+        assert [offered, carried, *shown] == [{"amount_minor": 350, "currency": "EUR"}] * 3 + ["nothing"]
+
+
 async def test_released_order_goes_to_somebody_else(town: Town) -> None:
     zone = await town.zone()
     async with (await zone.driver()).online() as one:

@@ -48,7 +48,8 @@ BODIES: dict[str, st.SearchStrategy[dict[str, Any]]] = {
         optional={"mode": st.sampled_from(["waves", "open"]), "wave_size": integers(1, 50),
                   "offer_ttl_s": integers(1, 600), "area": CORNERS,
                   "offer_distance_max_m": integers(1, 1_000_000), "release_pause_s": integers(0, 86_400),
-                  "give_up_after_s": integers(1, 604_800)},
+                  "give_up_after_s": integers(1, 604_800),
+                  "driver_pay_minor": integers(0, 1_000_000_000)},
     ),
     "stores.create": st.fixed_dictionaries(
         {"zone_id": st.just(ZONE), "name": texts(80), **PLACE}, optional={"preparation_s": integers(0, 86_400)}
@@ -122,6 +123,7 @@ def check_stored(body: dict[str, Any], answer: Answer) -> None:
         "offer_distance_max_m",
         "release_pause_s",
         "give_up_after_s",
+        "driver_pay_minor",
         "capacity",
         "area",
         "price",

@@ -84,7 +84,9 @@ def keyed() -> tuple[tuple[str, str]]:
 
 async def furnish(both: Both) -> None:
     """Make a zone in `open` mode with a store, a product and a driver that is online."""
-    zone = await both.good("POST", "v2/zones", {"name": fresh("Zone"), "mode": "open"})
+    zone = await both.good(
+        "POST", "v2/zones", {"name": fresh("Zone"), "mode": "open", "driver_pay_minor": 350}
+    )
     both.zone = int(zone["id"].partition("_")[2])
     place = {"lat": 52.5, "lon": 13.4}
     store = await both.good(

@@ -105,6 +105,11 @@ async def test_contact_is_the_customer_unless_somebody_else_is_named(world: Worl
     assert {name: facts[name] for name in named} == named
 
 
+async def test_order_keeps_what_its_zone_pays_the_driver(world: World) -> None:
+    facts = (await world.order())["facts"]
+    assert facts["driver_pay_minor"] == (await world.row(facts["id"]))["driver_pay_minor"] == 350
+
+
 # -- prices ---------------------------------------------------------------------------------------
 
 

@@ -20,7 +20,7 @@ CUSTOMERS = (100, 101)
 # Where most orders go; store 2 delivers so far, and not to the other place.
 DOOR, FAR_AWAY = (1.0, 2.0), (1.5, 2.0)
 STORES = """
-INSERT INTO zones (id, name) VALUES (1, 'zone 1'), (2, 'zone 2');
+INSERT INTO zones (id, name, driver_pay_minor) VALUES (1, 'zone 1', 350), (2, 'zone 2', NULL);
 INSERT INTO stores (id, zone_id, name, lat, lon, delivery_radius_m, active)
 VALUES (1, 1, 'store 1', 0, 0, NULL, true), (2, 1, 'store 2', 1, 2, 5000, true),
        (3, 2, 'store 3', 0, 0, NULL, true), (4, 1, 'store 4', 0, 0, NULL, false);
@@ -45,7 +45,7 @@ SOMETIMES = {"out_of_stock"}
 def _memory() -> MemoryJournal:
     journal = MemoryJournal(time.time)
     for number in (1, 2):
-        journal.add_zone(number)
+        journal.add_zone(number, driver_pay_minor=350 if number == 1 else None)
     journal.add_store(1, 1)
     journal.add_store(2, 1, lat=1.0, lon=2.0, radius_m=5000)
     journal.add_store(3, 2)

@@ -84,7 +84,7 @@ def placing(key: str, lines: Any, **other: Any) -> dict[str, Any]:
 
 def memory_world() -> World:
     journal = MemoryJournal(time.time)
-    journal.add_zone(ZONE)
+    journal.add_zone(ZONE, driver_pay_minor=350)
     journal.add_store(STORE, ZONE)
     journal.add_product(1, STORE)
     journal.add_product(2, STORE, stock=3)
@@ -97,7 +97,7 @@ def memory_world() -> World:
 
 
 SEED = """
-INSERT INTO zones (id, name) VALUES (1, 'zone 1'), (2, 'zone 2');
+INSERT INTO zones (id, name, driver_pay_minor) VALUES (1, 'zone 1', 350), (2, 'zone 2', NULL);
 INSERT INTO stores (id, zone_id, name, lat, lon) VALUES (1, 1, 'store 1', 0, 0);
 INSERT INTO products (id, store_id, name, price_minor, currency, stock)
 VALUES (1, 1, 'product 1', 500, 'EUR', NULL), (2, 1, 'product 2', 500, 'EUR', 3);

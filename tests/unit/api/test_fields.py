@@ -211,6 +211,7 @@ INTEGERS: dict[str, tuple[Any, int, int]] = {
     "offer_distance_max_m": (zones.OfferDistance, 1, 1_000_000),
     "release_pause_s": (zones.ReleasePause, 0, 86_400),
     "give_up_after_s": (zones.GiveUpAfter, 1, 604_800),
+    "driver_pay_minor": (zones.DriverPay, 0, 1_000_000_000),
     "capacity": (users.Capacity, 1, 20),
     "quantity": (placing.Line.model_fields["quantity"], 1, 99),
     "limit": (paging.Page.model_fields["limit"], 1, 100),

@@ -19,7 +19,7 @@ DOOR = Place(52.52013, 13.40481)
 FACTS = Facts(
     5, 1, (Pickup(1, "Bakery", Place(52.5, 13.4), 17, (0, 2)), Pickup(2, "Books", Place(52.51, 13.4), 4, (1,))), 100,
     DOOR, "Alexanderplatz 1", (Item(1, "Bread", 2, 450), Item(2, "Atlas", 1, 900), Item(3, "Roll", 3, 50)), 1950, "EUR",
-    "cash", "ring twice", 1, "Ann", "+49 30 1",
+    "cash", "ring twice", 1, "Ann", "+49 30 1", 350,
 )  # fmt: skip
 SECRETS = ("Alexanderplatz", "ring twice", "Ann", "+49 30 1", str(DOOR.lat), str(DOOR.lon))
 
@@ -39,6 +39,7 @@ def test_offer_shows_what_is_needed_to_decide_and_nothing_of_the_door() -> None:
     ]  # fmt: skip
     assert [[item["name"] for item in p["items"]] for p in shown["pickups"]] == [["Bread", "Roll"], ["Atlas"]]
     assert shown["collect"] == {"amount_minor": 1950, "currency": "EUR"}
+    assert shown["pay"] == {"amount_minor": 350, "currency": "EUR"}
     assert shown["ready_at_ms"] == 20
     assert distance_m(Place(shown["dropoff"]["lat"], shown["dropoff"]["lon"]), DOOR) <= AREA_RADIUS_M
     assert leaks(shown) == []
