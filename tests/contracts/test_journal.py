@@ -311,12 +311,7 @@ async def test_driver_who_cannot_be_reached_is_kept_so_and_is_none_of_the_zones(
 
 async def test_zone_row_has_all_its_settings(world: World) -> None:
     row = (await world.journal.load("zone", [ZONE]))[ZONE]
-    wanted = {
-        "offer_distance_max_m": 50_000,
-        "release_pause_s": 600,
-        "give_up_after_s": 3600,
-        "driver_pay_minor": 350,
-    }
+    wanted = {"offer_distance_max_m": 50_000, "release_pause_s": 600, "give_up_after_s": 3600}
     assert {name: row[name] for name in wanted} == wanted
 
 
