@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from loadtests.server import ROOT
 
 WAIT_S = 60.0
@@ -44,6 +46,7 @@ def kept(report: dict[str, Any]) -> dict[str, float]:
     return {limit["name"]: limit["value"] for limit in report["limits"]}
 
 
+@pytest.mark.long
 async def test_idle_sockets_stay_open(tmp_path: Path) -> None:
     report = await swarm(tmp_path / "idle.json", "idle", "--sockets", "50", "--seconds", "1")
     assert report["operations"]["connect"]["count"] == 50
@@ -74,6 +77,7 @@ async def test_everybody_comes_back_and_is_told_what_was_missed(tmp_path: Path) 
     assert report["facts"]["missed_entries"] == 2 * 4
 
 
+@pytest.mark.long
 async def test_customers_and_drivers_use_the_mall_together(tmp_path: Path) -> None:
     arguments = ("users", "--users", "30", "--spread-s", "1", "--seconds", "3", "--factor", "10")
     report = await swarm(tmp_path / "users.json", *arguments)
