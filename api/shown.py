@@ -12,9 +12,8 @@ from api import present
 from dispatch.domain.order import Order
 from dispatch.domain.sight import sees_all
 
-# Some 6 MB: an order and its answer are about 3 KB.
+# So all answers together are 8 MB at most. One of more lines than usual is not kept.
 KEPT_MAX = 2_048
-# An answer of more lines than usual is not kept.
 KEPT_BYTES_MAX = 4_096
 
 

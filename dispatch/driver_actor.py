@@ -77,8 +77,10 @@ class DriverBehaviour:
         return None if state.session is not None else IDLE_S
 
     def decide(self, state: DriverState, message: object, turn: Turn) -> Step:
-        grew = m.FeedGrew  # most of what comes
-        step = self._grew(state, message) if isinstance(message, grew) else self._turn(state, message, turn)
+        if isinstance(message, m.FeedGrew):  # most of what comes
+            step: Step = self._grew(state, message)
+        else:
+            step = self._turn(state, message, turn)
         if state.session is not None and isinstance(step, Done) and step.state is not None:
             step = without_session(step, turn)
         if state.driver.unreachable_ms is not None and state.driver.state == UNREACHABLE and is_sign(message):
