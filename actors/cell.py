@@ -70,9 +70,15 @@ class Cell:
         self.mailbox.appendleft(envelope)
 
     def put_latest(self, topic: str, envelope: Envelope) -> None:
-        """Keep only the newest message of a topic. The key stays where it was, so no topic starves."""
+        """Keep the newest message of a topic. The key stays where it was, so no topic starves.
+
+        An unread one that the newest does not supersede is queued; a full mailbox drops it.
+        """
         if self.latest is None:
             self.latest = {}
+        unread = self.latest.get(topic)
+        if unread is not None and not self.behaviour.supersedes(envelope.message, unread.message):
+            self.put(unread)
         self.latest[topic] = envelope
 
     def take(self) -> Envelope | None:

@@ -70,6 +70,12 @@ class Commit:
 Step = Done | Commit
 
 
+def newest_wins(newer: object, unread: object) -> bool:
+    """For actors that have no use for the older messages of a topic."""
+    del newer, unread
+    return True
+
+
 class Behaviour(Protocol):
     """One kind of actor.
 
@@ -93,6 +99,10 @@ class Behaviour(Protocol):
 
     def decide(self, state: Any, message: object, turn: Turn) -> Step:
         """One turn. Pure: same arguments, same answer."""
+        ...
+
+    def supersedes(self, newer: object, unread: object) -> bool:
+        """Whether a newer message of a topic makes an unread one worthless; otherwise both are decided on."""
         ...
 
     def idle_s(self, state: Any) -> float | None:

@@ -21,7 +21,7 @@ from dispatch.domain.geo import Place
 from dispatch.domain.order import order_from
 from dispatch.domain.signs import UNSEEN_MAX
 from dispatch.driver_signs import GRACE, also, emitting, is_sign, without_session
-from dispatch.driver_state import DriverState, entry_from, item_of, seen_of
+from dispatch.driver_state import DriverState, entry_from, item_of, seen_of, supersedes
 from dispatch.tail import Tail, contiguous
 
 IDLE_S = 120.0
@@ -48,6 +48,7 @@ class DriverBehaviour:
 
     kind = "driver"
     mailbox_limit = 256
+    supersedes = staticmethod(supersedes)
 
     def __init__(self, feed_epoch: str, doubted: Callable[[str], None] = _uncounted) -> None:
         self._epoch = feed_epoch
@@ -222,11 +223,9 @@ class DriverBehaviour:
         return emitting(step, close)
 
     def _to_zone(self, state: DriverState) -> Tell:
-        driver = state.driver
-        moved = m.DriverMoved(
-            driver.id, driver.state == ONLINE, driver.capacity, driver.carrying, state.place
-        )
-        return Tell(ActorId("zone", driver.zone_id), moved, latest=f"driver:{driver.id}")
+        d = state.driver
+        moved = m.DriverMoved(d.id, d.state == ONLINE, d.capacity, d.carrying, state.place)
+        return Tell(ActorId("zone", d.zone_id), moved, latest=f"driver:{d.id}")
 
     # -- the feed -----------------------------------------------------------------------------
 

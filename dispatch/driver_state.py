@@ -7,6 +7,7 @@ from typing import Any
 from actors.dedup import Ring
 from actors.frozen import frozen
 from dispatch import messages as m
+from dispatch.domain import fixes
 from dispatch.domain.driver import Driver
 from dispatch.domain.fixes import Track
 from dispatch.domain.geo import Place
@@ -93,6 +94,13 @@ class DriverState:
             self.driver, self.last_seq, self.tail, place, counted, self.session, self.joining, self.reading,
             self.session_number, self.signs, track,
         )  # fmt: skip
+
+
+def supersedes(newer: object, unread: object) -> bool:
+    """Whether the newest message of a topic makes an unread one worthless: a fix that may be doubted does not."""
+    if isinstance(newer, m.MovedTo) and isinstance(unread, m.MovedTo):
+        return fixes.supersedes(newer.place, newer.accuracy_m, unread.place)
+    return True
 
 
 def entry_from(row: Any) -> m.Entry:

@@ -9,7 +9,7 @@ from typing import Any
 from actors.dedup import Ring, remember, ring_from
 from actors.frozen import frozen
 from actors.messages import ActorId, Due, Emit, Tell, Turn
-from actors.steps import Commit, Done, Outcome, Step
+from actors.steps import Commit, Done, Outcome, Step, newest_wins
 from dispatch import messages as m
 from dispatch.domain import refusals as r
 from dispatch.domain.commands import (
@@ -100,6 +100,7 @@ class OrderBehaviour:
 
     kind = "order"
     mailbox_limit = 1024
+    supersedes = staticmethod(newest_wins)
 
     def __init__(self, told: Callable[[Order, Decision, str], None] = _nobody) -> None:
         self._told = told

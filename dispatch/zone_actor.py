@@ -16,7 +16,7 @@ from typing import Any
 
 from actors.dedup import ring_from
 from actors.messages import ActorId, Emit, Query, QueryAnswer, QueryFailed, Tell, Turn, Wake
-from actors.steps import Done, Step
+from actors.steps import Done, Step, newest_wins
 from dispatch import feed
 from dispatch import messages as m
 from dispatch.domain.commands import MakeOffers, SetMode
@@ -50,6 +50,7 @@ class ZoneBehaviour:
     kind = "zone"
     # Every order and driver of a mall may speak at once after a takeover.
     mailbox_limit = 100_000
+    supersedes = staticmethod(newest_wins)
 
     def restore(self, number: int, row: Mapping[str, Any], previous: ZoneState | None) -> ZoneState:
         state = previous or ZoneState(number, WAVES, 1, 1)

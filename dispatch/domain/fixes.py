@@ -42,16 +42,32 @@ class Track:
         self, known: Place | None, place: Place, accuracy_m: float | None, now_ms: int
     ) -> tuple[Track, str | None]:
         """The track with this fix, and why it is not believed, or None."""
-        if abs(place.lat) < NOWHERE_DEG and abs(place.lon) < NOWHERE_DEG:
-            return Track(self.at_ms, place, self.jumps, self.since_ms), NOWHERE
-        if accuracy_m is not None and accuracy_m > INACCURATE_M:
-            return Track(self.at_ms, place, self.jumps, self.since_ms), INACCURATE
+        doubt = _doubt(place, accuracy_m)
+        if doubt is not None:
+            return Track(self.at_ms, place, self.jumps, self.since_ms), doubt
         if known is None or self.at_ms is None or _possible(known, place, now_ms - self.at_ms):
             return Track(now_ms), None
         since_ms = now_ms if self.jumps == 0 else self.since_ms
         if self.jumps + 1 >= JUMPS_MAX and abs(now_ms - since_ms) >= JUMPS_OVER_MS:
             return Track(now_ms), None
         return Track(self.at_ms, place, self.jumps + 1, since_ms), JUMP
+
+
+def supersedes(place: Place, accuracy_m: float | None, unread: Place) -> bool:
+    """True when a fix makes an older one, on which nobody has decided, worthless: it will be believed if that one is.
+
+    A fix that may be doubted must not displace the last good one.
+    """
+    return _doubt(place, accuracy_m) is None and _possible(unread, place, 0)
+
+
+def _doubt(place: Place, accuracy_m: float | None) -> str | None:
+    """Why a fix is not believed, wherever the driver was before; None for one that can be."""
+    if abs(place.lat) < NOWHERE_DEG and abs(place.lon) < NOWHERE_DEG:
+        return NOWHERE
+    if accuracy_m is not None and accuracy_m > INACCURATE_M:
+        return INACCURATE
+    return None
 
 
 def _possible(known: Place, place: Place, after_ms: int) -> bool:

@@ -28,7 +28,7 @@ from actors.messages import ActorId, Due, Emit, Envelope, Query, QueryAnswer, Qu
 from actors.ports import Blocker, Claim, ShardRow
 from actors.runtime import Runtime
 from actors.shards import shard_of
-from actors.steps import Commit, Done, Outcome, Step
+from actors.steps import Commit, Done, Outcome, Step, newest_wins
 from tests.support.waiting import turn, until
 
 
@@ -47,6 +47,7 @@ class Counter:
 
     kind = "counter"
     mailbox_limit = 4
+    supersedes = staticmethod(newest_wins)
 
     def __init__(self) -> None:
         self.turns: list[object] = []

@@ -25,7 +25,7 @@ from actors.cluster.network import Ended, Greeting, Line, LineLost, Receive
 from actors.messages import ActorId, Emit, Turn
 from actors.runtime import Runtime
 from actors.shards import SHARD_COUNT
-from actors.steps import Commit, Done, Outcome, Step
+from actors.steps import Commit, Done, Outcome, Step, newest_wins
 from api.call import Office
 from api.ops import RuntimeCollector, status
 from api.ops.answers import exposition, prefers_html
@@ -349,6 +349,7 @@ class Bell:
 
     kind = "order"
     mailbox_limit = 100
+    supersedes = staticmethod(newest_wins)
 
     def restore(self, number: int, row: Mapping[str, Any], previous: Any) -> Any:
         return SimpleNamespace(recent=())

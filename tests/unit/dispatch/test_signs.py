@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from actors.messages import QueryAnswer, Turn, Wake
+from actors.cell import Cell
+from actors.messages import ActorId, Envelope, QueryAnswer, Turn, Wake
 from actors.steps import Commit, Done, Outcome, Step
 from dispatch import messages as m
 from dispatch.domain.driver import Driver
@@ -192,6 +193,33 @@ def test_driver_who_is_offline_is_not_called_unreachable() -> None:
     life.let_pass("ofr_5_1")
     life.let_pass("ofr_5_2")
     assert (life.state.driver.state, life.commits) == ("offline", 0)
+
+
+@pytest.mark.parametrize(
+    "doubted", [m.MovedTo(Place(0.0, 0.0), 3), m.MovedTo(Place(48.85, 2.35), 3), m.MovedTo(MALL, 3, 9_000.0)]
+)
+def test_fix_that_may_be_doubted_does_not_displace_a_good_one_that_nobody_has_read(
+    life: Life, doubted: m.MovedTo
+) -> None:
+    near, nearer = m.MovedTo(Place(52.5205, 13.405), 2), m.MovedTo(Place(52.521, 13.405), 4)
+    cell = Cell(ActorId("driver", 7), life.behaviour, 0)
+    for fix in (near, doubted, nearer):
+        cell.put_latest("place", Envelope(cell.id, fix, until=1e9))
+    believed = []
+    while (envelope := cell.take()) is not None:
+        life.say(envelope.message, 1000)
+        believed.append(life.state.place)
+    assert list(dict.fromkeys(believed)) == [near.place, nearer.place]
+
+
+def test_fix_that_is_newer_and_plausible_is_the_only_one_read(life: Life) -> None:
+    cell = Cell(ActorId("driver", 7), life.behaviour, 0)
+    for n in range(50):
+        cell.put_latest("place", Envelope(cell.id, m.MovedTo(MALL, n), until=1e9))
+    envelope = cell.take()
+    assert envelope is not None
+    assert envelope.message == m.MovedTo(MALL, 49)
+    assert not cell.waiting
 
 
 def test_fix_that_is_not_believed_is_kept_apart_and_counted(life: Life) -> None:
