@@ -170,7 +170,7 @@ class Payments:
 
         Returns:
             `code`: `refunding` (not known yet), `captured` or `refunded` (done, with something left or not), or a
-            refusal; see want_refund() in 0017_settling.sql.
+            refusal; see want_refund() in storage/postgres/functions/refunds.sql.
         """
         request = {
             "id": number, "amount": amount_minor, "reason": reason, "by": caller.by.id, "lease_s": LEASE_S,

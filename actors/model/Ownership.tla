@@ -113,7 +113,7 @@ Granted(i, c, epoch) ==
         !.memory = IF c.settle /\ db.epoch # inst[i].epoch /\ ~SettleKeeps
                    THEN [o \in Orders |-> Unread] ELSE @]
 
-(* 0002_functions.sql claim_shards: FOR UPDATE waits for every flush that holds the shard FOR SHARE. *)
+(* functions/claim_shards.sql: FOR UPDATE waits for every flush that holds the shard FOR SHARE. *)
 ExecuteClaim(c) ==
     LET i == c.by[1]
         heard == c.silence = 0 /\ c.by = Me(i)
@@ -165,7 +165,7 @@ Send(i, o) ==
 
 Hears(f) == inst[f.by].pc = "flushing" /\ inst[f.by].mark = f.mark
 
-(* 0004_batches.sql flush, first half. "lock": FOR SHARE on the shard, then the epoch is compared, and the lock *)
+(* functions/flush.sql, first half. "lock": FOR SHARE on the shard, then the epoch is compared, and the lock     *)
 (* lasts until the commit. "apart": the same comparison without a lock. "version": the row is locked and must be *)
 (* the one that the write was built on. "both": lock and version, as flush does it; the properties hold without  *)
 (* the version, and the model shows that by leaving it out.                                                       *)

@@ -1,4 +1,4 @@
-"""Postgres: the record.
+"""Postgres: the record. README.md says which statement does what.
 
 Map:
 database.py    one pool, named blocks, deadlines, slow-query log
@@ -12,6 +12,8 @@ migrate.py     alembic on the async engine
 handing.py     an embedded database is given to a role that is no superuser
 looking.py     what a start needs of a database, looked at and not touched
 audit.py       checks every invariant on one moment of a database
-migrations/    revisions and their SQL files
+schema.sql     the schema as it is now: tables, indexes, views, rights
+functions/     the functions and triggers as they are now
+migrations/    how databases get there: revisions and their SQL files, history
 sql/           named blocks
 """

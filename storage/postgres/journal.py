@@ -58,7 +58,7 @@ class PostgresJournal:
         return connection
 
     async def flush(self, lane: int, items: Sequence[Mapping[str, Any]]) -> list[Outcome]:
-        """One server-side call; see migrations/sql/0004_batches.sql."""
+        """One server-side call; see functions/flush.sql."""
         try:
             connection = await self._lane(lane)
         except Exception as error:  # noqa: BLE001 - whatever it was, nothing was sent
@@ -83,7 +83,7 @@ class PostgresJournal:
         return needs(item)
 
     async def blocked(self, items: Sequence[Mapping[str, Any]]) -> list[Blocker | None]:
-        """See migrations/sql/0013_blockers.sql."""
+        """See functions/blockers.sql."""
         shards, drivers, orders, *_ = _arguments(items)
         restocked = [item["id"] for item in items if item.get("restock")]
         rows = await self._read("blockers", shards, drivers, orders, restocked)

@@ -1,4 +1,4 @@
--- Payments; every change goes through a function of 0006_payments.sql or 0017_settling.sql.
+-- Payments; every change goes through a function of functions/payments.sql or functions/refunds.sql.
 
 -- name: payment_start
 SELECT start_payment($1::jsonb);
