@@ -1,4 +1,4 @@
--- Accounts. The triggers hold whoever writes `users`, the API or a person in psql.
+-- Accounts. The triggers act on every write of `users`, by the API or by a person in psql.
 
 -- Fills in the form under which an account is found, for writers that give none: people in SQL, and instances from
 -- before 0018_email_keys. It is right for plain ASCII addresses; the program computes it for all.
@@ -62,8 +62,9 @@ CREATE TRIGGER users_last_admin_deleted BEFORE DELETE ON users
 
 -- Removes everything personal of a user: what is left is a number that orders refer to. It also removes what orders
 -- of the user say elsewhere: in answers that are kept under keys, and in feeds of drivers. Places are rounded to
--- about a kilometre. Codes: ok; busy while an order of the user, or with the user as its driver, is under way,
--- because its row belongs to an actor.
+-- about a kilometre.
+--
+-- Codes: ok; busy while an order of the user, or one that the user carries, is under way: its row belongs to an actor.
 CREATE FUNCTION anonymise_user(p_id bigint) RETURNS text
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = public, pg_temp AS $$
 DECLARE

@@ -2,8 +2,10 @@
 -- a person may hold a row in psql. The items that need this row are then set aside, and the others go on. Nothing
 -- here waits.
 
--- The locks that flush() would have to wait for, and who holds them. `key` is what an item needs: 'table', or a row
--- by its kind and number; 'restock 7' is a product of order 7. `held` is what is locked: for the log.
+-- The locks that flush() would have to wait for, and who holds them.
+--
+-- `key` is what an item needs: 'table', or a row by its kind and number; 'restock 7' is a product of order 7.
+-- `held` is what is locked, for the log.
 CREATE FUNCTION blockers(p_shards integer[], p_drivers bigint[], p_orders bigint[], p_restocked bigint[])
 RETURNS TABLE (key text, held text, pid integer, username text, application text, state text)
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = public, pg_temp AS $$

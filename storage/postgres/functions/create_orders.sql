@@ -3,7 +3,7 @@
 -- Promises: an order is placed whole or not at all, and an answer that was lost may be asked for again under its key
 -- (2); a stock never falls below zero, and numbers of a store have no gap.
 --
--- Lock order: keys (nobody waits for one), limited products by id, customers with bounds, counters of stores.
+-- Lock order: keys (tried, never waited for), limited products by id, customers with bounds, counters of stores.
 
 -- Places a batch of orders. Returns a list of {code, facts, replayed}, in the order of the items. Codes:
 --   created

@@ -1,7 +1,7 @@
 -- Places orders one after the other; create_orders() calls it for what it does not decide as a batch. Items, codes,
 -- answers and locks are those of create_orders(). Each item in turn: the key (in use, known, expired), the products,
 -- currency, zone, distance, expected price, stock, bounds of the customer; then the writes; then the answer under the
--- key.
+-- key. Its plans look rows up by their numbers, with index scans and nested loops.
 CREATE FUNCTION create_orders_in_turn(p_items jsonb) RETURNS jsonb
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = public, pg_temp
 SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$

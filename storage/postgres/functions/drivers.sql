@@ -1,4 +1,4 @@
--- Drivers' rows outside of flush(): their creation, and places that nobody waits for.
+-- Drivers' rows outside of flush(): their creation, and their last known places.
 
 -- Inserts drivers; a driver's number is its user's.
 CREATE FUNCTION create_drivers(p_items jsonb) RETURNS integer

@@ -59,6 +59,18 @@ GRANT EXECUTE ON FUNCTION flush TO mall_app;
 -- The orders' part of flush(), with every row locked. One statement decides and writes the whole batch. Each of its
 -- parts sees the rows as they were before it.
 --
+-- An item has what is compared (id, shard, epoch, version), the new state (status, driver, round, mode, search, due_ms,
+-- ready_ms, ready_each, recent, writer), the event (event, role, actor, reason, trace, data, at_ms) and its effects:
+--   take       the driver whose slot the order takes; the driver must be online, and in `zone` where that is given
+--   free       the order's slot becomes free
+--   restock    the order gives back what it took from the stock
+--   feed       entries for drivers' feeds: [{driver, type, data}, ...]
+--
+-- The code `illegal` keeps status and assignment together. An order takes a slot exactly when it becomes assigned or is
+-- handed over. While it is carried its driver stays the same, but for a hand-over. It leaves the carried statuses only
+-- together with its slot.
+--
+-- Parts of the statement:
 --   item       the input with its position; `over` marks an order that goes from one driver straight to another
 --   looked     each item beside its rows, and what refuses it: epoch, version, transition, the driver, the assignment
 --   ranked     for an item that wants a slot: its position among the items of this driver, and the slots that are taken

@@ -1,5 +1,5 @@
--- order_listing follows orders. Triggers of statements keep it whoever writes orders, at one insert for a batch of
--- any size.
+-- order_listing follows orders. Triggers keep it for every writer of orders. They are triggers of statements: one
+-- insert for a batch of any size.
 
 -- A new order is listed: a row for each of its pick-ups.
 CREATE FUNCTION list_orders() RETURNS trigger

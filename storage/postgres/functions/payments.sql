@@ -1,7 +1,7 @@
--- Payments step by step. The gateway has a database of its own, so a step is committed before the call (a lease in
--- due_at, the intent in status) and after it (the outcome). The gateway's key follows from the payment's id and step:
--- whoever repeats a step after a crash asks for the same thing and gets the same answer. Refunds and settling are in
--- refunds.sql.
+-- Payments step by step. The gateway has a database of its own, so a step is committed before the call (the intent in
+-- `status`, a lease in `due_at`) and after it (the outcome). The gateway's key follows from the payment's id and the
+-- step: a step that is repeated after a crash asks for the same thing and gets the same answer. Refunds and settling
+-- are in refunds.sql.
 
 -- Records the intent to pay an order, and keeps the answer under the customer's key. Codes:
 --   pending     a new payment, in `facts`; the caller asks the gateway
@@ -84,11 +84,12 @@ $$;
 REVOKE ALL ON FUNCTION claim_payments FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION claim_payments TO mall_app;
 
--- Records the outcome of a step. In p: id, from, to, wakes, next_s, route, and where there is one: ref, decline,
--- unsure, stuck (the code). Nothing happens unless the status is still `from`. The next look is at once when
--- something came from outside meanwhile (`wakes` has risen), else in next_s, else, with NULL, never. A refund that is
--- done ends in `captured` while something of the payment is left, else in `refunded`. Returns what the caller may see
--- of the payment then; NULL: another worker was faster.
+-- Records the outcome of a step. Returns what the caller may see of the payment then; NULL: another worker was faster.
+--
+-- p: id, from, to, wakes, next_s, route, and where there is one: ref, decline, unsure, stuck (the code). Nothing happens
+-- unless the status is still `from`. The next look is at once when something came from outside meanwhile (`wakes` has
+-- risen), else in next_s, else, with NULL, never. A refund that is done ends in `captured` while something of the
+-- payment is left, else in `refunded`.
 CREATE FUNCTION step_payment(p jsonb) RETURNS jsonb
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = public, pg_temp AS $$
 DECLARE

@@ -1,7 +1,9 @@
 -- Refunds, and payments that an operator settles. The steps that carry a refund out are in payments.sql.
 
 -- Records that an admin wants money back. p: id, by, lease_s, and where given amount (without it, all that is left),
--- reason and key. Codes:
+-- reason and key.
+--
+-- Codes:
 --   refunding      recorded; the caller asks the gateway
 --   refunded, captured     this very refund is done already
 --   refund_in_progress     another one is under way
