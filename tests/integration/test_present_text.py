@@ -11,8 +11,10 @@ import pytest
 
 from storage.embedded import EmbeddedPostgres
 from storage.postgres import migrate as migrations
-from storage.postgres.migrate import migrate
+from storage.postgres.audit import audit
+from storage.postgres.migrate import migrate, newest_revision
 from tests.conftest import copy_database, with_database
+from tests.integration.test_verify import LAW
 from tests.support.database_shape import Connection, Shape, differences, shape_of
 
 HOME = Path(migrations.__file__).parent
@@ -88,6 +90,16 @@ async def test_present_text_makes_the_role_on_a_server_that_has_none(folder: Pat
                 await owner.execute("DROP DATABASE of_role")
     assert made[0] is not None
     assert made[0] == made[1]
+
+
+async def test_start_and_verify_find_nothing_to_do_in_a_database_from_the_present_text(template: str) -> None:
+    url = await _empty(template, "from_text_started")
+    await fill_from_text(url)
+    before = await _shape(url)
+    assert await migrate(url) == newest_revision()[0]
+    assert differences(before, await _shape(url), ("before the start", "after it")) == {}
+    report = await audit(url, LAW)
+    assert report.holds, report.text()
 
 
 @pytest.fixture(scope="module")
