@@ -24,23 +24,33 @@ from typing import Any
 
 import structlog
 
-from actors.clock import LoopClock, SystemEntropy, boot_clock
-from actors.cluster.cluster import Cluster
-from actors.cluster.leaving import forsaking, leave
-from actors.cluster.network import Greeting
-from actors.ending import end
+from actors.behaviour import Behaviour
+from actors.cancellation import end
+from actors.clock import LoopClock, SystemRandomness, boot_clock
+from actors.cluster.drain import forsaking, leave
+from actors.cluster.node import Cluster
+from actors.cluster.transport import Greeting
 from actors.errors import JournalError
 from actors.runtime import Runtime
-from actors.steps import Behaviour
-from api import founding
-from api.call import Office
-from api.cashier import open_payments, settle_payments
-from api.catalogue import open_catalogue
-from api.checking import command_check
-from api.commands import command_migrate, command_mint, command_verify
-from api.cursors import Cursors
-from api.doors import (
-    Doors,
+from api.auth.passwords import Passwords
+from api.auth.stream_tickets import StreamTickets
+from api.contract.cursors import Cursors
+from api.feed.hub import Hub
+from api.feed.resubscription import Resubscription
+from api.http.observers import failed_chore, told, told_change
+from api.http.request import Services
+from api.operator import first_run
+from api.operator.database_commands import command_migrate, command_mint, command_verify
+from api.operator.mint import MintError
+from api.operator.preflight import command_check
+from api.operator.reset_password import command_set_password
+from api.operator.rotate_key import command_rotate_key
+from api.ops import RuntimeCollector, status
+from api.ops.host_endpoint import supervise
+from api.payments.worker import open_payments, settle_payments
+from api.ratelimit.admission import open_limits
+from api.server.http_server import (
+    HttpServer,
     Sockets,
     StartError,
     announce_servers,
@@ -49,18 +59,8 @@ from api.doors import (
     open_network,
     open_sockets,
 )
-from api.feed.hub import Hub
-from api.feed.rebinding import Rebinding
-from api.limiting import open_limits
-from api.minting import MintError
-from api.ops import RuntimeCollector, status
-from api.ops.machine import supervise
-from api.passwords import Passwords
-from api.resetting import command_set_password
-from api.rotation import command_rotate_key
-from api.stream_tickets import StreamTickets
-from api.telling import failed_chore, told, told_change
-from api.watch import (
+from api.server.supervisor import USURPED_CODE, Supervisor, make_instances
+from api.server.watchdogs import (
     collect_garbage,
     hindrances,
     observe_flush,
@@ -73,25 +73,25 @@ from api.watch import (
     watch_sight,
 )
 from config import metrics
-from config.commandline import make_parser
+from config.cli import make_parser
 from config.logs import open_logs, say, say_failure
 from config.settings import Settings, SettingsError, load_settings
-from config.supervisor import USURPED_CODE, Supervisor, make_instances
 from config.version import VERSION
-from dispatch import feed
-from dispatch.chores import Chores
+from dispatch import feed_frames
+from dispatch.background import BackgroundTasks
 from dispatch.driver_actor import DriverBehaviour
 from dispatch.order_actor import OrderBehaviour
-from dispatch.placing import Bounds
+from dispatch.order_creation import Bounds
 from dispatch.service import Dispatch
-from dispatch.wire import TRAVELLERS
+from dispatch.wire_types import travellers
 from dispatch.zone_actor import ZoneBehaviour
+from storage.catalogue import open_catalogue
 from storage.embedded import EmbeddedError
 from storage.errors import StorageError
 from storage.postgres.database import open_database
 from storage.postgres.journal import PostgresJournal
 from storage.postgres.migrate import MigrationError, migrate, wait_for
-from storage.postgres.placing import OrderPlacer
+from storage.postgres.order_creation import OrderPlacer
 from storage.redis.client import open_redis
 from storage.redis.keys import Keyspace
 from storage.redis.leases import RedisLeases
@@ -123,14 +123,14 @@ def _behaviours(feed_epoch: str) -> list[Behaviour]:
 @contextlib.asynccontextmanager
 async def open_office(
     settings: Settings, at: Addresses, peers: socket.socket, usurped: Callable[[], None]
-) -> AsyncIterator[Office]:
+) -> AsyncIterator[Services]:
     """Everything between the database and the door; `peers` takes the lines of other instances."""
-    clock, entropy = LoopClock(asyncio.get_running_loop(), boot=boot_clock), SystemEntropy()
+    clock, entropy = LoopClock(asyncio.get_running_loop(), boot=boot_clock), SystemRandomness()
     async with contextlib.AsyncExitStack() as stack:
         size = settings.pool_size
         pool = open_database(at.database_url, size_max=size, observe=observe_query, slow=tell_slow_query)
         database = await stack.enter_async_context(pool)
-        meta = await founding.check_meta(database)
+        meta = await first_run.check_meta(database)
         redis = await stack.enter_async_context(open_redis(at.redis_url))
         journal = PostgresJournal(at.database_url, database, observe_flush)
         stack.push_async_callback(journal.close)
@@ -141,10 +141,10 @@ async def open_office(
         zones_due = asyncio.Event()
         cluster = Cluster(
             me=me,
-            network=open_network(settings, peers, meta.peer_secret, meta.cluster, entropy),
+            transport=open_network(settings, peers, meta.peer_secret, meta.cluster, entropy),
             leases=leases,
             emitter=hub,
-            types=TRAVELLERS,
+            codec=travellers(),
             clock=clock,
             entropy=entropy,
             version=VERSION,
@@ -153,7 +153,7 @@ async def open_office(
             taken=lambda _: zones_due.set(),
             moved=hub.moved,
             usurped=usurped,
-            status=lambda: status(office),
+            status=lambda: status(services),
         )
         runtime = Runtime(
             instance=me.instance,
@@ -174,56 +174,56 @@ async def open_office(
         bounds = Bounds(settings.unpaid_orders_max, settings.held_pieces_max)
         dispatch = Dispatch(runtime, OrderPlacer(database, told), bounds)
         payments = await stack.enter_async_context(open_payments(settings, dispatch, database, entropy))
-        office = Office(
+        services = Services(
             settings, database, redis, dispatch, tokens, passwords, Tickets(redis, entropy, keys), limits, hub, clock,
             entropy, cluster, Cursors(meta.peer_secret, clock), zones_due, payments=payments,
             catalogue=open_catalogue(database, redis, clock, entropy, keys),
             stream_tickets=StreamTickets(meta.peer_secret, clock, entropy),
         )  # fmt: skip
-        yield office
+        yield services
 
 
 @contextlib.asynccontextmanager
-async def working(office: Office) -> AsyncIterator[None]:
+async def working(services: Services) -> AsyncIterator[None]:
     """Runtime, sockets and chores at work until the block ends."""
-    runtime, dispatch, hub = office.dispatch.runtime, office.dispatch, office.hub
-    rebinding = Rebinding(hub, dispatch)
-    hub.bind_again, hub.is_far = rebinding.want, lambda shard: runtime.shards.owned[shard] is None
-    hub.want_board = lambda topic: dispatch.show_board(feed.zone_of(topic))
-    chores = Chores(
+    runtime, dispatch, hub = services.dispatch.runtime, services.dispatch, services.hub
+    resubscription = Resubscription(hub, dispatch)
+    hub.bind_again, hub.is_far = resubscription.want, lambda shard: runtime.shards.owned[shard] is None
+    hub.want_board = lambda topic: dispatch.show_board(feed_frames.zone_of(topic))
+    background = BackgroundTasks(
         dispatch,
-        office.database,
+        services.database,
         done=lambda name, seconds: metrics.CHORE_SECONDS.labels(name).observe(seconds),
         failed=failed_chore,
         swept=metrics.FEED_SWEPT.inc,
-        zones_due=office.zones_due,
+        zones_due=services.zones_due,
     )
-    async with hub.running(), runtime.running(), office.cluster.running(), asyncio.TaskGroup() as tasks:
-        loops = [tasks.create_task(chores.run(chore), name=chore.name) for chore in chores.all]
-        for work, name in ((dispatch.run(), "creations"), (office.catalogue.cache.run(), "cache")):
+    async with hub.running(), runtime.running(), services.cluster.running(), asyncio.TaskGroup() as tasks:
+        loops = [tasks.create_task(background.run(chore), name=chore.name) for chore in background.all]
+        for work, name in ((dispatch.run(), "creations"), (services.catalogue.cache.run(), "cache")):
             loops.append(tasks.create_task(work, name=name))
-        loops.append(tasks.create_task(watch_revocations(office), name="revocations"))
-        loops.append(tasks.create_task(watch_sight(office), name="sight of revocations"))
-        loops.append(tasks.create_task(watch_loop(office), name="loop lag"))
-        loops.append(tasks.create_task(watch_servers(office), name="servers"))
+        loops.append(tasks.create_task(watch_revocations(services), name="revocations"))
+        loops.append(tasks.create_task(watch_sight(services), name="sight of revocations"))
+        loops.append(tasks.create_task(watch_loop(services), name="loop lag"))
+        loops.append(tasks.create_task(watch_servers(services), name="servers"))
         loops.append(tasks.create_task(collect_garbage(), name="garbage"))
-        loops.append(tasks.create_task(rebinding.run(), name="rebinding"))
-        loops.append(tasks.create_task(settle_payments(office), name="payments"))
-        loops.append(tasks.create_task(_settle(office), name="settling"))
+        loops.append(tasks.create_task(resubscription.run(), name="rebinding"))
+        loops.append(tasks.create_task(settle_payments(services), name="payments"))
+        loops.append(tasks.create_task(_settle(services), name="settling"))
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(SETTLED_S):
-                await office.cluster.keeper.settled.wait()
-                await office.tokens.looked.wait()
+                await services.cluster.reconciler.settled.wait()
+                await services.tokens.looked.wait()
         try:
             yield
         finally:
             await end(loops)
 
 
-async def _settle(office: Office) -> None:
-    await office.cluster.keeper.settled.wait()
-    await office.tokens.looked.wait()
-    office.started = True
+async def _settle(services: Services) -> None:
+    await services.cluster.reconciler.settled.wait()
+    await services.tokens.looked.wait()
+    services.started = True
     log.info("settled_instance")
 
 
@@ -245,19 +245,21 @@ async def serve(settings: Settings, at: Addresses, sockets: Sockets) -> int:
         loop.add_signal_handler(number, end, number)
     if sockets.lifeline is not None:
         loop.add_reader(sockets.lifeline, end, signal.SIGTERM)
-    async with open_office(settings, at, sockets.peers, lambda: end(USURPED)) as office:
-        collector = RuntimeCollector(office)
+    async with open_office(settings, at, sockets.peers, lambda: end(USURPED)) as services:
+        collector = RuntimeCollector(services)
         metrics.REGISTRY.register(collector)
         try:
             welcome = []
             if sockets.lifeline is None:  # its supervisor has founded, and nobody does so again
-                welcome = await founding.found(settings, office.database, office.passwords, office.entropy)
-            doors = Doors(office, sockets.public, sockets.ops)
-            async with forsaking(office.cluster.keeper), working(office), doors.open(full):
-                _announce(settings, sockets, welcome, await hindrances(office))
+                welcome = await first_run.found(
+                    settings, services.database, services.passwords, services.entropy
+                )
+            doors = HttpServer(services, sockets.public, sockets.ops)
+            async with forsaking(services.cluster.reconciler), working(services), doors.open(full):
+                _announce(settings, sockets, welcome, await hindrances(services))
                 log.info("started_instance", duration_s=round(perf_counter() - began, 3))
                 await stop.wait()
-                await _farewell(office, doors, quick=reason[0] == signal.SIGINT)
+                await _farewell(services, doors, quick=reason[0] == signal.SIGINT)
         finally:
             metrics.REGISTRY.unregister(collector)
     return _give_way(settings) if reason[0] == USURPED else 0
@@ -276,7 +278,7 @@ async def prepare(settings: Settings, at: Addresses) -> list[str]:
     passwords = Passwords()
     try:
         async with open_database(at.database_url, size_max=2) as database:
-            return await founding.found(settings, database, passwords, SystemEntropy())
+            return await first_run.found(settings, database, passwords, SystemRandomness())
     finally:
         passwords.close()
 
@@ -290,17 +292,17 @@ def _announce(settings: Settings, sockets: Sockets, lines: Sequence[str], missin
     greet(settings, sockets.public, sockets.ops, lines, settings.instance, missing)
 
 
-async def _farewell(office: Office, doors: Doors, *, quick: bool) -> None:
+async def _farewell(services: Services, doors: HttpServer, *, quick: bool) -> None:
     """Readiness off, no new connections, sockets sent away one after the other while the shards go to those
     who stay; the rest is the reverse of opening. Until its end this instance answers what it is asked.
     """
-    office.draining = True
+    services.draining = True
     log.info("draining_instance")
     await doors.close_public()
-    window_s = min(1.0 if quick else FAREWELL_S, office.settings.drain_s)
+    window_s = min(1.0 if quick else FAREWELL_S, services.settings.drain_s)
     async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(leave(office.cluster.keeper, FAREWELL_S), name="leaving")
-        tasks.create_task(office.hub.drain(window_s), name="sending sockets away")
+        tasks.create_task(leave(services.cluster.reconciler, FAREWELL_S), name="leaving")
+        tasks.create_task(services.hub.drain(window_s), name="sending sockets away")
 
 
 # -- commands -------------------------------------------------------------------------------------
@@ -353,7 +355,7 @@ def command_supervise(settings: Settings, count: int) -> int:
             make_instances(settings.instance, __file__, public, ops, os.environ | environ),
             lambda: greet(settings, public, machine, lines, "supervisor"),
         )
-        return asyncio.run(supervise(supervisor, machine, settings.ops_names, SystemEntropy()))
+        return asyncio.run(supervise(supervisor, machine, settings.ops_names, SystemRandomness()))
 
 
 WORK: dict[str, Callable[[Settings, argparse.Namespace], int]] = {
@@ -377,7 +379,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except SettingsError as error:
         say_failure(options.command, f"The settings are wrong:\n{error}")
         return wrong
-    except (StartError, EmbeddedError, MigrationError, MintError, founding.FoundingError) as error:
+    except (StartError, EmbeddedError, MigrationError, MintError, first_run.FirstRunError) as error:
         say_failure(options.command, f"Cannot start: {error}")
     except (StorageError, JournalError, TimeoutError, OSError) as error:
         say_failure(options.command, f"Cannot reach the database: {type(error).__name__} {error}")

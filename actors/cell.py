@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections import deque
 from typing import Any
 
+from actors.behaviour import Behaviour, Commit
 from actors.messages import ActorId, Envelope
-from actors.steps import Behaviour, Commit
 
 LOADING = 0
 READY = 1

@@ -123,7 +123,7 @@ class LoopClock:
         return step_s
 
 
-class Entropy(Protocol):
+class Randomness(Protocol):
     """Chance: ids that nobody can guess, ids that only must not repeat, and jitter."""
 
     def token(self) -> str:
@@ -139,7 +139,7 @@ class Entropy(Protocol):
         ...
 
 
-class SystemEntropy:
+class SystemRandomness:
     """The operating system's randomness."""
 
     def __init__(self) -> None:

@@ -38,7 +38,7 @@ class Unavailable(NotProcessed):
     """Nobody can decide this at the moment."""
 
 
-class Moved(NotProcessed):
+class WrongOwner(NotProcessed):
     """The actor lives elsewhere by now, or here again after it was elsewhere: the edge asks once more."""
 
 

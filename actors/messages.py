@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
 from actors.errors import ActorError, NotProcessed, OutcomeUnknown
-from actors.frozen import frozen
+from actors.values import frozen
 
 
 class ActorId(NamedTuple):

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Protocol
 
-from actors.frozen import frozen
+from actors.behaviour import Outcome
 from actors.messages import ActorId, Emit, Query
 from actors.shards import Parked
-from actors.steps import Outcome
+from actors.values import frozen
 
 
 @frozen

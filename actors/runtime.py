@@ -14,10 +14,13 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
 
+from actors.activation import Activation
+from actors.behaviour import Behaviour
+from actors.cancellation import end
 from actors.cell import LOADING, READY, Cell
-from actors.clock import Clock, Entropy
-from actors.doubts import Doubts
-from actors.ending import end
+from actors.clock import Clock, Randomness
+from actors.counters import Counters
+from actors.deadlines import Deadlines
 from actors.errors import (
     ActorError,
     NoSuchActor,
@@ -25,16 +28,13 @@ from actors.errors import (
     Overloaded,
     Unavailable,
 )
-from actors.gauges import Gauges
-from actors.lane import Lane
-from actors.loader import Loader
+from actors.group_commit import CommitLane
 from actors.messages import ActorId, Command, Envelope, Receiver, Seed, Turn
-from actors.patience import Patience
+from actors.passivation import Passivation
 from actors.ports import Emitter, Journal, PeerTransport
+from actors.read_fence import ReadFence
 from actors.scheduler import Scheduler
 from actors.shards import SHARD_COUNT, Ownership, Parked, Shards, shard_of
-from actors.steps import Behaviour
-from actors.sweep import Sweep
 from actors.timers import Timers
 
 # One, for a batch shared by twice as many costs each of them a quarter less of the server's and of Postgres's
@@ -79,7 +79,7 @@ class Runtime:
         journal: Journal,
         emitter: Emitter,
         clock: Clock,
-        entropy: Entropy,
+        entropy: Randomness,
         incarnation: str = "",
         peers: PeerTransport | None = None,
         cells_max: int = CELLS_MAX,
@@ -96,15 +96,15 @@ class Runtime:
         self.log = log
         self.lost = lost
         self.drain_s = DRAIN_S
-        self.gauges = Gauges()
+        self.counters = Counters()
         self.shards = Shards()
-        self.lanes = [Lane(index, self) for index in range(LANES)]
+        self.lanes = [CommitLane(index, self) for index in range(LANES)]
         self.timers = Timers(self)
         self._behaviours = {b.kind: b for b in behaviours}
-        self._loader = Loader(self)
-        self._sweep = Sweep(self, cells_max)
-        self._patience = Patience(clock)
-        self.doubts = Doubts(self)
+        self._activation = Activation(self)
+        self._passivation = Passivation(self, cells_max)
+        self._deadlines = Deadlines(clock)
+        self.doubts = ReadFence(self)
         self.scheduler = Scheduler(self)
         self._tasks: asyncio.TaskGroup | None = None
 
@@ -129,11 +129,11 @@ class Runtime:
                 await self.take(range(SHARD_COUNT))
             loops = [tasks.create_task(lane.run(), name=f"lane {lane.index}") for lane in self.lanes]
             loops += [tasks.create_task(lane.aside.run(), name=f"aside {lane.index}") for lane in self.lanes]
-            loops.append(tasks.create_task(self._loader.run(tasks), name="loader"))
+            loops.append(tasks.create_task(self._activation.run(tasks), name="loader"))
             loops.append(tasks.create_task(self.timers.run_poll(), name="timer poll"))
             loops.append(tasks.create_task(self.timers.run_fire(), name="timer fire"))
-            loops.append(tasks.create_task(self._sweep.run(), name="sweep"))
-            loops.append(tasks.create_task(self._patience.run(), name="patience"))
+            loops.append(tasks.create_task(self._passivation.run(), name="sweep"))
+            loops.append(tasks.create_task(self._deadlines.run(), name="patience"))
             loops.append(tasks.create_task(self.doubts.run(), name="doubts"))
             try:
                 yield
@@ -267,11 +267,11 @@ class Runtime:
 
     def watch(self, envelope: Envelope) -> None:
         """Answer it with an error at its deadline, if nobody has by then."""
-        self._patience.watch(envelope)
+        self._deadlines.watch(envelope)
 
     def forget(self, envelope: Envelope) -> None:
         """Its asker needs no answer any more."""
-        self._patience.forget(envelope)
+        self._deadlines.forget(envelope)
 
     def tell(
         self,
@@ -311,7 +311,7 @@ class Runtime:
         if cell is None:
             if seed is not None and seed.at < ownership.since:
                 seed = None
-            if seed is None and self._loader.is_unknown(to):
+            if seed is None and self._activation.is_unknown(to):
                 envelope.fail(NoSuchActor(str(to)))
                 return
             cell = self._activate(ownership, to, seed, envelope.trace)
@@ -348,7 +348,7 @@ class Runtime:
 
     def refuse(self, envelope: Envelope, error: ActorError) -> None:
         """Answer with an error, and count it."""
-        self.gauges.refusals[type(error).__name__] += 1
+        self.counters.refusals[type(error).__name__] += 1
         envelope.fail(error)
 
     # -- cells --------------------------------------------------------------------------------
@@ -357,9 +357,9 @@ class Runtime:
         cell = Cell(to, self._behaviours[to.kind], ownership.shard)
         ownership.cells[to] = cell
         if seed is None:
-            self._loader.want(cell)
+            self._activation.want(cell)
         else:
-            self._loader.forget_unknown(to)
+            self._activation.forget_unknown(to)
             self.loaded(cell, seed.row, reason="created", trace=trace)
         return cell
 
@@ -375,7 +375,7 @@ class Runtime:
         cell.state = cell.behaviour.restore(cell.id.number, row, cell.state)
         cell.status = READY
         cell.used_at = self.clock.monotonic()
-        self.gauges.activations[reason] += 1
+        self.counters.activations[reason] += 1
         # What follows from waking belongs to what has woken it.
         trace = trace or (cell.mailbox[0].trace if cell.mailbox else "") or self.entropy.trace()
         turn = Turn(self.now_ms(), trace)
@@ -390,7 +390,7 @@ class Runtime:
             return
         cell.status = LOADING
         cell.pending = None
-        self._loader.want(cell)
+        self._activation.want(cell)
 
     def remove(self, cell: Cell) -> list[Envelope]:
         """Drop an activation; returns what waited in it."""

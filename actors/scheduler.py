@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from actors import dedup
+from actors.behaviour import SETTLED, Done, Outcome
 from actors.cell import FLUSHING, LOADING, READY, Cell
 from actors.errors import (
     ActorCrashed,
@@ -20,11 +21,10 @@ from actors.errors import (
     CommandReused,
     DeadlinePassed,
     JournalError,
-    Moved,
     Unavailable,
+    WrongOwner,
 )
 from actors.messages import ActorId, Envelope, Query, QueryAnswer, QueryFailed, Turn, Wake
-from actors.steps import SETTLED, Done, Outcome
 
 if TYPE_CHECKING:
     from actors.runtime import Runtime
@@ -63,7 +63,7 @@ class Scheduler:
                 self._loop.call_soon(self._run_slice)
 
     def _run_slice(self) -> None:
-        clock, ready, gauges = self._runtime.clock, self._ready, self._runtime.gauges
+        clock, ready, counters = self._runtime.clock, self._ready, self._runtime.counters
         began = now = clock.monotonic()
         turns = 0
         while ready and turns < SLICE_TURNS and now - began < SLICE_S:
@@ -76,7 +76,7 @@ class Scheduler:
             self.make_ready(cell)
             turns += 1
             now = clock.monotonic()
-        gauges.slice_s_max = max(gauges.slice_s_max, now - began)
+        counters.slice_s_max = max(counters.slice_s_max, now - began)
         if ready and self._loop is not None:
             self._loop.call_soon(self._run_slice)
         else:
@@ -84,7 +84,7 @@ class Scheduler:
 
     def _broken(self, cell: Cell, error: Exception) -> None:
         """The consequences of a turn have failed: an emitter, a state of the wrong shape."""
-        self._runtime.gauges.crashes[cell.id.kind] += 1
+        self._runtime.counters.crashes[cell.id.kind] += 1
         self._runtime.log("crashed_turn", actor=str(cell.id), exc_info=error)
         if cell.status != FLUSHING:
             self._runtime.reload(cell)
@@ -98,19 +98,19 @@ class Scheduler:
         if envelope.until <= now:
             runtime.refuse(envelope, DeadlinePassed())
             return
-        if envelope.hop and runtime.shards.came_late(cell.shard, envelope):
+        if envelope.hop and runtime.shards.predates_ownership(cell.shard, envelope):
             envelope.doubtful = envelope.doubtful or envelope.started
-            envelope.fail(Moved())
+            envelope.fail(WrongOwner())
             return
         cell.used_at = now
         cell.turns += 1
-        runtime.gauges.turns[cell.id.kind] += 1
+        runtime.counters.turns[cell.id.kind] += 1
         if envelope.command is not None and self._replayed(cell, envelope):
             return
         ownership = runtime.shards.owned[cell.shard]
         turn = Turn(
             runtime.now_ms(), envelope.trace, envelope.command, envelope.until,
-            0 if ownership is None else ownership.epoch, runtime.gauges.turns[cell.id.kind],
+            0 if ownership is None else ownership.epoch, runtime.counters.turns[cell.id.kind],
         )  # fmt: skip
         try:
             step = cell.behaviour.decide(cell.state, envelope.message, turn)
@@ -136,12 +136,12 @@ class Scheduler:
             return True
         if entry is None:
             return False
-        self._runtime.gauges.replays += 1
+        self._runtime.counters.replays += 1
         envelope.answer(entry[2])
         return True
 
     def _crash(self, cell: Cell, envelope: Envelope, error: Exception) -> None:
-        self._runtime.gauges.crashes[cell.id.kind] += 1
+        self._runtime.counters.crashes[cell.id.kind] += 1
         self._runtime.log(
             "crashed_actor",
             actor=str(cell.id),
@@ -216,7 +216,7 @@ class Scheduler:
             return
         self.make_ready(cell)
 
-    def think_again(self, cell: Cell) -> None:
+    def redecide(self, cell: Cell) -> None:
         """The memory of this cell is in doubt: what it has decided and not sent is decided on the row."""
         if cell.pending is not None:
             self._put_back(cell, cell.pending[0])
@@ -280,7 +280,7 @@ class Scheduler:
             return
         self._runtime.log("lost_shard", shard=shard)
         waiting = self._runtime.surrender(shard)
-        self._runtime.gauges.lost_shards += 1
+        self._runtime.counters.lost_shards += 1
         self._runtime.lost(shard)
         for parked in waiting:
             self._runtime.redirect(parked.envelope)

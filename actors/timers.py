@@ -19,10 +19,10 @@ from collections.abc import Set
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from actors.behaviour import Done
 from actors.errors import JournalError
 from actors.messages import ActorId, Due, Envelope
 from actors.shards import shard_of
-from actors.steps import Done
 
 if TYPE_CHECKING:
     from actors.runtime import Runtime
@@ -116,7 +116,7 @@ class Timers:
         wall_s = await self._runtime.journal.wall()
         step_s = clock.anchor(wall_s, clock.monotonic() - asked_at)
         if step_s:
-            self._runtime.gauges.clock_steps += 1
+            self._runtime.counters.clock_steps += 1
             self._runtime.log("stepped_clock", step_s=round(step_s, 3))
             self._armed.clear()
             self._heap.clear()
@@ -168,8 +168,8 @@ class Timers:
             if runtime.shards.owned[shard_of(actor)] is None:
                 continue  # its new owner has it in its own heap
             self.settle(actor, due_ms)
-            runtime.gauges.timers_fired += 1
-            runtime.gauges.timer_late_s.add((now_ms - fire_ms) / 1000)
+            runtime.counters.timers_fired += 1
+            runtime.counters.timer_late_s.add((now_ms - fire_ms) / 1000)
             self._send(actor, due_ms)
         if not self._heap:
             return POLL_S

@@ -7,35 +7,36 @@ from dataclasses import replace
 
 from aiohttp import web
 
-from api import front, negotiation, ops
-from api.access import ACCESS
-from api.bodies import BODY_BYTES_MAX
-from api.call import INTERNAL, OFFICE, Office
-from api.cors import allow_origins
-from api.docs import asyncapi, catalogue, openapi, page
-from api.edge import UNKNOWN_PATH, Route, bind, expect, outside, unknown
+from api import ops, version_routing
+from api.auth.permissions import ACCESS
+from api.contract.json_body import BODY_BYTES_MAX
+from api.contract.versions import Lifecycle
+from api.docs import asyncapi, browser_page, openapi, problem_pages
 from api.feed import handshake
+from api.http import front_pages
+from api.http.cors import allow_origins
+from api.http.pipeline import UNKNOWN_PATH, Route, bind, expect, outside, unknown
+from api.http.request import INTERNAL, SERVICES, Services
+from api.ops import health
 from api.rest import (
     accounts,
     drivers,
-    health,
     orders,
+    password_resets,
     payments,
     products,
-    resets,
     stores,
     tracking,
     users,
     zones,
 )
-from api.transport.prompt import PROMPTS, Handler, Prompts
-from api.v1 import serving
-from api.versions import Lifecycle
+from api.transport.fast_path import PROMPTS, FastPath, Handler
+from api.v1 import mount
 
 ROUTES: tuple[Route, ...] = (
     *accounts.ROUTES,
     *users.ROUTES,
-    *resets.ROUTES,
+    *password_resets.ROUTES,
     *zones.ROUTES,
     *stores.ROUTES,
     *products.ROUTES,
@@ -46,11 +47,11 @@ ROUTES: tuple[Route, ...] = (
     *drivers.ROUTES,
     *health.ROUTES,
     *openapi.ROUTES,
-    *page.ROUTES,
-    *negotiation.ROUTES,
+    *browser_page.ROUTES,
+    *version_routing.ROUTES,
     *asyncapi.ROUTES,
-    *catalogue.ROUTES,
-    *front.ROUTES,
+    *problem_pages.ROUTES,
+    *front_pages.ROUTES,
 )
 
 
@@ -77,61 +78,63 @@ def with_head(route: Route) -> tuple[Route, ...]:
     return route, replace(route, method="HEAD")
 
 
-def prompts_of(app: web.Application, bound: Iterable[tuple[Route, Handler]]) -> Prompts:
+def prompts_of(app: web.Application, bound: Iterable[tuple[Route, Handler]]) -> FastPath:
     """The routes that need no task: all that they wait for has a deadline, and none of it is Redis."""
-    prompts = Prompts(app)
+    fast_path = FastPath(app)
     for route, handler in bound:
         policy = ACCESS[route.operation].policy
         if route.prompt and policy is not None and not policy.shared:
-            prompts.add(route.method, route.path, handler)
-    return prompts
+            fast_path.add(route.method, route.path, handler)
+    return fast_path
 
 
-def make_app(office: Office, routes: tuple[Route, ...] = ROUTES) -> web.Application:
+def make_app(services: Services, routes: tuple[Route, ...] = ROUTES) -> web.Application:
     """The public application: REST, the feed, and probes."""
     check_routes(routes)
     # Only preflights have handlers that are not ours.
-    foreign = [outside] if office.settings.cors_origins else []
+    foreign = [outside] if services.settings.cors_origins else []
     app = web.Application(middlewares=foreign, client_max_size=BODY_BYTES_MAX)
-    app[OFFICE] = office
+    app[SERVICES] = services
     bound = [(route, bind(route)) for known in routes for route in with_head(known)]
-    addresses: list[negotiation.Address] = [(route.method, route.path, handler) for route, handler in bound]
+    addresses: list[version_routing.Address] = [
+        (route.method, route.path, handler) for route, handler in bound
+    ]
     added = [app.router.add_route(*address, expect_handler=expect) for address in addresses]
     if not foreign:  # aiohttp-cors wants to see every answer
         app[PROMPTS] = prompts_of(app, bound)
     added += _add_versions(app, routes, addresses)
     app.router.add_route("*", UNKNOWN_PATH, unknown, expect_handler=expect)
-    allow_origins(app, added, office.settings.cors_origins)
+    allow_origins(app, added, services.settings.cors_origins)
     return app
 
 
 def _add_versions(
-    app: web.Application, routes: tuple[Route, ...], addresses: list[negotiation.Address]
+    app: web.Application, routes: tuple[Route, ...], addresses: list[version_routing.Address]
 ) -> list[web.AbstractRoute]:
     """Version 1, and the paths that leave the version to a header."""
-    lifecycle = Lifecycle.of(app[OFFICE].settings)
-    old = serving.Served(routes, lifecycle)
-    unversioned = negotiation.Unversioned(lifecycle, old)
+    lifecycle = Lifecycle.of(app[SERVICES].settings)
+    old = mount.Served(routes, lifecycle)
+    unversioned = version_routing.Unversioned(lifecycle, old)
     old_addresses = old.bound()
     short_addresses = unversioned.bound([*addresses, *old_addresses])
     added = [app.router.add_route(*address, expect_handler=old.expect) for address in old_addresses]
     added += [app.router.add_route(*address, expect_handler=expect) for address in short_addresses]
-    app.router.add_route("*", serving.UNKNOWN_PATH, old.unknown, expect_handler=old.expect)
-    app.router.add_route("*", negotiation.UNKNOWN_PATH, unversioned.unknown, expect_handler=expect)
+    app.router.add_route("*", mount.UNKNOWN_PATH, old.unknown, expect_handler=old.expect)
+    app.router.add_route("*", version_routing.UNKNOWN_PATH, unversioned.unknown, expect_handler=expect)
     return added
 
 
-def make_ops_app(office: Office) -> web.Application:
+def make_ops_app(services: Services) -> web.Application:
     """The operators' application: metrics, status, probes. Never on a public port."""
     app = web.Application(
-        middlewares=[ops.only_hosts(office.settings.ops_names, office.entropy.trace), outside]
+        middlewares=[ops.only_hosts(services.settings.ops_names, services.entropy.trace), outside]
     )
-    app[OFFICE] = office
+    app[SERVICES] = services
     app[INTERNAL] = True
     for known in (*health.ROUTES, replace(health.READINESS, path="/health")):
         for route in with_head(known):
             app.router.add_route(route.method, route.path, bind(route), expect_handler=expect)
-    app.router.add_get("/", front.ops_front, expect_handler=expect)
+    app.router.add_get("/", front_pages.ops_front, expect_handler=expect)
     app.router.add_get("/metrics", ops.metrics_page, expect_handler=expect)
     app.router.add_get("/status", ops.status_page, expect_handler=expect)
     return app

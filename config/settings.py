@@ -26,7 +26,7 @@ from pydantic import (
 )
 
 from config.findings import unknown_name
-from config.samples import DIFFERENT_MIN, is_sample
+from config.sample_secrets import DIFFERENT_MIN, is_sample
 
 Switch = Literal["on", "off"]
 Port = Annotated[int, Field(ge=0, le=65535)]

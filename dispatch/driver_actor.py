@@ -11,18 +11,18 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
+from actors.behaviour import Commit, Done, Outcome, Step
 from actors.dedup import remember, ring_from
 from actors.messages import ActorId, Emit, Query, QueryAnswer, QueryFailed, Tell, Turn, Wake
-from actors.steps import Commit, Done, Outcome, Step
-from dispatch import feed
+from dispatch import feed_frames
 from dispatch import messages as m
 from dispatch.domain.driver import OFFLINE, ONLINE, UNREACHABLE, driver_from
 from dispatch.domain.geo import Place
+from dispatch.domain.liveness import UNSEEN_MAX
 from dispatch.domain.order import order_from
-from dispatch.domain.signs import UNSEEN_MAX
-from dispatch.driver_signs import GRACE, also, emitting, is_sign, without_session
+from dispatch.driver_liveness import GRACE, also, emitting, is_sign, without_session
 from dispatch.driver_state import DriverState, entry_from, item_of, seen_of, supersedes
-from dispatch.tail import Tail, contiguous
+from dispatch.feed_tail import Tail, contiguous
 
 IDLE_S = 120.0
 # A field of the row that stays as it is, where None means something.
@@ -41,7 +41,7 @@ def _uncounted(why: str) -> None:
 
 
 class DriverBehaviour:
-    """Implements actors.steps.Behaviour for drivers.
+    """Implements actors.behaviour.Behaviour for drivers.
 
     `doubted` is told why a fix was not believed.
     """
@@ -90,7 +90,7 @@ class DriverBehaviour:
 
     def _turn(self, state: DriverState, message: object, turn: Turn) -> Step:
         match message:
-            case m.MovedTo():
+            case m.PositionReported():
                 return self._moved(state, message, turn.now_ms)
             case m.OfferSeen(offer_id=offer_id):
                 return Done(state=replace(state, signs=state.signs.looked_at(offer_id)))
@@ -122,7 +122,9 @@ class DriverBehaviour:
             case m.OfferDied(why="expired"):
                 return self._passed(state, message, turn)
             case m.OfferDied():
-                return Done(emits=self._latest(state, f"offer:{message.offer_id}", feed.revoked(message)))
+                return Done(
+                    emits=self._latest(state, f"offer:{message.offer_id}", feed_frames.revoked(message))
+                )
             case m.Connect():
                 here = replace(state, signs=replace(state.signs, gone_ms=None))
                 return self._connect(here, message, turn)
@@ -153,12 +155,12 @@ class DriverBehaviour:
     def _passed(self, state: DriverState, died: m.OfferDied, turn: Turn) -> Step:
         """An offer's time was up; of the second one in a row that nobody has looked at the driver is to blame."""
         passed = replace(state, signs=state.signs.passed(died.offer_id))
-        emits = self._latest(state, f"offer:{died.offer_id}", feed.revoked(died))
+        emits = self._latest(state, f"offer:{died.offer_id}", feed_frames.revoked(died))
         if passed.signs.unseen < UNSEEN_MAX or passed.driver.state != ONLINE:
             return Done(state=passed, emits=emits)
         return emitting(self._set(passed, turn, UNREACHABLE, unreachable_ms=turn.now_ms, show=True), emits)
 
-    def _moved(self, state: DriverState, message: m.MovedTo, now_ms: int) -> Step:
+    def _moved(self, state: DriverState, message: m.PositionReported, now_ms: int) -> Step:
         if state.counted.is_newer(message, now_ms):
             return Done()
         counted = state.counted.with_(message, now_ms)
@@ -208,23 +210,27 @@ class DriverBehaviour:
             moved = replace(state, driver=new)
             tells = [self._to_zone(moved)]
             if old.zone_id != new.zone_id:
-                gone = m.DriverMoved(old.id, False, 0, frozenset(), None)
+                gone = m.DriverChanged(old.id, False, 0, frozenset(), None)
                 tells.append(Tell(ActorId("zone", old.zone_id), gone, latest=f"driver:{old.id}"))
-            emits = () if old.zone_id == new.zone_id else self._latest(moved, "zone", feed.zone(new.zone_id))
+            emits = (
+                ()
+                if old.zone_id == new.zone_id
+                else self._latest(moved, "zone", feed_frames.zone(new.zone_id))
+            )
             if show:
-                emits = self._latest(moved, "availability", feed.availability(new))
+                emits = self._latest(moved, "availability", feed_frames.availability(new))
             return Done(state=moved, reply=reply, tells=tuple(tells), emits=emits)
 
         return Commit(item_of(new, old.version), then)
 
     def _ban(self, state: DriverState, turn: Turn) -> Step:
         step = self._set(state, turn, "banned", status=OFFLINE, unreachable_ms=None)
-        close = () if state.session is None else (Emit(state.session, "close", feed.DISABLED),)
+        close = () if state.session is None else (Emit(state.session, "close", feed_frames.DISABLED),)
         return emitting(step, close)
 
     def _to_zone(self, state: DriverState) -> Tell:
         d = state.driver
-        moved = m.DriverMoved(d.id, d.state == ONLINE, d.capacity, d.carrying, state.place)
+        moved = m.DriverChanged(d.id, d.state == ONLINE, d.capacity, d.carrying, state.place)
         return Tell(ActorId("zone", d.zone_id), moved, latest=f"driver:{d.id}")
 
     # -- the feed -----------------------------------------------------------------------------
@@ -261,7 +267,7 @@ class DriverBehaviour:
         moved = state.grown(entries)
         if state.session is None or state.joining:
             return Done(state=moved, tells=tells)
-        emits = tuple([Emit(state.session, "reliable", feed.event(entry)) for entry in entries])
+        emits = tuple([Emit(state.session, "reliable", feed_frames.event(entry)) for entry in entries])
         return Done(state=moved, tells=tells, emits=emits)
 
     def _read_after(self, state: DriverState) -> Query:
@@ -289,7 +295,7 @@ class DriverBehaviour:
             return Done(state=replace(state, reading=False))
         if not (isinstance(tag, tuple) and tag[1] == state.session and state.joining):
             return Done()
-        close = Emit(str(state.session), "close", feed.UNREADABLE)
+        close = Emit(str(state.session), "close", feed_frames.UNREADABLE)
         return Done(state=replace(state, session=None, joining=False), emits=(close,))
 
     def _gap_read(self, state: DriverState, answer: QueryAnswer) -> Step:
@@ -302,7 +308,9 @@ class DriverBehaviour:
             return Done(state=state)
         if fresh[0].seq != state.last_seq + 1:
             # The log was trimmed below us: only a snapshot is complete. The client asks for one.
-            close = () if state.session is None else (Emit(state.session, "close", feed.POSITION_LOST),)
+            close = (
+                () if state.session is None else (Emit(state.session, "close", feed_frames.POSITION_LOST),)
+            )
             moved = replace(state, last_seq=fresh[-1].seq, tail=Tail(fresh[-1:]), session=None, joining=False)
             return Done(state=moved, emits=close)
         done = self._append(state, fresh)
@@ -325,8 +333,8 @@ class DriverBehaviour:
         after = message.resume_seq
         if state.session not in (None, message.session):
             if number < state.session_number:
-                return Done(reply=reply, emits=(Emit(message.session, "close", feed.SUPERSEDED),))
-            emits = (Emit(str(state.session), "close", feed.SUPERSEDED),)
+                return Done(reply=reply, emits=(Emit(message.session, "close", feed_frames.SUPERSEDED),))
+            emits = (Emit(str(state.session), "close", feed_frames.SUPERSEDED),)
         elif message.again and state.session and not state.joining and after == state.last_seq:
             return Done(reply=reply)
         joined = replace(state, session=message.session, session_number=number, joining=True)
@@ -353,10 +361,10 @@ class DriverBehaviour:
 
     def _snapshot_read(self, state: DriverState, row: Any, now_ms: int) -> Step:
         if row is None:
-            return Done(emits=(Emit(str(state.session), "close", feed.DISABLED),))
+            return Done(emits=(Emit(str(state.session), "close", feed_frames.DISABLED),))
         carried, offered = ([order_from(x, ()) for x in row[kind]] for kind in ("carried", "offered"))
         number = state.driver.id
-        snapshot = feed.snapshot(number, row["status"], row["capacity"], carried, offered, now_ms)
+        snapshot = feed_frames.snapshot(number, row["status"], row["capacity"], carried, offered, now_ms)
         return self._joined(state, row["feed_seq"], (), snapshot)
 
     def _joined(
@@ -391,9 +399,9 @@ class DriverBehaviour:
         snapshot: dict[str, Any] | None = None,
     ) -> Done:
         session = str(state.session)
-        frame = feed.welcome(
+        frame = feed_frames.welcome(
             session, self._epoch, seq, state.driver.zone_id, resumed=resumed, snapshot=snapshot
         )
         emits = [Emit(session, "reliable", frame)]
-        emits += [Emit(session, "reliable", frame) for frame in feed.replayed(entries)]
+        emits += [Emit(session, "reliable", frame) for frame in feed_frames.replayed(entries)]
         return Done(state=replace(state, joining=False), emits=tuple(emits))

@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from actors.dedup import Ring
-from actors.frozen import frozen
+from actors.values import frozen
 from dispatch import messages as m
-from dispatch.domain import fixes
+from dispatch.domain import position_filter
 from dispatch.domain.driver import Driver
-from dispatch.domain.fixes import Track
 from dispatch.domain.geo import Place
-from dispatch.domain.signs import Signs
-from dispatch.tail import EMPTY, Tail
+from dispatch.domain.liveness import Liveness
+from dispatch.domain.position_filter import Track
+from dispatch.feed_tail import EMPTY, Tail
 
 # A position that overtook another one was sent within this; who counts anew is heard after it.
 LATE_MS = 10_000
@@ -26,7 +26,7 @@ class Counted:
     cseq: int = -1
     at_ms: int = 0
 
-    def is_newer(self, message: m.MovedTo, now_ms: int) -> bool:
+    def is_newer(self, message: m.PositionReported, now_ms: int) -> bool:
         """True when a position of the same session came later and is here already."""
         return (
             message.cseq is not None
@@ -35,7 +35,7 @@ class Counted:
             and abs(now_ms - self.at_ms) < LATE_MS
         )
 
-    def with_(self, message: m.MovedTo, now_ms: int) -> Counted:
+    def with_(self, message: m.PositionReported, now_ms: int) -> Counted:
         """With this position as the newest."""
         return self if message.cseq is None else Counted(message.session, message.cseq, now_ms)
 
@@ -65,7 +65,7 @@ class DriverState:
     joining: bool = False
     reading: bool = False
     session_number: tuple[int, int] = (0, 0)
-    signs: Signs = Signs()
+    signs: Liveness = Liveness()
     track: Track = Track()
 
     @property
@@ -98,8 +98,8 @@ class DriverState:
 
 def supersedes(newer: object, unread: object) -> bool:
     """Whether the newest message of a topic makes an unread one worthless: a fix that may be doubted does not."""
-    if isinstance(newer, m.MovedTo) and isinstance(unread, m.MovedTo):
-        return fixes.supersedes(newer.place, newer.accuracy_m, unread.place)
+    if isinstance(newer, m.PositionReported) and isinstance(unread, m.PositionReported):
+        return position_filter.supersedes(newer.place, newer.accuracy_m, unread.place)
     return True
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from actors.frozen import frozen
+from actors.values import frozen
 from dispatch.domain.commands import Decision
 from dispatch.domain.geo import Place
 from dispatch.domain.ids import ORDER, public_id
@@ -145,7 +145,7 @@ class Banned:
 
 
 @frozen
-class MovedTo:
+class PositionReported:
     """Where the driver is, give or take `accuracy_m`. `cseq` is the client's counter: an older position never wins.
 
     `session`: whose counter it is, a socket's address or a login; "" from an instance that does not say.
@@ -212,14 +212,14 @@ class DriverSeen:
 
 
 @frozen
-class OrderMoved:
+class OrderChanged:
     """The order as committed."""
 
     order: Order
 
 
 @frozen
-class DriverMoved:
+class DriverChanged:
     """What the zone must know about a driver."""
 
     driver_id: int

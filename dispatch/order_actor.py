@@ -1,4 +1,4 @@
-"""Orders as actors: the pure decision of domain/decide.py, wrapped in commits and hints."""
+"""Orders as actors: the pure decision of domain/order_decisions.py, wrapped in commits and hints."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import field, replace
 from typing import Any
 
+from actors.behaviour import Commit, Done, Outcome, Step, newest_wins
 from actors.dedup import Ring, remember, ring_from
-from actors.frozen import frozen
 from actors.messages import ActorId, Due, Emit, Tell, Turn
-from actors.steps import Commit, Done, Outcome, Step, newest_wins
+from actors.values import frozen
 from dispatch import messages as m
 from dispatch.domain import refusals as r
 from dispatch.domain.commands import (
@@ -35,9 +35,9 @@ from dispatch.domain.commands import (
     Unchanged,
     Withdraw,
 )
-from dispatch.domain.decide import decide
 from dispatch.domain.ids import ORDER, public_id
 from dispatch.domain.order import CARRIED, CONFIRMED, TERMINAL, Order, order_from
+from dispatch.domain.order_decisions import decide
 from dispatch.domain.refusals import Refused
 
 # A finished order is read once more by its customer, seldom later; an open one is talked to all the time.
@@ -92,7 +92,7 @@ def _nobody(order: Order, decision: Decision, trace: str) -> None:
 
 
 class OrderBehaviour:
-    """Implements actors.steps.Behaviour for orders.
+    """Implements actors.behaviour.Behaviour for orders.
 
     Args:
         told: hears of each committed change that no command has asked for: offers, their end, a payment window's.
@@ -229,7 +229,7 @@ class OrderBehaviour:
 
     @staticmethod
     def _to_zone(order: Order) -> Tell:
-        return Tell(ActorId("zone", order.facts.zone_id), m.OrderMoved(order))
+        return Tell(ActorId("zone", order.facts.zone_id), m.OrderChanged(order))
 
 
 def _item(before: Order, order: Order, decision: Decision, turn: Turn) -> dict[str, Any]:

@@ -32,9 +32,9 @@ from hashlib import sha256
 from time import perf_counter
 from typing import Any, Protocol
 
-from actors.clock import Entropy
+from actors.clock import Randomness
 from actors.errors import ActorError
-from actors.frozen import frozen
+from actors.values import frozen
 from dispatch.domain import order as o
 from dispatch.domain.money import Money
 from dispatch.domain.refusals import ORDER_CLOSED
@@ -111,7 +111,7 @@ class Rows(Protocol):
 
 
 @frozen
-class Asked:
+class PaymentAnswer:
     """What became of a request to pay.
 
     Attributes:
@@ -136,7 +136,7 @@ class Payments:
         dispatch: Dispatch,
         rows: Rows,
         gateway: Gateway,
-        entropy: Entropy,
+        entropy: Randomness,
         observe: Callable[[str, str, float], None] = lambda _step, _outcome, _seconds: None,
     ) -> None:
         self._dispatch = dispatch
@@ -145,7 +145,7 @@ class Payments:
         self._entropy = entropy
         self._observe = observe
 
-    async def pay(self, caller: Caller, order: int, token: str) -> Asked:
+    async def pay(self, caller: Caller, order: int, token: str) -> PaymentAnswer:
         """Hold the money for an order under the caller's key, and confirm the order.
 
         The intention is committed before the gateway is called; cancelled or killed after that, somebody
@@ -159,9 +159,9 @@ class Payments:
         answer = await self._rows.value("payment_start", request)
         code, facts, replayed = answer["code"], answer["facts"], bool(answer.get("replayed"))
         if code != "pending" or replayed:
-            return Asked(code, facts, replayed)
+            return PaymentAnswer(code, facts, replayed)
         shown = await self._advance((await self._rows.rows("payment_get", facts["id"]))[0])
-        return Asked(shown["status"], shown, replayed=False)
+        return PaymentAnswer(shown["status"], shown, replayed=False)
 
     async def refund(
         self, caller: Caller, number: int, amount_minor: int | None = None, reason: str | None = None

@@ -7,13 +7,13 @@ from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from hashlib import sha256
 from typing import Any, Protocol
 
-from actors.batch import Batcher
+from actors.batcher import Batcher
 from actors.dedup import make_command
 from actors.errors import JournalError, NotWritten, OutcomeUnknown, Unavailable
-from actors.frozen import frozen
 from actors.messages import Command, Envelope, Receiver, Seed
 from actors.runtime import Runtime
 from actors.shards import shard_of
+from actors.values import frozen
 from dispatch import messages as m
 from dispatch.domain import commands as d
 from dispatch.domain.commands import PAYMENT_WINDOW_MS, By
@@ -23,8 +23,8 @@ from dispatch.domain.order import Order
 from dispatch.driver_actor import driver_ref
 from dispatch.driver_state import DriverState
 from dispatch.order_actor import MADE, order_ref
+from dispatch.order_creation import Bounds, NewOrder, Placed, placed_from
 from dispatch.payment_notes import payment_note
-from dispatch.placing import Bounds, NewOrder, Placed, placed_from
 from dispatch.zone_actor import zone_ref
 
 # Keys are remembered for a week: longer than any client retries.
@@ -290,7 +290,7 @@ class Dispatch:
         session: str = "",
     ) -> None:
         """Where the driver is: the newest position wins, older ones are never queued. `cseq` counts in `session`."""
-        message = m.MovedTo(place, cseq, accuracy_m, session)
+        message = m.PositionReported(place, cseq, accuracy_m, session)
         self.runtime.tell(driver_ref(number), message, trace=trace, latest="place")
 
     def offer_seen(self, number: int, offer_id: str) -> None:

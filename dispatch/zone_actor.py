@@ -14,16 +14,16 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
+from actors.behaviour import Done, Step, newest_wins
 from actors.dedup import ring_from
 from actors.messages import ActorId, Emit, Query, QueryAnswer, QueryFailed, Tell, Turn, Wake
-from actors.steps import Done, Step, newest_wins
-from dispatch import feed
+from dispatch import feed_frames
 from dispatch import messages as m
 from dispatch.domain.commands import MakeOffers, SetMode
 from dispatch.domain.geo import Place
+from dispatch.domain.matching import OpenOrder, Proposal, plan
 from dispatch.domain.order import CARRIED, CONFIRMED, OPEN, WAVES, Order, order_from
-from dispatch.domain.plan import OpenOrder, Proposal, plan
-from dispatch.zone_ends import PROPOSED_MS, given_up, withdrawals
+from dispatch.zone_expiry import PROPOSED_MS, given_up, withdrawals
 from dispatch.zone_state import ZoneState, within
 
 TICK_S = 1.0
@@ -45,7 +45,7 @@ def zone_ref(number: int) -> ActorId:
 
 
 class ZoneBehaviour:
-    """Implements actors.steps.Behaviour for zones."""
+    """Implements actors.behaviour.Behaviour for zones."""
 
     kind = "zone"
     # Every order and driver of a mall may speak at once after a takeover.
@@ -67,9 +67,9 @@ class ZoneBehaviour:
 
     def decide(self, state: ZoneState, message: object, turn: Turn) -> Step:
         match message:
-            case m.OrderMoved(order=order):
+            case m.OrderChanged(order=order):
                 return self._order_moved(state, order, turn)
-            case m.DriverMoved():
+            case m.DriverChanged():
                 return self._driver_moved(state, message, turn)
             case Wake(tag=tag):
                 return self._tick(state, turn) if tag == TICK else self._plan_now(state, turn)
@@ -124,7 +124,7 @@ class ZoneBehaviour:
         if driver is not None and order.status in CARRIED:
             state.seat(replace(driver, carrying=driver.carrying | {order.id}))
 
-    def _driver_moved(self, state: ZoneState, driver: m.DriverMoved, turn: Turn) -> Done:
+    def _driver_moved(self, state: ZoneState, driver: m.DriverChanged, turn: Turn) -> Done:
         state.met.add(driver.driver_id)
         known = state.drivers.get(driver.driver_id)
         if not driver.online:
@@ -195,7 +195,7 @@ class ZoneBehaviour:
             place = None if lat is None else Place(lat, lon)
             if known is not None and known.place is not None:
                 place = known.place
-            state.seat(m.DriverMoved(number, True, capacity, frozenset(carried), place))
+            state.seat(m.DriverChanged(number, True, capacity, frozenset(carried), place))
         for number in [n for n in state.drivers if n not in there and n not in state.met]:
             state.unseat(number)
         state.manned = True
@@ -206,7 +206,7 @@ class ZoneBehaviour:
         closing = state.mode == OPEN and row["mode"] != OPEN
         state.set(row)
         state.board_dirty = True
-        empty = Emit(feed.board_topic(state.id), "topic", feed.board(state.id, [], 0), "board")
+        empty = Emit(feed_frames.board_topic(state.id), "topic", feed_frames.board(state.id, [], 0), "board")
         wrong = [n for n, order in state.orders.items() if order.mode != state.mode]
         switch = tuple(Tell(ActorId("order", number), SetMode(state.mode)) for number in wrong)
         queries = self._ask_picture(state, turn)
@@ -254,7 +254,7 @@ class ZoneBehaviour:
         if not state.board_dirty:
             return ()
         state.board_dirty, state.board_ms = False, turn.now_ms
-        return (Emit(feed.board_topic(state.id), "topic", partial(self._show, state), "board"),)
+        return (Emit(feed_frames.board_topic(state.id), "topic", partial(self._show, state), "board"),)
 
     @staticmethod
     def _show(state: ZoneState) -> dict[str, Any]:
@@ -263,9 +263,9 @@ class ZoneBehaviour:
         for order in state.oldest(BOARD_ORDERS_MAX):
             known = before.get(order.id)
             if known is None or known[0] != order.version:
-                known = order.version, feed.board_entry(order)
+                known = order.version, feed_frames.board_entry(order)
             state.shown[order.id] = known
-        return feed.board(state.id, [entry for _, entry in state.shown.values()], len(state.orders))
+        return feed_frames.board(state.id, [entry for _, entry in state.shown.values()], len(state.orders))
 
     def _plan(self, state: ZoneState, turn: Turn) -> list[Tell]:
         now = turn.now_ms

@@ -10,7 +10,7 @@ from typing import Any
 from actors.dedup import Ring
 from dispatch import messages as m
 from dispatch.domain.commands import GiveUp
-from dispatch.domain.fleet import Fleet
+from dispatch.domain.driver_index import DriverIndex
 from dispatch.domain.order import Order
 
 
@@ -50,8 +50,8 @@ class ZoneState:
     orders: dict[int, Order] = field(default_factory=dict)
     mixed: bool = False
     newest_ms: int = 0
-    drivers: dict[int, m.DriverMoved] = field(default_factory=dict)
-    fleet: Fleet = field(default_factory=Fleet)
+    drivers: dict[int, m.DriverChanged] = field(default_factory=dict)
+    fleet: DriverIndex = field(default_factory=DriverIndex)
     proposed: dict[int, tuple[int, tuple[int, ...]]] = field(default_factory=dict)
     traces: dict[int, str] = field(default_factory=dict)
     touched: set[int] = field(default_factory=set)
@@ -107,7 +107,7 @@ class ZoneState:
             self.mixed = False
         return list(islice(self.orders.values(), count))
 
-    def seat(self, driver: m.DriverMoved) -> None:
+    def seat(self, driver: m.DriverChanged) -> None:
         """The driver is online, and this is what is known of it."""
         self.drivers[driver.driver_id] = driver
         self.fleet.put(driver.driver_id, driver.place, driver.free)

@@ -28,7 +28,7 @@ class GatewayProcess:
     async def start(self) -> None:
         """Start and wait until it listens."""
         self._process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "api.gateway.sandbox", "--port", str(self._port), "--ledger", str(self._ledger),
+            sys.executable, "-m", "api.payments.sandbox", "--port", str(self._port), "--ledger", str(self._ledger),
             cwd=ROOT, stdout=asyncio.subprocess.PIPE,
         )  # fmt: skip
         assert self._process.stdout is not None

@@ -23,11 +23,11 @@ from typing import Any
 import orjson
 import uvloop
 
-from actors.clock import LoopClock, SystemEntropy
+from actors.clock import LoopClock, SystemRandomness
 from actors.messages import ActorId, Emit
+from actors.passivation import Passivation
 from actors.ports import Claim, ShardRow
 from actors.runtime import Runtime
-from actors.sweep import Sweep
 from dispatch import messages as m
 from dispatch.order_actor import OrderBehaviour
 from loadtests.bench.cells import ZONES, Bench, Cell
@@ -157,9 +157,9 @@ async def cycles(count: int = CYCLES) -> Report:
     clock = LoopClock(asyncio.get_running_loop())
     runtime = Runtime(
         instance="one", behaviours=[OrderBehaviour()], journal=_Shelf(), emitter=_Nobody(), clock=clock,
-        entropy=SystemEntropy(),
+        entropy=SystemRandomness(),
     )  # fmt: skip
-    sweep, sizes, began = Sweep(runtime, 0), [], time.perf_counter()
+    sweep, sizes, began = Passivation(runtime, 0), [], time.perf_counter()
     async with runtime.running():
         for first in range(1, count + 1, AT_ONCE):
             views = (
@@ -173,8 +173,8 @@ async def cycles(count: int = CYCLES) -> Report:
             if first % (count // 10) < AT_ONCE:
                 gc.collect()
                 sizes.append(rss_bytes(os.getpid()) / 1e6)
-        report.facts["activations"] = sum(runtime.gauges.activations.values())
-        report.facts["passivations"] = sum(runtime.gauges.passivations.values())
+        report.facts["activations"] = sum(runtime.counters.activations.values())
+        report.facts["passivations"] = sum(runtime.counters.passivations.values())
     report.took_s = time.perf_counter() - began
     report.facts["rss_mb"] = [round(size, 1) for size in sizes]
     # The first tenth fills what the allocator keeps.

@@ -1,15 +1,17 @@
-"""The cellar: Postgres, Redis, and the servers that `make run` brings along.
+"""Postgres, Redis, and the servers that `make run` starts.
 
-The only room that imports asyncpg and redis. SQL and Lua live in files.
+The only package that imports asyncpg and redis. SQL and Lua live in files.
 
 Map:
-addresses.py  the form under which an account is found by its e-mail
-errors.py   what goes wrong here
-locking.py  what the write of an item locks
-geo.py      distances as the database computes them
-servers.py  the servers beside us, given or embedded
-embedded/   a real Postgres and a real Valkey from wheels, started and stopped by us
-postgres/   pool, named blocks, the journal, migrations
-redis/      client, one-use tickets, rate limits
-memory/     the journal's twin in memory, for unit tests and the simulator
+email_addresses.py  normal form of an e-mail address
+errors.py           errors of the stores
+locking.py          rows that a write locks
+geo.py              distances as the database computes them
+servers.py          servers: given by address, or embedded
+health.py           readiness checks of the stores
+catalogue.py        products and stores through the cache
+embedded/           Postgres and Valkey from wheels, started and stopped by us
+postgres/           connections, named statements, the journal, migrations
+redis/              leases, rate limits, cache, tickets
+memory/             journal and leases in memory, for unit tests and the simulator
 """

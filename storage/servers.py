@@ -8,12 +8,12 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 
-from actors.frozen import frozen
+from actors.values import frozen
 from config.settings import Settings
 from storage.embedded import EmbeddedPostgres, EmbeddedValkey
-from storage.embedded.cluster import SERVER
-from storage.embedded.looking import embedded_answers
-from storage.postgres.handing import hand_over
+from storage.embedded.data_directory import SERVER
+from storage.embedded.preflight import embedded_answers
+from storage.postgres.ownership_transfer import hand_over
 
 
 @frozen

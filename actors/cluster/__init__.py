@@ -1,27 +1,26 @@
-"""Several instances as one: who serves which shard, and how a message finds its way there.
+"""Cluster: which instance serves which shard, and how a message reaches the owner.
 
-Words of this room, one per idea:
-instance (a process slot with a stable name) · incarnation (one life of it) · member · view (who is there) ·
-lease (liveness) · tenure (how long leases are believed) · take, hand over, lose (a shard) · edge (the instance
-that got the request) · attempt (one sending of an ask) · hop (of a tell) · moved (ask somebody else)
+Words of this room; GLOSSARY.md explains all of them: instance (a process slot with a stable name) · incarnation (one
+life of it) · member · lease (liveness of an owner; safety is the epoch) · take, hand over, lose a shard · edge (the
+instance that got the request) · attempt (one sending of an ask) · hop (of a tell).
 
 Map:
-leases.py      LeaseStore port, members, ticks, and every number of the leases
-placement.py   desired(): which instance should serve which shard
-roster.py      who takes part
-tenure.py      how long leases are believed
-directory.py   where each shard is served, as far as we know
-network.py     Network and Line ports
-tcp.py         lines over TCP: framing and handshake
-proof.py       what two instances prove to each other
-tls.py         certificates for lines between machines
-codec.py       messages as JSON values, and back
-peers.py       lines to all members; calls, and frames for far sessions
-forwarding.py  messages on their way to another instance
-keeper.py      compares what should be served here with what is
-suspicion.py   peers that are probably dead
-health.py      whether we reach the journal
-handover.py    gives shards to others, and takes them
-leaving.py     how an instance leaves
-cluster.py     all of it, put together
+leases.py            port of the lease store; members, ticks, all durations of leases
+placement.py         desired owner of each shard (pure)
+membership.py        who takes part
+lease_state.py       how long this instance may believe in its leases
+routing_table.py     owner of each shard, as far as this instance knows
+transport.py         ports Transport and Link
+tcp_transport.py     links over TCP: framing and handshake
+proof.py             mutual proof of the shared secret in the handshake
+tls.py               certificates for links between machines
+codec.py             messages as JSON values, and back
+peer_links.py        links to all members; calls, and frames for sessions elsewhere
+forwarding.py        asks and tells to actors on other instances
+reconciler.py        compares desired with actual ownership, and takes the next step
+failure_detector.py  peers that are probably dead
+journal_health.py    whether this instance reaches Postgres
+handover.py          gives shards to other instances
+drain.py             leaves the cluster: shards first, name last
+node.py              one instance's part in the cluster, assembled
 """

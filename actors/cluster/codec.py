@@ -6,7 +6,7 @@ program does not know; pydantic checks every field on arrival. What is not one o
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
@@ -18,21 +18,29 @@ class Untransferable(Exception):
     """This value stays on its instance: its type was not named."""
 
 
-class Garbled(Exception):
+class UndecodableValue(Exception):
     """What arrived is no value of the type that it claims to be."""
 
 
 class Codec:
-    """Values of the named types (dataclasses, named tuples) and plain JSON."""
+    """Values of the named types (dataclasses, named tuples) and plain JSON.
 
-    def __init__(self, types: Iterable[type]) -> None:
+    Args:
+        types: types that may travel, each under the name of its class.
+        former: names under which renamed types travelled in the version before. They are sent under that name, for a
+            peer of that version knows no other, and read under both.
+    """
+
+    def __init__(self, types: Iterable[type], former: Mapping[type, str] | None = None) -> None:
         self._adapters: dict[str, TypeAdapter[Any]] = {}
         self._names: dict[type, str] = {}
+        former = former or {}
         for kind in types:
-            name = kind.__name__
-            assert name not in self._adapters, f"two types are called {name}"
-            self._adapters[name] = TypeAdapter(kind)
-            self._names[kind] = name
+            adapter: TypeAdapter[Any] = TypeAdapter(kind)
+            for name in {kind.__name__, former.get(kind, kind.__name__)}:
+                assert name not in self._adapters, f"two types are called {name}"
+                self._adapters[name] = adapter
+            self._names[kind] = former.get(kind, kind.__name__)
 
     def pack(self, value: object) -> list[Any]:
         """`[type, JSON value]`.
@@ -57,4 +65,4 @@ class Codec:
             name, value = packed
             return self._adapters[name].validate_python(value) if name else value
         except (KeyError, TypeError, ValueError, ValidationError) as error:
-            raise Garbled(type(error).__name__) from None
+            raise UndecodableValue(type(error).__name__) from None

@@ -22,18 +22,18 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from actors import errors
-from actors.cluster.codec import Codec, Garbled, Untransferable
-from actors.cluster.directory import Directory
-from actors.cluster.network import Line
-from actors.cluster.peers import Peers
+from actors.cluster.codec import Codec, UndecodableValue, Untransferable
+from actors.cluster.peer_links import PeerLinks
+from actors.cluster.routing_table import RoutingTable
+from actors.cluster.transport import Link
 from actors.errors import (
     ActorCrashed,
     ActorError,
     DeadlinePassed,
-    Moved,
     OutcomeUnknown,
     Overloaded,
     Unavailable,
+    WrongOwner,
 )
 from actors.messages import ActorId, Command, Envelope
 from actors.shards import Parked, shard_of
@@ -60,22 +60,22 @@ _ERRORS: dict[str, type[ActorError]] = {
 }
 
 
-class Asked(NamedTuple):
+class PendingAsk(NamedTuple):
     """An ask that was sent."""
 
     parked: Parked
-    line: Line
+    link: Link
     shard: int
 
 
 class FarReply:
     """The asker is on another instance."""
 
-    __slots__ = ("_corr", "_done", "_forwarding", "_line", "_shard")
+    __slots__ = ("_corr", "_done", "_forwarding", "_link", "_shard")
 
-    def __init__(self, forwarding: Forwarding, line: Line, corr: int, shard: int) -> None:
+    def __init__(self, forwarding: Forwarding, link: Link, corr: int, shard: int) -> None:
         self._forwarding = forwarding
-        self._line = line
+        self._link = link
         self._corr = corr
         self._shard = shard
         self._done = False
@@ -85,28 +85,30 @@ class FarReply:
 
     def set_result(self, result: Any) -> None:
         self._done = True
-        self._forwarding.reply(self._line, self._corr, result)
+        self._forwarding.reply(self._link, self._corr, result)
 
     def set_exception(self, exception: BaseException) -> None:
         self._done = True
-        if isinstance(exception, Moved):
-            self._forwarding.send_back(self._line, self._corr, self._shard)
+        if isinstance(exception, WrongOwner):
+            self._forwarding.send_back(self._link, self._corr, self._shard)
             return
         frame = ["F", self._corr, type(exception).__name__, str(exception)]
-        self._forwarding.peers.send(self._line, frame)
+        self._forwarding.peers.send(self._link, frame)
 
 
 class Forwarding:
     """Implements actors.ports.PeerTransport. `runtime` is set before the first message."""
 
-    def __init__(self, peers: Peers, directory: Directory, codec: Codec, random: Callable[[], float]) -> None:
+    def __init__(
+        self, peers: PeerLinks, routing_table: RoutingTable, codec: Codec, random: Callable[[], float]
+    ) -> None:
         self.peers = peers
-        self.directory = directory
+        self.routing_table = routing_table
         self.runtime: Runtime | None = None
         self._codec = codec
         self._random = random
-        self._asked: dict[int, Asked] = {}
-        self._under_way: Counter[Line] = Counter()
+        self._asked: dict[int, PendingAsk] = {}
+        self._under_way: Counter[Link] = Counter()
         self._waiting: dict[int, deque[Parked]] = {}
         self._count = 0
         self._numbers = 0
@@ -141,15 +143,15 @@ class Forwarding:
             runtime.refuse(envelope, Unavailable("stopping"))
             return
         if envelope.hop and envelope.asked:
-            envelope.fail(Moved())
+            envelope.fail(WrongOwner())
             return
         if envelope.hop >= HOPS_MAX:
             self._drop(envelope, "too many hops")
             return
         shard = shard_of(envelope.to)
-        line = self.peers.lines.get(self.directory.owner(shard))
-        if line is not None:
-            self._send(parked, line, shard)
+        link = self.peers.links.get(self.routing_table.owner(shard))
+        if link is not None:
+            self._send(parked, link, shard)
         elif envelope.hop:
             self._drop(envelope, "no owner is known")
         else:
@@ -160,7 +162,7 @@ class Forwarding:
             self.peers.counts["tells_dropped"] += 1
         self._own().refuse(envelope, Unavailable(why))
 
-    def _send(self, parked: Parked, line: Line, shard: int) -> None:
+    def _send(self, parked: Parked, link: Link, shard: int) -> None:
         envelope, runtime = parked.envelope, self._own()
         try:
             payload = self._codec.pack(envelope.message)
@@ -172,28 +174,28 @@ class Forwarding:
         budget_ms = int((envelope.until - runtime.clock.monotonic()) * 1000)
         if not envelope.asked:
             frame = ["T", *to, envelope.hop, budget_ms, envelope.trace, payload, parked.latest]
-            if not self.peers.send(line, frame):
+            if not self.peers.send(link, frame):
                 self._drop(envelope, "the line is full")
             return
-        if self._under_way[line] >= UNDER_WAY_MAX:
+        if self._under_way[link] >= UNDER_WAY_MAX:
             runtime.refuse(envelope, Overloaded("too much is under way to the owner"))
             return
         self._numbers += 1
         ids = [None, None] if command is None else [command.id, command.fingerprint]
-        epoch = max(EPOCH_MIN, self.directory.epoch(shard))
+        epoch = max(EPOCH_MIN, self.routing_table.epoch(shard))
         frame = ["A", self._numbers, *to, epoch, budget_ms, *ids, envelope.trace, payload]
-        if not self.peers.send(line, frame):
+        if not self.peers.send(link, frame):
             runtime.refuse(envelope, Overloaded("the line to the owner is full"))
             return
         envelope.started = command is not None
-        self._asked[self._numbers] = Asked(parked, line, shard)
-        self._under_way[line] += 1
+        self._asked[self._numbers] = PendingAsk(parked, link, shard)
+        self._under_way[link] += 1
         self.peers.counts["forwarded"] += 1
 
-    def _settle(self, corr: int) -> Asked | None:
+    def _settle(self, corr: int) -> PendingAsk | None:
         asked = self._asked.pop(corr, None)
         if asked is not None:
-            self._under_way[asked.line] -= 1
+            self._under_way[asked.link] -= 1
         return asked
 
     def _wait(self, parked: Parked, shard: int) -> None:
@@ -239,7 +241,7 @@ class Forwarding:
 
     def _release(self, shard: int) -> None:
         owned = self._own().shards.owned[shard] is not None
-        if owned or self.directory.owner(shard) in self.peers.lines or not self._waiting.get(shard):
+        if owned or self.routing_table.owner(shard) in self.peers.links or not self._waiting.get(shard):
             queue = self._waiting.pop(shard, ())
             self._count -= len(queue)
             for parked in queue:
@@ -269,35 +271,35 @@ class Forwarding:
             self._release(shard)
         gone = set(shards)
         for corr, asked in list(self._asked.items()):
-            if asked.shard in gone and asked.line.peer.incarnation != self.directory.owner(asked.shard):
+            if asked.shard in gone and asked.link.peer.incarnation != self.routing_table.owner(asked.shard):
                 self._settle(corr)
                 self._uncertain(asked)
 
-    def _uncertain(self, asked: Asked) -> None:
+    def _uncertain(self, asked: PendingAsk) -> None:
         envelope = asked.parked.envelope
         envelope.doubtful = envelope.doubtful or envelope.command is not None
         self._later(asked.parked, counted=False)
 
     def line_up(self, incarnation: str) -> None:
         """There is a line to it again."""
-        for shard in [s for s in self._waiting if self.directory.owner(s) == incarnation]:
+        for shard in [s for s in self._waiting if self.routing_table.owner(s) == incarnation]:
             self._release(shard)
 
-    def line_lost(self, line: Line) -> None:
+    def link_lost(self, link: Link) -> None:
         """Whatever was under way on it: nobody knows, and the ring will tell."""
-        for corr in [corr for corr, asked in self._asked.items() if asked.line is line]:
+        for corr in [corr for corr, asked in self._asked.items() if asked.link is link]:
             asked = self._settle(corr)
             if asked is not None:
                 self._uncertain(asked)
-        del self._under_way[line]
+        del self._under_way[link]
 
     # -- in -----------------------------------------------------------------------------------
 
-    def receive(self, line: Line, frame: list[Any]) -> None:
+    def receive(self, link: Link, frame: list[Any]) -> None:
         """A frame of this module; anything else is garbled."""
         match frame[0]:
             case "A":
-                self._ask(line, frame)
+                self._ask(link, frame)
             case "T":
                 self._tell(frame)
             case "R":
@@ -310,7 +312,7 @@ class Forwarding:
             case _:
                 raise ValueError(frame[0])
 
-    def _ask(self, line: Line, frame: list[Any]) -> None:
+    def _ask(self, link: Link, frame: list[Any]) -> None:
         _, corr, kind, number, epoch, budget_ms, command_id, fingerprint, trace, payload = frame
         runtime, to = self._own(), ActorId(kind, number)
         shard = shard_of(to)
@@ -321,18 +323,18 @@ class Forwarding:
         if epoch < EPOCH_MIN and ownership is not None:
             epoch = ownership.epoch
         if ownership is None or epoch < ownership.first:
-            self.send_back(line, corr, shard)
+            self.send_back(link, corr, shard)
             return
         try:
             message = self._codec.unpack(payload)
-        except Garbled:
+        except UndecodableValue:
             # Of a newer build, in a rolling upgrade: it certainly had no effect here, and its edge may say so.
-            self.peers.send(line, ["F", corr, Unavailable.__name__, "its owner does not know this command"])
+            self.peers.send(link, ["F", corr, Unavailable.__name__, "its owner does not know this command"])
             raise
         envelope = Envelope(
             to, message, runtime.clock.monotonic() + budget_ms / 1000,
             command=Command(command_id, fingerprint) if command_id else None,
-            trace=trace, reply=FarReply(self, line, corr, shard), hop=1, epoch=epoch,
+            trace=trace, reply=FarReply(self, link, corr, shard), hop=1, epoch=epoch,
         )  # fmt: skip
         self.peers.counts["served"] += 1
         runtime.watch(envelope)
@@ -347,26 +349,26 @@ class Forwarding:
         )
         runtime.deliver(envelope, latest=latest)
 
-    def send_back(self, line: Line, corr: int, shard: int) -> None:
+    def send_back(self, link: Link, corr: int, shard: int) -> None:
         """Have the edge ask whoever serves the shard now, which may be ourselves once more."""
         ownership, me = self._own().shards.owned[shard], self.peers.me.incarnation
-        owner, epoch = self.directory.owner(shard), self.directory.epoch(shard)
+        owner, epoch = self.routing_table.owner(shard), self.routing_table.epoch(shard)
         if ownership is not None:
             owner, epoch = me, ownership.epoch
         elif owner == me:
             owner = ""
         self.peers.counts["moved"] += 1
-        self.peers.send(line, ["M", corr, shard, owner, epoch])
+        self.peers.send(link, ["M", corr, shard, owner, epoch])
 
-    def reply(self, line: Line, corr: int, value: object) -> None:
+    def reply(self, link: Link, corr: int, value: object) -> None:
         """Answer an ask that came over a line."""
         try:
             packed = self._codec.pack(list(value) if type(value) is tuple else value)
         except Untransferable as error:
             self._own().log("untransferable_reply", reply=str(error))
-            self.peers.send(line, ["F", corr, ActorCrashed.__name__, ""])
+            self.peers.send(link, ["F", corr, ActorCrashed.__name__, ""])
         else:
-            self.peers.send(line, ["R", corr, packed])
+            self.peers.send(link, ["R", corr, packed])
 
     def _failed(self, corr: int, name: str, detail: str) -> None:
         asked = self._settle(corr)
@@ -388,8 +390,8 @@ class Forwarding:
         if asked is None:
             return
         asked.parked.envelope.started = False
-        if owner != asked.line.peer.incarnation:
-            self.directory.forget(shard, asked.line.peer.incarnation)
-        if owner and epoch >= self.directory.epoch(shard):
-            self.directory.hear(owner, [(shard, epoch)], self._own().clock.boot())
+        if owner != asked.link.peer.incarnation:
+            self.routing_table.forget(shard, asked.link.peer.incarnation)
+        if owner and epoch >= self.routing_table.epoch(shard):
+            self.routing_table.hear(owner, [(shard, epoch)], self._own().clock.boot())
         self._later(asked.parked, counted=False)

@@ -18,15 +18,15 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from actors.cancellation import end
 from actors.cluster.leases import AILING, LeasesAway, LeaseStore
-from actors.cluster.network import LineLost
-from actors.cluster.peers import Peers
-from actors.ending import end
+from actors.cluster.peer_links import PeerLinks
+from actors.cluster.transport import LinkLost
+from actors.counters import Samples
 from actors.errors import JournalError
-from actors.gauges import Samples
 
 if TYPE_CHECKING:
-    from actors.cluster.keeper import Keeper
+    from actors.cluster.reconciler import Reconciler
     from actors.runtime import Runtime
 
 # Shards that one hand-over takes together. More and the first waits for the last one's commit.
@@ -42,8 +42,10 @@ LOOK_S = 0.002
 class Handover:
     """Gives shards away, one group at a time for each taker, and takes them."""
 
-    def __init__(self, keeper: Keeper, runtime: Runtime, leases: LeaseStore, peers: Peers) -> None:
-        self._keeper = keeper
+    def __init__(
+        self, reconciler: Reconciler, runtime: Runtime, leases: LeaseStore, peers: PeerLinks
+    ) -> None:
+        self._reconciler = reconciler
         self._runtime = runtime
         self._leases = leases
         self._peers = peers
@@ -74,16 +76,18 @@ class Handover:
         me = self._runtime.incarnation
         stranded = [s for s in self._runtime.shards.leaving() if wanted[s] == me and s not in self._moving]
         if stranded and me not in self._giving:
-            task = self._keeper.tasks.create_task(self._serve_again(stranded), name="serve again")
+            task = self._reconciler.tasks.create_task(self._serve_again(stranded), name="serve again")
             self._giving[me] = task
         groups: dict[str, list[int]] = defaultdict(list)
         for shard in self._runtime.shards.held():
             if wanted[shard] not in ("", self._runtime.incarnation) and shard not in self._moving:
                 groups[wanted[shard]].append(shard)
         for taker, shards in groups.items():
-            if taker not in self._giving and taker in self._peers.lines:
+            if taker not in self._giving and taker in self._peers.links:
                 part = shards[:SHARDS_MAX]
-                task = self._keeper.tasks.create_task(self._give(part, taker), name=f"hand over to {taker}")
+                task = self._reconciler.tasks.create_task(
+                    self._give(part, taker), name=f"hand over to {taker}"
+                )
                 self._giving[taker] = task
 
     async def _give(self, shards: list[int], taker: str) -> None:
@@ -97,22 +101,22 @@ class Handover:
             try:
                 await self._finish(shards)
                 passed = await self._leases.transfer(shards, self._runtime.incarnation, taker)
-                value = {"shards": passed, "state": self._keeper.member.state}
+                value = {"shards": passed, "state": self._reconciler.member.state}
                 taken = await self._peers.call(taker, "take", value, TAKE_S)
-            except (LeasesAway, LineLost, TimeoutError) as error:
-                self._keeper.counts["handovers_failed"] += 1
+            except (LeasesAway, LinkLost, TimeoutError) as error:
+                self._reconciler.counts["handovers_failed"] += 1
                 self._runtime.log("failed_handover", taker=taker, reason=type(error).__name__)
                 await self._take_back(shards, taker)
             else:
-                self._keeper.owned_by(taker, [(int(s), int(e)) for s, e in taken])
+                self._reconciler.owned_by(taker, [(int(s), int(e)) for s, e in taken])
                 await self._take_back([s for s in shards if self._is_parked(s)], taker)
-                self._keeper.counts["handovers"] += len(taken)
+                self._reconciler.counts["handovers"] += len(taken)
                 self.seconds.add(clock.monotonic() - began)
         finally:
             self._moving.difference_update(shards)
             self._giving.pop(taker, None)
             self._change.set()
-            self._keeper.look()
+            self._reconciler.look()
 
     async def _serve_again(self, shards: list[int]) -> None:
         """They were to be given away, and are ours after all."""
@@ -122,7 +126,7 @@ class Handover:
         finally:
             self._moving.difference_update(shards)
             self._giving.pop(self._runtime.incarnation, None)
-            self._keeper.look()
+            self._reconciler.look()
 
     def _is_parked(self, shard: int) -> bool:
         ownership = self._runtime.shards.owned[shard]
@@ -134,7 +138,7 @@ class Handover:
         Raises:
             TimeoutError: a commit is still under way.
         """
-        if self._keeper.member.state == AILING:
+        if self._reconciler.member.state == AILING:
             return  # no commit will end; whoever waits for one is sent on, and the ring knows what became of it
         runtime, clock = self._runtime, self._runtime.clock
         end = clock.monotonic() + QUIET_S
@@ -160,7 +164,7 @@ class Handover:
         with contextlib.suppress(LeasesAway):  # the claim decides who serves
             await self._leases.transfer(shards, taker, me)
         tries = 0
-        while self._keeper.member.state != AILING:
+        while self._reconciler.member.state != AILING:
             try:
                 rows = await self._runtime.journal.shards()
                 ours = [
@@ -171,7 +175,7 @@ class Handover:
                     if shard not in ours:
                         self._runtime.scheduler.lose(shard)
                 if ours:
-                    await self._keeper.own(ours)
+                    await self._reconciler.own(ours)
                 return
             except JournalError:
                 tries += 1
@@ -182,6 +186,6 @@ class Handover:
         numbers = [int(s) for s in shards]
         self._moving.update(numbers)
         try:
-            return await self._keeper.own(numbers) if numbers else []
+            return await self._reconciler.own(numbers) if numbers else []
         finally:
             self._moving.difference_update(numbers)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
-from actors.frozen import frozen
+from actors.values import frozen
 
 # Three renewals in a row may fail.
 LEASE_S = 4.0

@@ -24,8 +24,8 @@ import struct
 from collections.abc import Sequence
 from typing import Literal
 
-from actors.cluster.network import Greeting
-from actors.frozen import frozen
+from actors.cluster.transport import Greeting
+from actors.values import frozen
 
 VERSION = 2
 LABEL = "mall-peer-2"

@@ -11,7 +11,7 @@ import ssl
 from hashlib import sha256
 from pathlib import Path
 
-from actors.frozen import frozen
+from actors.values import frozen
 
 
 class TlsError(Exception):

@@ -42,7 +42,7 @@ vars == <<redis, db, inst, used, seen>>
 Symmetric == Permutations(Instances) \union Permutations(Orders)
 
 (* An order's row is the sequence of the writes that it was built from, each by its mark (`writer` in the  *)
-(* item, actors/lane.py _item). <<>> is free, the first write assigns it, later ones move it on. A write   *)
+(* item, actors/group_commit.py _item). <<>> is free, the first write assigns it, later ones move it on. A write   *)
 (* replaces the row by what its sender had in memory plus itself, so a write from old memory shows.        *)
 Range(row) == {row[n] : n \in 1..Len(row)}
 Written == UNION {Range(db.rows[o]) : o \in Orders}
@@ -86,7 +86,7 @@ Claim(i, settle) ==
      expected |-> IF settle /\ SettleClaim = "conditional" THEN inst[i].epoch ELSE 0]
 Awaited(i) == {c \in db.claims : c.by = Me(i) /\ c.silence = 0}
 
-(* actors/cluster/keeper.py: nobody holds the lease (acquire.lua), or it names us already. *)
+(* actors/cluster/reconciler.py: nobody holds the lease (acquire.lua), or it names us already. *)
 Acquire(i) ==
     /\ inst[i].pc = "idle" /\ redis.lease \in {None, i}
     /\ redis' = [redis EXCEPT !.lease = i]
@@ -102,7 +102,7 @@ LoadEarly(i) ==
     /\ db' = [db EXCEPT !.claims = @ \union {Claim(i, FALSE)}]
     /\ UNCHANGED <<redis, used, seen>>
 
-(* A taker has no memory yet and fills it order by order (actors/loader.py). One that settles (actors/lane.py     *)
+(* A taker has no memory yet and fills it order by order (actors/activation.py). One that settles (actors/group_commit.py     *)
 (* _renew) may keep its memory if nobody has claimed since its own epoch; if there was a claim between, even one  *)
 (* of its own whose answer was lost, everything is read again.                                                    *)
 Granted(i, c, epoch) ==
@@ -150,7 +150,7 @@ Load(i, o) ==
 ------------------------------------------------------------------------------
 (* Deciding from memory, and writing.                                       *)
 
-(* One flush at a time: a shard has one lane (actors/lane.py), and the cell parks its mailbox meanwhile. The lease *)
+(* One flush at a time: a shard has one lane (actors/group_commit.py), and the cell parks its mailbox meanwhile. The lease *)
 (* is not asked: with Redis away an owner serves on its epoch.                                                     *)
 Send(i, o) ==
     LET mark == used.writes + 1
@@ -199,7 +199,7 @@ Write(f) ==
     /\ UNCHANGED <<redis, used>>
 
 ------------------------------------------------------------------------------
-(* A commit without an answer: actors/lane.py _settle.                      *)
+(* A commit without an answer: actors/group_commit.py _settle.                      *)
 
 (* The flush is still under way, or done, or never arrived. *)
 GiveUpFlush(i) ==

@@ -26,7 +26,7 @@ def _say(text: str = "") -> None:
 
 def row(case: Case, verdict: Verdict) -> str:
     """One line of the table; a wrong one ends in an exclamation mark."""
-    line = _ROW.format(
+    link = _ROW.format(
         case.name,
         " ".join(case.properties),
         case.expected,
@@ -35,7 +35,7 @@ def row(case: Case, verdict: Verdict) -> str:
         verdict.steps or "",
         f"{verdict.seconds:.1f}",
     )
-    return line if verdict.found == case.expected else line + " !"
+    return link if verdict.found == case.expected else link + " !"
 
 
 def check_all(checker: Checker) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import field
 
-from actors.frozen import frozen
+from actors.values import frozen
 
 HOLDS, BROKEN = "holds", "broken"
 PROPERTIES = ("P1", "P2", "P3", "P4", "P5")

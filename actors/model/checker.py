@@ -10,8 +10,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from time import perf_counter
 
-from actors.frozen import frozen
 from actors.model.cases import BROKEN, HOLDS, OURS, Bounds, Case
+from actors.values import frozen
 
 MODULE = Path(__file__).parent / "Ownership.tla"
 # Two of them run side by side, on machines with little memory; states beyond it go to disk.
@@ -70,9 +70,9 @@ def configuration(bounds: Bounds, switches: dict[str, str], properties: tuple[st
         "SilencesMax": str(bounds.silences),
         "WritesMax": str(bounds.writes),
     }
-    lines = [f"  {name} = {value}" for name, value in (values | switches).items()]
+    links = [f"  {name} = {value}" for name, value in (values | switches).items()]
     return "\n".join(
-        ["SPECIFICATION Spec", "SYMMETRY Symmetric", "CONSTANTS", *lines, "INVARIANTS", *properties, ""]
+        ["SPECIFICATION Spec", "SYMMETRY Symmetric", "CONSTANTS", *links, "INVARIANTS", *properties, ""]
     )
 
 

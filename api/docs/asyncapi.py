@@ -11,17 +11,17 @@ import orjson
 from aiohttp import web
 from pydantic.json_schema import models_json_schema
 
-from api.call import Call
+from api.contract.problems import KINDS
 from api.docs.feed_frames import HEARD_EXAMPLES, PARTS, SAID, SAID_EXAMPLES
 from api.docs.openapi import BEARER
 from api.docs.operations import OPERATIONS
 from api.docs.schemas import tightened
-from api.docs.serving import Document
-from api.edge import Route
-from api.feed.codes import REASONS
+from api.docs.static_document import Document
+from api.feed.close_codes import REASONS
 from api.feed.frames import FRAME_BYTES_MAX, FRAMES
 from api.feed.handshake import PROTOCOL
-from api.problems import KINDS
+from api.http.pipeline import Route
+from api.http.request import RequestContext
 
 ADDRESS = "/api/v2/drivers/feed"
 _REF = "#/components/schemas/{model}"
@@ -178,9 +178,9 @@ def _document() -> Document:
     return Document(orjson.dumps(make_asyncapi()))
 
 
-async def asyncapi(call: Call) -> web.Response:
+async def asyncapi(context: RequestContext) -> web.Response:
     """The document."""
-    return _document().answer(call)
+    return _document().answer(context)
 
 
 ROUTES = (Route("docs.asyncapi", "GET", "/api/v2/asyncapi.json", asyncapi, quiet=True),)

@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 
-from api.docs.answers import SCHEMAS
+from api.docs.response_schemas import SCHEMAS
 from api.rest.tracking import frame
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"

@@ -8,11 +8,11 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from api.contract.problems import KINDS
 from api.docs import schemas as a
+from api.feed.frame_limits import FRAMES_PER_S
 from api.feed.frames import FRAME_BYTES_MAX, ID_LENGTH_MAX
-from api.feed.metering import FRAMES_PER_S
 from api.feed.session import PING_S
-from api.problems import KINDS
 from api.rest.orders import GOOD
 from dispatch.domain.ids import NUMBER_MAX
 

@@ -14,18 +14,18 @@ from aiohttp import web
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from api.access import ACCESS
-from api.call import Call
-from api.docs.answers import SCHEMAS
+from api.auth.permissions import ACCESS
+from api.contract.fields import id_schema
+from api.contract.problems import KINDS, Problem
+from api.docs.descriptions import NOTES, PATTERNS, QUERIES, overview, roles_with
 from api.docs.examples import BODIES, OF_OPERATIONS, TRACE, answer_example
 from api.docs.headers import COMPARING, HEADERS, KEY, TAGGED, headers_of, taken
-from api.docs.notes import NOTES, PATTERNS, QUERIES, overview, roles_with
 from api.docs.operations import OPERATIONS, Operation
+from api.docs.response_schemas import SCHEMAS
 from api.docs.schemas import tightened
-from api.docs.serving import Document
-from api.edge import Route
-from api.fields import id_schema
-from api.problems import KINDS, Problem
+from api.docs.static_document import Document
+from api.http.pipeline import Route
+from api.http.request import RequestContext
 from dispatch.domain import ids
 
 _REF = "#/components/schemas/{model}"
@@ -319,9 +319,9 @@ def _document() -> Document:
     return Document(orjson.dumps(make_document(ROUTES)))
 
 
-async def openapi(call: Call) -> web.Response:
+async def openapi(context: RequestContext) -> web.Response:
     """The document."""
-    return _document().answer(call)
+    return _document().answer(context)
 
 
 ROUTES = (Route("docs.openapi", "GET", "/api/v2/openapi.json", openapi, quiet=True),)

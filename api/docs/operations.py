@@ -6,21 +6,21 @@ from collections.abc import Mapping
 
 from pydantic import BaseModel
 
-from actors.frozen import frozen
+from actors.values import frozen
+from api.http.pagination import Page
 from api.rest import (
     accounts,
     drivers,
+    order_creation,
     orders,
+    password_resets,
     payments,
-    placing,
     products,
-    resets,
     stores,
     tracking,
     users,
     zones,
 )
-from api.rest.paging import Page
 
 
 @frozen
@@ -78,7 +78,7 @@ OPERATIONS: Mapping[str, Operation] = {
         "Change the password; other sessions end", None, 204, accounts.PasswordChange, problems=("wrong_password",)
     ),
     "auth.reset": Operation(
-        "Choose a password with a link's token, once; all sessions end", None, 204, resets.PasswordReset,
+        "Choose a password with a link's token, once; all sessions end", None, 204, password_resets.PasswordReset,
         problems=("invalid_reset_token", "account_disabled"),
     ),
     "auth.me": Operation("The account behind the token", "User"),
@@ -94,7 +94,7 @@ OPERATIONS: Mapping[str, Operation] = {
         "Delete a user: nothing of the person is left", None, 204, problems=(*_WRITE, "last_admin", "user_busy")
     ),
     "users.password": Operation(
-        "Set a user's password; all sessions of the user end", None, 204, resets.NewPassword,
+        "Set a user's password; all sessions of the user end", None, 204, password_resets.NewPassword,
         problems=("account_disabled",),
     ),
     "users.reset": Operation(
@@ -117,7 +117,7 @@ OPERATIONS: Mapping[str, Operation] = {
     "products.delete": Operation("Take a product off the shelf", None, 204, problems=_WRITE),
     "orders.list": Operation("Orders, the newest first", "Orders", query=orders.OrderPage, problems=_LIST),
     "orders.create": Operation(
-        "Place an order", "Order", 201, placing.OrderBody, problems=(*_PLACE, "cards_not_taken"), key="required"
+        "Place an order", "Order", 201, order_creation.OrderBody, problems=(*_PLACE, "cards_not_taken"), key="required"
     ),
     "orders.get": Operation("An order", "Order", problems=("order_not_found",)),
     "orders.events": Operation(

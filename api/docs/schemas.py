@@ -7,7 +7,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from api.fields import id_schema
+from api.contract.fields import id_schema
 from dispatch.domain.ids import NUMBER_MAX
 from dispatch.domain.order import STATUSES
 

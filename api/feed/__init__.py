@@ -1,19 +1,19 @@
 """The drivers' feed over WebSocket, `malldrive.v1`. PROTOCOL.md is the contract.
 
 Map:
-PROTOCOL.md   the contract with driver apps
-frames.py     client frames: models, decoding
-handshake.py  upgrade, origin, header or ticket
-origins.py    which pages may open a feed
-strangers.py  sockets that have not said who they are
-metering.py   frames are counted and weighed before they are read
-socket.py     a WebSocket whose texts are heard where they are read
-session.py    one socket: frames in, answers out
-decisions.py  what a frame wants of an order
-asked.py      commands that wait for their answer
-outbox.py     two lanes per socket, and who drains them
-rebinding.py  sessions whose actor has moved are bound again
-codes.py      close codes
-wheel.py      when each socket is looked at next
-hub.py        all sockets and streams of this instance; the emitter
+PROTOCOL.md           the contract with driver apps
+frames.py             frames of clients: models, decoding
+handshake.py          upgrade, origin, bearer header or ticket
+origins.py            origins that may open a feed
+anonymous_sockets.py  sockets without a valid `hello` yet
+frame_limits.py       frames are counted and weighed before they are parsed
+websocket.py          text frames go to a callback, not through aiohttp's queue
+session.py            one socket: frames in, frames out
+commands.py           the command behind a frame
+pending_command.py    commands without a reply yet
+send_queue.py         frames that wait for the socket: reliable, and latest per topic
+resubscription.py     sessions whose driver's actor has a new owner
+close_codes.py        close codes
+timer_wheel.py        next look at each socket
+hub.py                all sockets and streams of this instance; the runtime's Emitter
 """

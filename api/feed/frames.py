@@ -7,11 +7,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints, ValidationError, ValidatorFunctionWrapHandler, WrapValidator
 
-from api.bodies import scan_json
-from api.faults import told
-from api.fields import Lat, Lon, Metres, MetresPerSecond, Name, OfferId, OrderId, Reason, Strict
-from api.literals import as_whole
-from api.problems import Problem
+from api.contract.field_errors import told
+from api.contract.fields import Lat, Lon, Metres, MetresPerSecond, Name, OfferId, OrderId, Reason, Strict
+from api.contract.json_body import scan_json
+from api.contract.literals import as_whole
+from api.contract.problems import Problem
 from dispatch.domain.ids import NUMBER_MAX
 
 FRAME_BYTES_MAX = 16 * 1024

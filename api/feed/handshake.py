@@ -10,15 +10,15 @@ import structlog
 from aiohttp import WSMsgType, web
 
 from actors.errors import ActorError, NoSuchActor
-from api.access import Access, allows
-from api.call import Call, json_response
-from api.edge import UNSEEN, Route, finish, identify
-from api.feed import codes, frames
+from api.auth.access_tokens import Principal
+from api.auth.permissions import Access, allows
+from api.contract.problems import Problem
+from api.feed import close_codes, frames
 from api.feed.origins import REFUSED, may_open
 from api.feed.session import Session
-from api.feed.socket import Socket
-from api.problems import Problem
-from api.tokens import Principal
+from api.feed.websocket import Socket
+from api.http.pipeline import UNSEEN, Route, finish, identify
+from api.http.request import RequestContext, json_response
 from api.transport.errors import forget_frames
 from storage.errors import StorageError
 from storage.redis.tickets import TICKET_S
@@ -32,46 +32,46 @@ HELLO_S = 10.0
 _TOKEN_NAMES = frozenset({"token", "access_token", "ticket", "authorization", "jwt"})
 
 
-async def ticket(call: Call) -> web.Response:
+async def ticket(context: RequestContext) -> web.Response:
     """A one-use ticket for a browser, to be sent in `hello`."""
-    await call.no_body()
-    who = call.who
+    await context.no_body()
+    who = context.who
     claims: dict[str, object] = {
         "role": who.role, "number": who.number, "session": who.session,
-        "expires_at": call.office.tokens.dated(who.expires_at),
+        "expires_at": context.services.tokens.dated(who.expires_at),
     }  # fmt: skip
-    value = await call.office.tickets.issue(claims)
+    value = await context.services.tickets.issue(claims)
     return json_response({"ticket": value, "expires_in": TICKET_S}, 201)
 
 
-def _check_upgrade(call: Call) -> None:
+def _check_upgrade(context: RequestContext) -> None:
     """Refuse before the upgrade whatever can be refused there.
 
     Raises:
         Problem: see each line.
     """
-    headers = call.request.headers
-    if any(name.lower() in _TOKEN_NAMES for name in call.request.query):
+    headers = context.request.headers
+    if any(name.lower() in _TOKEN_NAMES for name in context.request.query):
         raise Problem("token_in_url", "Send the Authorization header, or a ticket in the first frame.")
-    if call.request.query:
+    if context.request.query:
         raise Problem("malformed_request", "The feed takes no query parameters.")
     if headers.get("Upgrade", "").lower() != "websocket" or headers.get("Sec-WebSocket-Version") != "13":
         raise Problem("upgrade_required", headers={"Upgrade": "websocket", "Sec-WebSocket-Version": "13"})
     offered = [part.strip() for part in headers.get("Sec-WebSocket-Protocol", "").split(",")]
     if PROTOCOL not in offered:
         raise Problem("unknown_subprotocol", f"Offer {PROTOCOL}.")
-    if not may_open(call.request, call.office.settings.cors_origins):
+    if not may_open(context.request, context.services.settings.cors_origins):
         raise Problem("forbidden_origin", REFUSED)
-    if call.office.draining:
+    if context.services.draining:
         raise Problem("draining")
-    if call.office.tokens.is_blind():
+    if context.services.tokens.is_blind():
         raise Problem("unavailable", UNSEEN)
 
 
-async def open_feed(call: Call) -> web.StreamResponse:
+async def open_feed(context: RequestContext) -> web.StreamResponse:
     """Upgrade, learn who it is, and serve the socket until it ends."""
-    _check_upgrade(call)
-    principal = _admit(call)
+    _check_upgrade(context)
+    principal = _admit(context)
     # Deflate costs 90 KB a socket and saves nothing on small frames: it is never negotiated.
     ws = Socket(
         protocols=(PROTOCOL,),
@@ -80,56 +80,59 @@ async def open_feed(call: Call) -> web.StreamResponse:
         autoping=False,
         timeout=2.0,
     )
-    finish(ws, call.trace)
+    finish(ws, context.trace)
     try:
-        await ws.prepare(call.request)
+        await ws.prepare(context.request)
     except ConnectionError:
         return web.Response(status=499)  # gone before the upgrade
     except ValueError:  # a key that is not even ASCII: the library lets base64's own error through
         raise Problem("malformed_request", "The handshake cannot be read.") from None
     hello: frames.Hello | int
     if principal is not None:
-        hello = await _hello(ws, call.trace)
+        hello = await _hello(ws, context.trace)
     else:
-        hello, principal = await _learn(call, ws)
+        hello, principal = await _learn(context, ws)
     # Ten thousand of them live for hours: what was sent is not kept.
     ws.headers.clear()
     if isinstance(hello, int):
-        await ws.close(code=hello, message=codes.REASONS[hello].encode())
+        await ws.close(code=hello, message=close_codes.REASONS[hello].encode())
     elif principal is None:
-        await ws.close(code=codes.UNAUTHENTICATED, message=b"unauthenticated")
+        await ws.close(code=close_codes.UNAUTHENTICATED, message=b"unauthenticated")
     else:
-        call.principal = principal
+        context.principal = principal
         resume, told = hello.resume, (hello.device, hello.app_version)
         del hello
-        await _serve(call, ws, principal, resume, told)
+        await _serve(context, ws, principal, resume, told)
     forget_frames(ws.exception())
     return ws
 
 
-def _admit(call: Call) -> Principal | None:
+def _admit(context: RequestContext) -> Principal | None:
     """Count an opening: that of a driver by user, that of a stranger by address; a bad token as everywhere.
 
     Raises:
         Problem: unauthenticated, forbidden, rate_limited, unavailable.
     """
-    gate = call.office.gate
-    if "Authorization" not in call.request.headers:
-        gate.admit_opening(call, None)
+    admission = context.services.admission
+    if "Authorization" not in context.request.headers:
+        admission.admit_opening(context, None)
         return None
-    identify(Access(SCOPE), call)
-    if not allows(call.who.role, SCOPE):
+    identify(Access(SCOPE), context)
+    if not allows(context.who.role, SCOPE):
         raise Problem("forbidden", "Only drivers have a feed.")
-    gate.admit_opening(call, call.who.number)
-    return call.who
+    admission.admit_opening(context, context.who.number)
+    return context.who
 
 
-async def _learn(call: Call, ws: Socket) -> tuple[frames.Hello | int, Principal | None]:
+async def _learn(context: RequestContext, ws: Socket) -> tuple[frames.Hello | int, Principal | None]:
     """The first frame of a stranger, and who its ticket says that it is."""
-    strangers, address = call.office.hub.strangers, call.office.gate.address_of(call.request)
-    with strangers.staying(address, lambda: ws.dismiss(codes.TOO_MANY)):
-        hello = await _hello(ws, call.trace)
-    return hello, None if isinstance(hello, int) else await _redeem(call, hello)
+    anonymous, address = (
+        context.services.hub.anonymous,
+        context.services.admission.address_of(context.request),
+    )
+    with anonymous.staying(address, lambda: ws.dismiss(close_codes.TOO_MANY)):
+        hello = await _hello(ws, context.trace)
+    return hello, None if isinstance(hello, int) else await _redeem(context, hello)
 
 
 async def _hello(ws: web.WebSocketResponse, trace: str) -> frames.Hello | int:
@@ -138,19 +141,19 @@ async def _hello(ws: web.WebSocketResponse, trace: str) -> frames.Hello | int:
         async with asyncio.timeout(HELLO_S):
             message = await ws.receive()
     except TimeoutError:
-        return codes.LATE_HELLO
+        return close_codes.LATE_HELLO
     if message.type is WSMsgType.ERROR and isinstance(message.data, int):
         return message.data
     if message.type is not WSMsgType.TEXT:
-        return codes.BAD_FRAME
+        return close_codes.BAD_FRAME
     try:
         frame = frames.decode_frame(message.data.encode())
     except (frames.BadFrame, UnicodeEncodeError) as error:
         detail = error.detail if isinstance(error, frames.BadFrame) else "not UTF-8"
         said = {"t": "error", "id": None, "code": "bad_frame", "temporary": False, "trace_id": trace}
         await _say(ws, said | {"detail": detail})
-        return codes.BAD_FRAME
-    return frame if isinstance(frame, frames.Hello) else codes.BAD_FRAME
+        return close_codes.BAD_FRAME
+    return frame if isinstance(frame, frames.Hello) else close_codes.BAD_FRAME
 
 
 async def _say(ws: web.WebSocketResponse, frame: dict[str, Any]) -> None:
@@ -158,74 +161,74 @@ async def _say(ws: web.WebSocketResponse, frame: dict[str, Any]) -> None:
         await ws.send_str(orjson.dumps(frame).decode())
 
 
-async def _redeem(call: Call, hello: frames.Hello) -> Principal | None:
+async def _redeem(context: RequestContext, hello: frames.Hello) -> Principal | None:
     """The driver behind the ticket, or None."""
     if hello.ticket is None:
         return None
     try:
-        claims = await call.office.tickets.redeem(hello.ticket)
+        claims = await context.services.tickets.redeem(hello.ticket)
     except StorageError:
         return None
     if claims is None or not allows(str(claims["role"]), SCOPE):
         return None
     principal = Principal(
         "driver", int(str(claims["number"])), str(claims["session"]),
-        call.office.tokens.steady(float(str(claims["expires_at"]))),
+        context.services.tokens.steady(float(str(claims["expires_at"]))),
     )  # fmt: skip
-    return None if call.office.tokens.is_over(principal) else principal
+    return None if context.services.tokens.is_over(principal) else principal
 
 
 async def _serve(
-    call: Call,
+    context: RequestContext,
     ws: Socket,
     principal: Principal,
     resume: frames.Resume | None,
     told: tuple[str | None, str | None],
 ) -> None:
     """The socket from its hello on; `told` is what the app said of itself: device and version."""
-    office = call.office
-    if office.tokens.is_over(principal):  # cut off between the upgrade and the hello
-        await ws.close(code=codes.UNAUTHENTICATED, message=b"unauthenticated")
+    services = context.services
+    if services.tokens.is_over(principal):  # cut off between the upgrade and the hello
+        await ws.close(code=close_codes.UNAUTHENTICATED, message=b"unauthenticated")
         return
-    if office.tokens.is_blind():
-        await ws.close(code=codes.OVERLOADED, message=b"unavailable")
+    if services.tokens.is_blind():
+        await ws.close(code=close_codes.OVERLOADED, message=b"unavailable")
         return
-    session = Session(ws, office, principal, call.trace)
+    session = Session(ws, services, principal, context.trace)
     if resume is not None:
         session.epoch, session.position = resume.epoch, resume.seq
-    if not office.hub.add(session):
-        await ws.close(code=codes.TOO_MANY, message=b"too_many_connections")
+    if not services.hub.add(session):
+        await ws.close(code=close_codes.TOO_MANY, message=b"too_many_connections")
         return
     try:
-        session.number = await office.dispatch.connect(
+        session.number = await services.dispatch.connect(
             principal.number,
             session.address,
             session.epoch,
             session.position,
-            call.trace,
+            context.trace,
             opened_ms=session.opened_ms,
         )
         await session.run()
     except NoSuchActor:
-        await session.end(codes.FORBIDDEN)
+        await session.end(close_codes.FORBIDDEN)
     except ActorError:
-        await session.end(codes.OVERLOADED)
+        await session.end(close_codes.OVERLOADED)
     except Exception as error:
         # Past the upgrade there is no HTTP answer any more: it would end up between the frames.
-        log.error("failed_session", trace_id=call.trace, exc_info=error)
-        await session.end(codes.INTERNAL)
+        log.error("failed_session", trace_id=context.trace, exc_info=error)
+        await session.end(close_codes.INTERNAL)
     finally:
-        office.hub.remove(session)
-        office.dispatch.disconnect(principal.number, session.address)
+        services.hub.remove(session)
+        services.dispatch.disconnect(principal.number, session.address)
         log.info(
             "ended_session",
-            trace_id=call.trace,
+            trace_id=context.trace,
             driver_id=f"drv_{principal.number}",
             code=session.closing or ws.close_code,
             acked=session.acked,
             device=told[0],
             app_version=told[1],
-            duration_s=round(office.clock.monotonic() - session.opened_at, 3),
+            duration_s=round(services.clock.monotonic() - session.opened_at, 3),
         )
 
 

@@ -14,15 +14,15 @@ from typing import TYPE_CHECKING, Any
 import orjson
 import structlog
 
-from actors.clock import Clock, Entropy
-from actors.ending import end
+from actors.cancellation import end
+from actors.clock import Clock, Randomness
 from actors.messages import Emit
 from actors.shards import shard_of
-from api.feed import codes
-from api.feed.strangers import Strangers
-from api.feed.wheel import Wheel
+from api.feed import close_codes
+from api.feed.anonymous_sockets import AnonymousSockets
+from api.feed.timer_wheel import TimerWheel
 from config import metrics
-from dispatch import feed
+from dispatch import feed_frames
 from dispatch.zone_actor import zone_ref
 
 if TYPE_CHECKING:
@@ -86,13 +86,13 @@ class Hub:
         home: incarnation of this instance; addresses end in it, so that actors elsewhere find the way.
     """
 
-    def __init__(self, clock: Clock, entropy: Entropy, home: str = "") -> None:
+    def __init__(self, clock: Clock, entropy: Randomness, home: str = "") -> None:
         self.home = home
         self.clock = clock
         self.entropy = entropy
         self.sessions: dict[str, Session] = {}
         self.draining = False
-        self.strangers = Strangers()
+        self.anonymous = AnonymousSockets()
         # Where the actors are, and who binds sessions to them again; an instance that is alone needs neither.
         self.is_far: Callable[[int], bool] = _is_here
         self.bind_again: Callable[[Session], None] = _leave_it
@@ -102,7 +102,7 @@ class Hub:
         self._boards: dict[str, bytes] = {}
         self._changed_topics: dict[str, bytes] = {}
         self._topic_wake = asyncio.Event()
-        self._wheel = Wheel()
+        self._timer_wheel = TimerWheel()
         # Since when it could be heard who speaks.
         self.awake_at = clock.monotonic()
         self._opened = 0
@@ -121,7 +121,7 @@ class Hub:
                 yield
             finally:
                 for session in list(self.sessions.values()):
-                    session.close(codes.DRAINING)
+                    session.close(close_codes.DRAINING)
                 await asyncio.sleep(0)
                 await end(loops)
 
@@ -138,13 +138,13 @@ class Hub:
             return False
         self.sessions[session.address] = session
         self._opened += 1
-        self._wheel.put(session, 1 + self._opened % FIRST_LOOK_S)
+        self._timer_wheel.put(session, 1 + self._opened % FIRST_LOOK_S)
         metrics.FEED_SESSIONS.set(len(self.sessions))
         return True
 
     def remove(self, session: Session) -> None:
         self.sessions.pop(session.address, None)
-        self._wheel.drop(session)
+        self._timer_wheel.drop(session)
         self.subscribe(session, None)
         metrics.FEED_SESSIONS.set(len(self.sessions))
 
@@ -223,7 +223,7 @@ class Hub:
             if stream.shard in shards:
                 stream.put(MOVED)
         for topic in self._topics:
-            if shard_of(zone_ref(feed.zone_of(topic))) in shards:
+            if shard_of(zone_ref(feed_frames.zone_of(topic))) in shards:
                 self.want_board(topic)
 
     # -- hearts and farewell ------------------------------------------------------------------
@@ -236,7 +236,7 @@ class Hub:
             await asyncio.sleep(max(0.0, due - self.clock.monotonic()))
             if self.clock.monotonic() - due > STALLED_S:
                 self.awake_at = self.clock.monotonic()
-            for number, session in enumerate(self._wheel.turn(), 1):
+            for number, session in enumerate(self._timer_wheel.turn(), 1):
                 if session.address in self.sessions:
                     self.look_at(session)
                 if number % FAN_OUT == 0:
@@ -244,7 +244,7 @@ class Hub:
 
     def look_at(self, session: Session) -> None:
         """A socket is due."""
-        self._wheel.put(session, session.beat(self.clock.monotonic()))
+        self._timer_wheel.put(session, session.beat(self.clock.monotonic()))
 
     async def drain(self, window_s: float) -> None:
         """Send everybody away, spread evenly over the window; each is told its own moment."""
@@ -263,6 +263,6 @@ class Hub:
             wait_s = began + window_s * (index + 1) / len(sessions) - self.clock.monotonic()
             if wait_s > 0:
                 await asyncio.sleep(wait_s)
-            session.close(codes.DRAINING)
+            session.close(close_codes.DRAINING)
         await asyncio.sleep(0.05 if sessions else 0)
         log.info("drained_sessions", count=len(sessions))

@@ -11,16 +11,16 @@ import structlog
 from aiohttp import WSMsgType
 
 from actors.shards import shard_of
-from api.call import Office
-from api.edge import UNSEEN
-from api.feed import codes, frames
-from api.feed.asked import Asked, ask_actors
-from api.feed.metering import FRAMES_PER_S
-from api.feed.outbox import Outbox, Overflow
-from api.feed.socket import CONGESTED_BYTES, Socket
-from api.tokens import BadToken, Blind, Principal
+from api.auth.access_tokens import BadToken, Blind, Principal
+from api.feed import close_codes, frames
+from api.feed.frame_limits import FRAMES_PER_S
+from api.feed.pending_command import PendingCommand, ask_actors
+from api.feed.send_queue import Overflow, SendQueue
+from api.feed.websocket import CONGESTED_BYTES, Socket
+from api.http.pipeline import UNSEEN
+from api.http.request import Services
 from config import metrics
-from dispatch import feed
+from dispatch import feed_frames
 from dispatch.domain import ids
 from dispatch.domain.driver import UNREACHABLE
 from dispatch.domain.geo import Place
@@ -50,24 +50,45 @@ class Session:
     """A driver's socket from its welcome on."""
 
     __slots__ = (
-        "_outbox", "_strikes", "_writing", "acked", "address", "closing", "commands",
-        "epoch", "heard_at", "hub", "number", "office", "opened_at", "opened_ms", "position", "principal",
-        "shard", "slot", "topic", "trace", "unreachable", "warned", "welcomed", "ws",
+        "_send_queue",
+        "_strikes",
+        "_writing",
+        "acked",
+        "address",
+        "closing",
+        "commands",
+        "epoch",
+        "heard_at",
+        "hub",
+        "number",
+        "opened_at",
+        "opened_ms",
+        "position",
+        "principal",
+        "services",
+        "shard",
+        "slot",
+        "topic",
+        "trace",
+        "unreachable",
+        "warned",
+        "welcomed",
+        "ws",
     )  # fmt: skip
 
-    def __init__(self, ws: Socket, office: Office, principal: Principal, trace: str) -> None:
+    def __init__(self, ws: Socket, services: Services, principal: Principal, trace: str) -> None:
         self.ws = ws
-        self.office = office
-        self.hub = office.hub
+        self.services = services
+        self.hub = services.hub
         self.principal = principal
         self.trace = trace
-        self.address = f"fed_{office.entropy.token()[:16]}@{office.hub.home}"
+        self.address = f"fed_{services.entropy.token()[:16]}@{services.hub.home}"
         self.shard = shard_of(driver_ref(principal.number))
         self.epoch: str | None = None
         # Where it is in the feed; until the welcome, where the client says that it was.
         self.position: int | None = None
         self.welcomed = False
-        self.opened_ms = int(office.clock.wall() * 1000)
+        self.opened_ms = int(services.clock.wall() * 1000)
         # What orders the sessions of a driver; its actor gives it.
         self.number: tuple[int, int] | None = None
         self.slot = 0
@@ -76,8 +97,8 @@ class Session:
         self.closing = 0
         self.unreachable = False
         self.warned = False
-        self.heard_at = self.opened_at = office.clock.monotonic()
-        self._outbox = Outbox()
+        self.heard_at = self.opened_at = services.clock.monotonic()
+        self._send_queue = SendQueue()
         self._writing = False
         self.commands = 0
         self._strikes = 0
@@ -88,28 +109,28 @@ class Session:
         """Queue a frame that must arrive; a client too slow for it is closed and resumes."""
         if self.closing:
             return
-        if (verdict := feed.verdict(self.position if self.welcomed else None, frame)) != "send":
-            self._mend(verdict)
+        if (allowance := feed_frames.verdict(self.position if self.welcomed else None, frame)) != "send":
+            self._mend(allowance)
             return
         if frame["t"] == "welcome":
             frame = self._complete(frame)
         elif frame["t"] == "event":
             self.position = frame["seq"]
-            metrics.FEED_LATE_SECONDS.observe(max(0.0, self.office.clock.wall() - frame["at_ms"] / 1000))
+            metrics.FEED_LATE_SECONDS.observe(max(0.0, self.services.clock.wall() - frame["at_ms"] / 1000))
         try:
-            self._outbox.put(frame)
+            self._send_queue.put(frame)
         except Overflow:
-            self.close(codes.SLOW_CONSUMER)
+            self.close(close_codes.SLOW_CONSUMER)
             return
         _RELIABLE.inc()
         self._write()
 
-    def _mend(self, verdict: str) -> None:
+    def _mend(self, allowance: str) -> None:
         """The actor has moved, or a line to it was cut: see feed.verdict."""
-        if verdict == "gap":
+        if allowance == "gap":
             self.hub.bind_again(self)
-        elif verdict == "end":
-            self.close(codes.POSITION_LOST)
+        elif allowance == "end":
+            self.close(close_codes.POSITION_LOST)
 
     def push_latest(self, topic: str, frame: dict[str, Any] | bytes) -> None:
         """Send the newest of a topic; older ones that were not sent yet are replaced."""
@@ -119,21 +140,21 @@ class Session:
             self.unreachable = frame["data"]["state"] == UNREACHABLE
         if topic == "zone" and isinstance(frame, dict):
             number = ids.parse_id(ids.ZONE, frame["data"]["zone_id"])
-            self.hub.subscribe(self, feed.board_topic(number or 0))
-        self._outbox.put_latest(topic, frame)
+            self.hub.subscribe(self, feed_frames.board_topic(number or 0))
+        self._send_queue.put_latest(topic, frame)
         _LATEST.inc()
         self._write()
 
     def _complete(self, frame: dict[str, Any]) -> dict[str, Any]:
         """The welcome with what the edge knows; from now on the session follows its zone's board."""
         number = ids.parse_id(ids.ZONE, frame["zone_id"])
-        self.hub.subscribe(self, feed.board_topic(number or 0))
+        self.hub.subscribe(self, feed_frames.board_topic(number or 0))
         metrics.FEED_RESUMES.labels("resumed" if frame["resumed"] else "snapshot").inc()
         self.epoch, self.position, self.welcomed = frame["epoch"], frame["seq"], True
         return frame | {
             "session": self.address.partition("@")[0],
             "ping_s": int(PING_S),
-            "server_time_ms": int(self.office.clock.wall() * 1000),
+            "server_time_ms": int(self.services.clock.wall() * 1000),
             "limits": {"frame_bytes": frames.FRAME_BYTES_MAX, "frames_per_s": int(FRAMES_PER_S)},
         }
 
@@ -157,10 +178,10 @@ class Session:
         if self.closing or transport is None or transport.get_write_buffer_size() > CONGESTED_BYTES:
             self.hub.tasks.create_task(self._drain(), name="socket writer")
             return
-        packet = self._outbox.take(PACKET_BYTES)
+        packet = self._send_queue.take(PACKET_BYTES)
         if packet and not transport.is_closing():
             transport.write(packet)
-        if packet and self._outbox:
+        if packet and self._send_queue:
             asyncio.get_running_loop().call_soon(self._flush)
         else:
             self._writing = False
@@ -169,13 +190,15 @@ class Session:
         """Write until nothing waits, then, if that was decided, close."""
         try:
             request = self.ws._req
-            while self.closing != codes.SLOW_CONSUMER and (packet := self._outbox.take(PACKET_BYTES)):
+            while self.closing != close_codes.SLOW_CONSUMER and (
+                packet := self._send_queue.take(PACKET_BYTES)
+            ):
                 if request is None or request.transport is None:
                     raise ConnectionResetError
                 request.transport.write(packet)
                 await request.writer.drain()
             if self.closing:
-                reason = codes.REASONS[self.closing].encode()
+                reason = close_codes.REASONS[self.closing].encode()
                 async with asyncio.timeout(FAREWELL_S):
                     await self.ws.close(code=self.closing, message=reason)
         except Exception as error:
@@ -197,7 +220,7 @@ class Session:
             return
         self.closing = code
         metrics.FEED_CLOSES.labels(code).inc()
-        if self._writing and code in (codes.SLOW_CONSUMER, codes.NO_PONG):
+        if self._writing and code in (close_codes.SLOW_CONSUMER, close_codes.NO_PONG):
             self._abort()
         else:
             self._write()
@@ -222,12 +245,12 @@ class Session:
         """A look at the socket; in how many seconds the next one is due."""
         if self.closing:
             return PING_S
-        expires_in = self.principal.expires_at - self.office.clock.steady()
+        expires_in = self.principal.expires_at - self.services.clock.steady()
         silent = now - max(self.heard_at, self.hub.awake_at)
-        if expires_in <= 0 or self.office.tokens.is_revoked(self.principal):
+        if expires_in <= 0 or self.services.tokens.is_revoked(self.principal):
             self._over()
         elif silent >= SILENT_S:
-            self.close(codes.NO_PONG)
+            self.close(close_codes.NO_PONG)
         elif silent >= PING_S:
             self.push_latest("ping", {"t": "ping"})
         if self.hub.is_far(self.shard):
@@ -240,8 +263,8 @@ class Session:
 
     def _over(self) -> None:
         """Close because of the token: for good when the session was ended, else to come back with another."""
-        revoked = self.office.tokens.is_revoked(self.principal)
-        self.close(codes.UNAUTHENTICATED if revoked else codes.TOKEN_EXPIRED)
+        revoked = self.services.tokens.is_revoked(self.principal)
+        self.close(close_codes.UNAUTHENTICATED if revoked else close_codes.TOKEN_EXPIRED)
 
     # -- in -----------------------------------------------------------------------------------
 
@@ -253,7 +276,7 @@ class Session:
                 if message.type is WSMsgType.TEXT:
                     self.heard(message.data)
                 elif message.type is WSMsgType.BINARY and not self.closing:
-                    self.heard_at = self.office.clock.monotonic()
+                    self.heard_at = self.services.clock.monotonic()
                     self._refuse(None, "frames are text")
                 elif message.type is WSMsgType.ERROR and isinstance(message.data, int):
                     self.close(message.data)
@@ -266,16 +289,16 @@ class Session:
             self._hear(text)
         except Exception as error:
             log.error("failed_session", trace_id=self.trace, exc_info=error)
-            self.close(codes.INTERNAL)
+            self.close(close_codes.INTERNAL)
 
     def flooded(self) -> None:
         """The client sends and sends, far more than it may."""
-        self.close(codes.RATE_LIMITED)
+        self.close(close_codes.RATE_LIMITED)
 
     def _hear(self, text: str | None) -> None:
         if self.closing:
             return  # what it says now is not heard; the farewell is being written
-        self.heard_at = self.office.clock.monotonic()
+        self.heard_at = self.services.clock.monotonic()
         if text is None:
             return
         try:
@@ -291,7 +314,7 @@ class Session:
         """A frame that cannot be understood: answer with an error; too many strikes end the session."""
         self._strikes += strike
         if self._strikes > STRIKES_MAX:
-            self.close(codes.BAD_FRAME)
+            self.close(close_codes.BAD_FRAME)
             return
         self._error("bad_frame", frame_id, detail, temporary=False)
 
@@ -303,25 +326,25 @@ class Session:
         if self.unreachable and not isinstance(frame, frames.Pong):
             # A pong is the answer of a machine; whatever else comes is a sign of life.
             self.unreachable = False
-            self.office.dispatch.alive(self.principal.number)
+            self.services.dispatch.alive(self.principal.number)
         match frame:
             case frames.Ping():
                 self.push({"t": "pong", "id": frame.id})
             case frames.Pong():
                 pass
             case frames.Seen():
-                self.office.dispatch.offer_seen(self.principal.number, frame.offer_id)
+                self.services.dispatch.offer_seen(self.principal.number, frame.offer_id)
             case frames.Ack():
                 self.acked = max(self.acked, frame.seq)
             case frames.AuthRefresh():
                 self._refresh(frame)
-            case _ if self.office.tokens.is_over(self.principal):
+            case _ if self.services.tokens.is_over(self.principal):
                 self._over()
-            case _ if self.office.tokens.is_blind():
+            case _ if self.services.tokens.is_blind():
                 self._unseen(frame)
             case frames.Location():
                 place = Place(frame.lat, frame.lon)
-                self.office.dispatch.locate(
+                self.services.dispatch.locate(
                     self.principal.number, place, frame.cseq, self.trace, accuracy_m=frame.accuracy_m,
                     session=self.address,
                 )  # fmt: skip
@@ -335,7 +358,7 @@ class Session:
         times = len(frame.orders) if isinstance(frame, frames.Accept | frames.Decline) else 1
         if times > 1:
             self.ws.charge(times - 1)
-        wait_s = self.office.gate.count_commands(self.principal.number, times)
+        wait_s = self.services.admission.count_commands(self.principal.number, times)
         if wait_s:
             late = {"not_processed": True, "retry_after_ms": ceil(wait_s * 1000)}
             self._error("rate_limited", frame.id, "", temporary=True, **late)
@@ -358,17 +381,17 @@ class Session:
 
     def _ask(self, frame: Any) -> None:
         """Have a command decided; whatever becomes of it, it is answered."""
-        trace = self.office.entropy.trace()
-        asked = Asked(self, frame, trace)
+        trace = self.services.entropy.trace()
+        asked = PendingCommand(self, frame, trace)
         caller = Caller(self.principal.role, self.principal.number, trace, frame.key)
         try:
-            ask_actors(self.office.dispatch, asked, caller, frame)
+            ask_actors(self.services.dispatch, asked, caller, frame)
         except Exception as error:  # noqa: BLE001 - one command must not end a socket
             asked.set_exception(error)
 
     def _refresh(self, frame: frames.AuthRefresh) -> None:
         try:
-            principal = self.office.tokens.verify(frame.token)
+            principal = self.services.tokens.verify(frame.token)
         except BadToken:
             self._error("unauthenticated", frame.id, "", temporary=False)
             return

@@ -1,20 +1,21 @@
-"""For operators: what the runtime counts, as Prometheus metrics, and the whole cluster as a status page.
+"""For operators: health, metrics, status of the instance and of the cluster.
 
 Map:
-collector.py   the runtime's and the cluster's counters as Prometheus metrics
-own.py         the status of this instance
-whole.py       the status of all instances: asked over the peer lines, put together
-answers.py     how /status and /metrics are asked for, and answered
-machine.py     the ops address of a machine with several instances: all of them behind one
-exposition.py  the metrics of several instances as one text
-hosts.py       under which names operators may ask
-page.py        the status as HTML
-page.html, page.css   its frame: nothing from elsewhere, no script
+health.py           liveness and readiness probes
+prometheus.py       counters of the runtime and the cluster as Prometheus metrics
+instance_status.py  status of this instance
+cluster_status.py   status of all instances, asked over the links
+endpoints.py        /status and /metrics
+host_endpoint.py    one ops address for all instances of a machine
+exposition.py       metrics of several instances as one text
+allowed_hosts.py    host names under which the ops port answers
+status_html.py      the status as HTML
+page.html, page.css   its frame; it loads nothing from elsewhere, and has no script
 """
 
-from api.ops.answers import metrics_page, status_page
-from api.ops.collector import RuntimeCollector
-from api.ops.hosts import only_hosts
-from api.ops.own import status
+from api.ops.allowed_hosts import only_hosts
+from api.ops.endpoints import metrics_page, status_page
+from api.ops.instance_status import status
+from api.ops.prometheus import RuntimeCollector
 
 __all__ = ["RuntimeCollector", "metrics_page", "only_hosts", "status", "status_page"]

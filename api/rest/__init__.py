@@ -1,18 +1,17 @@
-"""REST, version 2: one file per resource, each with its request models and its routes.
+"""REST, version 2: one module per resource, with its request models and handlers.
 
 Map:
-accounts.py   register, login, refresh, logout, password, me, keys
-users.py      users, by admins
-resets.py     passwords that nobody knows any more
-zones.py      zones
-stores.py     stores
-products.py   products
-placing.py    placing an order
-orders.py     orders and what may be done to them
-payments.py   payments of card orders
-tracking.py   history and the live stream of an order
-drivers.py    drivers and their own status
-health.py     probes
-paging.py     pages of lists
-patching.py   merge patches
+accounts.py         register, login, refresh, logout, password, me, keys
+login_throttle.py   delays after wrong passwords, per account
+password_resets.py  passwords set by an admin or with a reset link
+users.py            users, for admins
+zones.py            zones
+stores.py           stores
+products.py         products
+order_creation.py   placing an order
+orders.py           orders and their transitions
+payments.py         payments of card orders
+tracking.py         history and event stream of an order
+drivers.py          drivers and their own status
+serializers.py      domain objects as JSON of version 2
 """

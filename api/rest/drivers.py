@@ -8,12 +8,12 @@ from aiohttp import web
 from pydantic import Field
 
 from actors.errors import NoSuchActor
-from api import present
-from api.call import Call, json_response
-from api.edge import Route
-from api.fields import Lat, Lon, Metres, Strict, ZoneId
-from api.problems import Problem
-from api.rest.paging import Page, list_page
+from api.contract.fields import Lat, Lon, Metres, Strict, ZoneId
+from api.contract.problems import Problem
+from api.http.pagination import Page, list_page
+from api.http.pipeline import Route
+from api.http.request import RequestContext, json_response
+from api.rest import serializers
 from config import metrics
 from dispatch.domain import ids
 from dispatch.domain.driver import UNREACHABLE
@@ -42,55 +42,60 @@ class DriverPage(Page):
     state: Literal["online", "offline", "unreachable"] | None = None
 
 
-async def me(call: Call) -> web.Response:
+async def me(context: RequestContext) -> web.Response:
     """The driver as its actor sees it; who asks is alive."""
-    seen = await call.office.dispatch.driver(call.who.number, call.trace)
+    seen = await context.services.dispatch.driver(context.who.number, context.trace)
     if seen.state == UNREACHABLE:
-        call.office.dispatch.alive(call.who.number)
-    return json_response(present.driver(seen))
+        context.services.dispatch.alive(context.who.number)
+    return json_response(serializers.driver(seen))
 
 
-async def my_orders(call: Call) -> web.Response:
+async def my_orders(context: RequestContext) -> web.Response:
     """What the driver carries now: from the rows, for they change before anybody hears of it."""
-    rows = await call.office.database.rows("carried_orders", call.who.number)
+    rows = await context.services.database.rows("carried_orders", context.who.number)
     orders = [order_from(row, ()) for row in rows]
     return json_response(
-        {"items": [present.order(order, "driver", call.who.number) for order in orders], "next": None}
+        {"items": [serializers.order(order, "driver", context.who.number) for order in orders], "next": None}
     )
 
 
-async def availability(call: Call) -> web.Response:
-    body = await call.body(Availability)
-    caller = call.caller(call.key())
-    answer = await call.office.dispatch.set_availability(caller, body.status)
+async def availability(context: RequestContext) -> web.Response:
+    body = await context.body(Availability)
+    caller = context.caller(context.key())
+    answer = await context.services.dispatch.set_availability(caller, body.status)
     metrics.COMMANDS.labels("availability", "rest", answer.code).inc()
     return json_response({"result": answer.code, "status": answer.status})
 
 
-async def take_offline(call: Call) -> web.Response:
+async def take_offline(context: RequestContext) -> web.Response:
     """An operator takes a driver offline: whose phone is dead, or whom nobody reaches."""
-    number = call.number(ids.DRIVER)
-    await call.body(Offline)
+    number = context.number(ids.DRIVER)
+    await context.body(Offline)
     try:
-        answer = await call.office.dispatch.take_offline(call.caller(call.key()), number)
+        answer = await context.services.dispatch.take_offline(context.caller(context.key()), number)
     except NoSuchActor:
         raise Problem("driver_not_found") from None
     metrics.COMMANDS.labels("availability", "rest", answer.code).inc()
     return json_response({"result": answer.code, "status": answer.status})
 
 
-async def location(call: Call) -> web.Response:
+async def location(context: RequestContext) -> web.Response:
     """Where the driver is: the newest wins, nothing is queued."""
-    body = await call.body(Location)
+    body = await context.body(Location)
     place = Place(body.lat, body.lon)
-    call.office.dispatch.locate(
-        call.who.number, place, body.cseq, call.trace, accuracy_m=body.accuracy_m, session=call.who.session
+    context.services.dispatch.locate(
+        context.who.number,
+        place,
+        body.cseq,
+        context.trace,
+        accuracy_m=body.accuracy_m,
+        session=context.who.session,
     )
     return web.Response(status=204)
 
 
-async def get_list(call: Call) -> web.Response:
-    return await list_page(call, "driver_list", call.query(DriverPage), present.driver_row)
+async def get_list(context: RequestContext) -> web.Response:
+    return await list_page(context, "driver_list", context.query(DriverPage), serializers.driver_row)
 
 
 ROUTES = (

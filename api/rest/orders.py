@@ -11,22 +11,14 @@ from aiohttp import web
 from pydantic import BeforeValidator, Field, StringConstraints
 
 from actors.errors import NoSuchActor
-from api import present
-from api.call import Call, json_response
-from api.conditional import tagged, wanted_tags
-from api.edge import Route
-from api.fields import (
-    DriverId,
-    OfferId,
-    Reason,
-    StoreId,
-    Strict,
-    Time,
-    ZoneId,
-)
-from api.problems import Fault, Problem
-from api.rest.paging import Page, list_page
-from api.rest.placing import create
+from api.contract.fields import DriverId, OfferId, Reason, StoreId, Strict, Time, ZoneId
+from api.contract.problems import Fault, Problem
+from api.http.conditional import tagged, wanted_tags
+from api.http.pagination import Page, list_page
+from api.http.pipeline import Route
+from api.http.request import RequestContext, json_response
+from api.rest import serializers
+from api.rest.order_creation import create
 from config import metrics
 from dispatch.domain import ids, refusals
 from dispatch.domain.driver import ONLINE
@@ -138,46 +130,50 @@ class OrderPage(Page):
         return found
 
 
-async def get(call: Call) -> web.Response:
+async def get(context: RequestContext) -> web.Response:
     """An order, for those whom it concerns; for everybody else there is none."""
-    order = await visible_order(call)
-    return tagged(call, call.office.shown.order(order, call.who.role, call.who.number), f'"{order.version}"')
+    order = await visible_order(context)
+    return tagged(
+        context,
+        context.services.shown.order(order, context.who.role, context.who.number),
+        f'"{order.version}"',
+    )
 
 
-async def visible_order(call: Call) -> Order:
+async def visible_order(context: RequestContext) -> Order:
     """The order of the path, if the caller may know of it.
 
     Raises:
         Problem: order_not_found.
     """
-    number = call.number(ids.ORDER)
+    number = context.number(ids.ORDER)
     try:
-        order = await call.office.dispatch.order(number, call.trace)
+        order = await context.services.dispatch.order(number, context.trace)
     except NoSuchActor:
         raise Problem("order_not_found") from None
-    if not await may_see(call, order):
+    if not await may_see(context, order):
         raise Problem("order_not_found")
     return order
 
 
-async def may_see(call: Call, order: Order) -> bool:
+async def may_see(context: RequestContext, order: Order) -> bool:
     """True for admins, for the order's customer, and for a driver that carries it or is offered it."""
-    who = call.who
+    who = context.who
     if who.role == "customer":
         return order.facts.customer_id == who.number
     if who.role == "driver":
-        return order.driver_id == who.number or await _offered(call, order)
+        return order.driver_id == who.number or await _offered(context, order)
     return who.role == "admin"
 
 
-async def _offered(call: Call, order: Order) -> bool:
+async def _offered(context: RequestContext, order: Order) -> bool:
     """True when a driver is offered the order: by name, or on the board of its zone while it is online."""
     if order.status != "confirmed":
         return False
     if order.mode == "open":
-        seen = await call.office.dispatch.driver(call.who.number, call.trace)
+        seen = await context.services.dispatch.driver(context.who.number, context.trace)
         return seen.zone_id == order.facts.zone_id and seen.status == ONLINE
-    return order.offer_for(call.who.number) is not None
+    return order.offer_for(context.who.number) is not None
 
 
 # What filters ask for: how an order stands, or by whom, where and what it was placed for.
@@ -185,9 +181,9 @@ _STATE = frozenset({"status", "statuses", "driver_id"})
 _PLACED = frozenset({"customer_id", "zone_id", "store_id"})
 
 
-async def get_list(call: Call) -> web.Response:
+async def get_list(context: RequestContext) -> web.Response:
     """The caller's orders, the newest first; an admin sees all. As of the database, a moment ago."""
-    page, who = call.query(OrderPage), call.who
+    page, who = context.query(OrderPage), context.who
     whose: dict[str, Any] = {}
     if who.role != "admin":
         if page.driver_id is not None:
@@ -202,7 +198,11 @@ async def get_list(call: Call) -> web.Response:
         fault = Fault("query", "number", "needs_store", "a number is one of a store: say store_id, too")
         raise Problem("invalid", faults=[fault])
     return await list_page(
-        call, listing, page, lambda row: present.order(order_from(row, ()), who.role, who.number), **whose
+        context,
+        listing,
+        page,
+        lambda row: serializers.order(order_from(row, ()), who.role, who.number),
+        **whose,
     )
 
 
@@ -214,104 +214,106 @@ def refusal(answer: Reply) -> Problem:
     return Problem(answer.code, headers=headers, order_status=answer.status, order_version=answer.version)
 
 
-async def _command(call: Call, name: str, work: Callable[[Caller, int], Awaitable[Reply]]) -> web.Response:
+async def _command(
+    context: RequestContext, name: str, work: Callable[[Caller, int], Awaitable[Reply]]
+) -> web.Response:
     """Run a command on the order of the path and show its answer."""
-    number = call.number(ids.ORDER)
+    number = context.number(ids.ORDER)
     try:
-        answer = await work(call.caller(call.key()), number)
+        answer = await work(context.caller(context.key()), number)
     except NoSuchActor:
         raise Problem("order_not_found") from None
     metrics.command_count(name, "rest", answer.code).inc()
     if answer.code in GOOD:
-        return json_response(present.reply(number, answer))
+        return json_response(serializers.reply(number, answer))
     # Not raised: of a hundred who want an order ninety-nine are refused.
-    return call.refuse(refusal(answer))
+    return context.refuse(refusal(answer))
 
 
-async def accept(call: Call) -> web.Response:
-    body = await call.optional_body(AcceptBody)
-    accept_order = call.office.dispatch.accept
-    return await _command(call, "accept", lambda c, n: accept_order(c, n, body.offer_id))
+async def accept(context: RequestContext) -> web.Response:
+    body = await context.optional_body(AcceptBody)
+    accept_order = context.services.dispatch.accept
+    return await _command(context, "accept", lambda c, n: accept_order(c, n, body.offer_id))
 
 
-async def decline(call: Call) -> web.Response:
-    body = await call.optional_body(DeclineBody)
-    decline_order = call.office.dispatch.decline
-    return await _command(call, "decline", lambda c, n: decline_order(c, n, body.offer_id, body.reason))
+async def decline(context: RequestContext) -> web.Response:
+    body = await context.optional_body(DeclineBody)
+    decline_order = context.services.dispatch.decline
+    return await _command(context, "decline", lambda c, n: decline_order(c, n, body.offer_id, body.reason))
 
 
-async def pickup(call: Call) -> web.Response:
-    await call.optional_body(NoBody)
-    return await _command(call, "pickup", call.office.dispatch.pick_up)
+async def pickup(context: RequestContext) -> web.Response:
+    await context.optional_body(NoBody)
+    return await _command(context, "pickup", context.services.dispatch.pick_up)
 
 
-async def delivery(call: Call) -> web.Response:
-    await call.optional_body(NoBody)
-    return await _command(call, "delivery", call.office.dispatch.deliver)
+async def delivery(context: RequestContext) -> web.Response:
+    await context.optional_body(NoBody)
+    return await _command(context, "delivery", context.services.dispatch.deliver)
 
 
-async def failure(call: Call) -> web.Response:
-    body = await call.body(NeededReasonBody)
-    fail = call.office.dispatch.fail
-    return await _command(call, "failure", lambda c, n: fail(c, n, body.reason))
+async def failure(context: RequestContext) -> web.Response:
+    body = await context.body(NeededReasonBody)
+    fail = context.services.dispatch.fail
+    return await _command(context, "failure", lambda c, n: fail(c, n, body.reason))
 
 
-async def cancel(call: Call) -> web.Response:
-    tags = wanted_tags(call, required=False)
+async def cancel(context: RequestContext) -> web.Response:
+    tags = wanted_tags(context, required=False)
     versions = None if tags is None else tuple(int(tag) for tag in tags if _VERSION.fullmatch(tag))
-    body = await call.optional_body(ReasonBody)
-    await visible_order(call)
-    cancel_order = call.office.dispatch.cancel
-    return await _command(call, "cancellation", lambda c, n: cancel_order(c, n, body.reason, versions))
+    body = await context.optional_body(ReasonBody)
+    await visible_order(context)
+    cancel_order = context.services.dispatch.cancel
+    return await _command(context, "cancellation", lambda c, n: cancel_order(c, n, body.reason, versions))
 
 
-async def _known_driver(call: Call, number: int) -> None:
+async def _known_driver(context: RequestContext, number: int) -> None:
     try:
-        await call.office.dispatch.driver(number, call.trace)
+        await context.services.dispatch.driver(number, context.trace)
     except NoSuchActor:
         detail = "there is no such driver; GET /api/v2/drivers lists them"
         fault = Fault("body", "#/driver_id", "unknown", detail)
         raise Problem("driver_not_found", faults=[fault]) from None
 
 
-async def assign(call: Call) -> web.Response:
-    body = await call.body(AssignBody)
-    await _known_driver(call, body.driver_id)
-    assign_order = call.office.dispatch.assign
-    return await _command(call, "assignment", lambda c, n: assign_order(c, n, body.driver_id))
+async def assign(context: RequestContext) -> web.Response:
+    body = await context.body(AssignBody)
+    await _known_driver(context, body.driver_id)
+    assign_order = context.services.dispatch.assign
+    return await _command(context, "assignment", lambda c, n: assign_order(c, n, body.driver_id))
 
 
-async def reassign(call: Call) -> web.Response:
+async def reassign(context: RequestContext) -> web.Response:
     """Hand an order over to another driver, in one step."""
-    body = await call.body(ReassignBody)
-    await _known_driver(call, body.driver_id)
-    hand_over = call.office.dispatch.reassign
-    return await _command(call, "reassignment", lambda c, n: hand_over(c, n, body.driver_id, body.reason))
+    body = await context.body(ReassignBody)
+    await _known_driver(context, body.driver_id)
+    hand_over = context.services.dispatch.reassign
+    return await _command(context, "reassignment", lambda c, n: hand_over(c, n, body.driver_id, body.reason))
 
 
-async def conclude(call: Call) -> web.Response:
+async def conclude(context: RequestContext) -> web.Response:
     """End an order whose driver cannot."""
-    body = await call.body(ConclusionBody)
-    end = call.office.dispatch.conclude
-    return await _command(call, "conclusion", lambda c, n: end(c, n, body.outcome, body.reason))
+    body = await context.body(ConclusionBody)
+    end = context.services.dispatch.conclude
+    return await _command(context, "conclusion", lambda c, n: end(c, n, body.outcome, body.reason))
 
 
-async def release(call: Call) -> web.Response:
-    body = await call.optional_body(ReasonBody)
-    release_order = call.office.dispatch.release
-    return await _command(call, "release", lambda c, n: release_order(c, n, body.reason))
+async def release(context: RequestContext) -> web.Response:
+    body = await context.optional_body(ReasonBody)
+    release_order = context.services.dispatch.release
+    return await _command(context, "release", lambda c, n: release_order(c, n, body.reason))
 
 
-async def ready_time(call: Call) -> web.Response:
-    body = await call.body(ReadyBody)
-    ready_ms = _ready_ms(call, body.ready_at)
-    set_ready = call.office.dispatch.set_ready
-    return await _command(call, "ready-time", lambda c, n: set_ready(c, n, ready_ms, body.store_id))
+async def ready_time(context: RequestContext) -> web.Response:
+    body = await context.body(ReadyBody)
+    ready_ms = _ready_ms(context, body.ready_at)
+    set_ready = context.services.dispatch.set_ready
+    return await _command(context, "ready-time", lambda c, n: set_ready(c, n, ready_ms, body.store_id))
 
 
-def _ready_ms(call: Call, ready_at: datetime) -> int:
+def _ready_ms(context: RequestContext, ready_at: datetime) -> int:
     ready_s = ready_at.timestamp()
-    if abs(ready_s - call.office.clock.wall()) > READY_AHEAD_S:
+    if abs(ready_s - context.services.clock.wall()) > READY_AHEAD_S:
         fault = Fault("body", "#/ready_at", "range", "must be within a day of now, before or after")
         raise Problem("invalid", faults=[fault])
     return int(ready_s * 1000)

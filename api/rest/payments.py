@@ -7,17 +7,17 @@ from typing import Annotated, Any, Literal
 from aiohttp import web
 from pydantic import Field, StringConstraints
 
-from api import present
-from api.call import Call, json_response
-from api.conditional import row_tag, tagged
-from api.edge import Route
-from api.fields import OrderId, Reason, Strict
-from api.problems import Fault, Problem
-from api.rest.paging import Page, Truth, list_page
+from api.contract.fields import OrderId, Reason, Strict
+from api.contract.problems import Fault, Problem
+from api.http.conditional import row_tag, tagged
+from api.http.pagination import Page, Truth, list_page
+from api.http.pipeline import Route
+from api.http.request import RequestContext, json_response
+from api.rest import serializers
 from config import metrics
 from dispatch.domain import ids
 from dispatch.domain.money import Money
-from dispatch.payments import Asked, Payments
+from dispatch.payments import PaymentAnswer, Payments
 
 # When to look again at a payment whose outcome is not known.
 LOOK_AGAIN_S = "2"
@@ -60,39 +60,41 @@ class PaymentBody(Strict):
     token: Annotated[str, StringConstraints(pattern=r"^tok_[A-Za-z0-9_-]{4,64}$")]
 
 
-def _office_payments(call: Call) -> Payments:
+def _office_payments(context: RequestContext) -> Payments:
     """The cashier.
 
     Raises:
         Problem: this server has no payment gateway.
     """
-    payments = call.office.payments
+    payments = context.services.payments
     if payments is None:
         raise Problem("cards_not_taken")
     return payments
 
 
-async def list_payments(call: Call) -> web.Response:
+async def list_payments(context: RequestContext) -> web.Response:
     """Payments, one's own or, for admins, all."""
-    page = call.query(PaymentPage)
-    own: dict[str, Any] = {} if call.who.role == "admin" else {"customer_id": call.who.number}
-    return await list_page(call, "payment_list", page, present.payment, **own)
+    page = context.query(PaymentPage)
+    own: dict[str, Any] = {} if context.who.role == "admin" else {"customer_id": context.who.number}
+    return await list_page(context, "payment_list", page, serializers.payment, **own)
 
 
-async def create(call: Call) -> web.Response:
+async def create(context: RequestContext) -> web.Response:
     """Pay an order. The same key and body always get the same answer once the outcome is known."""
-    key = call.key(required=True)
-    body = await call.body(PaymentBody)
-    call.about = {"order_id": ids.public_id(ids.ORDER, body.order_id)}
-    payments = _office_payments(call)
-    asked = await payments.pay(call.caller(key, body.model_dump_json().encode()), body.order_id, body.token)
+    key = context.key(required=True)
+    body = await context.body(PaymentBody)
+    context.about = {"order_id": ids.public_id(ids.ORDER, body.order_id)}
+    payments = _office_payments(context)
+    asked = await payments.pay(
+        context.caller(key, body.model_dump_json().encode()), body.order_id, body.token
+    )
     if asked.replayed:
-        await call.office.gate.count_replay(call)
+        await context.services.admission.count_replay(context)
     metrics.IDEMPOTENCY.labels("replayed" if asked.replayed else asked.code).inc()
     return _answer(asked)
 
 
-def _answer(asked: Asked) -> web.Response:
+def _answer(asked: PaymentAnswer) -> web.Response:
     headers = {"Idempotent-Replayed": "true"} if asked.replayed else {}
     facts = asked.facts
     if asked.code in ("declined", "voided"):  # voided: the order ended before it was known
@@ -101,7 +103,7 @@ def _answer(asked: Asked) -> web.Response:
             "payment_declined", headers=headers, payment_id=number, decline_code=facts["decline_code"]
         )
     if asked.code in ("held", "pending"):
-        shown = present.payment(facts)
+        shown = serializers.payment(facts)
         headers["Location"] = f"/api/v2/payments/{shown['id']}"
         if asked.code == "pending":
             return json_response(shown, 202, headers | {"Retry-After": LOOK_AGAIN_S})
@@ -111,61 +113,61 @@ def _answer(asked: Asked) -> web.Response:
     raise Problem(asked.code, headers=headers, **facts)
 
 
-async def get(call: Call) -> web.Response:
+async def get(context: RequestContext) -> web.Response:
     """A payment, for its customer and for admins."""
-    number = call.number(ids.PAYMENT)
-    row = await call.office.database.row("payment_get", number)
-    call.about = {} if row is None else {"order_id": ids.public_id(ids.ORDER, row["order_id"])}
-    if row is None or (call.who.role != "admin" and row["customer_id"] != call.who.number):
+    number = context.number(ids.PAYMENT)
+    row = await context.services.database.row("payment_get", number)
+    context.about = {} if row is None else {"order_id": ids.public_id(ids.ORDER, row["order_id"])}
+    if row is None or (context.who.role != "admin" and row["customer_id"] != context.who.number):
         raise Problem("not_found")
-    return tagged(call, present.payment(row), row_tag(row))
+    return tagged(context, serializers.payment(row), row_tag(row))
 
 
-async def refund(call: Call) -> web.Response:
+async def refund(context: RequestContext) -> web.Response:
     """Give a captured payment back, whole or in part. Under one key it happens once; without a key and an amount
     asking again changes nothing.
     """
-    number = call.number(ids.PAYMENT)
-    body = await call.optional_body(RefundBody)
-    key = call.key(required=body.amount is not None)
-    row = await _row(call, number)
+    number = context.number(ids.PAYMENT)
+    body = await context.optional_body(RefundBody)
+    key = context.key(required=body.amount is not None)
+    row = await _row(context, number)
     if body.amount is not None and body.amount.currency != row["currency"]:
         fault = Fault("body", "#/amount/currency", "currency", f"the payment is in {row['currency']}")
         raise Problem("invalid", "See errors.", faults=[fault])
     amount = None if body.amount is None else body.amount.amount_minor
-    answer = await _office_payments(call).refund(call.caller(key), number, amount, body.reason)
-    row = await _row(call, number)
+    answer = await _office_payments(context).refund(context.caller(key), number, amount, body.reason)
+    row = await _row(context, number)
     code = answer["code"]
     if code == "refund_too_large":
-        left = present.money(Money(answer["left"], row["currency"]))
+        left = serializers.money(Money(answer["left"], row["currency"]))
         raise Problem(code, payment_status=row["status"], refundable=left)
     if code not in ("refunding", "captured", "refunded"):
         raise Problem(code, payment_status=row["status"])
     waits = row["status"] == "refunding" and row["stuck_code"] is None
     headers = {"Retry-After": LOOK_AGAIN_S} if waits else {}
-    return json_response(present.payment(row), 202 if waits else 200, headers)
+    return json_response(serializers.payment(row), 202 if waits else 200, headers)
 
 
-async def settle(call: Call) -> web.Response:
+async def settle(context: RequestContext) -> web.Response:
     """End a payment that is stuck as the gateway's books have it, or have it tried again."""
-    number, body = call.number(ids.PAYMENT), await call.body(SettlementBody)
-    code = await _office_payments(call).settle(call.caller(), number, body.outcome, body.reason)
-    row = await _row(call, number)
+    number, body = context.number(ids.PAYMENT), await context.body(SettlementBody)
+    code = await _office_payments(context).settle(context.caller(), number, body.outcome, body.reason)
+    row = await _row(context, number)
     if code != "settled":
         raise Problem(code, payment_status=row["status"])
-    return json_response(present.payment(row))
+    return json_response(serializers.payment(row))
 
 
-async def _row(call: Call, number: int) -> Any:
+async def _row(context: RequestContext, number: int) -> Any:
     """The payment's row, which the request's line names from now on.
 
     Raises:
         Problem: not_found.
     """
-    row = await call.office.database.row("payment_get", number)
+    row = await context.services.database.row("payment_get", number)
     if row is None:
         raise Problem("not_found")
-    call.about = {"order_id": ids.public_id(ids.ORDER, row["order_id"])}
+    context.about = {"order_id": ids.public_id(ids.ORDER, row["order_id"])}
     return row
 
 

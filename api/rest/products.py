@@ -9,14 +9,14 @@ from typing import Annotated, Any, Literal
 from aiohttp import web
 from pydantic import Field, StringConstraints
 
-from api import present
-from api.call import Call, json_response
-from api.conditional import catalogue_policy, missed, row_tag, tagged, wanted_tags, written
-from api.edge import Route
-from api.fields import ProductName, StoreId, Strict
-from api.problems import Fault, Problem
-from api.rest.paging import Page, Prefix, Truth, list_page
-from api.rest.patching import Patch, absent
+from api.contract.fields import ProductName, StoreId, Strict
+from api.contract.merge_patch import Patch, absent
+from api.contract.problems import Fault, Problem
+from api.http.conditional import catalogue_policy, missed, row_tag, tagged, wanted_tags, written
+from api.http.pagination import Page, Prefix, Truth, list_page
+from api.http.pipeline import Route
+from api.http.request import RequestContext, json_response
+from api.rest import serializers
 from dispatch.domain import ids
 from storage.errors import MissingReference
 
@@ -74,19 +74,19 @@ class AllProductsPage(ProductPage):
     store_id: StoreId | None = None
 
 
-async def create(call: Call) -> web.Response:
-    b = await call.body(NewProduct)
+async def create(context: RequestContext) -> web.Response:
+    b = await context.body(NewProduct)
     args = (b.store_id, b.name, b.price.amount_minor, b.price.currency, b.stock)
     try:
-        row = await call.office.database.row("product_insert", *args)
+        row = await context.services.database.row("product_insert", *args)
     except MissingReference:
         fault = Fault(
             "body", "#/store_id", "unknown", "there is no such store; GET /api/v2/stores lists them"
         )
         raise Problem("invalid", faults=[fault]) from None
-    await call.office.catalogue.product_changed(row)
+    await context.services.catalogue.product_changed(row)
     headers = {"Location": f"/api/v2/products/prd_{row['id']}", "ETag": product_tag(row)}
-    return json_response(present.product(row), 201, headers)
+    return json_response(serializers.product(row), 201, headers)
 
 
 def product_tag(row: Mapping[str, Any]) -> str:
@@ -97,67 +97,69 @@ def product_tag(row: Mapping[str, Any]) -> str:
     return row_tag(row) if row["stock"] is None else f'"{row["version"]}.{row["stock"]}"'
 
 
-async def get(call: Call) -> web.Response:
-    row = await _seen(call, call.number(ids.PRODUCT))
+async def get(context: RequestContext) -> web.Response:
+    row = await _seen(context, context.number(ids.PRODUCT))
     if row is None:
         raise Problem("not_found")
-    return tagged(call, present.product(row), product_tag(row), catalogue_policy(call))
+    return tagged(context, serializers.product(row), product_tag(row), catalogue_policy(context))
 
 
-async def _seen(call: Call, number: int) -> Mapping[str, Any] | None:
+async def _seen(context: RequestContext, number: int) -> Mapping[str, Any] | None:
     """The product as the caller may see it: whoever may change it sees what is there, for its tag has the stock in
     it, and a tag of two seconds ago would be refused.
     """
-    if call.who.role == "admin":
-        row: Mapping[str, Any] | None = await call.office.database.row("product_get", number)
+    if context.who.role == "admin":
+        row: Mapping[str, Any] | None = await context.services.database.row("product_get", number)
         return row
-    return await call.office.catalogue.product(number)
+    return await context.services.catalogue.product(number)
 
 
-async def get_list(call: Call) -> web.Response:
-    page = call.query(AllProductsPage)
-    return await list_page(call, "product_list", page, present.product, catalogue_policy(call))
+async def get_list(context: RequestContext) -> web.Response:
+    page = context.query(AllProductsPage)
+    return await list_page(context, "product_list", page, serializers.product, catalogue_policy(context))
 
 
-async def of_store(call: Call) -> web.Response:
-    page, number = call.query(ProductPage), call.number(ids.STORE)
-    catalogue, policy = call.office.catalogue, catalogue_policy(call)
+async def of_store(context: RequestContext) -> web.Response:
+    page, number = context.query(ProductPage), context.number(ids.STORE)
+    catalogue, policy = context.services.catalogue, catalogue_policy(context)
     if await catalogue.store(number) is None:
         raise Problem("not_found")
-    cached = page.opening and not page.filters() and call.who.role != "admin"
+    cached = page.opening and not page.filters() and context.who.role != "admin"
     through = partial(catalogue.shelf, number) if cached else None
-    return await list_page(call, "product_list", page, present.product, policy, through, store_id=number)
+    return await list_page(
+        context, "product_list", page, serializers.product, policy, through, store_id=number
+    )
 
 
-async def update(call: Call) -> web.Response:
+async def update(context: RequestContext) -> web.Response:
     """Change a product, of the version that If-Match names."""
-    number, tags, b = call.number(ids.PRODUCT), wanted_tags(call), await call.body(ProductChange)
+    number, tags, b = context.number(ids.PRODUCT), wanted_tags(context), await context.body(ProductChange)
     price = b.price if b.sets("price") else PriceChange()
-    row = await call.office.database.row(
+    row = await context.services.database.row(
         "product_update", number, tags, b.name, price.amount_minor, price.currency, b.stock, b.sets("stock"),
         b.active, b.changes,
     )  # fmt: skip
     if row is None:
-        return await _missed(call, number)
-    await call.office.catalogue.product_changed(row)
-    return written(present.product(row), product_tag(row))
+        return await _missed(context, number)
+    await context.services.catalogue.product_changed(row)
+    return written(serializers.product(row), product_tag(row))
 
 
-async def delete(call: Call) -> web.Response:
+async def delete(context: RequestContext) -> web.Response:
     """Take a product off the shelf, of the version that If-Match names; orders keep their lines."""
-    number, tags = call.number(ids.PRODUCT), wanted_tags(call)
-    await call.no_body()
+    number, tags = context.number(ids.PRODUCT), wanted_tags(context)
+    await context.no_body()
     args = (None, None, None, None, False, False, True)
-    row = await call.office.database.row("product_update", number, tags, *args)
+    row = await context.services.database.row("product_update", number, tags, *args)
     if row is None:
-        return await _missed(call, number)
-    await call.office.catalogue.product_changed(row)
+        return await _missed(context, number)
+    await context.services.catalogue.product_changed(row)
     return web.Response(status=204)
 
 
-async def _missed(call: Call, number: int) -> web.Response:
-    there = await call.office.database.row("product_get", number)
-    return missed(call, there and product_tag(there))
+async def _missed(context: RequestContext, number: int) -> web.Response:
+    there = await context.services.database.row("product_get", number)
+    return missed(context, there and product_tag(there))
 
 
 ROUTES = (

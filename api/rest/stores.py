@@ -8,14 +8,14 @@ from typing import Annotated, Literal
 from aiohttp import web
 from pydantic import Field, model_validator
 
-from api import present
-from api.call import Call, json_response
-from api.conditional import catalogue_policy, missed, row_tag, tagged, wanted_tags, written
-from api.edge import Route
-from api.fields import Lat, LatLon, Lon, Name, Strict, ZoneId
-from api.problems import Fault, Problem
-from api.rest.paging import Page, Prefix, Truth, list_page
-from api.rest.patching import Patch, absent
+from api.contract.fields import Lat, LatLon, Lon, Name, Strict, ZoneId
+from api.contract.merge_patch import Patch, absent
+from api.contract.problems import Fault, Problem
+from api.http.conditional import catalogue_policy, missed, row_tag, tagged, wanted_tags, written
+from api.http.pagination import Page, Prefix, Truth, list_page
+from api.http.pipeline import Route
+from api.http.request import RequestContext, json_response
+from api.rest import serializers
 from dispatch.domain import ids
 from storage.errors import MissingReference
 
@@ -69,67 +69,69 @@ class StorePage(Page):
         return self.sort or ("name" if self.q is not None else "id")
 
 
-async def create(call: Call) -> web.Response:
+async def create(context: RequestContext) -> web.Response:
     """Open a store; `delivery_radius_m: null` means that it delivers anywhere, an absent one the usual."""
-    b = await call.body(NewStore)
+    b = await context.body(NewStore)
     named = "delivery_radius_m" in b.model_fields_set
-    radius_m = b.delivery_radius_m if named else call.office.settings.delivery_radius_m or None
+    radius_m = b.delivery_radius_m if named else context.services.settings.delivery_radius_m or None
     args = (b.zone_id, b.name, b.lat, b.lon, b.preparation_s, radius_m)
     try:
-        row = await call.office.database.row("store_insert", *args)
+        row = await context.services.database.row("store_insert", *args)
     except MissingReference:
         fault = Fault("body", "#/zone_id", "unknown", "there is no such zone; GET /api/v2/zones lists them")
         raise Problem("invalid", faults=[fault]) from None
-    await call.office.catalogue.store_changed(row)
+    await context.services.catalogue.store_changed(row)
     headers = {"Location": f"/api/v2/stores/sto_{row['id']}", "ETag": row_tag(row)}
-    return json_response(present.store(row), 201, headers)
+    return json_response(serializers.store(row), 201, headers)
 
 
-async def get(call: Call) -> web.Response:
-    row = await call.office.catalogue.store(call.number(ids.STORE))
+async def get(context: RequestContext) -> web.Response:
+    row = await context.services.catalogue.store(context.number(ids.STORE))
     if row is None:
         raise Problem("not_found")
-    return tagged(call, present.store(row), row_tag(row), catalogue_policy(call))
+    return tagged(context, serializers.store(row), row_tag(row), catalogue_policy(context))
 
 
-async def get_list(call: Call) -> web.Response:
-    page = call.query(StorePage)
+async def get_list(context: RequestContext) -> web.Response:
+    page = context.query(StorePage)
     if page.near is not None and page.radius_m is not None:
-        rows = await call.office.database.rows("store_near", *page.near, float(page.radius_m), page.limit)
-        return json_response({"items": [present.store(row) for row in rows], "next": None})
+        rows = await context.services.database.rows(
+            "store_near", *page.near, float(page.radius_m), page.limit
+        )
+        return json_response({"items": [serializers.store(row) for row in rows], "next": None})
     through = None
     if page.opening and page.filters().keys() <= {"zone_id"}:
-        through = partial(call.office.catalogue.stores, page.zone_id)
-    return await list_page(call, "store_list", page, present.store, catalogue_policy(call), through)
+        through = partial(context.services.catalogue.stores, page.zone_id)
+    return await list_page(context, "store_list", page, serializers.store, catalogue_policy(context), through)
 
 
-async def update(call: Call) -> web.Response:
+async def update(context: RequestContext) -> web.Response:
     """Change a store, of the version that If-Match names."""
-    number, tags, b = call.number(ids.STORE), wanted_tags(call), await call.body(StoreChange)
+    number, tags, b = context.number(ids.STORE), wanted_tags(context), await context.body(StoreChange)
     radius = (b.sets("delivery_radius_m"), b.delivery_radius_m)
     args = (b.name, b.lat, b.lon, b.preparation_s, b.active, b.changes, *radius)
-    row = await call.office.database.row("store_update", number, tags, *args)
+    row = await context.services.database.row("store_update", number, tags, *args)
     if row is None:
-        return await _missed(call, number)
-    await call.office.catalogue.store_changed(row)
-    return written(present.store(row), row_tag(row))
+        return await _missed(context, number)
+    await context.services.catalogue.store_changed(row)
+    return written(serializers.store(row), row_tag(row))
 
 
-async def delete(call: Call) -> web.Response:
+async def delete(context: RequestContext) -> web.Response:
     """Take a store off the mall, of the version that If-Match names; its orders keep their history."""
-    number, tags = call.number(ids.STORE), wanted_tags(call)
-    await call.no_body()
+    number, tags = context.number(ids.STORE), wanted_tags(context)
+    await context.no_body()
     args = (None, None, None, None, False, True, False, None)
-    row = await call.office.database.row("store_update", number, tags, *args)
+    row = await context.services.database.row("store_update", number, tags, *args)
     if row is None:
-        return await _missed(call, number)
-    await call.office.catalogue.store_changed(row)
+        return await _missed(context, number)
+    await context.services.catalogue.store_changed(row)
     return web.Response(status=204)
 
 
-async def _missed(call: Call, number: int) -> web.Response:
-    there = await call.office.database.row("store_get", number)
-    return missed(call, there and row_tag(there))
+async def _missed(context: RequestContext, number: int) -> web.Response:
+    there = await context.services.database.row("store_get", number)
+    return missed(context, there and row_tag(there))
 
 
 ROUTES = (

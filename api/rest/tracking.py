@@ -14,17 +14,17 @@ from pydantic import Field, StringConstraints
 
 from actors.errors import ActorError
 from actors.shards import shard_of
-from api import present
-from api.call import Call, json_response
-from api.edge import Route, finish
+from api.auth.access_tokens import PUSHED_BLIND_S
+from api.auth.stream_tickets import LENGTH_MAX, PATTERN
+from api.contract.fields import Strict
+from api.contract.problems import Fault, Problem
 from api.feed.hub import Stream
-from api.fields import Strict
-from api.limiting import mark
-from api.problems import Fault, Problem
+from api.http.pagination import Page, list_page
+from api.http.pipeline import Route, finish
+from api.http.request import RequestContext, json_response
+from api.ratelimit.admission import mark
+from api.rest import serializers
 from api.rest.orders import may_see, visible_order
-from api.rest.paging import Page, list_page
-from api.stream_tickets import LENGTH_MAX, PATTERN
-from api.tokens import PUSHED_BLIND_S
 from dispatch.domain.order import TERMINAL, Order
 from dispatch.order_actor import order_ref
 
@@ -39,11 +39,11 @@ class EventPage(Page):
     limit: Annotated[int, Field(ge=1, le=HISTORY_MAX)] = 100
 
 
-async def events(call: Call) -> web.Response:
+async def events(context: RequestContext) -> web.Response:
     """The history of an order, oldest first."""
-    page, order, role = call.query(EventPage), await visible_order(call), call.who.role
+    page, order, role = context.query(EventPage), await visible_order(context), context.who.role
     return await list_page(
-        call, "order_history", page, lambda row: present.event(row, role), order_id=order.id
+        context, "order_history", page, lambda row: serializers.event(row, role), order_id=order.id
     )
 
 
@@ -53,21 +53,21 @@ class TrackQuery(Strict):
     ticket: Annotated[str, StringConstraints(max_length=LENGTH_MAX, pattern=PATTERN)] | None = None
 
 
-async def track_ticket(call: Call) -> web.Response:
+async def track_ticket(context: RequestContext) -> web.Response:
     """A ticket for the stream of an order, for a browser's EventSource."""
-    order = await visible_order(call)
-    await call.no_body()
-    ticket, good_s = call.office.stream_tickets.issue(call.who, order.id)
+    order = await visible_order(context)
+    await context.no_body()
+    ticket, good_s = context.services.stream_tickets.issue(context.who, order.id)
     return json_response({"ticket": ticket, "expires_in": good_s}, 201)
 
 
-def _last_seen(call: Call) -> int | None:
+def _last_seen(context: RequestContext) -> int | None:
     """The version in Last-Event-ID, which EventSource sends when it comes back.
 
     Raises:
         Problem: it is none.
     """
-    given = call.request.headers.getall("Last-Event-ID", [])
+    given = context.request.headers.getall("Last-Event-ID", [])
     if not given or given == [""]:
         return None
     if len(given) > 1 or _EVENT_ID.fullmatch(given[0]) is None:
@@ -78,19 +78,21 @@ def _last_seen(call: Call) -> int | None:
     return int(given[0])
 
 
-async def track(call: Call) -> web.StreamResponse:
+async def track(context: RequestContext) -> web.StreamResponse:
     """Stream an order: its present state, then every change, until it is finished or the client leaves.
 
     To who has seen the end it answers 204, at which an EventSource stops asking.
     """
-    call.query(TrackQuery)
-    last, order = _last_seen(call), await visible_order(call)
+    context.query(TrackQuery)
+    last, order = _last_seen(context), await visible_order(context)
     if order.status in TERMINAL and last == order.version:
         return web.Response(status=204, headers={"Cache-Control": "no-store"})
     number = order.id
-    stream = call.office.hub.open_stream(shard_of(order_ref(number)))
+    stream = context.services.hub.open_stream(shard_of(order_ref(number)))
     try:
-        seen = await call.office.dispatch.watch(number, stream.address, call.who.number, call.trace)
+        seen = await context.services.dispatch.watch(
+            number, stream.address, context.who.number, context.trace
+        )
         if seen is None:
             raise Problem("too_many_watchers")
         response = web.StreamResponse(
@@ -100,31 +102,33 @@ async def track(call: Call) -> web.StreamResponse:
                 "X-Accel-Buffering": "no",
             }
         )
-        finish(response, call.trace)
-        if call.verdict is not None:
-            mark(response.headers, call.verdict)
-        await response.prepare(call.request)
+        finish(response, context.trace)
+        if context.allowance is not None:
+            mark(response.headers, context.allowance)
+        await response.prepare(context.request)
         if seen.version == last:
             await response.write(b": nothing new\n\n")
         else:
             await response.write(
-                frame("order", seen.version, present.order(seen, call.who.role, call.who.number))
+                frame("order", seen.version, serializers.order(seen, context.who.role, context.who.number))
             )
         with suppress(ActorError):  # an answer that has begun cannot become a problem: it ends
-            await _follow(call, response, stream, seen)
+            await _follow(context, response, stream, seen)
         await response.write_eof()
     except ConnectionError:
         return web.Response(status=499)
     finally:
-        call.office.hub.close_stream(stream)
-        call.office.dispatch.unwatch(number, stream.address)
+        context.services.hub.close_stream(stream)
+        context.services.dispatch.unwatch(number, stream.address)
     return response
 
 
-async def _follow(call: Call, response: web.StreamResponse, stream: Stream, order: Order) -> None:
+async def _follow(
+    context: RequestContext, response: web.StreamResponse, stream: Stream, order: Order
+) -> None:
     """Write changes until the order is finished, the stream fell behind, or the caller may see no more."""
     number, version, status = order.id, order.version, order.status
-    while status not in TERMINAL and not call.office.draining:
+    while status not in TERMINAL and not context.services.draining:
         change: dict[str, Any] | None = {}
         try:
             async with asyncio.timeout(BEAT_S):
@@ -135,23 +139,25 @@ async def _follow(call: Call, response: web.StreamResponse, stream: Stream, orde
             return  # the client reconnects and gets the present state
         # Each quiet look watches again: the order's actor may live elsewhere since the last.
         seen = await (
-            call.office.dispatch.order(number, call.trace)
+            context.services.dispatch.order(number, context.trace)
             if change
-            else call.office.dispatch.watch(number, stream.address, call.who.number, call.trace)
+            else context.services.dispatch.watch(number, stream.address, context.who.number, context.trace)
         )
         if seen is None:
             return
-        if call.office.tokens.is_blind(PUSHED_BLIND_S):
+        if context.services.tokens.is_blind(PUSHED_BLIND_S):
             return
-        if call.office.tokens.is_over(call.who) or not await may_see(call, seen):
+        if context.services.tokens.is_over(context.who) or not await may_see(context, seen):
             return
         if change and change["version"] > version:
             version, status = change["version"], change["status"]
-            await response.write(frame("change", version, present.change(change)))
+            await response.write(frame("change", version, serializers.change(change)))
         elif not change and seen.version > version:
             # A change whose notice was lost is found by looking.
             version, status = seen.version, seen.status
-            await response.write(frame("order", version, present.order(seen, call.who.role, call.who.number)))
+            await response.write(
+                frame("order", version, serializers.order(seen, context.who.role, context.who.number))
+            )
 
 
 def frame(event: str, number: int, data: Mapping[str, Any]) -> bytes:

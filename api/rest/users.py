@@ -12,18 +12,18 @@ from pydantic import AfterValidator, Field, model_validator
 from actors.errors import NotProcessed, OutcomeUnknown
 from actors.messages import ActorId
 from actors.shards import shard_of
-from api import present
-from api.call import Call, json_response
-from api.conditional import missed, row_tag, tagged, wanted_tags, written
-from api.edge import Route
-from api.fields import Email, Name, Password, Strict, ZoneId
-from api.problems import Fault, Problem
-from api.rest.paging import Page, list_page
-from api.rest.patching import Patch, absent
+from api.contract.fields import Email, Name, Password, Strict, ZoneId
+from api.contract.merge_patch import Patch, absent
+from api.contract.problems import Fault, Problem
+from api.http.conditional import missed, row_tag, tagged, wanted_tags, written
+from api.http.pagination import Page, list_page
+from api.http.pipeline import Route
+from api.http.request import RequestContext, json_response
+from api.rest import serializers
 from dispatch.domain import ids
 from dispatch.domain.driver import CAPACITY_MAX
 from dispatch.domain.ids import public_id
-from storage.addresses import normal_form
+from storage.email_addresses import normal_form
 from storage.errors import Duplicate, MissingReference, Refused
 from storage.postgres.database import Transaction
 
@@ -72,12 +72,12 @@ class UserPage(Page):
     email: Annotated[Email, AfterValidator(normal_form)] | None = None
 
 
-async def create(call: Call) -> web.Response:
+async def create(context: RequestContext) -> web.Response:
     """A user of any role; a driver gets its row in the same transaction."""
-    body = await call.body(NewUser)
-    password = await call.office.passwords.hash(body.password)
+    body = await context.body(NewUser)
+    password = await context.services.passwords.hash(body.password)
     try:
-        async with call.office.database.transaction() as transaction:
+        async with context.services.database.transaction() as transaction:
             row = await transaction.row(
                 "user_insert", body.email, password, body.role, body.name, normal_form(body.email)
             )
@@ -88,9 +88,9 @@ async def create(call: Call) -> web.Response:
         raise Problem("email_taken") from None
     except MissingReference:
         raise _no_zone() from None
-    shown = await call.office.database.row("user_get", row["id"])
+    shown = await context.services.database.row("user_get", row["id"])
     location = f"/api/v2/users/{public_id(ids.USER, row['id'])}"
-    return json_response(present.user(shown), 201, {"Location": location, "ETag": row_tag(shown)})
+    return json_response(serializers.user(shown), 201, {"Location": location, "ETag": row_tag(shown)})
 
 
 def driver_item(number: int, zone_id: int | None, capacity: int) -> dict[str, Any]:
@@ -105,56 +105,56 @@ def _no_zone() -> Problem:
     )
 
 
-async def get(call: Call) -> web.Response:
-    row = await _row(call, call.number(ids.USER))
-    return tagged(call, present.user(row), row_tag(row))
+async def get(context: RequestContext) -> web.Response:
+    row = await _row(context, context.number(ids.USER))
+    return tagged(context, serializers.user(row), row_tag(row))
 
 
-async def _row(call: Call, number: int) -> Any:
-    row = await call.office.database.row("user_get", number)
+async def _row(context: RequestContext, number: int) -> Any:
+    row = await context.services.database.row("user_get", number)
     if row is None or row["status"] == DELETED:
         raise Problem("not_found")
     return row
 
 
-async def get_list(call: Call) -> web.Response:
-    return await list_page(call, "user_list", call.query(UserPage), present.user)
+async def get_list(context: RequestContext) -> web.Response:
+    return await list_page(context, "user_list", context.query(UserPage), serializers.user)
 
 
-async def update(call: Call) -> web.Response:
+async def update(context: RequestContext) -> web.Response:
     """Change a user, of the version that If-Match names. With another address, role or status the sessions end; who is
     banned, or is a driver no more, goes offline. The last admin stays one.
     """
-    number, tags, body = call.number(ids.USER), wanted_tags(call), await call.body(UserChange)
-    row = await _row(call, number)
-    await _check(call, row, body)
+    number, tags, body = context.number(ids.USER), wanted_tags(context), await context.body(UserChange)
+    row = await _row(context, number)
+    await _check(context, row, body)
     if not body.changes:
         if tags is not None and str(row["version"]) not in tags:
-            return missed(call, row_tag(row))
-        return written(present.user(row), row_tag(row))
-    changed = await _with_driver(call, row, partial(_change, call, row, tags, body))
+            return missed(context, row_tag(row))
+        return written(serializers.user(row), row_tag(row))
+    changed = await _with_driver(context, row, partial(_change, context, row, tags, body))
     if changed is None:
-        return missed(call, row_tag(await _row(call, number)))
+        return missed(context, row_tag(await _row(context, number)))
     if body.status == "banned":
-        call.office.tokens.cut_off(user=number)
+        context.services.tokens.cut_off(user=number)
         if row["role"] == "driver":
-            await _ban_again(call, number)
-    return written(present.user(changed), row_tag(changed))
+            await _ban_again(context, number)
+    return written(serializers.user(changed), row_tag(changed))
 
 
-async def delete(call: Call) -> web.Response:
+async def delete(context: RequestContext) -> web.Response:
     """Delete a user, of the version that If-Match names: nothing of the person is left but a number, to which finished
     orders refer. Refused while orders are under way, and for the last admin.
     """
-    number, tags = call.number(ids.USER), wanted_tags(call)
-    await call.no_body()
-    row = await _row(call, number)
-    if await _with_driver(call, row, partial(_delete, call, row, tags)) is None:
-        return missed(call, row_tag(await _row(call, number)))
+    number, tags = context.number(ids.USER), wanted_tags(context)
+    await context.no_body()
+    row = await _row(context, number)
+    if await _with_driver(context, row, partial(_delete, context, row, tags)) is None:
+        return missed(context, row_tag(await _row(context, number)))
     return web.Response(status=204)
 
 
-async def _check(call: Call, row: Any, body: UserChange) -> None:
+async def _check(context: RequestContext, row: Any, body: UserChange) -> None:
     """Refuse what does not fit the user, before anything is done."""
     role = body.role if body.sets("role") else row["role"]
     for name in ("zone_id", "capacity"):
@@ -165,11 +165,11 @@ async def _check(call: Call, row: Any, body: UserChange) -> None:
         raise Problem(
             "invalid", faults=[Fault("body", "#/zone_id", "missing", "is needed: a driver has a zone")]
         )
-    if body.sets("zone_id") and await call.office.database.row("zone_get", body.zone_id) is None:
+    if body.sets("zone_id") and await context.services.database.row("zone_get", body.zone_id) is None:
         raise _no_zone()
 
 
-async def _with_driver(call: Call, row: Any, work: Callable[[], Awaitable[T]]) -> T:
+async def _with_driver(context: RequestContext, row: Any, work: Callable[[], Awaitable[T]]) -> T:
     """Change the account, and have the driver's actor do its part: both or neither.
 
     The row's lock is held until the actor has committed. Whoever waits for the lock holds a connection that
@@ -181,8 +181,8 @@ async def _with_driver(call: Call, row: Any, work: Callable[[], Awaitable[T]]) -
     try:
         if row["zone_id"] is None:  # never was a driver
             return await work()
-        await call.office.dispatch.driver(row["id"], call.trace)
-        async with call.office.driver_changes:
+        await context.services.dispatch.driver(row["id"], context.trace)
+        async with context.services.driver_changes:
             return await work()
     except Duplicate:
         raise Problem("email_taken") from None
@@ -190,10 +190,10 @@ async def _with_driver(call: Call, row: Any, work: Callable[[], Awaitable[T]]) -
         raise Problem("last_admin") from None
 
 
-async def _change(call: Call, seen: Any, tags: list[str] | None, body: UserChange) -> Any:
+async def _change(context: RequestContext, seen: Any, tags: list[str] | None, body: UserChange) -> Any:
     """The changed row, or None when there was none with such a tag."""
     number = seen["id"]
-    async with call.office.database.transaction() as transaction:
+    async with context.services.database.transaction() as transaction:
         row = await _locked(transaction, seen, tags)
         if row is None:
             return None
@@ -209,31 +209,31 @@ async def _change(call: Call, seen: Any, tags: list[str] | None, body: UserChang
             item = driver_item(number, body.zone_id, body.capacity if body.sets("capacity") else 1)
             await transaction.rows("create_drivers", [item])
         elif role == "driver" and (body.sets("zone_id") or body.sets("capacity")):
-            await call.office.dispatch.set_driver(call.caller(), number, body.zone_id, body.capacity)
+            await context.services.dispatch.set_driver(context.caller(), number, body.zone_id, body.capacity)
         if row["drives"] and (body.status == "banned" or (row["role"] == "driver" and role != "driver")):
-            await call.office.dispatch.ban_driver(call.caller(), number)
+            await context.services.dispatch.ban_driver(context.caller(), number)
             if role != "driver" and (await transaction.row("user_carries", number))[0]:
                 raise Problem("user_busy", "The driver carries orders.")
         changed = await transaction.row("user_get", number)
     for session in ended:
-        call.office.tokens.cut_off(session=session["id"])
+        context.services.tokens.cut_off(session=session["id"])
     return changed
 
 
-async def _delete(call: Call, seen: Any, tags: list[str] | None) -> Any:
+async def _delete(context: RequestContext, seen: Any, tags: list[str] | None) -> Any:
     """The row as it was, or None when there was none with such a tag."""
     number = seen["id"]
-    async with call.office.database.transaction() as transaction:
+    async with context.services.database.transaction() as transaction:
         row = await _locked(transaction, seen, tags)
         if row is None:
             return None
         if row["drives"]:
-            await call.office.dispatch.ban_driver(call.caller(), number)
+            await context.services.dispatch.ban_driver(context.caller(), number)
         ended = await transaction.rows("sessions_revoke_user", number)
         if (await transaction.row("user_anonymise", number))[0] == "busy":
             raise Problem("user_busy")
     for session in ended:
-        call.office.tokens.cut_off(session=session["id"])
+        context.services.tokens.cut_off(session=session["id"])
     return row
 
 
@@ -249,10 +249,10 @@ async def _locked(transaction: Transaction, seen: Any, tags: list[str] | None) -
     return row
 
 
-async def _ban_again(call: Call, number: int) -> None:
+async def _ban_again(context: RequestContext, number: int) -> None:
     """Once more after the account was closed, because the driver may have come back online in between."""
     try:
-        await call.office.dispatch.ban_driver(call.caller(), number)
+        await context.services.dispatch.ban_driver(context.caller(), number)
     except NotProcessed:
         # The rest of the request was done, so the answer must not say that nothing was.
         raise OutcomeUnknown from None

@@ -7,14 +7,14 @@ from typing import Annotated, Any, Literal
 from aiohttp import web
 from pydantic import Field
 
-from api import present
-from api.call import Call, json_response
-from api.conditional import catalogue_policy, missed, row_tag, tagged, wanted_tags, written
-from api.edge import Route
-from api.fields import Lat, Lon, Name, Strict
-from api.problems import Problem
-from api.rest.paging import Page, list_page
-from api.rest.patching import Patch, absent
+from api.contract.fields import Lat, Lon, Name, Strict
+from api.contract.merge_patch import Patch, absent
+from api.contract.problems import Problem
+from api.http.conditional import catalogue_policy, missed, row_tag, tagged, wanted_tags, written
+from api.http.pagination import Page, list_page
+from api.http.pipeline import Route
+from api.http.request import RequestContext, json_response
+from api.rest import serializers
 from dispatch.domain import ids
 
 Mode = Literal["waves", "open"]
@@ -63,33 +63,35 @@ def _area(area: list[Corner] | None) -> Any:
     return None if area is None else [corner.model_dump() for corner in area]
 
 
-async def create(call: Call) -> web.Response:
-    b = await call.body(NewZone)
+async def create(context: RequestContext) -> web.Response:
+    b = await context.body(NewZone)
     args = (
         b.name, b.mode, b.wave_size, b.offer_ttl_s, _area(b.area), b.offer_distance_max_m, b.release_pause_s,
         b.give_up_after_s, b.driver_pay_minor,
     )  # fmt: skip
-    row = await call.office.database.row("zone_insert", *args)
-    call.office.dispatch.wake_zone(row["id"])
+    row = await context.services.database.row("zone_insert", *args)
+    context.services.dispatch.wake_zone(row["id"])
     headers = {"Location": f"/api/v2/zones/zon_{row['id']}", "ETag": row_tag(row)}
-    return json_response(present.zone(row), 201, headers)
+    return json_response(serializers.zone(row), 201, headers)
 
 
-async def get(call: Call) -> web.Response:
-    row = await call.office.database.row("zone_get", call.number(ids.ZONE))
+async def get(context: RequestContext) -> web.Response:
+    row = await context.services.database.row("zone_get", context.number(ids.ZONE))
     if row is None:
         raise Problem("not_found")
-    return tagged(call, present.zone(row), row_tag(row), catalogue_policy(call))
+    return tagged(context, serializers.zone(row), row_tag(row), catalogue_policy(context))
 
 
-async def get_list(call: Call) -> web.Response:
-    return await list_page(call, "zone_list", call.query(Page), present.zone, catalogue_policy(call))
+async def get_list(context: RequestContext) -> web.Response:
+    return await list_page(
+        context, "zone_list", context.query(Page), serializers.zone, catalogue_policy(context)
+    )
 
 
-async def update(call: Call) -> web.Response:
+async def update(context: RequestContext) -> web.Response:
     """Change a zone, of the version that If-Match names; open orders follow within a second."""
-    number, tags, b = call.number(ids.ZONE), wanted_tags(call), await call.body(ZoneChange)
-    database = call.office.database
+    number, tags, b = context.number(ids.ZONE), wanted_tags(context), await context.body(ZoneChange)
+    database = context.services.database
     args = (
         b.name, b.mode, b.wave_size, b.offer_ttl_s, _area(b.area), b.sets("area"), b.changes,
         b.offer_distance_max_m, b.release_pause_s, b.give_up_after_s, b.sets("give_up_after_s"),
@@ -98,10 +100,10 @@ async def update(call: Call) -> web.Response:
     row = await database.row("zone_update", number, tags, *args)
     if row is None:
         there = await database.row("zone_get", number)
-        return missed(call, there and row_tag(there))
+        return missed(context, there and row_tag(there))
     if b.changes:
-        call.office.dispatch.reconfigure_zone(number, call.trace)
-    return written(present.zone(row), row_tag(row))
+        context.services.dispatch.reconfigure_zone(number, context.trace)
+    return written(serializers.zone(row), row_tag(row))
 
 
 ROUTES = (

@@ -1,13 +1,14 @@
 """Below HTTP: what a connection may do before, between and around requests.
 
 Map:
-connection.py   the server protocol: deadlines, and refusals of what is no request
-bodies.py       bodies that weigh too much, or that nobody reads
-judging.py      what is wrong with a request that cannot be read, or must not be
-refusing.py     what is answered to what is no request
-prompt.py       requests that are answered where they were read
-listening.py    the connections of one port, watched once a second
-kernel.py       what only the kernel knows of a connection
-counting.py     how many connections each address has
-errors.py       what a handler hears of a body that fails
+connection.py         server protocol: deadlines, refusal of malformed requests
+listener.py           connections of one port, swept once a second
+connection_limits.py  connections per address
+request_bodies.py     bodies that weigh too much, or that no handler reads
+malformed.py          reason why a request cannot be read
+refusals.py           answers to malformed requests
+fast_path.py          requests that are answered in the parser's callback
+taskless.py           coroutines without tasks
+socket_queue.py       unacknowledged bytes in the kernel
+errors.py             errors of a body that a handler waits for
 """

@@ -5,7 +5,7 @@ reader have no limit at all. What cannot be parsed is answered as HTTP/1.0 in pl
 were sent. This one closes all of that.
 
 It costs a request two comparisons: what takes too long is found by a sweep over all connections once a second
-(`listening.py`), so each limit below is a second less than what is promised.
+(`listener.py`), so each limit below is a second less than what is promised.
 """
 
 from __future__ import annotations
@@ -21,25 +21,25 @@ from aiohttp.http import HttpVersion11
 from aiohttp.streams import StreamReader
 from aiohttp.web_protocol import _ErrInfo
 
-from api.problems import Problem, problem_response
-from api.stepping import Stepping
-from api.transport.bodies import Bodies
+from api.contract.problems import Problem, problem_response
 from api.transport.errors import BrokenBody, SlowBody, forget_frames
-from api.transport.judging import HEAD_BYTES_MAX, fault_of, is_plain, judge
-from api.transport.kernel import queued_bytes
-from api.transport.prompt import whole_answer
-from api.transport.refusing import refusal
+from api.transport.fast_path import whole_answer
+from api.transport.malformed import HEAD_BYTES_MAX, fault_of, is_plain, judge
+from api.transport.refusals import refusal
+from api.transport.request_bodies import RequestBodies
+from api.transport.socket_queue import queued_bytes
+from api.transport.taskless import Taskless
 from config import metrics
 
 if TYPE_CHECKING:
-    from api.transport.listening import Listening
+    from api.transport.listener import ConnectionListener
 
 log = structlog.get_logger()
 
 # From its first byte, a head takes at most 10 s; from the connection's begin 15 s.
 HEAD_S = 9.0
 FIRST_HEAD_S = 14.0
-# A body takes at most 10 s (api/call.py gives up earlier), and comes at 500 B/s after 2 s of grace.
+# A body takes at most 10 s (api/http/request.py gives up earlier), and comes at 500 B/s after 2 s of grace.
 BODY_S = 9.0
 BODY_GRACE_S = 2.0
 BODY_BYTES_PER_S = 500
@@ -56,7 +56,7 @@ Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 web_response.SERVER_SOFTWARE = "mall"  # type: ignore[attr-defined]
 
 
-class Connection(Bodies):
+class Connection(RequestBodies):
     """aiohttp's `RequestHandler` (`aiohttp/web_protocol.py`) with deadlines and our form of refusals.
 
     It relies on how aiohttp 3.14 works inside; tests/unit/api/test_transport.py fails when that changes:
@@ -66,7 +66,7 @@ class Connection(Bodies):
     `_drain_helper()` waits for room; `_reading_paused` is set from `pause_reading()` until `resume_reading()`; a
     request keeps its `version` in `_cache`.
 
-    While it answers a prompt request (`prompt.py`) by itself, `_waiter` is put aside in `_parked`: what comes in
+    While it answers a prompt request (`fast_path.py`) by itself, `_waiter` is put aside in `_parked`: what comes in
     is queued, and `start()` sleeps on.
     """
 
@@ -88,7 +88,9 @@ class Connection(Bodies):
         "_written_bytes",
     )
 
-    def __init__(self, listening: Listening, *, loop: asyncio.AbstractEventLoop, **options: Any) -> None:
+    def __init__(
+        self, listening: ConnectionListener, *, loop: asyncio.AbstractEventLoop, **options: Any
+    ) -> None:
         super().__init__(listening, loop=loop, **options)
         self._listening = listening
         self._parked: asyncio.Future[None] | None = None
@@ -112,7 +114,7 @@ class Connection(Bodies):
         self._accepted_at = self._loop.time()
         peer = self._wire.get_extra_info("peername")
         address = peer[0] if isinstance(peer, tuple) else ""
-        if not self._listening.visitors.enter(address):
+        if not self._listening.connection_counts.enter(address):
             self._say(Problem("too_many_connections"), "too_many", self._wire)
             self.force_close()
             return
@@ -122,7 +124,7 @@ class Connection(Bodies):
     def connection_lost(self, exc: BaseException | None) -> None:
         if self in self._listening.open:
             self._listening.leave(self, self._part)
-            self._listening.visitors.leave(self._counted)
+            self._listening.connection_counts.leave(self._counted)
         self._wire = self._body = self._framed = None
         self._end_discarding()
         self._unpark()  # or `start()` would never end
@@ -130,7 +132,7 @@ class Connection(Bodies):
         if self._payload_parser is None:
             end()
         else:
-            self._listening.bury(end)
+            self._listening.defer_close(end)
 
     def _process_keepalive(self) -> None:
         """The limit of an idle connection. Once a head has begun it is not idle any more."""
@@ -146,7 +148,7 @@ class Connection(Bodies):
             self._discard(len(data))
             return
         waiter, count = self._waiter, self._request_count
-        if waiter is None or self._listening.prompts is None or waiter.done():
+        if waiter is None or self._listening.fast_path is None or waiter.done():
             super().data_received(data)
         else:
             self._waiter = None  # so that nobody is woken before we have had a look
@@ -177,12 +179,12 @@ class Connection(Bodies):
     def _answers_promptly(self, waiter: asyncio.Future[None]) -> bool:
         """Begin to answer the only request that waits, if that can be done here and now."""
         message, payload = self._messages[0]
-        prompts = self._listening.prompts
+        fast_path = self._listening.fast_path
         # After a freeze whoever asked may have gone, and asked elsewhere.
         stalled = self._loop.time() - self._listening.swept_at > STALLED_S
-        if stalled or len(self._messages) > 1 or isinstance(message, _ErrInfo) or prompts is None:
+        if stalled or len(self._messages) > 1 or isinstance(message, _ErrInfo) or fast_path is None:
             return False
-        match = prompts.find(message)
+        match = fast_path.find(message)
         if match is None or not payload.is_eof() or self._paused or self._buffer_paused:
             return False
         assert self._request_factory is not None
@@ -197,7 +199,7 @@ class Connection(Bodies):
         self._waiter, self._parked = None, waiter
         self._current_request, self._request_in_progress = request, True
         request._match_info = cast(Any, match)
-        Stepping(match.handler(request), self._broke_off, self._answered).step()
+        Taskless(match.handler(request), self._broke_off, self._answered).step()
         return True
 
     def _broke_off(self, error: BaseException) -> None:
@@ -315,7 +317,7 @@ class Connection(Bodies):
             return
         is_socket = self._payload_parser is not None
         if is_socket and not wire.is_closing():
-            return  # it has limits of its own (api/feed/outbox.py, its heartbeat), which tell the app what to do
+            return  # it has limits of its own (api/feed/send_queue.py, its heartbeat), which tell the app what to do
         unsent_bytes = wire.get_write_buffer_size()
         if unsent_bytes or self._unsent_at:
             self._sweep_reader(wire, unsent_bytes, now)

@@ -20,7 +20,7 @@ def forget_frames(error: BaseException | None) -> None:
 
     aiohttp keeps the error that a body or a WebSocket ended with, the error its frames, and they the body: such a
     circle would stay, with all of its connection (10 KB and more), until everything is collected
-    (`api/watch.py`). In those five minutes a thousand slow sockets leave 100,000 of them.
+    (`api/server/watchdogs.py`). In those five minutes a thousand slow sockets leave 100,000 of them.
     """
     ahead = [error]
     while ahead:

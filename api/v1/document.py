@@ -10,20 +10,20 @@ from typing import Any
 import orjson
 from aiohttp import web
 
-from api.call import Call
+from api.contract.problems import Problem
+from api.contract.versions import GUIDE
 from api.docs.examples import TRACE
 from api.docs.headers import headers_of
 from api.docs.openapi import make_document, query_parameters
 from api.docs.operations import OPERATIONS
-from api.docs.serving import Document
-from api.edge import Route
-from api.problems import Problem
+from api.docs.static_document import Document
+from api.http.pipeline import Route
+from api.http.request import RequestContext
 from api.v1.examples import answers, bodies, refusals
 from api.v1.handlers import NULLABLE, TRANSITIONS, WHOLE, bare
-from api.v1.numbered import LISTINGS, Numbered
+from api.v1.numbered_pages import LISTINGS, NumberedPage
+from api.v1.routes import TABLE, TRANSITION, Row
 from api.v1.schemas import ID, REF, TEXT, translate_schemas
-from api.v1.table import TABLE, TRANSITION, Row
-from api.versions import GUIDE
 
 Part = dict[str, Any]
 
@@ -131,7 +131,7 @@ def _parameter(row: Row, parameter: Part) -> Part:
 
 def _numbered(row: Row) -> list[Part]:
     if row.operation == "stores.products":
-        model: type[Numbered] = Numbered
+        model: type[NumberedPage] = NumberedPage
     elif row.operation in LISTINGS:
         model = LISTINGS[row.operation].query
     else:
@@ -238,6 +238,6 @@ def _document() -> Document:
     return Document(orjson.dumps(make_document_v1(ROUTES)))
 
 
-async def serve(call: Call) -> web.Response:
+async def serve(context: RequestContext) -> web.Response:
     """The document."""
-    return _document().answer(call, tagged=False)
+    return _document().answer(context, tagged=False)

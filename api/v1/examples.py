@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 
-from api.v1 import backward
+from api.v1 import responses
 
 _PLACE = {"lat": 52.52, "lng": 13.405}
 # By operation; what is not here is the same in version 2.
@@ -60,14 +60,14 @@ def bodies(operation: str, before: Mapping[str, Any]) -> dict[str, Any]:
 def answers(before: Mapping[str, Any]) -> dict[str, Any]:
     """Examples of a good answer, made of those of version 2."""
     return {
-        name: {**one, "value": _json(backward.answer(_json(one["value"])))} for name, one in before.items()
+        name: {**one, "value": _json(responses.answer(_json(one["value"])))} for name, one in before.items()
     }
 
 
 def refusals(problems: Mapping[str, Any]) -> dict[str, Any]:
     """Examples of refusals, by code, made of those of version 2."""
     return {
-        code: {**one, "value": backward.refusal("", _json(one["value"]))} for code, one in problems.items()
+        code: {**one, "value": responses.refusal("", _json(one["value"]))} for code, one in problems.items()
     }
 
 

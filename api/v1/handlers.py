@@ -8,16 +8,16 @@ from typing import Any
 import orjson
 from aiohttp import web
 
-from api.access import ACCESS, COMMANDS, Access
-from api.bodies import BODY_BYTES_MAX
-from api.call import Handler
-from api.edge import admit, permit
-from api.problems import Problem
-from api.v1.calls import CallV1
-from api.v1.differences import conditions, identity, keys, money, places
-from api.v1.draft import Draft, refuse_body
+from api.auth.permissions import ACCESS, COMMANDS, Access
+from api.contract.json_body import BODY_BYTES_MAX
+from api.contract.problems import Problem
+from api.http.pipeline import admit, permit
+from api.http.request import Handler
+from api.v1.request import RequestContextV1
+from api.v1.request_draft import Draft, refuse_body
+from api.v1.transforms import conditions, identity, keys, money, places
 
-HandlerV1 = Callable[[CallV1], Awaitable[web.StreamResponse]]
+HandlerV1 = Callable[[RequestContextV1], Awaitable[web.StreamResponse]]
 # Handlers of version 2, by operation.
 Handlers = Mapping[str, Handler]
 
@@ -25,44 +25,44 @@ Handlers = Mapping[str, Handler]
 TRIES = 5
 
 
-async def draft_of(call: CallV1, operation: str, bytes_max: int = BODY_BYTES_MAX) -> Draft:
+async def draft_of(context: RequestContextV1, operation: str, bytes_max: int = BODY_BYTES_MAX) -> Draft:
     """The request with its body, not yet translated.
 
     Raises:
         Problem: the body is too large, or not proper JSON.
     """
-    draft = call.draft(operation)
-    if call.origin.can_read_body:
-        data = await call.body_bytes()
+    draft = context.draft(operation)
+    if context.origin.can_read_body:
+        data = await context.body_bytes()
         if len(data) > bytes_max:
             raise Problem("body_too_large", f"Send a body of at most {bytes_max // 1024} KiB.")
         draft.read(data)
     return draft
 
 
-def translate(call: CallV1, draft: Draft, path: str) -> None:
+def translate(context: RequestContextV1, draft: Draft, path: str) -> None:
     """Run the differences forward; from here on the call is one of version 2.
 
     Raises:
         Problem: what cannot be translated.
     """
-    keys.forward(draft, call)
+    keys.forward(draft, context)
     for difference in (conditions, identity, money, places):
         difference.forward(draft)
-    call.forward(draft, path_ids(call, path))
+    context.forward(draft, path_ids(context, path))
 
 
-def path_ids(call: CallV1, path: str) -> dict[str, str]:
+def path_ids(context: RequestContextV1, path: str) -> dict[str, str]:
     """The ids in the path, in the form of version 2."""
-    return {name: identity.forward_path(path, number) for name, number in call.origin.match_info.items()}
+    return {name: identity.forward_path(path, number) for name, number in context.origin.match_info.items()}
 
 
 def as_it_is(operation: str, path: str, handlers: Handlers) -> HandlerV1:
     """The operation, with its request and answer translated."""
 
-    async def run(call: CallV1) -> web.StreamResponse:
-        translate(call, await draft_of(call, operation), path)
-        return await handlers[operation](call)
+    async def run(context: RequestContextV1) -> web.StreamResponse:
+        translate(context, await draft_of(context, operation), path)
+        return await handlers[operation](context)
 
     return run
 
@@ -70,10 +70,10 @@ def as_it_is(operation: str, path: str, handlers: Handlers) -> HandlerV1:
 def bare(operation: str, path: str, handlers: Handlers) -> HandlerV1:
     """The operation without the body that it has got in version 2."""
 
-    async def run(call: CallV1) -> web.StreamResponse:
-        await call.no_body()
-        translate(call, call.draft(operation), path)
-        return await handlers[operation](call)
+    async def run(context: RequestContextV1) -> web.StreamResponse:
+        await context.no_body()
+        translate(context, context.draft(operation), path)
+        return await handlers[operation](context)
 
     return run
 
@@ -96,18 +96,18 @@ def replaced(operation: str, path: str, handlers: Handlers) -> HandlerV1:
     """
     read = handlers[operation.replace(".update", ".get").replace(".delete", ".get")]
 
-    async def run(call: CallV1) -> web.StreamResponse:
-        draft = await draft_of(call, operation)
+    async def run(context: RequestContextV1) -> web.StreamResponse:
+        draft = await draft_of(context, operation)
         if draft.body is not None:
             check_whole(operation, draft.body)
-        translate(call, draft, path)
+        translate(context, draft, path)
         for attempt in range(1, TRIES + 1):
-            tag, present = await _current(call, draft, read, path)
+            tag, present = await _current(context, draft, read, path)
             check_driver(operation, present, draft.body)
             draft.headers["If-Match"] = tag
-            call.forward(draft, path_ids(call, path))
+            context.forward(draft, path_ids(context, path))
             try:
-                response = await handlers[operation](call)
+                response = await handlers[operation](context)
             except Problem as problem:
                 if problem.kind.status != 412 or attempt == TRIES:
                     raise
@@ -146,12 +146,14 @@ def check_driver(operation: str, present: Mapping[str, Any], body: Mapping[str, 
         refuse_body((f"#/{name}", "missing", "PUT replaces: a driver needs it") for name in missing)
 
 
-async def _current(call: CallV1, draft: Draft, read: Handler, path: str) -> tuple[str, Mapping[str, Any]]:
+async def _current(
+    context: RequestContextV1, draft: Draft, read: Handler, path: str
+) -> tuple[str, Mapping[str, Any]]:
     """The ETag of what is there now, and what it is."""
-    question = call.draft(draft.operation)
+    question = context.draft(draft.operation)
     conditions.forward(question)
-    call.forward(question, path_ids(call, path))
-    response = await read(call)
+    context.forward(question, path_ids(context, path))
+    response = await read(context)
     assert isinstance(response, web.Response)
     assert isinstance(response.body, bytes)
     present = orjson.loads(response.body)
@@ -184,8 +186,8 @@ def transition(_: str, path: str, handlers: Handlers) -> HandlerV1:
     Which one that is stands in the body, so the request was counted as a command before it was read.
     """
 
-    async def run(call: CallV1) -> web.StreamResponse:
-        draft = await draft_of(call, "orders.accept", TRANSITION_BYTES_MAX)
+    async def run(context: RequestContextV1) -> web.StreamResponse:
+        draft = await draft_of(context, "orders.accept", TRANSITION_BYTES_MAX)
         body = {} if draft.body is None else draft.body
         status = body.pop("status", None)
         if not isinstance(status, str) or status not in TRANSITIONS:
@@ -197,10 +199,10 @@ def transition(_: str, path: str, handlers: Handlers) -> HandlerV1:
         access = ACCESS[operation]
         assert access.scope is not None
         if access.policy is TRANSITION_ACCESS.policy:  # counted already
-            permit(access.scope, call)
+            permit(access.scope, context)
         else:
-            await admit(access, call)
-        translate(call, draft, path)
-        return await handlers[operation](call)
+            await admit(access, context)
+        translate(context, draft, path)
+        return await handlers[operation](context)
 
     return run

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from api.v1.differences.identity import OF_FIELD
-from api.v1.differences.statuses import BACKWARD
+from api.v1.transforms.identity import OF_FIELD
+from api.v1.transforms.statuses import BACKWARD
 from dispatch.domain.ids import NUMBER_MAX
 
 Schema = dict[str, Any]

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import field
 from typing import Any, ClassVar
 
-from actors.frozen import frozen
+from actors.values import frozen
 from dispatch.domain.order import Order, Paid
 from dispatch.domain.refusals import Refused
 

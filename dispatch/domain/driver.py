@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from actors.frozen import frozen
+from actors.values import frozen
 
 ONLINE = "online"
 OFFLINE = "offline"

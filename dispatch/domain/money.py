@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from actors.frozen import frozen
+from actors.values import frozen
 
 
 @frozen

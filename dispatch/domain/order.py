@@ -7,7 +7,7 @@ from functools import lru_cache
 from sys import intern
 from typing import Any
 
-from actors.frozen import frozen
+from actors.values import frozen
 from dispatch.domain.geo import Place
 from dispatch.domain.ids import offer_id, round_id
 from dispatch.domain.money import Money

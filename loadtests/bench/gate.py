@@ -6,9 +6,9 @@ import argparse
 import asyncio
 from dataclasses import dataclass
 
-from actors.clock import LoopClock, SystemEntropy
-from api.founding import load_keys
-from api.tokens import BadToken, Principal, Tokens
+from actors.clock import LoopClock, SystemRandomness
+from api.auth.access_tokens import BadToken, Principal, Tokens
+from api.operator.first_run import load_keys
 from storage.postgres.database import open_database
 
 # The pool of the original plan.
@@ -50,7 +50,7 @@ def load_tokens(database_url: str) -> Tokens:
         clock = LoopClock(asyncio.get_running_loop())
         async with open_database(database_url, size_max=2) as database:
             clock.anchor(float(await database.value("wall_clock")))
-            tokens = Tokens(await load_keys(database), clock, SystemEntropy())
+            tokens = Tokens(await load_keys(database), clock, SystemRandomness())
             tokens.shut_out((), (), float("inf"))  # here nobody is cut off
             return tokens
 

@@ -15,7 +15,7 @@ import orjson
 import uvloop
 from aiohttp import web
 
-from api.tokens import Tokens
+from api.auth.access_tokens import Tokens
 from loadtests.bench.gate import POOL_SIZE, Place, Refusal, caller, load_tokens, order_number, parse_place
 from loadtests.bench.wanted import NewOrder
 

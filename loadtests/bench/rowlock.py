@@ -13,7 +13,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
 from sqlalchemy.orm import selectinload
 
-from api.tokens import Principal, Tokens
+from api.auth.access_tokens import Principal, Tokens
 from loadtests.bench.gate import POOL_SIZE, Place, Refusal, caller, load_tokens, order_number, parse_place
 from loadtests.bench.tables import EventRow, OrderRow, ProductRow, place, shown, take
 from loadtests.bench.wanted import Accepted, NewOrder, ShownOrder

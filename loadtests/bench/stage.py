@@ -14,8 +14,8 @@ from pathlib import Path
 import asyncpg
 import orjson
 
-from actors.clock import LoopClock, SystemEntropy
-from api.minting import mint
+from actors.clock import LoopClock, SystemRandomness
+from api.operator.mint import mint
 from loadtests.bench.load import Answers, RestLoop
 from loadtests.client import Mall, open_http
 from loadtests.scene import Zone, database_url, number_of, open_zone, order_body
@@ -98,7 +98,7 @@ class Stage:
         clock = LoopClock(asyncio.get_running_loop())
         prefix = f"bench-{role}-{next(self.names)}"
         users = await mint(
-            self.database, clock, SystemEntropy(), role=role, count=count, prefix=prefix, zone=zone,
+            self.database, clock, SystemRandomness(), role=role, count=count, prefix=prefix, zone=zone,
             capacity=CAPACITY, hours=TOKEN_HOURS,
         )  # fmt: skip
         people = [Driver(number_of(user["id"]), user["access_token"]) for user in users]

@@ -12,7 +12,7 @@ from fastapi import Depends, FastAPI, Header
 from sqlalchemy import create_engine, select
 from sqlalchemy.orm import Session, selectinload, sessionmaker
 
-from api.tokens import Principal, Tokens
+from api.auth.access_tokens import Principal, Tokens
 from loadtests.bench.gate import POOL_SIZE, Place, Refusal, caller, load_tokens, order_number, parse_place
 from loadtests.bench.rowlock import Caller, refuse
 from loadtests.bench.tables import EventRow, OrderRow, ProductRow, place, shown, take

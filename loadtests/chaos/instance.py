@@ -122,7 +122,7 @@ class Instance(ServerProcess):
         self.frozen = False
 
 
-class Fleet:
+class DriverIndex:
     """All instances. Open it with `open_fleet`."""
 
     def __init__(self, instances: list[Instance]) -> None:
@@ -148,7 +148,7 @@ class Fleet:
 @asynccontextmanager
 async def open_fleet(
     count: int, folder: Path, postgres: Path, redis: Path, database: str
-) -> AsyncIterator[Fleet]:
+) -> AsyncIterator[DriverIndex]:
     """Instances that are not started yet, and their proxies.
 
     Args:
@@ -159,7 +159,7 @@ async def open_fleet(
         database: the database's name.
     """
     async with open_proxies() as proxies:
-        fleet = Fleet([])
+        fleet = DriverIndex([])
         for number in range(count):
             peer_port = quiet_port()
             lines = {

@@ -12,7 +12,7 @@ from time import time
 from redis.asyncio import Redis
 
 from loadtests.chaos import plan
-from loadtests.chaos.instance import Fleet, Instance
+from loadtests.chaos.instance import DriverIndex, Instance
 from loadtests.chaos.plan import HELD_BACK, Fault
 from loadtests.chaos.probes import Span
 from loadtests.chaos.proxy import PASS
@@ -41,7 +41,7 @@ class Nemesis:
     """Needs the main thread: embedded servers can only be started there."""
 
     def __init__(
-        self, fleet: Fleet, postgres: EmbeddedPostgres, valkey: EmbeddedValkey, history: History
+        self, fleet: DriverIndex, postgres: EmbeddedPostgres, valkey: EmbeddedValkey, history: History
     ) -> None:
         self.fleet = fleet
         self.spans: list[Span] = []

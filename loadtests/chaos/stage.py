@@ -20,7 +20,7 @@ import aiohttp
 import asyncpg
 
 from loadtests import crash
-from loadtests.chaos.instance import Fleet, Instance, open_fleet
+from loadtests.chaos.instance import DriverIndex, Instance, open_fleet
 from loadtests.chaos.nemesis import Nemesis
 from loadtests.chaos.plan import Fault, draw_faults
 from loadtests.chaos.probes import Prober, Span
@@ -32,7 +32,7 @@ from loadtests.scene import mint_people, number_of, open_zone
 from loadtests.server import ROOT
 from loadtests.testimony import Violation
 from storage.embedded import EmbeddedPostgres, EmbeddedValkey
-from storage.embedded.cluster import DATABASE, SOCKET_NAME
+from storage.embedded.data_directory import DATABASE, SOCKET_NAME
 
 # Every shard has one owner again so soon after the last fault.
 SETTLED_S = 5.0
@@ -96,7 +96,7 @@ class Stage(crash.Stage):
     def __init__(
         self,
         plan: Plan,
-        fleet: Fleet,
+        fleet: DriverIndex,
         postgres: EmbeddedPostgres,
         valkey: EmbeddedValkey,
         http: aiohttp.ClientSession,

@@ -50,7 +50,7 @@ class Supervisor(ServerProcess):
 
 
 @dataclass(slots=True)
-class Fleet:
+class DriverIndex:
     """The servers that everybody shares, and the instances that were started.
 
     Attributes:
@@ -156,7 +156,7 @@ class Fleet:
 
 
 @asynccontextmanager
-async def open_fleet(drain_s: float) -> AsyncIterator[Fleet]:
+async def open_fleet(drain_s: float) -> AsyncIterator[DriverIndex]:
     """Postgres and Valkey, without instances yet; everything ends with the block.
 
     Raises:
@@ -177,7 +177,7 @@ async def open_fleet(drain_s: float) -> AsyncIterator[Fleet]:
             "MALL_SAMPLE": "off",
             "MALL_DRAIN_S": f"{drain_s:g}",
         }
-        fleet = Fleet(folder, http, postgres, valkey, environ)
+        fleet = DriverIndex(folder, http, postgres, valkey, environ)
         try:
             yield fleet
         finally:

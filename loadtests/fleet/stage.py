@@ -13,14 +13,14 @@ from random import Random
 import asyncpg
 import orjson
 
-from actors.clock import LoopClock, SystemEntropy
+from actors.clock import LoopClock, SystemRandomness
 from actors.shards import SHARD_COUNT, shard_of
-from api.minting import mint
+from api.operator.mint import mint
 from dispatch.order_actor import order_ref
 from loadtests.bench.load import RestLoop
 from loadtests.bench.stage import ids_in
 from loadtests.client import Mall
-from loadtests.fleet.instances import Fleet
+from loadtests.fleet.instances import DriverIndex
 from loadtests.fleet.options import Options
 from loadtests.scene import Person, Zone, number_of, open_zone, order_body
 from loadtests.verdict import Limit, Report
@@ -43,7 +43,7 @@ class Stage:
     """
 
     options: Options
-    fleet: Fleet
+    fleet: DriverIndex
     report: Report
     database: Database
     sql: asyncpg.Connection[asyncpg.Record]
@@ -67,7 +67,7 @@ class Stage:
         """New users with tokens."""
         clock, prefix = LoopClock(asyncio.get_running_loop()), f"fleet-{role}-{next(self._numbers)}"
         users = await mint(
-            self.database, clock, SystemEntropy(), role=role, count=count, prefix=prefix,
+            self.database, clock, SystemRandomness(), role=role, count=count, prefix=prefix,
             zone=zone.number if zone else None, capacity=capacity, hours=TOKEN_HOURS,
         )  # fmt: skip
         return [Person(number_of(user["id"]), user["access_token"]) for user in users]
@@ -129,7 +129,7 @@ class Stage:
 
 
 @asynccontextmanager
-async def open_stage(options: Options, fleet: Fleet, report: Report) -> AsyncIterator[Stage]:
+async def open_stage(options: Options, fleet: DriverIndex, report: Report) -> AsyncIterator[Stage]:
     """People and an administrator, once the first instance runs."""
     async with open_database(fleet.postgres.database_url, size_max=2) as database:
         sql = await asyncpg.connect(fleet.postgres.database_url)

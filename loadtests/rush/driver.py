@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from locust import User, constant
 
-from loadtests.rush.line import Line, LineLost
+from loadtests.rush.line import Line, LinkLost
 from loadtests.rush.position import Position
 from loadtests.rush.shift import Job, Shift
 from loadtests.rush.studio import STUDIO
@@ -59,10 +59,10 @@ class Driver(User):  # type: ignore[misc]
         try:
             if not self.online:
                 self._go_online(self.line)
-            self._chores(self.line, now_s)
+            self._background(self.line, now_s)
             while (job := self.shift.due(now_s)) is not None:
                 self._do(self.line, job)
-        except LineLost:
+        except LinkLost:
             return
 
     tasks: ClassVar = [work]
@@ -92,7 +92,7 @@ class Driver(User):  # type: ignore[misc]
         line, began_s = Line(STUDIO.play.url, self.part.token), time.perf_counter()
         try:
             welcome = line.connect(resume)
-        except LineLost as error:
+        except LinkLost as error:
             STUDIO.feed(name, time.perf_counter() - began_s, str(error))
             self.fails += 1
             most_s = min(BACK_OFF_S_MAX, BACK_OFF_S * 2**self.fails)
@@ -118,7 +118,7 @@ class Driver(User):  # type: ignore[misc]
             case "ping" if self.line is not None:
                 try:
                     self.line.send({"t": "pong"})
-                except LineLost:
+                except LinkLost:
                     return
             case "state" if frame["topic"] == "board":
                 self.shift.board(frame["data"]["orders"], now_s)
@@ -151,7 +151,7 @@ class Driver(User):  # type: ignore[misc]
         why = None if self.online else str(reply.get("code") or reply.get("result"))
         STUDIO.feed("availability", time.perf_counter() - began_s, why)
 
-    def _chores(self, line: Line, now_s: float) -> None:
+    def _background(self, line: Line, now_s: float) -> None:
         """Location and acknowledgement."""
         habits = STUDIO.profile.habits
         if now_s >= self.locate_at_s:
@@ -171,7 +171,7 @@ class Driver(User):  # type: ignore[misc]
         began_s = time.perf_counter()
         try:
             reply = line.ask(job.frame())
-        except LineLost as error:
+        except LinkLost as error:
             if not line.cut:
                 STUDIO.feed(job.t, time.perf_counter() - began_s, str(error))
             self.shift.again(job, time.monotonic())

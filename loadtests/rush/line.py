@@ -17,7 +17,7 @@ PATH = "/api/v2/drivers/feed"
 CONNECT_S, SILENCE_S, ANSWER_S, FAREWELL_S = 10.0, 60.0, 10.0, 1.0
 
 
-class LineLost(Exception):
+class LinkLost(Exception):
     """The connection is gone, or never came about."""
 
 
@@ -43,7 +43,7 @@ class Line:
         """Upgrade and say hello; returns the welcome.
 
         Raises:
-            LineLost: the server would not, or not in time.
+            LinkLost: the server would not, or not in time.
         """
         hello: dict[str, Any] = {"t": "hello", "device": "locust"}
         if resume is not None:
@@ -65,13 +65,13 @@ class Line:
             self._socket.settimeout(SILENCE_S)
         except (websocket.WebSocketException, OSError, ValueError) as error:
             self._shut(f"{type(error).__name__}: {error}"[:80])
-            raise LineLost(self.lost) from None
-        except LineLost as error:
+            raise LinkLost(self.lost) from None
+        except LinkLost as error:
             self._shut(str(error))
             raise
         if frame["t"] != "welcome":
             self._shut(f"{frame['t']} instead of a welcome")
-            raise LineLost(self.lost)
+            raise LinkLost(self.lost)
         return frame
 
     def listen(self, on_frame: Callable[[dict[str, Any]], None]) -> None:
@@ -82,20 +82,20 @@ class Line:
         """Send a frame that is not answered.
 
         Raises:
-            LineLost: it cannot be sent.
+            LinkLost: it cannot be sent.
         """
         if self.lost is not None or self.cut:
-            raise LineLost(self.lost)
+            raise LinkLost(self.lost)
         try:
             self._socket.send(orjson.dumps(frame).decode())
         except (websocket.WebSocketException, OSError) as error:
-            raise LineLost(type(error).__name__) from None
+            raise LinkLost(type(error).__name__) from None
 
     def ask(self, frame: dict[str, Any]) -> dict[str, Any]:
         """Send a command and wait for its reply or error frame.
 
         Raises:
-            LineLost: the line went first, or no answer came in time.
+            LinkLost: the line went first, or no answer came in time.
         """
         number = next(self._numbers)
         answer = self._waiting[number] = AsyncResult()
@@ -104,7 +104,7 @@ class Line:
             found: dict[str, Any] = answer.get(timeout=ANSWER_S)
             return found
         except gevent.Timeout:
-            raise LineLost(f"no answer in {ANSWER_S:g} s") from None
+            raise LinkLost(f"no answer in {ANSWER_S:g} s") from None
         finally:
             self._waiting.pop(number, None)
 
@@ -130,7 +130,7 @@ class Line:
     def _receive(self) -> dict[str, Any]:
         opcode, data = self._socket.recv_data()
         if opcode == websocket.ABNF.OPCODE_CLOSE:
-            raise LineLost(f"closed with {int.from_bytes(data[:2], 'big')}")
+            raise LinkLost(f"closed with {int.from_bytes(data[:2], 'big')}")
         frame: dict[str, Any] = orjson.loads(data)
         return frame
 
@@ -146,7 +146,7 @@ class Line:
                     on_frame(frame)
                 else:
                     waiting.set(frame)
-        except LineLost as error:
+        except LinkLost as error:
             self._shut(str(error))
         except (websocket.WebSocketException, OSError, ValueError) as error:
             self._shut(f"{type(error).__name__}: {error}"[:80])
@@ -159,4 +159,4 @@ class Line:
             self._socket.shutdown()
         for waiting in self._waiting.values():
             if not waiting.ready():
-                waiting.set_exception(LineLost(self.lost))
+                waiting.set_exception(LinkLost(self.lost))

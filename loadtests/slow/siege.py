@@ -18,7 +18,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import cast
 
-from actors.ending import end
+from actors.cancellation import end
 
 MODES = ("head", "body", "read", "mixed")
 _DAWDLING = ("head", "body", "read")

@@ -18,7 +18,7 @@ from loadtests.verdict import quantile
 LAG_S = 0.05
 
 
-class Meter:
+class FrameMeter:
     """CPU shares and the generator's lag, from `start` to `facts`."""
 
     def __init__(self, pid: int | None) -> None:

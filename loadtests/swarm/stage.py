@@ -18,7 +18,7 @@ import aiohttp
 from loadtests.client import Mall, open_http
 from loadtests.scene import Person, Zone, mint_people, open_zone
 from loadtests.server import ServerProcess, open_server
-from loadtests.swarm.gauges import Meter
+from loadtests.swarm.gauges import FrameMeter
 from loadtests.swarm.line import Crew, Line
 from loadtests.swarm.scrape import scrape
 from loadtests.verdict import Limit, Report
@@ -60,7 +60,7 @@ class Stage:
     admin: Mall
     tag: str
     chance: Random
-    meter: Meter
+    meter: FrameMeter
     zones: list[Zone] = field(default_factory=list)
     _groups: itertools.count[int] = field(default_factory=itertools.count)
 
@@ -131,4 +131,6 @@ async def open_stage(options: Options) -> AsyncIterator[Stage]:
         server, pid = await stack.enter_async_context(_server(options))
         http = await stack.enter_async_context(open_http(20))
         [admin] = await mint_people(server, "admin", 1, f"{tag}-admin")
-        yield Stage(options, server, pid, http, Mall(http, server.url, admin.token), tag, chance, Meter(pid))
+        yield Stage(
+            options, server, pid, http, Mall(http, server.url, admin.token), tag, chance, FrameMeter(pid)
+        )

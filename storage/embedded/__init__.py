@@ -5,18 +5,18 @@ The layout of a data folder is `postgres/` and `valkey/` (the data and, when the
 enough, the sockets), and for each server a `.log` and a `.lock`.
 
 Map:
-postgres.py   the embedded Postgres
-valkey.py     the embedded Valkey
-binaries.py   where the servers' programs are looked for
-install.py    programs in a place that the server's account can reach
-guard.py      who is let in
-account.py    whom a server runs as
-cluster.py    a Postgres data folder: made whole or not at all
-folder.py     a server's home: lock, log, leftovers
-sockets.py    short, private paths for Unix sockets
-process.py    child processes that end when we end
-looking.py    what a start needs of the files, looked at and not touched
-errors.py     messages a person can act on
+postgres.py        the embedded Postgres
+valkey.py          the embedded Valkey
+binaries.py        finds the servers' programs
+install.py         programs in a place that the server's account can reach
+peer_auth.py       which users of the machine may connect
+os_account.py      operating system account of a server
+data_directory.py  a Postgres data directory: made whole or not at all
+folder.py          a server's folder: lock, log, leftovers
+unix_sockets.py    short, private paths for Unix sockets
+process.py         child processes that end when their parent ends
+preflight.py       checks the files that a start needs, and changes nothing
+errors.py          error texts that a person can act on
 """
 
 from collections.abc import Iterator
@@ -24,11 +24,10 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import field
 from pathlib import Path
 
-from actors.frozen import frozen
-
-from .errors import EmbeddedError
-from .postgres import EmbeddedPostgres, StopMode
-from .valkey import EmbeddedValkey
+from actors.values import frozen
+from storage.embedded.errors import EmbeddedError
+from storage.embedded.postgres import EmbeddedPostgres, StopMode
+from storage.embedded.valkey import EmbeddedValkey
 
 __all__ = [
     "EmbeddedError",

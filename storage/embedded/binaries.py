@@ -11,7 +11,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from .errors import EmbeddedError
+from storage.embedded.errors import EmbeddedError
 
 _POSTGRES_PROGRAMS = ("initdb", "postgres")
 

@@ -6,7 +6,7 @@ import os
 import stat
 from pathlib import Path
 
-from .errors import EmbeddedError
+from storage.embedded.errors import EmbeddedError
 
 _LOG_LIMIT_BYTES = 10 << 20
 _LINES_TOLD = 15

@@ -13,12 +13,11 @@ import stat
 import tempfile
 from pathlib import Path
 
-from actors.frozen import frozen
-
-from .account import Account
-from .errors import EmbeddedError
-from .folder import short_key
-from .process import run_to_end
+from actors.values import frozen
+from storage.embedded.errors import EmbeddedError
+from storage.embedded.folder import short_key
+from storage.embedded.os_account import Account
+from storage.embedded.process import run_to_end
 
 # First where only root can write and no cleaner comes by.
 _PLACES = ("/var/cache", "/var/tmp")  # noqa: S108 - _fresh refuses what is not root's

@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import Literal, Self
 from urllib.parse import quote
 
-from .account import Account, adopt, postgres_account, reach
-from .binaries import find_postgres
-from .cluster import (
+from storage.embedded.binaries import find_postgres
+from storage.embedded.data_directory import (
     DATABASE,
     SERVER,
     SOCKET_NAME,
@@ -19,12 +18,13 @@ from .cluster import (
     create_cluster,
     sweep_unfinished,
 )
-from .errors import EmbeddedError, disk_full, disk_is_full, system_errors_explained
-from .folder import FolderLock, ServerLog, prepare
-from .guard import write_guard
-from .install import Install, usable_install
-from .process import ServerProcess, require_main_thread, wait_for_orphans, wait_until
-from .sockets import forget_socket_folder, postgres_answers, socket_folder
+from storage.embedded.errors import EmbeddedError, disk_full, disk_is_full, system_errors_explained
+from storage.embedded.folder import FolderLock, ServerLog, prepare
+from storage.embedded.install import Install, usable_install
+from storage.embedded.os_account import Account, adopt, postgres_account, reach
+from storage.embedded.peer_auth import write_guard
+from storage.embedded.process import ServerProcess, require_main_thread, wait_for_orphans, wait_until
+from storage.embedded.unix_sockets import forget_socket_folder, postgres_answers, socket_folder
 
 StopMode = Literal["fast", "immediate"]
 

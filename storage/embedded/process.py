@@ -16,8 +16,8 @@ import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from .account import Account
-from .errors import EmbeddedError
+from storage.embedded.errors import EmbeddedError
+from storage.embedded.os_account import Account
 
 _POLL_SECONDS = 0.01
 _PR_SET_PDEATHSIG = 1

@@ -9,11 +9,11 @@ import shutil
 import signal
 from pathlib import Path
 
-from .binaries import find_valkey
-from .errors import EmbeddedError, disk_full, disk_is_full, system_errors_explained
-from .folder import FolderLock, ServerLog, prepare
-from .process import ServerProcess, require_main_thread, wait_for_orphans, wait_until
-from .sockets import forget_socket_folder, refuse_taken, socket_folder, valkey_answers
+from storage.embedded.binaries import find_valkey
+from storage.embedded.errors import EmbeddedError, disk_full, disk_is_full, system_errors_explained
+from storage.embedded.folder import FolderLock, ServerLog, prepare
+from storage.embedded.process import ServerProcess, require_main_thread, wait_for_orphans, wait_until
+from storage.embedded.unix_sockets import forget_socket_folder, refuse_taken, socket_folder, valkey_answers
 
 SOCKET_NAME = "valkey.sock"
 _START_SECONDS = 60.0

@@ -11,15 +11,15 @@ from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from typing import Any
 
+from actors.behaviour import Outcome
 from actors.messages import ActorId, Query
 from actors.ports import Blocker, Claim, ShardRow
 from actors.shards import SHARD_COUNT, shard_of
-from actors.steps import Outcome
 from storage.locking import needs
 from storage.memory.due import DueOrders
 from storage.memory.guards import is_legal, is_over
 from storage.memory.locks import Locks
-from storage.memory.placing import MemoryPlacing
+from storage.memory.order_creation import MemoryPlacing
 
 Row = dict[str, Any]
 

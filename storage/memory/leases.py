@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from typing import Protocol, TypeVar
 
-from actors.clock import Entropy
+from actors.clock import Randomness
 from actors.cluster.leases import LEASE_S, RENEW_JITTER, RENEW_S, Holding, LeasesAway, Member, Tick
 from actors.shards import SHARD_COUNT
 
@@ -169,7 +169,7 @@ class MemoryLeases:
         self,
         table: LeaseTable,
         clock: Callable[[], float],
-        entropy: Entropy,
+        entropy: Randomness,
         wire: Wire = at_once,
         renew_s: float = RENEW_S,
     ) -> None:

@@ -16,9 +16,9 @@ import asyncpg
 import orjson
 
 from actors.dedup import RING_SIZE
-from actors.frozen import frozen
 from actors.messages import ActorId
 from actors.shards import SHARD_COUNT, shard_of
+from actors.values import frozen
 from storage.errors import StorageError, Unreachable
 from storage.postgres.database import CONNECT_S, Connection
 from storage.postgres.migrate import MigrationError

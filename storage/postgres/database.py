@@ -13,7 +13,7 @@ import orjson
 
 from storage.errors import NotDone, StorageError
 from storage.postgres.errors import spoils_connection, storage_error
-from storage.postgres.lists import After, list_statement
+from storage.postgres.list_queries import After, list_statement
 from storage.postgres.queries import BLOCKS
 
 # A statement that runs longer holds locks that others wait for; nothing here needs a tenth of it.
@@ -141,7 +141,7 @@ class Database:
     async def page(
         self, name: str, filters: Mapping[str, Any], sort: str, after: After | None, limit: int
     ) -> list[Any]:
-        """At most `limit` rows of a list (see lists.py), each with its `sort_key`.
+        """At most `limit` rows of a list (see list_queries.py), each with its `sort_key`.
 
         Raises:
             KeyError: the list has no such filter or sort.
@@ -238,7 +238,7 @@ async def open_database(
 # empty a minute ago for empty still, and reads all of it once per item.
 #
 # A batch waits for nobody's lock for long: others wait behind it. Ours hold theirs for the milliseconds of a call; what
-# somebody else holds is set aside (actors/aside.py).
+# somebody else holds is set aside (actors/blocked_commits.py).
 LANE_LOCK_TIMEOUT_MS = 100
 LANE_SETTINGS = SERVER_SETTINGS | {
     "lock_timeout": str(LANE_LOCK_TIMEOUT_MS),

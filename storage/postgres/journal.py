@@ -13,10 +13,10 @@ from typing import Any
 
 import orjson
 
+from actors.behaviour import Outcome
 from actors.errors import Unanswered
 from actors.messages import ActorId, Query
 from actors.ports import Blocker, Claim, ShardRow
-from actors.steps import Outcome
 from storage.errors import StorageError
 from storage.locking import blocker_of, needs
 from storage.postgres.database import Connection, Database, Observe, connect_lane

@@ -76,7 +76,7 @@ CREATE TABLE users (
     status        text NOT NULL DEFAULT 'active' CHECK (status IN ('active', 'banned', 'deleted')),
     created_at    timestamptz NOT NULL DEFAULT now(),
     version       integer NOT NULL DEFAULT 1,
-    -- The form under which the account is found (storage/addresses.py). The program computes it, because lower()
+    -- The form under which the account is found (storage/email_addresses.py). The program computes it, because lower()
     -- folds other letters than Python does.
     email_key     text NOT NULL,
     drove         boolean NOT NULL DEFAULT false    -- it was a driver once: its row in `drivers` stays

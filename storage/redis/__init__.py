@@ -1,16 +1,16 @@
-"""Redis: what may be lost at any time. Nothing here is needed for a correct answer.
+"""Redis: data that may be lost at any time. Nothing here is needed for a correct answer.
 
 Map:
-client.py    one client for commands, with short patience
-looking.py   what a start needs of the server, looked at and not touched
-keys.py      names of keys: each begins with the cluster's
-tickets.py   one-use tickets that open a driver's socket from a browser
-limits.py    rate limits: exact in any window across all instances
-sliding_log.py counts in Redis, many requests in one call; away when Redis is
-local_log.py what one instance remembers of its own: the limits' fallback
-leases.py    RedisLeases: who should serve a shard
-ticker.py    the thread that renews the leases
-cache.py     a cache beside Postgres: one query for many, nothing old after a change
-entries.py   its places in Redis, with stamps and marks
-lua/         one script a file
+client.py           one client, with short timeouts
+preflight.py        checks what a start needs of the server, and changes nothing
+keys.py             names of keys; each begins with the cluster's name
+tickets.py          one-use tickets that open a driver's socket from a browser
+limits.py           rate limits: exact in any window across all instances
+shared_window.py    sliding window in Redis, many requests in one call
+local_window.py     sliding window of one instance: the fallback
+leases.py           RedisLeases: which instance should serve a shard
+lease_heartbeat.py  thread that renews the leases
+cache.py            cache-aside: one query for many readers, nothing stale after a change
+cache_store.py      entries of the cache in Redis, with stamps
+lua/                one script a file
 """

@@ -1,7 +1,7 @@
 """A cache beside Postgres: who needs a value looks here, asks Postgres if it is missing, and puts it here.
 
 Two steps. Near: this instance's memory, NEAR_S from the beginning of the look, so that a change shows
-everywhere within that time. Far: Redis, shared by all instances (storage/redis/entries.py has how a change
+everywhere within that time. Far: Redis, shared by all instances (storage/redis/cache_store.py has how a change
 gets there). Callers of one instance who want the same value at once share one look and one query; two
 instances may each send one: a lock between them would cost every miss a round trip to save one query.
 
@@ -20,10 +20,10 @@ from typing import Any
 
 import orjson
 
-from actors.clock import Clock, Entropy
-from actors.frozen import frozen
+from actors.clock import Clock, Randomness
+from actors.values import frozen
 from storage.errors import Unreachable
-from storage.redis.entries import Entries
+from storage.redis.cache_store import CacheStore
 
 # Half of the second within which a change must show everywhere.
 NEAR_S = 0.5
@@ -79,7 +79,7 @@ _ABANDONED = _Abandoned()
 class Cache:
     """Values by place; a value is None (no such row), a row as a dict, or a list of rows. Do not change them."""
 
-    def __init__(self, entries: Entries, clock: Clock, entropy: Entropy, count: Count) -> None:
+    def __init__(self, entries: CacheStore, clock: Clock, entropy: Randomness, count: Count) -> None:
         self._entries = entries
         self._clock = clock
         self._entropy = entropy

@@ -22,7 +22,7 @@ from redis.exceptions import (
     RedisError,
 )
 
-from actors.frozen import frozen
+from actors.values import frozen
 from storage.errors import Unreachable
 
 TIMEOUT_S = 0.2

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from actors.frozen import frozen
+from actors.values import frozen
 
 
 @frozen
@@ -10,7 +10,7 @@ class Keyspace:
     """The keys of one cluster.
 
     Attributes:
-        cluster: its name; two databases never have the same (api/founding.py).
+        cluster: its name; two databases never have the same (api/operator/first_run.py).
     """
 
     cluster: str

@@ -17,12 +17,12 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.commands.core import AsyncScript
 
-from actors.clock import Entropy, boot_clock
+from actors.clock import Randomness, boot_clock
 from actors.cluster.leases import Holding, LeasesAway, Tick
 from actors.shards import SHARD_COUNT
 from storage.redis.client import FAILURES
 from storage.redis.keys import Keyspace
-from storage.redis.ticker import TIMEOUT_S, Renewal, Ticker, Timing
+from storage.redis.lease_heartbeat import TIMEOUT_S, LeaseHeartbeat, Renewal, Timing
 
 _LUA = Path(__file__).parent / "lua"
 
@@ -41,7 +41,7 @@ class RedisLeases:
     def __init__(
         self,
         url: str,
-        entropy: Entropy,
+        entropy: Randomness,
         *,
         keys: Keyspace,
         clock: Callable[[], float] = boot_clock,
@@ -52,7 +52,7 @@ class RedisLeases:
         self._base = keys.beginning()
         self._clock = clock
         self._timing = timing
-        self._ticker: Ticker | None = None
+        self._ticker: LeaseHeartbeat | None = None
         self._client: Redis = Redis.from_url(
             url,
             socket_timeout=TIMEOUT_S,
@@ -79,7 +79,7 @@ class RedisLeases:
     ) -> AsyncIterator[None]:
         """Renew in a thread until the block ends. `holding` is asked in that thread."""
         renewal = Renewal(self._url, self._base, self._clock, self._entropy, self._timing.lease_ms)
-        ticker = Ticker(renewal, holding, told, self._clock, self._entropy, self._timing)
+        ticker = LeaseHeartbeat(renewal, holding, told, self._clock, self._entropy, self._timing)
         self._ticker = ticker
         async with ticker.running():
             yield

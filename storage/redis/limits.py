@@ -1,6 +1,6 @@
 """Rate limits: exact in any window, across all instances.
 
-Redis counts for all (sliding_log.py). Each instance also keeps what it has let through itself. So whoever is over the
+Redis counts for all (shared_window.py). Each instance also keeps what it has let through itself. So whoever is over the
 limit is refused without asking Redis, and no instance ever lets more than the limit through, whatever becomes of Redis.
 Without it an instance allows its share: the limit divided by the number of instances, at least one.
 """
@@ -15,8 +15,8 @@ from actors.clock import Clock
 from actors.errors import JournalError, Overloaded
 from storage.redis.client import Client
 from storage.redis.keys import Keyspace
-from storage.redis.local_log import Key, LocalLog
-from storage.redis.sliding_log import BUDGET_S, Ask, Claim, Policy, Receipt, SlidingLog
+from storage.redis.local_window import Key, LocalWindow
+from storage.redis.shared_window import BUDGET_S, Ask, Claim, Policy, Receipt, SharedWindow
 
 __all__ = ["BUDGET_S", "Claim", "Policy", "RateLimits", "Receipt", "Verdict"]
 
@@ -68,8 +68,8 @@ class RateLimits:
     ) -> None:
         self.clock = self._clock = clock
         self._instances = instances
-        self._local = LocalLog()
-        self._together = SlidingLog(client, keys, failed, changed, budget_s)
+        self._local = LocalWindow()
+        self._together = SharedWindow(client, keys, failed, changed, budget_s)
 
     @property
     def alone(self) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import orjson
 
-from actors.clock import Entropy
+from actors.clock import Randomness
 from storage.errors import Unreachable
 from storage.redis.client import FAILURES, Client
 from storage.redis.keys import Keyspace
@@ -16,7 +16,7 @@ TICKET_S = 30
 class Tickets:
     """Issues and redeems tickets of one cluster: those of another that shares the server mean nothing here."""
 
-    def __init__(self, client: Client, entropy: Entropy, keys: Keyspace) -> None:
+    def __init__(self, client: Client, entropy: Randomness, keys: Keyspace) -> None:
         self._client = client
         self._cluster = keys.cluster
         self._base = keys.beginning("ticket")

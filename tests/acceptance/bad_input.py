@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import aiohttp
 
-from api.problems import KINDS
+from api.contract.problems import KINDS
 from loadtests.client import PROTOCOL
 from loadtests.server import ServerProcess
 

@@ -14,9 +14,9 @@ from typing import Any
 from aiohttp import web
 
 from actors import errors as runtime_errors
-from api.call import Call, Office
+from api.contract.problems import Problem
 from api.feed import handshake
-from api.problems import Problem
+from api.http.request import RequestContext, Services
 from storage import errors as storage_errors
 from tests.acceptance.bad_input import JSON, ORDER, Answer, Target, fresh_key
 
@@ -30,7 +30,7 @@ FAULTS: Mapping[str, Exception] = {
     "version_gone": Problem("version_gone"),
     "version_brownout": Problem("version_brownout"),
     "too_many_connections": Problem("too_many_connections"),
-    # Only the ops port gives it: test_ops.py.
+    # Only the ops port gives it: test_machine_ops.py.
     "unknown_host": Problem("unknown_host"),
     # aiohttp's own.
     "not_acceptable": web.HTTPNotAcceptable(),
@@ -41,7 +41,7 @@ BROKEN = "feed.ticket"
 _numbers = itertools.count(2)
 
 
-async def broken(call: Call) -> web.StreamResponse:
+async def broken(call: RequestContext) -> web.StreamResponse:
     """The handler that fails as it is told."""
     if "X-Fault" in call.request.headers:
         raise FAULTS[call.request.headers["X-Fault"]]
@@ -54,7 +54,7 @@ class Stage(Target):
     own, so that limits of one test do not meet another.
     """
 
-    office: Office
+    services: Services
     address: str = "127.0.0.1"
 
     async def _exchange(self, data: bytes) -> bytes:

@@ -15,7 +15,9 @@ import asyncpg
 import pytest
 
 import run
-from api import app, doors, founding
+from api import app
+from api.operator import first_run
+from api.server import http_server
 from config.settings import load_settings
 from loadtests.client import open_http
 from storage.servers import Addresses
@@ -42,21 +44,23 @@ async def stage(
     async def live(database_url: str) -> None:
         settings = load_settings(environ)
         routes = tuple(replace(r, handler=broken) if r.operation == BROKEN else r for r in app.ROUTES)
-        public, ops, peers = (doors.bind_port("127.0.0.1", 0, "") for _ in range(3))
+        public, ops, peers = (http_server.bind_port("127.0.0.1", 0, "") for _ in range(3))
         async with AsyncExitStack() as stack:
             patch = stack.enter_context(pytest.MonkeyPatch.context())
-            patch.setattr(doors, "make_app", partial(app.make_app, routes=routes))
+            patch.setattr(http_server, "make_app", partial(app.make_app, routes=routes))
             opening = run.open_office(settings, Addresses(database_url, redis_url), peers, over.set)
-            office = await stack.enter_async_context(opening)
-            await founding.found(settings, office.database, office.passwords, office.entropy)
-            await stack.enter_async_context(run.working(office))
-            await stack.enter_async_context(doors.Doors(office, public, ops).open(asyncio.Event()))
+            services = await stack.enter_async_context(opening)
+            await first_run.found(settings, services.database, services.passwords, services.entropy)
+            await stack.enter_async_context(run.working(services))
+            await stack.enter_async_context(
+                http_server.HttpServer(services, public, ops).open(asyncio.Event())
+            )
             http = await stack.enter_async_context(open_http())
             database = await asyncpg.connect(database_url)
             stack.push_async_callback(database.close)
             port = public.getsockname()[1]
             server: Any = SimpleNamespace(port=port, url=f"http://127.0.0.1:{port}")
-            found.set_result(Stage(server, database, http, {}, "", office))
+            found.set_result(Stage(server, database, http, {}, "", services))
             await over.wait()
 
     async with asyncio.TaskGroup() as tasks:

@@ -13,8 +13,8 @@ import aiohttp
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from api.access import ACCESS, allows
-from api.edge import Route
+from api.auth.permissions import ACCESS, allows
+from api.http.pipeline import Route
 from loadtests.client import PROTOCOL, Mall
 from tests.acceptance.bad_input import DROPOFF, SOON, WRITES
 from tests.acceptance.forge import Forge

@@ -12,8 +12,8 @@ import asyncpg
 import pytest
 from argon2 import PasswordHasher
 
-from api.founding import load_keys
-from api.tokens import make_signing_key
+from api.auth.access_tokens import make_signing_key
+from api.operator.first_run import load_keys
 from storage.postgres.database import open_database
 from tests.acceptance.bad_input import Answer
 from tests.acceptance.inside import Stage
@@ -46,7 +46,7 @@ async def open_sessions(stage: Stage, email: str) -> int:
 @asynccontextmanager
 async def checked_login(stage: Stage, email: str, password: str) -> AsyncIterator[asyncio.Task[Answer]]:
     """A login whose password was found right, and that goes on when the block ends."""
-    passwords, found, goes_on = stage.office.passwords, asyncio.Event(), asyncio.Event()
+    passwords, found, goes_on = stage.services.passwords, asyncio.Event(), asyncio.Event()
     verify = passwords.verify
 
     async def stop(encoded: str | None, shown: str, *rank: Any) -> bool:
@@ -117,7 +117,7 @@ async def test_password_is_not_changed_by_a_session_that_has_ended(stage: Stage)
     body = {"old_password": OLD, "new_password": NEW}
     async with checked_login(stage, email, OLD):
         pass
-    passwords, hash_of = stage.office.passwords, stage.office.passwords.hash
+    passwords, hash_of = stage.services.passwords, stage.services.passwords.hash
 
     async def end_first(password: str) -> str:
         await stage.database.execute(

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from api.access import ACCESS, Access, allows
 from api.app import ROUTES
+from api.auth.permissions import ACCESS, Access, allows
 from api.v1.handlers import TRANSITION_ACCESS
-from api.v1.table import TABLE, TRANSITION
+from api.v1.routes import TABLE, TRANSITION
 from loadtests.server import ServerProcess, open_server
 
 POLICIES = ("AUTH", "REFRESH", "ORDERS", "READS", "WRITES", "TICKETS", "COMMANDS", "LOCATIONS")

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 
 import pytest
 
-from api.access import ACCESS, ROLE_SCOPES, allows
 from api.app import ROUTES, with_head
+from api.auth.permissions import ACCESS, ROLE_SCOPES, allows
 from tests.acceptance.bad_input import ANY_VERSION, JSON, KEYED, WRITES, Target, faults, fresh_key, refusal
 
 pytest_plugins = ("tests.acceptance.bad_input_server",)

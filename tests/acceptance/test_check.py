@@ -14,7 +14,7 @@ from urllib.parse import urlsplit, urlunsplit
 import asyncpg
 import pytest
 
-from api.checking import look_at_everything
+from api.operator.preflight import look_at_everything
 from config.findings import report
 from config.settings import load_settings
 from loadtests.server import ServerProcess, free_run

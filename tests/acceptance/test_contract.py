@@ -12,7 +12,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from api.access import ROLE_SCOPES
+from api.auth.permissions import ROLE_SCOPES
 from loadtests.client import open_http
 from loadtests.server import ServerProcess, open_server
 from tests.support.faults import faults_in

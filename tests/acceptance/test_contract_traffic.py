@@ -23,9 +23,9 @@ from api.docs.asyncapi import make_asyncapi
 from api.docs.feed_frames import ENTRIES, SAID, message_of
 from api.docs.openapi import is_elsewhere, make_document
 from api.docs.operations import OPERATIONS
-from api.edge import Route
 from api.feed.frames import FRAMES
 from api.feed.session import PING_S
+from api.http.pipeline import Route
 from loadtests.client import Mall, Phone
 from tests.acceptance.bad_input import DROPOFF
 from tests.acceptance.inside import Stage
@@ -385,13 +385,13 @@ async def _waves_day(day: Day) -> None:
 
 async def _heartbeats(day: Day) -> None:
     """What comes by the clock, without waiting for it."""
-    hub = day.stage.office.hub
+    hub = day.stage.services.hub
     async with day.riding("driver-f") as rider:
         [session] = [s for s in hub.sessions.values() if s.principal.number == _number(day, "driver-f")]
         session.beat(session.heard_at + PING_S)
         await rider.frame("ping")
         await rider.say("pong")
-        session.principal = replace(session.principal, expires_at=day.stage.office.clock.wall() + 30)
+        session.principal = replace(session.principal, expires_at=day.stage.services.clock.wall() + 30)
         session.beat(session.heard_at)
         await rider.frame("auth.expiring")
         await hub.drain(0.01)
@@ -401,7 +401,7 @@ async def _heartbeats(day: Day) -> None:
 
 
 def _number(day: Day, name: str) -> int:
-    return day.stage.office.tokens.verify(day.stage.tokens[name]).number
+    return day.stage.services.tokens.verify(day.stage.tokens[name]).number
 
 
 async def test_every_frame_is_exactly_as_its_document_says(day: Day) -> None:

@@ -74,7 +74,7 @@ async def refused(stage: Stage) -> None:
 
 async def commands(stage: Stage) -> None:
     """Commands that are answered without a task: refused at the door, by the order's actor, and one unheard."""
-    assert not stage.office.settings.cors_origins
+    assert not stage.services.settings.cors_origins
     command = (
         "POST /api/v2/orders/ord_999999999/acceptance HTTP/1.1\r\nHost: mall\r\nContent-Length: 0\r\n{}\r\n"
     )

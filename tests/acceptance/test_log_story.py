@@ -24,7 +24,7 @@ DROPOFF = {"lat": 52.521, "lon": 13.41, "address": "Alexanderplatz 1"}
 
 
 @dataclass
-class Machine:
+class HostEndpoint:
     """Three instances behind one port, on servers that a test may freeze."""
 
     server: ServerProcess
@@ -46,7 +46,7 @@ class Machine:
 
 
 @pytest.fixture(scope="module")
-async def machine(folder: Path) -> AsyncIterator[Machine]:
+async def machine(folder: Path) -> AsyncIterator[HostEndpoint]:
     with EmbeddedPostgres(folder / "story-pg", durable=False) as postgres:
         valkey = EmbeddedValkey(folder / "story-valkey", durable=False)
         valkey.start()
@@ -57,7 +57,7 @@ async def machine(folder: Path) -> AsyncIterator[Machine]:
             "MALL_GATEWAY_URL": "http://127.0.0.1:9", "MALL_RATE_LIMITS": "on",
         }  # fmt: skip
         server = ServerProcess(folder / "story", environ, ("--instances", "3"))
-        machine = Machine(server, postgres, valkey)
+        machine = HostEndpoint(server, postgres, valkey)
         try:
             await server.start()
             await machine.until(lambda lines: [x["event"] for x in lines].count("serves") == 3)
@@ -72,14 +72,14 @@ def _family(pid: int) -> list[int]:
     return [pid, *map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())]
 
 
-async def test_healthy_start_of_three_writes_no_warning_and_every_line_is_json(machine: Machine) -> None:
+async def test_healthy_start_of_three_writes_no_warning_and_every_line_is_json(machine: HostEndpoint) -> None:
     lines = machine.lines()
     assert [x for x in lines if x["level"] not in ("info", "debug") and x["event"] not in SLOW] == []
     assert {x["instance"] for x in lines} == {"supervisor", "mall-1", "mall-2", "mall-3"}
     assert all({"ts", "level", "event", "instance"} <= x.keys() for x in lines)
 
 
-async def test_story_of_an_order_is_found_by_its_id(machine: Machine) -> None:
+async def test_story_of_an_order_is_found_by_its_id(machine: HostEndpoint) -> None:
     server = machine.server
     [admin, *_] = await server.mint("admin", 1, "--prefix", "story-admin")
     async with open_http() as http:
@@ -147,7 +147,7 @@ async def test_story_of_an_order_is_found_by_its_id(machine: Machine) -> None:
     assert all(x["instance"].startswith("mall-") and x["trace_id"] for x in story)
 
 
-async def test_refused_request_says_what_was_asked(machine: Machine) -> None:
+async def test_refused_request_says_what_was_asked(machine: HostEndpoint) -> None:
     async with open_http() as http, http.put(machine.server.url + "/no/such/place?secret=1") as response:
         trace = response.headers["X-Trace-ID"]
     await machine.until(lambda lines: any(x.get("trace_id") == trace for x in lines))
@@ -159,7 +159,7 @@ async def test_refused_request_says_what_was_asked(machine: Machine) -> None:
 
 @pytest.mark.parametrize("what", ["redis", "postgres"])
 async def test_outage_is_one_lost_line_and_one_back_line_of_each_instance(
-    machine: Machine, what: str
+    machine: HostEndpoint, what: str
 ) -> None:
     pid = machine.valkey.pid if what == "redis" else machine.postgres.pid
     assert pid is not None
@@ -191,7 +191,7 @@ async def test_outage_is_one_lost_line_and_one_back_line_of_each_instance(
     assert len(others) <= 6, others
 
 
-async def test_killed_peer_is_lost_and_found_once_by_each_other(machine: Machine) -> None:
+async def test_killed_peer_is_lost_and_found_once_by_each_other(machine: HostEndpoint) -> None:
     before = len(machine.lines())
     victim = next(
         x["pid"] for x in machine.lines() if x["event"] == "started_process" and x["instance"] == "mall-3"

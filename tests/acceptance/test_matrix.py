@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from api.access import ACCESS
 from api.app import ROUTES
-from api.edge import Route
+from api.auth.permissions import ACCESS
 from api.feed.frames import FRAMES
+from api.http.pipeline import Route
 from loadtests.client import Phone
 from tests.acceptance.matrix import CALLERS, CELLS, FRAME_CELLS, OWN_FRAMES, statuses
 from tests.acceptance.pair import Pair

@@ -12,7 +12,7 @@ LIMIT_MIB = 250
 # Run in a process of its own: the resident size of this one says nothing.
 PROGRAM = """
 import asyncio, gc, json, time
-from actors.clock import LoopClock, SystemEntropy
+from actors.clock import LoopClock, SystemRandomness
 from actors.messages import ActorId
 from actors.messages import Seed
 from actors.runtime import Runtime
@@ -36,7 +36,7 @@ async def main(orders, drivers):
     clock = LoopClock(asyncio.get_running_loop())
     runtime = Runtime(instance="one", behaviours=[OrderBehaviour(), DriverBehaviour("e"), ZoneBehaviour()],
                       journal=journal, emitter=Nobody(),
-                      clock=clock, entropy=SystemEntropy(), cells_max=10**6)
+                      clock=clock, entropy=SystemRandomness(), cells_max=10**6)
     async with runtime.running():
         gc.collect(); before = resident_mib()
         for n in range(1, orders + 1):

@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
-from api.docs.answers import SCHEMAS
-from api.docs.catalogue import row_of
-from api.problems import KINDS
+from api.contract.problems import KINDS
+from api.docs.problem_pages import row_of
+from api.docs.response_schemas import SCHEMAS
 from dispatch.service import CREATE_ROUTE
 from tests.acceptance.bad_input import (
     ANY_VERSION,
@@ -66,7 +66,7 @@ def fault(code: str) -> How:
 async def slow_body(stage: Stage) -> Answer:
     """Its end never comes; where there is no such constant any more, the real time passes."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("api.call.BODY_S", 0.05, raising=False)
+        patch.setattr("api.http.request.BODY_S", 0.05, raising=False)
         return await stage.send("POST", "/api/v2/zones", [JSON, ("Content-Length", "9")], role="admin")
 
 
@@ -104,7 +104,7 @@ async def no_longer_a_driver(stage: Stage) -> Answer:
 async def limited(stage: Stage) -> Answer:
     wrong = {"email": PEOPLE["customer"][0], "password": "not the password"}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(stage.office.settings.__dict__, "rate_limits", "on")
+        patch.setitem(stage.services.settings.__dict__, "rate_limits", "on")
         for _ in range(20):
             answer = await stage.ask("", *LOGIN, wrong)
             if answer.status != 401:
@@ -168,11 +168,11 @@ async def until_refused(stage: Stage, body: Any, orders_max: int) -> Answer:
 
 async def too_many_unpaid(stage: Stage) -> Answer:
     body = {**ordered((await stage.zone())[1]), "payment": "card"}
-    return await until_refused(stage, body, stage.office.settings.unpaid_orders_max)
+    return await until_refused(stage, body, stage.services.settings.unpaid_orders_max)
 
 
 async def too_many_held(stage: Stage) -> Answer:
-    held_max, pieces = stage.office.settings.held_pieces_max, 99
+    held_max, pieces = stage.services.settings.held_pieces_max, 99
     body = ordered((await stage.zone(stock=2 * held_max))[1])
     body["items"][0]["quantity"] = pieces
     return await until_refused(stage, body, held_max // pieces)
@@ -238,11 +238,11 @@ def commanded(role: str, what: str, body: Any = None) -> How:
 
 
 async def going_away(stage: Stage) -> Answer:
-    stage.office.draining = True
+    stage.services.draining = True
     try:
         return await upgrade()(stage)
     finally:
-        stage.office.draining = False
+        stage.services.draining = False
 
 
 async def far_away(stage: Stage) -> Answer:
@@ -304,12 +304,12 @@ async def two_refunds_at_once(stage: Stage) -> Answer:
 
 
 async def no_gateway(stage: Stage) -> Answer:
-    office, body = stage.office, {**ordered("prd_1"), "payment": "card"}
-    payments, office.payments = office.payments, None
+    services, body = stage.services, {**ordered("prd_1"), "payment": "card"}
+    payments, services.payments = services.payments, None
     try:
         return await stage.ask("customer", *PLACE, body, ("Idempotency-Key", fresh_key()))
     finally:
-        office.payments = payments
+        services.payments = payments
 
 
 async def nothing_due(stage: Stage) -> Answer:

@@ -15,11 +15,11 @@ import aiohttp
 import asyncpg
 import pytest
 
-from loadtests.chaos.instance import Fleet, open_fleet
+from loadtests.chaos.instance import DriverIndex, open_fleet
 from loadtests.chaos.plan import BLACK_HOLE, CUT_POSTGRES
 from loadtests.chaos.proxy import PASS
 from loadtests.client import PROTOCOL, Mall, open_http
-from storage.embedded.cluster import SOCKET_NAME
+from storage.embedded.data_directory import SOCKET_NAME
 from tests.acceptance.pair import seconds_until
 from tests.conftest import copy_database
 
@@ -31,7 +31,7 @@ PATIENCE_S = 40.0
 class Town:
     """Two instances behind proxies, and a driver."""
 
-    fleet: Fleet
+    fleet: DriverIndex
     http: aiohttp.ClientSession
     database: Any
     token: str

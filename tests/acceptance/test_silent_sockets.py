@@ -8,7 +8,7 @@ import pytest
 from aiohttp import WSMsgType
 
 from api.feed import handshake
-from api.feed.strangers import Strangers
+from api.feed.anonymous_sockets import AnonymousSockets
 from tests.acceptance.inside import Stage
 
 pytest_plugins = ("tests.acceptance.inside_server",)
@@ -27,7 +27,7 @@ async def test_who_says_hello_too_late_is_told_to_come_back(
 async def test_silent_sockets_of_one_address_keep_no_driver_with_a_ticket_out(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stage.office.hub, "strangers", Strangers(4, 3))
+    monkeypatch.setattr(stage.services.hub, "strangers", AnonymousSockets(4, 3))
     ticket = (await stage.good("driver", "POST", "/api/v2/realtime/tickets"))["ticket"]
     async with AsyncExitStack() as stack:
         silent = [await stack.enter_async_context(stage.feed("", hello=None)) for _ in range(3)]

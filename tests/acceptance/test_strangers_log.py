@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from config.sampling import BURST
+from config.log_sampling import BURST
 from loadtests.client import open_http
 from loadtests.server import ServerProcess, open_server
 

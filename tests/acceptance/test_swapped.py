@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from api.access import ACCESS, allows
 from api.app import ROUTES
+from api.auth.permissions import ACCESS, allows
 from loadtests.client import Phone
 from tests.acceptance.bad_input import WRITES
 from tests.acceptance.pair import Pair

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from api.fields import DEGREES_MIN
+from api.contract.fields import DEGREES_MIN
 from tests.acceptance.bad_input import PRODUCT, STORE, ZONE, Answer, Target, refusal
 
 pytest_plugins = ("tests.acceptance.bad_input_server",)

@@ -8,7 +8,7 @@ import re
 
 import pytest
 
-from api.problems import KINDS, Problem, problem_response
+from api.contract.problems import KINDS, Problem, problem_response
 from tests.acceptance.bad_input import ALLOWED_ORIGIN, JSON, Headers, Target
 from tests.acceptance.test_bad_frames import FEED, UPGRADE
 from tests.acceptance.transport_vectors import VECTORS

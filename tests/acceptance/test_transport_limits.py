@@ -7,9 +7,9 @@ import json
 
 import pytest
 
-from api.bodies import ITEMS_MAX, MEMBERS_MAX, scan_json
-from api.call import QUERY_PARAMETERS_MAX
-from api.problems import Problem
+from api.contract.json_body import ITEMS_MAX, MEMBERS_MAX, scan_json
+from api.contract.problems import Problem
+from api.http.request import QUERY_PARAMETERS_MAX
 from tests.acceptance.bad_input import WITH_BODY, Target, faults, refusal
 
 pytest_plugins = ("tests.acceptance.bad_input_server",)

@@ -11,7 +11,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from api.v1.table import TABLE
+from api.v1.routes import TABLE
 from loadtests.client import open_http
 from loadtests.server import open_server
 from tests.acceptance.bad_input import Target

@@ -8,7 +8,7 @@ import pytest
 
 from storage.postgres.database import open_database
 from storage.postgres.journal import PostgresJournal
-from storage.postgres.placing import OrderPlacer
+from storage.postgres.order_creation import OrderPlacer
 from tests.conftest import copy_database
 from tests.contracts.world import World, memory_world, seed
 

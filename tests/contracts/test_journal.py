@@ -10,10 +10,10 @@ from typing import Any
 import asyncpg
 import pytest
 
+from actors.behaviour import Outcome
 from actors.errors import NotWritten
 from actors.messages import ActorId, Query
 from actors.shards import shard_of
-from actors.steps import Outcome
 from storage.memory.guards import LEGAL_MOVES
 from storage.memory.journal import MemoryJournal
 from tests.contracts.world import ZONE, World, placing

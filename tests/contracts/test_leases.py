@@ -12,13 +12,13 @@ from typing import TypeVar
 import pytest
 from redis import Redis
 
-from actors.clock import SystemEntropy, boot_clock
+from actors.clock import SystemRandomness, boot_clock
 from actors.cluster.leases import ACTIVE, JOINING, Holding, LeasesAway, LeaseStore, Member, Tick
 from actors.shards import SHARD_COUNT
 from storage.memory.leases import LeaseTable, MemoryLeases
 from storage.redis.keys import Keyspace
+from storage.redis.lease_heartbeat import Timing
 from storage.redis.leases import RedisLeases
-from storage.redis.ticker import Timing
 from tests.simulation.loop import SimLoop, simulated
 from tests.support.waiting import LIMIT_S, turn, until
 
@@ -108,9 +108,9 @@ def memory_world(lease_s: float) -> World:
         await turn()
 
     table = LeaseTable(clock, lease_s)
-    cut_off = MemoryLeases(table, clock, SystemEntropy(), _lost)
+    cut_off = MemoryLeases(table, clock, SystemRandomness(), _lost)
     return World(
-        lambda: MemoryLeases(table, clock, SystemEntropy(), renew_s=LONG_S),
+        lambda: MemoryLeases(table, clock, SystemRandomness(), renew_s=LONG_S),
         cut_off,
         table.flush,
         lambda: table.restore(table.snapshot()),
@@ -138,7 +138,7 @@ class ValkeyWorld:
 
     def _open_at(self, url: str) -> RedisLeases:
         self._stores.append(
-            RedisLeases(url, SystemEntropy(), keys=Keyspace(self._prefix), timing=self._timing)
+            RedisLeases(url, SystemRandomness(), keys=Keyspace(self._prefix), timing=self._timing)
         )
         return self._stores[-1]
 

@@ -14,7 +14,7 @@ import pytest
 from actors.errors import NotWritten
 from storage.memory.journal import MemoryJournal
 from storage.postgres.database import open_database
-from storage.postgres.placing import OrderPlacer
+from storage.postgres.order_creation import OrderPlacer
 
 CUSTOMERS = (100, 101)
 # Where most orders go; store 2 delivers so far, and not to the other place.

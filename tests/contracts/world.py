@@ -7,9 +7,9 @@ from typing import Any
 
 import asyncpg
 
+from actors.behaviour import Outcome
 from actors.messages import ActorId
 from actors.shards import shard_of
-from actors.steps import Outcome
 from storage.memory.journal import MemoryJournal
 
 ZONE, STORE, CUSTOMER = 1, 1, 100

@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 
-from actors.clock import LoopClock, SystemEntropy
+from actors.clock import LoopClock, SystemRandomness
 from storage.errors import Unreachable
 from storage.redis.cache import JITTER, MISSING_S, NEAR_S, Cache, Kind
+from storage.redis.cache_store import BUDGET_S, FAILURES_MAX, CacheStore
 from storage.redis.client import Client, open_redis
-from storage.redis.entries import BUDGET_S, FAILURES_MAX, Entries
 from storage.redis.keys import Keyspace
 from tests.support.waiting import until
 
@@ -68,8 +68,8 @@ class Instance:
         self.counts: Counter[str] = Counter()
         self.failures = 0
         self.clock = HandClock()
-        entropy = SystemEntropy()
-        self.entries = Entries(client, self.clock, entropy, Keyspace(prefix), self._failed, budget_s)
+        entropy = SystemRandomness()
+        self.entries = CacheStore(client, self.clock, entropy, Keyspace(prefix), self._failed, budget_s)
         self.cache = Cache(self.entries, self.clock, entropy, lambda _, result: self.counts.update([result]))
 
     def _failed(self) -> None:

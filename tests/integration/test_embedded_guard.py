@@ -16,7 +16,7 @@ import asyncpg
 import pytest
 
 from config.settings import Settings
-from storage.embedded import EmbeddedError, EmbeddedPostgres, account
+from storage.embedded import EmbeddedError, EmbeddedPostgres, os_account
 from storage.postgres.migrate import migrate
 from storage.servers import open_servers
 
@@ -153,7 +153,7 @@ def test_root_without_an_account_to_drop_to_is_refused_and_told_what_to_do(
     monkeypatch.setattr(pwd, "getpwnam", unknown)
     monkeypatch.setattr(shutil, "which", lambda *_, **__: None)
     with pytest.raises(EmbeddedError, match="make a system user mall-postgres"):
-        account.postgres_account(folder / "guard-none" / "postgres")
+        os_account.postgres_account(folder / "guard-none" / "postgres")
 
 
 @needs_root
@@ -162,6 +162,6 @@ def test_data_of_an_ordinary_user_stay_his_when_root_starts_on_them(folder: Path
     (data / "postgres").mkdir(parents=True)
     for path in (data, data / "postgres"):
         os.chown(path, NOBODY, NOBODY)
-    found = account.postgres_account(data / "postgres")
+    found = os_account.postgres_account(data / "postgres")
     assert found is not None
     assert found.uid == NOBODY

@@ -10,8 +10,8 @@ from collections.abc import Callable
 import pytest
 from redis import Redis
 
-from actors.cluster.keeper import Keeper
-from api.probing import LeasesStuck, look_at_leases
+from actors.cluster.reconciler import Reconciler
+from storage.health import LeasesStuck, look_at_leases
 from storage.redis.client import open_redis
 from tests.integration.test_cache import LASTING, Instance, Rows
 from tests.integration.test_leases import QUICK, watched
@@ -127,13 +127,13 @@ class _Stuck:
 
     def __init__(self, trouble: str, *, sure: bool) -> None:
         self.leases = type("Leases", (), {"trouble": trouble})()
-        self.tenure = type("Tenure", (), {"sure": lambda _: sure})()
+        self.lease_state = type("LeaseState", (), {"sure": lambda _: sure})()
 
 
 def test_redis_that_answers_and_renews_no_leases_is_down_with_its_words() -> None:
     def look(trouble: str, *, sure: bool) -> None:
-        keeper: Keeper = _Stuck(trouble, sure=sure)  # type: ignore[assignment]
-        look_at_leases(keeper)
+        reconciler: Reconciler = _Stuck(trouble, sure=sure)  # type: ignore[assignment]
+        look_at_leases(reconciler)
 
     look("", sure=False)
     look("one tick failed", sure=True)

@@ -9,8 +9,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 import pytest
 from aiohttp import web
 
-from api.gateway import client
-from api.gateway.client import HttpGateway, open_gateway
+from api.payments import http_gateway
+from api.payments.http_gateway import HttpGateway, open_gateway
 from dispatch.domain.money import Money
 from dispatch.payments import Declined, GatewayLater, GatewayRefused, GatewayUnsure, Held
 
@@ -194,7 +194,7 @@ async def test_provider_that_hangs_is_not_waited_for(
         return web.Response()
 
     provider.answer = hang
-    monkeypatch.setattr(client, "TIMEOUT_S", 0.05)
+    monkeypatch.setattr(http_gateway, "TIMEOUT_S", 0.05)
     async with open_gateway(provider.url, "a secret") as gateway:
         with pytest.raises(GatewayUnsure):
             await gateway.hold("key-1", EUROS, "tok_success")

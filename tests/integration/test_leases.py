@@ -16,12 +16,12 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
-from actors.clock import SystemEntropy
+from actors.clock import SystemRandomness
 from actors.cluster.leases import ACTIVE, Holding, LeasesAway, Member, Tick
 from storage.embedded import EmbeddedValkey
 from storage.redis.keys import Keyspace
+from storage.redis.lease_heartbeat import Timing
 from storage.redis.leases import RedisLeases
-from storage.redis.ticker import Timing
 from tests.support.waiting import LIMIT_S, turn, until
 
 # Six renewals in a lease: a busy machine may miss most of them.
@@ -34,7 +34,7 @@ class Watched:
 
     def __init__(self, url: str, timing: Timing, name: str = "ann", prefix: str | None = None) -> None:
         self.prefix = prefix or f"thread-{next(_numbers)}"
-        self.store = RedisLeases(url, SystemEntropy(), keys=Keyspace(self.prefix), timing=timing)
+        self.store = RedisLeases(url, SystemRandomness(), keys=Keyspace(self.prefix), timing=timing)
         self.server = Redis.from_url(url)
         self.member = Member(name, f"{name}.1", f"{name}:7000", ACTIVE, "1.0")
         self.held: tuple[int, ...] = ()

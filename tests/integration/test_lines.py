@@ -17,12 +17,12 @@ import orjson
 import pytest
 import uvloop
 
-from actors.clock import SystemEntropy
-from actors.cluster import tcp
-from actors.cluster.network import FRAME_BYTES_MAX, Greeting, Line, LineLost
+from actors.clock import SystemRandomness
+from actors.cluster import tcp_transport
 from actors.cluster.proof import Meeting
-from actors.cluster.tcp import GREETING_BYTES_MAX, TcpNetwork
+from actors.cluster.tcp_transport import GREETING_BYTES_MAX, TcpTransport
 from actors.cluster.tls import PeerTls, TlsError, load_peer_tls
+from actors.cluster.transport import FRAME_BYTES_MAX, Greeting, Link, LinkLost
 from tests.support.papers import make_papers
 from tests.support.waiting import turn, until
 
@@ -33,16 +33,16 @@ ANN, BOB = Greeting("ann", "ann.1"), Greeting("bob", "bob.1")
 class End:
     """What one end has heard."""
 
-    frames: list[tuple[Line, bytes]] = field(default_factory=list)
-    ended: list[Line] = field(default_factory=list)
+    frames: list[tuple[Link, bytes]] = field(default_factory=list)
+    ended: list[Link] = field(default_factory=list)
     changed: asyncio.Event = field(default_factory=asyncio.Event)
 
-    def receive(self, line: Line, frame: bytes) -> None:
-        self.frames.append((line, frame))
+    def receive(self, link: Link, frame: bytes) -> None:
+        self.frames.append((link, frame))
         self.changed.set()
 
-    def end(self, line: Line) -> None:
-        self.ended.append(line)
+    def end(self, link: Link) -> None:
+        self.ended.append(link)
         self.changed.set()
 
     async def until_frames(self, count: int) -> list[bytes]:
@@ -59,14 +59,14 @@ class End:
                 await self.changed.wait()
 
 
-def _network(secret: bytes = b"secret", cluster: str = "mall") -> TcpNetwork:
+def _network(secret: bytes = b"secret", cluster: str = "mall") -> TcpTransport:
     listener = socket.create_server(("127.0.0.1", 0))
     listener.setblocking(False)
-    return TcpNetwork(listener, "", secret, cluster, SystemEntropy())
+    return TcpTransport(listener, "", secret, cluster, SystemRandomness())
 
 
 @asynccontextmanager
-async def _served(network: TcpNetwork, end: End) -> AsyncIterator[str]:
+async def _served(network: TcpTransport, end: End) -> AsyncIterator[str]:
     async with network.serving(BOB, end.receive, end.end) as address:
         yield address
 
@@ -75,28 +75,28 @@ async def test_frames_arrive_whole_and_in_order_both_ways() -> None:
     there, here = End(), End()
     frames = [bytes([n % 256]) * (n * 997 % 70_000 + 1) for n in range(200)]
     async with _served(_network(), there) as address:
-        line = await _network().dial(address, ANN, here.receive, here.end)
-        assert line.peer == BOB
-        assert all(line.send(frame) for frame in frames)
+        link = await _network().dial(address, ANN, here.receive, here.end)
+        assert link.peer == BOB
+        assert all(link.send(frame) for frame in frames)
         assert await there.until_frames(200) == frames
         theirs = there.frames[0][0]
         assert theirs.peer == ANN
         theirs.send(b"back")
         assert await here.until_frames(1) == [b"back"]
-        line.close()
+        link.close()
         await there.until_ended()
 
 
 async def test_what_is_not_read_yet_of_a_line_that_is_ended_here_is_never_read() -> None:
     here, heard = End(), list[bytes]()
 
-    def end_it(line: Line, frame: bytes) -> None:
+    def end_it(link: Link, frame: bytes) -> None:
         heard.append(frame)
-        line.close()
+        link.close()
 
     async with _network().serving(BOB, end_it, here.end) as address:
-        line = await _network().dial(address, ANN, here.receive, here.end)
-        assert all(line.send(bytes([n])) for n in range(9))
+        link = await _network().dial(address, ANN, here.receive, here.end)
+        assert all(link.send(bytes([n])) for n in range(9))
         await here.until_ended()
     assert heard == [b"\0"]
 
@@ -105,16 +105,16 @@ async def test_end_of_the_server_ends_the_line() -> None:
     here = End()
     async with AsyncExitStack() as stack:
         address = await stack.enter_async_context(_served(_network(), End()))
-        line = await _network().dial(address, ANN, here.receive, here.end)
+        link = await _network().dial(address, ANN, here.receive, here.end)
     await here.until_ended()
-    assert not line.send(b"into the void")
+    assert not link.send(b"into the void")
 
 
 @pytest.mark.parametrize(("secret", "cluster"), [(b"guessed", "mall"), (b"secret", "another mall")])
 async def test_stranger_gets_no_line_and_no_frame_through(secret: bytes, cluster: str) -> None:
     there, here = End(), End()
     async with _served(_network(), there) as address:
-        with pytest.raises(LineLost) as lost:
+        with pytest.raises(LinkLost) as lost:
             await _network(secret, cluster).dial(address, ANN, here.receive, here.end)
     assert not lost.value.refused, "a stranger's failure proves nobody dead"
     assert not there.frames
@@ -123,7 +123,7 @@ async def test_stranger_gets_no_line_and_no_frame_through(secret: bytes, cluster
 async def test_server_that_does_not_know_the_secret_is_not_spoken_to() -> None:
     there, here = End(), End()
     async with _served(_network(b"pretended"), there) as address:
-        with pytest.raises(LineLost):
+        with pytest.raises(LinkLost):
             await _network().dial(address, ANN, here.receive, here.end)
     assert not there.frames
 
@@ -132,7 +132,7 @@ async def test_port_without_listener_is_refused() -> None:
     with socket.create_server(("127.0.0.1", 0)) as reserved:
         port = reserved.getsockname()[1]
     here = End()
-    with pytest.raises(LineLost) as lost:
+    with pytest.raises(LinkLost) as lost:
         await _network().dial(f"127.0.0.1:{port}", ANN, here.receive, here.end)
     assert lost.value.refused
 
@@ -141,13 +141,13 @@ async def test_port_that_never_greets_is_given_up_but_not_called_dead() -> None:
     here = End()
     with socket.create_server(("127.0.0.1", 0)) as silent:
         address = f"127.0.0.1:{silent.getsockname()[1]}"
-        with pytest.raises(LineLost) as lost:
+        with pytest.raises(LinkLost) as lost:
             await _network().dial(address, ANN, here.receive, here.end)
     assert not lost.value.refused
 
 
 async def _interrupt_dials(
-    count: int, serving: TcpNetwork | None = None, dialling: TcpNetwork | None = None, steps: int = 12
+    count: int, serving: TcpTransport | None = None, dialling: TcpTransport | None = None, steps: int = 12
 ) -> None:
     """Dials that are given up at every step of their making."""
     there, here = End(), End()
@@ -164,9 +164,9 @@ async def _interrupt_dials(
             [made] = await asyncio.gather(dial, return_exceptions=True)
             if not isinstance(made, BaseException):
                 made.close()
-        await until(lambda: not dialling.lines)
-        line = await dialling.dial(address, ANN, here.receive, here.end)
-        assert line.send(b"whole")
+        await until(lambda: not dialling.links)
+        link = await dialling.dial(address, ANN, here.receive, here.end)
+        assert link.send(b"whole")
         assert await there.until_frames(1) == [b"whole"]
 
 
@@ -185,7 +185,7 @@ def test_interrupted_dial_leaves_no_dead_line_and_the_network_closes(run: Callab
 @pytest.mark.parametrize("address", ["127.0.0.1:99999999", "127.0.0.1:", "nowhere", "127.0.0.1:-1"])
 async def test_address_that_is_none_is_a_lost_line_and_nothing_worse(address: str) -> None:
     here = End()
-    with pytest.raises(LineLost):
+    with pytest.raises(LinkLost):
         await _network().dial(address, ANN, here.receive, here.end)
 
 
@@ -251,31 +251,31 @@ async def test_whoever_says_nothing_is_cut_off() -> None:
 async def test_frame_that_is_too_long_is_not_sent() -> None:
     there, here = End(), End()
     async with _served(_network(), there) as address:
-        line = await _network().dial(address, ANN, here.receive, here.end)
-        assert not line.send(b"x" * (FRAME_BYTES_MAX + 1))
-        assert line.send(b"fits")
+        link = await _network().dial(address, ANN, here.receive, here.end)
+        assert not link.send(b"x" * (FRAME_BYTES_MAX + 1))
+        assert link.send(b"fits")
         assert await there.until_frames(1) == [b"fits"]
-        line.close()
+        link.close()
 
 
 async def test_line_to_a_peer_that_does_not_read_is_full_at_some_time() -> None:
     there, here = End(), End()
     async with _served(_network(), there) as address:
-        line = await _network().dial(address, ANN, here.receive, here.end)
-        line.send(b"first")
+        link = await _network().dial(address, ANN, here.receive, here.end)
+        link.send(b"first")
         await there.until_frames(1)
         theirs = there.frames[0][0]
         transport = theirs._transport  # type: ignore[attr-defined]
         transport.pause_reading()
         sent = 0
-        while line.send(b"x" * 500_000):
+        while link.send(b"x" * 500_000):
             sent += 1
             assert sent < 200, "a hundred megabytes would be no bound"
             passed = asyncio.Event()
             asyncio.get_running_loop().call_soon(passed.set)
             await passed.wait()
         assert sent > 4
-        line.abort()
+        link.abort()
 
 
 # -- what is proven -----------------------------------------------------------------------------------------
@@ -381,8 +381,8 @@ async def test_instance_of_this_version_may_dial_one_of_the_version_before() -> 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     async with server:
         address = f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
-        line = await _network().dial(address, ANN, here.receive, here.end)
-        line.send(b"hello, old one")
+        link = await _network().dial(address, ANN, here.receive, here.end)
+        link.send(b"hello, old one")
         await here.until_ended()
     assert heard == [b"hello, old one"]
 
@@ -393,7 +393,7 @@ async def test_instance_of_this_version_may_dial_one_of_the_version_before() -> 
 @pytest.fixture
 def foreign(monkeypatch: pytest.MonkeyPatch) -> None:
     """Loopback as if it were the way to another machine."""
-    monkeypatch.setattr(tcp, "is_loopback", lambda host: False)
+    monkeypatch.setattr(tcp_transport, "is_loopback", lambda host: False)
 
 
 @pytest.fixture(scope="module")
@@ -407,7 +407,7 @@ def papers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, PeerTls]:
     return found
 
 
-def _secure(tls: PeerTls | None) -> TcpNetwork:
+def _secure(tls: PeerTls | None) -> TcpTransport:
     network = _network()
     network._tls = tls
     network._is_local = False
@@ -422,15 +422,15 @@ def test_line_with_certificates_is_encrypted_and_carries_frames(
     async def main() -> str:
         there, here = End(), End()
         async with _served(_secure(papers["bob"]), there) as address:
-            line = await _secure(papers["ann"]).dial(address, ANN, here.receive, here.end)
+            link = await _secure(papers["ann"]).dial(address, ANN, here.receive, here.end)
             frames = [bytes([n]) * (n * 997 + 1) for n in range(100)]
-            assert all(line.send(frame) for frame in frames)
+            assert all(link.send(frame) for frame in frames)
             assert await there.until_frames(100) == frames
             there.frames[0][0].send(b"back")
             assert await here.until_frames(1) == [b"back"]
-            assert line._transport is not None
-            version = line._transport.get_extra_info("ssl_object").version()
-            line.close()
+            assert link._transport is not None
+            version = link._transport.get_extra_info("ssl_object").version()
+            link.close()
             await there.until_ended()
             return str(version)
 
@@ -444,9 +444,9 @@ async def test_certificate_of_another_authority_or_none_makes_no_line(
 ) -> None:
     there, here = End(), End()
     async with _served(_secure(papers.get(serves)), there) as address:
-        with contextlib.suppress(LineLost):
-            line = await _secure(papers.get(dials)).dial(address, ANN, here.receive, here.end)
-            line.send(b"never")  # TLS 1.3 tells a client of its refusal only now
+        with contextlib.suppress(LinkLost):
+            link = await _secure(papers.get(dials)).dial(address, ANN, here.receive, here.end)
+            link.send(b"never")  # TLS 1.3 tells a client of its refusal only now
             await here.until_ended()
     assert not there.frames
 
@@ -474,7 +474,7 @@ async def test_somebody_in_between_with_a_certificate_of_the_authority_passes_no
         between = await asyncio.start_server(pass_on, "127.0.0.1", 0, ssl=papers["ann"].server)
         async with between:
             at = f"127.0.0.1:{between.sockets[0].getsockname()[1]}"
-            with pytest.raises(LineLost, match="does not know the secret"):
+            with pytest.raises(LinkLost, match="does not know the secret"):
                 await _secure(papers["ann"]).dial(at, ANN, here.receive, here.end)
     assert not there.frames
 
@@ -493,11 +493,11 @@ async def test_lines_on_loopback_have_no_tls_though_there_are_certificates(
     there, here = End(), End()
     listener = socket.create_server(("127.0.0.1", 0))
     listener.setblocking(False)
-    server = TcpNetwork(listener, "", b"secret", "mall", SystemEntropy(), papers["bob"])
+    server = TcpTransport(listener, "", b"secret", "mall", SystemRandomness(), papers["bob"])
     async with _served(server, there) as address:
-        line = await _network().dial(address, ANN, here.receive, here.end)
-        assert line._transport is not None
-        assert line._transport.get_extra_info("ssl_object") is None
+        link = await _network().dial(address, ANN, here.receive, here.end)
+        assert link._transport is not None
+        assert link._transport.get_extra_info("ssl_object") is None
 
 
 @pytest.mark.parametrize("wrong", ["missing", "not a certificate", "key of another"])

@@ -11,7 +11,7 @@ import asyncpg
 import pytest
 
 from storage.postgres.database import open_database
-from storage.postgres.lists import LISTINGS, After
+from storage.postgres.list_queries import LISTINGS, After
 from tests.conftest import copy_database
 
 LIMIT = 50

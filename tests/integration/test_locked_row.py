@@ -10,7 +10,7 @@ from typing import Any
 import asyncpg
 import pytest
 
-from actors.clock import LoopClock, SystemEntropy
+from actors.clock import LoopClock, SystemRandomness
 from actors.messages import ActorId, Emit
 from actors.runtime import Runtime
 from actors.shards import shard_of
@@ -21,7 +21,7 @@ from dispatch.service import Caller, Dispatch
 from dispatch.zone_actor import ZoneBehaviour
 from storage.postgres.database import open_database
 from storage.postgres.journal import PostgresJournal
-from storage.postgres.placing import OrderPlacer
+from storage.postgres.order_creation import OrderPlacer
 from tests.support.waiting import until
 
 DRIVERS = range(1, 31)
@@ -42,7 +42,7 @@ class _Nobody:
 
 
 @asynccontextmanager
-async def _office(url: str, said: list[tuple[str, dict[str, Any]]]) -> AsyncIterator[Dispatch]:
+async def _services(url: str, said: list[tuple[str, dict[str, Any]]]) -> AsyncIterator[Dispatch]:
     """Dispatch over a real journal, and what it logs."""
 
     def log(event: str, **values: Any) -> None:
@@ -52,7 +52,7 @@ async def _office(url: str, said: list[tuple[str, dict[str, Any]]]) -> AsyncIter
         journal = PostgresJournal(url, database, lambda *_: None)
         runtime = Runtime(
             instance="one", behaviours=[OrderBehaviour(), DriverBehaviour("e"), ZoneBehaviour()], journal=journal,
-            emitter=_Nobody(), clock=LoopClock(asyncio.get_running_loop()), entropy=SystemEntropy(), log=log,
+            emitter=_Nobody(), clock=LoopClock(asyncio.get_running_loop()), entropy=SystemRandomness(), log=log,
         )  # fmt: skip
         dispatch = Dispatch(runtime, OrderPlacer(database, log))
         async with runtime.running():
@@ -76,7 +76,7 @@ async def test_unrelated_drivers_go_on_while_a_person_holds_one_row(
     person = await asyncpg.connect(database_url, server_settings={"application_name": "psql"})
     said: list[tuple[str, dict[str, Any]]] = []
     try:
-        async with _office(database_url, said) as dispatch, asyncio.TaskGroup() as tasks:
+        async with _services(database_url, said) as dispatch, asyncio.TaskGroup() as tasks:
             await person.execute("BEGIN")
             await person.execute(held)
             asked = {n: tasks.create_task(_go_online(dispatch, n)) for n in DRIVERS}
@@ -87,7 +87,7 @@ async def test_unrelated_drivers_go_on_while_a_person_holds_one_row(
             assert dispatch.runtime.lanes[0].aside.holders() == {"psql": 1}
             again = [await _go_online(dispatch, n, "offline") for n in DRIVERS if n != 7]
             assert set(again) == {"now_offline"}
-            assert dispatch.runtime.gauges.lock_waits == 1, "a known lock is not waited for again"
+            assert dispatch.runtime.counters.lock_waits == 1, "a known lock is not waited for again"
             await person.execute("ROLLBACK")
             assert await asked[7] == "now_online"
     finally:

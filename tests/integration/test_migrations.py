@@ -10,7 +10,7 @@ import asyncpg
 import pytest
 
 from dispatch.domain.order import STATUSES, TRANSITIONS
-from storage.addresses import normal_form
+from storage.email_addresses import normal_form
 from storage.embedded import EmbeddedPostgres
 from storage.memory.guards import LEGAL_MOVES
 from storage.postgres import migrate as migrations

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncpg
 
-from api import present
+from api.rest import serializers
 from storage.postgres.database import open_database
 
 SEED = """
@@ -26,7 +26,7 @@ async def test_products_of_a_closed_store_are_not_shown_as_active_until_it_opens
             row = await database.row("product_get", 1)
             assert row is not None
             listed = await database.rows("product_numbered", 50, 0, None)
-            shown.append((present.product(row)["active"], len(listed)))
+            shown.append((serializers.product(row)["active"], len(listed)))
             versions.append(row["version"])
     assert shown == [(True, 1), (False, 0), (True, 1)]
     assert versions == [1, 2, 3], "what is shown of it has changed, so its tag has"

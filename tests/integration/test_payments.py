@@ -8,7 +8,7 @@ from typing import Any
 import asyncpg
 import pytest
 
-from actors.clock import SystemEntropy
+from actors.clock import SystemRandomness
 from actors.errors import Unavailable
 from dispatch.domain.commands import NotePayment
 from dispatch.domain.money import Money
@@ -102,7 +102,7 @@ class Shop:
         self.owner = owner
         self.orders = Orders(owner)
         self.provider = Provider()
-        self.cashier = Payments(self.orders, database, self.provider, SystemEntropy())  # type: ignore[arg-type]
+        self.cashier = Payments(self.orders, database, self.provider, SystemRandomness())  # type: ignore[arg-type]
 
     async def pay(self, key: str = "key-of-a-payment") -> str:
         caller = Caller("customer", 100, "trace", key, b"body")

@@ -7,7 +7,7 @@ from collections import Counter
 
 import pytest
 
-from actors.clock import LoopClock, SystemEntropy
+from actors.clock import LoopClock, SystemRandomness
 from storage.errors import Unreachable
 from storage.redis.client import open_redis, ping
 from storage.redis.keys import Keyspace
@@ -34,7 +34,7 @@ async def test_without_redis_each_instance_counts_for_itself() -> None:
 
 async def test_ticket_opens_once(redis_url: str) -> None:
     async with open_redis(redis_url) as client:
-        tickets = Tickets(client, SystemEntropy(), KEYS)
+        tickets = Tickets(client, SystemRandomness(), KEYS)
         ticket = await tickets.issue({"role": "driver", "number": 7})
         assert await tickets.redeem(ticket) == {"role": "driver", "number": 7}
         assert await tickets.redeem(ticket) is None
@@ -43,7 +43,7 @@ async def test_ticket_opens_once(redis_url: str) -> None:
 
 async def test_ticket_of_another_cluster_on_the_same_server_opens_nothing(redis_url: str) -> None:
     async with open_redis(redis_url) as client:
-        here, there = (Tickets(client, SystemEntropy(), Keyspace(name)) for name in ("here", "there"))
+        here, there = (Tickets(client, SystemRandomness(), Keyspace(name)) for name in ("here", "there"))
         ticket = await there.issue({"role": "driver", "number": 7})
         assert await here.redeem(ticket) is None
         # Even under our own name: what it says of itself counts, too.
@@ -55,4 +55,4 @@ async def test_ticket_of_another_cluster_on_the_same_server_opens_nothing(redis_
 async def test_no_ticket_without_redis() -> None:
     async with open_redis(NOWHERE) as client:
         with pytest.raises(Unreachable):
-            await Tickets(client, SystemEntropy(), KEYS).issue({})
+            await Tickets(client, SystemRandomness(), KEYS).issue({})

@@ -18,17 +18,17 @@ import run
 from actors.dedup import remember, ring_from
 from actors.messages import ActorId, Command, Turn
 from actors.shards import shard_of
-from dispatch.chores import FEED_DAYS
+from dispatch.background import FEED_DAYS
 from dispatch.domain import commands as c
-from dispatch.domain.decide import decide
 from dispatch.domain.order import CARRIED, TERMINAL, TRANSITIONS, order_from
+from dispatch.domain.order_decisions import decide
 from dispatch.order_actor import _item
 from storage.errors import StorageError, Unreachable
 from storage.postgres.audit import CHECKS, ROWS_SHOWN, SLICE_ROWS, Law, Report, audit
 from storage.postgres.database import open_database
 from storage.postgres.journal import PostgresJournal
 from storage.postgres.migrate import MigrationError
-from storage.postgres.placing import OrderPlacer
+from storage.postgres.order_creation import OrderPlacer
 from storage.postgres.queries import BLOCKS
 from tests.conftest import copy_database, with_database
 from tests.contracts.world import World, seed

@@ -6,11 +6,11 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from actors.behaviour import Outcome
 from actors.messages import Command
 from actors.ports import Claim
-from actors.steps import Outcome
 from dispatch.domain.order import TRANSITIONS
-from dispatch.domain.sight import redacted
+from dispatch.domain.order_visibility import redacted
 from storage.memory.journal import MemoryJournal
 
 _LETTING_GO = frozenset({"order.delivered", "order.undeliverable", "order.cancelled", "order.released"})

@@ -10,21 +10,21 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from actors.clock import LoopClock
-from actors.cluster.cluster import Cluster
+from actors.cluster.drain import forsake, leave
 from actors.cluster.leases import LeasesAway
-from actors.cluster.leaving import forsake, leave
-from actors.cluster.network import Greeting
+from actors.cluster.node import Cluster
+from actors.cluster.transport import Greeting
 from actors.errors import Unanswered
 from actors.messages import Emit
 from actors.runtime import Runtime
 from actors.shards import shard_of
-from api.feed.rebinding import Rebinding
-from dispatch import feed
-from dispatch.chores import Chores
+from api.feed.resubscription import Resubscription
+from dispatch import feed_frames
+from dispatch.background import BackgroundTasks
 from dispatch.driver_actor import DriverBehaviour, driver_ref
 from dispatch.order_actor import OrderBehaviour
 from dispatch.service import Dispatch
-from dispatch.wire import TRAVELLERS
+from dispatch.wire_types import travellers
 from dispatch.zone_actor import ZoneBehaviour
 from storage.memory.leases import MemoryLeases
 from tests.simulation.wires import LeaseWire, SimNetwork, StoreWire
@@ -91,11 +91,11 @@ class Socket:
             self.phone.closed = True
 
     def push(self, frame: dict[str, Any]) -> None:
-        verdict = feed.verdict(self.position if self.welcomed else None, frame)
+        verdict = feed_frames.verdict(self.position if self.welcomed else None, frame)
         if verdict == "gap":
-            self.hub.rebinding.want(self)  # type: ignore[arg-type]
+            self.hub.resubscription.want(self)  # type: ignore[arg-type]
         elif verdict == "end":
-            self.close(feed.POSITION_LOST)
+            self.close(feed_frames.POSITION_LOST)
         if verdict != "send":
             return
         if frame["t"] == "welcome":
@@ -116,7 +116,7 @@ class SimHub:
         self.sessions: dict[str, Socket] = {}
         self.board: dict[int, str] = {}
         self.alive = True
-        self.rebinding: Rebinding
+        self.resubscription: Resubscription
 
     def emit(self, emit: Emit, trace: str) -> None:
         if not self.alive:
@@ -141,7 +141,7 @@ class SimHub:
         """As api.feed.hub.Hub.moved."""
         for socket in list(self.sessions.values()):
             if socket.shard in shards:
-                self.rebinding.want(socket)  # type: ignore[arg-type]
+                self.resubscription.want(socket)  # type: ignore[arg-type]
 
 
 class Host:
@@ -214,9 +214,9 @@ class Host:
             zones_due.set()
 
         cluster = Cluster(
-            me=me, network=SimNetwork(world.cables, self),
+            me=me, transport=SimNetwork(world.cables, self),
             leases=MemoryLeases(world.table, clock.boot, entropy, wire=lease_wire),
-            emitter=hub, types=TRAVELLERS, clock=clock, entropy=entropy, taken=taken, moved=hub.moved, log=world.note,
+            emitter=hub, codec=travellers(), clock=clock, entropy=entropy, taken=taken, moved=hub.moved, log=world.note,
             life=next(world.lives), version=f"1.{self.lives if world.upgrades else 0}.0",
         )  # fmt: skip
         runtime = Runtime(
@@ -227,18 +227,20 @@ class Host:
         )  # fmt: skip
         cluster.attach(runtime)
         dispatch = Dispatch(runtime, store)
-        hub.rebinding = Rebinding(hub, dispatch)  # type: ignore[arg-type]
+        hub.resubscription = Resubscription(hub, dispatch)  # type: ignore[arg-type]
         self.alive = True
         try:
             async with runtime.running(), cluster.running(), asyncio.TaskGroup() as tasks:
                 loops = [
                     tasks.create_task(dispatch.run(), name="creations"),
-                    tasks.create_task(hub.rebinding.run(), name="rebinding"),
+                    tasks.create_task(hub.resubscription.run(), name="rebinding"),
                 ]
-                chores = Chores(
+                background = BackgroundTasks(
                     dispatch, store, done=_ignore, failed=_ignore, swept=_ignore, zones_due=zones_due
                 )
-                loops += [tasks.create_task(chores.run(chore), name=chore.name) for chore in chores.all]
+                loops += [
+                    tasks.create_task(background.run(chore), name=chore.name) for chore in background.all
+                ]
                 self.dispatch, self.cluster, self.hub = dispatch, cluster, hub
                 await self._kill.wait()
                 if self.drains:
@@ -248,7 +250,7 @@ class Host:
                 else:
                     self._die(store, lease_wire, hub, runtime)
                     raise Killed
-            await forsake(cluster.keeper)
+            await forsake(cluster.reconciler)
         except* Unanswered:
             pass  # the store was away at start: try again
         finally:
@@ -258,7 +260,7 @@ class Host:
         """As at SIGTERM: new sockets are refused, the old ones are sent away, shards are handed over."""
         hub, self.hub = self.hub, None
         assert hub is not None
-        await leave(cluster.keeper, 9.0)
+        await leave(cluster.reconciler, 9.0)
         for socket in list(hub.sessions.values()):
             socket.close(4200)
         self.dispatch = None

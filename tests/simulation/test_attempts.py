@@ -10,12 +10,12 @@ from typing import Any
 import orjson
 import pytest
 
-from actors.cluster.network import Greeting
+from actors.cluster.transport import Greeting
 from actors.shards import Ownership, shard_of
 from dispatch.domain.geo import Place
 from dispatch.messages import Reply
 from dispatch.order_actor import order_ref
-from dispatch.placing import NewOrder
+from dispatch.order_creation import NewOrder
 from dispatch.service import Caller, Dispatch
 from tests.simulation.loop import simulated
 from tests.simulation.node import Host
@@ -98,8 +98,8 @@ def _hear_of(owner: Host, host: Host, order: int) -> None:
     assert ownership is not None
     assert owner.cluster is not None
     assert host.cluster is not None
-    host.cluster.keeper.owned_by(
-        owner.cluster.keeper.member.incarnation, [(ownership.shard, ownership.epoch)]
+    host.cluster.reconciler.owned_by(
+        owner.cluster.reconciler.member.incarnation, [(ownership.shard, ownership.epoch)]
     )
 
 
@@ -154,7 +154,7 @@ async def _answer_to_an_ask_of(epoch: Callable[[Ownership], int]) -> tuple[list[
     """The answer, who serves the shard by the word of its owner, and whether that still does."""
     async with _asking() as (_, owner, order, line):
         ownership = _ownership(owner, order)
-        me = owner.cluster.keeper.member.incarnation  # type: ignore[union-attr]
+        me = owner.cluster.reconciler.member.incarnation  # type: ignore[union-attr]
         line.bring(*_asked(order, epoch(ownership)))
         await asyncio.sleep(0.01)
         served = _shards(owner)[ownership.shard] is ownership
@@ -193,9 +193,9 @@ async def _news_of_a_known_owner() -> list[Any]:
         assert edge.cluster is not None
         assert edge.dispatch is not None
         assert owner.cluster is not None
-        edge.cluster.directory._moved = heard.append
-        member, ownership = owner.cluster.keeper.member, _ownership(owner, order)
-        line = edge.cluster.peers.lines[member.incarnation]
+        edge.cluster.routing_table._moved = heard.append
+        member, ownership = owner.cluster.reconciler.member, _ownership(owner, order)
+        line = edge.cluster.peers.links[member.incarnation]
         asking = asyncio.ensure_future(edge.dispatch.order(order))
         while not edge.cluster.forwarding.under_way:  # noqa: ASYNC110 - a turn or two of a loop without a clock
             await asyncio.sleep(0)
@@ -214,11 +214,11 @@ def test_ask_that_comes_back_from_the_owner_that_was_known_is_no_news() -> None:
 async def _lines_of_one_peer(*numbers: int) -> list[bool]:
     """Which of the lines of one peer were closed, when their first frames were read in this order; and another's."""
     async with _calm_world() as world:
-        lines = [FakeLine(world, world.hosts[0]) for _ in range(len(numbers) + 1)]
-        lines[-1].peer = Greeting("another", "another.1")
-        for line, number in zip(lines, (*numbers, 1), strict=True):
+        links = [FakeLine(world, world.hosts[0]) for _ in range(len(numbers) + 1)]
+        links[-1].peer = Greeting("another", "another.1")
+        for line, number in zip(links, (*numbers, 1), strict=True):
             line.bring(*(["N", number] if number else ["N"]))
-        return [line.closed for line in lines]
+        return [line.closed for line in links]
 
 
 @pytest.mark.parametrize(

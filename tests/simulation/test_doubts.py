@@ -31,12 +31,12 @@ async def _story() -> list[int]:
         lives = [tasks.create_task(host.live()) for host in world.hosts]
         await asyncio.sleep(15.0)
         shard = world.hosts[0].dispatch.runtime.shards.held()[0]  # type: ignore[union-attr]
-        keeper = _owner(world, shard).cluster.keeper  # type: ignore[union-attr]
-        sure = keeper.runtime.doubts.sure
+        reconciler = _owner(world, shard).cluster.reconciler  # type: ignore[union-attr]
+        sure = reconciler.runtime.doubts.sure
 
         def ask() -> None:
             sure(shard)
-            counted.append(keeper.counts["doubts"])
+            counted.append(reconciler.counts["doubts"])
 
         ask()
         world.table._known.leases[shard] = (GHOST, round((world.loop.time() + GHOST_S) * 1000))
@@ -44,7 +44,7 @@ async def _story() -> list[int]:
         ask()
         await asyncio.sleep(GHOST_S)
         ask()
-        assert keeper.runtime.shards.owned[shard] is not None, "it served all the time"
+        assert reconciler.runtime.shards.owned[shard] is not None, "it served all the time"
         for life in lives:
             life.cancel()
     return counted

@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 
+from actors.behaviour import Done
 from actors.cell import Cell
 from actors.cluster.forwarding import Forwarding
-from actors.cluster.tenure import Tenure
+from actors.cluster.lease_state import LeaseState
 from actors.messages import ActorId, Seed
 from actors.runtime import Runtime
 from actors.shards import Ownership, Parked, shard_of
-from actors.steps import Done
-from dispatch import feed
+from dispatch import feed_frames
 from dispatch import messages as m
 from dispatch.domain import order as orders
 from dispatch.driver_actor import DriverBehaviour
@@ -101,7 +101,7 @@ def _memory_outlives_the_ownership(patch: pytest.MonkeyPatch) -> Faults:
 
 
 def _lease_is_believed_for_ever(patch: pytest.MonkeyPatch) -> Faults:
-    patch.setattr(Tenure, "sure", lambda self: True)
+    patch.setattr(LeaseState, "sure", lambda self: True)
     return Faults(evil_every_s=2.0)
 
 
@@ -135,13 +135,13 @@ def _feed_has_gaps(patch: pytest.MonkeyPatch) -> Faults:
         return Done() if grew.entry is None else self._append(state, (grew.entry,))
 
     patch.setattr(DriverBehaviour, "_grew", careless)
-    patch.setattr(feed, "verdict", lambda position, frame: "send")
+    patch.setattr(feed_frames, "verdict", lambda position, frame: "send")
     return Faults()
 
 
 def _feed_repeats(patch: pytest.MonkeyPatch) -> Faults:
     # Only a session that was bound again while frames of the old owner were on their way sees it.
-    patch.setattr(feed, "verdict", lambda position, frame: "send")
+    patch.setattr(feed_frames, "verdict", lambda position, frame: "send")
     return Faults(evil_every_s=2.0)
 
 

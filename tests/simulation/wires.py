@@ -9,12 +9,12 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from actors.behaviour import Outcome
 from actors.cluster.leases import LeasesAway
-from actors.cluster.network import Ended, Greeting, LineLost, Receive
+from actors.cluster.transport import Ended, Greeting, LinkLost, Receive
 from actors.errors import NotWritten, Unanswered
 from actors.messages import ActorId, Query
 from actors.ports import Blocker, Claim, ShardRow
-from actors.steps import Outcome
 from storage.memory.journal import MemoryJournal
 from tests.simulation.checks import Checks
 
@@ -285,7 +285,7 @@ class SimLine:
         """The connection ends: here now, at the other end a little later."""
         if self._open:
             self._open = False
-            self._wire.lines.pop(self, None)
+            self._wire.links.pop(self, None)
             if self.host.alive:
                 asyncio.get_running_loop().call_soon(self._ended, self)
             if self.other._open:
@@ -297,7 +297,7 @@ class LineWire:
 
     def __init__(self, rng: random.Random) -> None:
         # In order of their making: the run must not depend on where objects lie in memory.
-        self.lines: dict[SimLine, None] = {}
+        self.links: dict[SimLine, None] = {}
         self.cuts: set[frozenset[str]] = set()
         self._rng = rng
         self._doors: dict[str, tuple[Host, Greeting, Receive, Ended]] = {}
@@ -319,27 +319,27 @@ class LineWire:
     def down(self, host: Host) -> None:
         """The process is gone: its sockets are reset, nobody listens."""
         self._doors.pop(host.name, None)
-        for line in [line for line in self.lines if line.host is host]:
-            line.end(0.001)
+        for link in [link for link in self.links if link.host is host]:
+            link.end(0.001)
 
     async def dial(self, host: Host, address: str, me: Greeting, receive: Receive, ended: Ended) -> SimLine:
         await asyncio.sleep(self.delay_s() + host.frozen_s())
         door = self._doors.get(address.partition(":")[0])
         if door is None:
-            raise LineLost("refused", refused=True)
+            raise LinkLost("refused", refused=True)
         there, peer, their_receive, their_ended = door
         if self.is_cut(host, there) or there.frozen_s() > 1.0:
             await asyncio.sleep(1.0)
-            raise LineLost("no answer")
+            raise LinkLost("no answer")
         mine = SimLine(self, host, peer, receive, ended)
         theirs = SimLine(self, there, me, their_receive, their_ended)
         mine.other, theirs.other = theirs, mine
-        self.lines |= {mine: None, theirs: None}
+        self.links |= {mine: None, theirs: None}
         return mine
 
 
 class SimNetwork:
-    """Implements actors.cluster.network.Network for one life of an instance."""
+    """Implements actors.cluster.transport.Network for one life of an instance."""
 
     def __init__(self, wire: LineWire, host: Host) -> None:
         self._wire = wire

@@ -17,7 +17,7 @@ from actors.errors import ActorError, NoSuchActor, NotProcessed
 from dispatch.domain.commands import Accept
 from dispatch.domain.geo import Place
 from dispatch.messages import Reply
-from dispatch.placing import NewOrder
+from dispatch.order_creation import NewOrder
 from dispatch.service import Caller, Dispatch
 from storage.memory.journal import MemoryJournal
 from storage.memory.leases import LeaseTable
@@ -92,7 +92,7 @@ class World:
         found: dict[str, int] = {}
         for host in self.hosts:
             if host.dispatch is not None:
-                found |= dict(host.dispatch.runtime.gauges.crashes)
+                found |= dict(host.dispatch.runtime.counters.crashes)
         return found
 
     def owners(self) -> list[list[str]]:

@@ -11,15 +11,15 @@ import pytest
 from jsonschema import Draft202012Validator
 from openapi_spec_validator import validate
 
-from api.access import ACCESS
 from api.app import ROUTES, make_app
-from api.docs.answers import SCHEMAS
+from api.auth.permissions import ACCESS
+from api.contract.problems import KINDS
+from api.docs.descriptions import NOTES
 from api.docs.examples import BODIES, OF_OPERATIONS, answer_example
-from api.docs.notes import NOTES
 from api.docs.openapi import is_elsewhere, make_document
 from api.docs.operations import OPERATIONS
-from api.edge import UNKNOWN_CANONICAL, Route
-from api.problems import KINDS
+from api.docs.response_schemas import SCHEMAS
+from api.http.pipeline import UNKNOWN_CANONICAL, Route
 from config.settings import Settings
 
 DOCUMENT = make_document(ROUTES)
@@ -72,11 +72,11 @@ def test_every_route_has_a_row_and_nothing_else() -> None:
 
 
 def test_the_router_knows_no_path_that_is_not_described() -> None:
-    class Office:
+    class Services:
         settings = Settings(cors_origins=())
 
-    office: Any = Office()
-    known = {r.method + " " + r.resource.canonical for r in make_app(office).router.routes() if r.resource}
+    services: Any = Services()
+    known = {r.method + " " + r.resource.canonical for r in make_app(services).router.routes() if r.resource}
     described_ = {f"{m.upper()} {path}" for path, methods in DOCUMENT["paths"].items() for m in methods}
     internal = {f"{r.method} {r.path}" for r in ROUTES if is_elsewhere(r)}
     # Other versions are translations of this one, and have tests of their own.

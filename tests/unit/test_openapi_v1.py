@@ -14,12 +14,12 @@ from openapi_spec_validator import validate
 
 from api.app import ROUTES
 from api.docs.operations import OPERATIONS
-from api.v1.differences import identity, money, places
 from api.v1.document import make_document_v1
-from api.v1.draft import Draft
 from api.v1.examples import BODIES
 from api.v1.handlers import TRANSITIONS, check_whole
-from api.v1.table import TABLE, TRANSITION
+from api.v1.request_draft import Draft
+from api.v1.routes import TABLE, TRANSITION
+from api.v1.transforms import identity, money, places
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,7 @@
 -- Users, sessions, keys.
 
 -- name: user_insert
--- $5: the normal form of the address (storage/addresses.py).
+-- $5: the normal form of the address (storage/email_addresses.py).
 INSERT INTO users (email, password_hash, role, name, email_key) VALUES ($1, $2, $3, $4, $5) RETURNING *;
 
 -- name: user_insert_many

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from actors.aside import LOOK_ITEMS_MAX
+from actors.blocked_commits import LOOK_ITEMS_MAX
 from actors.errors import DeadlinePassed, Unanswered
 from actors.messages import ActorId
 from actors.shards import shard_of
@@ -46,7 +46,7 @@ async def test_row_that_is_known_to_be_locked_costs_the_lane_one_wait() -> None:
         with pytest.raises(DeadlinePassed):
             await stage.ask("add 3", 3, budget_s=0.2)
         assert stage.table.batches == [["add 3"]]
-        assert stage.runtime.gauges.lock_waits == 1
+        assert stage.runtime.counters.lock_waits == 1
         assert stage.table.rows[3]["value"] == 0
 
 

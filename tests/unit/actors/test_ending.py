@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from actors.ending import end
+from actors.cancellation import end
 
 
 async def test_task_that_loses_a_cancellation_is_cancelled_again() -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from actors.frozen import frozen
+from actors.values import frozen
 
 
 @frozen

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
+from actors.deadlines import SLOT_S, Deadlines
 from actors.errors import DeadlinePassed, OutcomeUnknown
 from actors.messages import ActorId, Envelope
-from actors.patience import SLOT_S, Patience
 from tests.support.clocks import Hands
 
 
@@ -20,27 +20,27 @@ def asked(until: float) -> tuple[Envelope, asyncio.Future[Any]]:
 
 async def test_question_is_given_up_after_its_deadline_and_not_before() -> None:
     hands = Hands()
-    patience = Patience(hands)
+    deadlines = Deadlines(hands)
     envelope, reply = asked(100.5)
-    patience.watch(envelope)
+    deadlines.watch(envelope)
     hands.now = 100.45
-    patience.look()
+    deadlines.look()
     assert not reply.done()
     hands.now = 100.5 + 2 * SLOT_S
-    patience.look()
+    deadlines.look()
     with pytest.raises(DeadlinePassed):
         await reply
-    assert len(patience) == 0
+    assert len(deadlines) == 0
 
 
 async def test_outcome_is_unknown_when_the_commit_was_already_sent() -> None:
     hands = Hands()
-    patience = Patience(hands)
+    deadlines = Deadlines(hands)
     envelope, reply = asked(100.1)
     envelope.started = True
-    patience.watch(envelope)
+    deadlines.watch(envelope)
     hands.now = 101.0
-    patience.look()
+    deadlines.look()
     with pytest.raises(OutcomeUnknown):
         await reply
 
@@ -55,10 +55,10 @@ async def test_answered_question_holds_no_answer_until_its_deadline() -> None:
 
 
 async def test_answered_question_is_forgotten_at_once() -> None:
-    patience = Patience(Hands())
+    deadlines = Deadlines(Hands())
     (first, _), (second, _) = asked(100.51), asked(100.52)
-    patience.watch(first)
-    patience.watch(second)
-    patience.forget(first)
-    patience.forget(first)
-    assert len(patience) == 1
+    deadlines.watch(first)
+    deadlines.watch(second)
+    deadlines.forget(first)
+    deadlines.forget(first)
+    assert len(deadlines) == 1

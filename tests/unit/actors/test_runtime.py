@@ -10,25 +10,25 @@ from typing import Any
 
 import pytest
 
-from actors.clock import LoopClock, SystemEntropy
+from actors.behaviour import Commit, Done, Outcome, Step, newest_wins
+from actors.clock import LoopClock, SystemRandomness
 from actors.dedup import Ring, make_command, remember, ring_from
 from actors.errors import (
     ActorCrashed,
     ActorError,
     CommandReused,
     DeadlinePassed,
-    Moved,
     NoSuchActor,
     NotWritten,
     OutcomeUnknown,
     Overloaded,
     Unanswered,
+    WrongOwner,
 )
 from actors.messages import ActorId, Due, Emit, Envelope, Query, QueryAnswer, QueryFailed, Tell, Turn
 from actors.ports import Blocker, Claim, ShardRow
 from actors.runtime import Runtime
 from actors.shards import shard_of
-from actors.steps import Commit, Done, Outcome, Step, newest_wins
 from tests.support.waiting import turn, until
 
 
@@ -212,7 +212,7 @@ class Stage:
         self.lost = asyncio.Event()
         self.runtime = Runtime(
             instance="one", behaviours=[self.counter], journal=self.table,
-            emitter=self.frames, clock=LoopClock(asyncio.get_running_loop()), entropy=SystemEntropy(),
+            emitter=self.frames, clock=LoopClock(asyncio.get_running_loop()), entropy=SystemRandomness(),
             lost=lambda shard: self.lost.set(),
         )  # fmt: skip
 
@@ -310,7 +310,7 @@ async def test_runtime_that_ends_gives_the_answers_that_the_journal_has_given() 
 async def test_nothing_is_kept_of_a_question_that_was_answered() -> None:
     async with staged() as stage:
         assert await stage.ask("add") == 1
-        assert len(stage.runtime._patience) == 0
+        assert len(stage.runtime._deadlines) == 0
 
 
 async def test_guard_keeps_the_committed_state_and_answers() -> None:
@@ -346,7 +346,7 @@ async def test_full_mailbox_refuses_at_once() -> None:
             first = tasks.create_task(stage.ask("add"))
             await until(lambda: stage.table.batches)
             rest = tasks.create_task(_many(*(stage.ask("add") for _ in range(6))))
-            await until(lambda: stage.runtime.gauges.refusals["Overloaded"] == 2)
+            await until(lambda: stage.runtime.counters.refusals["Overloaded"] == 2)
             stage.table.hold.set()
         assert first.result() == 1
         assert rest.result().count(Overloaded) == 2
@@ -438,7 +438,7 @@ async def test_lost_answer_is_settled_truthfully(written: bool) -> None:
         before = stage.table.epochs[shard_of(ActorId("counter", 1))]
         assert await stage.ask("add", command=command) == 1
         assert stage.table.rows[1]["value"] == 1
-        assert stage.runtime.gauges.settled["written" if written else "not_written"] == 1
+        assert stage.runtime.counters.settled["written" if written else "not_written"] == 1
         assert stage.table.epochs[shard_of(ActorId("counter", 1))] == before + 1, "claimed again"
         assert await stage.ask("add", command=command) == 1
 
@@ -492,7 +492,7 @@ async def test_idle_actor_leaves_memory_and_comes_back_as_it_was() -> None:
         ownership = stage.runtime.shards.owned[shard_of(ActorId("counter", 1))]
         assert ownership is not None
         ownership.cells[ActorId("counter", 1)].used_at -= 60
-        stage.runtime._sweep.sweep(ownership)
+        stage.runtime._passivation.sweep(ownership)
         assert ownership.cells == {}
         assert await stage.ask("get") == 1
 
@@ -537,10 +537,10 @@ async def test_timer_whose_message_came_to_nothing_fires_again() -> None:
         timers, due = stage.runtime.timers, stage.runtime.now_ms() - 5
         nobody = ActorId("counter", 999_999)
         timers.arm(nobody, due)
-        await until(lambda: stage.runtime.gauges.timers_fired == 1)
+        await until(lambda: stage.runtime.counters.timers_fired == 1)
         await until(lambda: nobody not in timers._fired)
         timers.arm(nobody, due)
-        await until(lambda: stage.runtime.gauges.timers_fired == 2)
+        await until(lambda: stage.runtime.counters.timers_fired == 2)
 
 
 async def test_instance_that_settles_takes_nothing_back_from_a_new_owner() -> None:
@@ -576,7 +576,7 @@ async def test_far_ask_that_waited_for_a_hand_over_is_served_only_when_nobody_el
         )
         stage.table.epochs[shard] += between
         await stage.runtime.take([shard])
-        assert await _many(_answer(far)) == [Moved if between else 1]
+        assert await _many(_answer(far)) == [WrongOwner if between else 1]
         assert stage.table.rows[1]["value"] == (0 if between else 1)
 
 
@@ -630,7 +630,7 @@ async def test_far_ask_is_sent_back_when_a_claim_to_settle_shows_that_the_shard_
         stage.runtime.deliver(
             Envelope(ActorId("counter", 1), "get", until, reply=far, hop=1, epoch=ownership.epoch)
         )
-        assert await _many(_answer(far)) == [Moved if between else 1]
+        assert await _many(_answer(far)) == [WrongOwner if between else 1]
 
 
 async def test_timer_that_was_written_by_a_clock_an_hour_ahead_fires_when_the_clock_is_right_again() -> None:
@@ -639,10 +639,10 @@ async def test_timer_that_was_written_by_a_clock_an_hour_ahead_fires_when_the_cl
         stage.runtime.log = lambda event, **_: said.append(event)
         table, due_ms = stage.table, 1_790_003_600_000 + 20_000
         table.wall_s += 3_600
-        await until(lambda: stage.runtime.gauges.clock_steps == 1)
+        await until(lambda: stage.runtime.counters.clock_steps == 1)
         table.timers = [(ActorId("counter", 1), due_ms)]
         table.wall_s -= 3_600
-        await until(lambda: stage.runtime.gauges.clock_steps == 2)
-        await until(lambda: stage.runtime.gauges.timers_fired == 1)
+        await until(lambda: stage.runtime.counters.clock_steps == 2)
+        await until(lambda: stage.runtime.counters.timers_fired == 1)
         assert await stage.ask("heard") == (f"due {due_ms}",)
     assert said == ["stepped_clock", "stepped_clock"]

@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from api.access import ACCESS, ROLE_SCOPES, allows
 from api.app import ROUTES, check_routes, make_app
-from api.call import Call
-from api.edge import Route, bind
+from api.auth.permissions import ACCESS, ROLE_SCOPES, allows
+from api.http.pipeline import Route, bind
+from api.http.request import RequestContext
 
 
-async def _nothing(call: Call) -> web.Response:
+async def _nothing(context: RequestContext) -> web.Response:
     return web.Response()
 
 

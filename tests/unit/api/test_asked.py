@@ -9,8 +9,8 @@ import pytest
 import structlog
 
 from actors.errors import NoSuchActor, Unavailable
-from api.feed.asked import Asked
 from api.feed.frames import decode_frame
+from api.feed.pending_command import PendingCommand
 
 ACCEPT = b'{"t": "offer.accept", "id": 1, "key": "a-key-of-sixteen-or-more", "orders": ["ord_1"]}'
 PICK_UP = b'{"t": "order.pickup", "id": 2, "key": "a-key-of-sixteen-or-more", "order_id": "ord_1"}'
@@ -26,7 +26,7 @@ class Ear:
         self.said: list[dict[str, Any]] = []
         self.forgotten: list[object] = []
         self.commands = 1
-        self.office = SimpleNamespace(
+        self.services = SimpleNamespace(
             log=structlog.get_logger(),
             dispatch=SimpleNamespace(runtime=SimpleNamespace(forget=self.forgotten.append)),
         )
@@ -37,8 +37,8 @@ class Ear:
     def answered(self) -> None:
         self.commands -= 1
 
-    def ask(self, frame: bytes) -> Asked:
-        return Asked(self, decode_frame(frame), "0" * 32)  # type: ignore[arg-type]
+    def ask(self, frame: bytes) -> PendingCommand:
+        return PendingCommand(self, decode_frame(frame), "0" * 32)  # type: ignore[arg-type]
 
 
 @pytest.fixture

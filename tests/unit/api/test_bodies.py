@@ -11,9 +11,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from pydantic import Field
 
-from api.bodies import DEPTH_MAX, parse_body, parse_value, scan_json
-from api.fields import Name, Strict
-from api.problems import Problem
+from api.contract.fields import Name, Strict
+from api.contract.json_body import DEPTH_MAX, parse_body, parse_value, scan_json
+from api.contract.problems import Problem
 
 
 class Inner(Strict):

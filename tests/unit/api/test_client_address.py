@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from multidict import CIMultiDict
 
-from api.client_address import NOWHERE, client_address, count_under, read_networks
+from api.ratelimit.client_address import NOWHERE, client_address, count_under, read_networks
 
 PROXIES = read_networks(["10.0.0.0/8", "2001:db8:aaaa::/48", "192.0.2.7"])
 OUR_PROXY, CALLER, LIE = "10.0.0.1", "203.0.113.9", "198.51.100.1"

@@ -8,9 +8,9 @@ from dataclasses import replace
 import pytest
 
 from actors.clock import LoopClock
-from api.cursors import GOOD_S, TEXT_MAX, Cursors, Purpose
-from api.problems import Problem
-from storage.postgres.lists import After
+from api.contract.cursors import GOOD_S, TEXT_MAX, Cursors, Purpose
+from api.contract.problems import Problem
+from storage.postgres.list_queries import After
 from tests.simulation.loop import SimLoop
 
 SECRET = b"of all instances"

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 
-from api.families import REPLACED_S, SALTS_MAX, RefreshToken, Verdict, judge, read_token
+from api.auth.refresh_tokens import REPLACED_S, SALTS_MAX, RefreshToken, Verdict, judge, read_token
 
 
 @dataclass

@@ -8,13 +8,13 @@ import pytest
 from pydantic import BaseModel, Field
 
 from api.app import ROUTES
-from api.bodies import parse_body, parse_value
+from api.contract.field_errors import ITEMS
+from api.contract.fields import DriverId, Name, Notes, Strict
+from api.contract.json_body import parse_body, parse_value
+from api.contract.problems import Problem
 from api.docs.operations import OPERATIONS
-from api.faults import ITEMS
 from api.feed.frames import FRAMES
-from api.fields import DriverId, Name, Notes, Strict
-from api.problems import Problem
-from api.rest.placing import OrderBody
+from api.rest.order_creation import OrderBody
 from api.rest.zones import NewZone
 
 

@@ -14,10 +14,11 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError, create_model
 from pydantic.fields import FieldInfo
 
-from api import fields
+from api.contract import fields
+from api.contract.fields import Strict
 from api.feed import frames
-from api.fields import Strict
-from api.rest import drivers, paging, placing, products, stores, users, zones
+from api.http import pagination
+from api.rest import drivers, order_creation, products, stores, users, zones
 
 INT32, INT64 = 2**31 - 1, 2**63 - 1
 NUMBER_MAX = 2**53 - 1
@@ -213,8 +214,8 @@ INTEGERS: dict[str, tuple[Any, int, int]] = {
     "give_up_after_s": (zones.GiveUpAfter, 1, 604_800),
     "driver_pay_minor": (zones.DriverPay, 0, 1_000_000_000),
     "capacity": (users.Capacity, 1, 20),
-    "quantity": (placing.Line.model_fields["quantity"], 1, 99),
-    "limit": (paging.Page.model_fields["limit"], 1, 100),
+    "quantity": (order_creation.Line.model_fields["quantity"], 1, 99),
+    "limit": (pagination.Page.model_fields["limit"], 1, 100),
     "cseq": (drivers.Location.model_fields["cseq"], 0, NUMBER_MAX),
     "seq": (frames.Seq, 0, NUMBER_MAX),
 }

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from api.watch import GC_LOOK, collect_young
+from api.server.watchdogs import GC_LOOK, collect_young
 
 
 class Ring:

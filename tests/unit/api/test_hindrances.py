@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import pytest
 
-from api.watch import hindrances
+from api.server.watchdogs import hindrances
 
 
 class _Prober:
@@ -21,7 +21,7 @@ class _Prober:
         return self._seen
 
 
-def office(*, settled: bool, looked: bool, redis: str = "up") -> Any:
+def services(*, settled: bool, looked: bool, redis: str = "up") -> Any:
     """An office of which only that is known; `started` follows the events a turn of the loop later."""
     events = asyncio.Event(), asyncio.Event()
     for event, happened in zip(events, (settled, looked), strict=True):
@@ -31,7 +31,7 @@ def office(*, settled: bool, looked: bool, redis: str = "up") -> Any:
         "Any",
         SimpleNamespace(
             started=False,
-            cluster=SimpleNamespace(keeper=SimpleNamespace(settled=events[0])),
+            cluster=SimpleNamespace(reconciler=SimpleNamespace(settled=events[0])),
             tokens=SimpleNamespace(looked=events[1]),
             prober=_Prober({"postgres": "up", "redis": redis}),
         ),
@@ -39,7 +39,7 @@ def office(*, settled: bool, looked: bool, redis: str = "up") -> Any:
 
 
 async def test_nothing_is_missing_as_soon_as_all_has_happened() -> None:
-    assert await hindrances(office(settled=True, looked=True)) == ""
+    assert await hindrances(services(settled=True, looked=True)) == ""
 
 
 @pytest.mark.parametrize(
@@ -51,4 +51,4 @@ async def test_nothing_is_missing_as_soon_as_all_has_happened() -> None:
     ],
 )
 async def test_what_is_missing_is_named(settled: bool, redis: str, expected: str) -> None:
-    assert await hindrances(office(settled=settled, looked=False, redis=redis)) == expected
+    assert await hindrances(services(settled=settled, looked=False, redis=redis)) == expected

@@ -12,14 +12,15 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from pydantic import AwareDatetime, BaseModel
 
-from api import present, readers
 from api.app import ROUTES
-from api.bodies import parse_body, parse_value
+from api.contract import field_readers
+from api.contract.fields import Lat, LatLon, Lon, Strict
+from api.contract.json_body import parse_body, parse_value
+from api.contract.literals import number_of, time_of, whole_of
+from api.contract.problems import Problem
 from api.docs.operations import OPERATIONS
 from api.feed.frames import FRAMES
-from api.fields import Lat, LatLon, Lon, Strict
-from api.literals import number_of, time_of, whole_of
-from api.problems import Problem
+from api.rest import serializers
 from api.rest.orders import OrderPage, ReadyBody
 
 
@@ -103,7 +104,7 @@ def test_a_text_in_a_body_is_no_number() -> None:
 @given(ms=st.integers(-(10**13), 10**14), zone=st.integers(-1439, 1439))
 def test_a_time_is_read_as_it_was_printed(ms: int, zone: int) -> None:
     moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=ms)
-    assert time_of(present.time_of(ms)) == time_of(present.timestamp(moment)) == moment
+    assert time_of(serializers.time_of(ms)) == time_of(serializers.timestamp(moment)) == moment
     elsewhere = moment.astimezone(timezone(timedelta(minutes=zone))).isoformat()
     assert time_of(elsewhere) == moment
 
@@ -184,7 +185,7 @@ def test_every_number_and_time_that_a_client_sends_has_the_one_reader() -> None:
 
 
 def test_a_field_without_the_reader_would_be_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(readers, "_READERS", {})
+    monkeypatch.setattr(field_readers, "_READERS", {})
 
     class Careless(Strict):
         at: datetime

@@ -8,7 +8,7 @@ import aiohttp
 import pytest
 from aiohttp.base_protocol import BaseProtocol
 
-from api.ops import machine
+from api.ops import host_endpoint
 
 
 def _body(*pieces: bytes) -> aiohttp.StreamReader:
@@ -23,7 +23,7 @@ def _body(*pieces: bytes) -> aiohttp.StreamReader:
 
 async def test_answer_that_comes_in_pieces_is_read_to_its_end() -> None:
     body = _body(b"mall_flushes_total 1\n")
-    read = asyncio.ensure_future(machine.whole(body))
+    read = asyncio.ensure_future(host_endpoint.whole(body))
     await asyncio.sleep(0)
     assert not read.done(), "there may be more"
     body.feed_data(b"mall_shards_owned 256\n")
@@ -32,10 +32,10 @@ async def test_answer_that_comes_in_pieces_is_read_to_its_end() -> None:
 
 
 async def test_answer_that_is_too_long_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(machine, "ANSWER_BYTES_MAX", 3)
+    monkeypatch.setattr(host_endpoint, "ANSWER_BYTES_MAX", 3)
     body = _body(b"long")
     body.feed_eof()
-    assert await machine.whole(body) is None
+    assert await host_endpoint.whole(body) is None
     body = _body(b"to", b"p")
     body.feed_eof()
-    assert await machine.whole(body) == b"top"
+    assert await host_endpoint.whole(body) == b"top"

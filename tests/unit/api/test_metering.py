@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from api.feed.metering import (
+from api.feed.frame_limits import (
     BURST_FRAMES,
     FRAMES_PER_S,
     PATIENCE_S,
     SLICE_FRAMES,
     WEIGHT_BYTES,
-    Meter,
+    FrameMeter,
     frame_bytes,
 )
 
@@ -48,7 +48,7 @@ class Line:
         self.is_paused = self.is_closed = False
         self.floods = 0
         self.due: list[tuple[float, Callable[[], None]]] = []
-        self.meter = Meter(self, self, self._flooded)
+        self.meter = FrameMeter(self, self, self._flooded)
         self.meter.reader = self  # type: ignore[assignment]
 
     def _flooded(self) -> None:

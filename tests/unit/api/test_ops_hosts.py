@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from api.ops.allowed_hosts import is_allowed
 from api.ops.exposition import merge_expositions
-from api.ops.hosts import is_allowed
 
 
 @pytest.mark.parametrize(

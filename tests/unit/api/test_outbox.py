@@ -5,7 +5,7 @@ from __future__ import annotations
 import orjson
 import pytest
 
-from api.feed.outbox import BYTES_MAX, Outbox, Overflow
+from api.feed.send_queue import BYTES_MAX, Overflow, SendQueue
 
 
 def frames(packet: bytes) -> list[bytes]:
@@ -25,34 +25,34 @@ def frames(packet: bytes) -> list[bytes]:
 
 @pytest.mark.parametrize("size", [0, 1, 125, 126, 65_535, 65_536, 100_000])
 def test_every_length_has_its_header(size: int) -> None:
-    outbox = Outbox()
-    outbox.put(b"x" * size)
-    assert frames(outbox.take(200_000)) == [b"x" * size]
+    send_queue = SendQueue()
+    send_queue.put(b"x" * size)
+    assert frames(send_queue.take(200_000)) == [b"x" * size]
 
 
 def test_reliable_frames_leave_first_and_together() -> None:
-    outbox = Outbox()
-    outbox.put_latest("board", {"n": 1})
-    outbox.put_latest("board", {"n": 2})
-    outbox.put({"seq": 1})
-    outbox.put({"seq": 2})
-    texts = [orjson.loads(text) for text in frames(outbox.take(1_000))]
+    send_queue = SendQueue()
+    send_queue.put_latest("board", {"n": 1})
+    send_queue.put_latest("board", {"n": 2})
+    send_queue.put({"seq": 1})
+    send_queue.put({"seq": 2})
+    texts = [orjson.loads(text) for text in frames(send_queue.take(1_000))]
     assert texts == [{"seq": 1}, {"seq": 2}, {"n": 2}]
-    assert not outbox
+    assert not send_queue
 
 
 def test_packet_holds_one_frame_at_least_and_ends_when_it_is_full() -> None:
-    outbox = Outbox()
+    send_queue = SendQueue()
     for _ in range(3):
-        outbox.put(b"y" * 100)
-    assert len(frames(outbox.take(1))) == 1
-    assert len(frames(outbox.take(150))) == 2
-    assert outbox.take(150) == b""
+        send_queue.put(b"y" * 100)
+    assert len(frames(send_queue.take(1))) == 1
+    assert len(frames(send_queue.take(150))) == 2
+    assert send_queue.take(150) == b""
 
 
 def test_what_a_client_does_not_read_is_bounded() -> None:
-    outbox = Outbox()
+    send_queue = SendQueue()
     for _ in range(BYTES_MAX // 2_000):
-        outbox.put(b"z" * 2_000)
+        send_queue.put(b"z" * 2_000)
     with pytest.raises(Overflow):
-        outbox.put(b"z" * 2_000)
+        send_queue.put(b"z" * 2_000)

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from actors.errors import Overloaded
-from api.passwords import FAMILIAR_RANK, LAST_TURN, NEIGHBOUR_RANK, STRANGER_RANK, WAITING_MAX, Passwords
+from api.auth.passwords import FAMILIAR_RANK, LAST_TURN, NEIGHBOUR_RANK, STRANGER_RANK, WAITING_MAX, Passwords
 
 
 class Thread:

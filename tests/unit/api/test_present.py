@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.present import time_of
+from api.rest.serializers import time_of
 
 # The last millisecond of the year 9999.
 LAST_MS = 253_402_300_799_999

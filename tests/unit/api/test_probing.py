@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from api import probing
-from api.probing import FRESH_S, LOST_LOOKS, LOST_S, DiskFull, Prober, look_at_disk
+from storage import health
 from storage.errors import Unreachable
+from storage.health import FRESH_S, LOST_LOOKS, LOST_S, DiskFull, Prober, look_at_disk
 from tests.support.clocks import Hands
 
 
@@ -64,7 +64,7 @@ async def test_full_disk_is_unfit_at_once(tmp_path: Path, monkeypatch: pytest.Mo
     prober = Prober({"disk": lambda: look_at_disk(tmp_path)}, Hands())
     assert await prober.look() == {"disk": "up"}
     assert prober.is_fit()
-    monkeypatch.setattr(probing, "DISK_SHARE_MIN", 1.1)
+    monkeypatch.setattr(health, "DISK_SHARE_MIN", 1.1)
     with pytest.raises(DiskFull):
         await look_at_disk(tmp_path)
     full = Prober({"disk": lambda: look_at_disk(tmp_path)}, Hands())

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from actors import errors as runtime_errors
-from api.problems import CODES, KINDS, Fault, Problem, problem_for, problem_response
-from api.remedies import REMEDIES
+from api.contract.problem_advice import REMEDIES
+from api.contract.problems import CODES, KINDS, Fault, Problem, problem_for, problem_response
 from api.rest.orders import refusal
 from dispatch.domain import refusals
 from dispatch.messages import Reply

@@ -8,8 +8,8 @@ from typing import Any, cast
 from aiohttp.payload import Payload
 from aiohttp.test_utils import make_mocked_request
 
-from api.call import Call
-from api.docs.serving import PIECE_BYTES, Document
+from api.docs.static_document import PIECE_BYTES, Document
+from api.http.request import RequestContext
 from tests.support.waiting import turn
 
 TEXT = b"".join(b"%8d" % number for number in range(PIECE_BYTES // 2))
@@ -28,8 +28,8 @@ class Writer:
 
 
 def _body() -> Payload:
-    call = cast(Call, type("Asked", (), {"request": make_mocked_request("GET", "/")})())
-    return cast(Payload, Document(TEXT).answer(call).body)
+    context = cast(RequestContext, type("Asked", (), {"request": make_mocked_request("GET", "/")})())
+    return cast(Payload, Document(TEXT).answer(context).body)
 
 
 async def test_pieces_make_the_document() -> None:

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 import structlog
 
-from actors.clock import SystemEntropy
-from api.feed import codes
+from actors.clock import SystemRandomness
+from api.auth.access_tokens import ACCESS_S, BLIND_S, LEEWAY_S, Tokens, load_signing_key, make_signing_key
+from api.feed import close_codes
 from api.feed.frames import decode_frame
 from api.feed.session import COMMANDS_MAX, EXPIRY_NOTICE_S, PING_S, SILENT_S, STRIKES_MAX, Session
-from api.tokens import ACCESS_S, BLIND_S, LEEWAY_S, Tokens, load_signing_key, make_signing_key
 from tests.support.clocks import Hands
 
 NOW = 1_700_000_000.0
@@ -37,7 +37,7 @@ class Told(Session):
         self.said.append(frame)
 
 
-class Gate:
+class AdmissionControl:
     """What a session asks of its socket."""
 
     def __init__(self) -> None:
@@ -61,7 +61,7 @@ def clock() -> Hands:
 
 @pytest.fixture
 def tokens(clock: Hands) -> Tokens:
-    tokens = Tokens([load_signing_key(*make_signing_key())], clock, SystemEntropy())
+    tokens = Tokens([load_signing_key(*make_signing_key())], clock, SystemRandomness())
     tokens.shut_out((), (), float("inf"))
     return tokens
 
@@ -70,16 +70,16 @@ def tokens(clock: Hands) -> Tokens:
 def session(clock: Hands, tokens: Tokens) -> Told:
     """The socket of driver 3, just opened."""
     passed_on: list[Any] = []
-    office: Any = SimpleNamespace(
-        clock=clock, tokens=tokens, entropy=SystemEntropy(),
+    services: Any = SimpleNamespace(
+        clock=clock, tokens=tokens, entropy=SystemRandomness(),
         hub=SimpleNamespace(
             home="here", awake_at=clock.monotonic(), is_far=lambda shard: False, tasks=SimpleNamespace()
         ),
         dispatch=SimpleNamespace(locate=lambda *args, **_: passed_on.append(args)),
-        gate=SimpleNamespace(count_commands=lambda number, times: 0.0),
+        admission=SimpleNamespace(count_commands=lambda number, times: 0.0),
     )  # fmt: skip
     principal = tokens.verify(tokens.issue("driver", 3, "ses_3"))
-    told = Told(Gate(), office, principal, "0" * 32)  # type: ignore[arg-type]
+    told = Told(AdmissionControl(), services, principal, "0" * 32)  # type: ignore[arg-type]
     told.said, told.passed_on = [], passed_on
     return told
 
@@ -99,7 +99,7 @@ def test_end_is_announced_and_then_closes_with_a_code_that_says_come_back(
     assert beat(session, clock) == 0
     assert session.said[-1] == {"t": "auth.expiring", "in_s": 30}
     clock.now += 30
-    assert beat(session, clock) == codes.TOKEN_EXPIRED
+    assert beat(session, clock) == close_codes.TOKEN_EXPIRED
 
 
 def test_new_token_in_time_carries_the_socket_on(session: Told, clock: Hands, tokens: Tokens) -> None:
@@ -121,27 +121,27 @@ def test_token_of_somebody_else_does_not_carry_it_on(
     session._take(decode_frame(b'{"t": "auth.refresh", "id": 1, "token": "%s"}' % token.encode()))
     assert session.said[-1]["code"] == "forbidden"
     clock.now += PING_S * 2
-    assert beat(session, clock) == codes.TOKEN_EXPIRED
+    assert beat(session, clock) == close_codes.TOKEN_EXPIRED
 
 
 @pytest.mark.parametrize("frame", [COMMAND, LOCATION], ids=["command", "location"])
 def test_nothing_is_passed_on_after_the_end(session: Told, clock: Hands, frame: bytes) -> None:
     clock.now += ACCESS_S + LEEWAY_S
     session._take(decode_frame(frame))
-    assert (session.closing, session.passed_on) == (codes.TOKEN_EXPIRED, [])
+    assert (session.closing, session.passed_on) == (close_codes.TOKEN_EXPIRED, [])
 
 
 @pytest.mark.parametrize("frame", [COMMAND, LOCATION], ids=["command", "location"])
 def test_nothing_is_passed_on_when_the_session_was_ended(session: Told, tokens: Tokens, frame: bytes) -> None:
     tokens.cut_off(session="ses_3")
     session._take(decode_frame(frame))
-    assert (session.closing, session.passed_on) == (codes.UNAUTHENTICATED, [])
+    assert (session.closing, session.passed_on) == (close_codes.UNAUTHENTICATED, [])
 
 
 def test_session_that_was_ended_is_not_told_to_come_back(session: Told, clock: Hands, tokens: Tokens) -> None:
     tokens.shut_out(["ses_3"], [])
     clock.now += ACCESS_S + LEEWAY_S
-    assert beat(session, clock) == codes.UNAUTHENTICATED
+    assert beat(session, clock) == close_codes.UNAUTHENTICATED
 
 
 def test_location_of_a_good_token_is_passed_on(session: Told) -> None:
@@ -153,8 +153,8 @@ def test_fault_while_a_command_is_asked_is_answered(session: Told, monkeypatch: 
     def fail(*args: Any) -> None:
         raise RuntimeError(len(args))
 
-    monkeypatch.setattr(session.office.dispatch, "command_for", fail, raising=False)
-    monkeypatch.setattr(session.office, "log", structlog.get_logger(), raising=False)
+    monkeypatch.setattr(session.services.dispatch, "command_for", fail, raising=False)
+    monkeypatch.setattr(session.services, "log", structlog.get_logger(), raising=False)
     session.heard(COMMAND.decode())
     assert (session.said[-1]["code"], session.commands, session.closing) == ("internal", 0, 0)
 
@@ -163,9 +163,9 @@ def test_fault_while_a_frame_is_taken_ends_the_socket(session: Told, monkeypatch
     def fail(*args: Any) -> None:
         raise RuntimeError(len(args))
 
-    monkeypatch.setattr(session.office.dispatch, "locate", fail)
+    monkeypatch.setattr(session.services.dispatch, "locate", fail)
     session.heard(LOCATION.decode())
-    assert session.closing == codes.INTERNAL
+    assert session.closing == close_codes.INTERNAL
 
 
 def blinded(tokens: Tokens) -> None:
@@ -217,11 +217,11 @@ def asked(session: Told, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
         waiting.append(reply)
         return args
 
-    office = session.office
-    monkeypatch.setattr(office, "log", structlog.get_logger(), raising=False)
-    monkeypatch.setattr(office.dispatch, "command_for", ask, raising=False)
+    services = session.services
+    monkeypatch.setattr(services, "log", structlog.get_logger(), raising=False)
+    monkeypatch.setattr(services.dispatch, "command_for", ask, raising=False)
     runtime = SimpleNamespace(forget=lambda question: None)
-    monkeypatch.setattr(office.dispatch, "runtime", runtime, raising=False)
+    monkeypatch.setattr(services.dispatch, "runtime", runtime, raising=False)
     return waiting
 
 
@@ -240,7 +240,7 @@ def test_more_commands_than_are_worked_on_at_once_wait_and_none_is_refused(
 def test_command_over_its_limit_is_told_when_to_come_again_and_is_no_strike(
     session: Told, asked: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(session.office.gate, "count_commands", lambda number, times: 2.5)
+    monkeypatch.setattr(session.services.admission, "count_commands", lambda number, times: 2.5)
     for number in range(3 * STRIKES_MAX):
         session.heard(command(number))
     assert (asked, session.closing) == ([], 0)
@@ -259,14 +259,14 @@ def test_acceptance_of_several_orders_counts_as_so_many_commands(
         counted.append((number, times))
         return 1.0
 
-    monkeypatch.setattr(session.office.gate, "count_commands", count)
+    monkeypatch.setattr(session.services.admission, "count_commands", count)
     session.heard(command(1, '"ord_1", "ord_2", "ord_3"'))
     assert (counted, session.ws.charged) == ([(3, 3)], 2)  # type: ignore[attr-defined]
 
 
 def test_client_that_sends_far_too_much_is_told_to_back_off(session: Told) -> None:
     session.flooded()
-    assert session.closing == codes.RATE_LIMITED
+    assert session.closing == close_codes.RATE_LIMITED
 
 
 def test_silent_line_is_pinged_at_25_seconds_and_closed_at_37_and_a_half(session: Told, clock: Hands) -> None:
@@ -276,7 +276,7 @@ def test_silent_line_is_pinged_at_25_seconds_and_closed_at_37_and_a_half(session
     assert (session.said, session.closing) == ([{"t": "ping"}], 0)
     clock.now += SILENT_S - PING_S
     session.beat(clock.monotonic())
-    assert session.closing == codes.NO_PONG
+    assert session.closing == close_codes.NO_PONG
 
 
 def test_ping_or_pong_of_the_protocol_below_is_a_sign_of_life(session: Told, clock: Hands) -> None:

@@ -10,8 +10,8 @@ import pytest
 from aiohttp import WSMsgType
 from aiohttp.http import WebSocketReader
 
-from api.feed.metering import Meter
-from api.feed.socket import CONGESTED_BYTES, _Frames
+from api.feed.frame_limits import FrameMeter
+from api.feed.websocket import CONGESTED_BYTES, _Frames
 from tests.support.waiting import turn
 
 
@@ -34,7 +34,7 @@ class Line:
             is_closing=lambda: False, write=self.sent.append,
             get_write_buffer_size=lambda: self.unread_bytes,
         )  # fmt: skip
-        self.meter = Meter(protocol, loop, lambda: None)
+        self.meter = FrameMeter(protocol, loop, lambda: None)
         self.queue = _Frames(self.meter, 1024, transport, loop=loop)
         self.meter.reader = WebSocketReader(self.queue, 1024, compress=False, decode_text=True)
         self.texts: list[str | None] = []

@@ -18,20 +18,21 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client import Counter as Counted
 
 from actors import shards
-from actors.clock import LoopClock, SystemEntropy
-from actors.cluster.cluster import Cluster
+from actors.behaviour import Commit, Done, Outcome, Step, newest_wins
+from actors.clock import LoopClock, SystemRandomness
+from actors.cluster.codec import Codec
 from actors.cluster.leases import ACTIVE, JOINING, Member
-from actors.cluster.network import Ended, Greeting, Line, LineLost, Receive
+from actors.cluster.node import Cluster
+from actors.cluster.transport import Ended, Greeting, Link, LinkLost, Receive
 from actors.messages import ActorId, Emit, Turn
 from actors.runtime import Runtime
 from actors.shards import SHARD_COUNT
-from actors.steps import Commit, Done, Outcome, Step, newest_wins
-from api.call import Office
+from api.http.request import Services
 from api.ops import RuntimeCollector, status
-from api.ops.answers import exposition, prefers_html
-from api.ops.own import Census, census, residents
-from api.ops.page import POLICY, render
-from api.ops.whole import Silent, View, ask_all, merge, read_report
+from api.ops.cluster_status import Silent, View, ask_all, merge, read_report
+from api.ops.endpoints import exposition, prefers_html
+from api.ops.instance_status import Census, census, residents
+from api.ops.status_html import POLICY, render
 from storage.memory.journal import MemoryJournal
 from storage.memory.leases import LeaseTable, MemoryLeases
 from tests.support.waiting import until
@@ -236,7 +237,7 @@ async def test_all_peers_are_asked_at_the_same_time_with_the_deadline() -> None:
 
 
 async def test_peer_that_does_not_answer_is_silent_and_the_others_are_heard() -> None:
-    lines = Lines(3, {TWO: TimeoutError(), THREE: LineLost("no line")})
+    lines = Lines(3, {TWO: TimeoutError(), THREE: LinkLost("no line")})
     assert await ask_all(lines, [ONE, TWO, THREE], wait_s=1.0) == {
         ONE: {"from": ONE},
         TWO: Silent("no answer within 1 s"),
@@ -388,8 +389,8 @@ class Alone:
     async def serving(self, me: Greeting, receive: Receive, ended: Ended) -> AsyncIterator[str]:
         yield "here:1"
 
-    async def dial(self, address: str, me: Greeting, receive: Receive, ended: Ended) -> Line:
-        raise LineLost("refused", refused=True)
+    async def dial(self, address: str, me: Greeting, receive: Receive, ended: Ended) -> Link:
+        raise LinkLost("refused", refused=True)
 
 
 class Deaf:
@@ -403,12 +404,18 @@ class Counting:
     """The office's parts that a status reads, around a real runtime and a real keeper."""
 
     def __init__(self) -> None:
-        self.clock, entropy = LoopClock(asyncio.get_running_loop()), SystemEntropy()
+        self.clock, entropy = LoopClock(asyncio.get_running_loop()), SystemRandomness()
         self.books = Books(self.clock.wall)
         leases = MemoryLeases(LeaseTable(self.clock.boot), self.clock.boot, entropy)
         me = Greeting("mall-1", ONE)
         self.cluster = Cluster(
-            me=me, network=Alone(), leases=leases, emitter=Deaf(), types=(), clock=self.clock, entropy=entropy
+            me=me,
+            transport=Alone(),
+            leases=leases,
+            emitter=Deaf(),
+            codec=Codec(()),
+            clock=self.clock,
+            entropy=entropy,
         )
         self.runtime = Runtime(
             instance=me.instance, incarnation=ONE, behaviours=[Bell()], journal=self.books,
@@ -421,7 +428,7 @@ class Counting:
             hub=SimpleNamespace(sessions={}), database=SimpleNamespace(sizes=dict), clock=self.clock,
             watchdog=lambda: 0.0, residents=Counter(),
         )  # fmt: skip
-        self.office = cast(Office, parts)
+        self.services = cast(Services, parts)
 
     async def ask(self, message: str, number: int = 1) -> Any:
         return await self.runtime.ask(ActorId("order", number), message)
@@ -429,7 +436,7 @@ class Counting:
     def metrics(self) -> dict[str, float]:
         """One scrape, by series."""
         registry = CollectorRegistry()
-        registry.register(RuntimeCollector(self.office))
+        registry.register(RuntimeCollector(self.services))
         lines = generate_latest(registry).decode().splitlines()
         return {
             name: float(value)
@@ -443,7 +450,7 @@ class Counting:
 async def counting() -> AsyncIterator[Counting]:
     stage = Counting()
     async with stage.runtime.running(), stage.cluster.running():
-        await stage.cluster.keeper.settled.wait()
+        await stage.cluster.reconciler.settled.wait()
         yield stage
 
 
@@ -452,7 +459,7 @@ async def test_hottest_actor_is_the_one_with_the_most_turns() -> None:
         for number, times in ((1, 1), (2, 3), (3, 2)):
             for _ in range(times):
                 await stage.ask("look", number)
-        assert (await status(stage.office))["hottest"] == [
+        assert (await status(stage.services))["hottest"] == [
             {"actor": "order:2", "turns": 3},
             {"actor": "order:3", "turns": 2},
             {"actor": "order:1", "turns": 1},
@@ -505,21 +512,21 @@ async def test_scrape_lets_others_have_their_turn_after_each_family() -> None:
 
 async def test_oldest_gated_reply_has_the_age_of_the_decision_whose_commit_waits() -> None:
     async with counting() as stage, asyncio.TaskGroup() as tasks:
-        assert (await status(stage.office))["gate"]["oldest_s"] == 0.0
+        assert (await status(stage.services))["gate"]["oldest_s"] == 0.0
         tasks.create_task(stage.ask("ring"))
         await stage.books.asked.wait()
         decided = stage.clock.monotonic()
         await until(lambda: stage.clock.monotonic() > decided + 0.05)
-        assert 0.05 <= (await status(stage.office))["gate"]["oldest_s"] <= 1.0
+        assert 0.05 <= (await status(stage.services))["gate"]["oldest_s"] <= 1.0
         stage.books.open.set()
 
 
 async def test_own_status_is_read_back_as_it_comes_over_a_line() -> None:
     async with counting() as stage:
         await stage.ask("look")
-        report = read_report(ONE, orjson.loads(orjson.dumps(await status(stage.office))))
+        report = read_report(ONE, orjson.loads(orjson.dumps(await status(stage.services))))
         assert len(report.epochs) == 256
-        assert report.member == stage.cluster.keeper.member
+        assert report.member == stage.cluster.reconciler.member
         assert report.lease["state"] == "leased"
         assert 0 < report.lease["margin_s"] <= 3.3
         assert report.actors == 1
@@ -529,10 +536,10 @@ async def test_answer_that_waits_for_the_check_of_its_epoch_is_counted() -> None
     async with counting() as stage:
         await stage.ask("look")
         assert stage.metrics()["mall_doubts_total"] == 0
-        stage.cluster.keeper.tenure.renewed(stage.clock.boot() + 100)  # as after a pause of 100 s
+        stage.cluster.reconciler.lease_state.renewed(stage.clock.boot() + 100)  # as after a pause of 100 s
         assert await stage.ask("look") == "seen"
         assert stage.metrics()["mall_doubts_total"] == 1
-        assert (await status(stage.office))["doubts"] == {"waited": 1, "stale": 0}
+        assert (await status(stage.services))["doubts"] == {"waited": 1, "stale": 0}
         assert stage.metrics()["mall_lease_gaps_total"] == 1
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from api.stepping import Stepping
+from api.transport.taskless import Taskless
 from tests.support.waiting import turn
 
 
@@ -16,7 +16,7 @@ class Ear:
         self.errors: list[BaseException] = []
 
     def begin(self, work: object) -> None:
-        Stepping(work, self.errors.append, self.results.append).step()  # type: ignore[arg-type]
+        Taskless(work, self.errors.append, self.results.append).step()  # type: ignore[arg-type]
 
 
 async def test_what_need_not_wait_is_done_at_once() -> None:

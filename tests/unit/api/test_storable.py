@@ -14,9 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
-from api.bodies import parse_body
+from api.contract.json_body import parse_body
+from api.contract.problems import Problem
 from api.docs.operations import OPERATIONS
-from api.problems import Problem
 
 BODIES: dict[str, type[BaseModel]] = {
     name: row.body for name, row in OPERATIONS.items() if row.body is not None

@@ -8,11 +8,11 @@ from dataclasses import replace
 
 import pytest
 
-from actors.clock import LoopClock, SystemEntropy
-from api.cursors import Cursors, Purpose
-from api.stream_tickets import GOOD_S, LENGTH_MAX, PATTERN, StreamTickets
-from api.tokens import BadToken, Principal
-from storage.postgres.lists import After
+from actors.clock import LoopClock, SystemRandomness
+from api.auth.access_tokens import BadToken, Principal
+from api.auth.stream_tickets import GOOD_S, LENGTH_MAX, PATTERN, StreamTickets
+from api.contract.cursors import Cursors, Purpose
+from storage.postgres.list_queries import After
 from tests.simulation.loop import SimLoop
 
 NOW = 1_900_000_000.0
@@ -30,7 +30,7 @@ class Watch(LoopClock):
 
 
 def tickets(secret: bytes = b"of all instances") -> StreamTickets:
-    return StreamTickets(secret, Watch(), SystemEntropy())
+    return StreamTickets(secret, Watch(), SystemRandomness())
 
 
 def refused(known: StreamTickets, text: str, order: str = "ord_17") -> None:

@@ -11,8 +11,8 @@ from structlog.testing import capture_logs
 
 from actors.cluster.leases import LeasesAway
 from actors.errors import NotWritten
-from api import telling
-from api.telling import LEVELS, failed_chore, told, told_change
+from api.http import observers
+from api.http.observers import LEVELS, failed_chore, told, told_change
 from config.outages import Outages
 from dispatch.domain.commands import DISPATCH, Decision
 from storage.errors import NotDone
@@ -25,7 +25,7 @@ ROOT = Path(__file__).resolve().parents[3]
 @pytest.fixture
 def outages(monkeypatch: pytest.MonkeyPatch) -> Outages:
     outages = Outages(Hands().monotonic)
-    monkeypatch.setattr(telling, "OUTAGES", outages)
+    monkeypatch.setattr(observers, "OUTAGES", outages)
     return outages
 
 

@@ -7,16 +7,16 @@ from typing import Any
 
 import pytest
 
-from api.limiting import Gate
-from api.throttle import account_of, network_of
+from api.ratelimit.admission import AdmissionControl
+from api.rest.login_throttle import account_of, network_of
 from config.settings import load_settings
 
 
 def network(remote: str | None) -> str:
     limits: Any = SimpleNamespace(clock=None)
-    office = SimpleNamespace(gate=Gate(load_settings({}), limits))
-    call: Any = SimpleNamespace(request=SimpleNamespace(remote=remote, headers={}), office=office)
-    return network_of(call)
+    services = SimpleNamespace(admission=AdmissionControl(load_settings({}), limits))
+    context: Any = SimpleNamespace(request=SimpleNamespace(remote=remote, headers={}), services=services)
+    return network_of(context)
 
 
 @pytest.mark.parametrize(

@@ -10,12 +10,8 @@ from typing import Any, cast
 import pytest
 from multidict import CIMultiDict
 
-from actors.clock import LoopClock, SystemEntropy
-from api.access import Access
-from api.call import Call
-from api.edge import admit, identify
-from api.problems import Problem
-from api.tokens import (
+from actors.clock import LoopClock, SystemRandomness
+from api.auth.access_tokens import (
     ACCESS_S,
     BLIND_S,
     LEEWAY_S,
@@ -26,6 +22,10 @@ from api.tokens import (
     load_signing_key,
     make_signing_key,
 )
+from api.auth.permissions import Access
+from api.contract.problems import Problem
+from api.http.pipeline import admit, identify
+from api.http.request import RequestContext
 from tests.support.clocks import Hands
 
 NOW = 1_700_000_000.0
@@ -43,7 +43,7 @@ def key(signs_at: float = 0.0) -> SigningKey:
 
 def made(keys: list[SigningKey], clock: Hands) -> Tokens:
     """A verifier that sees the revocations: there are none."""
-    tokens = Tokens(keys, clock, SystemEntropy())
+    tokens = Tokens(keys, clock, SystemRandomness())
     tokens.shut_out([], [], float("inf"))
     return tokens
 
@@ -106,12 +106,12 @@ def test_limits_are_within_the_bounds_that_are_promised() -> None:
 async def _admitted(tokens: Tokens, role: str) -> str:
     """How the door answers somebody of this role: ok, or the problem's code."""
     headers = CIMultiDict({"Authorization": f"Bearer {tokens.issue(role, 1, 'ses_1')}"})
-    office: Any = SimpleNamespace(tokens=tokens, gate=SimpleNamespace(on=False))
+    services: Any = SimpleNamespace(tokens=tokens, admission=SimpleNamespace(on=False))
     request: Any = SimpleNamespace(headers=headers)
-    call, access = Call(request, office, "trace"), Access("account:read:own")
+    context, access = RequestContext(request, services, "trace"), Access("account:read:own")
     try:
-        identify(access, call)
-        await admit(access, call)
+        identify(access, context)
+        await admit(access, context)
     except Problem as problem:
         return problem.code
     return "ok"
@@ -121,7 +121,7 @@ ROLES = ("admin", "customer", "driver")
 
 
 async def test_nobody_is_let_in_before_the_first_look_at_the_revocations(clock: Hands) -> None:
-    tokens = Tokens([key()], clock, SystemEntropy())
+    tokens = Tokens([key()], clock, SystemRandomness())
     assert [await _admitted(tokens, role) for role in ROLES] == ["unavailable"] * 3
     tokens.shut_out([], [])
     assert [await _admitted(tokens, role) for role in ROLES] == ["ok"] * 3
@@ -130,7 +130,7 @@ async def test_nobody_is_let_in_before_the_first_look_at_the_revocations(clock: 
 async def test_nobody_is_let_in_when_revocations_cannot_be_seen_for_longer_than_the_bound(
     clock: Hands,
 ) -> None:
-    tokens = Tokens([key()], clock, SystemEntropy())
+    tokens = Tokens([key()], clock, SystemRandomness())
     tokens.shut_out([], [])
     for _ in range(3):
         clock.now += BLIND_S
@@ -143,7 +143,7 @@ async def test_nobody_is_let_in_when_revocations_cannot_be_seen_for_longer_than_
 
 
 async def test_look_is_as_old_as_its_question_however_late_the_answer(clock: Hands) -> None:
-    tokens = Tokens([key()], clock, SystemEntropy())
+    tokens = Tokens([key()], clock, SystemRandomness())
     asked_at = tokens.now()
     clock.now += BLIND_S + 0.1
     tokens.shut_out([], [], asked_at)
@@ -151,7 +151,7 @@ async def test_look_is_as_old_as_its_question_however_late_the_answer(clock: Han
 
 
 async def test_who_is_known_to_be_cut_off_is_told_so_though_nothing_is_seen(clock: Hands) -> None:
-    tokens = Tokens([key()], clock, SystemEntropy())
+    tokens = Tokens([key()], clock, SystemRandomness())
     tokens.shut_out(["ses_1"], [])
     clock.now += BLIND_S + 0.1
     assert await _admitted(tokens, "driver") == "unauthenticated"

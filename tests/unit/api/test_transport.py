@@ -18,16 +18,16 @@ import pytest
 from aiohttp import web
 from aiohttp.web_protocol import MAX_MSG_QUEUE_SIZE, RequestHandler
 
-from api.call import BODY_S, Call
-from api.problems import Problem
-from api.transport import bodies, listening
+from api.contract.problems import Problem
+from api.http.request import BODY_S, RequestContext
 from api.transport import connection as limits
+from api.transport import listener, request_bodies
 from api.transport.connection import Connection
-from api.transport.counting import Visitors
+from api.transport.connection_limits import ConnectionCounts
 from api.transport.errors import BrokenBody, SlowBody, WastefulBody
-from api.transport.judging import HEAD_BYTES_MAX, judge
-from api.transport.kernel import queued_bytes
-from api.transport.listening import Runner
+from api.transport.listener import Runner
+from api.transport.malformed import HEAD_BYTES_MAX, judge
+from api.transport.socket_queue import queued_bytes
 from tests.support.waiting import turn, until
 
 TRACE = "0123456789abcdef0123456789abcdef"
@@ -112,13 +112,13 @@ Open = Callable[..., Awaitable[Door]]
 async def open_door() -> AsyncIterator[Open]:
     doors: list[Door] = []
 
-    async def make(visitors: Visitors | None = None, *, hold: bool = False) -> Door:
+    async def make(connection_counts: ConnectionCounts | None = None, *, hold: bool = False) -> Door:
         door = Door()
         app = web.Application()
         app.router.add_route("*", "/{tail:.*}", door.answer)
         door.runner = Runner(
             app,
-            Visitors(0) if visitors is None else visitors,
+            ConnectionCounts(0) if connection_counts is None else connection_counts,
             lambda: TRACE,
             access_log=None,
             handle_signals=False,
@@ -278,10 +278,10 @@ async def test_handlers_make_a_problem_of_it(error: Exception, code: str) -> Non
         async def read() -> bytes:
             raise error
 
-    call: Any = Call.__new__(Call)
-    call.request = Request()
+    context: Any = RequestContext.__new__(RequestContext)
+    context.request = Request()
     with pytest.raises(Problem) as caught:
-        await call._read()
+        await context._read()
     assert caught.value.code == code
     assert caught.value.headers["Connection"] == "close"
 
@@ -440,7 +440,7 @@ async def test_handler_that_fails_is_told_without_a_word_of_it(open_door: Open) 
 
 
 async def test_address_with_too_many_connections_gets_no_more_until_one_ends(open_door: Open) -> None:
-    door = await open_door(Visitors(2))
+    door = await open_door(ConnectionCounts(2))
     (first, _), _ = door.connect(), door.connect()
     _, refused = door.connect()
     assert refused.said.startswith(b"HTTP/1.1 429 ")
@@ -453,7 +453,7 @@ async def test_address_with_too_many_connections_gets_no_more_until_one_ends(ope
 
 
 async def test_connection_that_was_refused_is_not_counted_when_it_is_lost(open_door: Open) -> None:
-    door = await open_door(Visitors(1))
+    door = await open_door(ConnectionCounts(1))
     first, _ = door.connect()
     refused, _ = door.connect()
     refused.connection_lost(None)
@@ -461,30 +461,30 @@ async def test_connection_that_was_refused_is_not_counted_when_it_is_lost(open_d
     first.connection_lost(None)
     assert door.runner is not None
     assert len(door.runner.listening.open) == 0
-    assert len(door.runner.listening.visitors) == 0
+    assert len(door.runner.listening.connection_counts) == 0
 
 
 @pytest.mark.parametrize(
     "address", ["127.0.0.1", "10.1.2.3", "192.168.7.7", "::1", "::ffff:10.0.0.1", "fe80::1%eth0", ""]
 )
 def test_proxies_and_sockets_without_an_address_are_not_counted(address: str) -> None:
-    visitors = Visitors(1)
-    assert all(visitors.enter(address) for _ in range(5))
-    visitors.leave(address)
-    assert len(visitors) == 0
+    connection_counts = ConnectionCounts(1)
+    assert all(connection_counts.enter(address) for _ in range(5))
+    connection_counts.leave(address)
+    assert len(connection_counts) == 0
 
 
 def test_networks_that_are_named_take_the_place_of_the_private_ones() -> None:
-    visitors = Visitors(1, [ip_network("203.0.113.0/24")])
-    assert [visitors.enter("203.0.113.5") for _ in range(3)] == [True] * 3
-    assert [visitors.enter("10.0.0.1") for _ in range(2)] == [True, False]
-    assert [visitors.enter("::ffff:10.0.0.1")] == [True], "each form of an address is one of its own"
+    connection_counts = ConnectionCounts(1, [ip_network("203.0.113.0/24")])
+    assert [connection_counts.enter("203.0.113.5") for _ in range(3)] == [True] * 3
+    assert [connection_counts.enter("10.0.0.1") for _ in range(2)] == [True, False]
+    assert [connection_counts.enter("::ffff:10.0.0.1")] == [True], "each form of an address is one of its own"
 
 
 def test_limit_of_zero_is_none() -> None:
-    visitors = Visitors(0, [])
-    assert all(visitors.enter("203.0.113.5") for _ in range(5000))
-    assert len(visitors) == 0
+    connection_counts = ConnectionCounts(0, [])
+    assert all(connection_counts.enter("203.0.113.5") for _ in range(5000))
+    assert len(connection_counts) == 0
 
 
 def test_what_the_parser_says_in_new_words_is_still_refused() -> None:
@@ -518,7 +518,7 @@ async def test_read_body_wakes_nobody_unless_reading_was_paused(
 
 
 async def test_thousands_of_sockets_lost_at_once_let_others_have_their_turn(open_door: Open) -> None:
-    door, count = await open_door(), 3 * listening.SLICE + 1
+    door, count = await open_door(), 3 * listener.SLICE + 1
     pairs = [door.connect() for _ in range(count)]
     await turn()
     for connection, _ in pairs:
@@ -533,7 +533,7 @@ async def test_thousands_of_sockets_lost_at_once_let_others_have_their_turn(open
     while not buried or buried[-1] < count:
         buried.append(sum(connection.transport is None for connection, _ in pairs))
         await asyncio.sleep(0)
-    assert max(b - a for a, b in pairwise(buried)) == listening.SLICE
+    assert max(b - a for a, b in pairwise(buried)) == listener.SLICE
     await until(lambda: door.ended == count)
 
 
@@ -553,7 +553,7 @@ async def test_body_that_nobody_reads_is_dropped_unparsed_and_the_connection_end
     parser, connection._parser = connection._parser, None  # whoever parses now fails
     connection.data_received(TINY * 1000)
     connection._parser = parser
-    for _ in range(bodies.DISCARD_BYTES_MAX // 6000 + 1):
+    for _ in range(request_bodies.DISCARD_BYTES_MAX // 6000 + 1):
         connection.data_received(TINY * 1000)
     await until(lambda: wire.closing)
     assert wire.said.count(b"HTTP/1.1") == 1
@@ -588,7 +588,7 @@ async def test_body_whose_framing_weighs_more_than_a_body_may_is_given_up(open_d
     connection, wire = door.connect()
     connection.data_received(CHUNKED.replace(b"PUT", b"POST"))
     await until(lambda: connection._current_request)
-    for _ in range(bodies.FRAMING_BYTES_MAX // 5 // 1000 - 1):
+    for _ in range(request_bodies.FRAMING_BYTES_MAX // 5 // 1000 - 1):
         connection.data_received(TINY * 1000)
         await turn()
     assert not door.heard

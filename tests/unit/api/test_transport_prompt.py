@@ -13,9 +13,9 @@ import pytest
 from aiohttp import web
 
 from api.transport.connection import Connection
-from api.transport.counting import Visitors
-from api.transport.listening import Runner
-from api.transport.prompt import PROMPTS, Prompts
+from api.transport.connection_limits import ConnectionCounts
+from api.transport.fast_path import PROMPTS, FastPath
+from api.transport.listener import Runner
 from tests.support.waiting import turn, until
 from tests.unit.api.test_transport import TRACE, Wire
 
@@ -75,10 +75,10 @@ async def door() -> AsyncIterator[Door]:
     found = Door()
     app = web.Application()
     app.router.add_post(PATH, found.handle)
-    app[PROMPTS] = Prompts(app)
+    app[PROMPTS] = FastPath(app)
     app[PROMPTS].add("POST", PATH, found.handle)
     found.runner = Runner(
-        app, Visitors(0), lambda: TRACE, access_log=None, handle_signals=False, shutdown_timeout=0.1
+        app, ConnectionCounts(0), lambda: TRACE, access_log=None, handle_signals=False, shutdown_timeout=0.1
     )
     await found.runner.setup()
     yield found
@@ -268,9 +268,9 @@ async def test_request_that_was_read_after_a_freeze_goes_the_stock_way(door: Doo
 
 
 def test_path_without_an_id_and_a_verb_is_refused() -> None:
-    prompts = Prompts(web.Application())
+    fast_path = FastPath(web.Application())
     with pytest.raises(ValueError, match="cannot be prompt"):
-        prompts.add("GET", "/things/{id}", Door().handle)
-    prompts.add("POST", PATH, Door().handle)
+        fast_path.add("GET", "/things/{id}", Door().handle)
+    fast_path.add("POST", PATH, Door().handle)
     with pytest.raises(ValueError, match="cannot be prompt"):
-        prompts.add("POST", "/others/{id}/verb", Door().handle)
+        fast_path.add("POST", "/others/{id}/verb", Door().handle)

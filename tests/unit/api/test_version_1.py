@@ -12,13 +12,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from multidict import CIMultiDict
 
-from actors.clock import SystemEntropy
-from api.call import Call, json_response
-from api.v1.calls import CallV1
-from api.v1.differences import limits, money
-from api.v1.differences.money import decimal_text
-from api.v1.draft import Draft
+from actors.clock import SystemRandomness
+from api.http.request import RequestContext, json_response
 from api.v1.handlers import TRIES, replaced
+from api.v1.request import RequestContextV1
+from api.v1.request_draft import Draft
+from api.v1.transforms import limits, money
+from api.v1.transforms.money import decimal_text
 from storage.redis.limits import Policy, Verdict
 
 
@@ -30,26 +30,26 @@ class Rows:
         self.rivals = rivals
         self.asked: list[str] = []
 
-    async def get(self, call: Call) -> web.Response:
-        assert "If-None-Match" not in call.request.headers
-        assert call.request.match_info["id"] == "sto_7"
+    async def get(self, context: RequestContext) -> web.Response:
+        assert "If-None-Match" not in context.request.headers
+        assert context.request.match_info["id"] == "sto_7"
         return json_response({"version": self.version}, headers={"ETag": f'"{self.version}"'})
 
-    async def delete(self, call: Call) -> web.Response:
+    async def delete(self, context: RequestContext) -> web.Response:
         if self.rivals:
             self.rivals -= 1
             self.version += 1
-        self.asked.append(call.request.headers["If-Match"])
+        self.asked.append(context.request.headers["If-Match"])
         if self.asked[-1] != f'"{self.version}"':
             return web.Response(status=412)
         return web.Response(status=204)
 
 
-def _call() -> CallV1:
+def _call() -> RequestContextV1:
     headers = {"If-None-Match": "*", "If-Match": '"1"'}
     request = make_mocked_request("DELETE", "/api/v1/stores/7", headers, match_info={"id": "7"})
-    office: Any = types.SimpleNamespace(entropy=SystemEntropy())
-    return CallV1(request, office, "0" * 32)
+    services: Any = types.SimpleNamespace(entropy=SystemRandomness())
+    return RequestContextV1(request, services, "0" * 32)
 
 
 async def _delete(rows: Rows) -> web.StreamResponse:
@@ -95,8 +95,8 @@ def test_money_comes_back_as_it_went(minor: int, currency: str) -> None:
 
 
 def test_what_the_limiter_said_is_told_in_the_old_headers() -> None:
-    verdict = Verdict(True, Policy("reads", 100), 7, 1.5)
-    told: Any = types.SimpleNamespace(verdict=verdict)
+    allowance = Verdict(True, Policy("reads", 100), 7, 1.5)
+    told: Any = types.SimpleNamespace(allowance=allowance)
     headers = {"RateLimit": '"reads";r=7;t=2', "RateLimit-Policy": '"reads";q=100;w=60', "X-Trace-ID": "t"}
     limits.backward_headers(told, headers)
     assert headers == {
@@ -105,6 +105,6 @@ def test_what_the_limiter_said_is_told_in_the_old_headers() -> None:
         "X-RateLimit-Remaining": "7",
         "X-RateLimit-Reset": "2",
     }
-    not_counted: Any = types.SimpleNamespace(verdict=None)
+    not_counted: Any = types.SimpleNamespace(allowance=None)
     limits.backward_headers(not_counted, headers := {"X-Trace-ID": "t", "RateLimit": '"under_way";r=0;t=1'})
     assert headers == {"X-Trace-ID": "t"}

@@ -7,31 +7,31 @@ from typing import Any
 
 from structlog.testing import capture_logs
 
-from actors.clock import SystemEntropy
-from api.feed import codes
-from api.tokens import BLIND_S, PUSHED_BLIND_S, Tokens, load_signing_key, make_signing_key
-from api.watch import heed_sight
+from actors.clock import SystemRandomness
+from api.auth.access_tokens import BLIND_S, PUSHED_BLIND_S, Tokens, load_signing_key, make_signing_key
+from api.feed import close_codes
+from api.server.watchdogs import heed_sight
 from tests.support.clocks import Hands
 
 
 def test_lost_sight_is_told_once_and_so_is_its_return_and_sockets_are_closed_in_between() -> None:
     clock = Hands(1_700_000_000.0)
     closed: list[int] = []
-    tokens = Tokens([load_signing_key(*make_signing_key())], clock, SystemEntropy())
+    tokens = Tokens([load_signing_key(*make_signing_key())], clock, SystemRandomness())
     sockets: Any = SimpleNamespace(sessions={"fed_1": SimpleNamespace(close=closed.append)})
-    office: Any = SimpleNamespace(clock=clock, tokens=tokens, hub=sockets)
+    services: Any = SimpleNamespace(clock=clock, tokens=tokens, hub=sockets)
     tokens.shut_out([], [])
     lost_at = None
     with capture_logs() as lines:
-        assert heed_sight(office, None) is None
+        assert heed_sight(services, None) is None
         clock.now += BLIND_S + 0.1
         for _ in range(3):
-            lost_at = heed_sight(office, lost_at)
+            lost_at = heed_sight(services, lost_at)
         assert closed == []
         clock.now += PUSHED_BLIND_S - BLIND_S
-        lost_at = heed_sight(office, lost_at)
-        assert closed == [codes.OVERLOADED]
+        lost_at = heed_sight(services, lost_at)
+        assert closed == [close_codes.OVERLOADED]
         tokens.shut_out([], [])
-        assert heed_sight(office, lost_at) is None
+        assert heed_sight(services, lost_at) is None
     assert [line["event"] for line in lines] == ["lost_sight_of_revocations", "sees_revocations"]
     assert lines[1]["duration_s"] == PUSHED_BLIND_S - BLIND_S

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from api.feed.wheel import SLOTS, Wheel
+from api.feed.timer_wheel import SLOTS, TimerWheel
 
 
 def socket(address: str = "fed_1") -> Any:
@@ -16,21 +16,23 @@ def socket(address: str = "fed_1") -> Any:
 
 @pytest.mark.parametrize(("in_s", "turns"), [(0.0, 1), (-5.0, 1), (1.0, 1), (1.2, 2), (12.5, 13), (25.0, 25)])
 def test_socket_is_due_after_so_many_seconds_and_once(in_s: float, turns: int) -> None:
-    wheel, one = Wheel(), socket()
-    wheel.turn()
-    wheel.put(one, in_s)
-    assert [len(wheel.turn()) for _ in range(2 * SLOTS)] == [int(n == turns) for n in range(1, 2 * SLOTS + 1)]
+    timer_wheel, one = TimerWheel(), socket()
+    timer_wheel.turn()
+    timer_wheel.put(one, in_s)
+    assert [len(timer_wheel.turn()) for _ in range(2 * SLOTS)] == [
+        int(n == turns) for n in range(1, 2 * SLOTS + 1)
+    ]
 
 
 def test_nobody_is_left_alone_for_longer_than_the_wheel_turns() -> None:
-    wheel = Wheel()
-    wheel.put(socket(), 600.0)
-    assert [len(wheel.turn()) for _ in range(SLOTS)].index(1) == SLOTS - 2
+    timer_wheel = TimerWheel()
+    timer_wheel.put(socket(), 600.0)
+    assert [len(timer_wheel.turn()) for _ in range(SLOTS)].index(1) == SLOTS - 2
 
 
 def test_socket_that_has_ended_is_not_looked_at() -> None:
-    wheel, one, two = Wheel(), socket(), socket("fed_2")
-    wheel.put(one, 3.0)
-    wheel.put(two, 3.0)
-    wheel.drop(one)
-    assert [s for _ in range(SLOTS) for s in wheel.turn()] == [two]
+    timer_wheel, one, two = TimerWheel(), socket(), socket("fed_2")
+    timer_wheel.put(one, 3.0)
+    timer_wheel.put(two, 3.0)
+    timer_wheel.drop(one)
+    assert [s for _ in range(SLOTS) for s in timer_wheel.turn()] == [two]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from config.doubts import doubts
 from config.findings import fault, ok, report, warning
+from config.setting_warnings import doubts
 from config.settings import load_settings
 
 OUTSIDE = {"DATABASE_URL": "postgresql://mall@db/mall", "MALL_ADMIN_PASSWORD": "long enough"}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from config.sampling import BURST, KINDS_MAX, WINDOW_S, Sampler
+from config.log_sampling import BURST, KINDS_MAX, WINDOW_S, Sampler
 from tests.support.clocks import Hands
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from config.commandline import describe
+from config.cli import describe
 from config.settings import Settings, SettingsError, load_settings
 
 OUTSIDE = {"DATABASE_URL": "postgresql://mall@db/mall", "MALL_ADMIN_PASSWORD": "long enough"}

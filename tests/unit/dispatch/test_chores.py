@@ -10,10 +10,10 @@ from typing import Any, cast
 from actors.cell import Cell
 from actors.messages import ActorId
 from actors.shards import WALK, Ownership, Shards
-from dispatch.chores import Chores
+from dispatch.background import BackgroundTasks
 from dispatch.domain.driver import ONLINE, Driver
-from dispatch.domain.fixes import Track
 from dispatch.domain.geo import Place
+from dispatch.domain.position_filter import Track
 from dispatch.driver_actor import DriverBehaviour
 from dispatch.driver_state import Counted, DriverState
 from dispatch.service import Dispatch
@@ -65,9 +65,9 @@ class Rows:
         return []
 
 
-def chores(mall: Mall, rows: Rows) -> Chores:
+def background(mall: Mall, rows: Rows) -> BackgroundTasks:
     nothing: Any = lambda *args: None  # noqa: E731 - three hooks that hear nothing
-    return Chores(mall.dispatch, rows, done=nothing, failed=nothing, swept=nothing)
+    return BackgroundTasks(mall.dispatch, rows, done=nothing, failed=nothing, swept=nothing)
 
 
 async def test_walk_over_all_actors_lets_others_have_their_turn() -> None:
@@ -88,7 +88,7 @@ async def test_place_that_changes_while_it_is_written_is_written_in_the_next_rou
         mall.cells[0].state = mall.states[0].at(THERE, Counted("", 1), Track())
 
     rows = Rows(drive_on)
-    rounds = chores(mall, rows)
+    rounds = background(mall, rows)
     await rounds.save_positions()
     await rounds.save_positions()
     assert [[(item["lat"], item["lon"]) for item in batch] for batch in rows.written] == [
@@ -98,7 +98,7 @@ async def test_place_that_changes_while_it_is_written_is_written_in_the_next_rou
 
 async def test_place_that_stays_is_written_once() -> None:
     rows = Rows()
-    rounds = chores(Mall(1), rows)
+    rounds = background(Mall(1), rows)
     await rounds.save_positions()
     await rounds.save_positions()
     assert len(rows.written) == 1

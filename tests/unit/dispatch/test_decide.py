@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from dispatch.domain import commands as d
 from dispatch.domain import order as o
 from dispatch.domain.commands import By, Decision, Unchanged
-from dispatch.domain.decide import decide
 from dispatch.domain.geo import Place
 from dispatch.domain.order import Facts, Item, Offer, Order, Paid, Pickup, order_from
+from dispatch.domain.order_decisions import decide
 from dispatch.domain.refusals import Refused
 
 NOW = 1_790_000_000_000

@@ -9,13 +9,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from actors.behaviour import Done
 from actors.messages import QueryAnswer, Turn
-from actors.steps import Done
 from dispatch import messages as m
 from dispatch.domain.geo import Place
 from dispatch.driver_actor import REPLAY_MAX, DriverBehaviour
 from dispatch.driver_state import LATE_MS, DriverState
-from dispatch.tail import TAIL_MAX
+from dispatch.feed_tail import TAIL_MAX
 
 EPOCH = "e1"
 TURN = Turn(1_790_000_000_000, "t")
@@ -169,33 +169,33 @@ HERE, THERE = Place(1, 1), Place(1.001, 1)
 
 def test_older_position_of_the_same_session_never_wins() -> None:
     feed = Feed()
-    feed.send(m.MovedTo(HERE, 5, session="s1"))
-    feed.send(m.MovedTo(THERE, 4, session="s1"))
+    feed.send(m.PositionReported(HERE, 5, session="s1"))
+    feed.send(m.PositionReported(THERE, 4, session="s1"))
     assert feed.state.place == HERE
 
 
 def test_new_phone_that_counts_from_one_is_heard_however_far_the_old_one_had_counted() -> None:
     feed = Feed()
     feed.connect(fresh=True)
-    feed.send(m.MovedTo(HERE, 1_790_000_000_000, session="s1"))
+    feed.send(m.PositionReported(HERE, 1_790_000_000_000, session="s1"))
     feed.connect(fresh=True)
-    feed.send(m.MovedTo(THERE, 1, session="s2"))
+    feed.send(m.PositionReported(THERE, 1, session="s2"))
     assert feed.state.place == THERE
 
 
 def test_count_that_begins_anew_in_the_same_session_is_heard_after_ten_seconds() -> None:
     feed = Feed()
-    feed.send(m.MovedTo(HERE, 1_790_000_000_000, session="s1"))
-    feed.send(m.MovedTo(THERE, 1, session="s1"), LATE_MS - 1)
+    feed.send(m.PositionReported(HERE, 1_790_000_000_000, session="s1"))
+    feed.send(m.PositionReported(THERE, 1, session="s1"), LATE_MS - 1)
     assert feed.state.place == HERE
-    feed.send(m.MovedTo(THERE, 2, session="s1"), LATE_MS)
+    feed.send(m.PositionReported(THERE, 2, session="s1"), LATE_MS)
     assert feed.state.place == THERE
 
 
 def test_position_without_a_count_is_taken_as_it_comes() -> None:
     feed = Feed()
-    feed.send(m.MovedTo(HERE, 5, session="s1"))
-    feed.send(m.MovedTo(THERE, session="s1"))
+    feed.send(m.PositionReported(HERE, 5, session="s1"))
+    feed.send(m.PositionReported(THERE, session="s1"))
     assert feed.state.place == THERE
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from dispatch.domain.fixes import INACCURATE, JUMP, JUMPS_OVER_MS, NOWHERE, Track
 from dispatch.domain.geo import Place
+from dispatch.domain.position_filter import INACCURATE, JUMP, JUMPS_OVER_MS, NOWHERE, Track
 
 NOW = 1_790_000_000_000
 HERE = Place(52.52, 13.405)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dispatch.domain.fleet import Fleet
+from dispatch.domain.driver_index import DriverIndex
 from dispatch.domain.geo import Place, turn_deg
 
 MALL = Place(52.52, 13.405)
@@ -53,7 +53,7 @@ def everybody(
 def test_grid_finds_whom_a_look_at_everybody_finds(
     at: Place, there: dict[int, tuple[tuple[float, float] | None, int]], k: int, data: st.DataObject
 ) -> None:
-    fleet = Fleet()
+    fleet = DriverIndex()
     known = {number: (moved(at, move), slots) for number, (move, slots) in there.items()}
     for number, (place, slots) in known.items():
         fleet.put(number, place, slots)
@@ -66,7 +66,7 @@ def test_grid_finds_whom_a_look_at_everybody_finds(
 @pytest.mark.parametrize("crowd", [0, 40])
 @pytest.mark.parametrize(("lon", "beyond"), [(179.9995, -179.9995), (-179.9995, 179.9995), (180.0, -180.0)])
 def test_nearest_driver_is_found_across_the_180th_meridian(lon: float, beyond: float, crowd: int) -> None:
-    fleet = Fleet()
+    fleet = DriverIndex()
     fleet.put(1, Place(-16.5, beyond), 1)
     fleet.put(2, Place(-16.5, lon - 1.0 if lon > 0 else lon + 1.0), 1)
     for number in range(crowd):
@@ -82,7 +82,7 @@ def test_difference_of_longitudes_goes_the_short_way_round() -> None:
 
 
 def test_driver_that_moved_or_left_is_found_where_it_is() -> None:
-    fleet = Fleet()
+    fleet = DriverIndex()
     for number in range(1, 100):
         fleet.put(number, Place(52.52 + number / 100, 13.405), 1)
     fleet.put(99, MALL, 1)

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from actors.clock import LoopClock, SystemEntropy
+from actors.clock import LoopClock, SystemRandomness
 from actors.messages import Emit, Seed
 from actors.runtime import Runtime
 from actors.shards import shard_of
@@ -33,7 +33,7 @@ async def test_order_is_due_again_only_where_its_zone_is_elsewhere(*, zone_is_he
     journal.add_zone(1)
     runtime = Runtime(
         instance="one", behaviours=[OrderBehaviour(), ZoneBehaviour()], journal=journal, emitter=Deaf(), clock=clock,
-        entropy=SystemEntropy(),
+        entropy=SystemRandomness(),
     )  # fmt: skip
     placed = order(o.CONFIRMED, due_ms=1)
     mine, its = order_ref(placed.id), zone_ref(placed.facts.zone_id)
@@ -44,6 +44,6 @@ async def test_order_is_due_again_only_where_its_zone_is_elsewhere(*, zone_is_he
         runtime.tell(mine, m.Created(), seed=Seed(clock.monotonic(), {MADE: placed}))
         assert await runtime.ask(mine, m.View()) is placed
         if not zone_is_here:
-            await until(lambda: runtime.gauges.timers_fired == 1)
+            await until(lambda: runtime.counters.timers_fired == 1)
         assert len(runtime.timers) == 0
-        assert runtime.gauges.timers_fired == (0 if zone_is_here else 1)
+        assert runtime.counters.timers_fired == (0 if zone_is_here else 1)

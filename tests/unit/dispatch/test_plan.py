@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from dispatch.domain import plan as planning
-from dispatch.domain.fleet import Fleet
+from dispatch.domain import matching as planning
+from dispatch.domain.driver_index import DriverIndex
 from dispatch.domain.geo import Place, distance_m
-from dispatch.domain.plan import OpenOrder, Proposal
+from dispatch.domain.matching import OpenOrder, Proposal
 
 MALL = Place(52.52, 13.405)
 
@@ -22,7 +22,7 @@ def driver(number: int, north_m: float, slots: int = 1) -> Free:
 def plan(
     orders: Sequence[OpenOrder], drivers: Sequence[Free], k: int, reach_m: int = 50_000
 ) -> list[Proposal]:
-    fleet = Fleet()
+    fleet = DriverIndex()
     for one in drivers:
         fleet.put(*one)
     return planning.plan(orders, fleet, k, offered={}, reach_m=reach_m)
@@ -109,7 +109,7 @@ def test_order_goes_back_to_whom_it_was_taken_from_when_nobody_else_is_there() -
 
 
 def test_somebody_with_an_offer_at_the_moment_is_there() -> None:
-    fleet = Fleet()
+    fleet = DriverIndex()
     for one in (driver(1, 10), driver(2, 20)):
         fleet.put(*one)
     order = open_order(1, released=(1,))

@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from api import present
-from dispatch import feed
+from api.rest import serializers
+from dispatch import feed_frames
 from dispatch import messages as m
 from dispatch.domain import order as o
 from dispatch.domain.geo import Place, distance_m
 from dispatch.domain.order import Facts, Item, Order, Pickup
-from dispatch.domain.sight import AREA_RADIUS_M, area, order_for_driver
+from dispatch.domain.order_visibility import AREA_RADIUS_M, area, order_for_driver
 
 DOOR = Place(52.52013, 13.40481)
 FACTS = Facts(
@@ -49,15 +49,15 @@ def test_offer_shows_what_is_needed_to_decide_and_nothing_of_the_door() -> None:
 def test_carrier_sees_everything_and_nobody_else_does(status: str) -> None:
     assert leaks(order_for_driver(order(status, 7), 7)) == list(SECRETS)
     assert leaks(order_for_driver(order(status, 7), 8)) == []
-    assert leaks(present.order(order(status, 7), "driver", 7)) == list(SECRETS)
-    assert leaks(present.order(order(status, 7), "driver", 8)) == []
+    assert leaks(serializers.order(order(status, 7), "driver", 7)) == list(SECRETS)
+    assert leaks(serializers.order(order(status, 7), "driver", 8)) == []
 
 
 @pytest.mark.parametrize("status", [o.DELIVERED, o.UNDELIVERABLE, o.CANCELLED])
 def test_order_that_has_ended_is_shown_to_its_driver_without_the_door(status: str) -> None:
     assert leaks(order_for_driver(order(status, 7), 7)) == []
-    assert leaks(present.order(order(status, 7), "driver", 7)) == []
-    assert leaks(present.order(order(status, 7), "customer", 100)) == list(SECRETS)
+    assert leaks(serializers.order(order(status, 7), "driver", 7)) == []
+    assert leaks(serializers.order(order(status, 7), "customer", 100)) == list(SECRETS)
 
 
 def test_replay_of_an_order_that_was_let_go_is_without_the_door() -> None:
@@ -68,10 +68,10 @@ def test_replay_of_an_order_that_was_let_go_is_without_the_door() -> None:
         m.Entry(2, "order.assigned", 1, "t", order_for_driver(other, 7)),
         m.Entry(3, "order.delivered", 1, "t", order_for_driver(ended, 7)),
     ]
-    frames = feed.replayed(entries)
+    frames = feed_frames.replayed(entries)
     assert [frame["seq"] for frame in frames] == [1, 2, 3]
     assert [leaks(frame) for frame in frames] == [[], list(SECRETS), []]
-    assert leaks(feed.event(entries[0])) == list(SECRETS), "as it was told at the time"
+    assert leaks(feed_frames.event(entries[0])) == list(SECRETS), "as it was told at the time"
 
 
 def test_area_is_the_same_for_all_places_in_its_cell() -> None:

@@ -6,16 +6,16 @@ from typing import Any
 
 import pytest
 
+from actors.behaviour import Commit, Done, Outcome, Step
 from actors.cell import Cell
 from actors.messages import ActorId, Envelope, QueryAnswer, Turn, Wake
-from actors.steps import Commit, Done, Outcome, Step
 from dispatch import messages as m
 from dispatch.domain.driver import Driver
-from dispatch.domain.fixes import JUMP, NOWHERE
 from dispatch.domain.geo import Place
-from dispatch.domain.signs import GRACE_MS
+from dispatch.domain.liveness import GRACE_MS
+from dispatch.domain.position_filter import JUMP, NOWHERE
 from dispatch.driver_actor import DriverBehaviour
-from dispatch.driver_signs import GRACE
+from dispatch.driver_liveness import GRACE
 from dispatch.driver_state import DriverState
 
 NOW = 1_790_000_000_000
@@ -31,7 +31,7 @@ class Life:
         self.behaviour = DriverBehaviour("e", self.doubts.append)
         self.state = DriverState(Driver(7, 1, "Max", status, 1, 1), 0)
         self.now = NOW
-        self.told: list[m.DriverMoved] = []
+        self.told: list[m.DriverChanged] = []
         self.frames: list[Any] = []
         self.commits = 0
         self.wake_s: float | None = None
@@ -50,7 +50,7 @@ class Life:
         self.wake_s = step.wake_s
         self.frames += [emit.frame for emit in step.emits]
         for tell in step.tells:
-            if isinstance(tell.message, m.DriverMoved):
+            if isinstance(tell.message, m.DriverChanged):
                 self.told.append(tell.message)
             else:
                 assert (tell.to.kind, tell.to.number) == ("driver", 7)
@@ -75,7 +75,7 @@ class Life:
 def life() -> Life:
     life = Life()
     life.connect()
-    life.say(m.MovedTo(MALL, 1))
+    life.say(m.PositionReported(MALL, 1))
     assert life.asked
     return life
 
@@ -113,7 +113,7 @@ def test_grace_counts_from_the_last_loss(life: Life) -> None:
 
 def test_driver_without_a_socket_by_choice_is_reachable() -> None:
     life = Life()
-    life.say(m.MovedTo(MALL, 1))
+    life.say(m.PositionReported(MALL, 1))
     life.say(Wake(GRACE), GRACE_MS)
     assert life.asked
 
@@ -149,7 +149,7 @@ def test_offer_that_ended_otherwise_is_nobodys_fault(life: Life, why: str) -> No
 @pytest.mark.parametrize(
     "sign",
     [
-        m.MovedTo(MALL, 2),
+        m.PositionReported(MALL, 2),
         m.OfferSeen("ofr_5_9"),
         m.SetAvailability("online"),
         m.Connect("fed_9@one", None, None, NOW + 10**6),
@@ -174,7 +174,7 @@ def test_what_others_do_is_no_sign_of_life() -> None:
 def test_driver_who_came_back_may_miss_one_offer_again(life: Life) -> None:
     life.let_pass("ofr_5_1")
     life.let_pass("ofr_5_2")
-    life.say(m.MovedTo(MALL, 2))
+    life.say(m.PositionReported(MALL, 2))
     life.let_pass("ofr_5_3")
     assert life.asked
 
@@ -196,12 +196,17 @@ def test_driver_who_is_offline_is_not_called_unreachable() -> None:
 
 
 @pytest.mark.parametrize(
-    "doubted", [m.MovedTo(Place(0.0, 0.0), 3), m.MovedTo(Place(48.85, 2.35), 3), m.MovedTo(MALL, 3, 9_000.0)]
+    "doubted",
+    [
+        m.PositionReported(Place(0.0, 0.0), 3),
+        m.PositionReported(Place(48.85, 2.35), 3),
+        m.PositionReported(MALL, 3, 9_000.0),
+    ],
 )
 def test_fix_that_may_be_doubted_does_not_displace_a_good_one_that_nobody_has_read(
-    life: Life, doubted: m.MovedTo
+    life: Life, doubted: m.PositionReported
 ) -> None:
-    near, nearer = m.MovedTo(Place(52.5205, 13.405), 2), m.MovedTo(Place(52.521, 13.405), 4)
+    near, nearer = m.PositionReported(Place(52.5205, 13.405), 2), m.PositionReported(Place(52.521, 13.405), 4)
     cell = Cell(ActorId("driver", 7), life.behaviour, 0)
     for fix in (near, doubted, nearer):
         cell.put_latest("place", Envelope(cell.id, fix, until=1e9))
@@ -215,16 +220,16 @@ def test_fix_that_may_be_doubted_does_not_displace_a_good_one_that_nobody_has_re
 def test_fix_that_is_newer_and_plausible_is_the_only_one_read(life: Life) -> None:
     cell = Cell(ActorId("driver", 7), life.behaviour, 0)
     for n in range(50):
-        cell.put_latest("place", Envelope(cell.id, m.MovedTo(MALL, n), until=1e9))
+        cell.put_latest("place", Envelope(cell.id, m.PositionReported(MALL, n), until=1e9))
     envelope = cell.take()
     assert envelope is not None
-    assert envelope.message == m.MovedTo(MALL, 49)
+    assert envelope.message == m.PositionReported(MALL, 49)
     assert not cell.waiting
 
 
 def test_fix_that_is_not_believed_is_kept_apart_and_counted(life: Life) -> None:
-    life.say(m.MovedTo(Place(0.0, 0.0), 2), 1000)
-    life.say(m.MovedTo(Place(48.85, 2.35), 3), 1000)
+    life.say(m.PositionReported(Place(0.0, 0.0), 2), 1000)
+    life.say(m.PositionReported(Place(48.85, 2.35), 3), 1000)
     assert (life.state.place, life.doubts) == (MALL, [NOWHERE, JUMP])
     assert life.told[-1].place == MALL
     assert life.state.track.apart == Place(48.85, 2.35)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dispatch.feed_tail import EMPTY, SLACK, TAIL_MAX, Tail, contiguous
 from dispatch.messages import Entry
-from dispatch.tail import EMPTY, SLACK, TAIL_MAX, Tail, contiguous
 
 
 def entry(seq: int, told: str = "a") -> Entry:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from dispatch.feed import verdict
+from dispatch.feed_frames import verdict
 
 
 def _event(seq: int) -> dict[str, Any]:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from actors.behaviour import Done
 from actors.cluster.codec import Codec
 from actors.messages import Turn
-from actors.steps import Done
 from dispatch import messages as m
 from dispatch.order_actor import WATCHERS_MAX, WATCHERS_OF_USER_MAX, OrderBehaviour, OrderState
 from tests.unit.dispatch.test_decide import NOW, order

@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 
+from actors.behaviour import Done
 from actors.messages import Query, QueryAnswer, QueryFailed, Turn, Wake
-from actors.steps import Done
 from dispatch import messages as m
 from dispatch.domain.commands import GiveUp, MakeOffers, SetMode, Withdraw
 from dispatch.domain.geo import Place
 from dispatch.domain.order import Offer, Order
 from dispatch.zone_actor import REBUILD_MS, REPEAT_MS, TICK, ZoneBehaviour
-from dispatch.zone_ends import GIVE_UP_MAX, PROPOSED_MS
+from dispatch.zone_expiry import GIVE_UP_MAX, PROPOSED_MS
 from dispatch.zone_state import ZoneState
 from tests.unit.dispatch.test_decide import NOW, order
 
@@ -45,8 +45,8 @@ def offers(done: Done) -> list[Any]:
     return [t.message.driver_ids for t in done.tells if isinstance(t.message, MakeOffers)]
 
 
-def driver(number: int, capacity: int = 1) -> m.DriverMoved:
-    return m.DriverMoved(number, True, capacity, frozenset(), Place(1, 2))
+def driver(number: int, capacity: int = 1) -> m.DriverChanged:
+    return m.DriverChanged(number, True, capacity, frozenset(), Place(1, 2))
 
 
 @pytest.mark.parametrize("step_ms", [1000, -600, -5_000, 3_600_000, 0])
@@ -67,7 +67,7 @@ def test_picture_is_asked_for_again_after_a_while_also_when_the_clock_was_set_ba
 def test_lost_proposal_is_made_again() -> None:
     zone = Clock()
     zone.say(driver(7))
-    assert offers(zone.say(m.OrderMoved(order(version=1, updated_ms=NOW)))) == [(7,)]
+    assert offers(zone.say(m.OrderChanged(order(version=1, updated_ms=NOW)))) == [(7,)]
     assert offers(zone.say(Wake(TICK), 1000)) == []
     assert offers(zone.say(Wake(TICK), PROPOSED_MS)) == [(7,)]
 
@@ -77,8 +77,8 @@ def test_driver_is_not_proposed_twice_while_the_first_proposal_is_on_its_way() -
     zone.say(driver(7))
     one, two = order(version=1), order(version=1)
     two = replace(two, facts=replace(two.facts, id=6))
-    assert offers(zone.say(m.OrderMoved(one))) == [(7,)]
-    assert offers(zone.say(m.OrderMoved(two))) == []
+    assert offers(zone.say(m.OrderChanged(one))) == [(7,)]
+    assert offers(zone.say(m.OrderChanged(two))) == []
 
 
 def test_winner_counts_as_taken_before_it_says_so() -> None:
@@ -86,15 +86,15 @@ def test_winner_counts_as_taken_before_it_says_so() -> None:
     zone.say(driver(7))
     waiting = order(version=1)
     waiting = replace(waiting, facts=replace(waiting.facts, id=6))
-    zone.say(m.OrderMoved(order("assigned", version=4)))
-    assert offers(zone.say(m.OrderMoved(waiting))) == []
+    zone.say(m.OrderChanged(order("assigned", version=4)))
+    assert offers(zone.say(m.OrderChanged(waiting))) == []
     assert offers(zone.say(driver(7))) == [(7,)]
 
 
 def test_everybody_is_asked_again_after_a_pause() -> None:
     zone = Clock()
     zone.say(driver(7))
-    zone.say(m.OrderMoved(order(version=2, tried=(7,), wave=1, updated_ms=zone.now)))
+    zone.say(m.OrderChanged(order(version=2, tried=(7,), wave=1, updated_ms=zone.now)))
     assert offers(zone.say(Wake(TICK), 1000)) == []
     assert offers(zone.say(Wake(TICK), REPEAT_MS)) == [(7,)]
 
@@ -102,13 +102,13 @@ def test_everybody_is_asked_again_after_a_pause() -> None:
 def test_repeated_or_late_news_of_an_order_changes_nothing() -> None:
     zone = Clock()
     new: Order = order(version=3, updated_ms=NOW)
-    zone.say(m.OrderMoved(new))
-    zone.say(m.OrderMoved(order(version=2)))
+    zone.say(m.OrderChanged(new))
+    zone.say(m.OrderChanged(order(version=2)))
     assert zone.state.orders[5] is new
 
 
 def test_order_in_another_mode_is_switched() -> None:
-    done = Clock().say(m.OrderMoved(order(mode="open")))
+    done = Clock().say(m.OrderChanged(order(mode="open")))
     assert [t.message for t in done.tells] == [SetMode("waves")]
 
 
@@ -156,11 +156,11 @@ def withdrawn(done: Done) -> list[Any]:
     return [(t.to.number, t.message) for t in done.tells if isinstance(t.message, Withdraw)]
 
 
-@pytest.mark.parametrize("gone", [m.DriverMoved(7, False, 1, frozenset(), None), None])
-def test_offer_of_a_driver_who_is_gone_is_taken_back_at_once(gone: m.DriverMoved | None) -> None:
+@pytest.mark.parametrize("gone", [m.DriverChanged(7, False, 1, frozenset(), None), None])
+def test_offer_of_a_driver_who_is_gone_is_taken_back_at_once(gone: m.DriverChanged | None) -> None:
     zone = Clock()
     read(zone, 7, 8)
-    zone.say(m.OrderMoved(offered_to(7)))
+    zone.say(m.OrderChanged(offered_to(7)))
     done = zone.say(gone) if gone is not None else read_anew(zone, 8)
     assert withdrawn(done) == [(5, Withdraw((7,), "offline"))]
 
@@ -173,22 +173,22 @@ def read_anew(zone: Clock, *online: int) -> Done:
 def test_offer_that_is_made_while_its_driver_leaves_is_taken_back() -> None:
     zone = Clock()
     read(zone, 8)
-    assert withdrawn(zone.say(m.OrderMoved(offered_to(7)))) == [(5, Withdraw((7,), "offline"))]
+    assert withdrawn(zone.say(m.OrderChanged(offered_to(7)))) == [(5, Withdraw((7,), "offline"))]
 
 
 def test_withdrawal_that_got_lost_is_said_again_with_the_next_beat() -> None:
     zone = Clock()
     read(zone, 7)
-    zone.say(m.OrderMoved(offered_to(7)))
-    zone.say(m.DriverMoved(7, False, 1, frozenset(), None))
+    zone.say(m.OrderChanged(offered_to(7)))
+    zone.say(m.DriverChanged(7, False, 1, frozenset(), None))
     assert withdrawn(zone.say(Wake(TICK), 1000)) == [(5, Withdraw((7,), "offline"))]
-    zone.say(m.OrderMoved(order(version=3, tried=(7,), updated_ms=NOW)))
+    zone.say(m.OrderChanged(order(version=3, tried=(7,), updated_ms=NOW)))
     assert withdrawn(zone.say(Wake(TICK), 1000)) == []
 
 
 def test_zone_that_has_not_read_its_drivers_takes_no_offer_back() -> None:
     zone = Clock()
-    zone.say(m.OrderMoved(offered_to(7)))
+    zone.say(m.OrderChanged(offered_to(7)))
     assert withdrawn(zone.say(Wake(TICK), 1000)) == []
 
 
@@ -196,8 +196,8 @@ def test_driver_whose_slots_are_filled_keeps_no_offer_beyond_them() -> None:
     zone = Clock()
     read(zone, 8)
     zone.say(driver(7, capacity=2))
-    zone.say(m.OrderMoved(offered_to(7)))
-    assert withdrawn(zone.say(m.OrderMoved(offered_to(7, number=6)))) == []
+    zone.say(m.OrderChanged(offered_to(7)))
+    assert withdrawn(zone.say(m.OrderChanged(offered_to(7, number=6)))) == []
     full = replace(driver(7, capacity=2), carrying=frozenset({9}))
     zone.say(full)
     assert withdrawn(zone.say(Wake(TICK), 1000)) == [(6, Withdraw((7,), "busy"))]
@@ -207,16 +207,16 @@ def test_winner_who_is_heard_of_before_its_order_keeps_its_other_offers() -> Non
     zone = Clock()
     zone.say(driver(7, capacity=2))
     read(zone, 7)
-    zone.say(m.OrderMoved(offered_to(7)))
-    zone.say(m.OrderMoved(offered_to(7, number=6)))
+    zone.say(m.OrderChanged(offered_to(7)))
+    zone.say(m.OrderChanged(offered_to(7, number=6)))
     assert withdrawn(zone.say(replace(driver(7, capacity=2), carrying=frozenset({5})))) == []
 
 
 def test_driver_who_comes_online_is_asked_at_once_though_others_declined_and_left() -> None:
     zone = Clock()
     read(zone, 7)
-    zone.say(m.OrderMoved(order(version=2, tried=(7, 9), wave=1, updated_ms=zone.now)))
-    zone.say(m.DriverMoved(7, False, 1, frozenset(), None))
+    zone.say(m.OrderChanged(order(version=2, tried=(7, 9), wave=1, updated_ms=zone.now)))
+    zone.say(m.DriverChanged(7, False, 1, frozenset(), None))
     assert offers(zone.say(driver(8))) == [(8,)]
 
 
@@ -226,20 +226,20 @@ def given_up(done: Done) -> list[Any]:
 
 def test_order_that_nobody_takes_is_given_up_when_the_zone_says() -> None:
     zone = Clock(give_up_after_s=1000)
-    zone.say(m.OrderMoved(order(version=1, since_ms=NOW)))
+    zone.say(m.OrderChanged(order(version=1, since_ms=NOW)))
     assert given_up(zone.say(Wake(TICK), 749_000)) == []
     told = [(5, GiveUp(1_000_000))]
     assert given_up(zone.say(Wake(TICK), 1000)) == told
     assert given_up(zone.say(Wake(TICK), 1000)) == [], "it is on its way"
     assert given_up(zone.say(Wake(TICK), PROPOSED_MS)) == told, "it was lost"
-    zone.say(m.OrderMoved(order(version=2, since_ms=NOW, warned_ms=zone.now)))
+    zone.say(m.OrderChanged(order(version=2, since_ms=NOW, warned_ms=zone.now)))
     assert given_up(zone.say(Wake(TICK), 200_000)) == []
     assert given_up(zone.say(Wake(TICK), 50_000)) == told
 
 
 def test_zone_without_such_a_time_gives_nothing_up() -> None:
     zone = Clock()
-    zone.say(m.OrderMoved(order(version=1, since_ms=NOW)))
+    zone.say(m.OrderChanged(order(version=1, since_ms=NOW)))
     assert given_up(zone.say(Wake(TICK), 10**10)) == []
 
 
@@ -256,7 +256,7 @@ def test_released_order_is_offered_to_the_same_driver_only_after_the_pause() -> 
     read(zone, 7)
     zone.say(driver(8))
     back = order(version=4, round=2, released=((7, zone.now),), tried=(8,), updated_ms=zone.now)
-    assert offers(zone.say(m.OrderMoved(back))) == []
+    assert offers(zone.say(m.OrderChanged(back))) == []
     assert offers(zone.say(Wake(TICK), REPEAT_MS)) == [(8,)]
     assert offers(zone.say(Wake(TICK), 600_000)) == [(7,)]
 
@@ -264,5 +264,5 @@ def test_released_order_is_offered_to_the_same_driver_only_after_the_pause() -> 
 def test_distance_of_the_zone_bounds_who_is_asked() -> None:
     zone = Clock(offer_distance_max_m=1000)
     zone.say(replace(driver(7), place=Place(1.01, 2)))
-    assert offers(zone.say(m.OrderMoved(order(version=1)))) == []
+    assert offers(zone.say(m.OrderChanged(order(version=1)))) == []
     assert offers(zone.say(replace(driver(8), place=Place(1.008, 2)))) == [(8,)]

@@ -23,7 +23,7 @@ STORE, HOME = Spot(400.0, 0.0), Spot(400.0, 1600.0)
 ACCEPTS, DECLINES = 1, 2
 
 
-class Office(Line):
+class Services(Line):
     """Notes what the driver says, and when; answers at once."""
 
     def __init__(self, handset: Handset) -> None:
@@ -64,38 +64,38 @@ class Office(Line):
         return [what for _, what in self.said if what != "availability"]
 
 
-Script = Callable[[Office, Hours], Coroutine[Any, Any, None]]
+Script = Callable[[Services, Hours], Coroutine[Any, Any, None]]
 
 
-def work(script: Script, seed: int = ACCEPTS) -> tuple[Driver, Office, Ledger]:
+def work(script: Script, seed: int = ACCEPTS) -> tuple[Driver, Services, Ledger]:
     """A driver's whole day, while the script plays the mall."""
     hours, handset = Hours(), Handset(Mall(None, ""))  # type: ignore[arg-type]
-    office = Office(handset)
+    services = Services(handset)
 
     async def play() -> None:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(driver.run())
-            tasks.create_task(script(office, hours))
+            tasks.create_task(script(services, hours))
 
     with simulated(1) as loop:
         ledger = Ledger(Report("test"), loop.time, loop.time)
-        driver = Driver("drv_1", Person(Spot(0.0, 0.0), seed), office, handset, ledger, hours)
+        driver = Driver("drv_1", Person(Spot(0.0, 0.0), seed), services, handset, ledger, hours)
         loop.run_until_complete(play())
-    return driver, office, ledger
+    return driver, services, ledger
 
 
 def offered(seconds: float, then: str = "") -> Script:
     """An offer after 2 s, perhaps another entry so much later, and closing time after half a minute."""
 
-    async def script(office: Office, hours: Hours) -> None:
+    async def script(services: Services, hours: Hours) -> None:
         await wait_or(hours.over, 2.0)
-        office.tell("offer")
+        services.tell("offer")
         await wait_or(hours.over, seconds)
         if then == "over":
             hours.closing.set()
             hours.over.set()
         elif then:
-            office.tell(then)
+            services.tell(then)
         await wait_or(hours.over, 30.0)
         hours.closing.set()
 
@@ -103,8 +103,8 @@ def offered(seconds: float, then: str = "") -> Script:
 
 
 def test_driver_brings_what_it_has_won() -> None:
-    driver, office, ledger = work(offered(0.0))
-    assert office.carried == ["offer.accept", "order.pickup", "order.delivery"]
+    driver, services, ledger = work(offered(0.0))
+    assert services.carried == ["offer.accept", "order.pickup", "order.delivery"]
     assert ledger.orders["ord_1"].carriers == {"drv_1"}
     assert {won.driver_id for won in ledger.orders["ord_1"].told} == {"drv_1"}
     assert ledger.report.errors == 0
@@ -112,46 +112,46 @@ def test_driver_brings_what_it_has_won() -> None:
 
 
 def test_driver_is_no_faster_than_its_car_and_tells_where_it_is() -> None:
-    _, office, _ = work(offered(0.0))
-    times = {what: at_s for at_s, what in office.said}
+    _, services, _ = work(offered(0.0))
+    times = {what: at_s for at_s, what in services.said}
     way_s = (distance_m(Spot(0, 0), STORE) + distance_m(STORE, HOME)) / (SPEED_MPS * SPEEDUP)
     assert times["order.delivery"] - times["offer.accept"] >= way_s
-    assert STORE in {Spot(round(x.east_m, 3), round(x.north_m, 3)) for x in office.spots}
-    assert all(distance_m(a, b) < 100 for a, b in zip(office.spots, office.spots[1:], strict=False))
+    assert STORE in {Spot(round(x.east_m, 3), round(x.north_m, 3)) for x in services.spots}
+    assert all(distance_m(a, b) < 100 for a, b in zip(services.spots, services.spots[1:], strict=False))
 
 
 def test_driver_declines_some_offers() -> None:
-    _, office, _ = work(offered(0.0), DECLINES)
-    assert office.carried == ["offer.decline"]
+    _, services, _ = work(offered(0.0), DECLINES)
+    assert services.carried == ["offer.decline"]
 
 
 def test_driver_turns_round_when_the_order_is_cancelled_on_the_way() -> None:
-    _, office, ledger = work(offered(2.0, "order.cancelled"))
-    assert office.carried == ["offer.accept"]
+    _, services, ledger = work(offered(2.0, "order.cancelled"))
+    assert services.carried == ["offer.accept"]
     assert +ledger.states == {"cancelled": 1}
     assert ledger.report.errors == 0
 
 
 def test_driver_gives_up_what_it_carries_when_everybody_goes_home() -> None:
-    _, office, ledger = work(offered(5.0, "over"))
-    assert office.carried[-1] == "order.failure"
-    assert office.said[-1][1] == "availability"
+    _, services, ledger = work(offered(5.0, "over"))
+    assert services.carried[-1] == "order.failure"
+    assert services.said[-1][1] == "availability"
     assert ledger.report.errors == 0
 
 
 def test_refusal_that_nobody_expects_is_an_error() -> None:
-    async def script(office: Office, hours: Hours) -> None:
-        office.refusal = {"ok": False, "result": "invalid_transition", "status": "confirmed"}
-        await offered(0.0)(office, hours)
+    async def script(services: Services, hours: Hours) -> None:
+        services.refusal = {"ok": False, "result": "invalid_transition", "status": "confirmed"}
+        await offered(0.0)(services, hours)
 
     _, _, ledger = work(script)
     assert ledger.report.tally("order.pickup").errors == {"invalid_transition while confirmed": 1}
 
 
 def test_entry_that_was_passed_over_is_a_gap() -> None:
-    async def script(office: Office, hours: Hours) -> None:
-        office.seq += 1
-        await offered(0.0)(office, hours)
+    async def script(services: Services, hours: Hours) -> None:
+        services.seq += 1
+        await offered(0.0)(services, hours)
 
     driver, _, _ = work(script)
     assert driver.handset.positions.gaps == 1

@@ -12,7 +12,7 @@ import pytest
 from aiohttp import WSMsgType, web
 from aiohttp.test_utils import TestServer
 
-from api.feed import codes
+from api.feed import close_codes
 from loadtests import phone
 
 EPOCH = "a1b2c3"
@@ -56,15 +56,15 @@ def no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def test_line_that_ends_while_nothing_happens_is_resumed() -> None:
-    feed = Feed(codes.DRAINING, codes.SUPERSEDED)
+    feed = Feed(close_codes.DRAINING, close_codes.SUPERSEDED)
     async with serving(feed.answer) as url, asyncio.timeout(10):
         await phone.drive(url, "token", accept=False)
     assert [hello.get("resume") for hello in feed.hellos] == [None, {"epoch": EPOCH, "seq": 0}]
 
 
 async def test_phone_that_must_stop_says_why() -> None:
-    async with serving(Feed(codes.DISABLED).answer) as url, asyncio.timeout(10):
-        assert str(codes.DISABLED) in await phone.drive(url, "token", accept=False)
+    async with serving(Feed(close_codes.DISABLED).answer) as url, asyncio.timeout(10):
+        assert str(close_codes.DISABLED) in await phone.drive(url, "token", accept=False)
 
 
 @pytest.mark.parametrize("status", [401, 403])

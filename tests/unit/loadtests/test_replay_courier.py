@@ -19,7 +19,7 @@ from tests.simulation.loop import simulated
 from tests.unit.loadtests.small_day import write_day
 
 
-class Office(Line):
+class Services(Line):
     """A line whose other end is the test: it notes what it is told, in which minute, and answers at once."""
 
     def __init__(self) -> None:
@@ -69,7 +69,7 @@ class Office(Line):
         return [noted for noted in self.heard_frames if noted[1] not in ("loc", "availability")]
 
 
-Script = Callable[[Office, DayClock], Coroutine[Any, Any, None]]
+Script = Callable[[Services, DayClock], Coroutine[Any, Any, None]]
 
 
 @pytest.fixture
@@ -77,40 +77,40 @@ def day(tmp_path: Path) -> Day:
     return read_day(write_day(tmp_path / "small"))
 
 
-def work(day: Day, script: Script) -> tuple[Office, Record]:
+def work(day: Day, script: Script) -> tuple[Services, Record]:
     """The first courier's whole shift, while the script plays the server."""
-    office, record = Office(), Record()
+    services, record = Services(), Record()
 
     async def play(now: Callable[[], float]) -> None:
-        clock = office.clock = DayClock(0, 60, now, now)
+        clock = services.clock = DayClock(0, 60, now, now)
 
         async def release(number: str) -> None:
-            office.heard_frames.append((clock.minute(), "release", ""))
-            office.tell("order.released", 20, number)
+            services.heard_frames.append((clock.minute(), "release", ""))
+            services.tell("order.released", 20, number)
 
         shift = Shift(day, clock, Atlas(day), record, asyncio.Event(), release)
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(Rider(day.couriers["c1"], "drv_1", office, shift).run())
-            tasks.create_task(script(office, clock))
+            tasks.create_task(Rider(day.couriers["c1"], "drv_1", services, shift).run())
+            tasks.create_task(script(services, clock))
 
     with simulated(1) as loop:
         loop.run_until_complete(play(loop.time))
-    return office, record
+    return services, record
 
 
 def offered(at: float, ready: int = 20) -> Script:
     """The order is offered at this minute."""
 
-    async def script(office: Office, clock: DayClock) -> None:
+    async def script(services: Services, clock: DayClock) -> None:
         await clock.until(at)
-        office.tell("offer", ready)
+        services.tell("offer", ready)
 
     return script
 
 
 def test_ride_follows_the_rules_minute_by_minute(day: Day) -> None:
-    office, record = work(day, offered(10.2))
-    assert office.commands() == [
+    services, record = work(day, offered(10.2))
+    assert services.commands() == [
         (10, "offer.accept", ""),
         (20, "order.pickup", ""),
         (29, "order.delivery", ""),
@@ -129,98 +129,98 @@ def test_ride_follows_the_rules_minute_by_minute(day: Day) -> None:
 
 
 def test_place_is_told_on_coming_on_and_on_every_arrival(day: Day) -> None:
-    office, _ = work(day, offered(10.2))
-    assert [minute for minute, what, _ in office.heard_frames if what == "loc"] == [0, 13, 27]
+    services, _ = work(day, offered(10.2))
+    assert [minute for minute, what, _ in services.heard_frames if what == "loc"] == [0, 13, 27]
 
 
 def test_courier_comes_on_and_goes_off_at_its_minutes(day: Day) -> None:
-    office, _ = work(day, offered(10))
-    online = [(minute, status) for minute, what, status in office.heard_frames if what == "availability"]
+    services, _ = work(day, offered(10))
+    online = [(minute, status) for minute, what, status in services.heard_frames if what == "availability"]
     assert online == [(0, "online"), (60, "offline")]
 
 
 def test_offer_that_could_only_be_picked_up_after_going_off_is_declined(day: Day) -> None:
-    office, record = work(day, offered(56))
-    assert office.commands() == [(56, "offer.decline", "off before pick-up")]
+    services, record = work(day, offered(56))
+    assert services.commands() == [(56, "offer.decline", "off before pick-up")]
     assert (record.rides, record.moves) == ([], [])
 
 
 def test_offer_that_can_be_picked_up_in_the_last_minute_is_accepted_and_delivered_later(day: Day) -> None:
-    office, record = work(day, offered(55))
-    assert [minute for minute, *_ in office.commands()] == [55, 60, 69]
+    services, record = work(day, offered(55))
+    assert [minute for minute, *_ in services.commands()] == [55, 60, 69]
     assert (record.rides[0].picked_up, record.rides[0].delivered) == (60, 69)
-    assert (60, "availability", "offline") in office.heard_frames
+    assert (60, "availability", "offline") in services.heard_frames
 
 
 def test_order_that_turns_out_to_be_ready_too_late_is_handed_back_before_a_move(day: Day) -> None:
-    async def script(office: Office, clock: DayClock) -> None:
-        office.ready_when_assigned = 61
-        await offered(10.2)(office, clock)
+    async def script(services: Services, clock: DayClock) -> None:
+        services.ready_when_assigned = 61
+        await offered(10.2)(services, clock)
 
-    office, record = work(day, script)
-    assert office.commands() == [(10, "offer.accept", ""), (11, "release", "")]
+    services, record = work(day, script)
+    assert services.commands() == [(10, "offer.accept", ""), (11, "release", "")]
     assert (record.counts["handed_back"], record.moves) == (1, [])
 
 
 def test_later_ready_time_that_comes_on_the_way_is_waited_for(day: Day) -> None:
-    async def script(office: Office, clock: DayClock) -> None:
-        await offered(10.2)(office, clock)
+    async def script(services: Services, clock: DayClock) -> None:
+        await offered(10.2)(services, clock)
         await clock.until(18.5)
-        office.tell("order.ready_time", 25)
+        services.tell("order.ready_time", 25)
 
-    office, record = work(day, script)
-    assert [minute for minute, *_ in office.commands()] == [10, 25, 34]
+    services, record = work(day, script)
+    assert [minute for minute, *_ in services.commands()] == [10, 25, 34]
     assert record.rides[0].picked_up == 25
 
 
 def test_offer_to_full_hands_is_declined_at_once(day: Day) -> None:
-    async def script(office: Office, clock: DayClock) -> None:
-        await offered(10.2)(office, clock)
+    async def script(services: Services, clock: DayClock) -> None:
+        await offered(10.2)(services, clock)
         await clock.until(15)
-        office.tell("offer", 20, "ord_2")
+        services.tell("offer", 20, "ord_2")
 
-    office, _ = work(day, script)
-    assert (15, "offer.decline", "busy") in office.commands()
-    assert (29, "order.delivery", "") in office.commands()
+    services, _ = work(day, script)
+    assert (15, "offer.decline", "busy") in services.commands()
+    assert (29, "order.delivery", "") in services.commands()
 
 
 def test_courier_continues_with_what_a_snapshot_says_it_carries(day: Day) -> None:
-    async def script(office: Office, clock: DayClock) -> None:
-        await offered(10.2)(office, clock)
+    async def script(services: Services, clock: DayClock) -> None:
+        await offered(10.2)(services, clock)
         await clock.until(15)
-        office.phone.on_snapshot({"orders": [office.order(24)], "offers": []})
+        services.phone.on_snapshot({"orders": [services.order(24)], "offers": []})
 
-    office, record = work(day, script)
-    assert [minute for minute, *_ in office.commands()] == [10, 24, 33]
+    services, record = work(day, script)
+    assert [minute for minute, *_ in services.commands()] == [10, 24, 33]
     assert record.errors == []
 
 
 def test_order_that_an_administrator_has_assigned_is_brought_too(day: Day) -> None:
-    async def script(office: Office, clock: DayClock) -> None:
+    async def script(services: Services, clock: DayClock) -> None:
         await clock.until(12.5)
-        office.tell("order.assigned", 20)
+        services.tell("order.assigned", 20)
 
-    office, record = work(day, script)
-    assert office.commands() == [(20, "order.pickup", ""), (29, "order.delivery", "")]
+    services, record = work(day, script)
+    assert services.commands() == [(20, "order.pickup", ""), (29, "order.delivery", "")]
     assert record.rides[0].assigned == 12
 
 
 def test_order_that_is_taken_away_on_the_way_leaves_the_courier_at_the_restaurant(day: Day) -> None:
-    async def script(office: Office, clock: DayClock) -> None:
-        await offered(10.2)(office, clock)
+    async def script(services: Services, clock: DayClock) -> None:
+        await offered(10.2)(services, clock)
         await clock.until(12)
-        office.tell("order.cancelled", 20)
+        services.tell("order.cancelled", 20)
 
-    office, record = work(day, script)
-    assert office.commands() == [(10, "offer.accept", "")]
+    services, record = work(day, script)
+    assert services.commands() == [(10, "offer.accept", "")]
     assert record.moves == [Move("c1", 10, START, "r1")]
 
 
 def test_revoked_offer_is_not_answered(day: Day) -> None:
-    async def script(office: Office, clock: DayClock) -> None:
+    async def script(services: Services, clock: DayClock) -> None:
         await clock.until(10)
-        office.tell("offer", 20)
-        office.phone.on_frame({"t": "offer.revoked", "order_id": "ord_1", "offer_id": "ofr_1_1"})
+        services.tell("offer", 20)
+        services.phone.on_frame({"t": "offer.revoked", "order_id": "ord_1", "offer_id": "ofr_1_1"})
 
-    office, _ = work(day, script)
-    assert office.commands() == []
+    services, _ = work(day, script)
+    assert services.commands() == []

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from storage.addresses import normal_form
+from storage.email_addresses import normal_form
 
 
 @given(st.text())

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from actors.clock import LoopClock, SystemEntropy
+from actors.clock import LoopClock, SystemRandomness
 from actors.cluster.leases import LeasesAway
 from storage.errors import Unreachable
 from storage.redis.client import open_redis, ping
@@ -24,7 +24,7 @@ async def _closed(*_: Any, **__: Any) -> Any:
 
 
 async def test_closed_handler_is_an_outage_of_the_leases(monkeypatch: pytest.MonkeyPatch) -> None:
-    leases = RedisLeases(NOWHERE, SystemEntropy(), keys=Keyspace("one"))
+    leases = RedisLeases(NOWHERE, SystemRandomness(), keys=Keyspace("one"))
     monkeypatch.setattr(leases._client, "execute_command", _closed)
     with pytest.raises(LeasesAway):
         await leases.release("me.1", [3])
@@ -38,7 +38,7 @@ async def test_closed_handler_is_an_outage_of_everything_else(monkeypatch: pytes
         with pytest.raises(Unreachable):
             await ping(client)
         with pytest.raises(Unreachable):
-            await Tickets(client, SystemEntropy(), Keyspace("one")).redeem("ticket")
+            await Tickets(client, SystemRandomness(), Keyspace("one")).redeem("ticket")
         clock = LoopClock(asyncio.get_running_loop())
         limits = RateLimits(client, clock, keys=Keyspace("one"), failed=lambda: failures.append(1))
         async with limits.running():

@@ -9,7 +9,7 @@ import pytest
 from asyncpg import exceptions
 
 from actors.errors import NotWritten, Unanswered
-from api.problems import CODES, KINDS
+from api.contract.problems import CODES, KINDS
 from storage.errors import Locked, NotDone, StorageError, Unreachable
 from storage.postgres.errors import Meaning, journal_error, meaning_of, storage_error
 

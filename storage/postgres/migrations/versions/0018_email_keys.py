@@ -1,6 +1,6 @@
 """The form under which an account is found is stored with its address."""
 
-from storage.addresses import normal_form
+from storage.email_addresses import normal_form
 from storage.postgres.migrate import Connection, run, run_sql
 
 revision = "0018_email_keys"

@@ -1,4 +1,4 @@
--- Lists of zones, stores, products and users. storage/postgres/lists.py says how this is read.
+-- Lists of zones, stores, products and users. storage/postgres/list_queries.py says how this is read.
 
 -- name: zone_list
 -- id: z.id

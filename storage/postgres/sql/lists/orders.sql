@@ -1,4 +1,4 @@
--- Lists of orders and drivers, and the history of an order. storage/postgres/lists.py says how this is read.
+-- Lists of orders and drivers, and the history of an order. storage/postgres/list_queries.py says how this is read.
 
 -- name: order_list
 -- Numbers of orders come in blocks, one for each instance: only the time says which order is newer. The page

@@ -1,4 +1,4 @@
--- Lists of payments. storage/postgres/lists.py says how this is read.
+-- Lists of payments. storage/postgres/list_queries.py says how this is read.
 
 -- name: payment_list
 -- id: p.id

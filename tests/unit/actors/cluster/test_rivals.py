@@ -8,9 +8,10 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 import pytest
 
-from actors.clock import LoopClock, SystemEntropy
-from actors.cluster.cluster import Cluster
-from actors.cluster.network import Ended, Greeting, Line, LineLost, Receive
+from actors.clock import LoopClock, SystemRandomness
+from actors.cluster.codec import Codec
+from actors.cluster.node import Cluster
+from actors.cluster.transport import Ended, Greeting, Link, LinkLost, Receive
 from actors.messages import Emit
 from actors.runtime import Runtime
 from storage.memory.journal import MemoryJournal
@@ -24,8 +25,8 @@ class Alone:
     async def serving(self, me: Greeting, receive: Receive, ended: Ended) -> AsyncIterator[str]:
         yield f"{me.incarnation}:1"
 
-    async def dial(self, address: str, me: Greeting, receive: Receive, ended: Ended) -> Line:
-        raise LineLost("refused", refused=True)
+    async def dial(self, address: str, me: Greeting, receive: Receive, ended: Ended) -> Link:
+        raise LinkLost("refused", refused=True)
 
 
 class Deaf:
@@ -38,10 +39,10 @@ class Deaf:
 @asynccontextmanager
 async def _living(table: LeaseTable, life: int, wall_s: float) -> AsyncIterator[asyncio.Event]:
     """A life of the instance `mall` on a machine whose clock shows `wall_s`; yields what is set when it should end."""
-    clock, entropy, ended = LoopClock(asyncio.get_running_loop(), wall_s), SystemEntropy(), asyncio.Event()
+    clock, entropy, ended = LoopClock(asyncio.get_running_loop(), wall_s), SystemRandomness(), asyncio.Event()
     me = Greeting("mall", f"mall.{life}")
     cluster = Cluster(
-        me=me, network=Alone(), leases=MemoryLeases(table, clock.boot, entropy), emitter=Deaf(), types=(),
+        me=me, transport=Alone(), leases=MemoryLeases(table, clock.boot, entropy), emitter=Deaf(), codec=Codec(()),
         clock=clock, entropy=entropy, life=life, usurped=ended.set,
     )  # fmt: skip
     runtime = Runtime(
@@ -50,7 +51,7 @@ async def _living(table: LeaseTable, life: int, wall_s: float) -> AsyncIterator[
     )  # fmt: skip
     cluster.attach(runtime)
     async with runtime.running(), cluster.running():
-        await cluster.keeper.next_tick()
+        await cluster.reconciler.next_tick()
         yield ended
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from actors.cluster.leases import ACTIVE, DRAINING, LEASE_S, Member, Tick
-from actors.cluster.roster import Roster
+from actors.cluster.membership import Membership
 
 ME, ANN, BOB = (Member(n, f"{n}.1", f"{n}:1", ACTIVE) for n in ("me", "ann", "bob"))
 
@@ -14,76 +14,76 @@ def _tick(at: float, *members: Member, gen: str = "g", young: bool = False) -> T
     return Tick(at, gen, young, members, ("",) * 256)
 
 
-def _roster(*members: Member) -> Roster:
-    roster = Roster(ME.incarnation)
-    roster.learn(_tick(100.0, *members))
-    return roster
+def _membership(*members: Member) -> Membership:
+    membership = Membership(ME.incarnation)
+    membership.learn(_tick(100.0, *members))
+    return membership
 
 
 def test_newcomer_takes_part_at_once() -> None:
-    assert set(_roster(ME, ANN).active) == {"me", "ann"}
+    assert set(_membership(ME, ANN).active) == {"me", "ann"}
 
 
 def test_member_missing_from_one_tick_stays() -> None:
-    roster = _roster(ME, ANN, BOB)
-    roster.learn(_tick(101.0, ME, BOB))
-    assert "ann" in roster.active
-    assert roster.in_doubt
+    membership = _membership(ME, ANN, BOB)
+    membership.learn(_tick(101.0, ME, BOB))
+    assert "ann" in membership.active
+    assert membership.in_doubt
 
 
 def test_member_missing_from_two_ticks_is_gone() -> None:
-    roster = _roster(ME, ANN, BOB)
-    roster.learn(_tick(101.0, ME, BOB))
-    roster.learn(_tick(102.0, ME, BOB))
-    assert set(roster.active) == {"me", "bob"}
-    assert not roster.in_doubt
+    membership = _membership(ME, ANN, BOB)
+    membership.learn(_tick(101.0, ME, BOB))
+    membership.learn(_tick(102.0, ME, BOB))
+    assert set(membership.active) == {"me", "bob"}
+    assert not membership.in_doubt
 
 
 def test_being_alone_is_not_believed_before_a_lease_has_passed() -> None:
-    roster = _roster(ME, ANN)
+    membership = _membership(ME, ANN)
     for second in (101.0, 102.0, 103.0):
-        roster.learn(_tick(second, ME))
-        assert "ann" in roster.active
-    roster.learn(_tick(101.0 + LEASE_S, ME))
-    assert set(roster.active) == {"me"}
+        membership.learn(_tick(second, ME))
+        assert "ann" in membership.active
+    membership.learn(_tick(101.0 + LEASE_S, ME))
+    assert set(membership.active) == {"me"}
 
 
 def test_store_without_memory_shrinks_no_view() -> None:
-    roster = _roster(ME, ANN, BOB)
+    membership = _membership(ME, ANN, BOB)
     for second in (101.0, 102.0):
-        roster.learn(_tick(second, ME, BOB, gen="new", young=True))
-    assert "ann" in roster.active
+        membership.learn(_tick(second, ME, BOB, gen="new", young=True))
+    assert "ann" in membership.active
 
 
 def test_found_dead_is_gone_at_once_and_old_news_do_not_revive_it() -> None:
-    roster = _roster(ME, ANN)
-    roster.bury(ANN.incarnation, certain=True)
-    roster.learn(_tick(100.5, ME, ANN))
-    assert set(roster.active) == {"me"}
+    membership = _membership(ME, ANN)
+    membership.defer_close(ANN.incarnation, certain=True)
+    membership.learn(_tick(100.5, ME, ANN))
+    assert set(membership.active) == {"me"}
     reborn = replace(ANN, incarnation="ann.2")
-    roster.learn(_tick(101.0, ME, reborn))
-    assert roster.active["ann"] == reborn
+    membership.learn(_tick(101.0, ME, reborn))
+    assert membership.active["ann"] == reborn
 
 
 def test_draining_member_serves_nothing_and_leaves_without_doubt() -> None:
-    roster = _roster(ME, ANN, BOB)
+    membership = _membership(ME, ANN, BOB)
     leaving = replace(ANN, state=DRAINING)
-    roster.learn(_tick(101.0, ME, leaving, BOB))
-    assert set(roster.active) == {"me", "bob"}
-    roster.learn(_tick(102.0, ME, BOB))
-    assert roster.of(ANN.incarnation) is None
+    membership.learn(_tick(101.0, ME, leaving, BOB))
+    assert set(membership.active) == {"me", "bob"}
+    membership.learn(_tick(102.0, ME, BOB))
+    assert membership.of(ANN.incarnation) is None
 
 
 def test_nobody_comes_back_from_draining() -> None:
-    roster = _roster(ME, ANN)
-    roster.update(replace(ANN, state=DRAINING))
-    roster.learn(_tick(101.0, ME, ANN))
-    assert set(roster.active) == {"me"}
+    membership = _membership(ME, ANN)
+    membership.update(replace(ANN, state=DRAINING))
+    membership.learn(_tick(101.0, ME, ANN))
+    assert set(membership.active) == {"me"}
 
 
 def test_new_life_replaces_the_old_one_at_once() -> None:
-    roster = _roster(ME, ANN)
+    membership = _membership(ME, ANN)
     reborn = replace(ANN, incarnation="ann.2")
-    roster.learn(_tick(101.0, ME, reborn))
-    assert roster.active["ann"] == reborn
-    assert roster.of(ANN.incarnation) is None
+    membership.learn(_tick(101.0, ME, reborn))
+    assert membership.active["ann"] == reborn
+    assert membership.of(ANN.incarnation) is None

@@ -2,53 +2,53 @@
 
 from __future__ import annotations
 
+from actors.cluster.lease_state import LEASED, UNSURE, LeaseState
 from actors.cluster.leases import LEASE_S, VALID_S
-from actors.cluster.tenure import LEASED, UNSURE, Tenure
 from tests.support.clocks import Hands
 
 
 def test_nothing_is_believed_before_the_first_renewal() -> None:
-    tenure = Tenure(Hands())
-    assert not tenure.sure()
-    assert tenure.state == UNSURE
+    lease_state = LeaseState(Hands())
+    assert not lease_state.sure()
+    assert lease_state.state == UNSURE
 
 
 def test_lease_counts_from_the_sending_not_from_the_answer() -> None:
     clock = Hands()
-    tenure = Tenure(clock)
+    lease_state = LeaseState(clock)
     sent_at, clock.now = clock.now, clock.now + 1.0
-    tenure.renewed(sent_at)
-    assert tenure.state == LEASED
+    lease_state.renewed(sent_at)
+    assert lease_state.state == LEASED
     clock.now = sent_at + VALID_S
-    assert not tenure.sure()
+    assert not lease_state.sure()
     assert VALID_S < LEASE_S, "we doubt before the store forgets"
 
 
 def test_answer_to_an_older_renewal_shortens_nothing() -> None:
     clock = Hands()
-    tenure = Tenure(clock)
-    tenure.renewed(clock.now)
-    tenure.renewed(clock.now - 1.0)
+    lease_state = LeaseState(clock)
+    lease_state.renewed(clock.now)
+    lease_state.renewed(clock.now - 1.0)
     clock.now += VALID_S - 0.01
-    assert tenure.sure()
+    assert lease_state.sure()
 
 
 def test_after_a_gap_the_epochs_are_compared_first() -> None:
     clock = Hands()
-    tenure = Tenure(clock)
-    tenure.renewed(clock.now)
+    lease_state = LeaseState(clock)
+    lease_state.renewed(clock.now)
     clock.now += LEASE_S
-    tenure.renewed(clock.now)
-    assert tenure.must_check
-    assert not tenure.sure(), "somebody may have come and gone"
-    tenure.checked()
-    assert tenure.sure()
+    lease_state.renewed(clock.now)
+    assert lease_state.must_check
+    assert not lease_state.sure(), "somebody may have come and gone"
+    lease_state.checked()
+    assert lease_state.sure()
 
 
 def test_margin_says_how_long_the_leases_are_good() -> None:
     clock = Hands()
-    tenure = Tenure(clock)
-    assert tenure.margin_s < 0
-    tenure.renewed(clock.now)
+    lease_state = LeaseState(clock)
+    assert lease_state.margin_s < 0
+    lease_state.renewed(clock.now)
     clock.now += 1.0
-    assert round(tenure.margin_s, 6) == round(VALID_S - 1.0, 6)
+    assert round(lease_state.margin_s, 6) == round(VALID_S - 1.0, 6)

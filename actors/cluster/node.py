@@ -1,0 +1,111 @@
+"""One instance's part in the cluster: everything of this room, put together."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+from actors.cancellation import end
+from actors.clock import Clock, Randomness
+from actors.cluster.codec import Codec
+from actors.cluster.forwarding import Forwarding
+from actors.cluster.leases import LeaseStore
+from actors.cluster.peer_links import PeerLinks
+from actors.cluster.reconciler import Reconciler
+from actors.cluster.routing_table import RoutingTable
+from actors.cluster.transport import Greeting, Transport
+from actors.ports import Emitter
+from actors.runtime import Runtime
+from actors.shards import SHARD_COUNT
+
+
+def _ignore(*_: Any, **__: Any) -> None:
+    """Nobody wants to know."""
+
+
+async def _nothing() -> dict[str, Any]:
+    """There is nothing to say."""
+    return {}
+
+
+class Cluster:
+    """Give `peers` to the runtime as its emitter and `forwarding` as its way to others, `lost` as its `lost`;
+    then `attach` the runtime and open `running()` inside the runtime's.
+
+    Args:
+        codec: knows the messages and replies that travel.
+        life: the number of this life of the instance, see leases.Member.
+        taken: told which shards this instance has just begun to serve.
+        moved: told which shards have another owner, or one whose words may have been lost: sessions of
+            their actors must be bound again.
+        usurped: told when a younger life runs under our name.
+        status: what to tell a peer that asks how we are.
+    """
+
+    def __init__(
+        self,
+        *,
+        me: Greeting,
+        transport: Transport,
+        leases: LeaseStore,
+        emitter: Emitter,
+        codec: Codec,
+        clock: Clock,
+        entropy: Randomness,
+        version: str = "",
+        life: int = 0,
+        log: Callable[..., None] = _ignore,
+        taken: Callable[[Sequence[int]], None] = _ignore,
+        moved: Callable[[frozenset[int]], None] = _ignore,
+        usurped: Callable[[], None] = _ignore,
+        status: Callable[[], Awaitable[Any]] = _nothing,
+    ) -> None:
+        self.me = me
+        self.leases = leases
+        self.peers = PeerLinks(me, transport, emitter, clock, log)
+        self.routing_table = RoutingTable(self._moved)
+        self.forwarding = Forwarding(self.peers, self.routing_table, codec, entropy.random)
+        self.version, self.life = version, life
+        self._taken, self._listener, self._status, self._usurped = taken, moved, status, usurped
+        self._reconciler: Reconciler | None = None
+
+    def attach(self, runtime: Runtime) -> None:
+        """The runtime whose messages travel."""
+        self.forwarding.runtime = runtime
+        self._reconciler = Reconciler(
+            runtime, self.leases, self.peers, self.routing_table,
+            version=self.version, life=self.life, taken=self._taken, cut_off=self._cut_off,
+            usurped=self._usurped, status=self._status,
+        )  # fmt: skip
+        self.peers.connect(self.forwarding, self._reconciler)
+
+    @property
+    def reconciler(self) -> Reconciler:
+        assert self._reconciler is not None, "no runtime is attached"
+        return self._reconciler
+
+    def lost(self, shard: int) -> None:
+        """Tell the keeper that somebody else has claimed a shard."""
+        self.reconciler.lost(shard)
+
+    def _cut_off(self, incarnation: str) -> None:
+        """The line to it has ended: what its actors said to sessions here may be lost."""
+        self._listener(frozenset(s for s in range(SHARD_COUNT) if self.routing_table.owner(s) == incarnation))
+
+    def _moved(self, shards: list[int]) -> None:
+        self.forwarding.moved(shards)
+        self._listener(frozenset(shards))
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Take part until the block ends."""
+        async with self.peers.running(), asyncio.TaskGroup() as tasks:
+            waiting = tasks.create_task(self.forwarding.run(), name="messages without an owner")
+            try:
+                async with self.reconciler.running():
+                    yield
+            finally:
+                await end([waiting])
+                self.forwarding.abandon()

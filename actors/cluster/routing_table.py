@@ -1,0 +1,82 @@
+"""Where each shard is served, as far as this instance knows.
+
+Three sources, the newest wins: the lease store's word (every second), a peer's word that it has taken a shard
+(at once), and the own ownership. The directory may be wrong at any time; a message that was sent to the wrong
+instance comes back with a better address or with the request to wait.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from actors.cluster.leases import Tick
+from actors.shards import SHARD_COUNT
+
+
+class RoutingTable:
+    """Incarnation by shard, "" where nobody is known.
+
+    Args:
+        moved: told of every shard whose owner has changed.
+    """
+
+    def __init__(self, moved: Callable[[list[int]], None]) -> None:
+        self._owners = [""] * SHARD_COUNT
+        self._epochs = [0] * SHARD_COUNT
+        self._heard_at = [0.0] * SHARD_COUNT
+        self._moved = moved
+
+    def owner(self, shard: int) -> str:
+        """The incarnation that serves it, or ""."""
+        return self._owners[shard]
+
+    def counts(self) -> dict[str, int]:
+        """Number of shards by incarnation."""
+        counts: dict[str, int] = {}
+        for owner in self._owners:
+            counts[owner] = counts.get(owner, 0) + 1
+        return counts
+
+    def learn(self, tick: Tick, me: str, mine: Callable[[int], bool]) -> None:
+        """Take over what a tick has shown, but for what was heard since it was sent.
+
+        Of our own shards we know better: a lease that names us before we have claimed is no ownership.
+        """
+        changed = []
+        for shard, holder in enumerate(tick.holders):
+            if mine(shard) or self._heard_at[shard] >= tick.sent_at:
+                continue
+            if holder not in ("", me) and holder != self._owners[shard]:
+                self._owners[shard] = holder
+                changed.append(shard)
+        self._tell(changed)
+
+    def hear(self, owner: str, epochs: Iterable[tuple[int, int]], now: float) -> None:
+        """Somebody has claimed these shards at these epochs; older news than ours is dropped."""
+        changed = []
+        for shard, epoch in epochs:
+            if epoch < self._epochs[shard]:
+                continue
+            news = epoch > self._epochs[shard] or owner != self._owners[shard]
+            self._epochs[shard], self._heard_at[shard], self._owners[shard] = epoch, now, owner
+            if news:
+                changed.append(shard)
+        self._tell(changed)
+
+    def forget(self, shard: int, owner: str) -> None:
+        """`owner` does not serve this shard after all."""
+        if self._owners[shard] == owner:
+            self._owners[shard] = ""
+
+    def forget_all(self, owner: str) -> None:
+        """`owner` is gone."""
+        for shard in range(len(self._owners)):
+            self.forget(shard, owner)
+
+    def epoch(self, shard: int) -> int:
+        """The newest epoch heard of."""
+        return self._epochs[shard]
+
+    def _tell(self, changed: list[int]) -> None:
+        if changed:
+            self._moved(changed)

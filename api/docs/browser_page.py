@@ -1,0 +1,72 @@
+"""The page that shows all documents in a browser: operations, frames, problems, and the way from version 1."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from pathlib import Path
+
+from aiohttp import web
+
+from api.contract.problems import VERSION_HEADER
+from api.http.pipeline import Route
+from api.http.request import RequestContext
+
+_HERE = Path(__file__).parent
+_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; frame-ancestors 'none'"
+)
+# What depends on whether a browser asks.
+BY_READER = {"Vary": f"{VERSION_HEADER}, Accept"}
+
+
+@cache
+def _file(name: str) -> bytes:
+    return (_HERE / name).read_bytes()
+
+
+def _listed(app: web.Application) -> list[str]:
+    """The documents that this application serves: REST before the feed, the newest version first."""
+    paths = sorted({resource.canonical for resource in app.router.resources()}, reverse=True)
+    documents = [path for path in paths if re.fullmatch(r"/api/v\d+/(openapi|asyncapi)\.json", path)]
+    return sorted(documents, key=lambda path: path.endswith("/asyncapi.json"))
+
+
+def is_read_by_a_person(context: RequestContext) -> bool:
+    """True for browsers, which say that they take HTML; programs take what there is."""
+    return "text/html" in context.request.headers.get("Accept", "")
+
+
+def page_at(context: RequestContext, start: str) -> web.Response:
+    """The page, opened at one of its tabs."""
+    listed = " ".join(_listed(context.request.app)).encode()
+    return web.Response(
+        body=_file("page.html").replace(b"DOCUMENTS", listed).replace(b"START", start.encode()),
+        content_type="text/html",
+        charset="utf-8",
+        headers={"Content-Security-Policy": _POLICY, **BY_READER},
+    )
+
+
+async def page(context: RequestContext) -> web.Response:
+    """All documents, to be read in a browser."""
+    return page_at(context, "")
+
+
+async def script(context: RequestContext) -> web.Response:
+    """The page's script."""
+    del context
+    return web.Response(body=_file("page.js"), content_type="text/javascript", charset="utf-8")
+
+
+async def style(context: RequestContext) -> web.Response:
+    """The page's style."""
+    del context
+    return web.Response(body=_file("page.css"), content_type="text/css", charset="utf-8")
+
+
+ROUTES = (
+    Route("docs.page", "GET", "/docs", page, quiet=True),
+    Route("docs.script", "GET", "/docs/page.js", script, quiet=True),
+    Route("docs.style", "GET", "/docs/page.css", style, quiet=True),
+)

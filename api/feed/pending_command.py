@@ -1,0 +1,172 @@
+"""Commands of a socket that wait for an answer.
+
+Nearly all are about one order. Their answer goes into the outbox in the turn that gives it: no task, no coroutine and
+no future lies between the order's actor and the socket. (With `websocket.py`, acceptances over the feed, 64 at once, in
+six pairs of `loadtests.bench.pairs`: 0.86 times the server's time, 1.12 times as many a second.)
+"""
+
+from __future__ import annotations
+
+from time import perf_counter
+from typing import TYPE_CHECKING, Any, cast
+
+import structlog
+
+from actors.errors import NoSuchActor, OutcomeUnknown
+from api.contract.problems import KINDS, Problem, problem_for
+from api.feed import frames
+from api.feed.commands import (
+    OfOffer,
+    not_found,
+    offer_result,
+    offer_wish,
+    one_of_several,
+    order_wish,
+    untouched,
+)
+from api.transport.taskless import Taskless
+from config import metrics
+from dispatch.messages import Reply
+
+if TYPE_CHECKING:
+    from actors.messages import Envelope
+    from api.feed.session import Session
+    from dispatch.service import Caller, Dispatch
+
+log = structlog.get_logger()
+
+
+class PendingCommand:
+    """One command, and who is to hear of it. Implements actors.messages.Receiver.
+
+    Attributes:
+        trace: its own; a socket's commands are told apart.
+    """
+
+    __slots__ = ("_answered", "_began", "_frame", "_question", "_session", "trace")
+
+    def __init__(self, session: Session, frame: Any, trace: str) -> None:
+        self.trace = trace
+        self._question: Envelope | None = None
+        self._session = session
+        self._frame = frame
+        self._began = perf_counter()
+        self._answered = False
+
+    def asks(self, question: Envelope) -> None:
+        """What it waits for; to be forgotten when it is answered, unless it was so at once."""
+        self._question = question
+        if self._answered:
+            self._forget()
+
+    def _forget(self) -> None:
+        if self._question is not None:
+            self._session.services.dispatch.runtime.forget(self._question)
+            self._question = None
+
+    def done(self) -> bool:
+        """True once it is answered: nobody can take a command back."""
+        return self._answered
+
+    def set_result(self, result: Any) -> None:
+        """The answer of an actor: the three parts of a Reply."""
+        frame = self._frame
+        try:
+            answer = Reply(*result)
+            if isinstance(frame, frames.Accept | frames.Decline):
+                self._reply(results=[offer_result(frame.orders[0], answer)])
+            elif answer.code == "not_yours":
+                self._error("order_not_found", temporary=False)
+            else:
+                shown = {"result": answer.code, "status": answer.status, "version": answer.version}
+                self._reply(ok=answer.code not in KINDS, **shown)
+        except Exception as error:  # noqa: BLE001 - one socket must not harm the actor that speaks to it
+            self.set_exception(error)
+        else:
+            self._end(answer.code)
+
+    def set_results(self, results: list[dict[str, Any]]) -> None:
+        """The answers of several orders."""
+        try:
+            self._reply(results=results)
+        except Exception as error:  # noqa: BLE001 - as above
+            self.set_exception(error)
+        else:
+            self._end("several")
+
+    def set_exception(self, error: BaseException) -> None:
+        """There is no answer, or none that can be shown."""
+        frame, code = self._frame, "error"
+        try:
+            if isinstance(error, NoSuchActor) and isinstance(frame, frames.Accept | frames.Decline):
+                code = "order_not_found"
+                self._reply(results=[not_found(frame.orders[0])])
+            else:
+                code = self._failed(error)
+        except Exception as failure:
+            log.error("failed_command", trace_id=self.trace, exc_info=failure)
+        self._end(code)
+
+    def _failed(self, error: BaseException) -> str:
+        if isinstance(error, NoSuchActor) and not isinstance(self._frame, frames.Availability):
+            problem = Problem("order_not_found")  # as for somebody else's order: ids cannot be probed
+        else:
+            late = isinstance(error, TimeoutError) or not isinstance(error, Exception)
+            problem = problem_for(OutcomeUnknown() if late else cast(Exception, error))
+        if problem.code == "internal":
+            log.error("failed_command", trace_id=self.trace, command=self._frame.t, exc_info=error)
+        self._error(problem.code, temporary=KINDS[problem.code].retryable, **untouched(problem))
+        return problem.code
+
+    def _reply(self, *, ok: bool = True, **more: Any) -> None:
+        frame = {"t": "reply", "id": self._frame.id, "ok": ok}
+        self._session.push({**frame, "trace_id": self.trace, **more})
+
+    def _error(self, code: str, *, temporary: bool, **more: Any) -> None:
+        frame = {"t": "error", "id": self._frame.id, "code": code, "temporary": temporary}
+        self._session.push({**frame, "trace_id": self.trace, **more})
+
+    def _end(self, result: str) -> None:
+        if self._answered:
+            return
+        self._answered = True
+        session, name, seconds = self._session, self._frame.t, perf_counter() - self._began
+        self._forget()
+        session.answered()
+        metrics.command_count(name, "feed", result).inc()
+        metrics.command_seconds(name).observe(seconds)
+        session.services.log.info(
+            "answered_command", trace_id=self.trace, command=name, result=result,
+            driver_id=session.driver_id, duration_s=round(seconds, 6), **_orders(self._frame),
+        )  # fmt: skip
+
+
+def _orders(frame: Any) -> dict[str, Any]:
+    """What a command's line says of the orders that it is about."""
+    if isinstance(frame, frames.Accept | frames.Decline):
+        if len(frame.orders) > 1:
+            return {"order_ids": [f"ord_{number}" for number in frame.orders]}
+        return {"order_id": f"ord_{frame.orders[0]}"}
+    number = getattr(frame, "order_id", None)
+    return {} if number is None else {"order_id": f"ord_{number}"}
+
+
+def ask_actors(dispatch: Dispatch, asked: PendingCommand, caller: Caller, frame: Any) -> None:
+    """Put a command to whom it concerns."""
+    driver = caller.number
+    match frame:
+        case frames.Accept() | frames.Decline() if len(frame.orders) == 1:
+            wish, number = offer_wish(frame, driver), frame.orders[0]
+            asked.asks(dispatch.command_for(asked, caller, number, wish))
+        case frames.Accept() | frames.Decline():
+            # All that it waits for are answers of actors, which have deadlines: a task would be one too many.
+            Taskless(_several(dispatch, caller, frame), asked.set_exception, asked.set_results).step()
+        case frames.Availability():
+            work = dispatch.set_availability(caller, frame.status)
+            Taskless(work, asked.set_exception, asked.set_result).step()
+        case _:
+            asked.asks(dispatch.command_for(asked, caller, frame.order_id, order_wish(frame, driver)))
+
+
+async def _several(dispatch: Dispatch, caller: Caller, frame: OfOffer) -> list[dict[str, Any]]:
+    return [await one_of_several(dispatch, caller, frame, number) for number in frame.orders]

@@ -1,0 +1,12 @@
+"""Requests and answers of version 2, whatever the resource.
+
+Map:
+request.py        RequestContext: one request as a handler sees it
+pipeline.py       trace, authentication, limits, deadline, problems, log line and metrics around each handler
+conditional.py    entity tags, If-Match, If-None-Match
+pagination.py     pages of lists
+cors.py           requests of pages from other origins
+front_pages.py    first page of the public port and of the ops port
+order_answers.py  serialized answers for orders that have not changed
+observers.py      log lines and metrics for packages that have no logger
+"""

@@ -1,0 +1,66 @@
+"""The first page of the public port, and of the operators' one: what is here, and where it goes on."""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from api.contract.problems import EVERY_ANSWER
+from api.http.pipeline import Route
+from api.http.request import RequestContext
+
+_PAGE = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{title}</title>{style}</head>
+<body><main><h1>{title}</h1>
+<p>{lead}</p>
+<ul>
+{links}
+</ul></main></body></html>
+"""
+_PUBLIC = {
+    "/docs": "the API: every operation, its fields, its answers",
+    "/api/v2/openapi.json": "the same for programs (OpenAPI)",
+    "/api/v2/asyncapi.json": "the drivers' feed for programs (AsyncAPI)",
+    "/problems": "everything that can go wrong, and what to do then",
+    "/api/versions": "the versions of the API, and when they end",
+    "/health/readiness": "whether it serves at the moment",
+}
+_OPS = {
+    "/status": "the state of all instances",
+    "/metrics": "metrics for Prometheus",
+    "/health": "whether it serves, and what is down",
+}
+_POLICY = "default-src 'none'; style-src 'self'; frame-ancestors 'none'"
+
+
+def _page(title: str, lead: str, links: dict[str, str], style: str = "") -> bytes:
+    listed = "\n".join(f'<li><a href="{path}">{path}</a>: {text}</li>' for path, text in links.items())
+    return _PAGE.format(title=title, lead=lead, links=listed, style=style).encode()
+
+
+_PUBLIC_PAGE = _page(
+    "Mall Delivery Dispatch",
+    "Customers order over REST, drivers hold a WebSocket and receive offers.",
+    _PUBLIC,
+    '<link rel="stylesheet" href="/docs/page.css">',
+)
+_OPS_PAGE = _page(
+    "Mall Delivery Dispatch, for operators", "This port is for operators and must never be public.", _OPS
+)
+
+
+async def front(context: RequestContext) -> web.Response:
+    """Where a newcomer begins."""
+    del context
+    headers = {"Content-Security-Policy": _POLICY, "Cache-Control": "public, max-age=300"}
+    return web.Response(body=_PUBLIC_PAGE, content_type="text/html", charset="utf-8", headers=headers)
+
+
+async def ops_front(request: web.Request) -> web.Response:
+    """The same for operators."""
+    del request
+    headers = {**EVERY_ANSWER, "Content-Security-Policy": _POLICY, "Cache-Control": "no-store"}
+    return web.Response(body=_OPS_PAGE, content_type="text/html", charset="utf-8", headers=headers)
+
+
+ROUTES = (Route("docs.front", "GET", "/", front, quiet=True),)

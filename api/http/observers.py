@@ -1,0 +1,172 @@
+"""What is told of rooms that have no logger of their own, and of orders that change by themselves.
+
+Here a line gets its level, the ids of what it is about, and, while a store is away, silence: its one line says it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from functools import cache, partial
+from typing import TYPE_CHECKING, Any
+
+import structlog
+from aiohttp import web
+
+from actors.cluster.leases import LeasesAway
+from actors.errors import JournalError
+from config import metrics
+from config.log_sampling import Sampler
+from config.outages import OUTAGES
+from dispatch.domain import ids
+from dispatch.domain.commands import Decision
+from dispatch.domain.order import Order
+from storage.errors import Unreachable
+
+if TYPE_CHECKING:
+    from api.http.request import RequestContext
+
+log = structlog.get_logger()
+
+# What ids in paths are of, by the collection before them: the field of a log line, and the prefix.
+_SUBJECTS = {
+    "orders": ("order_id", ids.ORDER),
+    "payments": ("payment_id", ids.PAYMENT),
+    "drivers": ("driver_id", ids.DRIVER),
+}
+_IN_PATH = re.compile(r"/([a-z]+)/\{id\}")
+ID_DIGITS_MAX = 16
+
+POSTGRES, REDIS = "postgres", "redis"
+# What the runtime and the cluster say. A step that belongs to a healthy life is info; what somebody should look
+# into when it comes often is a warning; a fault of ours, or of the database, is an error. An event that is not
+# listed is a warning.
+LEVELS: Mapping[str, str] = {
+    "took_shards": "info",
+    "changed_state": "info",
+    "failed_handover": "info",  # it is tried again within a second, and counted
+    "buried_peer": "info",
+    "left_peer": "info",
+    "silent_line": "info",
+    "reloaded_actor": "info",
+    "refused_stale_flush": "info",
+    "left_leases_behind": "info",
+    "unblocked_commit": "info",
+    "lost_shard": "info",
+    "crashed_actor": "error",
+    "crashed_look": "error",
+    "crashed_turn": "error",
+    "failed_flush": "error",
+    "failed_load": "error",
+    "failed_look_at_locks": "error",
+    "failed_poll": "error",
+    "failed_read": "error",
+    "failed_settling": "error",
+    "found_younger_life": "error",
+    "refused_item": "error",
+    "unreadable_row": "error",
+    "untransferable_reply": "error",
+}
+# What only happens because a store is away, whatever error it carries.
+_FOLLOWS = {"gave_up_read": POSTGRES, "gave_up_drain": POSTGRES}
+_PREFIXES = {"order": ids.ORDER, "driver": ids.DRIVER, "zone": ids.ZONE}
+_background = Sampler()
+
+
+def about_actor(actor: str) -> dict[str, str]:
+    """`order:501` as `{"order_id": "ord_501"}`: by that an order's lines are found."""
+    kind, _, number = actor.partition(":")
+    return {f"{kind}_id": f"{_PREFIXES[kind]}_{number}"} if kind in _PREFIXES else {}
+
+
+def store_of(error: object) -> str | None:
+    """The store that is away, if that is what an error says."""
+    if isinstance(error, LeasesAway):
+        return REDIS
+    return POSTGRES if isinstance(error, JournalError | Unreachable | OSError | TimeoutError) else None
+
+
+def told(event: str, **values: Any) -> None:
+    """A line of the runtime or the cluster."""
+    if event in ("lost_peer", "unreachable_peer"):
+        OUTAGES.lose(_peer(values), str(values.pop("reason", "it cannot be reached")), **values)
+        return
+    if event == "met_peer":
+        OUTAGES.find(_peer(values), **values)
+        return
+    if "actor" in values:
+        values = about_actor(values["actor"]) | values
+    error = values.get("exc_info")
+    store = _FOLLOWS.get(event) or store_of(error)
+    write = partial(getattr(log, LEVELS.get(event, "warning")), event, **values)
+    if store is None:
+        write()
+        return
+    if error is not None:
+        # Where in our code it was noticed that a store is away tells nothing.
+        del write.keywords["exc_info"]
+        write.keywords["reason"] = str(error) or type(error).__name__
+    OUTAGES.absorb(store, write)
+
+
+def _peer(values: Mapping[str, Any]) -> str:
+    """By its name: its next life is its return."""
+    return f"peer {str(values.get('peer', '')).rpartition('.')[0]}"
+
+
+def failed_chore(name: str, error: Exception) -> None:
+    """Count and log a round that failed; the next one is the cure."""
+    metrics.CHORE_FAILURES.labels(name).inc()
+    store = store_of(error)
+    if store is not None:
+        reason = str(error) or type(error).__name__
+        OUTAGES.absorb(store, partial(log.warning, "failed_chore", chore=name, reason=reason))
+        return
+    left_out = _background.take(name)
+    if left_out is not None:
+        log.error("failed_chore", chore=name, left_out=left_out or None, exc_info=error)
+
+
+def told_change(order: Order, decision: Decision, trace: str) -> None:
+    """An order has changed by itself: nobody has asked, so no request's line tells of it."""
+    numbers = dict.fromkeys(
+        (*(e.driver_id for e in decision.feed), *(driver for driver, _ in decision.revoked))
+    )
+    drivers = [ids.public_id(ids.DRIVER, number) for number in numbers]
+    log.info(
+        "changed_order",
+        trace_id=trace,
+        order_id=ids.public_id(ids.ORDER, order.id),
+        change=decision.event,
+        status=order.status,
+        version=order.version,
+        driver_id=None if order.driver_id is None else ids.public_id(ids.DRIVER, order.driver_id),
+        driver_ids=drivers or None,
+        reason=decision.reason,
+    )
+
+
+@cache
+def _subject(path: str) -> tuple[str, str] | None:
+    """What the id in a route's path is of: name of the field and prefix of the id."""
+    found = _IN_PATH.search(path)
+    return _SUBJECTS.get(found[1]) if found is not None else None
+
+
+def about_request(path: str, context: RequestContext, response: web.StreamResponse | None) -> dict[str, str]:
+    """The ids of the order, the payment and the driver that a request is about: by them its line is found."""
+    about, who, given = context.about, context.principal, ""
+    subject = _subject(path)
+    if subject is not None:
+        given = context.request.match_info.get("id", "")
+    elif not about and response is not None and response.status in (201, 202):
+        # It has made something, and says where.
+        place, _, given = response.headers.get("Location", "").rpartition("/")
+        subject = _SUBJECTS.get(place.rpartition("/")[2])
+    if subject is not None:
+        number = given.rpartition("_")[2]
+        if len(number) <= ID_DIGITS_MAX and number.isdecimal() and number.isascii():
+            about[subject[0]] = f"{subject[1]}_{number}"
+    if who is not None and who.role == "driver":
+        about["driver_id"] = f"drv_{who.number}"
+    return about

@@ -1,0 +1,41 @@
+"""Orders as they were shown last: a customer's app looks every few seconds, and most looks find nothing new.
+
+Bytes are kept with the very `Order` that they show, and orders never change: a new version, and one that was read
+again, is another object.
+"""
+
+from __future__ import annotations
+
+import orjson
+
+from api.rest import serializers
+from dispatch.domain.order import Order
+from dispatch.domain.order_visibility import sees_all
+
+# So all answers together are 8 MB at most. One of more lines than usual is not kept.
+KEPT_MAX = 2_048
+KEPT_BYTES_MAX = 4_096
+
+
+class OrderAnswers:
+    """Answers by order and by who sees what; the one that was kept first is forgotten first."""
+
+    def __init__(self) -> None:
+        self._kept: dict[tuple[int, str], tuple[Order, bytes]] = {}
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    def order(self, order: Order, role: str, number: int) -> bytes:
+        """The order as JSON, as `present.order` shows it to this user."""
+        view = "carrier" if role == "driver" and sees_all(order, number) else role
+        known = self._kept.get((order.id, view))
+        if known is not None and known[0] is order:
+            return known[1]
+        body = orjson.dumps(serializers.order(order, role, number))
+        self._kept.pop((order.id, view), None)
+        if len(body) <= KEPT_BYTES_MAX:
+            if len(self._kept) >= KEPT_MAX:
+                del self._kept[next(iter(self._kept))]
+            self._kept[order.id, view] = order, body
+        return body

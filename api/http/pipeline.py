@@ -1,0 +1,373 @@
+"""What every request passes, once: trace, caller, scope, limit, deadline, problem, log line, metric."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Awaitable, Callable, Coroutine
+from time import perf_counter
+from typing import Any
+
+import structlog
+from aiohttp import web
+
+from actors.values import frozen
+from api.auth.access_tokens import BadToken, Blind, Principal
+from api.auth.permissions import ACCESS, Access, allows
+from api.contract.json_body import BODY_BYTES_MAX
+from api.contract.problems import (
+    EVERY_ANSWER,
+    KINDS,
+    VERSION_HEADER,
+    Fault,
+    Problem,
+    problem_for,
+    problem_response,
+)
+from api.contract.versions import VERSIONS, check_agreement
+from api.http.cors import refused_preflight
+from api.http.observers import about_request
+from api.http.request import PATCH_TYPES, SERVICES, Handler, RequestContext
+from api.ratelimit.admission import mark, rank_of
+from config import metrics
+from config.log_sampling import STRANGERS
+
+log = structlog.get_logger()
+
+# A handler that takes longer is cut off; commands have their own, shorter budgets.
+DEADLINE_S = 10.0
+UNSEEN = "Whether this session was ended cannot be known at the moment."
+_TRACEPARENT = re.compile(r"00-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}")
+_HTTP_CODES = {
+    404: "not_found", 405: "method_not_allowed", 406: "not_acceptable",
+    411: "length_required", 413: "body_too_large", 415: "unsupported_media_type", 417: "expectation_failed",
+}  # fmt: skip
+_READS = ("GET", "HEAD")
+# What is shown in a log line of a request that nobody takes: a stranger's words, so not many.
+METHOD_CHARS, PATH_CHARS = 20, 200
+# What matches every path, or every path of a version, and is asked last.
+UNKNOWN_PATH, UNKNOWN_CANONICAL = "/{tail:.*}", "/{tail}"
+_VERSIONED = tuple(version.prefix for version in VERSIONS)
+# Requests being answered; a gauge of the metric library would cost two locks a request.
+_in_flight = 0
+# The same without those that stream, which live for hours and cost little: what the shedder looks at.
+_working = 0
+metrics.REQUESTS_IN_FLIGHT.set_function(lambda: _in_flight)
+
+
+@frozen
+class Route:
+    """A route: its operation (a row of ACCESS), method, path and handler.
+
+    `streams`: it answers for as long as the client listens, so it has no deadline. `quiet`: no log line
+    when all is well. `query`: it reads query parameters; others refuse them. `prompt`: everything that it
+    waits for has a shorter deadline of its own. `ticketed`: a ticket in the query may stand for the token.
+    """
+
+    operation: str
+    method: str
+    path: str
+    handler: Handler
+    streams: bool = False
+    quiet: bool = False
+    query: bool = False
+    prompt: bool = False
+    ticketed: bool = False
+
+
+def trace_of(request: web.BaseRequest, fresh: Callable[[], str]) -> str:
+    """The trace id of a valid W3C traceparent, or a new one. Nothing else from outside is believed."""
+    found = _TRACEPARENT.fullmatch(request.headers.get("traceparent", ""))
+    if found is None or set(found[1]) == {"0"} or set(found[2]) == {"0"}:
+        return fresh()
+    return found[1]
+
+
+def bind(
+    route: Route, access: Access | None = None, calls: type[RequestContext] = RequestContext
+) -> Callable[[web.Request], Coroutine[Any, None, web.StreamResponse]]:
+    """The aiohttp handler of a route.
+
+    Args:
+        route: the route.
+        access: instead of the route's row, for a handler that admits a second time itself.
+        calls: what a request becomes.
+
+    Raises:
+        KeyError: the route has no row in ACCESS; such a server must not start.
+    """
+    row, seconds = ACCESS[route.operation], metrics.REQUEST_SECONDS.labels(route.path)
+    access = row if access is None else access
+    rank = rank_of(route.operation, access, streams=route.streams)
+    weight = 0 if route.streams else 1
+
+    async def handle(request: web.Request) -> web.StreamResponse:
+        global _in_flight, _working
+        services = request.app[SERVICES]
+        context = calls(request, services, trace_of(request, services.entropy.trace))
+        began = perf_counter()
+        _in_flight += 1
+        _working += weight
+        response: web.StreamResponse | None = None
+        try:
+            response = await _answer(route, access, rank, context)
+            return response
+        finally:
+            _in_flight -= 1
+            _working -= weight
+            took_s = perf_counter() - began
+            seconds.observe(took_s)
+            _record(route, context, response, took_s)
+
+    return handle
+
+
+async def _answer(
+    route: Route, access: Access, rank: int | None, context: RequestContext
+) -> web.StreamResponse:
+    try:
+        if rank is not None and _working > context.services.admission.bounds[rank]:
+            context.services.admission.refuse(rank)
+        if VERSION_HEADER in context.request.headers and route.path.startswith(_VERSIONED):
+            check_agreement(context.version, context.request.headers)
+        identify(access, context, ticketed=route.ticketed)
+        with context.services.admission.under_way(context.principal, streams=route.streams):
+            await admit(access, context)
+            _refuse_excess(route, context.request)
+            if route.streams:
+                return await route.handler(context)
+            if route.prompt:
+                response = await route.handler(context)
+            else:
+                async with asyncio.timeout(DEADLINE_S):
+                    response = await route.handler(context)
+    except asyncio.CancelledError:
+        raise
+    except web.HTTPException as error:
+        response = _known(context, error)
+    except TimeoutError:
+        context.code = "outcome_unknown"
+        response = problem_response(Problem("outcome_unknown"), context.trace)
+    except Exception as error:
+        problem = problem_for(error)
+        if problem.code == "outcome_unknown" and route.method in _READS:
+            problem = Problem("unavailable")  # a read has no outcome
+        context.code = problem.code
+        if problem.code == "internal":
+            about = about_request(route.path, context, None)
+            log.error("failed_request", trace_id=context.trace, route=route.path, **about, exc_info=error)
+        response = problem_response(problem, context.trace)
+        # Its frames know this one: a circle, and all of the request would wait for a collector.
+        del problem
+    finish(response, context.trace)
+    if context.allowance is not None and not response.prepared:
+        mark(response.headers, context.allowance)
+    if context.services.draining:
+        response.force_close()  # the next request finds another instance
+    return response
+
+
+def _refuse_excess(route: Route, request: web.Request) -> None:
+    """Parts of a request that nobody would read are refused, not ignored."""
+    if "?" in request.raw_path and not route.query and request.query_string:
+        raise Problem(
+            "invalid",
+            faults=[
+                Fault(
+                    "query", next(iter(request.query), "?")[:50], "unknown", "is not known here; leave it out"
+                )
+            ],
+        )
+    if route.method in _READS and request.can_read_body:
+        raise Problem("malformed_request", "This operation takes no body.")
+
+
+async def expect(request: web.Request) -> web.StreamResponse | None:
+    """Look at an Expect header: 100-continue is known, everything else is refused in our form.
+
+    The client is told to go on when its body is read (`RequestContext.body_bytes`), so one that is refused does not.
+    """
+    code = "expectation_failed"
+    if request.headers.get("Expect", "").lower() == "100-continue":
+        if (request.content_length or 0) <= BODY_BYTES_MAX:
+            return None
+        code = "body_too_large"
+    trace = trace_of(request, request.app[SERVICES].entropy.trace)
+    response = problem_response(Problem(code), trace)
+    finish(response, trace)
+    response.force_close()  # whether a body follows is not known
+    return response
+
+
+def finish(response: web.StreamResponse, trace: str) -> None:
+    """Headers that every answer has."""
+    if not response.prepared:
+        headers = response.headers
+        headers["X-Trace-ID"] = trace
+        if headers.get("Server") != "mall":
+            for name, value in EVERY_ANSWER.items():
+                headers.setdefault(name, value)
+            headers["Server"] = "mall"
+
+
+def _known(context: RequestContext, error: web.HTTPException) -> web.Response:
+    """Aiohttp's own refusals in our form."""
+    problem = _known_problem(error)
+    context.code = problem.code
+    return problem_response(problem, context.trace)
+
+
+def _known_problem(error: web.HTTPException) -> Problem:
+    headers = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else {}
+    if "PATCH" in headers.get("Allow", ""):
+        headers["Accept-Patch"] = ", ".join(PATCH_TYPES)
+    return Problem(_HTTP_CODES.get(error.status, "malformed_request"), headers=headers)
+
+
+def identify(access: Access, context: RequestContext, *, ticketed: bool = False) -> None:
+    """Find out who calls, where the route is not for everybody.
+
+    Raises:
+        Problem: unauthenticated, unavailable, rate_limited.
+    """
+    if access.scope is None:
+        return
+    try:
+        context.principal = authenticate(context, ticketed=ticketed)
+    except Problem as problem:
+        admission = context.services.admission
+        if admission.on and problem.code == "unauthenticated":
+            admission.admit_stranger(context)
+        raise
+
+
+async def admit(access: Access, context: RequestContext) -> None:
+    """Count the request and let it in, or refuse it; nothing of its body has been read yet.
+
+    Raises:
+        Problem: rate_limited, forbidden.
+    """
+    admission = context.services.admission
+    if admission.on and access.policy is not None:
+        await admission.admit(access.policy, context)
+    if access.scope is not None:
+        permit(access.scope, context)
+
+
+def permit(scope: str, context: RequestContext) -> None:
+    """Check that the caller's role has the scope.
+
+    Raises:
+        Problem: forbidden.
+    """
+    if not allows(context.who.role, scope):
+        raise Problem("forbidden", f"The scope {scope} is needed.")
+
+
+def authenticate(context: RequestContext, *, ticketed: bool = False) -> Principal:
+    """The principal of the bearer token, or, where one may stand in the query, of the ticket.
+
+    Raises:
+        Problem: unauthenticated, or unavailable while nobody can know whether it was revoked.
+    """
+    headers, services = context.request.headers.getall("Authorization", []), context.services
+    ticket = context.request.query.get("ticket") if ticketed and not headers else None
+    scheme, _, token = headers[0].partition(" ") if len(headers) == 1 else ("", "", "")
+    if ticket is None and (scheme.lower() != "bearer" or not token):
+        raise Problem("unauthenticated")
+    try:
+        if ticket is None:
+            return services.tokens.verify(token)
+        return services.tokens.admit(services.stream_tickets.read(context.request.match_info["id"], ticket))
+    except BadToken:
+        raise Problem(
+            "unauthenticated", headers={"WWW-Authenticate": 'Bearer realm="mall", error="invalid_token"'}
+        ) from None
+    except Blind:
+        raise Problem("unavailable", UNSEEN) from None
+
+
+def _record(
+    route: Route, context: RequestContext, response: web.StreamResponse | None, seconds: float
+) -> None:
+    """One metric and one canonical line per request."""
+    status = 499 if response is None else response.status
+    metrics.request_count(route.path, route.method, status).inc()
+    if route.quiet and status < 400:
+        return
+    who = context.principal
+    left_out = None
+    if who is None and status >= 400:
+        left_out = STRANGERS.take(f"{status} {route.path}")
+        if left_out is None:
+            return
+    level = KINDS[context.code].log if context.code in KINDS else "info"
+    if who is None and context.code == "overloaded":
+        level = "info"  # a stranger can bring it about as often as he likes
+    values = {
+        "trace_id": context.trace,
+        "route": route.path,
+        "method": route.method,
+        "status": status,
+        "error_code": context.code or None,
+        "api_version": context.version,
+        "user_id": None if who is None else f"usr_{who.number}",
+        "duration_s": round(seconds, 6),
+        **about_request(route.path, context, response),
+    }
+    if left_out:
+        values["left_out"] = left_out
+    getattr(context.services.log, level)("answered_request", **values)
+
+
+async def unknown(request: web.Request) -> web.StreamResponse:
+    """Requests that no route takes: an unknown path, or a known one with another method. Registered behind all
+    others; a middleware would see these, too, but costs every request.
+    """
+    services = request.app[SERVICES]
+    try:
+        services.admission.admit_unknown(request)
+    except Problem as problem:
+        return refuse(request, problem)
+    allowed: set[str] = set()
+    for resource in request.app.router.resources():
+        if not resource.canonical.endswith(UNKNOWN_CANONICAL):
+            allowed |= (await resource.resolve(request))[1]
+    if allowed:
+        return _refused(request, web.HTTPMethodNotAllowed(request.method, sorted(allowed)))
+    return _refused(request, web.HTTPNotFound())
+
+
+def _refused(request: web.Request, error: web.HTTPException) -> web.Response:
+    return refuse(request, _known_problem(error))
+
+
+def refuse(request: web.Request, problem: Problem, route: str = "(none)") -> web.Response:
+    """The answer to what never became a call; in the same form as everything else."""
+    trace = trace_of(request, request.app[SERVICES].entropy.trace)
+    response = problem_response(problem, trace)
+    finish(response, trace)
+    left_out = STRANGERS.take(problem.code)
+    if left_out is not None:
+        log.info(
+            "refused_request", trace_id=trace, status=response.status, error_code=problem.code,
+            method=request.method[:METHOD_CHARS], path=request.path[:PATH_CHARS], left_out=left_out or None,
+        )  # fmt: skip
+    metrics.REQUESTS.labels(route, "(any)", response.status).inc()
+    return response
+
+
+@web.middleware
+async def outside(
+    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+) -> web.StreamResponse:
+    """Handlers that are not ours: preflights of aiohttp-cors, pages for operators."""
+    try:
+        response = await handler(request)
+        if "X-Trace-ID" not in response.headers:
+            finish(response, trace_of(request, request.app[SERVICES].entropy.trace))
+        return response
+    except web.HTTPForbidden:  # of aiohttp-cors alone
+        return refuse(request, refused_preflight(request, request.app[SERVICES].settings.cors_origins))
+    except web.HTTPException as error:
+        return _refused(request, error)

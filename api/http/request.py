@@ -1,0 +1,294 @@
+"""A request as a handler sees it, and what handlers work with."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import orjson
+import structlog
+from aiohttp import web
+from multidict import CIMultiDict
+from pydantic import BaseModel
+
+from actors.clock import Clock, Randomness
+from actors.cluster.node import Cluster
+from api.auth.access_tokens import Principal, Tokens
+from api.auth.passwords import Passwords
+from api.auth.stream_tickets import StreamTickets
+from api.contract.cursors import Cursors
+from api.contract.json_body import BODY_BYTES_MAX, parse_body, parse_value
+from api.contract.problems import EVERY_ANSWER, Fault, Problem, problem_response
+from api.http.order_answers import OrderAnswers
+from api.ratelimit.admission import AdmissionControl
+from api.transport.errors import BrokenBody, SlowBody, WastefulBody, forget_frames
+from api.transport.request_bodies import say_continue
+from config.settings import Settings
+from dispatch.domain import ids
+from dispatch.payments import Payments
+from dispatch.service import Caller, Dispatch
+from storage.catalogue import Catalogue
+from storage.health import Check, Prober, look_at_disk, look_at_leases
+from storage.postgres.database import Database
+from storage.redis.client import Client, ping
+from storage.redis.limits import RateLimits, Verdict
+from storage.redis.tickets import Tickets
+
+if TYPE_CHECKING:
+    from api.feed.hub import Hub
+
+Model = TypeVar("Model", bound=BaseModel)
+
+# A body that takes longer is an attack or a line that will not do.
+BODY_S = 8.0
+# More than any list has; a query that repeats or invents names is refused anyway, this one unread.
+QUERY_PARAMETERS_MAX = 20
+# What nearly everybody sends; anything else is looked at more closely.
+_JSON_TYPES = frozenset({"application/json", "application/json; charset=utf-8"})
+# What a PATCH takes: a merge patch by its own name (RFC 7396), or, for clients that know one name only, JSON.
+PATCH_TYPES = ("application/merge-patch+json", "application/json")
+_JSON_ANSWER = CIMultiDict(
+    {**EVERY_ANSWER, "Server": "mall", "Cache-Control": "no-store", "Content-Type": "application/json"}
+)
+_KEY = re.compile(r"[\x21-\x7e]{16,255}")
+# What there is no number of in a path, where it is not just not found.
+_UNKNOWN = {ids.ORDER: "order_not_found", ids.DRIVER: "driver_not_found"}
+
+
+@dataclass
+class Services:
+    """Everything a handler may use. Made once per instance."""
+
+    settings: Settings
+    database: Database
+    redis: Client
+    dispatch: Dispatch
+    tokens: Tokens
+    passwords: Passwords
+    tickets: Tickets
+    limits: RateLimits
+    hub: Hub
+    clock: Clock
+    entropy: Randomness
+    cluster: Cluster
+    cursors: Cursors
+    # Set when shards were taken: their zones must be woken.
+    zones_due: asyncio.Event
+    # An account and its driver are changed together, for one driver at a time.
+    driver_changes: asyncio.Lock = field(default_factory=asyncio.Lock)
+    catalogue: Catalogue = field(kw_only=True)
+    stream_tickets: StreamTickets = field(kw_only=True)
+    shown: OrderAnswers = field(kw_only=True, default_factory=OrderAnswers)
+    # Actors in memory by kind, as counted for the last scrape.
+    residents: Counter[str] = field(default_factory=Counter)
+    draining: bool = False
+    started: bool = False
+    prober: Prober = field(init=False)
+    # None where no payment gateway is configured.
+    payments: Payments | None = None
+    watchdog: Callable[[], float] = field(default=lambda: 0.0)
+    # Bound once: the lazy kind binds anew for every line.
+    log: Any = field(default_factory=lambda: structlog.get_logger().bind())
+    admission: AdmissionControl = field(init=False)
+
+    def __post_init__(self) -> None:
+        checks: dict[str, Check] = {
+            "postgres": lambda: self.database.rows("ping"),
+            "redis": self._look_at_redis,
+        }
+        if self.settings.embedded:
+            checks["disk"] = lambda: look_at_disk(self.settings.data_dir)
+        self.prober = Prober(checks, self.clock)
+        self.admission = AdmissionControl(self.settings, self.limits)
+
+    async def _look_at_redis(self) -> None:
+        """It answers, and what we need it for can be done."""
+        await ping(self.redis)
+        look_at_leases(self.cluster.reconciler)
+
+
+SERVICES: web.AppKey[Services] = web.AppKey("office", Services)
+# Set in the operators' application.
+INTERNAL: web.AppKey[bool] = web.AppKey("internal", bool)
+
+
+class RequestContext:
+    """One request: its office, its caller, its parts.
+
+    `allowance` is what the rate limits have said, for the answer's fields.
+    """
+
+    __slots__ = ("about", "allowance", "code", "principal", "request", "services", "trace")
+    # The version of the API that the caller speaks.
+    version = "2"
+
+    def __init__(self, request: web.Request, services: Services, trace: str) -> None:
+        self.request = request
+        self.services = services
+        self.trace = trace
+        self.principal: Principal | None = None
+        self.code = ""
+        # Ids that the request's line names besides those in its path.
+        self.about: dict[str, str] = {}
+        self.allowance: Verdict | None = None
+
+    @property
+    def who(self) -> Principal:
+        """The caller; only for routes that need one."""
+        assert self.principal is not None
+        return self.principal
+
+    def refuse(self, problem: Problem) -> web.Response:
+        """The answer that raising the problem would lead to."""
+        self.code = problem.code
+        return problem_response(problem, self.trace)
+
+    async def body_bytes(self) -> bytes:
+        """The body as it came.
+
+        Raises:
+            Problem: not application/json (or, for a PATCH, a merge patch), encoded, or broken off.
+        """
+        self._no_encoding()
+        if self.request.headers.get("Content-Type") not in _JSON_TYPES:
+            self._check_type()
+        return await self._read()
+
+    def _check_type(self) -> None:
+        """Look more closely at the kind of body."""
+        request = self.request
+        patch = request.method == "PATCH"
+        kinds = PATCH_TYPES if patch else ("application/json",)
+        if request.content_type not in kinds or (request.charset or "utf-8").lower() != "utf-8":
+            raise Problem(
+                "unsupported_media_type",
+                headers={"Accept-Patch" if patch else "Accept-Post": ", ".join(kinds)},
+            )
+
+    def _no_encoding(self) -> None:
+        if "Content-Encoding" in self.request.headers:
+            raise Problem("unsupported_media_type", "No content encoding is accepted.")
+
+    async def _read(self) -> bytes:
+        try:
+            content = self.request.content
+            if content.is_eof():  # it came together with the head
+                data = content.read_nowait()
+                if len(data) > BODY_BYTES_MAX:
+                    raise web.HTTPRequestEntityTooLarge(BODY_BYTES_MAX, len(data))
+                return data
+            if "Expect" in self.request.headers:
+                say_continue(self.request)
+            async with asyncio.timeout(BODY_S):
+                return await self.request.read()
+        except (TimeoutError, SlowBody) as error:
+            forget_frames(error)
+            raise Problem("request_timeout", headers={"Connection": "close"}) from None
+        except WastefulBody as error:
+            forget_frames(error)
+            raise Problem("body_too_large", headers={"Connection": "close"}) from None
+        except (ConnectionError, BrokenBody, web.RequestPayloadError) as error:
+            forget_frames(error)
+            # Perhaps nobody reads the answer; the log must not tell of a fault of ours.
+            raise Problem(
+                "malformed_request", "The body broke off.", headers={"Connection": "close"}
+            ) from None
+
+    async def body(self, model: type[Model]) -> Model:
+        """The body as its model.
+
+        Raises:
+            Problem: see api/contract/json_body.py.
+        """
+        return parse_body(model, await self.body_bytes())
+
+    async def optional_body(self, model: type[Model]) -> Model:
+        """The same, where no body at all means an empty object."""
+        if not self.request.can_read_body:
+            return parse_value(model, {}, "body")
+        return await self.body(model)
+
+    async def no_body(self) -> None:
+        """Refuse a body where none belongs.
+
+        Raises:
+            Problem: there is one.
+        """
+        if not self.request.can_read_body:
+            return
+        self._no_encoding()
+        if await self._read():
+            raise Problem("malformed_request", "This operation takes no body.")
+
+    def query(self, model: type[Model]) -> Model:
+        """The query parameters as their model; unknown and repeated ones are refused.
+
+        Raises:
+            Problem: see api/contract/json_body.py.
+        """
+        found: dict[str, str] = {}
+        for name, value in self.request.query.items():
+            if name in found:
+                fault = Fault("query", name[:50], "repeated", "must be given once")
+                raise Problem("invalid", faults=[fault])
+            if len(found) == QUERY_PARAMETERS_MAX:
+                fault = Fault(
+                    "query",
+                    name[:50],
+                    "too_many",
+                    f"is one of more than {QUERY_PARAMETERS_MAX}; leave it out",
+                )
+                raise Problem("invalid", faults=[fault])
+            found[name] = value
+        return parse_value(model, found, "query")
+
+    def number(self, prefix: str, name: str = "id") -> int:
+        """The number behind the id in the path; a malformed id is simply not found."""
+        number = ids.parse_id(prefix, self.request.match_info[name])
+        if number is None:
+            raise Problem(_UNKNOWN.get(prefix, "not_found"))
+        return number
+
+    def key(self, *, required: bool = False) -> str:
+        """The Idempotency-Key: 16 to 255 visible ASCII characters, quoted or bare.
+
+        Raises:
+            Problem: malformed, repeated, or missing where it is required.
+        """
+        given = self.request.headers.getall("Idempotency-Key", [])
+        if not given and not required:
+            return ""
+        key = given[0].strip() if len(given) == 1 else ""
+        if len(key) >= 2 and key[0] == key[-1] == '"':
+            key = key[1:-1]
+        if _KEY.fullmatch(key) is None or '"' in key:
+            raise Problem(
+                "invalid_idempotency_key",
+                "Send one Idempotency-Key of 16 to 255 visible ASCII characters.",
+                faults=[
+                    Fault("header", "Idempotency-Key", "format", "must be 16 to 255 visible ASCII characters")
+                ],
+            )
+        return key
+
+    def caller(self, key: str = "", body: bytes = b"") -> Caller:
+        """The caller as the dispatch office knows it. Without a key of the client the command gets one of
+        its own, so that it, too, can be told apart after a lost answer.
+        """
+        key = key or f"auto:{self.services.entropy.trace()}"
+        return Caller(self.who.role, self.who.number, self.trace, key, body)
+
+
+Handler = Callable[[RequestContext], Awaitable[web.StreamResponse]]
+
+
+def json_response(value: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
+    """A JSON answer; private unless said otherwise."""
+    whole = _JSON_ANSWER.copy()
+    if headers is not None:
+        whole.update(headers)
+    return web.Response(status=status, body=orjson.dumps(value), headers=whole)

@@ -1,0 +1,42 @@
+"""What an operator asks of a database, beside a running server or without one."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+from collections.abc import Callable
+
+from api.operator.mint import mint_at
+from config.settings import Settings
+from dispatch.background import FEED_DAYS
+from dispatch.domain.order import CARRIED, TRANSITIONS
+from storage.postgres.audit import Law, audit
+from storage.postgres.migrate import migrate, wait_for
+from storage.servers import reach_servers
+
+Say = Callable[[str], None]
+
+
+def command_migrate(settings: Settings, say: Say) -> int:
+    """Bring the schema to this version."""
+    with reach_servers(settings) as at:
+        asyncio.run(wait_for(at.database_url, 0))
+        say(f"at revision {asyncio.run(migrate(at.database_url))}")
+    return 0
+
+
+def command_mint(settings: Settings, options: argparse.Namespace, say: Say) -> int:
+    """Print a user with a token per line."""
+    with reach_servers(settings) as at:
+        for user in asyncio.run(mint_at(at.database_url, options)):
+            say(json.dumps(user))
+    return 0
+
+
+def command_verify(settings: Settings, options: argparse.Namespace, say: Say) -> int:
+    """Audit the record, also beside a running server; 0 when everything holds."""
+    with reach_servers(settings) as at:
+        report = asyncio.run(audit(at.database_url, Law(TRANSITIONS, CARRIED, FEED_DAYS)))
+    say(report.text(as_json=options.json))
+    return 0 if report.holds else 1

@@ -1,0 +1,87 @@
+"""Users and tokens in bulk, for load tests and operators: no Argon2, no login limits."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+from collections.abc import Iterator
+from typing import Any
+
+from actors.clock import LoopClock, Randomness, SystemRandomness
+from api.auth.access_tokens import MINTED, MINTED_S_MAX, Tokens
+from api.operator.first_run import driver_item, load_keys
+from dispatch.domain.ids import USER, public_id
+from storage.email_addresses import normal_form
+from storage.postgres.database import Database, open_database
+
+CHUNK = 1_000
+
+
+class MintError(Exception):
+    """The request for users makes no sense."""
+
+
+async def mint(
+    database: Database,
+    clock: LoopClock,
+    entropy: Randomness,
+    *,
+    role: str,
+    count: int,
+    prefix: str,
+    zone: int | None,
+    capacity: int,
+    hours: float,
+) -> list[dict[str, Any]]:
+    """`count` users `prefix-1@mint.example` … and a token for each, good for `hours`.
+
+    Users that exist already keep their rows and get a new token.
+
+    Raises:
+        MintError: drivers without an existing zone, or tokens that would live for too long.
+    """
+    if not 0 < hours * 3600 <= MINTED_S_MAX:
+        raise MintError(f"--hours is more than 0 and at most {MINTED_S_MAX // 3600}")
+    if role == "driver" and (zone is None or await database.row("zone_get", zone) is None):
+        raise MintError("drivers need --zone with the id of an existing zone")
+    clock.anchor(float(await database.value("wall_clock")))
+    tokens = Tokens(await load_keys(database), clock, entropy)
+    minted = []
+    for numbers in _chunks(count):
+        names = [f"{prefix}-{number}" for number in numbers]
+        emails = [f"{name}@mint.example" for name in names]
+        async with database.transaction() as transaction:
+            rows = await transaction.rows(
+                "user_insert_many", emails, role, names, list(map(normal_form, emails))
+            )
+            wrong = [row["email"] for row in rows if row["role"] != role]
+            if wrong:
+                raise MintError(f"{wrong[0]} exists already with another role; choose another --prefix")
+            if role == "driver" and zone is not None:
+                items = [driver_item(row["id"], zone, capacity) for row in rows if row["made"]]
+                await transaction.rows("create_drivers", items)
+            sessions = {row["id"]: f"{MINTED}{entropy.token()}" for row in rows}
+            await transaction.rows(
+                "session_insert_many", list(sessions.values()), list(sessions), hours * 3600.0
+            )
+        for row in sorted(rows, key=lambda r: int(r["id"])):
+            token = tokens.issue(role, row["id"], sessions[row["id"]], int(hours * 3600), newest=True)
+            minted.append(
+                {"id": public_id(USER, row["id"]), "role": role, "email": row["email"], "access_token": token}
+            )
+    return minted
+
+
+def _chunks(count: int) -> Iterator[range]:
+    for start in range(1, count + 1, CHUNK):
+        yield range(start, min(start + CHUNK, count + 1))
+
+
+async def mint_at(database_url: str, options: argparse.Namespace) -> list[dict[str, Any]]:
+    """The same from the command line's options, on a database of that address."""
+    clock, entropy = LoopClock(asyncio.get_running_loop()), SystemRandomness()
+    async with open_database(database_url, size_max=2) as database:
+        return await mint(
+            database, clock, entropy, role=options.role, count=options.count, prefix=options.prefix,
+            zone=options.zone, capacity=options.capacity, hours=options.hours,
+        )  # fmt: skip

@@ -1,0 +1,76 @@
+"""A new password from the command line, for whoever is locked out of a mall that they run."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import getpass
+import sys
+from collections.abc import Callable
+
+from pydantic import TypeAdapter, ValidationError
+
+from api.auth.passwords import Passwords
+from api.contract.fields import Password
+from config.settings import Settings
+from storage.email_addresses import normal_form
+from storage.postgres.database import Database, open_database
+from storage.servers import reach_servers
+
+_PASSWORD: TypeAdapter[str] = TypeAdapter(Password)
+
+
+class ResetError(Exception):
+    """No such account, or no such password."""
+
+
+async def set_password(database: Database, passwords: Passwords, email: str, password: str) -> None:
+    """Give an account another password; all its sessions end, on running instances within half a second.
+
+    Raises:
+        ResetError: there is no such account, it is closed, or no login would take the password.
+    """
+    try:
+        password = _PASSWORD.validate_python(password)
+    except ValidationError:
+        raise ResetError("a password has 8 to 128 visible characters") from None
+    row = await database.row("user_by_email", normal_form(email))
+    if row is None:
+        raise ResetError(f"there is no account {email}")
+    encoded = await passwords.hash(password)
+    async with database.transaction() as transaction:
+        if await transaction.row("user_replace_password", row["id"], encoded) is None:
+            raise ResetError(f"the account {email} is {row['status']}")
+        await transaction.rows("sessions_revoke_user", row["id"])
+
+
+def _asked() -> str:
+    """The password, twice from a terminal, or the first line of what is piped in."""
+    if not sys.stdin.isatty():
+        return sys.stdin.readline().rstrip("\n")
+    first, second = getpass.getpass("New password: "), getpass.getpass("Once more: ")
+    if first != second:
+        raise ResetError("the two are not the same")
+    return first
+
+
+def command_set_password(settings: Settings, options: argparse.Namespace, say: Callable[[str], None]) -> int:
+    """Set the password of an account, running or not; returns the exit code."""
+
+    async def work(url: str, password: str) -> None:
+        passwords = Passwords()
+        try:
+            async with open_database(url, size_max=1) as database:
+                await set_password(database, passwords, options.email, password)
+        finally:
+            passwords.close()
+
+    try:
+        password = _asked()
+        with reach_servers(settings) as at:
+            asyncio.run(work(at.database_url, password))
+    except ResetError as error:
+        say(f"Not set: {error}")
+        return 1
+    say(f"The password of {options.email} is set; its sessions have ended.")
+    return 0

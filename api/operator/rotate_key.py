@@ -1,0 +1,78 @@
+"""A new signing key for the cluster: published at once, in use when everybody has seen it.
+
+Whoever checks our tokens may keep the public keys for five minutes, so a key signs no sooner than twice that after
+it was published; the one before verifies until its last token has died. Instances look every second, so
+nothing is restarted and no request fails.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from actors.values import frozen
+from api.auth.access_tokens import ACCESS_S, make_signing_key
+from config.settings import Settings
+from storage.postgres.database import Database, open_database
+from storage.servers import reach_servers
+
+# What the last token needs to die, and a little for clocks.
+RETIRE_S = ACCESS_S + 30
+# For a key that has leaked: all instances have seen the new one by then.
+AT_ONCE_S = 5.0
+
+
+class RotationError(Exception):
+    """There is a key already that waits to sign."""
+
+
+@frozen
+class Rotated:
+    """The new key, and when it signs."""
+
+    kid: str
+    signs_at: datetime
+
+
+async def rotate(database: Database, lead_s: float, *, at_once: bool = False) -> Rotated:
+    """Make a key that signs after `lead_s` seconds.
+
+    With `at_once`, for a key that has leaked, the new one signs after AT_ONCE_S, and with that every token
+    that another has signed dies; people refresh or log in.
+
+    Raises:
+        RotationError: the last rotation is not over; `at_once` overtakes it.
+    """
+    kid, pem = make_signing_key()
+    async with database.transaction() as transaction:
+        await transaction.rows("signing_keys_lock")
+        pending = await transaction.row("signing_key_pending")
+        if pending is not None and not at_once:
+            when = pending["signs_at"].astimezone(UTC)
+            raise RotationError(
+                f"key {pending['kid']} is published already and signs from {when:%F %T} UTC on"
+            )
+        made = await transaction.row("signing_key_add", kid, pem, AT_ONCE_S if at_once else lead_s)
+        signs_at: datetime = made["signs_at"]
+        lives_s = 0.0 if at_once else float(RETIRE_S)
+        await transaction.rows("signing_keys_retire", kid, signs_at, lives_s, at_once)
+    return Rotated(kid, signs_at)
+
+
+def command_rotate_key(settings: Settings, options: argparse.Namespace, say: Callable[[str], None]) -> int:
+    """Rotate the key of a cluster, running or not, and say when the new one signs; returns the exit code."""
+
+    async def work(url: str) -> Rotated:
+        async with open_database(url, size_max=1) as database:
+            return await rotate(database, settings.key_lead_s, at_once=options.now)
+
+    with reach_servers(settings) as at:
+        try:
+            done = asyncio.run(work(at.database_url))
+        except RotationError as error:
+            say(f"Not rotated: {error}")
+            return 1
+    say(f"key {done.kid} is published; it signs from {done.signs_at.astimezone(UTC):%F %T} UTC on")
+    return 0

@@ -1,0 +1,272 @@
+"""The ops address of a whole machine: one for all instances of a supervisor, and the same while they come and go.
+
+The supervisor serves it, not an instance: it answers also when all instances are down. It asks those that live, at the
+same time, each for a bounded while; who does not answer is shown as such and keeps nobody waiting.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import aiohttp
+import orjson
+from aiohttp import web
+
+from actors.clock import Randomness
+from api.contract.problems import EVERY_ANSWER, Problem, problem_response
+from api.http.front_pages import ops_front
+from api.http.pipeline import finish, trace_of
+from api.ops import status_html
+from api.ops.allowed_hosts import only_hosts
+from api.ops.endpoints import prefers_html
+from api.ops.exposition import merge_expositions
+from api.server.supervisor import SERVING, SPARE, Process, Supervisor
+from api.transport.connection_limits import ConnectionCounts
+from api.transport.listener import Runner
+
+# An instance asks its peers for a second (cluster_status.py); a scrape of a busy one takes a part of that.
+ASK_S = 3.0
+ANSWER_BYTES_MAX = 32 * 1024 * 1024
+# Probes must be quick, whoever is stuck.
+PROBE_S = 1.0
+# The address to connect to where an instance listens at all of them.
+_ANY = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104
+_JSON = {"Content-Type": "application/json"}
+
+
+async def whole(body: aiohttp.StreamReader) -> bytes | None:
+    """A body to its end, in however many pieces it comes; None when it is too long."""
+    read = bytearray()
+    async for piece in body.iter_any():
+        read += piece
+        if len(read) > ANSWER_BYTES_MAX:
+            return None
+    return bytes(read)
+
+
+class HostEndpoint:
+    """Asks the instances of a supervisor. Open it with `running()`.
+
+    Args:
+        processes: what the supervisor knows of them, each time it is called.
+        fresh_trace: makes a trace id.
+    """
+
+    def __init__(self, processes: Callable[[], Sequence[Process]], fresh_trace: Callable[[], str]) -> None:
+        self._processes = processes
+        self._fresh_trace = fresh_trace
+        self._http: aiohttp.ClientSession | None = None
+        self._was_ready = False
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Have connections until the block ends."""
+        # A connection each: one that was kept would be that of a life which is over.
+        connector = aiohttp.TCPConnector(force_close=True)
+        async with aiohttp.ClientSession(connector=connector) as http:
+            self._http = http
+            yield
+
+    # -- asking -------------------------------------------------------------------------------
+
+    async def _ask(self, process: Process, path: str, wait_s: float) -> tuple[int, bytes] | None:
+        """Status and body; None without an answer in time, or with one that is too long."""
+        assert self._http is not None
+        host = _ANY.get(process.ops_host, process.ops_host)
+        url = (
+            f"http://[{host}]:{process.ops_port}{path}"
+            if ":" in host
+            else f"http://{host}:{process.ops_port}{path}"
+        )
+        try:
+            async with asyncio.timeout(wait_s), self._http.get(url) as response:
+                body = await whole(response.content)
+                return None if body is None else (response.status, body)
+        except (aiohttp.ClientError, OSError, TimeoutError):
+            return None
+
+    async def _ask_all(self, path: str, wait_s: float) -> dict[str, tuple[int, bytes] | None]:
+        """The answers of all that live, by name."""
+        async with asyncio.TaskGroup() as tasks:
+            asked = {
+                process.instance: tasks.create_task(
+                    self._ask(process, path, wait_s), name=f"ask {process.instance}"
+                )
+                for process in self._processes()
+                if process.pid is not None
+            }
+        return {name: task.result() for name, task in asked.items()}
+
+    # -- answers ------------------------------------------------------------------------------
+
+    async def metrics(self, request: web.Request) -> web.Response:
+        """The metrics of all instances, each sample with the name of its instance."""
+        del request
+        answers = await self._ask_all("/metrics", ASK_S)
+        texts = {name: answer[1].decode() for name, answer in answers.items() if answer and answer[0] == 200}
+        text = merge_expositions(texts) + self._own_metrics(texts)
+        return web.Response(body=text.encode(), headers={"Content-Type": "text/plain; version=0.0.4"})
+
+    def _own_metrics(self, answered: Mapping[str, str]) -> str:
+        known = self._processes()
+        lines = [
+            "# HELP mall_instance_up 1 when the instance has answered this scrape.",
+            "# TYPE mall_instance_up gauge",
+            *(
+                f'mall_instance_up{{instance="{p.instance}"}} {int(p.instance in answered)}'
+                for p in known
+                if p.state != SPARE
+            ),
+            "# HELP mall_instance_starts_total Processes started, by instance.",
+            "# TYPE mall_instance_starts_total counter",
+            *(f'mall_instance_starts_total{{instance="{p.instance}"}} {p.starts}' for p in known),
+        ]
+        return "\n".join(lines) + "\n"
+
+    async def status(self, request: web.Request) -> web.Response:
+        """The status of the cluster as the first instance that answers sees it, with the processes of this machine
+        under `machine`. With `local=1` the processes alone; nobody is asked.
+        """
+        if set(request.query) - {"local"} or request.query.get("local", "0") not in ("0", "1"):
+            return self._refuse(request, Problem("malformed_request", "The only parameter is local, 0 or 1."))
+        found: dict[str, Any] = {}
+        if request.query.get("local") != "1":
+            found = await self._seen_by_first()
+        machine = [asdict(process) for process in self._processes()]
+        if "cluster" in found and prefers_html(request.headers.get("Accept", "")):
+            headers = {
+                **EVERY_ANSWER,
+                "Content-Security-Policy": status_html.POLICY,
+                "Cache-Control": "no-store",
+            }
+            return web.Response(
+                text=status_html.render(found["cluster"], machine), content_type="text/html", charset="utf-8",
+                headers=headers | {"Vary": "Accept"},
+            )  # fmt: skip
+        silent = not found and request.query.get("local") != "1"
+        return self._json(found | {"machine": machine}, 503 if silent else 200)
+
+    async def _seen_by_first(self) -> dict[str, Any]:
+        """The status of whoever answers first, or nothing."""
+        living = [process for process in self._processes() if process.state == SERVING]
+        async with asyncio.TaskGroup() as tasks:
+            asked = [tasks.create_task(self._ask(process, "/status", ASK_S)) for process in living]
+            try:
+                for next_one in asyncio.as_completed(asked):
+                    answer = await next_one
+                    if answer is not None and answer[0] == 200:
+                        return dict(orjson.loads(answer[1]))
+            finally:
+                for task in asked:
+                    task.cancel()
+        return {}
+
+    async def readiness(self, request: web.Request) -> web.Response:
+        """Ready when any instance is: the port is shared. Degraded when one of them is not."""
+        del request
+        answers = await self._ask_all("/health/readiness", PROBE_S)
+        shown: dict[str, Any] = {}
+        for process in self._processes():
+            answer = answers.get(process.instance)
+            if process.state != SPARE:
+                shown[process.instance] = (
+                    _readiness_of(answer) if process.pid is not None else {"status": "down"}
+                )
+        states = [found["status"] for found in shown.values()]
+        ready = any(state in ("ready", "degraded") for state in states)
+        self._was_ready = self._was_ready or ready
+        whole = "not_ready" if not ready else "ready" if set(states) == {"ready"} else "degraded"
+        return self._json({"status": whole, "instances": shown}, 200 if ready else 503)
+
+    async def liveness(self, request: web.Request) -> web.Response:
+        """The supervisor turns; an instance that does not is started again by it."""
+        del request
+        return self._json({"status": "alive"}, 200)
+
+    async def startup(self, request: web.Request) -> web.Response:
+        """Started once any instance has been ready."""
+        if not self._was_ready:
+            await self.readiness(request)
+        return self._json(
+            {"status": "started" if self._was_ready else "starting"}, 200 if self._was_ready else 503
+        )
+
+    async def unknown(self, request: web.Request) -> web.Response:
+        """Whatever nobody else takes."""
+        return self._refuse(request, Problem("not_found"))
+
+    def _json(self, value: Any, status: int) -> web.Response:
+        body = orjson.dumps(value)
+        return web.Response(
+            body=body, status=status, headers={**EVERY_ANSWER, **_JSON, "Cache-Control": "no-store"}
+        )
+
+    def _refuse(self, request: web.Request, problem: Problem) -> web.Response:
+        trace = trace_of(request, self._fresh_trace)
+        response = problem_response(problem, trace)
+        finish(response, trace)
+        return response
+
+
+def _readiness_of(answer: tuple[int, bytes] | None) -> dict[str, Any]:
+    if answer is None:
+        return {"status": "silent"}
+    try:
+        return dict(orjson.loads(answer[1]))
+    except (ValueError, TypeError):
+        return {"status": "silent"}
+
+
+def make_machine_app(
+    machine: HostEndpoint, names: Sequence[str], fresh_trace: Callable[[], str]
+) -> web.Application:
+    """The operators' application of a supervisor."""
+    app = web.Application(middlewares=[only_hosts(names, fresh_trace)])
+    for path, handler in (
+        ("/", ops_front),
+        ("/metrics", machine.metrics),
+        ("/status", machine.status),
+        ("/health", machine.readiness),
+        ("/health/readiness", machine.readiness),
+        ("/health/liveness", machine.liveness),
+        ("/health/startup", machine.startup),
+    ):
+        app.router.add_get(path, handler)
+    app.router.add_route("*", "/{tail:.*}", machine.unknown)
+    return app
+
+
+async def supervise(
+    supervisor: Supervisor, bound: socket.socket, names: Sequence[str], entropy: Randomness
+) -> int:
+    """Keep instances alive, and answer operators for all of them; returns the exit code."""
+    async with open_machine_ops(bound, lambda: supervisor.processes, names, entropy):
+        return await supervisor.run()
+
+
+@contextlib.asynccontextmanager
+async def open_machine_ops(
+    bound: socket.socket,
+    processes: Callable[[], Sequence[Process]],
+    names: Sequence[str],
+    entropy: Randomness,
+) -> AsyncIterator[None]:
+    """Answer operators for the whole machine until the block ends."""
+    machine = HostEndpoint(processes, entropy.trace)
+    app = make_machine_app(machine, names, entropy.trace)
+    runner = Runner(
+        app, ConnectionCounts(0), entropy.trace, handle_signals=False, access_log=None, shutdown_timeout=1,
+        auto_decompress=False,
+    )  # fmt: skip
+    async with machine.running():
+        await runner.setup()
+        try:
+            await web.SockSite(runner, bound).start()
+            yield
+        finally:
+            await runner.cleanup()

@@ -1,0 +1,258 @@
+"""The domain as JSON of version 2."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import Any
+
+from dispatch.domain import ids
+from dispatch.domain.ids import public_id
+from dispatch.domain.money import Money
+from dispatch.domain.order import Item, Order
+from dispatch.domain.order_visibility import contact as contact_of
+from dispatch.domain.order_visibility import dropoff as dropoff_of
+from dispatch.domain.order_visibility import pay as pay_of
+from dispatch.domain.order_visibility import sees_all, store_of
+from dispatch.messages import DriverSeen, Reply
+
+
+# What is shown is mostly of the last minutes, and an order's times are shown each time that it is read: 0.3 us
+# instead of 1.3 for each of three.
+@lru_cache(maxsize=4096)
+def _second(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat().removesuffix("+00:00")
+
+
+def time_of(ms: int) -> str:
+    """RFC 3339 in UTC with milliseconds."""
+    seconds, rest = divmod(ms, 1000)
+    return f"{_second(seconds)}.{rest:03d}Z"
+
+
+def timestamp(value: datetime) -> str:
+    """The same for a database time."""
+    return value.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def money(amount: Money) -> dict[str, Any]:
+    return {"amount_minor": amount.amount_minor, "currency": amount.currency}
+
+
+def _item(o: Order, item: Item) -> dict[str, Any]:
+    return {
+        "product_id": public_id(ids.PRODUCT, item.product_id),
+        "name": item.name,
+        "quantity": item.quantity,
+        "price": money(o.facts.price(item)),
+    }
+
+
+def _pickup(o: Order, at: int, items: list[dict[str, Any]]) -> dict[str, Any]:
+    pickup = o.facts.pickups[at]
+    return {
+        "store": store_of(pickup),
+        "number": pickup.number,
+        "ready_at": time_of(o.ready[at]),
+        "items": [items[line] for line in pickup.lines] if pickup.lines else items,
+    }
+
+
+def order(o: Order, role: str, number: int) -> dict[str, Any]:
+    """An order as a user of this role and number may see it; a driver sees what order_visibility.py allows."""
+    facts = o.facts
+    items = [_item(o, item) for item in facts.items]
+    driver = role == "driver"
+    whole = not driver or sees_all(o, number)
+    shown: dict[str, Any] = {
+        "id": public_id(ids.ORDER, facts.id),
+        "number": facts.first.number,
+        "status": o.status,
+        "version": o.version,
+        "zone_id": public_id(ids.ZONE, facts.zone_id),
+        "store": store_of(facts.first),
+        "pickups": [_pickup(o, at, items) for at in range(len(facts.pickups))],
+        "items": items,
+        "total": money(facts.total),
+        "dropoff": dropoff_of(o, number)
+        if driver
+        else {"lat": facts.dropoff.lat, "lon": facts.dropoff.lon, "address": facts.address},
+        "payment": facts.payment,
+        "notes": facts.notes if whole else None,
+        "contact": contact_of(o) if whole else None,
+        "driver_id": None if o.driver_id is None else public_id(ids.DRIVER, o.driver_id),
+        "ready_at": time_of(o.ready_ms),
+        "created_at": time_of(facts.created_ms),
+        "updated_at": time_of(o.updated_ms),
+    }
+    if role != "customer":
+        shown["pay"] = pay_of(o)
+    if not driver:
+        shown["customer_id"] = public_id(ids.USER, facts.customer_id)
+        shown["payments"] = [
+            {
+                "id": public_id(ids.PAYMENT, paid.id),
+                "status": paid.status,
+                "amount": money(Money(paid.amount_minor, facts.currency)),
+                "refunded": money(Money(paid.refunded_minor, facts.currency)),
+            }
+            for paid in o.payments
+        ]
+    if role == "admin":
+        shown["round"] = o.round
+        shown["wave"] = o.wave
+        shown["offers"] = [
+            {
+                "offer_id": offer.id,
+                "driver_id": public_id(ids.DRIVER, offer.driver_id),
+                "expires_at": time_of(offer.expires_ms),
+            }
+            for offer in o.offers
+        ]
+    return shown
+
+
+def reply(number: int, answer: Reply) -> dict[str, Any]:
+    """The answer to a command on an order."""
+    return {
+        "result": answer.code,
+        "order_id": public_id(ids.ORDER, number),
+        "status": answer.status,
+        "version": answer.version,
+    }
+
+
+def change(told: Mapping[str, Any]) -> dict[str, Any]:
+    """What changed of an order, as its stream shows it."""
+    shown = {name: value for name, value in told.items() if name != "at_ms"}
+    return shown | {"at": time_of(told["at_ms"])}
+
+
+def event(row: Mapping[str, Any], role: str) -> dict[str, Any]:
+    """One entry of an order's history; the reasons of dispatch are for admins."""
+    shown = {
+        "version": row["version"],
+        "type": row["type"],
+        "at": time_of(row["at_ms"]),
+        "by": {"role": row["actor_role"], "id": row["actor_id"]},
+        "reason": row["reason"],
+        "trace_id": row["trace"],
+    }
+    if role == "admin":
+        shown["data"] = row["data"]
+    elif row["actor_role"] == "customer" and role == "driver":
+        shown["by"] = {"role": "customer", "id": None}
+    return shown
+
+
+def driver(seen: DriverSeen) -> dict[str, Any]:
+    place = seen.place
+    return {
+        "id": public_id(ids.DRIVER, seen.id),
+        "name": seen.name,
+        "zone_id": public_id(ids.ZONE, seen.zone_id),
+        "status": seen.status,
+        "state": seen.state or seen.status,
+        "capacity": seen.capacity,
+        "orders": [public_id(ids.ORDER, number) for number in seen.carrying],
+        "connected": seen.connected,
+        "location": None if place is None else {"lat": place.lat, "lon": place.lon},
+    }
+
+
+def driver_row(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A driver in a list, as of its row."""
+    located = row["lat"] is not None
+    return {
+        "id": public_id(ids.DRIVER, row["id"]),
+        "name": row["name"],
+        "zone_id": public_id(ids.ZONE, row["zone_id"]),
+        "status": row["status"],
+        "state": row["state"],
+        "capacity": row["capacity"],
+        "carried": row["carried"],
+        "location": {"lat": row["lat"], "lon": row["lon"]} if located else None,
+    }
+
+
+def payment(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A payment; not the card's token. `stuck`: why it waits for an operator, and since when."""
+    code = row["stuck_code"]
+    stuck = None if code is None else {"code": code, "since": time_of(row["stuck_ms"])}
+    return {
+        "id": public_id(ids.PAYMENT, row["id"]),
+        "order_id": public_id(ids.ORDER, row["order_id"]),
+        "method": row["method"],
+        "status": row["status"],
+        "amount": money(Money(row["amount_minor"], row["currency"])),
+        "refunded": money(Money(row["refunded_minor"], row["currency"])),
+        "stuck": stuck,
+        "decline_code": row["decline_code"],
+        "version": row["version"],
+        "created_at": time_of(row["created_ms"]),
+        "updated_at": time_of(row["updated_ms"]),
+    }
+
+
+def zone(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "id": public_id(ids.ZONE, row["id"]),
+        "name": row["name"],
+        "mode": row["mode"],
+        "wave_size": row["wave_size"],
+        "offer_ttl_s": row["offer_ttl_s"],
+        "area": row["area"],
+        "offer_distance_max_m": row["offer_distance_max_m"],
+        "release_pause_s": row["release_pause_s"],
+        "give_up_after_s": row["give_up_after_s"],
+        # Rows that were cached by an older version do not know.
+        "driver_pay_minor": row.get("driver_pay_minor"),
+        "version": row["version"],
+    }
+
+
+def store(row: Mapping[str, Any]) -> dict[str, Any]:
+    shown = {
+        "id": public_id(ids.STORE, row["id"]),
+        "zone_id": public_id(ids.ZONE, row["zone_id"]),
+        "name": row["name"],
+        "lat": row["lat"],
+        "lon": row["lon"],
+        "preparation_s": row["preparation_s"],
+        "delivery_radius_m": row["delivery_radius_m"],
+        "active": row["active"],
+        "version": row["version"],
+    }
+    if "distance_m" in row:
+        shown["distance_m"] = round(row["distance_m"], 1)
+    return shown
+
+
+def product(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "id": public_id(ids.PRODUCT, row["id"]),
+        "store_id": public_id(ids.STORE, row["store_id"]),
+        "name": row["name"],
+        "price": money(Money(row["price_minor"], row["currency"])),
+        "stock": row["stock"],
+        # Rows that were cached by an older version do not know.
+        "active": row["active"] and row.get("store_active", True),
+        "version": row["version"],
+    }
+
+
+def user(row: Mapping[str, Any]) -> dict[str, Any]:
+    shown = {
+        "id": public_id(ids.USER, row["id"]),
+        "email": row["email"],
+        "name": row["name"],
+        "role": row["role"],
+        "status": row["status"],
+        "created_at": timestamp(row["created_at"]),
+    }
+    if row["role"] == "driver":
+        shown["driver_id"] = public_id(ids.DRIVER, row["id"])
+        shown["zone_id"] = public_id(ids.ZONE, row["zone_id"]) if row["zone_id"] else None
+        shown["capacity"] = row["capacity"]
+    return shown

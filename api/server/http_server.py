@@ -1,0 +1,252 @@
+"""The listening sockets, and the servers behind them."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import errno
+import socket
+import sys
+from collections.abc import AsyncIterator, Sequence
+
+from aiohttp import web
+
+from actors.cancellation import end
+from actors.clock import Randomness
+from actors.cluster.tcp_transport import TcpTransport
+from actors.cluster.tls import TlsError, load_peer_tls
+from actors.values import frozen
+from api.app import make_app, make_ops_app
+from api.http.request import Services
+from api.transport.connection_limits import ConnectionCounts
+from api.transport.listener import Runner
+from config import metrics
+from config.logs import say
+from config.setting_warnings import doubts
+from config.settings import Settings
+
+BACKLOG = 2048
+# What the kernel keeps of answers that nobody reads; it doubles it. On its own it would take 4 MB for each.
+SEND_BUFFER_BYTES = 128 * 1024
+
+
+class StartError(Exception):
+    """The instance cannot start; the message says what to change."""
+
+
+# The port is somebody's, or only root may have it. Whatever else goes wrong is the address's fault.
+_PORT_FAULTS = {errno.EADDRINUSE: "it is taken", errno.EACCES: "only root may have it"}
+
+
+def bind_port(host: str, port: int, variable: str) -> socket.socket:
+    """A socket to listen with, before anything else is touched. It listens when the doors open: until then whoever
+    connects is refused, and not kept waiting.
+
+    Args:
+        host: an address or a name of this machine.
+        port: 0 for any that is free.
+        variable: `MALL_..._PORT`; the address is in `MALL_..._HOST`.
+
+    Raises:
+        StartError: somebody else has the port, or this machine has no such address; names the variable at fault.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        raise StartError(_cannot_listen(host, port, variable, error)) from None
+    listener.setblocking(False)
+    return listener
+
+
+def _cannot_listen(host: str, port: int, variable: str, error: OSError) -> str:
+    address = variable.replace("_PORT", "_HOST")
+    why = _PORT_FAULTS.get(error.errno or 0)
+    if why is not None:
+        return f"cannot listen on {host}:{port}: {why}; set {variable} to another port"
+    return (
+        f"cannot listen on {host}:{port}: {address} is {host!r}, which is no address of this machine "
+        f"({error.strerror or error}); set {address} to one that it has, such as 127.0.0.1, or 0.0.0.0 for all"
+    )
+
+
+def adopt_port(descriptor: int) -> socket.socket:
+    """A socket that a supervisor has bound."""
+    listener = socket.socket(fileno=descriptor)
+    listener.setblocking(False)
+    return listener
+
+
+@frozen
+class Sockets:
+    """What an instance listens on, and, if it has a supervisor, the ends of two pipes.
+
+    Attributes:
+        ready: to be written to when the instance serves.
+        lifeline: ends when the supervisor does.
+    """
+
+    public: socket.socket
+    ops: socket.socket
+    peers: socket.socket
+    ready: int | None = None
+    lifeline: int | None = None
+
+    def close(self) -> None:
+        """Close the sockets."""
+        for listener in (self.public, self.ops, self.peers):
+            listener.close()
+
+
+def open_sockets(settings: Settings, options: argparse.Namespace) -> Sockets:
+    """Bind, or adopt what the supervisor has bound.
+
+    Raises:
+        StartError: a port is taken.
+    """
+    adopted = options.public is not None
+    return Sockets(
+        adopt_port(options.public) if adopted else bind_port(settings.host, settings.port, "MALL_PORT"),
+        adopt_port(options.ops)
+        if adopted
+        else bind_port(settings.ops_host, settings.ops_port, "MALL_OPS_PORT"),
+        bind_port(settings.peer_host, 0 if adopted else settings.peer_port, "MALL_PEER_PORT"),
+        options.ready,
+        options.lifeline,
+    )
+
+
+def open_network(
+    settings: Settings, listener: socket.socket, secret: bytes, cluster: str, entropy: Randomness
+) -> TcpTransport:
+    """The lines to other instances, with TLS where certificates are given.
+
+    Raises:
+        StartError: a certificate cannot be used.
+    """
+    tls = None
+    if settings.peer_tls_cert and settings.peer_tls_key and settings.peer_tls_ca:
+        try:
+            tls = load_peer_tls(settings.peer_tls_cert, settings.peer_tls_key, settings.peer_tls_ca)
+        except TlsError as error:
+            raise StartError(str(error)) from None
+    return TcpTransport(listener, settings.peer_advertise, secret, cluster, entropy, tls)
+
+
+def announce_servers(settings: Settings) -> None:
+    """Say that embedded servers start: the first time that takes seconds."""
+    if settings.database_url is not None and settings.redis_url is not None:
+        return
+    data, fresh = settings.data_dir.resolve(), not (settings.data_dir / "postgres").exists()
+    making = ", and makes the database first" if settings.database_url is None and fresh else ""
+    text = f"Starting the embedded servers on {data}{making} ..."
+    say(text, settings.log_format, "starts_servers", instance=settings.instance, to=sys.stdout)
+
+
+def greet(
+    settings: Settings,
+    public: socket.socket,
+    ops: socket.socket,
+    lines: Sequence[str],
+    instance: str,
+    missing: str = "",
+) -> None:
+    """Say that the doors are open: what the operator reads first. Open for nothing, as long as something is missing."""
+    at, ops_at = public.getsockname(), ops.getsockname()
+    opened = f"Mall Delivery Dispatch is open at http://{at[0]}:{at[1]}"
+    if missing:
+        opened = f"Mall Delivery Dispatch listens at http://{at[0]}:{at[1]} and serves nothing yet: {missing}"
+    text = [
+        opened,
+        f"  the API   http://{at[0]}:{at[1]}/docs",
+        f"  operators http://{ops_at[0]}:{ops_at[1]}/status  and  /metrics",
+        *lines,
+    ]
+    if settings.embedded:
+        text.append(f"  data      {settings.data_dir.resolve()}   Ctrl-C stops everything")
+    say(
+        "\n".join(text),
+        settings.log_format,
+        "opened_doors",
+        "error" if missing else "info",
+        instance,
+        to=sys.stdout,
+    )
+    for doubt in doubts(settings):
+        warned = f"warning: {doubt.text}\n  {doubt.remedy}"
+        say(warned, settings.log_format, "doubtful_setting", "warning", instance, to=sys.stdout)
+
+
+class HttpServer:
+    """Both servers of an instance, open inside `async with`."""
+
+    def __init__(self, services: Services, public: socket.socket, ops: socket.socket) -> None:
+        self._services = services
+        self._listeners = (public, ops)
+        self._sites: list[web.SockSite] = []
+
+    @contextlib.asynccontextmanager
+    async def open(self, full: asyncio.Event) -> AsyncIterator[None]:
+        """Serve until the block ends; answers under way get three seconds more.
+
+        `full` ends the taking of new connections: during a rolling restart they belong to new instances.
+        """
+        services = self._services
+        runners: list[Runner] = []
+        apps = (make_app(services), make_ops_app(services))
+        # Each connection inherits it. Other instances need more: their lines carry whole shards.
+        self._listeners[0].setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
+        # Operators are few, and their port is never public.
+        connection_counts = (
+            ConnectionCounts(services.settings.connections_per_ip, services.settings.uncounted_networks),
+            ConnectionCounts(0),
+        )  # fmt: skip
+        try:
+            for app, listener, allowed in zip(apps, self._listeners, connection_counts, strict=True):
+                runner = Runner(
+                    app,
+                    allowed,
+                    services.entropy.trace,
+                    handle_signals=False,
+                    access_log=None,
+                    keepalive_timeout=75,
+                    shutdown_timeout=3,
+                    lingering_time=2.0,  # for the rest of a body that was refused
+                    auto_decompress=False,  # no encoding is accepted, so none is undone
+                )
+                await runner.setup()
+                runners.append(runner)
+                site = web.SockSite(runner, listener, backlog=BACKLOG)
+                try:
+                    await site.start()
+                except OSError as error:  # two that start at the same moment may both bind; one listens
+                    raise StartError(
+                        f"cannot listen on {listener.getsockname()[:2]}: {error.strerror}"
+                    ) from None
+                self._sites.append(site)
+            async with asyncio.TaskGroup() as tasks:
+                watching = [tasks.create_task(self._close_when(full), name="no more connections")]
+                for port, runner in zip(("public", "ops"), runners, strict=True):
+                    metrics.CONNECTIONS.labels(port).set_function(runner.listening.open.__len__)
+                    watching.append(tasks.create_task(runner.listening.sweep(), name="slow connections"))
+                try:
+                    yield
+                finally:
+                    await end(watching)
+        finally:
+            for runner in runners:
+                await runner.cleanup()
+
+    async def _close_when(self, full: asyncio.Event) -> None:
+        await full.wait()
+        await self.close_public()
+
+    async def close_public(self) -> None:
+        """Take no new connections; what is connected stays."""
+        site, self._sites = self._sites[:1], self._sites[1:]
+        for public in site:
+            await public.stop()

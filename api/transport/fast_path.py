@@ -1,0 +1,97 @@
+"""Requests that are answered where they were read: without a task, and in one write.
+
+aiohttp wakes a task for a connection's next request, makes another one for its handler, and writes head and body
+by way of a writer that could also stream. For a command on an order, whose body came with its head and whose
+answer is a few lines, that is a quarter of the server's work. Here the handler is the very same coroutine; it is
+stepped from the connection's callback, and by the callbacks of the futures that it waits for (taskless.py).
+
+Such a handler has no task: it may wait for futures, but not use `asyncio.timeout` and the like. So only routes take
+part that are `prompt` (all that they wait for has a deadline of its own) and whose limit is counted in memory.
+Whatever is unusual about a request (a body that is still on its way, `Expect`, an upgrade, pipelining, a slow
+reader) goes the stock way, which can do everything.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from aiohttp import hdrs, web
+from aiohttp.helpers import rfc822_formatted_time
+from aiohttp.http import HttpVersion11, RawRequestMessage
+from aiohttp.http_writer import _serialize_headers
+
+# What public ids are made of; everything else, such as an escape, is left to the stock router.
+_ID = re.compile(r"[A-Za-z0-9_]{1,40}", re.ASCII)
+_SLOT = "/{id}/"
+
+Handler = Callable[[web.Request], Coroutine[Any, None, web.StreamResponse]]
+
+
+class Match(dict[str, str]):
+    """What handlers ask of a match: the parts of the path, and whose route it is."""
+
+    __slots__ = ("current_app", "handler")
+
+    def __init__(self, number: str, app: web.Application, handler: Handler) -> None:
+        super().__init__(id=number)
+        self.current_app = app
+        self.handler = handler
+
+
+class FastPath:
+    """The prompt routes of one application."""
+
+    def __init__(self, app: web.Application) -> None:
+        self._app = app
+        self._routes: dict[tuple[str, str], tuple[str, Handler]] = {}
+
+    def add(self, method: str, path: str, handler: Handler) -> None:
+        """A route whose path ends in an id and a verb.
+
+        Raises:
+            ValueError: it does not, or another one has its verb.
+        """
+        prefix, _, verb = path.partition(_SLOT)
+        if not verb or "/" in verb or (method, verb) in self._routes:
+            raise ValueError(f"{path} cannot be prompt")
+        self._routes[method, verb] = (f"{prefix}/", handler)
+
+    def find(self, message: RawRequestMessage) -> Match | None:
+        """What the router would say of the request; None if it has to go the stock way."""
+        head, _, verb = message.path.rpartition("/")
+        known = self._routes.get((message.method, verb))
+        if known is None:
+            return None
+        prefix, handler = known
+        number = head.removeprefix(prefix)
+        unusual = (
+            message.version is not HttpVersion11
+            or message.should_close
+            or message.upgrade
+            or hdrs.EXPECT in message.headers
+        )
+        if unusual or number is head or _ID.fullmatch(number) is None:
+            return None
+        return Match(number, self._app, handler)
+
+
+PROMPTS: web.AppKey[FastPath] = web.AppKey("prompts", FastPath)
+
+
+def whole_answer(response: web.StreamResponse, *, keep: bool) -> bytes:
+    """Head and body of a short answer as they are sent over HTTP/1.1.
+
+    Raises:
+        TypeError: it has no body of bytes, so that its route cannot be prompt.
+    """
+    body = response.body if isinstance(response, web.Response) else None
+    if not isinstance(body, bytes):
+        raise TypeError("a prompt route must answer with a body")
+    headers = response.headers
+    headers[hdrs.CONTENT_LENGTH] = str(len(body))
+    headers[hdrs.DATE] = rfc822_formatted_time()
+    if not keep:
+        headers[hdrs.CONNECTION] = "close"
+    return _serialize_headers(f"HTTP/1.1 {response.status} {response.reason}", headers) + body

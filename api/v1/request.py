@@ -1,0 +1,81 @@
+"""A request of version 1 as a handler of version 2 sees it."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+from aiohttp import StreamReader, web
+from multidict import CIMultiDict, CIMultiDictProxy, MultiDict, MultiDictProxy
+
+from api.http.request import RequestContext, Services
+from api.v1.request_draft import Draft
+
+# More than any body: the reader never asks the connection to pause.
+_BUFFER_BYTES = 1 << 20
+
+
+class Forwarded:
+    """Stands for a web.Request: path ids, query, headers and body are those of version 2, all else is the
+    request that came.
+    """
+
+    def __init__(
+        self,
+        origin: web.Request,
+        headers: CIMultiDict[str],
+        ids: dict[str, str],
+        query: dict[str, str],
+        data: bytes | None,
+    ) -> None:
+        self._origin = origin
+        self._data = data or b""
+        self.headers = CIMultiDictProxy(headers)
+        self.match_info = ids
+        self.query = MultiDictProxy(MultiDict(query))
+        self.can_read_body = self.body_exists = data is not None
+        self.content_length = len(self._data)
+        assert origin.protocol is not None
+        self.content = StreamReader(origin.protocol, _BUFFER_BYTES)
+        self.content.feed_data(self._data)
+        self.content.feed_eof()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._origin, name)
+
+    async def read(self) -> bytes:
+        """The body."""
+        return self._data
+
+
+class RequestContextV1(RequestContext):
+    """A call of version 1. `request` is what came until `forward` puts its translation there.
+
+    Attributes:
+        origin: what came.
+    """
+
+    __slots__ = ("origin",)
+    version = "1"
+
+    def __init__(self, request: web.Request, services: Services, trace: str) -> None:
+        super().__init__(request, services, trace)
+        self.origin = request
+        request[CALL] = self
+
+    def draft(self, operation: str) -> Draft:
+        """A draft with the headers of the request."""
+        headers = CIMultiDict(self.origin.headers)
+        return Draft(operation, headers, fresh_key=self.services.entropy.trace)
+
+    def forward(self, draft: Draft, ids: dict[str, str]) -> None:
+        """From here on handlers see the draft."""
+        data = draft.data()
+        for name in ("Content-Length", "Transfer-Encoding"):
+            draft.headers.popall(name, None)
+        if data is not None:
+            draft.headers["Content-Length"] = str(len(data))
+        translated = Forwarded(self.origin, draft.headers, ids, draft.query, data)
+        self.request = cast("web.Request", translated)
+
+
+CALL: web.RequestKey[RequestContextV1] = web.RequestKey("call_v1", RequestContextV1)

@@ -1,0 +1,32 @@
+"""Version 1 has no ETag, no If-Match and no versions of resources: the last write wins."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from multidict import CIMultiDict
+
+from api.v1.request_draft import Draft
+from api.v1.transforms.tree import objects
+
+_ASKED = ("If-Match", "If-None-Match", "If-Modified-Since", "If-Unmodified-Since")
+
+
+def forward(draft: Draft) -> None:
+    """Conditions are not looked at."""
+    for name in _ASKED:
+        draft.headers.popall(name, None)
+
+
+def backward(answer: Any) -> None:
+    """Versions go, but those of a history: there they are the numbers of its entries."""
+    for _, node in objects(answer):
+        if node.keys() & {"id", "order_id"}:
+            node.pop("version", None)
+        node.pop("order_version", None)
+
+
+def backward_headers(headers: CIMultiDict[str]) -> None:
+    """What nobody could use."""
+    for name in ("ETag", "Last-Modified", "Accept-Patch"):
+        headers.popall(name, None)

@@ -1,0 +1,108 @@
+"""Paths without a version, and the list of versions.
+
+`/api/orders` is served by the version that the header `Mall-Api-Version` names, or by the default.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable, Iterable
+from functools import cache
+from pathlib import Path
+
+from aiohttp import web
+
+from api.contract.problems import Problem
+from api.contract.versions import V1, V2, Lifecycle, Version, named_version, unsupported
+from api.docs.browser_page import BY_READER, is_read_by_a_person, page_at
+from api.http import pipeline
+from api.http.pipeline import Route
+from api.http.request import SERVICES, RequestContext, json_response
+from api.v1.mount import Served
+
+Bound = Callable[[web.Request], Awaitable[web.StreamResponse]]
+# Method, path, and the handler behind them.
+Address = tuple[str, str, Bound]
+
+UNKNOWN_PATH = "/api/{tail:.*}"
+# The one path under /api that is of no version.
+VERSIONS_PATH = "/api/versions"
+_VERSIONED = re.compile(r"/api/v([0-9]+)(?:/|$)", re.ASCII)
+
+
+class Unversioned:
+    """The paths that name no version."""
+
+    def __init__(self, lifecycle: Lifecycle, old: Served) -> None:
+        self._lifecycle = lifecycle
+        self._old = old
+
+    def bound(self, addresses: Iterable[Address]) -> list[Address]:
+        """For every versioned path the same without its version."""
+        found: dict[tuple[str, str], dict[str, Bound]] = {}
+        for method, path, handler in addresses:
+            for version in (V1, V2):
+                if path.startswith(version.prefix):
+                    short = "/api/" + path.removeprefix(version.prefix)
+                    found.setdefault((method, short), {})[version.number] = handler
+        return [(method, path, self._choosing(handlers)) for (method, path), handlers in found.items()]
+
+    def _choosing(self, handlers: dict[str, Bound]) -> Bound:
+        async def handle(request: web.Request) -> web.StreamResponse:
+            try:
+                version = self._version(request)
+            except Problem as problem:
+                return pipeline.refuse(request, problem)
+            handler = handlers.get(version.number)
+            if handler is None:
+                return await self._unknown_in(version, request)
+            return await handler(request)
+
+        return handle
+
+    def _version(self, request: web.Request) -> Version:
+        named = named_version(request.headers)
+        return named or self._lifecycle.default(request.app[SERVICES].clock.wall())
+
+    async def unknown(self, request: web.Request) -> web.StreamResponse:
+        """Paths and methods that no route takes."""
+        found = _VERSIONED.match(request.path)
+        try:
+            if request.path == VERSIONS_PATH or (found is not None and found[1] == V2.number):
+                return await pipeline.unknown(request)
+            if found is not None:
+                raise unsupported()
+            return await self._unknown_in(self._version(request), request)
+        except Problem as problem:
+            return pipeline.refuse(request, problem)
+
+    async def _unknown_in(self, version: Version, request: web.Request) -> web.StreamResponse:
+        """Refused as the version would refuse it: its methods are another's faults."""
+        url = request.rel_url.with_path(version.prefix + request.path.removeprefix("/api/"))
+        there = request.clone(rel_url=url)
+        return await (self._old.unknown(there) if version is V1 else pipeline.unknown(there))
+
+
+async def versions(context: RequestContext) -> web.Response:
+    """All versions: what is current, what is deprecated, and when it ends."""
+    services = context.services
+    shown = Lifecycle.of(services.settings).as_json(services.clock.wall())
+    return json_response(shown, headers={"Cache-Control": "public, max-age=300"})
+
+
+@cache
+def _guide() -> bytes:
+    return (Path(__file__).parent / "MIGRATION.md").read_bytes()
+
+
+async def guide(context: RequestContext) -> web.Response:
+    """How to change a client of version 1 into one of version 2: a page for people, Markdown for programs."""
+    if is_read_by_a_person(context):
+        return page_at(context, "migration")
+    return web.Response(body=_guide(), content_type="text/markdown", charset="utf-8", headers=BY_READER)
+
+
+ROUTES = (
+    Route("docs.versions", "GET", VERSIONS_PATH, versions, quiet=True),
+    Route("docs.migration", "GET", "/docs/migration", guide, quiet=True),
+)

@@ -1,0 +1,368 @@
+"""What a command does to an order: a decision, a refusal, or nothing.
+
+Pure: no clock, no database, no await. A decision names everything that must be written together; the
+database checks the driver (online, free slot) and the transition once more before it believes it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import assert_never
+
+from dispatch.domain import order as o
+from dispatch.domain import refusals as r
+from dispatch.domain.commands import (
+    DISPATCH,
+    Accept,
+    Assign,
+    By,
+    Cancel,
+    Conclude,
+    Decision,
+    Decline,
+    Deliver,
+    Expire,
+    Fail,
+    FeedEntry,
+    GiveUp,
+    MakeOffers,
+    NotePayment,
+    OrderCommand,
+    Pay,
+    PickUp,
+    Reassign,
+    Release,
+    SetMode,
+    SetReady,
+    Unchanged,
+    Verdict,
+    Withdraw,
+)
+from dispatch.domain.ids import DRIVER, STORE, public_id
+from dispatch.domain.operator_decisions import FEED_TYPES, REACHED, conclude, hand_over, released
+from dispatch.domain.order import OPERATED, TRANSITIONS, Order
+from dispatch.domain.order_visibility import offer_terms, order_for_driver
+from dispatch.domain.payment_decisions import note_payment, pay
+from dispatch.domain.refusals import Refused
+from dispatch.domain.search_decisions import give_up, set_mode, withdraw
+
+
+def driver_by(driver_id: int) -> By:
+    """A driver as the one who wants it."""
+    return By("driver", public_id(DRIVER, driver_id))
+
+
+def decide(order: Order, command: OrderCommand, now_ms: int) -> Verdict:
+    """What this command does to this order now."""
+    match command:
+        case Accept():
+            return _accept(order, command, now_ms)
+        case Decline():
+            return _decline(order, command, now_ms)
+        case PickUp(driver_id=driver_id):
+            return _by_carrier(order, driver_id, "picked_up", now_ms)
+        case Deliver(driver_id=driver_id):
+            return _by_carrier(order, driver_id, "delivered", now_ms)
+        case Fail(driver_id=driver_id, reason=reason):
+            return _by_carrier(order, driver_id, "failed", now_ms, reason)
+        case Cancel():
+            return _cancel(order, command, now_ms)
+        case Release():
+            return _release(order, command, now_ms)
+        case Assign() | Reassign() | Conclude():
+            return _operated(order, command, now_ms)
+        case SetReady():
+            return _set_ready(order, command, now_ms)
+        case Pay():
+            return pay(order, command, now_ms)
+        case NotePayment():
+            return note_payment(order, command, now_ms)
+        case MakeOffers() | Withdraw() | GiveUp() | SetMode():
+            return _of_zone(order, command, now_ms)
+        case Expire():
+            return _expire(order, command, now_ms)
+        case _:
+            assert_never(command)
+
+
+def _operated(order: Order, command: Assign | Reassign | Conclude, now_ms: int) -> Verdict:
+    match command:
+        case Assign():
+            return _assign(order, command, now_ms)
+        case Reassign():
+            return _reassign(order, command, now_ms)
+        case Conclude():
+            return conclude(order, command, now_ms)
+
+
+def _of_zone(order: Order, command: MakeOffers | Withdraw | GiveUp | SetMode, now_ms: int) -> Verdict:
+    match command:
+        case MakeOffers():
+            return _offer(order, command, now_ms)
+        case Withdraw():
+            return withdraw(order, command, now_ms)
+        case GiveUp():
+            return give_up(order, command, now_ms) or _cancel(order, Cancel(DISPATCH, "no_driver"), now_ms)
+        case SetMode():
+            return set_mode(order, command, now_ms)
+
+
+def _accept(order: Order, command: Accept, now_ms: int) -> Verdict:
+    if order.driver_id == command.driver_id and order.status != o.CONFIRMED:
+        return Unchanged("already_yours")
+    if order.status in o.CARRIED:
+        return Refused(r.ORDER_TAKEN, order.status)
+    if order.status != o.CONFIRMED:
+        return Refused(r.ORDER_CLOSED, order.status)
+    refusal = _offer_refusal(order, command, now_ms)
+    if refusal is not None:
+        return refusal
+    return _assigned(order, command.driver_id, driver_by(command.driver_id), "won", now_ms)
+
+
+def _offer_refusal(order: Order, command: Accept, now_ms: int) -> Refused | None:
+    """Why this driver may not take a confirmed order, or None."""
+    if order.mode == o.OPEN:
+        if command.offer_id is not None and command.offer_id != order.round_id:
+            return Refused(r.OFFER_EXPIRED, order.status)
+        return None
+    offer = order.offer_for(command.driver_id)
+    if offer is None:
+        had_one = command.driver_id in order.tried or command.offer_id is not None
+        return Refused(r.OFFER_EXPIRED if had_one else r.NOT_OFFERED, order.status)
+    if offer.expires_ms <= now_ms or command.offer_id not in (None, offer.id):
+        return Refused(r.OFFER_EXPIRED, order.status)
+    return None
+
+
+def _assigned(order: Order, driver_id: int, by: By, answer: str, now_ms: int) -> Decision:
+    taken = order.moved(
+        TRANSITIONS[order.status, "assigned"],
+        now_ms,
+        driver_id=driver_id,
+        offers=(),
+        tried=(),
+        due_ms=None,
+    )
+    return Decision(
+        order=taken,
+        event="assigned",
+        by=by,
+        answer=answer,
+        data={"driver_id": public_id(DRIVER, driver_id), "wave": order.wave, "mode": order.mode},
+        feed=(FeedEntry(driver_id, "order.assigned", order_for_driver(taken, driver_id)),),
+        take=driver_id,
+        zone_id=order.facts.zone_id if order.mode == o.OPEN else None,
+        revoked=tuple((x.driver_id, x.id) for x in order.offers if x.driver_id != driver_id),
+        why="taken",
+    )
+
+
+def _decline(order: Order, command: Decline, now_ms: int) -> Verdict:
+    offer = order.offer_for(command.driver_id)
+    if order.status != o.CONFIRMED or offer is None:
+        if command.driver_id in order.tried:
+            return Unchanged("declined")
+        return Refused(r.NOT_OFFERED, order.status)
+    if command.offer_id not in (None, offer.id):
+        return Refused(r.OFFER_EXPIRED, order.status)
+    offers = tuple(x for x in order.offers if x is not offer)
+    return Decision(
+        order=order.moved(
+            order.status,
+            now_ms,
+            offers=offers,
+            tried=(*order.tried, command.driver_id),
+            due_ms=order.due_ms if offers else None,
+        ),
+        event="declined",
+        by=driver_by(command.driver_id),
+        answer="declined",
+        reason=command.reason,
+        data={"offer_id": offer.id},
+    )
+
+
+def _by_carrier(order: Order, driver_id: int, event: str, now_ms: int, reason: str | None = None) -> Verdict:
+    """Pick-up, delivery and failure: only by the driver that carries the order."""
+    if order.driver_id != driver_id:
+        return Refused(r.NOT_YOURS, order.status)
+    status = TRANSITIONS.get((order.status, event))
+    if status is None or (order.status, event) in OPERATED:
+        if order.status == REACHED[event]:
+            return Unchanged(event)
+        return Refused(r.INVALID_TRANSITION, order.status)
+    moved = order.moved(status, now_ms, due_ms=None)
+    return Decision(
+        order=moved,
+        event=event,
+        by=driver_by(driver_id),
+        answer=event,
+        reason=reason,
+        feed=(FeedEntry(driver_id, FEED_TYPES[event], order_for_driver(moved, driver_id)),),
+        free=status in o.TERMINAL,
+        # Before the pick-up the goods are still in the store.
+        restock=event == "failed" and order.status == o.ASSIGNED,
+    )
+
+
+def _cancel(order: Order, command: Cancel, now_ms: int) -> Verdict:
+    if order.status == o.CANCELLED:
+        return Unchanged("cancelled")
+    if command.versions is not None and order.version not in command.versions:
+        return Refused(r.PRECONDITION_FAILED, order.status)
+    status = TRANSITIONS.get((order.status, "cancelled"))
+    if status is None:
+        return Refused(r.INVALID_TRANSITION, order.status)
+    moved = order.moved(status, now_ms, offers=(), due_ms=None)
+    driver_id = order.driver_id
+    entry = order_for_driver(moved) | {"reason": command.reason}
+    return Decision(
+        order=moved,
+        event="cancelled",
+        by=command.by,
+        answer="cancelled",
+        reason=command.reason,
+        feed=() if driver_id is None else (FeedEntry(driver_id, "order.cancelled", entry),),
+        free=driver_id is not None,
+        restock=True,
+        revoked=tuple((x.driver_id, x.id) for x in order.offers),
+        why="cancelled",
+    )
+
+
+def _release(order: Order, command: Release, now_ms: int) -> Verdict:
+    status = TRANSITIONS.get((order.status, "released"))
+    if status is None or order.driver_id is None:
+        return Refused(r.INVALID_TRANSITION, order.status)
+    moved = order.moved(
+        status,
+        now_ms,
+        driver_id=None,
+        round=order.round + 1,
+        wave=0,
+        offers=(),
+        tried=(),
+        released=released(order, order.driver_id, now_ms),
+        since_ms=now_ms,
+        warned_ms=None,
+    )
+    entry = order_for_driver(moved) | {"reason": command.reason}
+    return Decision(
+        order=moved,
+        event="released",
+        by=command.by,
+        answer="released",
+        reason=command.reason,
+        data={"driver_id": public_id(DRIVER, order.driver_id)},
+        feed=(FeedEntry(order.driver_id, "order.released", entry),),
+        free=True,
+    )
+
+
+def _assign(order: Order, command: Assign, now_ms: int) -> Verdict:
+    if order.status in o.CARRIED:
+        if order.driver_id == command.driver_id:
+            return Unchanged("assigned")
+        return Refused(r.ORDER_TAKEN, order.status)
+    if order.status != o.CONFIRMED:
+        return Refused(r.ORDER_CLOSED, order.status)
+    decision = _assigned(order, command.driver_id, command.by, "assigned", now_ms)
+    mine = tuple((x.driver_id, x.id) for x in order.offers if x.driver_id == command.driver_id)
+    return replace(decision, zone_id=None, revoked=decision.revoked + mine)
+
+
+def _reassign(order: Order, command: Reassign, now_ms: int) -> Verdict:
+    if order.driver_id is None or order.status not in o.CARRIED:
+        verdict = _assign(order, Assign(command.by, command.driver_id), now_ms)
+        return replace(verdict, reason=command.reason) if isinstance(verdict, Decision) else verdict
+    return hand_over(order, command, order.driver_id, now_ms)
+
+
+def _set_ready(order: Order, command: SetReady, now_ms: int) -> Verdict:
+    if order.status in o.TERMINAL or order.status == o.PICKED_UP:
+        return Refused(r.INVALID_TRANSITION, order.status)
+    stores = [pickup.store_id for pickup in order.facts.pickups]
+    if command.store_id is not None and command.store_id not in stores:
+        return Refused(r.NOT_A_PICKUP, order.status)
+    ready = tuple(
+        command.ready_ms if command.store_id in (None, store) else before
+        for store, before in zip(stores, order.ready, strict=True)
+    )
+    if order.ready == ready:
+        return Unchanged("ready_time_set")
+    moved = order.moved(order.status, now_ms, ready=ready)
+    view = order_for_driver(moved)
+    feed = [FeedEntry(x.driver_id, "offer.ready_time", view | offer_terms(x)) for x in order.offers]
+    if order.driver_id is not None:
+        entry = order_for_driver(moved, order.driver_id)
+        feed.append(FeedEntry(order.driver_id, "order.ready_time", entry))
+    return Decision(
+        order=moved,
+        event="ready_time_set",
+        by=command.by,
+        answer="ready_time_set",
+        data={"ready_at_ms": command.ready_ms}
+        | ({} if command.store_id is None else {"store_id": public_id(STORE, command.store_id)}),
+        feed=tuple(feed),
+    )
+
+
+def _offer(order: Order, command: MakeOffers, now_ms: int) -> Verdict:
+    live = tuple(x for x in order.offers if x.expires_ms > now_ms)
+    stale = command.round != order.round or command.wave != order.wave or live
+    if order.status != o.CONFIRMED or order.mode != o.WAVES or stale or not command.driver_ids:
+        return Refused(r.ORDER_CLOSED, order.status)
+    expires_ms = now_ms + command.ttl_ms
+    offers = tuple(order.next_offer(i, driver, expires_ms) for i, driver in enumerate(command.driver_ids))
+    lapsed = tuple(x.driver_id for x in order.offers)
+    moved = order.moved(
+        order.status,
+        now_ms,
+        wave=order.wave + 1,
+        offers=offers,
+        offer_count=order.offer_count + len(offers),
+        tried=tuple(dict.fromkeys((*order.tried, *lapsed))),
+        due_ms=expires_ms,
+    )
+    view = order_for_driver(moved)
+    return Decision(
+        order=moved,
+        event="offered",
+        by=DISPATCH,
+        answer="offered",
+        data={"wave": moved.wave, "drivers": list(command.driver_ids), **command.reasons},
+        feed=tuple([FeedEntry(x.driver_id, "offer", view | offer_terms(x)) for x in offers]),
+        revoked=tuple((x.driver_id, x.id) for x in order.offers),
+        why="expired",
+    )
+
+
+def _expire(order: Order, command: Expire, now_ms: int) -> Verdict:
+    """The timer: an unpaid order ends, a wave of offers lapses."""
+    if order.due_ms != command.at_ms:
+        return Unchanged("moved")
+    now_ms = max(now_ms, command.at_ms)
+    if order.status == o.AWAITING_PAYMENT:
+        return _cancel(order, Cancel(By("system", "payment_window"), "payment_timeout"), now_ms)
+    if order.status == o.CONFIRMED and order.offers:
+        lapsed = tuple(x for x in order.offers if x.expires_ms <= now_ms)
+        if not lapsed:
+            return Unchanged("moved")
+        left = tuple(x for x in order.offers if x.expires_ms > now_ms)
+        return Decision(
+            order=order.moved(
+                order.status,
+                now_ms,
+                offers=left,
+                tried=tuple(dict.fromkeys((*order.tried, *(x.driver_id for x in lapsed)))),
+                due_ms=min((x.expires_ms for x in left), default=None),
+            ),
+            event="offer_expired",
+            by=DISPATCH,
+            answer="offer_expired",
+            data={"offers": [x.id for x in lapsed]},
+            revoked=tuple((x.driver_id, x.id) for x in lapsed),
+            why="expired",
+        )
+    return Unchanged("open")

@@ -1,0 +1,39 @@
+"""Messages that may travel between instances."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+
+from actors.cluster.codec import Codec
+from dispatch import messages as m
+from dispatch.domain import commands as c
+from dispatch.domain.order import Order
+
+# Anything else stays on its instance: timers, wakes and answers of reads belong to the memory that asked.
+TRAVELLERS: tuple[type, ...] = (
+    # to orders
+    m.View, m.Created, m.Watch, m.Unwatch,
+    c.Accept, c.Decline, c.PickUp, c.Deliver, c.Fail, c.Cancel, c.Release, c.Assign, c.SetReady, c.Pay,
+    c.NotePayment, c.Reassign, c.Conclude,
+    c.MakeOffers, c.Withdraw, c.GiveUp, c.SetMode,
+    # to drivers
+    m.OfferSeen, m.Alive, m.TakeOffline,
+    m.FeedGrew, m.Carries, m.FeedAt, m.Carrying, m.OfferDied, m.SetAvailability, m.SetDriver, m.Banned,
+    m.PositionReported, m.Connect, m.Disconnect, m.DriverView,
+    # to zones
+    m.OrderChanged, m.DriverChanged, m.Reconfigured, m.ShowBoard, m.ZoneView,
+    # answers
+    m.Reply, m.Connected, m.DriverSeen, Order,
+)  # fmt: skip
+
+# Sent under the name that the version before knows. One version later they can travel under their own.
+FORMER_NAMES: Mapping[type, str] = {
+    m.PositionReported: "MovedTo", m.OrderChanged: "OrderMoved", m.DriverChanged: "DriverMoved",
+}  # fmt: skip
+
+
+@cache
+def travellers() -> Codec:
+    """The codec of these messages; made once, for building it takes a tenth of a second."""
+    return Codec(TRAVELLERS, FORMER_NAMES)

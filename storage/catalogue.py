@@ -1,0 +1,106 @@
+"""What everybody reads of the catalogue, by way of the cache: single products and stores, and the first
+pages that shops open with.
+
+A product's version does not change with its stock: orders take from it all the time. So a product whose
+stock is limited is shown as it was at most STOCK_S ago; an order is always judged by the row itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
+from typing import Any
+
+from actors.clock import Clock, Randomness
+from config import metrics
+from storage.postgres.database import Database
+from storage.redis.cache import Cache, Kind
+from storage.redis.cache_store import CacheStore
+from storage.redis.client import Client
+from storage.redis.keys import Keyspace
+
+PRODUCT_S, STORE_S = 300.0, 600.0
+# A page is looked at for longer than that. Add the half second of storage.redis.cache.NEAR_S.
+STOCK_S = 2.0
+
+Row = Mapping[str, Any]
+Rows = Callable[[], Awaitable[list[Any]]]
+
+
+def _fresh_s(found: Any) -> float | None:
+    """How long products may be shown."""
+    rows = found if isinstance(found, list) else (found or {},)
+    return STOCK_S if any(row.get("stock") is not None for row in rows) else None
+
+
+PRODUCT = Kind("product", PRODUCT_S, _fresh_s)
+SHELF = Kind("shelf", PRODUCT_S, _fresh_s)
+STORE = Kind("store", STORE_S)
+STORES = Kind("stores", STORE_S)
+
+
+class Catalogue:
+    """Cached reads, and what must be said after a write."""
+
+    def __init__(self, database: Database, cache: Cache) -> None:
+        self._database = database
+        self.cache = cache
+
+    async def product(self, number: int) -> Row | None:
+        """A product as `product_get` has it, its stock as it was at most STOCK_S ago.
+
+        Raises:
+            StorageError: neither the cache nor Postgres has an answer.
+        """
+        load = partial(self._database.row, "product_get", number)
+        found: Row | None = await self.cache.get(PRODUCT, f"product:{number}", load)
+        return found
+
+    async def store(self, number: int) -> Row | None:
+        """A store as `store_get` has it.
+
+        Raises:
+            StorageError: neither the cache nor Postgres has an answer.
+        """
+        load = partial(self._database.row, "store_get", number)
+        found: Row | None = await self.cache.get(STORE, f"store:{number}", load)
+        return found
+
+    async def shelf(self, store: int, load: Rows) -> list[Any]:
+        """The first page of a store's products, of the usual length and without filters, as `load` reads it.
+
+        Raises:
+            StorageError: neither the cache nor Postgres has an answer.
+        """
+        rows: list[Any] = await self.cache.get(SHELF, f"shelf:{store}", load)
+        return rows
+
+    async def stores(self, zone: int | None, load: Rows) -> list[Any]:
+        """The first page of stores, of a zone or of all, of the usual length and without other filters.
+
+        Raises:
+            StorageError: neither the cache nor Postgres has an answer.
+        """
+        rows: list[Any] = await self.cache.get(STORES, f"stores:{zone or 'all'}", load)
+        return rows
+
+    async def product_changed(self, row: Row) -> None:
+        """A product was made or changed: `row` is committed."""
+        await self.cache.forget((f"product:{row['id']}", f"shelf:{row['store_id']}"))
+
+    async def store_changed(self, row: Row) -> None:
+        """A store was made or changed: `row` is committed."""
+        await self.cache.forget((f"store:{row['id']}", f"stores:{row['zone_id']}", "stores:all"))
+
+
+def open_catalogue(
+    database: Database, redis: Client, clock: Clock, entropy: Randomness, keys: Keyspace
+) -> Catalogue:
+    """The catalogue of an instance; `keys` are those of all that share this database."""
+    failed = metrics.REDIS_ERRORS.labels("cache").inc
+    entries = CacheStore(redis, clock, entropy, keys, failed)
+    return Catalogue(database, Cache(entries, clock, entropy, _count))
+
+
+def _count(kind: str, result: str) -> None:
+    metrics.cache_count(kind, result).inc()
