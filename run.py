@@ -188,7 +188,7 @@ async def working(services: Services) -> AsyncIterator[None]:
     """Runtime, sockets and chores at work until the block ends."""
     runtime, dispatch, hub = services.dispatch.runtime, services.dispatch, services.hub
     resubscription = Resubscription(hub, dispatch)
-    hub.bind_again, hub.is_far = resubscription.want, lambda shard: runtime.shards.owned[shard] is None
+    hub.bind_again, hub.is_far = resubscription.want, lambda shard: runtime.cells.owned[shard] is None
     hub.want_board = lambda topic: dispatch.show_board(feed_frames.zone_of(topic))
     background = BackgroundTasks(
         dispatch,

@@ -12,7 +12,7 @@ errors.py           what a caller gets instead of a reply
 messages.py         ActorId, Envelope, Command, Tell, Emit, Query
 behaviour.py        Behaviour: the interface of an actor kind; Done and Commit, the results of a turn
 dedup.py            command ids, and the ring of remembered replies
-shards.py           shard function, ownership of shards
+shards.py           shard function; Ownership: the epoch and the cells of a shard
 cell.py             the record of an active actor
 ports.py            Journal, PeerTransport, Emitter: what other packages implement
 group_commit.py     batches of commits, bisection of refused ones, settling of unanswered ones
@@ -23,10 +23,14 @@ timers.py           durable timers
 batcher.py          calls that pile up become one call
 deadlines.py        deadlines of asks
 counters.py         plain counters that metrics read
-scheduler.py        ready queue, turns, effects after the commit
+cell_table.py       owned shards and their cells
+ready_queue.py      cells that have a message
+delivery.py         messages into mailboxes, to other instances, or back
+effects.py          tells, frames, reads and timers after the commit
+scheduler.py        turns, and what the journal's answer means for them
 read_fence.py       replies from memory wait until Postgres confirms the epoch
 cancellation.py     end of background loops
-runtime.py          Runtime: ask, tell, deliver; take and give shards
+runtime.py          Runtime: ask, tell, take and give shards; puts the parts together
 model/              TLA+ model of the ownership protocol: make model
 cluster/            several instances: leases, links, hand-over
 PROTOCOL.md         how ownership works, why it is safe, what it does not promise

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
 
 from actors.cell import LOADING, Cell
+from actors.cell_table import CellTable
+from actors.clock import Clock
 from actors.errors import ActorCrashed, DeadlinePassed, JournalError, NoSuchActor
-
-if TYPE_CHECKING:
-    from actors.runtime import Runtime
+from actors.ports import Journal
 
 QUERIES_MAX = 4
 ROWS_MAX = 1000
@@ -26,11 +26,29 @@ UNKNOWN_MAX = 10_000
 RETRY_S = 0.1
 
 
-class Activation:
-    """Reads the rows of cells that are LOADING."""
+class Install(Protocol):
+    """Gives a cell the state of its row, and opens its mailbox."""
 
-    def __init__(self, runtime: Runtime) -> None:
-        self._runtime = runtime
+    def __call__(self, cell: Cell, row: Mapping[str, Any], *, reason: str, trace: str = "") -> None: ...
+
+
+def _nobody(cell: Cell, row: Mapping[str, Any], *, reason: str, trace: str = "") -> None:
+    del cell, row, reason, trace
+    raise AssertionError("no scheduler runs these cells")
+
+
+class Activation:
+    """Reads the rows of cells that are LOADING.
+
+    `install` is set by the scheduler that runs the cells.
+    """
+
+    def __init__(self, journal: Journal, clock: Clock, cells: CellTable, log: Callable[..., None]) -> None:
+        self.install: Install = _nobody
+        self._journal = journal
+        self._clock = clock
+        self._cells = cells
+        self._log = log
         self._missing: dict[str, list[Cell]] = defaultdict(list)
         self._wake = asyncio.Event()
         self._free = asyncio.Semaphore(QUERIES_MAX)
@@ -41,13 +59,22 @@ class Activation:
         self._missing[cell.id.kind].append(cell)
         self._wake.set()
 
+    def seed(self, cell: Cell, row: Mapping[str, Any], trace: str) -> None:
+        """Install the row of an actor that was just created, without reading it back."""
+        self._unknown.pop(cell.id, None)
+        self.install(cell, row, reason="created", trace=trace)
+
+    def reload(self, cell: Cell) -> None:
+        """Have the row read again before the next turn; the mailbox is kept."""
+        if self._cells.is_current(cell):
+            cell.status = LOADING
+            cell.pending = None
+            self.want(cell)
+
     def is_unknown(self, actor: object) -> bool:
         """True when the journal said a moment ago that there is no such row."""
         until = self._unknown.get(actor)
-        return until is not None and until > self._runtime.clock.monotonic()
-
-    def forget_unknown(self, actor: object) -> None:
-        self._unknown.pop(actor, None)
+        return until is not None and until > self._clock.monotonic()
 
     async def run(self, tasks: asyncio.TaskGroup) -> None:
         """Load until cancelled; each query is a task of the given group."""
@@ -65,10 +92,10 @@ class Activation:
         try:
             numbers = [cell.id.number for cell in cells]
             try:
-                rows = await self._runtime.journal.load(kind, numbers)
+                rows = await self._journal.load(kind, numbers)
             except Exception as error:  # noqa: BLE001 - whatever it is, the cells must not wait for ever
                 if not isinstance(error, JournalError):
-                    self._runtime.log("failed_load", kind=kind, exc_info=error)
+                    self._log("failed_load", kind=kind, exc_info=error)
                 await self._again(cells)
                 return
             for cell in cells:
@@ -83,25 +110,25 @@ class Activation:
     def _install(self, cell: Cell, row: Mapping[str, Any]) -> None:
         """A row that its behaviour cannot read costs that actor, not the instance."""
         try:
-            self._runtime.loaded(cell, row)
+            self.install(cell, row, reason="loaded")
         except Exception as error:  # noqa: BLE001 - see above
-            self._runtime.log("unreadable_row", actor=str(cell.id), exc_info=error)
-            for envelope in self._runtime.remove(cell):
+            self._log("unreadable_row", actor=str(cell.id), exc_info=error)
+            for envelope in self._cells.remove(cell):
                 envelope.fail(ActorCrashed())
 
     def _refuse(self, cell: Cell) -> None:
         if len(self._unknown) >= UNKNOWN_MAX:
             self._unknown.clear()
-        self._unknown[cell.id] = self._runtime.clock.monotonic() + UNKNOWN_S
-        for envelope in self._runtime.remove(cell):
+        self._unknown[cell.id] = self._clock.monotonic() + UNKNOWN_S
+        for envelope in self._cells.remove(cell):
             envelope.fail(NoSuchActor(str(cell.id)))
 
     async def _again(self, cells: list[Cell]) -> None:
         """The journal is away: keep what may still be answered in time, refuse the rest."""
         await asyncio.sleep(RETRY_S)
-        now = self._runtime.clock.monotonic()
+        now = self._clock.monotonic()
         for cell in cells:
-            if cell.status != LOADING or not self._runtime.is_current(cell):
+            if cell.status != LOADING or not self._cells.is_current(cell):
                 continue
             for envelope in cell.expire(now):
                 envelope.fail(DeadlinePassed())
@@ -109,4 +136,4 @@ class Activation:
             if cell.waiting or cell.state is not None:
                 self.want(cell)
             else:
-                self._runtime.remove(cell)
+                self._cells.remove(cell)

@@ -11,16 +11,16 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from actors.behaviour import Commit
 from actors.cell import READY, Cell
-from actors.errors import DeadlinePassed, JournalError
+from actors.cell_table import CellTable
+from actors.clock import Clock
+from actors.counters import Counters
+from actors.errors import ActorError, DeadlinePassed, JournalError
 from actors.messages import Envelope
-from actors.ports import Blocker
-
-if TYPE_CHECKING:
-    from actors.runtime import Runtime
+from actors.ports import Blocker, Journal
 
 # While something is locked, the journal is asked this often what is free by now.
 LOOK_S = 0.1
@@ -51,15 +51,31 @@ class _Waits:
 
 
 class BlockedCommits:
-    """What one lane has set aside.
+    """Commits of one lane that are set aside.
 
     Args:
-        put: queue a commit again; the lock that stood in its way is gone.
+        put: queues a commit again; the lock that stood in its way is gone.
+        abandon: ends a commit that has waited for too long; nothing of it was written.
     """
 
-    def __init__(self, runtime: Runtime, put: Callable[[Cell], None]) -> None:
-        self._runtime = runtime
+    def __init__(
+        self,
+        *,
+        journal: Journal,
+        clock: Clock,
+        counters: Counters,
+        cells: CellTable,
+        log: Callable[..., None],
+        put: Callable[[Cell], None],
+        abandon: Callable[[Cell, ActorError], None],
+    ) -> None:
+        self._journal = journal
+        self._clock = clock
+        self._counters = counters
+        self._cells = cells
+        self._log = log
         self._put = put
+        self._abandon = abandon
         self._held: dict[Cell, tuple[tuple[Envelope, Commit], str]] = {}
         self._rows: dict[str, _Row] = {}
         self._waits: dict[str, _Waits] = {}
@@ -82,7 +98,7 @@ class BlockedCommits:
     def blocker(self, cell: Cell) -> Blocker | None:
         """Who is known to hold a row that this cell's commit needs."""
         item = _item(cell)
-        known = (self._rows.get(key) for key in self._runtime.journal.needs(item))
+        known = (self._rows.get(key) for key in self._journal.needs(item))
         return next((row.blocker for row in known if row is not None), None)
 
     def put(self, cell: Cell, blocker: Blocker, *, waited: bool) -> None:
@@ -90,12 +106,12 @@ class BlockedCommits:
         has waited for it.
         """
         assert cell.pending is not None
-        cell.pending[0].started = False
+        cell.pending[0].not_written()
         self._held.pop(cell, None)
         self._held[cell] = (cell.pending, blocker.key)
         self._note(_item(cell), blocker)
         if waited:
-            self._runtime.counters.lock_waits += 1
+            self._counters.lock_waits += 1
             self._rest(blocker.key)
         self._tell_new(blocker, cell)
         self._wake.set()
@@ -105,7 +121,7 @@ class BlockedCommits:
         self._rows[blocker.key] = _Row(item, blocker, row.until if row is not None else 0.0)
 
     def _rest(self, key: str) -> None:
-        now = self._runtime.clock.monotonic()
+        now = self._clock.monotonic()
         before = self._waits.pop(key, None)
         times = before.times + 1 if before is not None and now - before.at < FORGOTTEN_S else 1
         self._waits[key] = _Waits(times, now)
@@ -133,7 +149,7 @@ class BlockedCommits:
                     await self.look()
                 except Exception as error:  # noqa: BLE001 - the next look is the cure
                     if not isinstance(error, JournalError):
-                        self._runtime.log("failed_look_at_locks", exc_info=error)
+                        self._log("failed_look_at_locks", exc_info=error)
             self._wake.clear()
 
     async def look(self) -> None:
@@ -144,8 +160,8 @@ class BlockedCommits:
         waited_for = {key for _, key in self._held.values()}
         others = [row for key, row in self._rows.items() if key not in waited_for][:LOOK_ITEMS_MAX]
         items = [_item(cell) for cell in cells] + [row.item for row in others]
-        found = await self._runtime.journal.blocked(items) if items else []
-        now = self._runtime.clock.monotonic()
+        found = await self._journal.blocked(items) if items else []
+        now = self._clock.monotonic()
         resting = {key: row for key, row in self._rows.items() if row.until > now}
         self._rows = dict(resting)
         for item, blocker in zip(items, found, strict=True):
@@ -174,26 +190,26 @@ class BlockedCommits:
 
     def _give_up(self) -> None:
         """Nobody waits for an answer for ever, and a cell whose commit was given up goes on with its mailbox."""
-        now = self._runtime.clock.monotonic()
+        now = self._clock.monotonic()
         for cell, (pending, _) in list(self._held.items()):
-            if cell.pending is not pending or not self._runtime.is_current(cell):
+            if cell.pending is not pending or not self._cells.is_current(cell):
                 del self._held[cell]
             elif pending[0].given_up or pending[0].until <= now:
                 del self._held[cell]
-                self._runtime.scheduler.abandon(cell, DeadlinePassed())
+                self._abandon(cell, DeadlinePassed())
 
     # -- telling ------------------------------------------------------------------------------
 
     def _tell_new(self, blocker: Blocker, cell: Cell) -> None:
         if blocker.pid not in self._holders:
-            self._holders[blocker.pid] = (blocker, self._runtime.clock.monotonic())
-            self._runtime.log("blocked_commit", actor=str(cell.id), **blocker.shown())
+            self._holders[blocker.pid] = (blocker, self._clock.monotonic())
+            self._log("blocked_commit", actor=str(cell.id), **blocker.shown())
 
     def _tell_gone(self) -> None:
-        now, present = self._runtime.clock.monotonic(), {row.blocker.pid for row in self._rows.values()}
+        now, present = self._clock.monotonic(), {row.blocker.pid for row in self._rows.values()}
         for pid in [pid for pid in self._holders if pid not in present]:
             blocker, since = self._holders.pop(pid)
-            self._runtime.log("unblocked_commit", duration_s=round(now - since, 3), **blocker.shown())
+            self._log("unblocked_commit", duration_s=round(now - since, 3), **blocker.shown())
 
 
 def _item(cell: Cell) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Time and chance, as ports.
+"""Ports for time and randomness.
 
 Nothing else in `actors` and `dispatch` reads a clock or draws a random number, so that a simulator can
 own both and a run can be replayed from its seed.
@@ -51,6 +51,11 @@ class Clock(Protocol):
         set that clock, else 0.
         """
         ...
+
+
+def now_ms_of(clock: Clock) -> int:
+    """The journal's wall time in milliseconds."""
+    return int(clock.wall() * 1000)
 
 
 def boot_clock() -> float:

@@ -1,4 +1,4 @@
-"""Who waits for an answer, and until when.
+"""Deadlines of asks.
 
 A timer per question is wasted: nearly all are answered within milliseconds, and setting
 and cancelling a timer of the loop takes 1.2 us. So questions are put into slots of 50 ms
@@ -12,7 +12,7 @@ import asyncio
 from collections import defaultdict
 
 from actors.clock import Clock
-from actors.errors import DeadlinePassed, OutcomeUnknown
+from actors.errors import DeadlinePassed
 from actors.messages import Envelope
 
 SLOT_S = 0.05
@@ -51,4 +51,4 @@ class Deadlines:
         for slot in [slot for slot in self._slots if slot < now]:
             for envelope in self._slots.pop(slot):
                 if not envelope.given_up:
-                    envelope.fail(OutcomeUnknown() if envelope.started else DeadlinePassed())
+                    envelope.give_up(DeadlinePassed())

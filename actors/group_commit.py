@@ -16,13 +16,17 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict, deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from actors.behaviour import Commit, Outcome
 from actors.blocked_commits import BlockedCommits
 from actors.cell import Cell
+from actors.cell_table import CellTable
+from actors.clock import Clock, Randomness
+from actors.counters import Counters
+from actors.delivery import Delivery
 from actors.errors import (
     ActorCrashed,
     DeadlinePassed,
@@ -34,11 +38,9 @@ from actors.errors import (
     Unavailable,
 )
 from actors.messages import Envelope
-from actors.ports import Blocker
+from actors.ports import Blocker, Journal
+from actors.scheduler import Scheduler
 from actors.shards import Ownership
-
-if TYPE_CHECKING:
-    from actors.runtime import Runtime
 
 # More items make the call longer than the two-second statement timeout allows on a slow disk, and keep
 # the first of them waiting for the last; fewer give away throughput.
@@ -67,23 +69,49 @@ class CommitLane:
         under_way, to_tell: items with the journal, and items it has answered for in this moment.
     """
 
-    def __init__(self, index: int, runtime: Runtime) -> None:
+    def __init__(
+        self,
+        index: int,
+        *,
+        instance: str,
+        incarnation: str,
+        journal: Journal,
+        clock: Clock,
+        entropy: Randomness,
+        counters: Counters,
+        cells: CellTable,
+        delivery: Delivery,
+        scheduler: Scheduler,
+        log: Callable[..., None],
+    ) -> None:
         self.index = index
         self.settling = False
         self.under_way = 0
         self.to_tell = 0
-        self._runtime = runtime
-        self.aside = BlockedCommits(runtime, self._put_free)
+        self.blocked = BlockedCommits(
+            journal=journal, clock=clock, counters=counters, cells=cells, log=log,
+            put=self._put_free, abandon=scheduler.abandon,
+        )  # fmt: skip
+        self._instance = instance
+        self._incarnation = incarnation
+        self._journal = journal
+        self._clock = clock
+        self._entropy = entropy
+        self._counters = counters
+        self._cells = cells
+        self._delivery = delivery
+        self._scheduler = scheduler
+        self._log = log
         self._waiting: deque[_Waiting] = deque()
         self._wake = asyncio.Event()
         self._writes = 0
 
     def __len__(self) -> int:
-        return len(self._waiting) + len(self.aside)
+        return len(self._waiting) + len(self.blocked)
 
     def put(self, cell: Cell, *, free: bool = False) -> None:
         """Queue the commit that the cell holds as pending. `free`: a look has just shown that nobody locks its rows."""
-        self._waiting.append(_Waiting(cell, cell.pending, self._runtime.clock.monotonic(), free))
+        self._waiting.append(_Waiting(cell, cell.pending, self._clock.monotonic(), free))
         self._wake.set()
 
     def _put_free(self, cell: Cell) -> None:
@@ -103,23 +131,23 @@ class CommitLane:
                     self.under_way = len(batch)
                     await self._commit(batch)
                     self.under_way = 0
-                    now = self._runtime.clock.monotonic()
+                    now = self._clock.monotonic()
                     for waited in taken:
-                        self._runtime.counters.gate_wait_s.add(now - waited.since)
+                        self._counters.gate_wait_s.add(now - waited.since)
             self._wake.clear()
 
     def _ready(self, taken: list[_Waiting]) -> list[Cell]:
         """What of it is still wanted, and not known to be locked."""
         wanted = [x for x in taken if x.pending is not None and x.cell.pending is x.pending]
-        if not self.aside.knows_locks:
+        if not self.blocked.knows_locks:
             return [x.cell for x in wanted]
         batch = []
         for x in wanted:
-            blocker = None if x.free else self.aside.blocker(x.cell)
+            blocker = None if x.free else self.blocked.blocker(x.cell)
             if blocker is None:
                 batch.append(x.cell)
             else:
-                self.aside.put(x.cell, blocker, waited=False)
+                self.blocked.put(x.cell, blocker, waited=False)
         return batch
 
     async def _commit(self, batch: list[Cell], tries: int = 0) -> None:
@@ -146,7 +174,7 @@ class CommitLane:
                     tries += 1
                     continue
                 if not isinstance(error, Unanswered):
-                    self._runtime.log("failed_flush", exc_info=error)
+                    self._log("failed_flush", exc_info=error)
                 await self._settle(batch)
                 return
             self.to_tell += len(batch)
@@ -157,7 +185,7 @@ class CommitLane:
         """Set aside what a lock stands in the way of; returns the others, or None when no lock shows."""
         sent = [cell.pending for cell in batch]
         try:
-            blockers = await self._runtime.journal.blocked(items)
+            blockers = await self._journal.blocked(items)
         except JournalError:
             return None
         if not any(blockers):
@@ -169,7 +197,7 @@ class CommitLane:
             if blocker is None:
                 rest.append(cell)
             else:
-                self.aside.put(cell, blocker, waited=True)
+                self.blocked.put(cell, blocker, waited=True)
         return rest
 
     def _tell(self, batch: list[Cell], outcomes: list[Outcome]) -> None:
@@ -177,14 +205,14 @@ class CommitLane:
         all the answers to this one (make bench, acceptances at 32 and 64 at once: 1.07 and 1.05 times as many).
         """
         for cell, outcome in zip(batch, outcomes, strict=True):
-            self._runtime.scheduler.committed(cell, outcome)
+            self._scheduler.committed(cell, outcome)
         self.to_tell -= len(batch)
 
     async def _wait(self, batch: list[Cell], tries: int) -> None:
         """The journal is away and nothing was sent: nothing of it can have happened."""
         for cell in batch:
             if cell.pending is not None:
-                cell.pending[0].started = False
+                cell.pending[0].not_written()
         self.settling = True
         await asyncio.sleep(self._backoff_s(tries))
         self.settling = False
@@ -192,20 +220,20 @@ class CommitLane:
     def _item(self, cell: Cell) -> dict[str, Any] | None:
         """The item as it is sent: shard and epoch are read here, together with the state they guard.
 
-        From here on its asker's patience may end with "unknown"; one whose patience has ended before was
-        told that nothing happened, and so nothing may.
+        After `commit_sent`, a timeout means OutcomeUnknown. If the caller timed out before, the item is dropped: the
+        caller was told that nothing happened.
         """
-        ownership = self._runtime.shards.owned[cell.shard]
+        ownership = self._cells.owned[cell.shard]
         if cell.pending is None or ownership is None or ownership.cells.get(cell.id) is not cell:
-            self._runtime.scheduler.give_back(cell)
+            self._scheduler.redirect_all(cell)
             return None
         envelope, commit = cell.pending
         if envelope.given_up:
-            self._runtime.scheduler.abandon(cell, DeadlinePassed())
+            self._scheduler.abandon(cell, DeadlinePassed())
             return None
-        envelope.started = True
+        envelope.commit_sent()
         self._writes += 1
-        cell.writer = f"{self._runtime.incarnation}.{self.index}.{self._writes}"
+        cell.writer = f"{self._incarnation}.{self.index}.{self._writes}"
         return {
             **commit.item,
             "shard": ownership.shard,
@@ -214,9 +242,9 @@ class CommitLane:
         }
 
     async def _flush(self, items: list[dict[str, Any]]) -> list[Outcome]:
-        clock, counters = self._runtime.clock, self._runtime.counters
+        clock, counters = self._clock, self._counters
         began = clock.monotonic()
-        outcomes = await self._runtime.journal.flush(self.index, items)
+        outcomes = await self._journal.flush(self.index, items)
         if len(outcomes) != len(items):
             raise Unanswered("not one outcome per item")
         counters.flush_s.add(clock.monotonic() - began)
@@ -233,11 +261,11 @@ class CommitLane:
             self._set_aside(batch[0])
         elif error.transient and not error.locked:
             for cell in batch:
-                self._runtime.scheduler.abandon(cell, Unavailable("the journal is busy"))
+                self._scheduler.abandon(cell, Unavailable("the journal is busy"))
         elif len(batch) == 1:
-            self._runtime.log("refused_item", actor=str(batch[0].id), error_code=str(error))
-            self._runtime.counters.outcomes["poison"] += 1
-            self._runtime.scheduler.abandon(batch[0], ActorCrashed("the journal refused the write"))
+            self._log("refused_item", actor=str(batch[0].id), error_code=str(error))
+            self._counters.outcomes["poison"] += 1
+            self._scheduler.abandon(batch[0], ActorCrashed("the journal refused the write"))
         else:
             middle = len(batch) // 2
             tries = (
@@ -250,16 +278,16 @@ class CommitLane:
         """No look shows who holds what it needs."""
         if cell.pending is not None:
             item = cell.pending[1].item | {"shard": cell.shard}
-            key = next(iter(self._runtime.journal.needs(item)))
-            self.aside.put(cell, Blocker(key, "unknown"), waited=True)
+            key = next(iter(self._journal.needs(item)))
+            self.blocked.put(cell, Blocker(key, "unknown"), waited=True)
 
     def _log_strange(self, error: Exception) -> None:
         if not isinstance(error, JournalError):
-            self._runtime.log("failed_settling", exc_info=error)
+            self._log("failed_settling", exc_info=error)
 
     def _backoff_s(self, tries: int) -> float:
         ceiling: float = min(BACKOFF_S_MAX, BACKOFF_S_MIN * 2.0 ** min(tries, 8))
-        return ceiling * (0.5 + self._runtime.entropy.random() / 2)
+        return ceiling * (0.5 + self._entropy.random() / 2)
 
     async def _settle(self, batch: list[Cell]) -> None:
         """Learn what an unanswered commit did, and give true answers.
@@ -279,8 +307,8 @@ class CommitLane:
                     try:
                         self._resolve(cell, rows.get(cell.id.number))
                     except Exception as error:  # noqa: BLE001 - one unreadable row must not end the lane
-                        self._runtime.log("unreadable_row", actor=str(cell.id), exc_info=error)
-                        for envelope in self._runtime.remove(cell):
+                        self._log("unreadable_row", actor=str(cell.id), exc_info=error)
+                        for envelope in self._cells.remove(cell):
                             envelope.fail(OutcomeUnknown())
         finally:
             self.settling = False
@@ -288,41 +316,41 @@ class CommitLane:
     async def _claim_again(self, batch: list[Cell]) -> None:
         """Raise the epochs of what is still ours; what has gone to somebody else is lost."""
         shards = sorted({cell.shard for cell in batch})
-        runtime, tries, claims = self._runtime, 0, None
+        tries, claims = 0, None
         while claims is None:
-            held = [o for s in shards if (o := runtime.shards.owned[s]) is not None]
+            held = [o for s in shards if (o := self._cells.owned[s]) is not None]
             try:
-                claims = await runtime.journal.claim(
-                    [o.shard for o in held], runtime.instance, runtime.incarnation, [o.epoch for o in held]
+                claims = await self._journal.claim(
+                    [o.shard for o in held], self._instance, self._incarnation, [o.epoch for o in held]
                 )
             except Exception as error:  # noqa: BLE001 - there is no way on but this
                 self._log_strange(error)
                 tries += 1
                 await asyncio.sleep(self._backoff_s(tries))
         for claim in claims:
-            ownership = runtime.shards.owned[claim.shard]
+            ownership = self._cells.owned[claim.shard]
             if claim.epoch is None:
-                runtime.scheduler.lose(claim.shard)
+                self._delivery.fence_out(claim.shard)
             elif ownership is not None:
                 self._renew(ownership, claim.epoch, claim.previous_epoch, batch)
 
     def _renew(self, ownership: Ownership, epoch: int, previous_epoch: int, batch: list[Cell]) -> None:
         kept = ownership.epoch == previous_epoch
         first = ownership.first if kept else epoch
-        self._runtime.shards.own(replace(ownership, epoch=epoch, first=first))
+        self._cells.own(replace(ownership, epoch=epoch, first=first))
         if not kept:
             # A claim of ours went unanswered before this one, and may have landed late: after another owner
             # had come, written and gone (the model in actors/model tells the story). So nothing in memory
             # is believed: what waits for its flush is decided anew, and every row is read again.
             settling = set(map(id, batch))
             for cell in [c for c in ownership.cells.values() if id(c) not in settling]:
-                self._runtime.scheduler.redecide(cell)
+                self._scheduler.redecide(cell)
 
     async def _load(self, kind: str, cells: list[Cell]) -> Mapping[int, Mapping[str, Any]]:
         tries = 0
         while True:
             try:
-                return await self._runtime.journal.load(kind, [cell.id.number for cell in cells])
+                return await self._journal.load(kind, [cell.id.number for cell in cells])
             except Exception as error:  # noqa: BLE001 - there is no way on but this
                 self._log_strange(error)
                 tries += 1
@@ -330,8 +358,8 @@ class CommitLane:
 
     def _resolve(self, cell: Cell, row: Mapping[str, Any] | None) -> None:
         if row is None:
-            self._runtime.scheduler.abandon(cell, NoSuchActor())
+            self._scheduler.abandon(cell, NoSuchActor())
             return
         written = row["writer"] == cell.writer
-        self._runtime.counters.settled["written" if written else "not_written"] += 1
-        self._runtime.scheduler.settled(cell, row, written=written)
+        self._counters.settled["written" if written else "not_written"] += 1
+        self._scheduler.settled(cell, row, written=written)

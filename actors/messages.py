@@ -34,7 +34,7 @@ class Command:
 
 
 class Receiver(Protocol):
-    """Where a reply goes: a future of this loop, or a line to the instance that asked."""
+    """Where a reply goes: a future of this loop, or a link to the instance that asked."""
 
     def done(self) -> bool: ...
     def set_result(self, result: Any, /) -> None: ...
@@ -42,22 +42,26 @@ class Receiver(Protocol):
 
 
 class Envelope:
-    """A message on its way to one actor.
+    """A message on its way to one actor, and what may be said of it when nobody answers.
+
+    An asker may be told "not processed" only while that is certain. So an envelope knows how far it has come:
+
+    - until `commit_sent()` nothing can have happened;
+    - from then on a timeout means "unknown", until the journal answers or `not_written()` takes it back;
+    - after `left_owner()` or `outcome_lost()` it is in doubt for good: an owner may have written it whose answer never
+      came, so `fail` turns every "not processed" into "unknown".
 
     Attributes:
         until: monotonic second after which the turn is not begun any more.
-        started: True as soon as its commit was sent; from then on a timeout means "unknown".
         attempts: how often it was put back after its actor had to be reloaded.
-        hop: how many lines between instances it has crossed.
-        epoch: of one that has crossed a line, the newest epoch of its shard that the sender had heard of. Who has
+        hop: how many links between instances it has crossed.
+        epoch: of one that has crossed a link, the newest epoch of its shard that the sender had heard of. Who has
             taken the shard later does not decide it: another attempt may have been answered in between.
-        doubtful: True once it was with an owner that gave no definite answer: from then on nobody may say
-            that it was not processed.
     """
 
     __slots__ = (
-        "_answered", "_reply", "attempts", "command", "doubtful", "epoch", "hop", "message", "started", "to",
-        "trace", "until",
+        "_answered", "_in_doubt", "_reply", "_sent", "attempts", "command", "epoch", "hop", "message", "to", "trace",
+        "until",
     )  # fmt: skip
 
     def __init__(
@@ -77,18 +81,43 @@ class Envelope:
         self.until = until
         self.command = command
         self.trace = trace
-        self.started = False
         self.attempts = 0
         self.hop = hop
         self.epoch = epoch
-        self.doubtful = False
+        self._sent = False
+        self._in_doubt = False
         self._reply = reply
         self._answered = False
+
+    # -- how far it has come --------------------------------------------------------------------
+
+    def commit_sent(self) -> None:
+        """Its commit, or the ask itself, is on its way: from now on nobody here knows the outcome."""
+        self._sent = True
+
+    def not_written(self) -> None:
+        """The journal or the owner has said that this attempt had no effect."""
+        self._sent = False
+
+    def left_owner(self) -> None:
+        """Its owner gives it away. If a commit was sent, its outcome stays unknown to whoever has it next."""
+        self._in_doubt = self._in_doubt or self._sent
+
+    def outcome_lost(self) -> None:
+        """An owner may have written it and its answer is lost."""
+        self._in_doubt = True
+
+    # -- its asker ------------------------------------------------------------------------------
 
     @property
     def given_up(self) -> bool:
         """True when the asker has got an answer already, such as that its time was up."""
         return self._answered or (self._reply is not None and self._reply.done())
+
+    @property
+    def asked(self) -> bool:
+        """True while somebody waits for the reply."""
+        return self._reply is not None
 
     def answer(self, value: object) -> None:
         """Give the reply, if somebody still waits for one."""
@@ -97,17 +126,20 @@ class Envelope:
             reply.set_result(value)
 
     def fail(self, error: ActorError) -> None:
-        """Answer with an error, if somebody still waits."""
-        if self.doubtful and isinstance(error, NotProcessed):
+        """Answer with an error, if somebody still waits. In doubt nobody is told that nothing happened."""
+        if self._in_doubt and isinstance(error, NotProcessed):
             error = OutcomeUnknown()
         reply = self._let_go()
         if reply is not None and not reply.done():
             reply.set_exception(error)
 
-    @property
-    def asked(self) -> bool:
-        """True while somebody waits for the reply."""
-        return self._reply is not None
+    def give_up(self, error: NotProcessed) -> None:
+        """Nobody will answer any more: fail with this error if nothing can have happened, else with "unknown"."""
+        self.fail(self.without_answer(error))
+
+    def without_answer(self, error: NotProcessed) -> ActorError:
+        """This error if nothing can have happened, else "unknown"."""
+        return OutcomeUnknown() if self._sent else error
 
     def held(self) -> Envelope:
         """A copy that has taken the asker over: answering this one answers nobody any more."""
@@ -116,7 +148,7 @@ class Envelope:
             command=self.command, trace=self.trace, reply=self._let_go(),
             hop=self.hop, epoch=self.epoch,
         )  # fmt: skip
-        copy.started, copy.doubtful = self.started, self.doubtful
+        copy._sent, copy._in_doubt = self._sent, self._in_doubt
         return copy
 
     def _let_go(self) -> Receiver | None:

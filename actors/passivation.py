@@ -7,13 +7,12 @@ longest unused above a cap.
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
 
 from actors.cell import READY, Cell
+from actors.cell_table import CellTable
+from actors.clock import Clock
+from actors.counters import Counters
 from actors.shards import Ownership
-
-if TYPE_CHECKING:
-    from actors.runtime import Runtime
 
 # Every shard is visited once in SHARDS / SHARDS_PER_STEP * STEP_S seconds: 256 / 8 * 0.25 = 8 s.
 STEP_S = 0.25
@@ -34,8 +33,10 @@ def may_leave(cell: Cell, now: float, *, at_once: bool = False) -> bool:
 class Passivation:
     """Removes idle cells, shard by shard."""
 
-    def __init__(self, runtime: Runtime, cells_max: int) -> None:
-        self._runtime = runtime
+    def __init__(self, clock: Clock, counters: Counters, cells: CellTable, cells_max: int) -> None:
+        self._clock = clock
+        self._counters = counters
+        self._cells = cells
         self._cells_max = cells_max
 
     async def run(self) -> None:
@@ -43,7 +44,7 @@ class Passivation:
         at = 0
         while True:
             await asyncio.sleep(STEP_S)
-            owned = self._runtime.shards.owned
+            owned = self._cells.owned
             for _ in range(SHARDS_PER_STEP):
                 ownership = owned[at]
                 if ownership is not None:
@@ -52,14 +53,14 @@ class Passivation:
 
     def sweep(self, ownership: Ownership) -> None:
         """Passivate what is idle in one shard, then the longest unused above the shard's share."""
-        runtime, now = self._runtime, self._runtime.clock.monotonic()
+        now = self._clock.monotonic()
         for cell in [c for c in ownership.cells.values() if may_leave(c, now)]:
             del ownership.cells[cell.id]
-            runtime.counters.passivations["idle"] += 1
-        share = max(1, self._cells_max // len(runtime.shards.owned))
+            self._counters.passivations["idle"] += 1
+        share = max(1, self._cells_max // len(self._cells.owned))
         excess = len(ownership.cells) - share
         if excess > 0:
             oldest = sorted(ownership.cells.values(), key=lambda c: c.used_at)
             for cell in [c for c in oldest if may_leave(c, now, at_once=True)][:excess]:
                 del ownership.cells[cell.id]
-                runtime.counters.passivations["cap"] += 1
+                self._counters.passivations["cap"] += 1

@@ -1,4 +1,4 @@
-"""Answers of an owner whose lease may be over.
+"""Read fence: replies from memory wait until Postgres confirms the epoch.
 
 Writes need no lease: the journal's fence refuses a stale owner. An answer from memory alone (a read, "taken")
 has no such guard, so while the shard's lease is in doubt it waits until the journal has confirmed that the shard's
@@ -10,13 +10,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
+from actors.cell_table import CellTable
+from actors.counters import Counters
+from actors.deadlines import Deadlines
+from actors.delivery import Delivery
 from actors.errors import JournalError, Unavailable
 from actors.messages import Envelope
-
-if TYPE_CHECKING:
-    from actors.runtime import Runtime
+from actors.ports import Journal
 
 # Answers that may wait at once; beyond it they are refused.
 DOUBTS_MAX = 10_000
@@ -30,24 +32,39 @@ class _Doubt(NamedTuple):
 
 
 class ReadFence:
-    """Replies that wait for the journal's word on their shard's epoch."""
+    """Replies that wait until the epoch of their shard is confirmed.
 
-    def __init__(self, runtime: Runtime) -> None:
+    `sure` says of a shard that its lease is valid, so that its replies need not wait; set by the cluster.
+    """
+
+    def __init__(
+        self,
+        *,
+        journal: Journal,
+        counters: Counters,
+        cells: CellTable,
+        deadlines: Deadlines,
+        delivery: Delivery,
+    ) -> None:
         self.sure: Callable[[int], bool] = lambda _: True
-        self._runtime = runtime
+        self._journal = journal
+        self._counters = counters
+        self._cells = cells
+        self._deadlines = deadlines
+        self._delivery = delivery
         self._waiting: list[_Doubt] = []
         self._wake = asyncio.Event()
         self._ended = False
 
     def put(self, shard: int, envelope: Envelope, reply: object) -> None:
         """Give this reply as soon as the shard's present epoch is confirmed."""
-        ownership = self._runtime.shards.owned[shard]
+        ownership = self._cells.owned[shard]
         if ownership is None or self._ended or len(self._waiting) >= DOUBTS_MAX:
-            self._runtime.refuse(envelope, Unavailable("nobody knows whether this is still true"))
+            self._delivery.refuse(envelope, Unavailable("nobody knows whether this is still true"))
             return
         # The envelope's reply is given later, or by whoever owns the shard then.
         held = envelope.held()
-        self._runtime.watch(held)
+        self._deadlines.watch(held)
         self._waiting.append(_Doubt(shard, ownership.epoch, held, reply))
         self._wake.set()
 
@@ -68,15 +85,15 @@ class ReadFence:
 
     async def _confirm(self, waiting: list[_Doubt]) -> None:
         try:
-            rows = await self._runtime.journal.shards()
+            rows = await self._journal.shards()
         except JournalError:
             for doubt in waiting:
-                self._runtime.refuse(doubt.envelope, Unavailable("the journal is away"))
+                self._delivery.refuse(doubt.envelope, Unavailable("the journal is away"))
             return
         for doubt in waiting:
             if rows[doubt.shard].epoch == doubt.epoch:
                 doubt.envelope.answer(doubt.reply)
             else:
-                self._runtime.counters.stale_answers += 1
-                self._runtime.scheduler.lose(doubt.shard)
-                self._runtime.redirect(doubt.envelope)
+                self._counters.stale_answers += 1
+                self._delivery.fence_out(doubt.shard)
+                self._delivery.redirect(doubt.envelope)

@@ -15,17 +15,19 @@ from __future__ import annotations
 
 import asyncio
 import heapq
-from collections.abc import Set
+from collections.abc import Callable, Set
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from actors.behaviour import Done
+from actors.cell_table import CellTable
+from actors.clock import Clock, Randomness, now_ms_of
+from actors.counters import Counters
+from actors.delivery import Delivery
 from actors.errors import JournalError
 from actors.messages import ActorId, Due, Envelope
+from actors.ports import Journal
 from actors.shards import shard_of
-
-if TYPE_CHECKING:
-    from actors.runtime import Runtime
 
 POLL_S = 1.0
 # Rows due within this time are fetched ahead: twice the poll, so that one failed poll delays nothing.
@@ -44,8 +46,24 @@ WHOLE_EVERY = 60
 class Timers:
     """The near timers of this instance."""
 
-    def __init__(self, runtime: Runtime) -> None:
-        self._runtime = runtime
+    def __init__(
+        self,
+        *,
+        journal: Journal,
+        clock: Clock,
+        entropy: Randomness,
+        counters: Counters,
+        cells: CellTable,
+        delivery: Delivery,
+        log: Callable[..., None],
+    ) -> None:
+        self._journal = journal
+        self._clock = clock
+        self._entropy = entropy
+        self._counters = counters
+        self._cells = cells
+        self._delivery = delivery
+        self._log = log
         self._heap: list[tuple[int, ActorId, int]] = []  # when to fire, whom, and the due time in its row
         self._armed: dict[ActorId, int] = {}
         self._fired: dict[ActorId, int] = {}
@@ -58,7 +76,7 @@ class Timers:
 
     def arm(self, actor: ActorId, due_ms: int) -> None:
         """Fire at `due_ms` if that is near; a far one is found by a later poll."""
-        if due_ms > self._runtime.now_ms() + HORIZON_S * 1000:
+        if due_ms > now_ms_of(self._clock) + HORIZON_S * 1000:
             if self._armed.get(actor) != due_ms:
                 self._armed.pop(actor, None)
             return
@@ -75,7 +93,7 @@ class Timers:
         """The first step of an actor that was just made. Its row is due at once, so that it speaks even if nobody wakes
         it. One that is awake, and whose words go no further than this instance, need not say them again.
         """
-        owned = self._runtime.shards.owned
+        owned = self._cells.owned
         is_due = done.due_ms is not None and done.due_ms <= now_ms
         if not is_due or any(owned[shard_of(tell.to)] is None for tell in done.tells):
             return done
@@ -98,44 +116,43 @@ class Timers:
     async def run_poll(self) -> None:
         """Fetch due rows once a second, until cancelled. A journal that is away is asked again."""
         while True:
-            runtime = self._runtime
-            shards = runtime.shards.held()
+            shards = self._cells.held()
             if shards:
                 try:
                     await self._anchor()
                     await self._poll(shards)
                 except Exception as error:  # noqa: BLE001 - the next poll is the cure
                     if not isinstance(error, JournalError):
-                        runtime.log("failed_poll", exc_info=error)
+                        self._log("failed_poll", exc_info=error)
             await asyncio.sleep(POLL_S)
 
     async def _anchor(self) -> None:
         """Ask the journal's clock, and notice when somebody has set it: what is armed is read afresh."""
-        clock = self._runtime.clock
+        clock = self._clock
         asked_at = clock.monotonic()
-        wall_s = await self._runtime.journal.wall()
+        wall_s = await self._journal.wall()
         step_s = clock.anchor(wall_s, clock.monotonic() - asked_at)
         if step_s:
-            self._runtime.counters.clock_steps += 1
-            self._runtime.log("stepped_clock", step_s=round(step_s, 3))
+            self._counters.clock_steps += 1
+            self._log("stepped_clock", step_s=round(step_s, 3))
             self._armed.clear()
             self._heap.clear()
             self._polls = 0
 
     async def _poll_ahead(self, shards: list[int]) -> None:
         """Arm what was written while the clock was ahead."""
-        now_ms = self._runtime.now_ms()
-        for actor, due_ms, wait_ms in await self._runtime.journal.due_ahead(shards, now_ms, BURST):
+        now_ms = now_ms_of(self._clock)
+        for actor, due_ms, wait_ms in await self._journal.due_ahead(shards, now_ms, BURST):
             self._arm(actor, due_ms, now_ms + wait_ms)
 
     async def _poll(self, shards: list[int]) -> None:
         """Arm what is due. Timers that were fired and left in place are not read again each second."""
-        now_ms = self._runtime.now_ms()
+        now_ms = now_ms_of(self._clock)
         whole = self._polls % WHOLE_EVERY == 0
         since_ms = 0 if whole else int(self._read_ms - LOOK_BACK_S * 1000)
         until_ms = int(now_ms + HORIZON_S * 1000)
         limit = BURST + len(self._fired)
-        rows = await self._runtime.journal.due(shards, since_ms, until_ms, limit)
+        rows = await self._journal.due(shards, since_ms, until_ms, limit)
         fresh = [row for row in rows if self._fired.get(row[0]) != row[1]]
         if whole:
             await self._poll_ahead(shards)
@@ -159,17 +176,17 @@ class Timers:
 
     def _fire(self) -> float:
         """Send what is due; returns how long to sleep."""
-        runtime, now_ms = self._runtime, self._runtime.now_ms()
+        now_ms = now_ms_of(self._clock)
         while self._heap and self._heap[0][0] <= now_ms:
             fire_ms, actor, due_ms = heapq.heappop(self._heap)
             if self._armed.get(actor) != due_ms:
                 continue
             del self._armed[actor]
-            if runtime.shards.owned[shard_of(actor)] is None:
+            if self._cells.owned[shard_of(actor)] is None:
                 continue  # its new owner has it in its own heap
             self.settle(actor, due_ms)
-            runtime.counters.timers_fired += 1
-            runtime.counters.timer_late_s.add((now_ms - fire_ms) / 1000)
+            self._counters.timers_fired += 1
+            self._counters.timer_late_s.add((now_ms - fire_ms) / 1000)
             self._send(actor, due_ms)
         if not self._heap:
             return POLL_S
@@ -177,7 +194,6 @@ class Timers:
 
     def _send(self, actor: ActorId, due_ms: int) -> None:
         """Fire one timer. If its message comes to nothing, the next poll finds the row again."""
-        runtime = self._runtime
         handled: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
 
         def check(future: asyncio.Future[Any]) -> None:
@@ -191,6 +207,6 @@ class Timers:
                 self._polls = 0  # the row may be too old for a short look back
 
         handled.add_done_callback(check)
-        until = runtime.clock.monotonic() + BUDGET_S
-        message = Envelope(actor, Due(due_ms), until, trace=runtime.entropy.trace(), reply=handled)
-        runtime.deliver(message)
+        until = self._clock.monotonic() + BUDGET_S
+        message = Envelope(actor, Due(due_ms), until, trace=self._entropy.trace(), reply=handled)
+        self._delivery.deliver(message)

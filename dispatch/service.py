@@ -344,7 +344,7 @@ class Dispatch:
     def wake_zones(self, numbers: Iterable[int]) -> None:
         """The same for those of these zones that belong here and sleep."""
         for number in numbers:
-            ownership = self.runtime.shards.owned[shard_of(zone_ref(number))]
+            ownership = self.runtime.cells.owned[shard_of(zone_ref(number))]
             if ownership is not None and zone_ref(number) not in ownership.cells:
                 self.wake_zone(number)
 
@@ -358,7 +358,7 @@ class Dispatch:
 
     async def drivers(self) -> AsyncIterator[DriverState]:
         """Every driver in memory, each as it is when its turn comes."""
-        async for cells in self.runtime.shards.in_turn():
+        async for cells in self.runtime.cells.in_turn():
             for actor, cell in list(cells.items()):
                 if actor.kind == "driver" and cell.state is not None:
                     yield cell.state

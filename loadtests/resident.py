@@ -159,7 +159,8 @@ async def cycles(count: int = CYCLES) -> Report:
         instance="one", behaviours=[OrderBehaviour()], journal=_Shelf(), emitter=_Nobody(), clock=clock,
         entropy=SystemRandomness(),
     )  # fmt: skip
-    sweep, sizes, began = Passivation(runtime, 0), [], time.perf_counter()
+    sizes, began = [], time.perf_counter()
+    sweep = Passivation(clock, runtime.counters, runtime.cells, 0)
     async with runtime.running():
         for first in range(1, count + 1, AT_ONCE):
             views = (
@@ -167,7 +168,7 @@ async def cycles(count: int = CYCLES) -> Report:
                 for number in range(first, min(first + AT_ONCE, count + 1))
             )
             await asyncio.gather(*views)
-            for ownership in runtime.shards.owned:
+            for ownership in runtime.cells.owned:
                 if ownership is not None:
                     sweep.sweep(ownership)
             if first % (count // 10) < AT_ONCE:

@@ -16,7 +16,7 @@ async def leave(reconciler: Reconciler, within_s: float) -> None:
     """Give every shard to those who stay, as far as that goes in time. Needs neither lease store nor journal to
     end: what is not given by then is taken over when the leases are gone.
     """
-    shards = reconciler.runtime.shards
+    shards = reconciler.runtime.cells
     try:
         async with asyncio.timeout(within_s):
             reconciler.become(DRAINING)

@@ -187,7 +187,8 @@ class Forwarding:
         if not self.peers.send(link, frame):
             runtime.refuse(envelope, Overloaded("the line to the owner is full"))
             return
-        envelope.started = command is not None
+        if command is not None:
+            envelope.commit_sent()
         self._asked[self._numbers] = PendingAsk(parked, link, shard)
         self._under_way[link] += 1
         self.peers.counts["forwarded"] += 1
@@ -240,7 +241,7 @@ class Forwarding:
                     self._release(shard)
 
     def _release(self, shard: int) -> None:
-        owned = self._own().shards.owned[shard] is not None
+        owned = self._own().cells.owned[shard] is not None
         if owned or self.routing_table.owner(shard) in self.peers.links or not self._waiting.get(shard):
             queue = self._waiting.pop(shard, ())
             self._count -= len(queue)
@@ -253,8 +254,7 @@ class Forwarding:
         for corr in list(self._asked):
             asked = self._settle(corr)
             if asked is not None:
-                started = asked.parked.envelope.started
-                asked.parked.envelope.fail(OutcomeUnknown() if started else Unavailable("stopping"))
+                asked.parked.envelope.give_up(Unavailable("stopping"))
         for queue in self._waiting.values():
             for parked in queue:
                 parked.envelope.fail(Unavailable("stopping"))
@@ -276,8 +276,8 @@ class Forwarding:
                 self._uncertain(asked)
 
     def _uncertain(self, asked: PendingAsk) -> None:
-        envelope = asked.parked.envelope
-        envelope.doubtful = envelope.doubtful or envelope.command is not None
+        if asked.parked.envelope.command is not None:
+            asked.parked.envelope.outcome_lost()
         self._later(asked.parked, counted=False)
 
     def line_up(self, incarnation: str) -> None:
@@ -316,9 +316,9 @@ class Forwarding:
         _, corr, kind, number, epoch, budget_ms, command_id, fingerprint, trace, payload = frame
         runtime, to = self._own(), ActorId(kind, number)
         shard = shard_of(to)
-        ownership = runtime.shards.owned[shard]
+        ownership = runtime.cells.owned[shard]
         if ownership is not None and epoch > ownership.epoch and ownership.parked is None:
-            runtime.scheduler.lose(shard)  # who has heard of a newer claim than ours is right
+            runtime.fence_out(shard)  # who has heard of a newer claim than ours is right
             ownership = None
         if epoch < EPOCH_MIN and ownership is not None:
             epoch = ownership.epoch
@@ -351,7 +351,7 @@ class Forwarding:
 
     def send_back(self, link: Link, corr: int, shard: int) -> None:
         """Have the edge ask whoever serves the shard now, which may be ourselves once more."""
-        ownership, me = self._own().shards.owned[shard], self.peers.me.incarnation
+        ownership, me = self._own().cells.owned[shard], self.peers.me.incarnation
         owner, epoch = self.routing_table.owner(shard), self.routing_table.epoch(shard)
         if ownership is not None:
             owner, epoch = me, ownership.epoch
@@ -376,10 +376,10 @@ class Forwarding:
             return
         envelope = asked.parked.envelope
         if name == Unavailable.__name__:
-            envelope.started = False
+            envelope.not_written()
             self._later(asked.parked, counted=True)
         elif name == OutcomeUnknown.__name__:
-            envelope.doubtful = True
+            envelope.outcome_lost()
             self._later(asked.parked, counted=True)
         else:
             self._own().refuse(envelope, _ERRORS.get(name, ActorCrashed)(detail))
@@ -389,7 +389,7 @@ class Forwarding:
         asked = self._settle(corr)
         if asked is None:
             return
-        asked.parked.envelope.started = False
+        asked.parked.envelope.not_written()
         if owner != asked.link.peer.incarnation:
             self.routing_table.forget(shard, asked.link.peer.incarnation)
         if owner and epoch >= self.routing_table.epoch(shard):

@@ -74,12 +74,12 @@ class Handover:
     def give(self, wanted: Sequence[str]) -> None:
         """Start what should be given and can be: to members that serve and have a line."""
         me = self._runtime.incarnation
-        stranded = [s for s in self._runtime.shards.leaving() if wanted[s] == me and s not in self._moving]
+        stranded = [s for s in self._runtime.cells.leaving() if wanted[s] == me and s not in self._moving]
         if stranded and me not in self._giving:
             task = self._reconciler.tasks.create_task(self._serve_again(stranded), name="serve again")
             self._giving[me] = task
         groups: dict[str, list[int]] = defaultdict(list)
-        for shard in self._runtime.shards.held():
+        for shard in self._runtime.cells.held():
             if wanted[shard] not in ("", self._runtime.incarnation) and shard not in self._moving:
                 groups[wanted[shard]].append(shard)
         for taker, shards in groups.items():
@@ -129,7 +129,7 @@ class Handover:
             self._reconciler.look()
 
     def _is_parked(self, shard: int) -> bool:
-        ownership = self._runtime.shards.owned[shard]
+        ownership = self._runtime.cells.owned[shard]
         return ownership is not None and ownership.parked is not None
 
     async def _finish(self, shards: Sequence[int]) -> None:
@@ -142,18 +142,18 @@ class Handover:
             return  # no commit will end; whoever waits for one is sent on, and the ring knows what became of it
         runtime, clock = self._runtime, self._runtime.clock
         end = clock.monotonic() + QUIET_S
-        while clock.monotonic() < end and not all(map(runtime.shards.is_quiet, shards)):  # noqa: ASYNC110 - milliseconds
+        while clock.monotonic() < end and not all(map(runtime.cells.is_quiet, shards)):  # noqa: ASYNC110 - milliseconds
             await asyncio.sleep(LOOK_S)
         runtime.freeze(shards)
         async with asyncio.timeout(COMMIT_S):
-            while any(map(runtime.shards.is_committing, shards)):  # noqa: ASYNC110 - milliseconds
+            while any(map(runtime.cells.is_committing, shards)):  # noqa: ASYNC110 - milliseconds
                 await asyncio.sleep(LOOK_S)
 
     def hand_on(self, shard: int) -> None:
         """It is served elsewhere now: send on, or back, what waited."""
         for parked in self._runtime.surrender(shard):
             envelope = parked.envelope
-            envelope.doubtful = envelope.doubtful or envelope.started
+            envelope.left_owner()
             self._runtime.deliver(envelope, latest=parked.latest)
 
     async def _take_back(self, shards: Sequence[int], taker: str) -> None:
@@ -169,11 +169,11 @@ class Handover:
                 rows = await self._runtime.journal.shards()
                 ours = [
                     s for s in shards
-                    if (o := self._runtime.shards.owned[s]) is not None and rows[s].epoch == o.epoch
+                    if (o := self._runtime.cells.owned[s]) is not None and rows[s].epoch == o.epoch
                 ]  # fmt: skip
                 for shard in shards:
                     if shard not in ours:
-                        self._runtime.scheduler.lose(shard)
+                        self._runtime.fence_out(shard)
                 if ours:
                     await self._reconciler.own(ours)
                 return

@@ -110,7 +110,7 @@ class Reconciler:
     async def running(self) -> AsyncIterator[None]:
         """Take part until the block ends. To leave well, see drain.py."""
         runtime = self.runtime
-        runtime.doubts.sure = self._is_sure
+        runtime.read_fence.sure = self._is_sure
         self.member = replace(self.member, address=self._peers.address, since_ms=runtime.now_ms())
         self._joined_at = runtime.clock.monotonic()
         async with self.leases.ticking(self._holding, self._told), asyncio.TaskGroup() as tasks:
@@ -149,7 +149,7 @@ class Reconciler:
     # -- what it hears ------------------------------------------------------------------------
 
     def _holding(self) -> Holding:
-        return Holding(self.member, tuple(self.runtime.shards.held()))
+        return Holding(self.member, tuple(self.runtime.cells.held()))
 
     def _told(self, tick: Tick | None) -> None:
         if tick is None:
@@ -163,7 +163,7 @@ class Reconciler:
             self.lease_state.renewed(tick.sent_at)
             self.membership.learn(tick)
             self.membership.update(self.member)
-            owned = self.runtime.shards.owned
+            owned = self.runtime.cells.owned
             self._doubtful = frozenset(self._foreign(tick))
             self._routing_table.learn(tick, self.runtime.incarnation, lambda shard: owned[shard] is not None)
             self._ticked.set()
@@ -193,16 +193,16 @@ class Reconciler:
         """A peer says that it serves these shards at these epochs; a higher epoch than ours ends ours."""
         self._routing_table.hear(incarnation, epochs, self.runtime.clock.boot())
         for shard, epoch in epochs:
-            ownership = self.runtime.shards.owned[shard]
+            ownership = self.runtime.cells.owned[shard]
             if ownership is not None and epoch > ownership.epoch:
                 if ownership.parked is not None:
                     self.handover.hand_on(shard)
                 else:
-                    self.runtime.scheduler.lose(shard)
+                    self.runtime.fence_out(shard)
 
     def mine(self, shards: Iterable[int] | None) -> list[tuple[int, int]]:
         """Which of these (None: of all) are served here, with their epochs."""
-        owned = self.runtime.shards.owned
+        owned = self.runtime.cells.owned
         looked = owned if shards is None else [owned[s] for s in shards]
         return [(o.shard, o.epoch) for o in looked if o is not None and o.parked is None]
 
@@ -257,7 +257,7 @@ class Reconciler:
         """One step for everything that is not as it should be."""
         self._peers.meet(self.membership.members)
         if self.lease_state.must_check and self.lease_state.margin_s > 0:
-            await self._check(self.runtime.shards.held())
+            await self._check(self.runtime.cells.held())
             self.lease_state.checked()
         if self.member.state == JOINING and self._may_serve():
             self.become(ACTIVE)
@@ -299,7 +299,7 @@ class Reconciler:
         """Shards that are served here although their lease is somebody else's."""
         me = self.runtime.incarnation
         return [
-            s for s in self.runtime.shards.held()
+            s for s in self.runtime.cells.held()
             if tick.holders[s] != me
             and self._owned_at.get(s, 0.0) < tick.sent_at
             and not self.handover.moves(s)
@@ -311,13 +311,13 @@ class Reconciler:
             return
         rows = await self.runtime.journal.shards()
         for shard in shards:
-            ownership = self.runtime.shards.owned[shard]
+            ownership = self.runtime.cells.owned[shard]
             if ownership is not None and rows[shard].epoch > ownership.epoch:
-                self.runtime.scheduler.lose(shard)
+                self.runtime.fence_out(shard)
 
     async def _take(self, shards: Sequence[int], tick: Tick) -> None:
         runtime, me = self.runtime, self.runtime.incarnation
-        missing = [s for s in shards if runtime.shards.owned[s] is None and not self.handover.moves(s)]
+        missing = [s for s in shards if runtime.cells.owned[s] is None and not self.handover.moves(s)]
         if not missing:
             return
         free = [s for s in missing if tick.holders[s] == ""]
@@ -338,7 +338,7 @@ class Reconciler:
 
     async def own(self, shards: Sequence[int]) -> list[tuple[int, int]]:
         """Claim shards whose lease is ours, and serve them; returns them with their epochs."""
-        runtime, owned = self.runtime, self.runtime.shards.owned
+        runtime, owned = self.runtime, self.runtime.cells.owned
         async with self._claiming:
             # A giver's call and our own look may come to the same shards: one claim is enough.
             missing = [s for s in shards if (o := owned[s]) is None or o.parked is not None]
@@ -358,7 +358,7 @@ class Reconciler:
         return epochs
 
     async def _release(self, shards: Sequence[int], tick: Tick) -> None:
-        me, owned = self.runtime.incarnation, self.runtime.shards.owned
+        me, owned = self.runtime.incarnation, self.runtime.cells.owned
         idle = [
             s for s in shards
             if tick.holders[s] == me and owned[s] is None

@@ -31,7 +31,7 @@ def quantile(samples: Sequence[float], q: float) -> float:
 async def residents(runtime: Runtime) -> Counter[str]:
     """Number of actors in memory by kind."""
     found: Counter[str] = Counter()
-    async for cells in runtime.shards.in_turn():
+    async for cells in runtime.cells.in_turn():
         found.update([actor.kind for actor in cells])
     return found
 
@@ -48,7 +48,7 @@ class Census:
 async def census(runtime: Runtime) -> Census:
     """Look at every actor once."""
     found = Census()
-    async for cells in runtime.shards.in_turn():
+    async for cells in runtime.cells.in_turn():
         found.kinds.update([actor.kind for actor in cells])
         found.busy += [cell for cell in cells.values() if cell.status != READY or cell.mailbox is not None]
         found.hottest = nlargest(TOP, [*found.hottest, *cells.values()], key=attrgetter("turns"))
@@ -126,11 +126,11 @@ def _lease(services: Services) -> dict[str, Any]:
 def _shards(services: Services) -> dict[str, Any]:
     """What is owned, and what is on its way from here or to here."""
     runtime, reconciler = services.dispatch.runtime, services.cluster.reconciler
-    owned = runtime.shards.owned
+    owned = runtime.cells.owned
     return {
-        "owned": len(runtime.shards.held()),
+        "owned": len(runtime.cells.held()),
         "epochs": {str(o.shard): o.epoch for o in owned if o is not None},
-        "leaving": runtime.shards.leaving(),
+        "leaving": runtime.cells.leaving(),
         "arriving": [s for s in range(SHARD_COUNT) if owned[s] is None and reconciler.handover.moves(s)],
         "taken": reconciler.counts["shards_taken"],
         "lost": runtime.counters.lost_shards,
@@ -167,7 +167,7 @@ def _handovers(services: Services) -> dict[str, Any]:
         "count": reconciler.counts["handovers"],
         "failed": reconciler.counts["handovers_failed"],
         "under_way": sum(map(reconciler.handover.moves, range(SHARD_COUNT))),
-        "parked": sum(len(o.parked) for o in runtime.shards.owned if o is not None and o.parked),
+        "parked": sum(len(o.parked) for o in runtime.cells.owned if o is not None and o.parked),
         "s_p50": quantile(reconciler.handover.seconds.newest, 0.5),
         "s_p99": quantile(reconciler.handover.seconds.newest, 0.99),
         "buried": reconciler.counts["buried"],

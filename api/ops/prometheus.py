@@ -77,7 +77,7 @@ class RuntimeCollector:
             "Commits that a lane has waited for in vain: somebody holds a row.",
             value=g.lock_waits,
         )
-        held = sum((lane.aside.holders() for lane in runtime.lanes), Counter[str]())
+        held = sum((lane.blocked.holders() for lane in runtime.lanes), Counter[str]())
         yield _gauges("mall_blocked_commits", "Commits set aside, by who holds their row.", "holder", held)
         yield GaugeMetricFamily("mall_timers_pending", "Near timers.", value=len(runtime.timers))
         yield GaugeMetricFamily(
@@ -105,8 +105,8 @@ class RuntimeCollector:
     def _ownership(self) -> Iterable[Metric]:
         """Shards, leases and hand-overs."""
         runtime, reconciler = self._services.dispatch.runtime, self._services.cluster.reconciler
-        leaving = len(runtime.shards.leaving())
-        owned = Counter(served=len(runtime.shards.held()) - leaving, handed_over=leaving)
+        leaving = len(runtime.cells.leaving())
+        owned = Counter(served=len(runtime.cells.held()) - leaving, handed_over=leaving)
         yield _gauges("mall_shards_owned", "Shards owned, by state.", "state", owned)
         yield from _totals(_KEEPER_COUNTS, reconciler.counts)
         lost, stale = runtime.counters.lost_shards, runtime.counters.stale_answers

@@ -62,7 +62,7 @@ async def main(orders, drivers):
             runtime.tell(ActorId("driver", n), m.DriverView(), seed=Seed(clock.monotonic(), row))
         while await runtime.ask(ActorId("order", orders), m.View(), budget_s=60) is None: ...
         gc.collect()
-        print(json.dumps({"actors": runtime.shards.cells_count(), "mib": resident_mib() - before}))
+        print(json.dumps({"actors": runtime.cells.cells_count(), "mib": resident_mib() - before}))
 
 asyncio.run(main(ORDERS, DRIVERS))
 """

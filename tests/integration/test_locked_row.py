@@ -84,7 +84,7 @@ async def test_unrelated_drivers_go_on_while_a_person_holds_one_row(
             assert {await other for other in others} == {"now_online"}
             assert not asked[7].done()
             await until(lambda: dispatch.runtime.set_aside)
-            assert dispatch.runtime.lanes[0].aside.holders() == {"psql": 1}
+            assert dispatch.runtime.lanes[0].blocked.holders() == {"psql": 1}
             again = [await _go_online(dispatch, n, "offline") for n in DRIVERS if n != 7]
             assert set(again) == {"now_offline"}
             assert dispatch.runtime.counters.lock_waits == 1, "a known lock is not waited for again"

@@ -264,7 +264,7 @@ class Host:
         for socket in list(hub.sessions.values()):
             socket.close(4200)
         self.dispatch = None
-        self.world.note("left", host=self.name, kept=len(runtime.shards.held()))
+        self.world.note("left", host=self.name, kept=len(runtime.cells.held()))
 
     def _die(self, store: StoreWire, leases: LeaseWire, hub: SimHub, runtime: Runtime) -> None:
         """No more words; only what is on its way still arrives."""

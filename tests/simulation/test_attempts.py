@@ -49,7 +49,7 @@ async def _open_order(dispatch: Dispatch, key: str) -> int:
 
 
 def _shards(host: Host) -> list[Ownership | None]:
-    return [] if host.dispatch is None else host.dispatch.runtime.shards.owned
+    return [] if host.dispatch is None else host.dispatch.runtime.cells.owned
 
 
 def _owner(world: World, order: int, but: Host | None = None) -> Host:

@@ -15,9 +15,7 @@ GHOST, GHOST_S = "ghost.1", 3.0
 
 def _owner(world: World, shard: int) -> Host:
     return next(
-        h
-        for h in world.hosts
-        if h.dispatch is not None and h.dispatch.runtime.shards.owned[shard] is not None
+        h for h in world.hosts if h.dispatch is not None and h.dispatch.runtime.cells.owned[shard] is not None
     )
 
 
@@ -30,9 +28,9 @@ async def _story() -> list[int]:
     async with asyncio.TaskGroup() as tasks:
         lives = [tasks.create_task(host.live()) for host in world.hosts]
         await asyncio.sleep(15.0)
-        shard = world.hosts[0].dispatch.runtime.shards.held()[0]  # type: ignore[union-attr]
+        shard = world.hosts[0].dispatch.runtime.cells.held()[0]  # type: ignore[union-attr]
         reconciler = _owner(world, shard).cluster.reconciler  # type: ignore[union-attr]
-        sure = reconciler.runtime.doubts.sure
+        sure = reconciler.runtime.read_fence.sure
 
         def ask() -> None:
             sure(shard)
@@ -44,7 +42,7 @@ async def _story() -> list[int]:
         ask()
         await asyncio.sleep(GHOST_S)
         ask()
-        assert reconciler.runtime.shards.owned[shard] is not None, "it served all the time"
+        assert reconciler.runtime.cells.owned[shard] is not None, "it served all the time"
         for life in lives:
             life.cancel()
     return counted

@@ -10,12 +10,13 @@ from typing import Any
 import pytest
 
 from actors.behaviour import Done
-from actors.cell import Cell
+from actors.cell_table import CellTable
 from actors.cluster.forwarding import Forwarding
 from actors.cluster.lease_state import LeaseState
-from actors.messages import ActorId, Seed
+from actors.delivery import Delivery
+from actors.messages import ActorId, Envelope, Seed
 from actors.runtime import Runtime
-from actors.shards import Ownership, Parked, shard_of
+from actors.shards import Parked, shard_of
 from dispatch import feed_frames
 from dispatch import messages as m
 from dispatch.domain import order as orders
@@ -55,7 +56,7 @@ def _commit_is_acknowledged_early(patch: pytest.MonkeyPatch) -> Faults:
 
 def _state_is_loaded_before_the_claim(patch: pytest.MonkeyPatch) -> Faults:
     """Rows are read as soon as the lease is won, and serve the first use of each order after the claim."""
-    take, activate = Runtime.take, Runtime._activate
+    take, deliver = Runtime.take, Delivery.deliver
     early: dict[tuple[int, int], Mapping[str, Any]] = {}
 
     async def hasty(self: Runtime, shards: Sequence[int]) -> None:
@@ -64,23 +65,33 @@ def _state_is_loaded_before_the_claim(patch: pytest.MonkeyPatch) -> Faults:
         # A claim waits for the locks of every write on its way.
         await asyncio.sleep(LOCKED_S)
         await take(self, shards)
-        early.update({(id(self), number): row for number, row in rows.items()})
+        early.update({(id(self.cells), number): row for number, row in rows.items()})
 
-    def warm(self: Runtime, ownership: Ownership, to: ActorId, seed: Seed | None, trace: str) -> Cell:
-        row = early.pop((id(self), to.number), None) if to.kind == "order" else None
-        return activate(self, ownership, to, Seed(float("inf"), row) if row else seed, trace)
+    def warm(
+        self: Delivery, envelope: Envelope, *, latest: str | None = None, seed: Seed | None = None
+    ) -> None:
+        to, ownership = envelope.to, self._cells.owned[shard_of(envelope.to)]
+        if (
+            to.kind == "order"
+            and ownership is not None
+            and ownership.parked is None
+            and to not in ownership.cells
+        ):
+            row = early.pop((id(self._cells), to.number), None)
+            seed = Seed(float("inf"), row) if row else seed
+        deliver(self, envelope, latest=latest, seed=seed)
 
     patch.setattr(Runtime, "take", hasty)
-    patch.setattr(Runtime, "_activate", warm)
+    patch.setattr(Delivery, "deliver", warm)
     return Faults(evil_every_s=2.0)
 
 
 def _memory_outlives_the_ownership(patch: pytest.MonkeyPatch) -> Faults:
-    surrender, take = Runtime.surrender, Runtime.take
+    surrender, take = CellTable.surrender, Runtime.take
     kept: dict[tuple[int, int], dict[Any, Any]] = {}
 
-    def keep(self: Runtime, shard: int) -> list[Parked]:
-        ownership = self.shards.owned[shard]
+    def keep(self: CellTable, shard: int) -> list[Parked]:
+        ownership = self.owned[shard]
         if ownership is not None:
             kept[id(self), shard] = dict(ownership.cells)
         return surrender(self, shard)
@@ -88,14 +99,14 @@ def _memory_outlives_the_ownership(patch: pytest.MonkeyPatch) -> Faults:
     async def with_old_memory(self: Runtime, shards: Sequence[int]) -> None:
         await take(self, shards)
         for shard in shards:
-            ownership = self.shards.owned[shard]
+            ownership = self.cells.owned[shard]
             if ownership is not None:
-                cells = kept.get((id(self), shard), {})
+                cells = kept.get((id(self.cells), shard), {})
                 ownership.cells.update(
                     {k: c for k, c in cells.items() if c.status == 1 and k.kind == "order"}
                 )
 
-    patch.setattr(Runtime, "surrender", keep)
+    patch.setattr(CellTable, "surrender", keep)
     patch.setattr(Runtime, "take", with_old_memory)
     return Faults()
 

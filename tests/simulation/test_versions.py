@@ -25,7 +25,7 @@ async def _story() -> list[list[int]]:
             if host is not None:
                 host.drain(0.5)
             await asyncio.sleep(SETTLES_S)
-            counted.append([len(h.dispatch.runtime.shards.held()) for h in world.hosts])  # type: ignore[union-attr]
+            counted.append([len(h.dispatch.runtime.cells.held()) for h in world.hosts])  # type: ignore[union-attr]
         for life in lives:
             life.cancel()
     return counted

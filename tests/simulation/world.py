@@ -84,7 +84,7 @@ class World:
 
     def actors(self, kind: str) -> list[Any]:
         """States of the actors in memory, wherever they are."""
-        owned = [o for h in self.hosts if h.dispatch for o in h.dispatch.runtime.shards.owned if o]
+        owned = [o for h in self.hosts if h.dispatch for o in h.dispatch.runtime.cells.owned if o]
         return [c.state for o in owned for c in o.cells.values() if c.id.kind == kind and c.state is not None]
 
     def crashes(self) -> dict[str, int]:
@@ -99,7 +99,7 @@ class World:
         """For each shard, who believes to serve it."""
         served: list[list[str]] = [[] for _ in self.store.epochs]
         for host in self.hosts:
-            for o in host.dispatch.runtime.shards.owned if host.dispatch else ():
+            for o in host.dispatch.runtime.cells.owned if host.dispatch else ():
                 if o is not None and o.parked is None:
                     served[o.shard].append(host.name)
         return served

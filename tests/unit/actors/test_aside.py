@@ -20,11 +20,9 @@ from tests.unit.actors.test_runtime import Stage, staged
 @asynccontextmanager
 async def _locked(*numbers: int) -> AsyncIterator[tuple[Stage, list[tuple[str, dict[str, Any]]]]]:
     """A running runtime of whose journal somebody holds these rows; what it logs."""
-    said: list[tuple[str, dict[str, Any]]] = []
     async with staged() as stage:
-        stage.runtime.log = lambda event, **values: said.append((event, values))
         stage.table.locks = {f"counter {number}": 4711 for number in numbers}
-        yield stage, said
+        yield stage, stage.said
 
 
 async def test_locked_row_keeps_nobody_else_waiting() -> None:
@@ -63,7 +61,7 @@ async def test_holder_is_named_once_when_it_blocks_and_once_when_it_has_gone() -
     async with _locked(3, 4) as (stage, said), asyncio.TaskGroup() as tasks:
         waiting = [tasks.create_task(stage.ask(f"add {n}", n)) for n in (3, 4)]
         await until(lambda: stage.runtime.set_aside == 2)
-        assert stage.runtime.lanes[0].aside.holders() == {"psql": 2}
+        assert stage.runtime.lanes[0].blocked.holders() == {"psql": 2}
         stage.table.locks.clear()
         assert [await task for task in waiting] == [1, 1]
         await until(lambda: len(said) == 2)
@@ -72,7 +70,7 @@ async def test_holder_is_named_once_when_it_blocks_and_once_when_it_has_gone() -
         assert (whom["holder_pid"], whom["holder_application"]) == (4711, "psql")
         assert (ended, gone["holder_pid"]) == ("unblocked_commit", 4711)
         assert gone["duration_s"] > 0
-        assert stage.runtime.lanes[0].aside.holders() == {}
+        assert stage.runtime.lanes[0].blocked.holders() == {}
 
 
 async def test_lock_that_no_look_shows_is_found_by_halves_and_waited_for_alone() -> None:
@@ -107,7 +105,7 @@ async def test_shard_with_a_commit_set_aside_can_be_handed_over() -> None:
         shard = shard_of(ActorId("counter", 3))
         stage.runtime.park(shard)
         stage.runtime.freeze([shard])
-        assert not stage.runtime.shards.is_committing(shard)
+        assert not stage.runtime.cells.is_committing(shard)
         assert stage.runtime.set_aside == 0
         stage.table.locks.clear()
         await stage.runtime.take([shard])  # it came to nothing: the giver serves again
@@ -119,7 +117,7 @@ async def test_lost_shard_takes_what_was_set_aside_with_it() -> None:
     async with _locked(3) as (stage, _), asyncio.TaskGroup() as tasks:
         waiting = tasks.create_task(_error(stage.ask("add 3", 3)))
         await until(lambda: stage.runtime.set_aside)
-        stage.runtime.scheduler.lose(shard_of(ActorId("counter", 3)))
+        stage.runtime.fence_out(shard_of(ActorId("counter", 3)))
         assert await waiting == "Unavailable"
         stage.table.locks.clear()
         await until(lambda: not stage.runtime.set_aside)

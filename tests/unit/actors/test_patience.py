@@ -37,7 +37,7 @@ async def test_outcome_is_unknown_when_the_commit_was_already_sent() -> None:
     hands = Hands()
     deadlines = Deadlines(hands)
     envelope, reply = asked(100.1)
-    envelope.started = True
+    envelope.commit_sent()
     deadlines.watch(envelope)
     hands.now = 101.0
     deadlines.look()

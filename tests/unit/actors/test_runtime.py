@@ -210,10 +210,11 @@ class Stage:
         self.counter = Counter()
         self.frames = Frames()
         self.lost = asyncio.Event()
+        self.said: list[tuple[str, dict[str, Any]]] = []
         self.runtime = Runtime(
             instance="one", behaviours=[self.counter], journal=self.table,
             emitter=self.frames, clock=LoopClock(asyncio.get_running_loop()), entropy=SystemRandomness(),
-            lost=lambda shard: self.lost.set(),
+            lost=lambda shard: self.lost.set(), log=lambda event, **values: self.said.append((event, values)),
         )  # fmt: skip
 
     def ask(self, message: str, number: int = 1, **options: Any) -> Coroutine[Any, Any, Any]:
@@ -489,7 +490,7 @@ async def test_latest_value_replaces_what_was_not_read() -> None:
 async def test_idle_actor_leaves_memory_and_comes_back_as_it_was() -> None:
     async with staged() as stage:
         await stage.ask("add")
-        ownership = stage.runtime.shards.owned[shard_of(ActorId("counter", 1))]
+        ownership = stage.runtime.cells.owned[shard_of(ActorId("counter", 1))]
         assert ownership is not None
         ownership.cells[ActorId("counter", 1)].used_at -= 60
         stage.runtime._passivation.sweep(ownership)
@@ -566,7 +567,7 @@ async def test_far_ask_that_waited_for_a_hand_over_is_served_only_when_nobody_el
 ) -> None:
     async with staged() as stage:
         shard = shard_of(ActorId("counter", 1))
-        ownership = stage.runtime.shards.owned[shard]
+        ownership = stage.runtime.cells.owned[shard]
         assert ownership is not None
         far: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         until = stage.runtime.clock.monotonic() + 5
@@ -583,7 +584,7 @@ async def test_far_ask_that_waited_for_a_hand_over_is_served_only_when_nobody_el
 async def test_far_ask_that_was_sent_to_the_journal_is_never_sent_back_as_if_nothing_had_happened() -> None:
     async with staged() as stage:
         shard = shard_of(ActorId("counter", 1))
-        ownership = stage.runtime.shards.owned[shard]
+        ownership = stage.runtime.cells.owned[shard]
         assert ownership is not None
         stage.table.hold = asyncio.Event()
         far: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
@@ -611,7 +612,7 @@ async def test_far_ask_is_sent_back_when_a_claim_to_settle_shows_that_the_shard_
     """Such a claim takes the shard back only over claims of our own that went unanswered."""
     async with staged() as stage:
         shard = shard_of(ActorId("counter", 1))
-        ownership = stage.runtime.shards.owned[shard]
+        ownership = stage.runtime.cells.owned[shard]
         assert ownership is not None
         claim = stage.table.claim
 
@@ -634,9 +635,7 @@ async def test_far_ask_is_sent_back_when_a_claim_to_settle_shows_that_the_shard_
 
 
 async def test_timer_that_was_written_by_a_clock_an_hour_ahead_fires_when_the_clock_is_right_again() -> None:
-    said: list[str] = []
     async with staged() as stage:
-        stage.runtime.log = lambda event, **_: said.append(event)
         table, due_ms = stage.table, 1_790_003_600_000 + 20_000
         table.wall_s += 3_600
         await until(lambda: stage.runtime.counters.clock_steps == 1)
@@ -645,4 +644,4 @@ async def test_timer_that_was_written_by_a_clock_an_hour_ahead_fires_when_the_cl
         await until(lambda: stage.runtime.counters.clock_steps == 2)
         await until(lambda: stage.runtime.counters.timers_fired == 1)
         assert await stage.ask("heard") == (f"due {due_ms}",)
-    assert said == ["stepped_clock", "stepped_clock"]
+    assert [event for event, _ in stage.said] == ["stepped_clock", "stepped_clock"]

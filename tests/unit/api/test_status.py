@@ -551,7 +551,7 @@ async def test_ownership_and_lines_are_counted_for_prometheus() -> None:
         assert 0 < found["mall_lease_margin_seconds"] <= 3.3
         stage.runtime.park(3)
         stage.cluster.peers.counts["forwarded"] += 2
-        stage.runtime.scheduler.lose(4)
+        stage.runtime.fence_out(4)
         found = stage.metrics()
         assert found['mall_shards_owned{state="served"}'] == 254
         assert found['mall_shards_owned{state="handed_over"}'] == 1

@@ -8,8 +8,9 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 from actors.cell import Cell
+from actors.cell_table import WALK, CellTable
 from actors.messages import ActorId
-from actors.shards import WALK, Ownership, Shards
+from actors.shards import Ownership
 from dispatch.background import BackgroundTasks
 from dispatch.domain.driver import ONLINE, Driver
 from dispatch.domain.geo import Place
@@ -26,7 +27,7 @@ class Mall:
     """An instance that owns two shards, with drivers in them."""
 
     def __init__(self, drivers: int) -> None:
-        shards = Shards()
+        shards = CellTable(())
         for number in (0, 1):
             shards.own(Ownership(number, 1, first=1, since=0.0))
         self.states = [
@@ -46,7 +47,7 @@ class Mall:
             cast(Ownership, shards.owned[cell.shard]).cells[actor] = cell
             self.cells.append(cell)
         self.dispatch = Dispatch(
-            cast(Any, SimpleNamespace(shards=shards)), cast(Any, SimpleNamespace(place=None))
+            cast(Any, SimpleNamespace(cells=shards)), cast(Any, SimpleNamespace(place=None))
         )
 
 

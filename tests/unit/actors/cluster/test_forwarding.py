@@ -21,7 +21,7 @@ def test_command_that_only_a_newer_build_knows_is_refused_as_not_processed() -> 
     to = ActorId("order", 5)
     owned: list[Any] = [None] * 256
     owned[shard_of(to)] = SimpleNamespace(epoch=EPOCH_MIN, first=EPOCH_MIN, parked=None)
-    forwarding.runtime = cast("Any", SimpleNamespace(shards=SimpleNamespace(owned=owned)))
+    forwarding.runtime = cast("Any", SimpleNamespace(cells=SimpleNamespace(owned=owned)))
     ask = ["A", 9, *to, EPOCH_MIN, 1000, "command", "print", "trace", ["OfTomorrow", {"reason": "why"}]]
     with pytest.raises(UndecodableValue):
         forwarding.receive(cast("Any", None), ask)

@@ -1,0 +1,82 @@
+"""Effects of a turn: tells, frames, reads and timers, carried out after the commit."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from actors.behaviour import Done
+from actors.cell import Cell
+from actors.cell_table import CellTable
+from actors.delivery import Delivery
+from actors.errors import JournalError
+from actors.messages import ActorId, Query, QueryAnswer, QueryFailed, Wake
+from actors.ports import Emitter, Journal
+from actors.timers import Timers
+
+QUERIES_MAX = 16
+QUERY_TRIES = 5
+
+
+class Effects:
+    """Carries out the effects of the turns of one instance."""
+
+    def __init__(
+        self,
+        *,
+        journal: Journal,
+        emitter: Emitter,
+        cells: CellTable,
+        delivery: Delivery,
+        timers: Timers,
+        log: Callable[..., None],
+    ) -> None:
+        self._journal = journal
+        self._emitter = emitter
+        self._cells = cells
+        self._delivery = delivery
+        self._timers = timers
+        self._log = log
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._tasks: asyncio.TaskGroup | None = None
+        self._queries = asyncio.Semaphore(QUERIES_MAX)
+
+    def start(self, tasks: asyncio.TaskGroup) -> None:
+        """From now on reads are tasks of this group."""
+        self._loop = asyncio.get_running_loop()
+        self._tasks = tasks
+
+    def carry_out(self, cell: Cell, done: Done, trace: str) -> None:
+        """Everything that a turn wants done besides its reply and its state."""
+        for tell in done.tells:
+            told = trace if tell.trace is None else tell.trace
+            self._delivery.tell(tell.to, tell.message, trace=told, latest=tell.latest)
+        for emit in done.emits:
+            self._emitter.emit(emit, trace)
+        for query in done.queries:
+            assert self._tasks is not None, "the runtime is not running"
+            self._tasks.create_task(self._read(cell.id, query, trace), name=f"read {query.name}")
+        if done.due_ms is not None:
+            self._timers.arm(cell.id, done.due_ms)
+        if done.wake_s is not None and self._loop is not None:
+            self._loop.call_later(done.wake_s, self._wake, cell, done.wake, trace)
+
+    def _wake(self, cell: Cell, tag: str, trace: str) -> None:
+        if self._cells.is_current(cell):
+            self._delivery.tell(cell.id, Wake(tag), trace=trace, latest=f"wake:{tag}")
+
+    async def _read(self, to: ActorId, query: Query, trace: str) -> None:
+        """Read what an actor asked for. After some tries the actor hears that there is no answer."""
+        async with self._queries:
+            for tries in range(QUERY_TRIES):
+                try:
+                    result = await self._journal.read(query)
+                    self._delivery.tell(to, QueryAnswer(query, result), trace=trace)
+                    return
+                except JournalError:
+                    await asyncio.sleep(0.1 * 2**tries)
+                except Exception as error:  # noqa: BLE001 - one bad read must not end the instance
+                    self._log("failed_read", actor=str(to), query=query.name, exc_info=error)
+                    break
+        self._log("gave_up_read", actor=str(to), query=query.name)
+        self._delivery.tell(to, QueryFailed(query), trace=trace)
