@@ -111,7 +111,7 @@ class Rows(Protocol):
 
 
 @frozen
-class PaymentAnswer:
+class PaymentResult:
     """What became of a request to pay.
 
     Attributes:
@@ -145,7 +145,7 @@ class Payments:
         self._entropy = entropy
         self._observe = observe
 
-    async def pay(self, caller: Caller, order: int, token: str) -> PaymentAnswer:
+    async def pay(self, caller: Caller, order: int, token: str) -> PaymentResult:
         """Hold the money for an order under the caller's key, and confirm the order.
 
         The intention is committed before the gateway is called; cancelled or killed after that, somebody
@@ -159,9 +159,9 @@ class Payments:
         answer = await self._rows.value("payment_start", request)
         code, facts, replayed = answer["code"], answer["facts"], bool(answer.get("replayed"))
         if code != "pending" or replayed:
-            return PaymentAnswer(code, facts, replayed)
+            return PaymentResult(code, facts, replayed)
         shown = await self._advance((await self._rows.rows("payment_get", facts["id"]))[0])
-        return PaymentAnswer(shown["status"], shown, replayed=False)
+        return PaymentResult(shown["status"], shown, replayed=False)
 
     async def refund(
         self, caller: Caller, number: int, amount_minor: int | None = None, reason: str | None = None

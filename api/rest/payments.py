@@ -17,7 +17,7 @@ from api.rest import serializers
 from config import metrics
 from dispatch.domain import ids
 from dispatch.domain.money import Money
-from dispatch.payments import PaymentAnswer, Payments
+from dispatch.payments import PaymentResult, Payments
 
 # When to look again at a payment whose outcome is not known.
 LOOK_AGAIN_S = "2"
@@ -94,7 +94,7 @@ async def create(context: RequestContext) -> web.Response:
     return _answer(asked)
 
 
-def _answer(asked: PaymentAnswer) -> web.Response:
+def _answer(asked: PaymentResult) -> web.Response:
     headers = {"Idempotent-Replayed": "true"} if asked.replayed else {}
     facts = asked.facts
     if asked.code in ("declined", "voided"):  # voided: the order ended before it was known
