@@ -18,8 +18,10 @@ run: $(RUNNING)
 test: check
 	@$(PY) -m pytest -m "not long" -n 2 --dist loadfile --no-loadscope-reorder
 
+# Then the acceptance tests once more on stock aiohttp (api/transport/README.md).
 test-long: check
 	@$(PY) -m pytest --timeout 1800
+	@MALL_FAST_PATH=off $(PY) -m pytest tests/acceptance -m "not long" -n 2 --dist loadfile --no-loadscope-reorder
 
 check: $(READY)
 	@$(VENV)/bin/ruff check .

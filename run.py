@@ -72,6 +72,7 @@ from api.server.watchdogs import (
     watch_servers,
     watch_sight,
 )
+from api.transport.runners import FastPathError
 from config import metrics
 from config.cli import make_parser
 from config.logs import open_logs, say, say_failure
@@ -355,7 +356,8 @@ def command_supervise(settings: Settings, count: int) -> int:
             make_instances(settings.instance, __file__, public, ops, os.environ | environ),
             lambda: greet(settings, public, machine, lines, "supervisor"),
         )
-        return asyncio.run(supervise(supervisor, machine, settings.ops_names, SystemRandomness()))
+        fast = settings.fast_path == "on"
+        return asyncio.run(supervise(supervisor, machine, settings.ops_names, SystemRandomness(), fast=fast))
 
 
 WORK: dict[str, Callable[[Settings, argparse.Namespace], int]] = {
@@ -379,7 +381,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except SettingsError as error:
         say_failure(options.command, f"The settings are wrong:\n{error}")
         return wrong
-    except (StartError, EmbeddedError, MigrationError, MintError, first_run.FirstRunError) as error:
+    except (
+        StartError,
+        FastPathError,
+        EmbeddedError,
+        MigrationError,
+        MintError,
+        first_run.FirstRunError,
+    ) as error:
         say_failure(options.command, f"Cannot start: {error}")
     except (StorageError, JournalError, TimeoutError, OSError) as error:
         say_failure(options.command, f"Cannot reach the database: {type(error).__name__} {error}")

@@ -41,6 +41,13 @@ def doubts(settings: Settings) -> list[Finding]:
         )
     if settings.rate_limits == "off":
         found.append(warning("nobody is limited", "MALL_RATE_LIMITS=off is for load tests"))
+    if settings.fast_path == "off":
+        found.append(
+            warning(
+                "slow connections are ended late, and aiohttp itself answers what is no HTTP",
+                "MALL_FAST_PATH=off is for an aiohttp with which the server does not start otherwise",
+            )
+        )
     return found
 
 

@@ -249,6 +249,7 @@ class Settings(BaseModel):
         description="How long a new signing key is published before it signs: twice what others keep keys.",
     )
     loop: Literal["uvloop", "asyncio"] = Field("uvloop", alias="MALL_LOOP", description="Event loop.")
+    fast_path: Switch = Field("on", alias="MALL_FAST_PATH", description="off: serve with stock aiohttp.")
 
     @field_validator("cors_origins", "trusted_proxies", "ops_names", mode="before")
     @classmethod

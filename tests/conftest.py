@@ -17,6 +17,16 @@ import pytest
 from storage.embedded import EmbeddedPostgres, EmbeddedValkey
 from storage.postgres.migrate import migrate
 
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip what stock aiohttp cannot do, where the servers of the tests run on it."""
+    if os.environ.get("MALL_FAST_PATH") != "off":
+        return
+    for item in items:
+        for mark in item.iter_markers("fast_path"):
+            item.add_marker(pytest.mark.skip(reason=f"stock aiohttp: {mark.args[0]}"))
+
+
 POSTGRES_15 = Path("/usr/lib/postgresql/15/bin")
 _numbers = itertools.count(1)
 

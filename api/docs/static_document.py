@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from hashlib import blake2b
 
-from aiohttp import web
+from aiohttp import Payload, web
 from aiohttp.abc import AbstractStreamWriter
-from aiohttp.payload import Payload
 
 from api.http.conditional import is_known
 from api.http.request import RequestContext
@@ -46,12 +45,19 @@ class Document:
 class _Pieces(Payload):
     """A document on its way to one client: the next piece is written when there is room."""
 
-    _autoclose = True
-
     def __init__(self, document: Document) -> None:
         super().__init__(document, content_type=document.content_type)
         self._document = document
-        self._size = document.size_bytes
+
+    @property
+    def size(self) -> int:
+        """Of the whole text."""
+        return self._document.size_bytes
+
+    @property
+    def autoclose(self) -> bool:
+        """There is nothing to close."""
+        return True
 
     def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
         """The whole text."""

@@ -7,7 +7,9 @@ handshake.py          upgrade, origin, bearer header or ticket
 origins.py            origins that may open a feed
 anonymous_sockets.py  sockets without a valid `hello` yet
 frame_limits.py       frames are counted and weighed before they are parsed
+feed_socket.py        what a session needs of its WebSocket
 websocket.py          text frames go to a callback, not through aiohttp's queue
+stock_socket.py       the WebSocket of stock aiohttp instead (MALL_FAST_PATH=off)
 session.py            one socket: frames in, frames out
 commands.py           the command behind a frame
 pending_command.py    commands without a reply yet

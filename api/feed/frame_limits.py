@@ -8,9 +8,10 @@ is sent in order is heard in order. Who goes on and on is closed with 4101.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from aiohttp.http import WebSocketReader
+if TYPE_CHECKING:
+    from api.transport.aiohttp_internals import WebSocketReader
 
 # A burst of 100 frames, then 50 a second.
 BURST_FRAMES = 100.0

@@ -14,9 +14,9 @@ from api.auth.access_tokens import Principal
 from api.auth.permissions import Access, allows
 from api.contract.problems import Problem
 from api.feed import close_codes, frames
+from api.feed.feed_socket import FeedSocket, socket_class
 from api.feed.origins import REFUSED, may_open
 from api.feed.session import Session
-from api.feed.websocket import Socket
 from api.http.pipeline import UNSEEN, Route, finish, identify
 from api.http.request import RequestContext, json_response
 from api.transport.errors import forget_frames
@@ -73,7 +73,7 @@ async def open_feed(context: RequestContext) -> web.StreamResponse:
     _check_upgrade(context)
     principal = _admit(context)
     # Deflate costs 90 KB a socket and saves nothing on small frames: it is never negotiated.
-    ws = Socket(
+    ws = socket_class(fast=context.services.settings.fast_path == "on")(
         protocols=(PROTOCOL,),
         compress=False,
         max_msg_size=frames.FRAME_BYTES_MAX,
@@ -124,7 +124,7 @@ def _admit(context: RequestContext) -> Principal | None:
     return context.who
 
 
-async def _learn(context: RequestContext, ws: Socket) -> tuple[frames.Hello | int, Principal | None]:
+async def _learn(context: RequestContext, ws: FeedSocket) -> tuple[frames.Hello | int, Principal | None]:
     """The first frame of a stranger, and who its ticket says that it is."""
     anonymous, address = (
         context.services.hub.anonymous,
@@ -180,7 +180,7 @@ async def _redeem(context: RequestContext, hello: frames.Hello) -> Principal | N
 
 async def _serve(
     context: RequestContext,
-    ws: Socket,
+    ws: FeedSocket,
     principal: Principal,
     resume: frames.Resume | None,
     told: tuple[str | None, str | None],

@@ -13,10 +13,10 @@ from aiohttp import WSMsgType
 from actors.shards import shard_of
 from api.auth.access_tokens import BadToken, Blind, Principal
 from api.feed import close_codes, frames
+from api.feed.feed_socket import CONGESTED_BYTES, FeedSocket
 from api.feed.frame_limits import FRAMES_PER_S
 from api.feed.pending_command import PendingCommand, ask_actors
 from api.feed.send_queue import Overflow, SendQueue
-from api.feed.websocket import CONGESTED_BYTES, Socket
 from api.http.pipeline import UNSEEN
 from api.http.request import Services
 from config import metrics
@@ -76,7 +76,7 @@ class Session:
         "ws",
     )  # fmt: skip
 
-    def __init__(self, ws: Socket, services: Services, principal: Principal, trace: str) -> None:
+    def __init__(self, ws: FeedSocket, services: Services, principal: Principal, trace: str) -> None:
         self.ws = ws
         self.services = services
         self.hub = services.hub
@@ -173,7 +173,7 @@ class Session:
 
     def _flush(self) -> None:
         """Write at once what a line that is not congested takes; a task waits for the others."""
-        request = self.ws._req
+        request = self.ws.request
         transport = None if request is None else request.transport
         if self.closing or transport is None or transport.get_write_buffer_size() > CONGESTED_BYTES:
             self.hub.tasks.create_task(self._drain(), name="socket writer")
@@ -189,7 +189,7 @@ class Session:
     async def _drain(self) -> None:
         """Write until nothing waits, then, if that was decided, close."""
         try:
-            request = self.ws._req
+            request = self.ws.request
             while self.closing != close_codes.SLOW_CONSUMER and (
                 packet := self._send_queue.take(PACKET_BYTES)
             ):
@@ -210,7 +210,7 @@ class Session:
             self._writing = False
 
     def _abort(self) -> None:
-        transport = self.ws._req.transport if self.ws._req is not None else None
+        transport = self.ws.request.transport if self.ws.request is not None else None
         if transport is not None:
             transport.abort()
 

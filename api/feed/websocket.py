@@ -7,37 +7,24 @@ loop of answers is ever between two turns. All else that the queue is for goes t
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any
 
 import structlog
 from aiohttp import WSMessage, WSMsgType, web
-from aiohttp._websocket.reader import WebSocketDataQueue
-from aiohttp.http import WebSocketReader
-from aiohttp.web_request import BaseRequest
 
 from api.feed import close_codes
+from api.feed.feed_socket import CONGESTED_BYTES, FeedSocket, Listener
 from api.feed.frame_limits import FrameMeter
+from api.transport.aiohttp_internals import WebSocketDataQueue, WebSocketReader
 
 log = structlog.get_logger()
 
 # What may wait in the queue before reading stops; half of aiohttp's own.
 QUEUE_BYTES = 32 * 1024
-# What may wait in the transport for a client that reads slowly: beyond it a task writes, and no ping is answered.
-CONGESTED_BYTES = 16 * 1024
-
-
-class Listener(Protocol):
-    """Who hears a socket. Nothing may be raised: it is called by the connection."""
-
-    def heard(self, text: str | None) -> None:
-        """A frame: a text, or (None) a ping or a pong."""
-
-    def flooded(self) -> None:
-        """The client has sent far more than it may; it is not heard any more."""
 
 
 class _Frames(WebSocketDataQueue):
-    """The queue of a socket. It relies on aiohttp 3.14: tests/unit/api/test_socket.py fails when that changes."""
+    """The queue of a socket. tests/unit/api/test_socket.py fails when aiohttp's works differently."""
 
     __slots__ = ("leaving", "listener", "meter", "transport")
 
@@ -82,17 +69,17 @@ class _Frames(WebSocketDataQueue):
             transport.write(bytes((0x80 | WSMsgType.PONG, len(data))) + data)
 
 
-class Socket(web.WebSocketResponse):
+class Socket(FeedSocket):
     """aiohttp's WebSocket, but that texts need not wait for a task, and that frames are metered."""
 
     __slots__ = ()
 
-    def _post_start(self, request: BaseRequest, protocol: str | None, writer: Any) -> None:
+    def _post_start(self, request: web.BaseRequest, protocol: str | None, writer: Any) -> None:
         """As in aiohttp, with our queue. There is no heartbeat to be told of what comes in: the session has one."""
         self._ws_protocol = protocol
         self._writer = writer
         assert self._loop is not None
-        meter = FrameMeter(request._protocol, self._loop, self._flooded)
+        meter = FrameMeter(request.protocol, self._loop, self._flooded)
         self._reader = _Frames(meter, QUEUE_BYTES, writer.transport, loop=self._loop)
         self._parser = meter.reader = WebSocketReader(
             self._reader, self._max_msg_size, compress=False, decode_text=True

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import orjson
 import structlog
-from aiohttp import web
+from aiohttp import HttpVersion11, web
 from multidict import CIMultiDict
 from pydantic import BaseModel
 
@@ -26,7 +26,6 @@ from api.contract.problems import EVERY_ANSWER, Fault, Problem, problem_response
 from api.http.order_answers import OrderAnswers
 from api.ratelimit.admission import AdmissionControl
 from api.transport.errors import BrokenBody, SlowBody, WastefulBody, forget_frames
-from api.transport.request_bodies import say_continue
 from config.settings import Settings
 from dispatch.domain import ids
 from dispatch.payments import Payments
@@ -116,6 +115,13 @@ SERVICES: web.AppKey[Services] = web.AppKey("office", Services)
 INTERNAL: web.AppKey[bool] = web.AppKey("internal", bool)
 
 
+def _say_continue(request: web.BaseRequest) -> None:
+    """Tell a client that waits for it (`Expect: 100-continue`) to send its body."""
+    # HTTP/1.0 has no interim answers (RFC 9110, 10.1.1).
+    if request.version >= HttpVersion11 and request.transport is not None:
+        request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+
 class RequestContext:
     """One request: its office, its caller, its parts.
 
@@ -182,7 +188,7 @@ class RequestContext:
                     raise web.HTTPRequestEntityTooLarge(BODY_BYTES_MAX, len(data))
                 return data
             if "Expect" in self.request.headers:
-                say_continue(self.request)
+                _say_continue(self.request)
             async with asyncio.timeout(BODY_S):
                 return await self.request.read()
         except (TimeoutError, SlowBody) as error:

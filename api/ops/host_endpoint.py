@@ -27,7 +27,7 @@ from api.ops.endpoints import prefers_html
 from api.ops.exposition import merge_expositions
 from api.server.supervisor import SERVING, SPARE, Process, Supervisor
 from api.transport.connection_limits import ConnectionCounts
-from api.transport.listener import Runner
+from api.transport.runners import runner_class
 
 # An instance asks its peers for a second (cluster_status.py); a scrape of a busy one takes a part of that.
 ASK_S = 3.0
@@ -242,10 +242,14 @@ def make_machine_app(
 
 
 async def supervise(
-    supervisor: Supervisor, bound: socket.socket, names: Sequence[str], entropy: Randomness
+    supervisor: Supervisor, bound: socket.socket, names: Sequence[str], entropy: Randomness, *, fast: bool
 ) -> int:
-    """Keep instances alive, and answer operators for all of them; returns the exit code."""
-    async with open_machine_ops(bound, lambda: supervisor.processes, names, entropy):
+    """Keep instances alive, and answer operators for all of them; returns the exit code.
+
+    Raises:
+        FastPathError: it is to be fast, and cannot with the installed aiohttp.
+    """
+    async with open_machine_ops(bound, lambda: supervisor.processes, names, entropy, fast=fast):
         return await supervisor.run()
 
 
@@ -255,11 +259,13 @@ async def open_machine_ops(
     processes: Callable[[], Sequence[Process]],
     names: Sequence[str],
     entropy: Randomness,
+    *,
+    fast: bool,
 ) -> AsyncIterator[None]:
     """Answer operators for the whole machine until the block ends."""
     machine = HostEndpoint(processes, entropy.trace)
     app = make_machine_app(machine, names, entropy.trace)
-    runner = Runner(
+    runner = runner_class(fast=fast)(
         app, ConnectionCounts(0), entropy.trace, handle_signals=False, access_log=None, shutdown_timeout=1,
         auto_decompress=False,
     )  # fmt: skip

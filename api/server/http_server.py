@@ -20,7 +20,7 @@ from actors.values import frozen
 from api.app import make_app, make_ops_app
 from api.http.request import Services
 from api.transport.connection_limits import ConnectionCounts
-from api.transport.listener import Runner
+from api.transport.runners import runner_class
 from config import metrics
 from config.logs import say
 from config.setting_warnings import doubts
@@ -187,6 +187,7 @@ class HttpServer:
     def __init__(self, services: Services, public: socket.socket, ops: socket.socket) -> None:
         self._services = services
         self._listeners = (public, ops)
+        self._runner_class = runner_class(fast=services.settings.fast_path == "on")
         self._sites: list[web.SockSite] = []
 
     @contextlib.asynccontextmanager
@@ -196,7 +197,7 @@ class HttpServer:
         `full` ends the taking of new connections: during a rolling restart they belong to new instances.
         """
         services = self._services
-        runners: list[Runner] = []
+        runners = []
         apps = (make_app(services), make_ops_app(services))
         # Each connection inherits it. Other instances need more: their lines carry whole shards.
         self._listeners[0].setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
@@ -207,7 +208,7 @@ class HttpServer:
         )  # fmt: skip
         try:
             for app, listener, allowed in zip(apps, self._listeners, connection_counts, strict=True):
-                runner = Runner(
+                runner = self._runner_class(
                     app,
                     allowed,
                     services.entropy.trace,
@@ -231,8 +232,8 @@ class HttpServer:
             async with asyncio.TaskGroup() as tasks:
                 watching = [tasks.create_task(self._close_when(full), name="no more connections")]
                 for port, runner in zip(("public", "ops"), runners, strict=True):
-                    metrics.CONNECTIONS.labels(port).set_function(runner.listening.open.__len__)
-                    watching.append(tasks.create_task(runner.listening.sweep(), name="slow connections"))
+                    metrics.CONNECTIONS.labels(port).set_function(runner.count_open)
+                    watching.append(tasks.create_task(runner.sweep(), name="slow connections"))
                 try:
                     yield
                 finally:

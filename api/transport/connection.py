@@ -16,19 +16,25 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 import structlog
-from aiohttp import hdrs, web, web_response
-from aiohttp.http import HttpVersion11
-from aiohttp.streams import StreamReader
-from aiohttp.web_protocol import _ErrInfo
+from aiohttp import StreamReader, hdrs, web
 
 from api.contract.problems import Problem, problem_response
+from api.transport.aiohttp_internals import (
+    Unparsed,
+    answer_as_http_11,
+    is_upgrade,
+    make_request,
+    name_server,
+    written_bytes,
+)
 from api.transport.errors import BrokenBody, SlowBody, forget_frames
-from api.transport.fast_path import whole_answer
-from api.transport.malformed import HEAD_BYTES_MAX, fault_of, is_plain, judge
+from api.transport.malformed import HEAD_BYTES_MAX, fault_of, is_plain
+from api.transport.parser_errors import judge
 from api.transport.refusals import refusal
 from api.transport.request_bodies import RequestBodies
 from api.transport.socket_queue import queued_bytes
 from api.transport.taskless import Taskless
+from api.transport.whole_answer import whole_answer
 from config import metrics
 
 if TYPE_CHECKING:
@@ -53,18 +59,14 @@ STALLED_S = 0.5
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 # Whatever answers without our applications, its Server field tells nobody which library is behind it.
-web_response.SERVER_SOFTWARE = "mall"  # type: ignore[attr-defined]
+name_server("mall")
 
 
 class Connection(RequestBodies):
     """aiohttp's `RequestHandler` (`aiohttp/web_protocol.py`) with deadlines and our form of refusals.
 
-    It relies on how aiohttp 3.14 works inside; tests/unit/api/test_transport.py fails when that changes:
-    `start()` waits in the future `_waiter` for the next request and has None there while it answers one,
-    `_messages` are those that wait, `_current_request` is the one being answered, `_request_count` counts heads,
-    `_payload_parser` is set on a WebSocket; `_make_error_handler` and `handle_error` make its own answers,
-    `_drain_helper()` waits for room; `_reading_paused` is set from `pause_reading()` until `resume_reading()`; a
-    request keeps its `version` in `_cache`.
+    It relies on how aiohttp works inside: `aiohttp_internals.py` lists what it uses and what each part means, and
+    tests/unit/api/test_transport.py fails when one of them works differently.
 
     While it answers a prompt request (`fast_path.py`) by itself, `_waiter` is put aside in `_parked`: what comes in
     is queued, and `start()` sleeps on.
@@ -164,7 +166,7 @@ class Connection(RequestBodies):
             elif data:
                 self._part_of_head(len(data))
         elif self._messages:
-            if isinstance(self._messages[-1][0], _ErrInfo):
+            if isinstance(self._messages[-1][0], Unparsed):
                 self._fail_body(BrokenBody())
         elif data and self._request_count == 0:
             self._part_of_head(len(data))  # it came before `start()` could begin to wait
@@ -182,23 +184,20 @@ class Connection(RequestBodies):
         fast_path = self._listening.fast_path
         # After a freeze whoever asked may have gone, and asked elsewhere.
         stalled = self._loop.time() - self._listening.swept_at > STALLED_S
-        if stalled or len(self._messages) > 1 or isinstance(message, _ErrInfo) or fast_path is None:
+        if stalled or len(self._messages) > 1 or isinstance(message, Unparsed) or fast_path is None:
             return False
         match = fast_path.find(message)
         if match is None or not payload.is_eof() or self._paused or self._buffer_paused:
             return False
-        assert self._request_factory is not None
         assert self._parser is not None
-        # No writer and no task: nothing streams.
-        request = cast(web.Request, self._request_factory(message, payload, self, None, None))  # type: ignore[arg-type]
-        if not is_plain(request):
+        request = make_request(self, message, payload, match)
+        if not is_plain(request, message.upgrade):
             return False
         self._messages.popleft()
         self._parser.message_consumed()
         self._listening.requests_count += 1
         self._waiter, self._parked = None, waiter
         self._current_request, self._request_in_progress = request, True
-        request._match_info = cast(Any, match)
         Taskless(match.handler(request), self._broke_off, self._answered).step()
         return True
 
@@ -248,7 +247,7 @@ class Connection(RequestBodies):
     def _handle_request(
         self, request: web.BaseRequest, start_time: float | None, request_handler: Handler
     ) -> Coroutine[Any, Any, tuple[web.StreamResponse, bool]]:
-        if request_handler is self._request_handler and not is_plain(request):
+        if request_handler is self._request_handler and not is_plain(request, is_upgrade(request)):
             reason = fault_of(request)
             if reason is not None:
                 request_handler = self._refusing(reason, "malformed_request")
@@ -256,7 +255,7 @@ class Connection(RequestBodies):
 
     # -- what goes out instead of an answer -----------------------------------------------------------
 
-    def _make_error_handler(self, err_info: _ErrInfo) -> Handler:
+    def _make_error_handler(self, err_info: Unparsed) -> Handler:
         return self._refusing(*judge(err_info.exc))
 
     def _refusing(self, reason: str, code: str) -> Handler:
@@ -265,8 +264,7 @@ class Connection(RequestBodies):
         async def refuse(request: web.BaseRequest) -> web.StreamResponse:
             response = self._refusal(Problem(code), reason)
             response.force_close()
-            # The stock one takes what it cannot read for HTTP/1.0.
-            request._cache["version"] = HttpVersion11
+            answer_as_http_11(request)
             self.close()
             return response
 
@@ -286,8 +284,7 @@ class Connection(RequestBodies):
         del message
         trace = self._listening.fresh_trace()
         log.error("failed_request", trace_id=trace, exc_info=exc)
-        writer: object = request._payload_writer  # None for a prompt request
-        if writer is not None and request.writer.output_size > 0:
+        if written_bytes(request) > 0:
             raise ConnectionError("the answer has begun already")
         response = problem_response(Problem("outcome_unknown" if status == 504 else "internal"), trace)
         response.headers["X-Trace-ID"] = trace
@@ -368,10 +365,7 @@ class Connection(RequestBodies):
         # What lies in the kernel was not read either. It takes up to 256 KB at a gulp, so that for half a minute
         # nothing would seem to move while a client reads 8 KB/s.
         unsent_bytes += queued_bytes(wire)
-        request = self._current_request
-        written = (
-            0 if request is None or request._payload_writer is None else request._payload_writer.output_size
-        )
+        written = written_bytes(self._current_request)
         # An answer that was written waited for room: the one before was read.
         answers = self._request_count - len(self._messages)
         if not self._unsent_at or answers != self._answers:

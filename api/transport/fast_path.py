@@ -15,12 +15,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Coroutine
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from aiohttp import hdrs, web
-from aiohttp.helpers import rfc822_formatted_time
-from aiohttp.http import HttpVersion11, RawRequestMessage
-from aiohttp.http_writer import _serialize_headers
+from aiohttp import HttpVersion11, hdrs, web
+
+if TYPE_CHECKING:  # the stock server has these routes, too, and must not need the insides
+    from api.transport.aiohttp_internals import RawRequestMessage
 
 # What public ids are made of; everything else, such as an escape, is left to the stock router.
 _ID = re.compile(r"[A-Za-z0-9_]{1,40}", re.ASCII)
@@ -78,20 +78,3 @@ class FastPath:
 
 
 PROMPTS: web.AppKey[FastPath] = web.AppKey("prompts", FastPath)
-
-
-def whole_answer(response: web.StreamResponse, *, keep: bool) -> bytes:
-    """Head and body of a short answer as they are sent over HTTP/1.1.
-
-    Raises:
-        TypeError: it has no body of bytes, so that its route cannot be prompt.
-    """
-    body = response.body if isinstance(response, web.Response) else None
-    if not isinstance(body, bytes):
-        raise TypeError("a prompt route must answer with a body")
-    headers = response.headers
-    headers[hdrs.CONTENT_LENGTH] = str(len(body))
-    headers[hdrs.DATE] = rfc822_formatted_time()
-    if not keep:
-        headers[hdrs.CONNECTION] = "close"
-    return _serialize_headers(f"HTTP/1.1 {response.status} {response.reason}", headers) + body

@@ -10,12 +10,12 @@ from typing import Any
 
 import structlog
 from aiohttp import web
-from aiohttp.web_server import Server
 
+from api.transport.aiohttp_internals import options_of
 from api.transport.connection import Connection
 from api.transport.connection_limits import ConnectionCounts
 from api.transport.fast_path import PROMPTS, FastPath
-from api.transport.malformed import HEADER_BYTES_MAX, HEADERS_MAX, TARGET_BYTES_MAX
+from api.transport.malformed import HEAD_LIMITS
 
 log = structlog.get_logger()
 
@@ -28,7 +28,7 @@ SLICE_S = 0.002
 SLICE = 16
 
 
-class ConnectionListener(Server):
+class ConnectionListener(web.Server):
     """The `Server` of aiohttp with connections of ours.
 
     Attributes:
@@ -40,12 +40,12 @@ class ConnectionListener(Server):
 
     def __init__(
         self,
-        stock: Server,
+        stock: web.Server,
         connection_counts: ConnectionCounts,
         fresh_trace: Callable[[], str],
         fast_path: FastPath | None = None,
     ) -> None:
-        super().__init__(stock.request_handler, request_factory=stock.request_factory, **stock._kwargs)
+        super().__init__(stock.request_handler, request_factory=stock.request_factory, **options_of(stock))
         self.fast_path = fast_path
         self.swept_at = self._loop.time()
         self.open: set[Connection] = set()
@@ -125,16 +125,19 @@ class Runner(web.AppRunner):
         fresh_trace: Callable[[], str],
         **options: Any,
     ) -> None:
-        limits: dict[str, Any] = {
-            "max_line_size": TARGET_BYTES_MAX,
-            "max_field_size": HEADER_BYTES_MAX,
-            "max_headers": HEADERS_MAX,
-        }
-        super().__init__(app, **limits, **options)
+        super().__init__(app, **HEAD_LIMITS, **options)
         self._connection_counts = connection_counts
         self._fresh_trace = fresh_trace
 
-    async def _make_server(self) -> Server:
+    def count_open(self) -> int:
+        """How many connections are open."""
+        return len(self.listening.open)
+
+    async def sweep(self) -> None:
+        """End connections that take too long, for ever."""
+        await self.listening.sweep()
+
+    async def _make_server(self) -> web.Server:
         stock, fast_path = await super()._make_server(), self.app.get(PROMPTS)
         self.listening = ConnectionListener(stock, self._connection_counts, self._fresh_trace, fast_path)
         return self.listening

@@ -1,25 +1,23 @@
-"""What is wrong with a request that cannot be read, or must not be. Nothing of it is repeated in the answer."""
+"""What is wrong with a request that was parsed, and must not be answered. Nothing of it is repeated in the answer."""
 
 from __future__ import annotations
 
 import re
+from typing import Any
 
-from aiohttp import hdrs, web
-from aiohttp.http import HttpVersion10, HttpVersion11
-from aiohttp.http_exceptions import (
-    BadHttpMethod,
-    BadStatusLine,
-    InvalidHeader,
-    InvalidURLError,
-    LineTooLong,
-    TransferEncodingError,
-)
+from aiohttp import HttpVersion10, HttpVersion11, hdrs, web
 
 # RFC 9112 advises 8000, for forms and the like; the longest target of this API has a tenth of it.
 TARGET_BYTES_MAX = 4096
 # One header, its name and its value together.
 HEADER_BYTES_MAX = 8192
 HEADERS_MAX = 64
+# As aiohttp's options.
+HEAD_LIMITS: dict[str, Any] = {
+    "max_line_size": TARGET_BYTES_MAX,
+    "max_field_size": HEADER_BYTES_MAX,
+    "max_headers": HEADERS_MAX,
+}
 # All of them, and the request line. Without it one head could be half a megabyte.
 HEAD_BYTES_MAX = 64 * 1024
 # Host names that were looked at: a client says the same for years, an attacker anything.
@@ -29,43 +27,9 @@ _ABSOLUTE = re.compile(r"(?i:https?)://([^/?#]*)")
 
 _hosts: set[str] = set()
 
-Verdict = tuple[str, str]
-"""A reason, which is a label of a metric, and the code of the problem."""
 
-
-def judge(error: BaseException) -> Verdict:
-    """Why the parser could not go on."""
-    if isinstance(error, LineTooLong):
-        if error.args[1] == TARGET_BYTES_MAX:
-            return "target_too_long", "target_too_long"
-        return "header_too_long", "headers_too_large"
-    if isinstance(error, BadHttpMethod):
-        return "method", "malformed_request"
-    if isinstance(error, BadStatusLine):
-        return "request_line", "malformed_request"
-    if isinstance(error, InvalidURLError):
-        return "target", "malformed_request"
-    if isinstance(error, InvalidHeader):
-        return "header", "malformed_request"
-    if isinstance(error, TransferEncodingError):
-        return "framing", "malformed_request"
-    return _by_text(str(getattr(error, "message", "")))
-
-
-def _by_text(text: str) -> Verdict:
-    """The parser has one class for all the rest; its own words tell them apart. What is not known is `syntax`."""
-    if text.startswith("Too many headers"):
-        return "too_many_headers", "headers_too_large"
-    if text.startswith(("Missing 'Host'", "Duplicate 'Host'")):
-        return "host", "malformed_request"
-    first = text.partition("\n")[0]
-    if "chunk" in first or "Content-Length" in first or "Transfer-Encoding" in first:
-        return "framing", "malformed_request"
-    return ("header" if "header" in first else "syntax"), "malformed_request"
-
-
-def is_plain(request: web.BaseRequest) -> bool:
-    """True for nearly every request: nothing about it has to be looked at."""
+def is_plain(request: web.BaseRequest, is_upgrade: bool) -> bool:
+    """True for nearly every request: nothing about it has to be looked at. CONNECT counts as an upgrade."""
     headers = request.headers
     return (
         request.version is HttpVersion11
@@ -73,7 +37,7 @@ def is_plain(request: web.BaseRequest) -> bool:
         and "#" not in target
         and headers.get(hdrs.HOST) in _hosts
         and hdrs.TRANSFER_ENCODING not in headers
-        and not request._message.upgrade  # also set for CONNECT
+        and not is_upgrade
     )
 
 
@@ -101,11 +65,11 @@ def fault_of(request: web.BaseRequest) -> str | None:
 
 
 def leaves_http(request: web.BaseRequest) -> bool:
-    """True when the client wants another protocol than is spoken here, such as `h2c`.
+    """True when a client that asks for an upgrade wants another protocol than is spoken here, such as `h2c`.
 
     aiohttp's parser drops what follows such a request in the same packet, so where the next one begins is not known.
     """
-    return request._message.upgrade and request.headers.get(hdrs.UPGRADE, "").lower() != "websocket"
+    return request.headers.get(hdrs.UPGRADE, "").lower() != "websocket"
 
 
 def _is_host(host: str) -> bool:

@@ -11,12 +11,10 @@ from collections.abc import Coroutine
 from contextlib import suppress
 from typing import Any
 
-from aiohttp import web
-from aiohttp.http import HttpVersion11
-from aiohttp.streams import StreamReader
-from aiohttp.web_protocol import RequestHandler
+from aiohttp import StreamReader, web
 
 from api.contract.problems import Problem
+from api.transport.aiohttp_internals import is_upgrade
 from api.transport.errors import WastefulBody
 from api.transport.malformed import leaves_http
 from config import metrics
@@ -27,14 +25,7 @@ FRAMING_BYTES_MAX = 64 * 1024
 DISCARD_BYTES_MAX = 1024 * 1024
 
 
-def say_continue(request: web.BaseRequest) -> None:
-    """Tell a client that waits for it (`Expect: 100-continue`) to send its body."""
-    # HTTP/1.0 has no interim answers (RFC 9110, 10.1.1).
-    if request.version >= HttpVersion11 and request.transport is not None:
-        request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-
-
-class RequestBodies(RequestHandler):
+class RequestBodies(web.RequestHandler):
     """The part of a connection that deals with bodies."""
 
     __slots__ = ("_body_bytes", "_discarded", "_discarded_bytes", "_framed")
@@ -91,7 +82,7 @@ class RequestBodies(RequestHandler):
             resp = self._refusal(Problem("malformed_request"), "unroutable")
             resp.force_close()
         refused = not request.content.is_eof() and request.content_length is None
-        if refused or leaves_http(request):
+        if refused or (is_upgrade(request) and leaves_http(request)):
             return self._finish_last(request, resp, start_time)
         return super().finish_response(request, resp, start_time)
 

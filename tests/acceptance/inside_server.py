@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import replace
@@ -29,6 +30,7 @@ ENVIRON = {
     "MALL_CORS_ORIGINS": ALLOWED_ORIGIN,
     "MALL_ADMIN_PASSWORD": PEOPLE["admin"][1],
     "MALL_RATE_LIMITS": "off",
+    "MALL_FAST_PATH": os.environ.get("MALL_FAST_PATH", ""),
 }
 
 

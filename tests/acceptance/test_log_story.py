@@ -72,6 +72,7 @@ def _family(pid: int) -> list[int]:
     return [pid, *map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())]
 
 
+@pytest.mark.fast_path("a start without the fast path is one of those that are warned of")
 async def test_healthy_start_of_three_writes_no_warning_and_every_line_is_json(machine: HostEndpoint) -> None:
     lines = machine.lines()
     assert [x for x in lines if x["level"] not in ("info", "debug") and x["event"] not in SLOW] == []

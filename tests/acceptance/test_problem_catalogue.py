@@ -410,7 +410,14 @@ def test_every_code_has_a_way_to_come_about() -> None:
     assert HOW.keys() == KINDS.keys()
 
 
-@pytest.mark.parametrize("code", KINDS)
+# Found by aiohttp's parser.
+UNPARSED = ("target_too_long", "headers_too_large")
+answered_by_us = pytest.mark.fast_path("it answers itself what cannot be parsed")
+
+
+@pytest.mark.parametrize(
+    "code", [pytest.param(code, marks=[answered_by_us] if code in UNPARSED else []) for code in KINDS]
+)
 async def test_what_goes_wrong_looks_as_the_catalogue_says(stage: Stage, code: str) -> None:
     stage.address = f"127.0.2.{next(_numbers)}"
     answer = await HOW[code](stage)

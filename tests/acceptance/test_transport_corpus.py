@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import re
 
 import pytest
@@ -17,6 +18,7 @@ CODES = {
     404: "not_found", 413: "body_too_large", 414: "target_too_long", 415: "unsupported_media_type",
     417: "expectation_failed", 422: "invalid", 431: "headers_too_large",
 }  # fmt: skip
+STOCK = os.environ.get("MALL_FAST_PATH") == "off"
 GOOD = b"GET /health/liveness HTTP/1.1\r\nHost: a\r\n\r\n"
 
 
@@ -29,6 +31,17 @@ async def read_answer(reader: asyncio.StreamReader) -> Answer:
     headers = {name.lower(): value for name, _, value in parts}
     body = await reader.readexactly(int(headers["content-length"]))
     return Answer(int(first.split()[1]), headers, body)
+
+
+def refused_by_aiohttp(said: bytes) -> bool:
+    """True when stock aiohttp has refused in its own form, and has answered nothing else."""
+    head, _, body = said.partition(b"\r\n\r\n")
+    # With the version of the request where it could read one, as the refusals of ours have it there.
+    return (
+        b" 400 Bad Request\r\n" in head
+        and b"text/plain" in head
+        and f"Content-Length: {len(body)}\r\n".encode() in head
+    )
 
 
 def check(answer: Answer, vector: Vector) -> None:
@@ -54,6 +67,13 @@ async def test_what_is_no_proper_request_is_refused_and_nothing_behind_it_is_hea
         try:
             # What follows is never answered where the connection ends, and always where it goes on.
             writer.write(vector.sent)
+            if STOCK and vector.closes:
+                said = await reader.read()
+                if refused_by_aiohttp(said):
+                    return
+                reader = asyncio.StreamReader()
+                reader.feed_data(re.sub(rb"^HTTP/\d\.\d", b"HTTP/1.1", said))
+                reader.feed_eof()
             check(await read_answer(reader), vector)
             if vector.closes:
                 assert await reader.read() == b""
@@ -72,6 +92,7 @@ def test_the_table_is_long_enough_to_be_one() -> None:
     assert all(MARK.encode() in vector.sent for vector in VECTORS.values())
 
 
+@pytest.mark.fast_path("it counts no requests that cannot be parsed")
 async def test_what_was_refused_is_counted_by_reason(target: Target) -> None:
     async with target.http.get(target.server.ops_url + "/metrics") as response:
         before = await response.text()
@@ -91,6 +112,7 @@ def _count(text: str, reason: str) -> float:
     return float(found[1]) if found else 0.0
 
 
+@pytest.mark.fast_path("it answers itself what cannot be parsed")
 async def test_the_operators_port_refuses_in_the_same_form(target: Target) -> None:
     for sent, status in (
         (b"hello\r\n\r\n", 400),

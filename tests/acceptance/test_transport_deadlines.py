@@ -60,6 +60,7 @@ async def end_of(
         writer.close()
 
 
+@pytest.mark.fast_path("it has one limit for a head and for an idle connection, and none for a slow body")
 async def test_each_way_of_being_slow_has_its_end(server: ServerProcess) -> None:
     post = b"POST /api/v2/auth/login HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
     post += b"Content-Length: 9999\r\n\r\n{"
@@ -91,6 +92,7 @@ async def test_each_way_of_being_slow_has_its_end(server: ServerProcess) -> None
 
 
 @pytest.mark.long
+@pytest.mark.fast_path("it has one limit for a head and for an idle connection, and none for a slow reader")
 async def test_siege_is_given_back_while_a_good_client_is_served(
     server: ServerProcess, http: aiohttp.ClientSession
 ) -> None:
@@ -104,6 +106,7 @@ async def test_siege_is_given_back_while_a_good_client_is_served(
     assert await settle(http, server, before + 1) < 20
 
 
+@pytest.mark.fast_path("connections in excess are closed a moment later, without an answer")
 async def test_one_address_has_so_many_connections_and_no_more(
     server: ServerProcess, http: aiohttp.ClientSession
 ) -> None:

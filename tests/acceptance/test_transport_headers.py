@@ -107,6 +107,7 @@ async def test_an_upgrade_has_them_too(target: Target) -> None:
     assert re.fullmatch("[0-9a-f]{32}", headers["x-trace-id"])
 
 
+@pytest.mark.fast_path("it answers itself what cannot be parsed")
 @pytest.mark.parametrize("name", ["no request at all", "two Hosts", "65 headers", "a target of 4097 bytes"])
 async def test_what_is_no_request_gets_exactly_these(target: Target, name: str) -> None:
     _, headers = await head_of(target, VECTORS[name].sent)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 
 from loadtests.client import Mall
@@ -15,7 +16,8 @@ async def run(*arguments: str, **environ: str) -> tuple[int, str]:
     """`run.py` until it ends: exit code and everything it said."""
     process = await asyncio.create_subprocess_exec(
         sys.executable, str(ROOT / "run.py"), *arguments, cwd=ROOT, stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT, env={"PATH": "/usr/bin:/bin", **environ},
+        stderr=asyncio.subprocess.STDOUT,
+        env={"PATH": "/usr/bin:/bin", "MALL_FAST_PATH": os.environ.get("MALL_FAST_PATH", ""), **environ},
     )  # fmt: skip
     async with asyncio.timeout(LIMIT_S):
         out, _ = await process.communicate()

@@ -10,8 +10,9 @@ import pytest
 from aiohttp import WSMsgType
 from aiohttp.http import WebSocketReader
 
+from api.feed.feed_socket import CONGESTED_BYTES
 from api.feed.frame_limits import FrameMeter
-from api.feed.websocket import CONGESTED_BYTES, _Frames
+from api.feed.websocket import _Frames
 from tests.support.waiting import turn
 
 

@@ -26,7 +26,8 @@ from api.transport.connection import Connection
 from api.transport.connection_limits import ConnectionCounts
 from api.transport.errors import BrokenBody, SlowBody, WastefulBody
 from api.transport.listener import Runner
-from api.transport.malformed import HEAD_BYTES_MAX, judge
+from api.transport.malformed import HEAD_BYTES_MAX
+from api.transport.parser_errors import judge
 from api.transport.socket_queue import queued_bytes
 from tests.support.waiting import turn, until
 

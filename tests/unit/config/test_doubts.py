@@ -24,6 +24,7 @@ OUTSIDE = {"DATABASE_URL": "postgresql://mall@db/mall", "MALL_ADMIN_PASSWORD": "
         ({**OUTSIDE, "MALL_GATEWAY_URL": "http://pay.example"}, ["not encrypted"]),
         ({**OUTSIDE, "MALL_GATEWAY_URL": "https://pay.example"}, []),
         ({"MALL_RATE_LIMITS": "off"}, ["nobody is limited"]),
+        ({"MALL_FAST_PATH": "off"}, ["slow connections are ended late"]),
     ],
 )
 def test_doubtful_setting_is_told_with_what_to_do(environ: dict[str, str], expected: list[str]) -> None:

@@ -1,0 +1,30 @@
+"""Which server runs an application: our transport, or stock aiohttp."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from api.transport.listener import Runner
+    from api.transport.stock import StockRunner
+
+
+class FastPathError(Exception):
+    """The installed aiohttp has other insides than our transport needs; the message names them."""
+
+
+def runner_class(*, fast: bool) -> type[Runner] | type[StockRunner]:
+    """Our transport, or stock aiohttp, for which none of aiohttp's insides is looked at.
+
+    Raises:
+        FastPathError: our transport cannot run on the installed aiohttp.
+    """
+    if not fast:
+        from api.transport.stock import StockRunner
+
+        return StockRunner
+    try:
+        from api.transport.listener import Runner
+    except ImportError as error:
+        raise FastPathError(str(error)) from None
+    return Runner
