@@ -80,6 +80,7 @@ from config.settings import Settings, SettingsError, load_settings
 from config.version import VERSION
 from dispatch import feed_frames
 from dispatch.background import BackgroundTasks
+from dispatch.credentials import Credentials
 from dispatch.driver_actor import DriverBehaviour
 from dispatch.order_actor import OrderBehaviour
 from dispatch.order_creation import Bounds
@@ -171,14 +172,14 @@ async def open_office(
         cluster.attach(runtime)
         passwords = stack.enter_context(contextlib.closing(Passwords()))
         limits = await stack.enter_async_context(open_limits(redis, clock, cluster, keys))
-        tokens = await open_tokens(database, clock, entropy)
+        tokens = await open_tokens(Credentials(database), clock, entropy)
         bounds = Bounds(settings.unpaid_orders_max, settings.held_pieces_max)
         dispatch = Dispatch(runtime, OrderPlacer(database, told), bounds)
         payments = await stack.enter_async_context(open_payments(settings, dispatch, database, entropy))
         services = Services(
             settings, database, redis, dispatch, tokens, passwords, Tickets(redis, entropy, keys), limits, hub, clock,
             entropy, cluster, Cursors(meta.peer_secret, clock), zones_due, payments=payments,
-            catalogue=open_catalogue(database, redis, clock, entropy, keys),
+            cached=open_catalogue(database, redis, clock, entropy, keys),
             stream_tickets=StreamTickets(meta.peer_secret, clock, entropy),
         )  # fmt: skip
         yield services
@@ -201,7 +202,7 @@ async def working(services: Services) -> AsyncIterator[None]:
     )
     async with hub.running(), runtime.running(), services.cluster.running(), asyncio.TaskGroup() as tasks:
         loops = [tasks.create_task(background.run(chore), name=chore.name) for chore in background.all]
-        for work, name in ((dispatch.run(), "creations"), (services.catalogue.cache.run(), "cache")):
+        for work, name in ((dispatch.run(), "creations"), (services.catalogue.run(), "cache")):
             loops.append(tasks.create_task(work, name=name))
         loops.append(tasks.create_task(watch_revocations(services), name="revocations"))
         loops.append(tasks.create_task(watch_sight(services), name="sight of revocations"))

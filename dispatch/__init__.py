@@ -14,6 +14,15 @@ zone_state.py       state of a zone's actor
 zone_expiry.py      ends offers that cannot lead to anything, and orders that nobody takes
 zone_actor.py       zones as actors: open orders, free drivers, offers
 order_creation.py   what a customer orders, and the result
+accounts.py         registration, passwords, reset links
+sessions.py         sessions of accounts: open, refresh, end
+users.py            users and drivers as admins change them
+catalogue.py        zones, stores, products
+records.py          lists and single records that are only read
+credentials.py      signing keys, revocations
+provisioning.py     first rows of a database, sample data, users in bulk
+errors.py           refusals of these services
+ports.py            what these services need of storage and of actors
 service.py          every operation on orders and drivers, one short method each
 payment_notes.py    a payment in the history of its order
 payments.py         hold, capture, release, refund: steps that are repeated until their outcome is known

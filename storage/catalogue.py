@@ -39,12 +39,16 @@ STORE = Kind("store", STORE_S)
 STORES = Kind("stores", STORE_S)
 
 
-class Catalogue:
+class CatalogueCache:
     """Cached reads, and what must be said after a write."""
 
     def __init__(self, database: Database, cache: Cache) -> None:
         self._database = database
         self.cache = cache
+
+    async def run(self) -> None:
+        """Send the invalidations that are still owed, until cancelled."""
+        await self.cache.run()
 
     async def product(self, number: int) -> Row | None:
         """A product as `product_get` has it, its stock as it was at most STOCK_S ago.
@@ -95,11 +99,11 @@ class Catalogue:
 
 def open_catalogue(
     database: Database, redis: Client, clock: Clock, entropy: Randomness, keys: Keyspace
-) -> Catalogue:
+) -> CatalogueCache:
     """The catalogue of an instance; `keys` are those of all that share this database."""
     failed = metrics.REDIS_ERRORS.labels("cache").inc
     entries = CacheStore(redis, clock, entropy, keys, failed)
-    return Catalogue(database, Cache(entries, clock, entropy, _count))
+    return CatalogueCache(database, Cache(entries, clock, entropy, _count))
 
 
 def _count(kind: str, result: str) -> None:

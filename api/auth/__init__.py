@@ -3,7 +3,6 @@
 Map:
 permissions.py     scopes and limit policy of each operation
 access_tokens.py   JWTs signed with Ed25519, signing keys, revocation
-refresh_tokens.py  one token family per session
 stream_tickets.py  tickets for the event stream of one order
 passwords.py       Argon2id in a thread
 """

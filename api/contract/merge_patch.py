@@ -30,6 +30,10 @@ class Patch(Strict):
         """False for an empty patch, which changes nothing and makes no new version."""
         return bool(self.model_fields_set)
 
+    def given(self) -> dict[str, Any]:
+        """The fields that were given, by name, be it as null."""
+        return self.model_dump(exclude_unset=True)
+
     def sets(self, name: str) -> bool:
         """True when the field was given, be it as null."""
         return name in self.model_fields_set

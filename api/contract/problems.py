@@ -18,6 +18,7 @@ from actors import errors as runtime_errors
 from actors.values import frozen
 from api.auth.access_tokens import Blind
 from api.contract.problem_advice import remedy_of
+from dispatch import errors as service_errors
 from dispatch.domain import refusals
 from storage import errors as storage_errors
 
@@ -130,6 +131,17 @@ CODES: Sequence[tuple[type[Exception], str]] = (
     (storage_errors.Duplicate, "internal"),
     (storage_errors.MissingReference, "internal"),
     (storage_errors.Refused, "internal"),
+    (service_errors.NoSuchUser, "not_found"),
+    (service_errors.EmailTaken, "email_taken"),
+    (service_errors.AccountClosed, "account_disabled"),
+    (service_errors.LastAdmin, "last_admin"),
+    (service_errors.UserBusy, "user_busy"),
+    (service_errors.PasswordReplaced, "wrong_password"),
+    (service_errors.SessionOver, "unauthenticated"),
+    (service_errors.ResetTokenInvalid, "invalid_reset_token"),
+    # Handlers name the field.
+    (service_errors.UnknownZone, "invalid"),
+    (service_errors.UnknownStore, "invalid"),
 )
 
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from functools import partial
+from collections.abc import Callable
 from typing import Annotated, Any
 
 from aiohttp import web
@@ -13,12 +12,12 @@ from api.contract.cursors import TEXT_MAX, Purpose
 from api.contract.fields import Strict, plain, text_schema
 from api.http.conditional import PRIVATE, tagged_page
 from api.http.request import RequestContext
+from dispatch.ports import LoadPage
 from storage.postgres.list_queries import After
 
 PAGE_MAX = 100
 # The length that nearly everybody asks for by not naming one.
 PAGE_USUAL = 50
-Rows = Callable[[], Awaitable[list[Any]]]
 
 # Query parameters.
 Truth = Annotated[bool, BeforeValidator({"true": True, "false": False}.get, json_schema_input_type=bool)]
@@ -48,17 +47,16 @@ class Page(Strict):
 
 async def list_page(
     context: RequestContext,
-    listing: str,
+    load: LoadPage,
     page: Page,
     show: Callable[[Any], dict[str, Any]],
     policy: str = PRIVATE,
-    through: Callable[[Rows], Awaitable[list[Any]]] | None = None,
     **further: Any,
 ) -> web.Response:
-    """A page of one of the lists in storage/postgres/sql/lists.
+    """A page of the list that `load` reads.
 
     `show` makes of a row what the caller sees; `further` are filters that the request has not given, such as
-    whose rows they are. `through` is a cache for this very page.
+    whose rows they are.
 
     Raises:
         Problem: invalid_cursor.
@@ -70,8 +68,7 @@ async def list_page(
     )
     after = None if page.cursor is None else cursors.open(purpose, page.cursor)
     # One row more, to know whether there is another page.
-    load = partial(context.services.database.page, listing, filters, page.order, after, page.limit + 1)
-    rows = await (load() if through is None else through(load))
+    rows = await load(filters, page.order, after, page.limit + 1)
     shown, following = rows[: page.limit], None
     if len(rows) > page.limit:
         following = cursors.seal(purpose, After(shown[-1]["sort_key"], shown[-1]["id"]))

@@ -27,10 +27,16 @@ from api.http.order_answers import OrderAnswers
 from api.ratelimit.admission import AdmissionControl
 from api.transport.errors import BrokenBody, SlowBody, WastefulBody, forget_frames
 from config.settings import Settings
+from dispatch.accounts import Accounts
+from dispatch.catalogue import Catalogue
+from dispatch.credentials import Credentials
 from dispatch.domain import ids
 from dispatch.payments import Payments
+from dispatch.records import Records
 from dispatch.service import Caller, Dispatch
-from storage.catalogue import Catalogue
+from dispatch.sessions import Sessions
+from dispatch.users import Users
+from storage.catalogue import CatalogueCache
 from storage.health import Check, Prober, look_at_disk, look_at_leases
 from storage.postgres.database import Database
 from storage.redis.client import Client, ping
@@ -77,9 +83,14 @@ class Services:
     cursors: Cursors
     # Set when shards were taken: their zones must be woken.
     zones_due: asyncio.Event
-    # An account and its driver are changed together, for one driver at a time.
-    driver_changes: asyncio.Lock = field(default_factory=asyncio.Lock)
-    catalogue: Catalogue = field(kw_only=True)
+    cached: CatalogueCache = field(kw_only=True)
+    # Services over the database, made once from what is above.
+    accounts: Accounts = field(init=False)
+    users: Users = field(init=False)
+    sessions: Sessions = field(init=False)
+    catalogue: Catalogue = field(init=False)
+    records: Records = field(init=False)
+    credentials: Credentials = field(init=False)
     stream_tickets: StreamTickets = field(kw_only=True)
     shown: OrderAnswers = field(kw_only=True, default_factory=OrderAnswers)
     # Actors in memory by kind, as counted for the last scrape.
@@ -95,6 +106,12 @@ class Services:
     admission: AdmissionControl = field(init=False)
 
     def __post_init__(self) -> None:
+        self.accounts = Accounts(self.database, self.entropy, self.tokens)
+        self.users = Users(self.database, self.dispatch, self.tokens)
+        self.sessions = Sessions(self.database, self.entropy, self.tokens)
+        self.catalogue = Catalogue(self.database, self.cached, self.dispatch)
+        self.records = Records(self.database)
+        self.credentials = Credentials(self.database)
         checks: dict[str, Check] = {
             "postgres": lambda: self.database.rows("ping"),
             "redis": self._look_at_redis,

@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 from hashlib import sha256
-from typing import Any
 
 from actors.clock import Randomness
-from actors.messages import ActorId
-from actors.shards import SHARD_COUNT, shard_of
+from actors.shards import SHARD_COUNT
 from actors.values import frozen
 from api.auth.access_tokens import SigningKey, load_signing_key, make_signing_key
 from api.auth.passwords import Passwords
 from config.settings import Settings
-from storage.email_addresses import normal_form
-from storage.errors import Duplicate
+from dispatch.credentials import Credentials
+from dispatch.errors import EmailTaken
+from dispatch.provisioning import FirstUser, Provisioning, SampleStore
 from storage.postgres.database import Database
 
 SHARD_FUNCTION = "crc32/kind:number"
 CUSTOMER = ("customer@mall.example", "sample-customer")
 DRIVER = ("driver@mall.example", "sample-driver")
 
-# (store, lat, lon, preparation in seconds, products as (name, price in cents, stock))
-SAMPLE_STORES: tuple[tuple[str, float, float, int, tuple[tuple[str, int, int | None], ...]], ...] = (
+SAMPLE_STORES: tuple[SampleStore, ...] = (
     ("Corner Bakery", 52.5200, 13.4050, 300, (("Sourdough bread", 450, 200), ("Cinnamon roll", 280, None))),
     ("Noodle House", 52.5203, 13.4056, 900, (("Ramen", 1290, None), ("Gyoza, six pieces", 690, 150))),
     ("Green Pharmacy", 52.5198, 13.4061, 120, (("Plasters", 390, 500), ("Vitamin C", 790, 80))),
@@ -51,7 +49,7 @@ async def check_meta(database: Database) -> Meta:
     Raises:
         FirstRunError: another number of shards or another shard function.
     """
-    row = await database.row("cluster_meta")
+    row = await Provisioning(database).meta()
     if row["shards"] != SHARD_COUNT or row["shard_fn"] != SHARD_FUNCTION:
         raise FirstRunError(
             f"this database has {row['shards']} shards by {row['shard_fn']}; "
@@ -60,14 +58,9 @@ async def check_meta(database: Database) -> Meta:
     return Meta(row["feed_epoch"], row["peer_secret"].encode())
 
 
-async def load_keys(database: Database) -> list[SigningKey]:
+async def load_keys(credentials: Credentials) -> list[SigningKey]:
     """The cluster's signing keys that verify, the newest first; the first instance ever makes one."""
-    rows = await database.rows("signing_keys")
-    if not rows:
-        async with database.transaction() as transaction:
-            await transaction.rows("signing_keys_lock")
-            await transaction.rows("signing_key_insert", *make_signing_key())
-        rows = await database.rows("signing_keys")
+    rows = await credentials.signing_keys(make_signing_key)
     return [load_signing_key(row["kid"], row["private_pem"], row["signs_at"]) for row in rows]
 
 
@@ -75,47 +68,26 @@ async def ensure_admin(
     database: Database, passwords: Passwords, entropy: Randomness, email: str, password: str | None
 ) -> str | None:
     """Create the first administrator if there is none; returns a generated password, to be shown once."""
-    if await database.value("admin_exists"):
+    provisioning = Provisioning(database)
+    if await provisioning.has_admin():
         return None
     chosen = password or entropy.token()[:20]
     try:
-        await database.rows(
-            "user_insert", email, await passwords.hash(chosen), "admin", "Administrator", normal_form(email)
-        )
-    except Duplicate:
+        await provisioning.add_admin(FirstUser(email, await passwords.hash(chosen), "Administrator"))
+    except EmailTaken:
         return None
     return None if password else chosen
 
 
 async def ensure_sample(database: Database, passwords: Passwords, radius_m: int | None) -> bool:
     """A small mall in an empty database; True when it was made now."""
-    if await database.value("zone_exists"):
+    provisioning = Provisioning(database)
+    if await provisioning.has_zone():
         return False
-    customer = await passwords.hash(CUSTOMER[1])
-    driver = await passwords.hash(DRIVER[1])
-    async with database.transaction() as transaction:
-        zone = await transaction.row(
-            "zone_insert", "Sample Mall", "waves", 3, 30, None, 50_000, 600, 3600, None
-        )
-        for name, lat, lon, preparation_s, products in SAMPLE_STORES:
-            store = await transaction.row("store_insert", zone["id"], name, lat, lon, preparation_s, radius_m)
-            for product, price, stock in products:
-                await transaction.rows("product_insert", store["id"], product, price, "EUR", stock)
-        await transaction.rows(
-            "user_insert", CUSTOMER[0], customer, "customer", "Sample Customer", normal_form(CUSTOMER[0])
-        )
-        user = await transaction.row(
-            "user_insert", DRIVER[0], driver, "driver", "Sample Driver", normal_form(DRIVER[0])
-        )
-        await transaction.rows("create_drivers", [driver_item(user["id"], zone["id"], 2)])
+    customer = FirstUser(CUSTOMER[0], await passwords.hash(CUSTOMER[1]), "Sample Customer")
+    driver = FirstUser(DRIVER[0], await passwords.hash(DRIVER[1]), "Sample Driver")
+    await provisioning.add_sample("Sample Mall", SAMPLE_STORES, radius_m, customer, driver)
     return True
-
-
-def driver_item(number: int, zone: int, capacity: int) -> dict[str, Any]:
-    """What create_drivers() takes."""
-    return {
-        "id": number, "shard": shard_of(ActorId("driver", number)), "zone": zone, "capacity": capacity,
-    }  # fmt: skip
 
 
 async def found(

@@ -9,9 +9,10 @@ from typing import Any
 
 from actors.clock import LoopClock, Randomness, SystemRandomness
 from api.auth.access_tokens import MINTED, MINTED_S_MAX, Tokens
-from api.operator.first_run import driver_item, load_keys
+from api.operator.first_run import load_keys
+from dispatch.credentials import Credentials
 from dispatch.domain.ids import USER, public_id
-from storage.email_addresses import normal_form
+from dispatch.provisioning import Provisioning, RoleDiffers
 from storage.postgres.database import Database, open_database
 
 CHUNK = 1_000
@@ -42,30 +43,24 @@ async def mint(
     """
     if not 0 < hours * 3600 <= MINTED_S_MAX:
         raise MintError(f"--hours is more than 0 and at most {MINTED_S_MAX // 3600}")
-    if role == "driver" and (zone is None or await database.row("zone_get", zone) is None):
+    provisioning = Provisioning(database)
+    if role == "driver" and (zone is None or not await provisioning.is_zone(zone)):
         raise MintError("drivers need --zone with the id of an existing zone")
-    clock.anchor(float(await database.value("wall_clock")))
-    tokens = Tokens(await load_keys(database), clock, entropy)
+    clock.anchor(await provisioning.wall_clock_s())
+    tokens = Tokens(await load_keys(Credentials(database)), clock, entropy)
     minted = []
     for numbers in _chunks(count):
-        names = [f"{prefix}-{number}" for number in numbers]
-        emails = [f"{name}@mint.example" for name in names]
-        async with database.transaction() as transaction:
-            rows = await transaction.rows(
-                "user_insert_many", emails, role, names, list(map(normal_form, emails))
-            )
-            wrong = [row["email"] for row in rows if row["role"] != role]
-            if wrong:
-                raise MintError(f"{wrong[0]} exists already with another role; choose another --prefix")
-            if role == "driver" and zone is not None:
-                items = [driver_item(row["id"], zone, capacity) for row in rows if row["made"]]
-                await transaction.rows("create_drivers", items)
-            sessions = {row["id"]: f"{MINTED}{entropy.token()}" for row in rows}
-            await transaction.rows(
-                "session_insert_many", list(sessions.values()), list(sessions), hours * 3600.0
-            )
-        for row in sorted(rows, key=lambda r: int(r["id"])):
-            token = tokens.issue(role, row["id"], sessions[row["id"]], int(hours * 3600), newest=True)
+        users = [(f"{prefix}-{number}@mint.example", f"{prefix}-{number}") for number in numbers]
+        try:
+            made = await provisioning.mint(
+                role, users, lambda: f"{MINTED}{entropy.token()}", hours * 3600.0, zone=zone, capacity=capacity
+            )  # fmt: skip
+        except RoleDiffers as error:
+            raise MintError(
+                f"{error.email} exists already with another role; choose another --prefix"
+            ) from None
+        for row, session in made:
+            token = tokens.issue(role, row["id"], session, int(hours * 3600), newest=True)
             minted.append(
                 {"id": public_id(USER, row["id"]), "role": role, "email": row["email"], "access_token": token}
             )

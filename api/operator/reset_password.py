@@ -10,10 +10,12 @@ from collections.abc import Callable
 
 from pydantic import TypeAdapter, ValidationError
 
+from actors.clock import SystemRandomness
 from api.auth.passwords import Passwords
 from api.contract.fields import Password
 from config.settings import Settings
-from storage.email_addresses import normal_form
+from dispatch.accounts import Accounts
+from dispatch.errors import AccountClosed
 from storage.postgres.database import Database, open_database
 from storage.servers import reach_servers
 
@@ -22,6 +24,13 @@ _PASSWORD: TypeAdapter[str] = TypeAdapter(Password)
 
 class ResetError(Exception):
     """No such account, or no such password."""
+
+
+class _NoTokens:
+    """This process accepts none; running instances find the revocations in the database."""
+
+    def cut_off(self, *, session: str | None = None, user: int | None = None) -> None:
+        del session, user
 
 
 async def set_password(database: Database, passwords: Passwords, email: str, password: str) -> None:
@@ -34,14 +43,15 @@ async def set_password(database: Database, passwords: Passwords, email: str, pas
         password = _PASSWORD.validate_python(password)
     except ValidationError:
         raise ResetError("a password has 8 to 128 visible characters") from None
-    row = await database.row("user_by_email", normal_form(email))
+    accounts = Accounts(database, SystemRandomness(), _NoTokens())
+    row = await accounts.by_address(email)
     if row is None:
         raise ResetError(f"there is no account {email}")
     encoded = await passwords.hash(password)
-    async with database.transaction() as transaction:
-        if await transaction.row("user_replace_password", row["id"], encoded) is None:
-            raise ResetError(f"the account {email} is {row['status']}")
-        await transaction.rows("sessions_revoke_user", row["id"])
+    try:
+        await accounts.replace_password(row["id"], encoded)
+    except AccountClosed:
+        raise ResetError(f"the account {email} is {row['status']}") from None
 
 
 def _asked() -> str:

@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from actors.values import frozen
 from api.auth.access_tokens import ACCESS_S, make_signing_key
 from config.settings import Settings
+from dispatch.credentials import Credentials, RotationPending
 from storage.postgres.database import Database, open_database
 from storage.servers import reach_servers
 
@@ -46,18 +47,16 @@ async def rotate(database: Database, lead_s: float, *, at_once: bool = False) ->
         RotationError: the last rotation is not over; `at_once` overtakes it.
     """
     kid, pem = make_signing_key()
-    async with database.transaction() as transaction:
-        await transaction.rows("signing_keys_lock")
-        pending = await transaction.row("signing_key_pending")
-        if pending is not None and not at_once:
-            when = pending["signs_at"].astimezone(UTC)
-            raise RotationError(
-                f"key {pending['kid']} is published already and signs from {when:%F %T} UTC on"
-            )
-        made = await transaction.row("signing_key_add", kid, pem, AT_ONCE_S if at_once else lead_s)
-        signs_at: datetime = made["signs_at"]
-        lives_s = 0.0 if at_once else float(RETIRE_S)
-        await transaction.rows("signing_keys_retire", kid, signs_at, lives_s, at_once)
+    lead_s, lives_s = (AT_ONCE_S, 0.0) if at_once else (lead_s, float(RETIRE_S))
+    try:
+        signs_at = await Credentials(database).rotate(
+            kid, pem, lead_s=lead_s, lives_s=lives_s, at_once=at_once
+        )
+    except RotationPending as pending:
+        when = pending.signs_at.astimezone(UTC)
+        raise RotationError(
+            f"key {pending.kid} is published already and signs from {when:%F %T} UTC on"
+        ) from None
     return Rotated(kid, signs_at)
 
 

@@ -58,7 +58,7 @@ async def settle_payments(services: Services) -> None:
                 if turn % LATE_TURNS == 0 and (woken := await services.payments.wake_late()):
                     log.warning("woke_late_payments", count=woken)
                 await services.payments.settle_due()
-            row = await services.database.row("payments_open")
+            row = await services.records.payment_backlog()
         except Exception as error:  # noqa: BLE001 - the next round is the cure
             failed_chore("settle_payments", error)
         else:

@@ -243,7 +243,7 @@ class AdmissionControl:
             # What this policy counts is one of the two, in every version.
             route = PAY_ROUTE if context.request.path.endswith("/payments") else CREATE_ROUTE
             digest = sha256(context.key(required=True).encode()).digest()
-            known = await context.services.database.value("key_known", number, route, digest)
+            known = await context.services.records.is_key_known(number, route, digest)
         except (Problem, StorageError):
             return False
         if not known:

@@ -9,15 +9,16 @@ from pydantic import StringConstraints
 
 from api.auth.access_tokens import ACCESS_S
 from api.auth.passwords import FAMILIAR_RANK
-from api.auth.refresh_tokens import ABSOLUTE_S, IDLE_S, SALT_BYTES, SALTS_MAX, RefreshToken, judge, read_token
 from api.contract.fields import Email, Name, Password, Strict
 from api.contract.problems import Problem
 from api.http.pipeline import Route
 from api.http.request import RequestContext, json_response
 from api.rest import login_throttle, serializers
 from config import metrics
+from dispatch.domain.refresh_tokens import RefreshToken, read_token
+from dispatch.errors import PasswordReplaced
+from dispatch.sessions import OpenSession
 from storage.email_addresses import normal_form
-from storage.errors import Duplicate
 
 
 class Register(Strict):
@@ -51,12 +52,7 @@ async def register(context: RequestContext) -> web.Response:
     async with login_throttle.trying(context), login_throttle.ranked(context) as rank:
         await login_throttle.count_registration(context)
         password = await context.services.passwords.hash(body.password, rank)
-        try:
-            row = await context.services.database.row(
-                "user_insert", body.email, password, "customer", body.name, normal_form(body.email)
-            )
-        except Duplicate:
-            raise Problem("email_taken") from None
+        row = await context.services.accounts.register(body.email, password, body.name)
         tokens = await _open_session(context, row["id"], password, login_throttle.network_of(context))
         if tokens is None:
             raise Problem("account_disabled")  # somebody was quick
@@ -74,7 +70,7 @@ async def login(context: RequestContext) -> web.Response:
     metrics.LOGINS.labels("ok").inc()
     stronger = await context.services.passwords.stronger(row["password_hash"], body.password)
     if stronger is not None:
-        await context.services.database.rows("user_set_password", row["id"], stronger, row["password_hash"])
+        await context.services.accounts.rehash(row["id"], stronger, row["password_hash"])
     return json_response(tokens)
 
 
@@ -88,7 +84,7 @@ async def _admitted(
         Problem: they do not, the account is closed, or was tried too often.
     """
     network = login_throttle.network_of(context)
-    row = await context.services.database.row("user_for_login", form, network)
+    row = await context.services.accounts.for_login(form, network)
     known = row is not None and row["known"]
     account = login_throttle.account_of(None if row is None else row["id"], form)
     await login_throttle.slow_down(context, account, network, known=known)
@@ -96,7 +92,7 @@ async def _admitted(
     tokens = await _log_in(context, row, password, network, rank)
     if tokens is None:
         # Hash or account have changed while the password was looked at: what holds now has the last word.
-        row = await context.services.database.row("user_for_login", form, network)
+        row = await context.services.accounts.for_login(form, network)
         tokens = await _log_in(context, row, password, network, rank)
     if tokens is None:
         raise _refused("refused", "invalid_credentials")
@@ -125,33 +121,24 @@ def _refused(outcome: str, code: str) -> Problem:
     return Problem(code)
 
 
-def _tokens(context: RequestContext, role: str, number: int, refresh: RefreshToken) -> dict[str, Any]:
-    access = context.services.tokens.issue(role, number, refresh.session_id)
+def _tokens(context: RequestContext, session: OpenSession) -> dict[str, Any]:
+    access = context.services.tokens.issue(session.role, session.user, session.refresh.session_id)
     return {
-        "access_token": access, "token_type": "Bearer", "expires_in": ACCESS_S, "refresh_token": refresh.text,
+        "access_token": access, "token_type": "Bearer", "expires_in": ACCESS_S, "refresh_token": session.refresh.text,
     }  # fmt: skip
-
-
-def _drawn(context: RequestContext, size: int) -> bytes:
-    """So many bytes that nobody can guess."""
-    return bytes.fromhex("".join(context.services.entropy.token() for _ in range(size // 16)))
 
 
 async def _open_session(
     context: RequestContext, number: int, checked: str, network: str
 ) -> dict[str, Any] | None:
     """The tokens of a new session; None when `checked` is not the account's hash any more, or it was closed."""
-    first = RefreshToken(_drawn(context, 16), 0, _drawn(context, 16), _drawn(context, 32))
-    holder = await context.services.database.row(
-        "session_insert", first.session_id, number, first.key_hash, first.family_hash, network, float(IDLE_S), checked
-    )  # fmt: skip
-    return None if holder is None else _tokens(context, holder["role"], number, first)
+    session = await context.services.sessions.open(number, checked, network)
+    return None if session is None else _tokens(context, session)
 
 
 async def refresh(context: RequestContext) -> web.Response:
-    """A new pair of tokens for a refresh token, which is replaced by it; api/auth/refresh_tokens.py has the rules.
-
-    Where they end the session, that is committed although the answer is a refusal.
+    """A new pair of tokens for a refresh token, which is replaced by it; dispatch/domain/refresh_tokens.py
+    has the rules.
     """
     given = read_token((await context.body(Refresh)).refresh_token)
     if given is None:
@@ -169,36 +156,17 @@ async def _renewed(context: RequestContext, given: RefreshToken) -> dict[str, An
     Raises:
         Problem: invalid_refresh_token.
     """
-    async with context.services.database.transaction() as transaction:
-        row = await transaction.row("session_lock", given.session_id)
-        allowance, current = "unknown", given
-        if row is not None and not row["revoked"] and not row["expired"] and row["status"] == "active":
-            allowance, current = judge(
-                given, counter=row["counter"], token_hash=row["token_hash"], family_hash=row["family_hash"],
-                salts=row["salts"], ages_s=row["ages_s"],
-            )  # fmt: skip
-        if allowance == "rotate":
-            salt = _drawn(context, SALT_BYTES)
-            current = current.next(salt)
-            lives = float(IDLE_S), float(ABSOLUTE_S)
-            await transaction.rows(
-                "session_rotate", current.session_id, current.key_hash, salt, SALTS_MAX, *lives
-            )
-        elif allowance == "end":
-            await transaction.rows("session_revoke", given.session_id)
-    metrics.REFRESHES.labels(allowance).inc()
-    if allowance == "end":
-        context.services.tokens.cut_off(session=given.session_id)
-    if row is None or allowance in ("end", "unknown"):
+    refreshed = await context.services.sessions.refresh(given)
+    metrics.REFRESHES.labels(refreshed.decision).inc()
+    if refreshed.session is None:
         raise Problem("invalid_refresh_token")
-    return _tokens(context, row["role"], row["user_id"], current)
+    return _tokens(context, refreshed.session)
 
 
 async def logout(context: RequestContext) -> web.Response:
     """End the session; its access tokens die within a second."""
     await context.no_body()
-    await context.services.database.rows("session_revoke", context.who.session)
-    context.services.tokens.cut_off(session=context.who.session)
+    await context.services.sessions.end(context.who.session)
     return web.Response(status=204)
 
 
@@ -206,25 +174,21 @@ async def change_password(context: RequestContext) -> web.Response:
     """Another password; every other session of the account ends, the caller's goes on."""
     body, who, services = await context.body(PasswordChange), context.who, context.services
     await login_throttle.count(context, login_throttle.CHANGES, f"u{who.number}")
-    row = await services.database.row("user_get", who.number)
+    row = await services.accounts.account(who.number)
     old = row["password_hash"] if row else None
     if not await services.passwords.verify(old, body.old_password):
         raise Problem("wrong_password", "The old password is not right.")
     new = await services.passwords.hash(body.new_password)
-    async with services.database.transaction() as transaction:
-        if await transaction.row("user_set_password", who.number, new, old) is None:
-            raise Problem("wrong_password", "The old password is not right.")
-        if await transaction.row("session_is_open", who.session, who.number) is None:
-            raise Problem("unauthenticated")  # it has ended since it was let in
-        ended = await transaction.rows("sessions_revoke_others", who.number, who.session)
-    for session in ended:
-        services.tokens.cut_off(session=session["id"])
+    try:
+        await services.accounts.change_password(who.number, who.session, new, old)
+    except PasswordReplaced:
+        raise Problem("wrong_password", "The old password is not right.") from None
     return web.Response(status=204)
 
 
 async def me(context: RequestContext) -> web.Response:
     """The account behind the token."""
-    row = await context.services.database.row("user_get", context.who.number)
+    row = await context.services.accounts.account(context.who.number)
     if row is None:
         raise Problem("unauthenticated")
     return json_response(serializers.user(row))

@@ -18,7 +18,6 @@ from config import metrics
 from dispatch.domain import ids
 from dispatch.domain.driver import UNREACHABLE
 from dispatch.domain.geo import Place
-from dispatch.domain.order import order_from
 
 
 class Availability(Strict):
@@ -52,8 +51,7 @@ async def me(context: RequestContext) -> web.Response:
 
 async def my_orders(context: RequestContext) -> web.Response:
     """What the driver carries now: from the rows, for they change before anybody hears of it."""
-    rows = await context.services.database.rows("carried_orders", context.who.number)
-    orders = [order_from(row, ()) for row in rows]
+    orders = await context.services.records.carried_orders(context.who.number)
     return json_response(
         {"items": [serializers.order(order, "driver", context.who.number) for order in orders], "next": None}
     )
@@ -95,7 +93,9 @@ async def location(context: RequestContext) -> web.Response:
 
 
 async def get_list(context: RequestContext) -> web.Response:
-    return await list_page(context, "driver_list", context.query(DriverPage), serializers.driver_row)
+    return await list_page(
+        context, context.services.records.drivers, context.query(DriverPage), serializers.driver_row
+    )
 
 
 ROUTES = (

@@ -59,11 +59,7 @@ async def accounts_here(context: RequestContext) -> int:
         async with attempts.asking:
             found = attempts.accounts(address)
             if found is None:
-                found = int(
-                    await context.services.database.value(
-                        "network_accounts", network_of(context), ACCOUNTS_MAX
-                    )
-                )
+                found = await context.services.accounts.count_known(network_of(context), ACCOUNTS_MAX)
                 attempts.learn(address, found)
     return found
 

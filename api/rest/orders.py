@@ -176,11 +176,6 @@ async def _offered(context: RequestContext, order: Order) -> bool:
     return order.offer_for(context.who.number) is not None
 
 
-# What filters ask for: how an order stands, or by whom, where and what it was placed for.
-_STATE = frozenset({"status", "statuses", "driver_id"})
-_PLACED = frozenset({"customer_id", "zone_id", "store_id"})
-
-
 async def get_list(context: RequestContext) -> web.Response:
     """The caller's orders, the newest first; an admin sees all. As of the database, a moment ago."""
     page, who = context.query(OrderPage), context.who
@@ -190,16 +185,14 @@ async def get_list(context: RequestContext) -> web.Response:
             fault = Fault("query", "driver_id", "role", "only an admin may ask for a driver's orders")
             raise Problem("invalid", faults=[fault])
         whose["customer_id" if who.role == "customer" else "driver_id"] = who.number
-    asked = page.filters().keys() | whose.keys()
-    listing = "order_list_by_state" if asked & _STATE and not asked & _PLACED else "order_list"
-    if "store_id" in asked:
-        listing = "order_list_of_store"
-    elif "number" in asked:
+    asked = page.filters()
+    if "number" in asked and "store_id" not in asked:
         fault = Fault("query", "number", "needs_store", "a number is one of a store: say store_id, too")
         raise Problem("invalid", faults=[fault])
+    orders = context.services.records.orders
     return await list_page(
         context,
-        listing,
+        orders,
         page,
         lambda row: serializers.order(order_from(row, ()), who.role, who.number),
         **whose,

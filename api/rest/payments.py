@@ -76,7 +76,7 @@ async def list_payments(context: RequestContext) -> web.Response:
     """Payments, one's own or, for admins, all."""
     page = context.query(PaymentPage)
     own: dict[str, Any] = {} if context.who.role == "admin" else {"customer_id": context.who.number}
-    return await list_page(context, "payment_list", page, serializers.payment, **own)
+    return await list_page(context, context.services.records.payments, page, serializers.payment, **own)
 
 
 async def create(context: RequestContext) -> web.Response:
@@ -116,7 +116,7 @@ def _answer(asked: PaymentResult) -> web.Response:
 async def get(context: RequestContext) -> web.Response:
     """A payment, for its customer and for admins."""
     number = context.number(ids.PAYMENT)
-    row = await context.services.database.row("payment_get", number)
+    row = await context.services.records.payment(number)
     context.about = {} if row is None else {"order_id": ids.public_id(ids.ORDER, row["order_id"])}
     if row is None or (context.who.role != "admin" and row["customer_id"] != context.who.number):
         raise Problem("not_found")
@@ -164,7 +164,7 @@ async def _row(context: RequestContext, number: int) -> Any:
     Raises:
         Problem: not_found.
     """
-    row = await context.services.database.row("payment_get", number)
+    row = await context.services.records.payment(number)
     if row is None:
         raise Problem("not_found")
     context.about = {"order_id": ids.public_id(ids.ORDER, row["order_id"])}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import partial
 from typing import Annotated, Any, Literal
 
 from aiohttp import web
@@ -18,7 +17,7 @@ from api.http.pipeline import Route
 from api.http.request import RequestContext, json_response
 from api.rest import serializers
 from dispatch.domain import ids
-from storage.errors import MissingReference
+from dispatch.errors import UnknownStore
 
 # As the column has it: ten million in most currencies.
 PRICE_MINOR_MAX = 1_000_000_000
@@ -76,15 +75,16 @@ class AllProductsPage(ProductPage):
 
 async def create(context: RequestContext) -> web.Response:
     b = await context.body(NewProduct)
-    args = (b.store_id, b.name, b.price.amount_minor, b.price.currency, b.stock)
+    price = b.price
     try:
-        row = await context.services.database.row("product_insert", *args)
-    except MissingReference:
+        row = await context.services.catalogue.add_product(
+            store_id=b.store_id, name=b.name, price_minor=price.amount_minor, currency=price.currency, stock=b.stock
+        )  # fmt: skip
+    except UnknownStore:
         fault = Fault(
             "body", "#/store_id", "unknown", "there is no such store; GET /api/v2/stores lists them"
         )
         raise Problem("invalid", faults=[fault]) from None
-    await context.services.catalogue.product_changed(row)
     headers = {"Location": f"/api/v2/products/prd_{row['id']}", "ETag": product_tag(row)}
     return json_response(serializers.product(row), 201, headers)
 
@@ -108,15 +108,13 @@ async def _seen(context: RequestContext, number: int) -> Mapping[str, Any] | Non
     """The product as the caller may see it: whoever may change it sees what is there, for its tag has the stock in
     it, and a tag of two seconds ago would be refused.
     """
-    if context.who.role == "admin":
-        row: Mapping[str, Any] | None = await context.services.database.row("product_get", number)
-        return row
-    return await context.services.catalogue.product(number)
+    catalogue = context.services.catalogue
+    return await (catalogue.product_now if context.who.role == "admin" else catalogue.product)(number)
 
 
 async def get_list(context: RequestContext) -> web.Response:
-    page = context.query(AllProductsPage)
-    return await list_page(context, "product_list", page, serializers.product, catalogue_policy(context))
+    page, load = context.query(AllProductsPage), context.services.catalogue.products
+    return await list_page(context, load, page, serializers.product, catalogue_policy(context))
 
 
 async def of_store(context: RequestContext) -> web.Response:
@@ -125,23 +123,19 @@ async def of_store(context: RequestContext) -> web.Response:
     if await catalogue.store(number) is None:
         raise Problem("not_found")
     cached = page.opening and not page.filters() and context.who.role != "admin"
-    through = partial(catalogue.shelf, number) if cached else None
-    return await list_page(
-        context, "product_list", page, serializers.product, policy, through, store_id=number
-    )
+    load = catalogue.first_products if cached else catalogue.products
+    return await list_page(context, load, page, serializers.product, policy, store_id=number)
 
 
 async def update(context: RequestContext) -> web.Response:
     """Change a product, of the version that If-Match names."""
     number, tags, b = context.number(ids.PRODUCT), wanted_tags(context), await context.body(ProductChange)
-    price = b.price if b.sets("price") else PriceChange()
-    row = await context.services.database.row(
-        "product_update", number, tags, b.name, price.amount_minor, price.currency, b.stock, b.sets("stock"),
-        b.active, b.changes,
-    )  # fmt: skip
+    changes = b.given()
+    if changes.pop("price", None) is not None:
+        changes |= {"price_minor": b.price.amount_minor, "currency": b.price.currency}
+    row = await context.services.catalogue.change_product(number, tags, changes)
     if row is None:
         return await _missed(context, number)
-    await context.services.catalogue.product_changed(row)
     return written(serializers.product(row), product_tag(row))
 
 
@@ -149,17 +143,14 @@ async def delete(context: RequestContext) -> web.Response:
     """Take a product off the shelf, of the version that If-Match names; orders keep their lines."""
     number, tags = context.number(ids.PRODUCT), wanted_tags(context)
     await context.no_body()
-    args = (None, None, None, None, False, False, True)
-    row = await context.services.database.row("product_update", number, tags, *args)
-    if row is None:
+    if await context.services.catalogue.change_product(number, tags, {"active": False}) is None:
         return await _missed(context, number)
-    await context.services.catalogue.product_changed(row)
     return web.Response(status=204)
 
 
 async def _missed(context: RequestContext, number: int) -> web.Response:
-    there = await context.services.database.row("product_get", number)
-    return missed(context, there and product_tag(there))
+    there = await context.services.catalogue.product_now(number)
+    return missed(context, None if there is None else product_tag(there))
 
 
 ROUTES = (

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Annotated, Literal
 
 from aiohttp import web
@@ -17,7 +16,7 @@ from api.http.pipeline import Route
 from api.http.request import RequestContext, json_response
 from api.rest import serializers
 from dispatch.domain import ids
-from storage.errors import MissingReference
+from dispatch.errors import UnknownZone
 
 RADIUS_M_MAX = 50_000
 Preparation = Annotated[int, Field(ge=0, le=86_400)]
@@ -74,13 +73,11 @@ async def create(context: RequestContext) -> web.Response:
     b = await context.body(NewStore)
     named = "delivery_radius_m" in b.model_fields_set
     radius_m = b.delivery_radius_m if named else context.services.settings.delivery_radius_m or None
-    args = (b.zone_id, b.name, b.lat, b.lon, b.preparation_s, radius_m)
     try:
-        row = await context.services.database.row("store_insert", *args)
-    except MissingReference:
+        row = await context.services.catalogue.add_store(**b.model_dump() | {"delivery_radius_m": radius_m})
+    except UnknownZone:
         fault = Fault("body", "#/zone_id", "unknown", "there is no such zone; GET /api/v2/zones lists them")
         raise Problem("invalid", faults=[fault]) from None
-    await context.services.catalogue.store_changed(row)
     headers = {"Location": f"/api/v2/stores/sto_{row['id']}", "ETag": row_tag(row)}
     return json_response(serializers.store(row), 201, headers)
 
@@ -93,27 +90,21 @@ async def get(context: RequestContext) -> web.Response:
 
 
 async def get_list(context: RequestContext) -> web.Response:
-    page = context.query(StorePage)
+    page, catalogue = context.query(StorePage), context.services.catalogue
     if page.near is not None and page.radius_m is not None:
-        rows = await context.services.database.rows(
-            "store_near", *page.near, float(page.radius_m), page.limit
-        )
+        rows = await catalogue.stores_near(*page.near, float(page.radius_m), page.limit)
         return json_response({"items": [serializers.store(row) for row in rows], "next": None})
-    through = None
-    if page.opening and page.filters().keys() <= {"zone_id"}:
-        through = partial(context.services.catalogue.stores, page.zone_id)
-    return await list_page(context, "store_list", page, serializers.store, catalogue_policy(context), through)
+    cached = page.opening and page.filters().keys() <= {"zone_id"}
+    load = catalogue.first_stores if cached else catalogue.stores
+    return await list_page(context, load, page, serializers.store, catalogue_policy(context))
 
 
 async def update(context: RequestContext) -> web.Response:
     """Change a store, of the version that If-Match names."""
     number, tags, b = context.number(ids.STORE), wanted_tags(context), await context.body(StoreChange)
-    radius = (b.sets("delivery_radius_m"), b.delivery_radius_m)
-    args = (b.name, b.lat, b.lon, b.preparation_s, b.active, b.changes, *radius)
-    row = await context.services.database.row("store_update", number, tags, *args)
+    row = await context.services.catalogue.change_store(number, tags, b.given())
     if row is None:
         return await _missed(context, number)
-    await context.services.catalogue.store_changed(row)
     return written(serializers.store(row), row_tag(row))
 
 
@@ -121,17 +112,14 @@ async def delete(context: RequestContext) -> web.Response:
     """Take a store off the mall, of the version that If-Match names; its orders keep their history."""
     number, tags = context.number(ids.STORE), wanted_tags(context)
     await context.no_body()
-    args = (None, None, None, None, False, True, False, None)
-    row = await context.services.database.row("store_update", number, tags, *args)
-    if row is None:
+    if await context.services.catalogue.change_store(number, tags, {"active": False}) is None:
         return await _missed(context, number)
-    await context.services.catalogue.store_changed(row)
     return web.Response(status=204)
 
 
 async def _missed(context: RequestContext, number: int) -> web.Response:
-    there = await context.services.database.row("store_get", number)
-    return missed(context, there and row_tag(there))
+    there = await context.services.catalogue.store_now(number)
+    return missed(context, None if there is None else row_tag(there))
 
 
 ROUTES = (

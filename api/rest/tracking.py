@@ -43,7 +43,11 @@ async def events(context: RequestContext) -> web.Response:
     """The history of an order, oldest first."""
     page, order, role = context.query(EventPage), await visible_order(context), context.who.role
     return await list_page(
-        context, "order_history", page, lambda row: serializers.event(row, role), order_id=order.id
+        context,
+        context.services.records.order_history,
+        page,
+        lambda row: serializers.event(row, role),
+        order_id=order.id,
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from aiohttp import web
 from pydantic import Field
@@ -59,24 +59,15 @@ class ZoneChange(Patch):
     driver_pay_minor: DriverPay | None = absent()
 
 
-def _area(area: list[Corner] | None) -> Any:
-    return None if area is None else [corner.model_dump() for corner in area]
-
-
 async def create(context: RequestContext) -> web.Response:
     b = await context.body(NewZone)
-    args = (
-        b.name, b.mode, b.wave_size, b.offer_ttl_s, _area(b.area), b.offer_distance_max_m, b.release_pause_s,
-        b.give_up_after_s, b.driver_pay_minor,
-    )  # fmt: skip
-    row = await context.services.database.row("zone_insert", *args)
-    context.services.dispatch.wake_zone(row["id"])
+    row = await context.services.catalogue.add_zone(**b.model_dump())
     headers = {"Location": f"/api/v2/zones/zon_{row['id']}", "ETag": row_tag(row)}
     return json_response(serializers.zone(row), 201, headers)
 
 
 async def get(context: RequestContext) -> web.Response:
-    row = await context.services.database.row("zone_get", context.number(ids.ZONE))
+    row = await context.services.catalogue.zone(context.number(ids.ZONE))
     if row is None:
         raise Problem("not_found")
     return tagged(context, serializers.zone(row), row_tag(row), catalogue_policy(context))
@@ -84,25 +75,21 @@ async def get(context: RequestContext) -> web.Response:
 
 async def get_list(context: RequestContext) -> web.Response:
     return await list_page(
-        context, "zone_list", context.query(Page), serializers.zone, catalogue_policy(context)
+        context,
+        context.services.catalogue.zones,
+        context.query(Page),
+        serializers.zone,
+        catalogue_policy(context),
     )
 
 
 async def update(context: RequestContext) -> web.Response:
     """Change a zone, of the version that If-Match names; open orders follow within a second."""
     number, tags, b = context.number(ids.ZONE), wanted_tags(context), await context.body(ZoneChange)
-    database = context.services.database
-    args = (
-        b.name, b.mode, b.wave_size, b.offer_ttl_s, _area(b.area), b.sets("area"), b.changes,
-        b.offer_distance_max_m, b.release_pause_s, b.give_up_after_s, b.sets("give_up_after_s"),
-        b.driver_pay_minor, b.sets("driver_pay_minor"),
-    )  # fmt: skip
-    row = await database.row("zone_update", number, tags, *args)
+    row = await context.services.catalogue.change_zone(number, tags, b.given(), context.trace)
     if row is None:
-        there = await database.row("zone_get", number)
-        return missed(context, there and row_tag(there))
-    if b.changes:
-        context.services.dispatch.reconfigure_zone(number, context.trace)
+        there = await context.services.catalogue.zone(number)
+        return missed(context, None if there is None else row_tag(there))
     return written(serializers.zone(row), row_tag(row))
 
 

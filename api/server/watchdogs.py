@@ -18,8 +18,9 @@ from api.http.request import Services
 from api.operator.first_run import load_keys
 from config import metrics
 from config.outages import OUTAGES
+from dispatch.credentials import Credentials
 from storage.errors import StorageError
-from storage.postgres.database import SLOW_S, Database
+from storage.postgres.database import SLOW_S
 
 log = structlog.get_logger()
 
@@ -59,19 +60,19 @@ def _count_sessions(services: Services) -> None:
     metrics.cache_count("session", "miss").inc(checked)
 
 
-async def look_at_revocations(tokens: Tokens, database: Database) -> frozenset[str | int]:
+async def look_at_revocations(tokens: Tokens, credentials: Credentials) -> frozenset[str | int]:
     """Look once, and hold what was found: sessions that have ended, users that are shut out."""
     asked_at = tokens.now()
-    row = (await database.rows("revocations", REVOKED_WITHIN_S))[0]
+    row = await credentials.revocations(REVOKED_WITHIN_S)
     tokens.shut_out(row["sessions"], row["users"], asked_at)
     return frozenset((*row["sessions"], *row["users"]))
 
 
-async def open_tokens(database: Database, clock: Clock, entropy: Randomness) -> Tokens:
+async def open_tokens(credentials: Credentials, clock: Clock, entropy: Randomness) -> Tokens:
     """The tokens of this instance, after a first look at what was revoked where that is possible."""
-    tokens = Tokens(await load_keys(database), clock, entropy)
+    tokens = Tokens(await load_keys(credentials), clock, entropy)
     with suppress(StorageError):  # nobody is let in before a look: the next one is on its way
-        await look_at_revocations(tokens, database)
+        await look_at_revocations(tokens, credentials)
     return tokens
 
 
@@ -83,12 +84,12 @@ async def watch_revocations(services: Services) -> None:
     for turn in itertools.count():
         _count_sessions(services)
         try:
-            found = await look_at_revocations(services.tokens, services.database)
+            found = await look_at_revocations(services.tokens, services.credentials)
             await _close_sockets(services, found - seen)
             seen = found
             if turn % KEYS_TURNS == 0:
-                await services.database.rows("signing_keys_trim")
-                services.tokens.use_keys(await load_keys(services.database))
+                await services.credentials.trim()
+                services.tokens.use_keys(await load_keys(services.credentials))
         except Exception as error:  # noqa: BLE001 - the next look is the cure
             failed_chore("revocations", error)
         await asyncio.sleep(REVOCATIONS_S)

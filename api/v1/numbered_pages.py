@@ -24,6 +24,7 @@ from api.v1.transforms.paging import page_of
 from api.v1.transforms.statuses import FORWARD
 from dispatch.domain import ids
 from dispatch.domain.order import order_from
+from dispatch.records import NumberedKind
 
 # A page further on is looked for with a filter, or in version 2: each one costs the database all before it.
 PAGE_NUMBER_MAX = 1000
@@ -79,13 +80,13 @@ class Listing:
 
     Attributes:
         query: its query parameters.
-        block: the SQL block; `<block>_total` counts.
-        filters: what both blocks take, from the call and its query.
+        kind: what is listed.
+        filters: what the list takes, from the call and its query.
         show: a row as version 2 shows it.
     """
 
     query: type[NumberedPage]
-    block: str
+    kind: NumberedKind
     filters: Callable[[RequestContextV1, Any], tuple[Any, ...]]
     show: Callable[[RequestContextV1, Any], dict[str, Any]]
 
@@ -98,35 +99,30 @@ def _orders_of(context: RequestContextV1, q: OrdersQuery) -> tuple[Any, ...]:
 
 
 LISTINGS: Mapping[str, Listing] = {
-    "users.list": Listing(
-        UsersQuery, "user_numbered", lambda _, q: (q.role,), lambda _, row: serializers.user(row)
-    ),
-    "zones.list": Listing(NumberedPage, "zone_numbered", lambda *_: (), lambda _, row: serializers.zone(row)),
+    "users.list": Listing(UsersQuery, "user", lambda _, q: (q.role,), lambda _, row: serializers.user(row)),
+    "zones.list": Listing(NumberedPage, "zone", lambda *_: (), lambda _, row: serializers.zone(row)),
     "stores.list": Listing(
-        StoresQuery, "store_numbered", lambda _, q: (q.zone_id,), lambda _, row: serializers.store(row)
+        StoresQuery, "store", lambda _, q: (q.zone_id,), lambda _, row: serializers.store(row)
     ),
     "products.list": Listing(
-        ProductsQuery, "product_numbered", lambda _, q: (q.store_id,), lambda _, row: serializers.product(row)
+        ProductsQuery, "product", lambda _, q: (q.store_id,), lambda _, row: serializers.product(row)
     ),
     "orders.list": Listing(
         OrdersQuery,
-        "order_numbered",
+        "order",
         _orders_of,
         lambda context, row: serializers.order(order_from(row, ()), context.who.role, context.who.number),
     ),
     "drivers.list": Listing(
         DriversQuery,
-        "driver_numbered",
+        "driver",
         lambda _, q: (q.zone_id, q.status),
         lambda _, row: serializers.driver_row(row),
     ),
 }
 # The products of a store are the products with its id.
 OF_STORE = Listing(
-    NumberedPage,
-    "product_numbered",
-    lambda context, _: (_store(context),),
-    lambda _, row: serializers.product(row),
+    NumberedPage, "product", lambda context, _: (_store(context),), lambda _, row: serializers.product(row)
 )
 
 
@@ -147,15 +143,11 @@ def listed(operation: str, path: str, handlers: Handlers) -> HandlerV1:
         if isinstance(query, StoresQuery) and query.radius_m is not None:
             return await _around(context, query, handlers)
         filters = listing.filters(context, query)
-        if listing is OF_STORE and await context.services.database.row("store_get", *filters) is None:
+        if listing is OF_STORE and await context.services.catalogue.store_now(*filters) is None:
             raise Problem("not_found")
-        total = await context.services.database.value(f"{listing.block}_total", *filters)
-        first = (query.page - 1) * query.page_size
-        rows = []
-        if first < total:
-            rows = await context.services.database.rows(listing.block, query.page_size, first, *filters)
-        items = [listing.show(context, row) for row in rows]
-        return json_response(page_of(items, query.page, query.page_size, total))
+        found = await context.services.records.numbered(listing.kind, query.page, query.page_size, filters)
+        items = [listing.show(context, row) for row in found.rows]
+        return json_response(page_of(items, query.page, query.page_size, found.total))
 
     return run
 

@@ -12,6 +12,7 @@ payment_decisions.py   decisions about payments
 search_decisions.py    decisions about the search for a driver, apart from offers
 order_visibility.py    what a driver sees of an order
 liveness.py            signs of life of a driver
+refresh_tokens.py      token families of sessions
 position_filter.py     positions that are plausible
 driver.py              the driver and its availability
 matching.py            which driver is offered which order

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from actors.clock import LoopClock, SystemRandomness
 from api.auth.access_tokens import BadToken, Principal, Tokens
 from api.operator.first_run import load_keys
+from dispatch.credentials import Credentials
 from storage.postgres.database import open_database
 
 # The pool of the original plan.
@@ -50,7 +51,7 @@ def load_tokens(database_url: str) -> Tokens:
         clock = LoopClock(asyncio.get_running_loop())
         async with open_database(database_url, size_max=2) as database:
             clock.anchor(float(await database.value("wall_clock")))
-            tokens = Tokens(await load_keys(database), clock, SystemRandomness())
+            tokens = Tokens(await load_keys(Credentials(database)), clock, SystemRandomness())
             tokens.shut_out((), (), float("inf"))  # here nobody is cut off
             return tokens
 

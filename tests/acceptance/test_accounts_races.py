@@ -14,6 +14,7 @@ from argon2 import PasswordHasher
 
 from api.auth.access_tokens import make_signing_key
 from api.operator.first_run import load_keys
+from dispatch.credentials import Credentials
 from storage.postgres.database import open_database
 from tests.acceptance.bad_input import Answer
 from tests.acceptance.inside import Stage
@@ -142,7 +143,7 @@ async def test_two_first_instances_make_one_signing_key(database_url: str) -> No
         async with database.transaction() as first:
             await first.rows("signing_keys_lock")
             await first.rows("signing_key_insert", *make_signing_key())
-            other = asyncio.create_task(load_keys(database))
+            other = asyncio.create_task(load_keys(Credentials(database)))
             async with asyncio.timeout(5):
                 while not other.done() and not await watcher.fetchval(waits):
                     continue

@@ -18,7 +18,7 @@ import asyncpg
 import pytest
 from argon2 import PasswordHasher
 
-from api.auth.refresh_tokens import RefreshToken
+from dispatch.domain.refresh_tokens import RefreshToken
 from loadtests.server import ServerProcess
 from tests.conftest import copy_database
 

@@ -66,8 +66,6 @@ def test_map_of_a_room_lists_what_is_in_it(package: Path) -> None:
 
 # Modules of other projects, templates of names, and texts that a fault is made of.
 NOT_OURS = re.compile(r"NNNN_|script\.py\.mako|mall/api/edge|web_protocol|web_server|reader_py|http_parser")
-    r"aiohttp/web_protocol|^\| `(web_|base_protocol|_websocket|http_parser)|NNNN_|script\.py\.mako|mall/api/edge"
-)
 
 
 def test_files_that_texts_name_are_there() -> None:

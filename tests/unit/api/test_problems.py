@@ -14,6 +14,7 @@ from actors import errors as runtime_errors
 from api.contract.problem_advice import REMEDIES
 from api.contract.problems import CODES, KINDS, Fault, Problem, problem_for, problem_response
 from api.rest.orders import refusal
+from dispatch import errors as service_errors
 from dispatch.domain import refusals
 from dispatch.messages import Reply
 from storage import errors as storage_errors
@@ -32,7 +33,11 @@ def leaves(root: type[Exception]) -> Iterator[type[Exception]]:
 
 
 # A JournalError never leaves the runtime; all others may reach the edge.
-RAISED = [*leaves(runtime_errors.ActorError), *leaves(storage_errors.StorageError)]
+RAISED = [
+    *leaves(runtime_errors.ActorError),
+    *leaves(storage_errors.StorageError),
+    *leaves(service_errors.ServiceError),
+]
 
 
 @pytest.mark.parametrize("error", RAISED, ids=lambda error: error.__name__)

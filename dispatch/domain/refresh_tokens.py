@@ -38,7 +38,7 @@ _PREFIX = "ref_"
 _TEXT = re.compile(r"ref_[A-Za-z0-9_-]{91}")
 _SESSION, _COUNTER, _FAMILY, _KEY = slice(0, 16), slice(16, 20), slice(20, 36), slice(36, 68)
 
-Verdict = Literal["rotate", "repeat", "end", "unknown"]
+RefreshDecision = Literal["rotate", "repeat", "end", "unknown"]
 
 
 @frozen
@@ -100,7 +100,7 @@ def judge(
     family_hash: bytes,
     salts: Sequence[bytes],
     ages_s: Sequence[float],
-) -> tuple[Verdict, RefreshToken]:
+) -> tuple[RefreshDecision, RefreshToken]:
     """What a token that was shown leads to, and the session's current token where it does.
 
     `counter`, `token_hash` and `family_hash` are of the session's row; `salts` and `ages_s` of its latest

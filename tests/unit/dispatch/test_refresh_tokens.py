@@ -7,7 +7,14 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 
-from api.auth.refresh_tokens import REPLACED_S, SALTS_MAX, RefreshToken, Verdict, judge, read_token
+from dispatch.domain.refresh_tokens import (
+    REPLACED_S,
+    SALTS_MAX,
+    RefreshDecision,
+    RefreshToken,
+    judge,
+    read_token,
+)
 
 
 @dataclass
@@ -26,7 +33,7 @@ class Row:
         self.ages_s = [age + age_s for age in self.ages_s] + [0.0]
         self.ages_s = self.ages_s[-SALTS_MAX:]
 
-    def shown(self, token: RefreshToken) -> tuple[Verdict, RefreshToken]:
+    def shown(self, token: RefreshToken) -> tuple[RefreshDecision, RefreshToken]:
         """What the session says to a token."""
         current = self.tokens[-1]
         return judge(

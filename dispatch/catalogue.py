@@ -1,0 +1,209 @@
+"""The catalogue: zones, stores, products, their lists and their conditional writes.
+
+An order is placed against the rows themselves; what customers read may come from a cache, which every write here
+invalidates after its commit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any, Protocol
+
+from dispatch.errors import UnknownStore, UnknownZone
+from dispatch.ports import CachedReads, QueryPool, Row
+from storage.errors import MissingReference
+from storage.postgres.list_queries import After
+
+
+class ZoneActors(Protocol):
+    """What `Dispatch` does with the actors of zones."""
+
+    def wake_zone(self, number: int) -> None: ...
+
+    def reconfigure_zone(self, number: int, trace: str) -> None: ...
+
+
+class Catalogue:
+    """Zones, stores and products.
+
+    A conditional write takes `tags`: the versions that the caller has seen, None for any. It returns None when there
+    is no row with one of them. `changes` are fields by name: an absent one stays as it is, None removes where there
+    may be nothing, and an empty mapping only looks.
+    """
+
+    def __init__(self, database: QueryPool, cached: CachedReads, zones: ZoneActors) -> None:
+        self._database = database
+        self._cached = cached
+        self._zones = zones
+
+    async def run(self) -> None:
+        """Send the invalidations that the cache still owes, until cancelled."""
+        await self._cached.run()
+
+    # -- zones ----------------------------------------------------------------------------------------
+
+    async def zone(self, number: int) -> Row | None:
+        """A zone with its settings."""
+        row: Row | None = await self._database.row("zone_get", number)
+        return row
+
+    async def zones(
+        self, filters: Mapping[str, Any], sort: str, after: After | None, limit: int
+    ) -> list[Any]:
+        """A page of zones."""
+        return await self._database.page("zone_list", filters, sort, after, limit)
+
+    async def add_zone(
+        self,
+        *,
+        name: str,
+        mode: str,
+        wave_size: int,
+        offer_ttl_s: int,
+        area: Sequence[Mapping[str, float]] | None,
+        offer_distance_max_m: int,
+        release_pause_s: int,
+        give_up_after_s: int | None,
+        driver_pay_minor: int | None,
+    ) -> Row:
+        """Create a zone, and wake its actor."""
+        row: Row = await self._database.row(
+            "zone_insert", name, mode, wave_size, offer_ttl_s, area, offer_distance_max_m, release_pause_s,
+            give_up_after_s, driver_pay_minor,
+        )  # fmt: skip
+        self._zones.wake_zone(row["id"])
+        return row
+
+    async def change_zone(
+        self, number: int, tags: Sequence[str] | None, changes: Mapping[str, Any], trace: str
+    ) -> Row | None:
+        """Change a zone's settings; its actor hears of it, and open orders follow within a second."""
+        new = changes.get
+        row: Row | None = await self._database.row(
+            "zone_update", number, tags, new("name"), new("mode"), new("wave_size"), new("offer_ttl_s"), new("area"),
+            "area" in changes, bool(changes), new("offer_distance_max_m"), new("release_pause_s"),
+            new("give_up_after_s"), "give_up_after_s" in changes, new("driver_pay_minor"),
+            "driver_pay_minor" in changes,
+        )  # fmt: skip
+        if row is not None and changes:
+            self._zones.reconfigure_zone(number, trace)
+        return row
+
+    # -- stores ---------------------------------------------------------------------------------------
+
+    async def store(self, number: int) -> Row | None:
+        """A store, through the cache."""
+        return await self._cached.store(number)
+
+    async def store_now(self, number: int) -> Row | None:
+        """A store as its row is now."""
+        row: Row | None = await self._database.row("store_get", number)
+        return row
+
+    async def stores(
+        self, filters: Mapping[str, Any], sort: str, after: After | None, limit: int
+    ) -> list[Any]:
+        """A page of stores. Filters: zone_id, active, q (the beginning of a name)."""
+        return await self._database.page("store_list", filters, sort, after, limit)
+
+    async def first_stores(
+        self, filters: Mapping[str, Any], sort: str, after: After | None, limit: int
+    ) -> list[Any]:
+        """The same through the cache, for the first page of the usual length, of a zone or of all."""
+        load = partial(self.stores, filters, sort, after, limit)
+        return await self._cached.stores(filters.get("zone_id"), load)
+
+    async def stores_near(self, lat: float, lon: float, radius_m: float, limit: int) -> list[Any]:
+        """Stores around a place, the nearest first, each with its `distance_m`."""
+        return await self._database.rows("store_near", lat, lon, radius_m, limit)
+
+    async def add_store(
+        self,
+        *,
+        zone_id: int,
+        name: str,
+        lat: float,
+        lon: float,
+        preparation_s: int,
+        delivery_radius_m: int | None,
+    ) -> Row:
+        """Create a store; without a radius it delivers anywhere.
+
+        Raises:
+            UnknownZone: there is no such zone.
+        """
+        args = zone_id, name, lat, lon, preparation_s, delivery_radius_m
+        try:
+            row: Row = await self._database.row("store_insert", *args)
+        except MissingReference:
+            raise UnknownZone from None
+        await self._cached.store_changed(row)
+        return row
+
+    async def change_store(
+        self, number: int, tags: Sequence[str] | None, changes: Mapping[str, Any]
+    ) -> Row | None:
+        """Change a store. `active: False` takes it off the mall; its orders keep their history."""
+        new = changes.get
+        row: Row | None = await self._database.row(
+            "store_update", number, tags, new("name"), new("lat"), new("lon"), new("preparation_s"), new("active"),
+            bool(changes), "delivery_radius_m" in changes, new("delivery_radius_m"),
+        )  # fmt: skip
+        if row is not None:
+            await self._cached.store_changed(row)
+        return row
+
+    # -- products -------------------------------------------------------------------------------------
+
+    async def product(self, number: int) -> Row | None:
+        """A product, through the cache: its stock may be two seconds old."""
+        return await self._cached.product(number)
+
+    async def product_now(self, number: int) -> Row | None:
+        """A product as its row is now."""
+        row: Row | None = await self._database.row("product_get", number)
+        return row
+
+    async def products(
+        self, filters: Mapping[str, Any], sort: str, after: After | None, limit: int
+    ) -> list[Any]:
+        """A page of products. Filters: store_id, active, currency, price_min_minor, price_max_minor, q."""
+        return await self._database.page("product_list", filters, sort, after, limit)
+
+    async def first_products(
+        self, filters: Mapping[str, Any], sort: str, after: After | None, limit: int
+    ) -> list[Any]:
+        """The same through the cache, for the first page of the usual length of the store `store_id`."""
+        load = partial(self.products, filters, sort, after, limit)
+        return await self._cached.shelf(filters["store_id"], load)
+
+    async def add_product(
+        self, *, store_id: int, name: str, price_minor: int, currency: str, stock: int | None
+    ) -> Row:
+        """Create a product; without a stock it never runs out.
+
+        Raises:
+            UnknownStore: there is no such store.
+        """
+        try:
+            row: Row = await self._database.row(
+                "product_insert", store_id, name, price_minor, currency, stock
+            )
+        except MissingReference:
+            raise UnknownStore from None
+        await self._cached.product_changed(row)
+        return row
+
+    async def change_product(
+        self, number: int, tags: Sequence[str] | None, changes: Mapping[str, Any]
+    ) -> Row | None:
+        """Change a product: name, price_minor, currency, stock, active. Orders keep their items."""
+        new = changes.get
+        row: Row | None = await self._database.row(
+            "product_update", number, tags, new("name"), new("price_minor"), new("currency"), new("stock"),
+            "stock" in changes, new("active"), bool(changes),
+        )  # fmt: skip
+        if row is not None:
+            await self._cached.product_changed(row)
+        return row

@@ -1,0 +1,65 @@
+"""Refusals of the services over accounts and the catalogue. Nothing was changed.
+
+ServiceError
+  NoSuchUser          there is no such user, or it was deleted
+  EmailTaken          another account has this address
+  AccountClosed       the account is banned or deleted
+  LastAdmin           the last administrator cannot be banned, demoted or deleted
+  UserBusy            orders of the user are under way
+    StillCarrying     the driver carries orders
+  PasswordReplaced    the account's password is not the one that was verified any more
+  SessionOver         the session has ended since the request was admitted
+  ResetTokenInvalid   the reset token was never issued, was used, or has expired
+  UnknownZone         the zone that was named does not exist
+  UnknownStore        the store that was named does not exist
+"""
+
+from __future__ import annotations
+
+
+class ServiceError(Exception):
+    """The request was refused as a whole."""
+
+
+class NoSuchUser(ServiceError):
+    """There is no such user."""
+
+
+class EmailTaken(ServiceError):
+    """Another account has this address."""
+
+
+class AccountClosed(ServiceError):
+    """The account is banned or deleted."""
+
+
+class LastAdmin(ServiceError):
+    """The last administrator stays one."""
+
+
+class UserBusy(ServiceError):
+    """Orders of the user are under way."""
+
+
+class StillCarrying(UserBusy):
+    """The driver carries orders."""
+
+
+class PasswordReplaced(ServiceError):
+    """The account's password is not the one that was verified any more."""
+
+
+class SessionOver(ServiceError):
+    """The session has ended since the request was admitted."""
+
+
+class ResetTokenInvalid(ServiceError):
+    """The reset token was never issued, was used, or has expired."""
+
+
+class UnknownZone(ServiceError):
+    """The zone that was named does not exist."""
+
+
+class UnknownStore(ServiceError):
+    """The store that was named does not exist."""

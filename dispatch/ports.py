@@ -1,0 +1,86 @@
+"""What the services over tables need of storage and of the instance that they run in."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager
+from typing import Any, Protocol
+
+from storage.postgres.list_queries import After
+
+Row = Mapping[str, Any]
+# Reads the rows of a page; a cache may answer in its place.
+LoadRows = Callable[[], Awaitable[list[Any]]]
+
+
+class Queries(Protocol):
+    """Named queries on one connection, inside a transaction; storage provides them."""
+
+    async def rows(self, name: str, *args: Any) -> list[Any]: ...
+
+    async def row(self, name: str, *args: Any) -> Any:
+        """The first row, or None."""
+
+
+class QueryPool(Queries, Protocol):
+    """The same on any connection of a pool, each query a transaction of its own.
+
+    Methods of both raise StorageError: see storage/errors.py.
+    """
+
+    async def value(self, name: str, *args: Any) -> Any:
+        """The first column of the first row, or None."""
+
+    async def page(
+        self, name: str, filters: Mapping[str, Any], sort: str, after: After | None, limit: int
+    ) -> list[Any]:
+        """At most `limit` rows of a list, behind the row that `after` names; each has its `sort_key`."""
+        ...
+
+    def transaction(self) -> AbstractAsyncContextManager[Queries]:
+        """Several queries, all or nothing: an exception inside rolls back."""
+        ...
+
+
+class LoadPage(Protocol):
+    """Reads one page of a list, as `QueryPool.page` does."""
+
+    async def __call__(
+        self, filters: Mapping[str, Any], sort: str, after: After | None, limit: int
+    ) -> list[Any]: ...
+
+
+class AccessTokens(Protocol):
+    """The access tokens that this instance accepts."""
+
+    def cut_off(self, *, session: str | None = None, user: int | None = None) -> None:
+        """Refuse those of a session or of a user from now on. Other instances find the revocation in the database."""
+        ...
+
+
+class CachedReads(Protocol):
+    """Stores and products through a cache.
+
+    Reads raise StorageError where neither the cache nor Postgres has an answer. A write must be reported after its
+    commit.
+    """
+
+    async def run(self) -> None:
+        """Send the invalidations that the cache still owes, until cancelled."""
+
+    async def product(self, number: int) -> Row | None:
+        """A product. Its stock may be two seconds old."""
+
+    async def store(self, number: int) -> Row | None: ...
+
+    async def shelf(self, store: int, load: LoadRows) -> list[Any]:
+        """The first page of a store's products, of the usual length and without filters."""
+        ...
+
+    async def stores(self, zone: int | None, load: LoadRows) -> list[Any]:
+        """The first page of stores, of a zone or of all, of the usual length and without other filters."""
+        ...
+
+    async def product_changed(self, row: Row) -> None: ...
+
+    async def store_changed(self, row: Row) -> None: ...

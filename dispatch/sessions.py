@@ -1,0 +1,108 @@
+"""Sessions: opened by a login, renewed by refresh tokens, ended by logout or by a token that was copied."""
+
+from __future__ import annotations
+
+from actors.clock import Randomness
+from actors.values import frozen
+from dispatch.domain.refresh_tokens import (
+    ABSOLUTE_S,
+    IDLE_S,
+    SALT_BYTES,
+    SALTS_MAX,
+    RefreshDecision,
+    RefreshToken,
+    judge,
+)
+from dispatch.ports import AccessTokens, Queries, QueryPool, Row
+
+
+@frozen
+class OpenSession:
+    """A session that goes on: its user, the role at this moment, the current refresh token."""
+
+    role: str
+    user: int
+    refresh: RefreshToken
+
+
+@frozen
+class Refreshed:
+    """What a refresh token has led to.
+
+    Attributes:
+        decision: see dispatch/domain/refresh_tokens.py.
+        session: None where the token is refused.
+    """
+
+    decision: RefreshDecision
+    session: OpenSession | None
+
+
+class Sessions:
+    """The sessions of all accounts."""
+
+    def __init__(self, database: QueryPool, entropy: Randomness, tokens: AccessTokens) -> None:
+        self._database = database
+        self._entropy = entropy
+        self._tokens = tokens
+
+    async def open(self, user: int, verified: str, network: str) -> OpenSession | None:
+        """Open a session after the password behind the hash `verified` was shown.
+
+        Returns:
+            None when this is not the account's hash any more, or the account was closed: the password was verified
+            without a lock, so the statement that inserts the session compares the hash again.
+        """
+        first = RefreshToken(self._draw(16), 0, self._draw(16), self._draw(32))
+        holder = await self._database.row(
+            "session_insert", first.session_id, user, first.key_hash, first.family_hash, network, float(IDLE_S),
+            verified,
+        )  # fmt: skip
+        return None if holder is None else OpenSession(holder["role"], user, first)
+
+    async def refresh(self, given: RefreshToken) -> Refreshed:
+        """Renew a session by one of its refresh tokens.
+
+        The row's lock makes rotations and revocations take turns. A decision to end the session is committed,
+        although the token is refused.
+        """
+        async with self._database.transaction() as transaction:
+            row = await transaction.row("session_lock", given.session_id)
+            decision, current = _decide(given, row)
+            if decision == "rotate":
+                current = await self._rotate(transaction, current)
+            elif decision == "end":
+                await transaction.rows("session_revoke", given.session_id)
+        if decision == "end":
+            self._tokens.cut_off(session=given.session_id)
+        if row is None or decision in ("end", "unknown"):
+            return Refreshed(decision, None)
+        return Refreshed(decision, OpenSession(row["role"], row["user_id"], current))
+
+    async def end(self, session: str) -> None:
+        """End a session; its access tokens are refused here at once, elsewhere within a second."""
+        await self._database.rows("session_revoke", session)
+        self._tokens.cut_off(session=session)
+
+    async def _rotate(self, transaction: Queries, current: RefreshToken) -> RefreshToken:
+        salt = self._draw(SALT_BYTES)
+        following = current.next(salt)
+        lives_s = float(IDLE_S), float(ABSOLUTE_S)
+        await transaction.rows(
+            "session_rotate", following.session_id, following.key_hash, salt, SALTS_MAX, *lives_s
+        )
+        return following
+
+    def _draw(self, size_bytes: int) -> bytes:
+        """Bytes that nobody can guess."""
+        return bytes.fromhex("".join(self._entropy.token() for _ in range(size_bytes // 16)))
+
+
+def _decide(given: RefreshToken, row: Row | None) -> tuple[RefreshDecision, RefreshToken]:
+    """What a token leads to, by the row of its session."""
+    if row is None or row["revoked"] or row["expired"] or row["status"] != "active":
+        return "unknown", given
+    return judge(
+        given, counter=row["counter"], token_hash=row["token_hash"], family_hash=row["family_hash"],
+        salts=row["salts"], ages_s=row["ages_s"],
+    )  # fmt: skip

@@ -1,0 +1,1 @@
+"""The services over tables, without HTTP, against a real Postgres."""
