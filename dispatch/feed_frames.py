@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from dispatch import messages as m
@@ -19,27 +19,6 @@ UNREADABLE = 4205
 
 # Entries after which the order is not the driver's business any more.
 _LETTING_GO = frozenset({"order.delivered", "order.undeliverable", "order.cancelled", "order.released"})
-
-
-def verdict(position: int | None, frame: Mapping[str, Any]) -> str:
-    """What the holder of a session does with a frame of the driver's actor.
-
-    The actor may have moved to another instance, and frames of the old one may come late or not at all; so
-    the holder counts, too. `position` is the last one that it has passed on, None before the welcome.
-
-    Returns:
-        `send` it, `drop` it (it was sent already), `gap` (some were lost: bind the session again, which brings
-        them), or `end` (they cannot be had: the client must come back for a snapshot).
-    """
-    if frame["t"] == "welcome":
-        if position is None:
-            return "send"
-        return "drop" if frame["resumed"] and frame["seq"] <= position else "end"
-    if frame["t"] != "event":
-        return "send"
-    if position is None or frame["seq"] <= position:
-        return "drop"
-    return "send" if frame["seq"] == position + 1 else "gap"
 
 
 def replayed(entries: Sequence[m.Entry]) -> list[dict[str, Any]]:

@@ -1,4 +1,6 @@
-"""Every verb of the system, one short method each. REST and the feed call the same ones."""
+"""Everything that can be asked of orders, drivers and zones, one short method each. REST and the feed call the same
+ones; what may be wanted of an order is in `domain/commands.py`, and goes through `command`.
+"""
 
 from __future__ import annotations
 
@@ -156,54 +158,6 @@ class Dispatch:
         order: Order = await self.runtime.ask(order_ref(number), m.View(), trace=trace)
         return order
 
-    async def accept(self, caller: Caller, number: int, offer_id: str | None) -> m.Reply:
-        """A driver accepts; the first wins."""
-        return await self.command(caller, number, d.Accept(caller.number, offer_id))
-
-    async def decline(self, caller: Caller, number: int, offer_id: str | None, reason: str) -> m.Reply:
-        """A driver declines its offer."""
-        return await self.command(caller, number, d.Decline(caller.number, offer_id, reason))
-
-    async def pick_up(self, caller: Caller, number: int) -> m.Reply:
-        """The driver has the goods."""
-        return await self.command(caller, number, d.PickUp(caller.number))
-
-    async def deliver(self, caller: Caller, number: int) -> m.Reply:
-        """The customer has the goods."""
-        return await self.command(caller, number, d.Deliver(caller.number))
-
-    async def fail(self, caller: Caller, number: int, reason: str) -> m.Reply:
-        """The driver cannot deliver."""
-        return await self.command(caller, number, d.Fail(caller.number, reason))
-
-    async def cancel(
-        self, caller: Caller, number: int, reason: str, versions: tuple[int, ...] | None = None
-    ) -> m.Reply:
-        """Customer or admin cancel; with `versions` only if the order has one of them."""
-        return await self.command(caller, number, d.Cancel(caller.by, reason, versions))
-
-    async def release(self, caller: Caller, number: int, reason: str) -> m.Reply:
-        """An admin takes the order from its driver; a new round begins."""
-        return await self.command(caller, number, d.Release(caller.by, reason))
-
-    async def assign(self, caller: Caller, number: int, driver_id: int) -> m.Reply:
-        """An admin gives the order to a driver."""
-        return await self.command(caller, number, d.Assign(caller.by, driver_id))
-
-    async def reassign(self, caller: Caller, number: int, driver_id: int, reason: str) -> m.Reply:
-        """An admin hands the order over to another driver, in one step."""
-        return await self.command(caller, number, d.Reassign(caller.by, driver_id, reason))
-
-    async def conclude(self, caller: Caller, number: int, outcome: str, reason: str) -> m.Reply:
-        """An admin ends an order whose driver cannot: `delivered`, `failed` or `returned`."""
-        return await self.command(caller, number, d.Conclude(caller.by, outcome, reason))
-
-    async def set_ready(
-        self, caller: Caller, number: int, ready_ms: int, store_id: int | None = None
-    ) -> m.Reply:
-        """The store's side says when the goods will be ready: those of one store, or all."""
-        return await self.command(caller, number, d.SetReady(caller.by, ready_ms, store_id))
-
     async def pay(self, number: int, payment_id: int, trace: str) -> m.Reply:
         """The money for the order is held: `paid`, or `order_closed` when the order has ended unpaid.
 
@@ -230,7 +184,13 @@ class Dispatch:
         self.runtime.tell(order_ref(number), m.Unwatch(address))
 
     async def command(self, caller: Caller, number: int, wish: d.Wish) -> m.Reply:
-        """What becomes of a wish: the order's answer."""
+        """What becomes of a wish: the order's answer.
+
+        Raises:
+            NoSuchActor: there is no such order.
+            NotProcessed: nothing happened.
+            OutcomeUnknown: repeat it with the same key.
+        """
         answer = await self.runtime.ask(
             order_ref(number),
             wish,
@@ -264,6 +224,18 @@ class Dispatch:
         """A driver goes online or offline. Offline it gets no offers; what it carries it still delivers."""
         assert status in (ONLINE, OFFLINE)
         return await self._driver(caller, "availability", caller.number, m.SetAvailability(status))
+
+    def set_availability_for(self, reply: Receiver, caller: Caller, status: str) -> Envelope:
+        """The same without waiting, as `command_for`."""
+        assert status in (ONLINE, OFFLINE)
+        message = m.SetAvailability(status)
+        return self.runtime.ask_for(
+            reply,
+            driver_ref(caller.number),
+            message,
+            command=caller.command("availability", caller.number, message),
+            trace=caller.trace,
+        )
 
     async def set_driver(
         self, caller: Caller, number: int, zone_id: int | None, capacity: int | None

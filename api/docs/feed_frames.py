@@ -12,8 +12,8 @@ from api.contract.problems import KINDS
 from api.docs import schemas as a
 from api.feed.frame_limits import FRAMES_PER_S
 from api.feed.frames import FRAME_BYTES_MAX, ID_LENGTH_MAX
-from api.feed.session import PING_S
-from api.rest.orders import GOOD
+from api.feed.state import PING_S
+from api.http.command_executor import GOOD
 from dispatch.domain.ids import NUMBER_MAX
 
 _TRACE = "0af7651916cd43dd8448eb211c80319c"

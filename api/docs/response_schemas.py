@@ -39,7 +39,7 @@ from api.docs.schemas import one_of as _enum
 from api.docs.schemas import or_null as _or_null
 from api.docs.schemas import text as _text
 from api.docs.schemas import whole as _whole
-from api.rest.orders import GOOD
+from api.http.command_executor import GOOD
 from api.rest.password_resets import RESET_FORM
 
 PAGE_ROWS_MAX = 100

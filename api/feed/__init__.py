@@ -11,6 +11,7 @@ feed_socket.py        what a session needs of its WebSocket
 websocket.py          text frames go to a callback, not through aiohttp's queue
 stock_socket.py       the WebSocket of stock aiohttp instead (MALL_FAST_PATH=off)
 session.py            one socket: frames in, frames out
+state.py              rules of a session, without I/O: positions, limits, heartbeat, token end, closing
 commands.py           the command behind a frame
 pending_command.py    commands without a reply yet
 send_queue.py         frames that wait for the socket: reliable, and latest per topic

@@ -1,31 +1,26 @@
-"""What a frame wants of an order."""
+"""What a frame wants of an order, and what is said of each order of an offer."""
 
 from __future__ import annotations
 
-from typing import TypeAlias
-
-from actors.errors import ActorError, NoSuchActor
-from api.contract.problems import Problem, problem_for
+from actors.errors import ActorError
+from api.contract.problems import Problem
 from api.feed import frames
+from api.http.command_executor import CommandExecutor, problem_of
 from dispatch.domain import commands as d
 from dispatch.domain import ids
 from dispatch.domain.ids import public_id
 from dispatch.messages import Reply
-from dispatch.service import Caller, Dispatch
-
-# One or several orders of an offer; one order.
-OfOffer: TypeAlias = frames.Accept | frames.Decline
-OfOrder: TypeAlias = frames.PickUp | frames.Deliver | frames.Fail
+from dispatch.service import Caller
 
 
-def offer_wish(frame: OfOffer, driver: int) -> d.Wish:
+def offer_wish(frame: frames.OfOffer, driver: int) -> d.Wish:
     """What is wanted of each order of an offer."""
     if isinstance(frame, frames.Accept):
         return d.Accept(driver, frame.offer_id)
     return d.Decline(driver, frame.offer_id, frame.reason)
 
 
-def order_wish(frame: OfOrder, driver: int) -> d.Wish:
+def order_wish(frame: frames.OfOrder, driver: int) -> d.Wish:
     """What is wanted of a carried order."""
     match frame:
         case frames.PickUp():
@@ -54,15 +49,22 @@ def untouched(problem: Problem) -> dict[str, object]:
     return {"not_processed": True, "retry_after_ms": int(problem.headers["Retry-After"]) * 1000}
 
 
-async def one_of_several(
-    dispatch: Dispatch, caller: Caller, frame: OfOffer, number: int
+async def each_result(
+    commands: CommandExecutor, caller: Caller, frame: frames.OfOffer
+) -> list[dict[str, object]]:
+    """The results for several orders, one after the other: each gets its own, for one of them may have been won."""
+    wish = offer_wish(frame, caller.number)
+    return [await _one_result(commands, caller, number, wish) for number in frame.orders]
+
+
+async def _one_result(
+    commands: CommandExecutor, caller: Caller, number: int, wish: d.Wish
 ) -> dict[str, object]:
-    """The result for an order beside others: one of them may have been won, so each gets its own answer."""
     try:
-        return offer_result(number, await dispatch.command(caller, number, offer_wish(frame, caller.number)))
-    except NoSuchActor:
+        return offer_result(number, await commands.execute(caller, number, wish))
+    except Problem:
         return not_found(number)
     except ActorError as error:
-        problem = problem_for(error)
+        problem = problem_of(error)
         shown = {"order_id": public_id(ids.ORDER, number), "result": problem.code, "temporary": True}
         return shown | untouched(problem)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import Field, StringConstraints, ValidationError, ValidatorFunctionWrapHandler, WrapValidator
 
@@ -137,6 +137,12 @@ Frame = (
     Hello | Ack | Ping | Pong | Seen | Accept | Decline | PickUp | Deliver | Fail | Availability
     | Location | AuthRefresh
 )  # fmt: skip
+# Commands: about one or several orders of an offer, about one order that is carried, about the driver.
+OfOffer: TypeAlias = Accept | Decline
+OfOrder: TypeAlias = PickUp | Deliver | Fail
+Command: TypeAlias = OfOffer | OfOrder | Availability
+# For isinstance: a union would be made anew for each frame.
+OF_OFFER = (Accept, Decline)
 FRAMES: Mapping[str, type[Frame]] = {
     "hello": Hello,
     "ack": Ack,

@@ -193,9 +193,8 @@ async def _serve(
     if services.tokens.is_blind():
         await ws.close(code=close_codes.OVERLOADED, message=b"unavailable")
         return
-    session = Session(ws, services, principal, context.trace)
-    if resume is not None:
-        session.epoch, session.position = resume.epoch, resume.seq
+    epoch, position = (None, None) if resume is None else (resume.epoch, resume.seq)
+    session = Session(ws, services, principal, context.trace, epoch, position)
     if not services.hub.add(session):
         await ws.close(code=close_codes.TOO_MANY, message=b"too_many_connections")
         return
@@ -203,8 +202,8 @@ async def _serve(
         session.number = await services.dispatch.connect(
             principal.number,
             session.address,
-            session.epoch,
-            session.position,
+            epoch,
+            position,
             context.trace,
             opened_ms=session.opened_ms,
         )
@@ -224,8 +223,8 @@ async def _serve(
             "ended_session",
             trace_id=context.trace,
             driver_id=f"drv_{principal.number}",
-            code=session.closing or ws.close_code,
-            acked=session.acked,
+            code=session.state.closing or ws.close_code,
+            acked=session.state.acked,
             device=told[0],
             app_version=told[1],
             duration_s=round(services.clock.monotonic() - session.opened_at, 3),

@@ -244,7 +244,7 @@ class Hub:
 
     def look_at(self, session: Session) -> None:
         """A socket is due."""
-        self._timer_wheel.put(session, session.beat(self.clock.monotonic()))
+        self._timer_wheel.put(session, session.heartbeat(self.clock.monotonic()))
 
     async def drain(self, window_s: float) -> None:
         """Send everybody away, spread evenly over the window; each is told its own moment."""

@@ -1,29 +1,21 @@
 """Commands of a socket that wait for an answer.
 
-Nearly all are about one order. Their answer goes into the outbox in the turn that gives it: no task, no coroutine and
-no future lies between the order's actor and the socket. (With `websocket.py`, acceptances over the feed, 64 at once, in
-six pairs of `loadtests.bench.pairs`: 0.86 times the server's time, 1.12 times as many a second.)
+Nearly all are about one order or about the driver. Their answer goes into the send queue in the turn that gives it: no
+task, no coroutine and no future lies between the actor and the socket, for each of them costs a round of the loop.
 """
 
 from __future__ import annotations
 
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from actors.errors import NoSuchActor, OutcomeUnknown
-from api.contract.problems import KINDS, Problem, problem_for
+from actors.errors import NoSuchActor
+from api.contract.problems import KINDS
 from api.feed import frames
-from api.feed.commands import (
-    OfOffer,
-    not_found,
-    offer_result,
-    offer_wish,
-    one_of_several,
-    order_wish,
-    untouched,
-)
+from api.feed.commands import each_result, not_found, offer_result, offer_wish, order_wish, untouched
+from api.http.command_executor import problem_of, refusal_code
 from api.transport.taskless import Taskless
 from config import metrics
 from dispatch.messages import Reply
@@ -31,7 +23,8 @@ from dispatch.messages import Reply
 if TYPE_CHECKING:
     from actors.messages import Envelope
     from api.feed.session import Session
-    from dispatch.service import Caller, Dispatch
+    from api.http.command_executor import CommandExecutor
+    from dispatch.service import Caller
 
 log = structlog.get_logger()
 
@@ -61,7 +54,7 @@ class PendingCommand:
 
     def _forget(self) -> None:
         if self._question is not None:
-            self._session.services.dispatch.runtime.forget(self._question)
+            self._session.services.commands.forget(self._question)
             self._question = None
 
     def done(self) -> bool:
@@ -73,13 +66,13 @@ class PendingCommand:
         frame = self._frame
         try:
             answer = Reply(*result)
-            if isinstance(frame, frames.Accept | frames.Decline):
+            if isinstance(frame, frames.OF_OFFER):
                 self._reply(results=[offer_result(frame.orders[0], answer)])
-            elif answer.code == "not_yours":
-                self._error("order_not_found", temporary=False)
+            elif (code := refusal_code(answer)) == "order_not_found":
+                self._error(code, temporary=False)
             else:
                 shown = {"result": answer.code, "status": answer.status, "version": answer.version}
-                self._reply(ok=answer.code not in KINDS, **shown)
+                self._reply(ok=not code, **shown)
         except Exception as error:  # noqa: BLE001 - one socket must not harm the actor that speaks to it
             self.set_exception(error)
         else:
@@ -98,7 +91,7 @@ class PendingCommand:
         """There is no answer, or none that can be shown."""
         frame, code = self._frame, "error"
         try:
-            if isinstance(error, NoSuchActor) and isinstance(frame, frames.Accept | frames.Decline):
+            if isinstance(error, NoSuchActor) and isinstance(frame, frames.OF_OFFER):
                 code = "order_not_found"
                 self._reply(results=[not_found(frame.orders[0])])
             else:
@@ -108,11 +101,8 @@ class PendingCommand:
         self._end(code)
 
     def _failed(self, error: BaseException) -> str:
-        if isinstance(error, NoSuchActor) and not isinstance(self._frame, frames.Availability):
-            problem = Problem("order_not_found")  # as for somebody else's order: ids cannot be probed
-        else:
-            late = isinstance(error, TimeoutError) or not isinstance(error, Exception)
-            problem = problem_for(OutcomeUnknown() if late else cast(Exception, error))
+        is_driver = isinstance(self._frame, frames.Availability)
+        problem = problem_of(error, "not_found" if is_driver else "order_not_found")
         if problem.code == "internal":
             log.error("failed_command", trace_id=self.trace, command=self._frame.t, exc_info=error)
         self._error(problem.code, temporary=KINDS[problem.code].retryable, **untouched(problem))
@@ -143,7 +133,7 @@ class PendingCommand:
 
 def _orders(frame: Any) -> dict[str, Any]:
     """What a command's line says of the orders that it is about."""
-    if isinstance(frame, frames.Accept | frames.Decline):
+    if isinstance(frame, frames.OF_OFFER):
         if len(frame.orders) > 1:
             return {"order_ids": [f"ord_{number}" for number in frame.orders]}
         return {"order_id": f"ord_{frame.orders[0]}"}
@@ -151,22 +141,18 @@ def _orders(frame: Any) -> dict[str, Any]:
     return {} if number is None else {"order_id": f"ord_{number}"}
 
 
-def ask_actors(dispatch: Dispatch, asked: PendingCommand, caller: Caller, frame: Any) -> None:
+def ask_actors(
+    commands: CommandExecutor, asked: PendingCommand, caller: Caller, frame: frames.Command
+) -> None:
     """Put a command to whom it concerns."""
     driver = caller.number
     match frame:
         case frames.Accept() | frames.Decline() if len(frame.orders) == 1:
-            wish, number = offer_wish(frame, driver), frame.orders[0]
-            asked.asks(dispatch.command_for(asked, caller, number, wish))
+            asked.asks(commands.submit(asked, caller, frame.orders[0], offer_wish(frame, driver)))
         case frames.Accept() | frames.Decline():
             # All that it waits for are answers of actors, which have deadlines: a task would be one too many.
-            Taskless(_several(dispatch, caller, frame), asked.set_exception, asked.set_results).step()
+            Taskless(each_result(commands, caller, frame), asked.set_exception, asked.set_results).step()
         case frames.Availability():
-            work = dispatch.set_availability(caller, frame.status)
-            Taskless(work, asked.set_exception, asked.set_result).step()
+            asked.asks(commands.submit_availability(asked, caller, frame.status))
         case _:
-            asked.asks(dispatch.command_for(asked, caller, frame.order_id, order_wish(frame, driver)))
-
-
-async def _several(dispatch: Dispatch, caller: Caller, frame: OfOffer) -> list[dict[str, Any]]:
-    return [await one_of_several(dispatch, caller, frame, number) for number in frame.orders]
+            asked.asks(commands.submit(asked, caller, frame.order_id, order_wish(frame, driver)))

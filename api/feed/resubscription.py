@@ -7,15 +7,14 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from typing import TYPE_CHECKING
+from collections.abc import Collection
+from typing import Protocol
 
+from actors.clock import Clock
 from actors.errors import ActorError
 from api.feed import close_codes
+from api.feed.state import FeedState
 from dispatch.service import Dispatch
-
-if TYPE_CHECKING:
-    from api.feed.hub import Hub
-    from api.feed.session import Session
 
 # Bound at once: a hand-over of eight shards moves some three hundred of ten thousand sessions.
 BATCH = 64
@@ -24,20 +23,51 @@ RETRY_S = 0.25
 GIVE_UP_S = 10.0
 
 
+class Rebindable(Protocol):
+    """A session as its binding needs it: the real one, or the simulator's.
+
+    Attributes:
+        number: what orders the sessions of a driver; its actor gives it.
+    """
+
+    address: str
+    trace: str
+    opened_ms: int
+    number: tuple[int, int] | None
+
+    @property
+    def driver(self) -> int: ...
+
+    @property
+    def state(self) -> FeedState: ...
+
+    def close(self, code: int) -> None: ...
+
+
+class SessionTable(Protocol):
+    """The sessions that are open, by address; a hub."""
+
+    @property
+    def clock(self) -> Clock: ...
+
+    @property
+    def sessions(self) -> Collection[str]: ...
+
+
 class Resubscription:
     """The queue of sessions to be bound again."""
 
-    def __init__(self, hub: Hub, dispatch: Dispatch) -> None:
+    def __init__(self, hub: SessionTable, dispatch: Dispatch) -> None:
         self._hub = hub
         self._dispatch = dispatch
-        self._queue: deque[Session] = deque()
+        self._queue: deque[Rebindable] = deque()
         self._since: dict[str, float] = {}
         self._wake = asyncio.Event()
 
     def __len__(self) -> int:
         return len(self._queue)
 
-    def want(self, session: Session) -> None:
+    def want(self, session: Rebindable) -> None:
         """Have this session bound again soon; asking twice is asking once."""
         if session.address not in self._since:
             self._since[session.address] = self._hub.clock.monotonic()
@@ -57,19 +87,20 @@ class Resubscription:
                 if any(session.address in self._since for session in batch):
                     await asyncio.sleep(RETRY_S)
 
-    async def _bind(self, session: Session) -> None:
+    async def _bind(self, session: Rebindable) -> None:
         since = self._since.pop(session.address)
-        if session.closing or session.address not in self._hub.sessions:
+        state = session.state
+        if state.closing or session.address not in self._hub.sessions:
             return
         try:
             session.number = await self._dispatch.connect(
-                session.principal.number,
+                session.driver,
                 session.address,
-                session.epoch,
-                session.position,
+                state.epoch,
+                state.position,
                 session.trace,
                 opened_ms=session.opened_ms,
-                again=session.welcomed,
+                again=state.welcomed,
                 number=session.number,
             )
         except ActorError:

@@ -2,6 +2,7 @@
 
 Map:
 request.py        RequestContext: one request as a handler sees it
+command_executor.py one way in for commands on orders and drivers: REST and the feed
 pipeline.py       trace, authentication, limits, deadline, problems, log line and metrics around each handler
 conditional.py    entity tags, If-Match, If-None-Match
 pagination.py     pages of lists

@@ -23,6 +23,7 @@ from api.auth.stream_tickets import StreamTickets
 from api.contract.cursors import Cursors
 from api.contract.json_body import BODY_BYTES_MAX, parse_body, parse_value
 from api.contract.problems import EVERY_ANSWER, Fault, Problem, problem_response
+from api.http.command_executor import CommandExecutor
 from api.http.order_answers import OrderAnswers
 from api.ratelimit.admission import AdmissionControl
 from api.transport.errors import BrokenBody, SlowBody, WastefulBody, forget_frames
@@ -104,6 +105,7 @@ class Services:
     # Bound once: the lazy kind binds anew for every line.
     log: Any = field(default_factory=lambda: structlog.get_logger().bind())
     admission: AdmissionControl = field(init=False)
+    commands: CommandExecutor = field(init=False)
 
     def __post_init__(self) -> None:
         self.accounts = Accounts(self.database, self.entropy, self.tokens)
@@ -120,6 +122,7 @@ class Services:
             checks["disk"] = lambda: look_at_disk(self.settings.data_dir)
         self.prober = Prober(checks, self.clock)
         self.admission = AdmissionControl(self.settings, self.limits)
+        self.commands = CommandExecutor(self.dispatch, self.admission)
 
     async def _look_at_redis(self) -> None:
         """It answers, and what we need it for can be done."""

@@ -7,9 +7,7 @@ from typing import Annotated, Literal
 from aiohttp import web
 from pydantic import Field
 
-from actors.errors import NoSuchActor
 from api.contract.fields import Lat, Lon, Metres, Strict, ZoneId
-from api.contract.problems import Problem
 from api.http.pagination import Page, list_page
 from api.http.pipeline import Route
 from api.http.request import RequestContext, json_response
@@ -60,7 +58,7 @@ async def my_orders(context: RequestContext) -> web.Response:
 async def availability(context: RequestContext) -> web.Response:
     body = await context.body(Availability)
     caller = context.caller(context.key())
-    answer = await context.services.dispatch.set_availability(caller, body.status)
+    answer = await context.services.commands.execute_availability(caller, body.status)
     metrics.COMMANDS.labels("availability", "rest", answer.code).inc()
     return json_response({"result": answer.code, "status": answer.status})
 
@@ -69,10 +67,7 @@ async def take_offline(context: RequestContext) -> web.Response:
     """An operator takes a driver offline: whose phone is dead, or whom nobody reaches."""
     number = context.number(ids.DRIVER)
     await context.body(Offline)
-    try:
-        answer = await context.services.dispatch.take_offline(context.caller(context.key()), number)
-    except NoSuchActor:
-        raise Problem("driver_not_found") from None
+    answer = await context.services.commands.execute_offline(context.caller(context.key()), number)
     metrics.COMMANDS.labels("availability", "rest", answer.code).inc()
     return json_response({"result": answer.code, "status": answer.status})
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
@@ -13,6 +13,7 @@ from pydantic import BeforeValidator, Field, StringConstraints
 from actors.errors import NoSuchActor
 from api.contract.fields import DriverId, OfferId, Reason, StoreId, Strict, Time, ZoneId
 from api.contract.problems import Fault, Problem
+from api.http.command_executor import refusal_code
 from api.http.conditional import tagged, wanted_tags
 from api.http.pagination import Page, list_page
 from api.http.pipeline import Route
@@ -20,7 +21,9 @@ from api.http.request import RequestContext, json_response
 from api.rest import serializers
 from api.rest.order_creation import create
 from config import metrics
+from dispatch.domain import commands as d
 from dispatch.domain import ids, refusals
+from dispatch.domain.commands import Wish
 from dispatch.domain.driver import ONLINE
 from dispatch.domain.order import STATUSES, Order, order_from
 from dispatch.messages import Reply
@@ -32,12 +35,6 @@ _VERSION = re.compile(r"[1-9][0-9]{0,8}", re.ASCII)
 READY_AHEAD_S = 24 * 3600
 # Numbers of a store begin with 1 each day.
 NUMBER_MAX = 1_000_000
-GOOD = frozenset(
-    {
-        "won", "already_yours", "declined", "picked_up", "delivered", "failed", "cancelled", "released",
-        "assigned", "ready_time_set", "reassigned", "returned",
-    }
-)  # fmt: skip
 
 
 class AcceptBody(Strict):
@@ -201,23 +198,20 @@ async def get_list(context: RequestContext) -> web.Response:
 
 def refusal(answer: Reply) -> Problem:
     """The problem of a command that came to nothing; the order's status comes along."""
-    if answer.code == refusals.NOT_YOURS:
-        return Problem("order_not_found")
-    headers = {"ETag": f'"{answer.version}"'} if answer.code == refusals.PRECONDITION_FAILED else None
-    return Problem(answer.code, headers=headers, order_status=answer.status, order_version=answer.version)
+    code = refusal_code(answer)
+    if code == "order_not_found":
+        return Problem(code)
+    headers = {"ETag": f'"{answer.version}"'} if code == refusals.PRECONDITION_FAILED else None
+    return Problem(code, headers=headers, order_status=answer.status, order_version=answer.version)
 
 
-async def _command(
-    context: RequestContext, name: str, work: Callable[[Caller, int], Awaitable[Reply]]
-) -> web.Response:
-    """Run a command on the order of the path and show its answer."""
+async def _command(context: RequestContext, name: str, wish: Callable[[Caller], Wish]) -> web.Response:
+    """Have a command on the order of the path executed, and show its answer."""
     number = context.number(ids.ORDER)
-    try:
-        answer = await work(context.caller(context.key()), number)
-    except NoSuchActor:
-        raise Problem("order_not_found") from None
+    caller = context.caller(context.key())
+    answer = await context.services.commands.execute(caller, number, wish(caller))
     metrics.command_count(name, "rest", answer.code).inc()
-    if answer.code in GOOD:
+    if not refusal_code(answer):
         return json_response(serializers.reply(number, answer))
     # Not raised: of a hundred who want an order ninety-nine are refused.
     return context.refuse(refusal(answer))
@@ -225,30 +219,27 @@ async def _command(
 
 async def accept(context: RequestContext) -> web.Response:
     body = await context.optional_body(AcceptBody)
-    accept_order = context.services.dispatch.accept
-    return await _command(context, "accept", lambda c, n: accept_order(c, n, body.offer_id))
+    return await _command(context, "accept", lambda c: d.Accept(c.number, body.offer_id))
 
 
 async def decline(context: RequestContext) -> web.Response:
     body = await context.optional_body(DeclineBody)
-    decline_order = context.services.dispatch.decline
-    return await _command(context, "decline", lambda c, n: decline_order(c, n, body.offer_id, body.reason))
+    return await _command(context, "decline", lambda c: d.Decline(c.number, body.offer_id, body.reason))
 
 
 async def pickup(context: RequestContext) -> web.Response:
     await context.optional_body(NoBody)
-    return await _command(context, "pickup", context.services.dispatch.pick_up)
+    return await _command(context, "pickup", lambda c: d.PickUp(c.number))
 
 
 async def delivery(context: RequestContext) -> web.Response:
     await context.optional_body(NoBody)
-    return await _command(context, "delivery", context.services.dispatch.deliver)
+    return await _command(context, "delivery", lambda c: d.Deliver(c.number))
 
 
 async def failure(context: RequestContext) -> web.Response:
     body = await context.body(NeededReasonBody)
-    fail = context.services.dispatch.fail
-    return await _command(context, "failure", lambda c, n: fail(c, n, body.reason))
+    return await _command(context, "failure", lambda c: d.Fail(c.number, body.reason))
 
 
 async def cancel(context: RequestContext) -> web.Response:
@@ -256,8 +247,7 @@ async def cancel(context: RequestContext) -> web.Response:
     versions = None if tags is None else tuple(int(tag) for tag in tags if _VERSION.fullmatch(tag))
     body = await context.optional_body(ReasonBody)
     await visible_order(context)
-    cancel_order = context.services.dispatch.cancel
-    return await _command(context, "cancellation", lambda c, n: cancel_order(c, n, body.reason, versions))
+    return await _command(context, "cancellation", lambda c: d.Cancel(c.by, body.reason, versions))
 
 
 async def _known_driver(context: RequestContext, number: int) -> None:
@@ -272,36 +262,31 @@ async def _known_driver(context: RequestContext, number: int) -> None:
 async def assign(context: RequestContext) -> web.Response:
     body = await context.body(AssignBody)
     await _known_driver(context, body.driver_id)
-    assign_order = context.services.dispatch.assign
-    return await _command(context, "assignment", lambda c, n: assign_order(c, n, body.driver_id))
+    return await _command(context, "assignment", lambda c: d.Assign(c.by, body.driver_id))
 
 
 async def reassign(context: RequestContext) -> web.Response:
     """Hand an order over to another driver, in one step."""
     body = await context.body(ReassignBody)
     await _known_driver(context, body.driver_id)
-    hand_over = context.services.dispatch.reassign
-    return await _command(context, "reassignment", lambda c, n: hand_over(c, n, body.driver_id, body.reason))
+    return await _command(context, "reassignment", lambda c: d.Reassign(c.by, body.driver_id, body.reason))
 
 
 async def conclude(context: RequestContext) -> web.Response:
     """End an order whose driver cannot."""
     body = await context.body(ConclusionBody)
-    end = context.services.dispatch.conclude
-    return await _command(context, "conclusion", lambda c, n: end(c, n, body.outcome, body.reason))
+    return await _command(context, "conclusion", lambda c: d.Conclude(c.by, body.outcome, body.reason))
 
 
 async def release(context: RequestContext) -> web.Response:
     body = await context.optional_body(ReasonBody)
-    release_order = context.services.dispatch.release
-    return await _command(context, "release", lambda c, n: release_order(c, n, body.reason))
+    return await _command(context, "release", lambda c: d.Release(c.by, body.reason))
 
 
 async def ready_time(context: RequestContext) -> web.Response:
     body = await context.body(ReadyBody)
     ready_ms = _ready_ms(context, body.ready_at)
-    set_ready = context.services.dispatch.set_ready
-    return await _command(context, "ready-time", lambda c, n: set_ready(c, n, ready_ms, body.store_id))
+    return await _command(context, "ready-time", lambda c: d.SetReady(c.by, ready_ms, body.store_id))
 
 
 def _ready_ms(context: RequestContext, ready_at: datetime) -> int:

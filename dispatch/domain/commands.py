@@ -27,6 +27,8 @@ class By:
 
 @frozen
 class Accept:
+    """A driver accepts; the first wins."""
+
     verb: ClassVar[str] = "accept"
     driver_id: int
     offer_id: str | None = None
@@ -34,6 +36,8 @@ class Accept:
 
 @frozen
 class Decline:
+    """A driver declines its offer."""
+
     verb: ClassVar[str] = "decline"
     driver_id: int
     offer_id: str | None = None
@@ -42,18 +46,24 @@ class Decline:
 
 @frozen
 class PickUp:
+    """The driver has the goods."""
+
     verb: ClassVar[str] = "pickup"
     driver_id: int
 
 
 @frozen
 class Deliver:
+    """The customer has the goods."""
+
     verb: ClassVar[str] = "delivery"
     driver_id: int
 
 
 @frozen
 class Fail:
+    """The driver cannot deliver."""
+
     verb: ClassVar[str] = "failure"
     driver_id: int
     reason: str
@@ -61,8 +71,10 @@ class Fail:
 
 @frozen
 class Cancel:
-    """`versions`: only if the order has one of these; None: whatever it has. Not a part of what is wanted, so
-    a repetition under the same key may have seen another one.
+    """Customer or admin cancel.
+
+    `versions`: only if the order has one of these; None: whatever it has. Not a part of what is wanted, so a repetition
+    under the same key may have seen another one.
     """
 
     verb: ClassVar[str] = "cancellation"
@@ -73,6 +85,8 @@ class Cancel:
 
 @frozen
 class Release:
+    """An admin takes the order from its driver; a new round begins."""
+
     verb: ClassVar[str] = "release"
     by: By
     reason: str
@@ -80,6 +94,8 @@ class Release:
 
 @frozen
 class Assign:
+    """An admin gives the order to a driver."""
+
     verb: ClassVar[str] = "assignment"
     by: By
     driver_id: int
@@ -109,7 +125,10 @@ class Conclude:
 
 @frozen
 class SetReady:
-    """`store_id`: the goods of this pick-up; None: of all."""
+    """The store's side says when the goods will be ready.
+
+    `store_id`: those of this pick-up; None: of all.
+    """
 
     verb: ClassVar[str] = "ready-time"
     by: By

@@ -9,7 +9,7 @@ import re
 from collections import defaultdict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
@@ -24,7 +24,7 @@ from api.docs.feed_frames import ENTRIES, SAID, message_of
 from api.docs.openapi import is_elsewhere, make_document
 from api.docs.operations import OPERATIONS
 from api.feed.frames import FRAMES
-from api.feed.session import PING_S
+from api.feed.state import PING_S
 from api.http.pipeline import Route
 from loadtests.client import Mall, Phone
 from tests.acceptance.bad_input import DROPOFF
@@ -388,11 +388,11 @@ async def _heartbeats(day: Day) -> None:
     hub = day.stage.services.hub
     async with day.riding("driver-f") as rider:
         [session] = [s for s in hub.sessions.values() if s.principal.number == _number(day, "driver-f")]
-        session.beat(session.heard_at + PING_S)
+        session.heartbeat(session.state.heard_at + PING_S)
         await rider.frame("ping")
         await rider.say("pong")
-        session.principal = replace(session.principal, expires_at=day.stage.services.clock.wall() + 30)
-        session.beat(session.heard_at)
+        session.state.renew(day.stage.services.clock.steady() + 30)
+        session.heartbeat(session.state.heard_at)
         await rider.frame("auth.expiring")
         await hub.drain(0.01)
         await rider.frame("drain")

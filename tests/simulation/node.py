@@ -6,7 +6,6 @@ import asyncio
 import random
 from collections.abc import Container, Sequence
 from dataclasses import dataclass, field
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from actors.clock import LoopClock
@@ -19,6 +18,7 @@ from actors.messages import Emit
 from actors.runtime import Runtime
 from actors.shards import shard_of
 from api.feed.resubscription import Resubscription
+from api.feed.state import Disposition, FeedState
 from dispatch import feed_frames
 from dispatch.background import BackgroundTasks
 from dispatch.driver_actor import DriverBehaviour, driver_ref
@@ -68,41 +68,32 @@ class Phone:
 
 
 class Socket:
-    """A driver's socket at its edge: what api.feed.session.Session is for the feed."""
+    """A driver's socket at its edge: what api.feed.session.Session is for the feed, under the same rules."""
 
     def __init__(self, hub: SimHub, phone: Phone, address: str, opened_ms: int) -> None:
         self.hub = hub
         self.phone = phone
         self.address = address
+        self.driver = phone.driver
         self.shard = shard_of(driver_ref(phone.driver))
-        self.position = phone.seq
-        self.epoch = phone.epoch
-        self.welcomed = False
+        self.state = FeedState(hub.clock.monotonic(), float("inf"), phone.epoch, phone.seq)
         self.opened_ms = opened_ms
         self.number: tuple[int, int] | None = None
-        self.closing = 0
         self.trace = "t"
-        self.principal = SimpleNamespace(number=phone.driver)
 
     def close(self, code: int) -> None:
-        self.closing = code
+        self.state.close(code)
         self.hub.sessions.pop(self.address, None)
         if self.phone.session == self.address:
             self.phone.closed = True
 
     def push(self, frame: dict[str, Any]) -> None:
-        verdict = feed_frames.verdict(self.position if self.welcomed else None, frame)
-        if verdict == "gap":
-            self.hub.resubscription.want(self)  # type: ignore[arg-type]
-        elif verdict == "end":
+        found = self.state.advance(frame)
+        if found is Disposition.GAP:
+            self.hub.resubscription.want(self)
+        elif found is Disposition.LOST:
             self.close(feed_frames.POSITION_LOST)
-        if verdict != "send":
-            return
-        if frame["t"] == "welcome":
-            self.epoch, self.position, self.welcomed = frame["epoch"], frame["seq"], True
-        elif frame["t"] == "event":
-            self.position = frame["seq"]
-        if self.phone.session == self.address and not self.phone.closed:
+        elif found is Disposition.SEND and self.phone.session == self.address and not self.phone.closed:
             self.hub.world.checks.frame(self.phone, frame)
 
 
@@ -141,7 +132,7 @@ class SimHub:
         """As api.feed.hub.Hub.moved."""
         for socket in list(self.sessions.values()):
             if socket.shard in shards:
-                self.resubscription.want(socket)  # type: ignore[arg-type]
+                self.resubscription.want(socket)
 
 
 class Host:
@@ -227,7 +218,7 @@ class Host:
         )  # fmt: skip
         cluster.attach(runtime)
         dispatch = Dispatch(runtime, store)
-        hub.resubscription = Resubscription(hub, dispatch)  # type: ignore[arg-type]
+        hub.resubscription = Resubscription(hub, dispatch)
         self.alive = True
         try:
             async with runtime.running(), cluster.running(), asyncio.TaskGroup() as tasks:

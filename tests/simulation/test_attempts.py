@@ -12,6 +12,7 @@ import pytest
 
 from actors.cluster.transport import Greeting
 from actors.shards import Ownership, shard_of
+from dispatch.domain.commands import Accept, Release
 from dispatch.domain.geo import Place
 from dispatch.messages import Reply
 from dispatch.order_actor import order_ref
@@ -66,15 +67,16 @@ async def _story() -> tuple[Reply, str]:
         first: Dispatch = world.hosts[0].dispatch  # type: ignore[assignment]
         await first.set_availability(caller, "online")
         carried = await _open_order(first, "carried")
-        assert (await first.accept(caller, carried, None)).code == "won"
+        assert (await first.command(caller, carried, Accept(DRIVER))).code == "won"
         wanted = await _open_order(first, "wanted")
         frozen = _owner(world, wanted)
         edge: Dispatch = next(h for h in world.hosts if h is not frozen).dispatch  # type: ignore[assignment]
         frozen.frozen_until = world.loop.time() + FROZEN_S
         await asyncio.sleep(ASKED_S)
-        reply = await edge.accept(Caller("driver", DRIVER, "t", "wanted"), wanted, None)
-        await edge.release(Caller("admin", 999, "t", "released"), carried, "test")
-        await edge.accept(Caller("driver", 1, "t", "other"), carried, None)
+        reply = await edge.command(Caller("driver", DRIVER, "t", "wanted"), wanted, Accept(DRIVER))
+        admin = Caller("admin", 999, "t", "released")
+        await edge.command(admin, carried, Release(admin.by, "test"))
+        await edge.command(Caller("driver", 1, "t", "other"), carried, Accept(1))
         await _until_it_writes(frozen, wanted)
         _hear_of(_owner(world, wanted, but=frozen), frozen, wanted)
         await asyncio.sleep(FROZEN_S)

@@ -17,7 +17,8 @@ from actors.delivery import Delivery
 from actors.messages import ActorId, Envelope, Seed
 from actors.runtime import Runtime
 from actors.shards import Parked, shard_of
-from dispatch import feed_frames
+from api.feed import state
+from api.feed.state import Disposition, FeedState
 from dispatch import messages as m
 from dispatch.domain import order as orders
 from dispatch.driver_actor import DriverBehaviour
@@ -146,14 +147,45 @@ def _feed_has_gaps(patch: pytest.MonkeyPatch) -> Faults:
         return Done() if grew.entry is None else self._append(state, (grew.entry,))
 
     patch.setattr(DriverBehaviour, "_grew", careless)
-    patch.setattr(feed_frames, "verdict", lambda position, frame: "send")
+    patch.setattr(state, "classify_frame", lambda position, frame: Disposition.SEND)
     return Faults()
 
 
 def _feed_repeats(patch: pytest.MonkeyPatch) -> Faults:
     # Only a session that was bound again while frames of the old owner were on their way sees it.
-    patch.setattr(feed_frames, "verdict", lambda position, frame: "send")
+    _misjudge(patch, Disposition.DROP)
     return Faults(evil_every_s=2.0)
+
+
+def _gap_is_let_through(patch: pytest.MonkeyPatch) -> Faults:
+    _misjudge(patch, Disposition.GAP)
+    return Faults(evil_every_s=2.0)
+
+
+def _position_is_not_advanced(patch: pytest.MonkeyPatch) -> Faults:
+    """An entry is sent, and the session still stands where it was."""
+    advance = FeedState.advance
+
+    def forgetful(self: FeedState, frame: Mapping[str, Any]) -> Disposition:
+        before = self.position
+        found = advance(self, frame)
+        if frame["t"] == "event":
+            self.position = before
+        return found
+
+    patch.setattr(FeedState, "advance", forgetful)
+    return Faults()
+
+
+def _misjudge(patch: pytest.MonkeyPatch, wrong: Disposition) -> None:
+    """Frames that the rules judge like this are sent."""
+    classify = state.classify_frame
+
+    def misjudge(position: int | None, frame: Mapping[str, Any]) -> Disposition:
+        found = classify(position, frame)
+        return Disposition.SEND if found is wrong else found
+
+    patch.setattr(state, "classify_frame", misjudge)
 
 
 def _attempts_outlive_answers(patch: pytest.MonkeyPatch) -> Faults:
@@ -196,6 +228,9 @@ PLANTED: dict[str, tuple[Plant, str]] = {
     "keys are forgotten": (_keys_are_forgotten, "created two orders"),
     "the feed has gaps": (_feed_has_gaps, "driver \\d+: .* then|is at"),
     "the feed repeats": (_feed_repeats, "driver \\d+: .* then|resumed at another"),
+    # The rules of a session are the product's own here, and a defect in them is found like any other.
+    "a session lets a gap through": (_gap_is_let_through, "driver \\d+: .* then"),
+    "a session does not count what it sends": (_position_is_not_advanced, "driver (\\d+): (\\d+) then \\2"),
     "attempts outlive answers": (_attempts_outlive_answers, "was refused, and then tried"),
     "any move is legal": (_any_move_is_legal, "picked_up to cancelled"),
 }  # fmt: skip
@@ -204,6 +239,7 @@ QUICK = (
     "keys are forgotten",
     "the fence is missing",
     "the feed has gaps",
+    "a session does not count what it sends",
     "any move is legal",
 )
 

@@ -14,7 +14,7 @@ from itertools import count
 from typing import Any
 
 from actors.errors import ActorError, NoSuchActor, NotProcessed
-from dispatch.domain.commands import Accept
+from dispatch.domain import commands as c
 from dispatch.domain.geo import Place
 from dispatch.messages import Reply
 from dispatch.order_creation import NewOrder
@@ -239,22 +239,22 @@ class World:
         async def call(dispatch: Dispatch) -> Reply:
             match name:
                 case "accept":
-                    return await dispatch.accept(caller, order, offer)
+                    return await dispatch.command(caller, order, c.Accept(who, offer))
                 case "decline":
-                    return await dispatch.decline(caller, order, offer, "busy")
+                    return await dispatch.command(caller, order, c.Decline(who, offer, "busy"))
                 case "pick_up":
-                    return await dispatch.pick_up(caller, order)
+                    return await dispatch.command(caller, order, c.PickUp(who))
                 case "deliver":
-                    return await dispatch.deliver(caller, order)
+                    return await dispatch.command(caller, order, c.Deliver(who))
                 case _:
-                    return await dispatch.cancel(caller, order, "changed my mind")
+                    return await dispatch.command(caller, order, c.Cancel(caller.by, "changed my mind"))
 
         answers, doubts = [], list[str]()
         for _ in range(2 if self.rng.random() < 0.15 else 1):
             answers.append(await self._command(call, doubts=doubts))
         self.checks.answered(name, who, order, answers)
         if name == "accept" and not doubts and all(a is None or a.code not in WINS for a in answers):
-            self.checks.refused(order, caller.command(name, order, Accept(who, offer)))
+            self.checks.refused(order, caller.command(name, order, c.Accept(who, offer)))
 
     async def reader(self) -> None:
         """Looks at orders: every change that somebody was told of must be there."""
@@ -281,10 +281,14 @@ class World:
                 waiting = [n for n, row in self.store.orders.items() if row["status"] == "confirmed"]
                 if waiting:
                     caller, order = Caller("admin", 999, "t", key, b""), self.rng.choice(waiting)
-                    await self._command(lambda d, c=caller, o=order, n=number: d.assign(c, o, n))  # type: ignore[misc]
+                    await self._command(partial(_want, caller, order, c.Assign(caller.by, number)))
             elif held:
                 caller, order = Caller("admin", 999, "t", key, b""), self.rng.choice(held)
-                await self._command(lambda d, c=caller, o=order: d.release(c, o, "test"))  # type: ignore[misc]
+                await self._command(partial(_want, caller, order, c.Release(caller.by, "test")))
+
+
+async def _want(caller: Caller, order: int, wish: c.Wish, dispatch: Dispatch) -> Reply:
+    return await dispatch.command(caller, order, wish)
 
 
 async def _set_driver(

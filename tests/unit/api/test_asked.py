@@ -28,7 +28,7 @@ class Ear:
         self.commands = 1
         self.services = SimpleNamespace(
             log=structlog.get_logger(),
-            dispatch=SimpleNamespace(runtime=SimpleNamespace(forget=self.forgotten.append)),
+            commands=SimpleNamespace(forget=self.forgotten.append),
         )
 
     def push(self, frame: dict[str, Any]) -> None:

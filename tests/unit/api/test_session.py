@@ -12,7 +12,9 @@ from actors.clock import SystemRandomness
 from api.auth.access_tokens import ACCESS_S, BLIND_S, LEEWAY_S, Tokens, load_signing_key, make_signing_key
 from api.feed import close_codes
 from api.feed.frames import decode_frame
-from api.feed.session import COMMANDS_MAX, EXPIRY_NOTICE_S, PING_S, SILENT_S, STRIKES_MAX, Session
+from api.feed.session import Session
+from api.feed.state import COMMANDS_MAX, EXPIRY_NOTICE_S, PING_S, SILENT_S, STRIKES_MAX
+from api.http.command_executor import CommandExecutor
 from tests.support.clocks import Hands
 
 NOW = 1_700_000_000.0
@@ -28,7 +30,7 @@ class Told(Session):
     said: list[Any]
 
     def close(self, code: int) -> None:
-        self.closing = self.closing or code
+        self.state.close(code)
 
     def push(self, frame: dict[str, Any]) -> None:
         self.said.append(frame)
@@ -70,13 +72,14 @@ def tokens(clock: Hands) -> Tokens:
 def session(clock: Hands, tokens: Tokens) -> Told:
     """The socket of driver 3, just opened."""
     passed_on: list[Any] = []
+    dispatch: Any = SimpleNamespace(locate=lambda *args, **_: passed_on.append(args))
+    admission: Any = SimpleNamespace(count_commands=lambda number, times: 0.0)
     services: Any = SimpleNamespace(
         clock=clock, tokens=tokens, entropy=SystemRandomness(),
         hub=SimpleNamespace(
             home="here", awake_at=clock.monotonic(), is_far=lambda shard: False, tasks=SimpleNamespace()
         ),
-        dispatch=SimpleNamespace(locate=lambda *args, **_: passed_on.append(args)),
-        admission=SimpleNamespace(count_commands=lambda number, times: 0.0),
+        dispatch=dispatch, admission=admission, commands=CommandExecutor(dispatch, admission),
     )  # fmt: skip
     principal = tokens.verify(tokens.issue("driver", 3, "ses_3"))
     told = Told(AdmissionControl(), services, principal, "0" * 32)  # type: ignore[arg-type]
@@ -86,9 +89,9 @@ def session(clock: Hands, tokens: Tokens) -> Told:
 
 def beat(session: Told, clock: Hands) -> int:
     """One heartbeat of a client that speaks; the code that it closes with, or 0."""
-    session.heard_at = clock.monotonic()
-    session.beat(clock.monotonic())
-    return session.closing
+    session.state.heard_at = clock.monotonic()
+    session.heartbeat(clock.monotonic())
+    return session.state.closing
 
 
 def test_end_is_announced_and_then_closes_with_a_code_that_says_come_back(
@@ -105,7 +108,7 @@ def test_end_is_announced_and_then_closes_with_a_code_that_says_come_back(
 def test_new_token_in_time_carries_the_socket_on(session: Told, clock: Hands, tokens: Tokens) -> None:
     clock.now += ACCESS_S - 30
     token = tokens.issue("driver", 3, "ses_4")
-    session._take(decode_frame(b'{"t": "auth.refresh", "id": 1, "token": "%s"}' % token.encode()))
+    session._dispatch(decode_frame(b'{"t": "auth.refresh", "id": 1, "token": "%s"}' % token.encode()))
     said = session.said[-1]
     assert (said["t"], said["id"], said["ok"]) == ("reply", 1, True)
     clock.now += PING_S * 2
@@ -118,7 +121,7 @@ def test_token_of_somebody_else_does_not_carry_it_on(
 ) -> None:
     clock.now += ACCESS_S - 30
     token = tokens.issue(role, number, "ses_4")
-    session._take(decode_frame(b'{"t": "auth.refresh", "id": 1, "token": "%s"}' % token.encode()))
+    session._dispatch(decode_frame(b'{"t": "auth.refresh", "id": 1, "token": "%s"}' % token.encode()))
     assert session.said[-1]["code"] == "forbidden"
     clock.now += PING_S * 2
     assert beat(session, clock) == close_codes.TOKEN_EXPIRED
@@ -127,15 +130,15 @@ def test_token_of_somebody_else_does_not_carry_it_on(
 @pytest.mark.parametrize("frame", [COMMAND, LOCATION], ids=["command", "location"])
 def test_nothing_is_passed_on_after_the_end(session: Told, clock: Hands, frame: bytes) -> None:
     clock.now += ACCESS_S + LEEWAY_S
-    session._take(decode_frame(frame))
-    assert (session.closing, session.passed_on) == (close_codes.TOKEN_EXPIRED, [])
+    session._dispatch(decode_frame(frame))
+    assert (session.state.closing, session.passed_on) == (close_codes.TOKEN_EXPIRED, [])
 
 
 @pytest.mark.parametrize("frame", [COMMAND, LOCATION], ids=["command", "location"])
 def test_nothing_is_passed_on_when_the_session_was_ended(session: Told, tokens: Tokens, frame: bytes) -> None:
     tokens.cut_off(session="ses_3")
-    session._take(decode_frame(frame))
-    assert (session.closing, session.passed_on) == (close_codes.UNAUTHENTICATED, [])
+    session._dispatch(decode_frame(frame))
+    assert (session.state.closing, session.passed_on) == (close_codes.UNAUTHENTICATED, [])
 
 
 def test_session_that_was_ended_is_not_told_to_come_back(session: Told, clock: Hands, tokens: Tokens) -> None:
@@ -145,7 +148,7 @@ def test_session_that_was_ended_is_not_told_to_come_back(session: Told, clock: H
 
 
 def test_location_of_a_good_token_is_passed_on(session: Told) -> None:
-    session._take(decode_frame(LOCATION))
+    session._dispatch(decode_frame(LOCATION))
     assert len(session.passed_on) == 1
 
 
@@ -156,7 +159,7 @@ def test_fault_while_a_command_is_asked_is_answered(session: Told, monkeypatch: 
     monkeypatch.setattr(session.services.dispatch, "command_for", fail, raising=False)
     monkeypatch.setattr(session.services, "log", structlog.get_logger(), raising=False)
     session.heard(COMMAND.decode())
-    assert (session.said[-1]["code"], session.commands, session.closing) == ("internal", 0, 0)
+    assert (session.said[-1]["code"], session.state.commands, session.state.closing) == ("internal", 0, 0)
 
 
 def test_fault_while_a_frame_is_taken_ends_the_socket(session: Told, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -165,7 +168,7 @@ def test_fault_while_a_frame_is_taken_ends_the_socket(session: Told, monkeypatch
 
     monkeypatch.setattr(session.services.dispatch, "locate", fail)
     session.heard(LOCATION.decode())
-    assert session.closing == close_codes.INTERNAL
+    assert session.state.closing == close_codes.INTERNAL
 
 
 def blinded(tokens: Tokens) -> None:
@@ -177,19 +180,19 @@ def test_command_is_refused_for_now_while_nobody_knows_whether_the_session_was_e
     session: Told, tokens: Tokens
 ) -> None:
     blinded(tokens)
-    session._take(decode_frame(COMMAND))
+    session._dispatch(decode_frame(COMMAND))
     said = session.said[-1]
     assert (said["t"], said["id"], said["code"]) == ("error", 1, "unavailable")
     assert (said["temporary"], said["not_processed"]) == (True, True)
-    assert (session.closing, session.passed_on, session._strikes) == (0, [], 0)
+    assert (session.state.closing, session.passed_on, session.state.strikes) == (0, [], 0)
 
 
 def test_position_is_not_believed_while_nobody_knows_whether_the_session_was_ended(
     session: Told, tokens: Tokens
 ) -> None:
     blinded(tokens)
-    session._take(decode_frame(LOCATION))
-    assert (session.closing, session.passed_on, session.said) == (0, [], [])
+    session._dispatch(decode_frame(LOCATION))
+    assert (session.state.closing, session.passed_on, session.said) == (0, [], [])
 
 
 def test_new_token_is_not_taken_while_nobody_knows_whether_its_session_was_ended(
@@ -197,7 +200,7 @@ def test_new_token_is_not_taken_while_nobody_knows_whether_its_session_was_ended
 ) -> None:
     token = tokens.issue("driver", 3, "ses_4")
     blinded(tokens)
-    session._take(decode_frame(b'{"t": "auth.refresh", "id": 1, "token": "%s"}' % token.encode()))
+    session._dispatch(decode_frame(b'{"t": "auth.refresh", "id": 1, "token": "%s"}' % token.encode()))
     said = session.said[-1]
     assert (said["code"], said["temporary"], said["not_processed"]) == ("unavailable", True, True)
     assert session.principal.session == "ses_3"
@@ -243,7 +246,7 @@ def test_command_over_its_limit_is_told_when_to_come_again_and_is_no_strike(
     monkeypatch.setattr(session.services.admission, "count_commands", lambda number, times: 2.5)
     for number in range(3 * STRIKES_MAX):
         session.heard(command(number))
-    assert (asked, session.closing) == ([], 0)
+    assert (asked, session.state.closing) == ([], 0)
     assert {key: session.said[0][key] for key in session.said[0] if key != "trace_id"} == {
         "t": "error", "id": 0, "code": "rate_limited", "temporary": True, "not_processed": True,
         "retry_after_ms": 2500,
@@ -266,34 +269,34 @@ def test_acceptance_of_several_orders_counts_as_so_many_commands(
 
 def test_client_that_sends_far_too_much_is_told_to_back_off(session: Told) -> None:
     session.flooded()
-    assert session.closing == close_codes.RATE_LIMITED
+    assert session.state.closing == close_codes.RATE_LIMITED
 
 
 def test_silent_line_is_pinged_at_25_seconds_and_closed_at_37_and_a_half(session: Told, clock: Hands) -> None:
-    assert session.beat(clock.monotonic()) == PING_S
+    assert session.heartbeat(clock.monotonic()) == PING_S
     clock.now += PING_S
-    assert session.beat(clock.monotonic()) == SILENT_S - PING_S
-    assert (session.said, session.closing) == ([{"t": "ping"}], 0)
+    assert session.heartbeat(clock.monotonic()) == SILENT_S - PING_S
+    assert (session.said, session.state.closing) == ([{"t": "ping"}], 0)
     clock.now += SILENT_S - PING_S
-    session.beat(clock.monotonic())
-    assert session.closing == close_codes.NO_PONG
+    session.heartbeat(clock.monotonic())
+    assert session.state.closing == close_codes.NO_PONG
 
 
 def test_ping_or_pong_of_the_protocol_below_is_a_sign_of_life(session: Told, clock: Hands) -> None:
     clock.now += SILENT_S
     session.heard(None)
-    assert session.beat(clock.monotonic()) == PING_S
-    assert session.closing == 0
+    assert session.heartbeat(clock.monotonic()) == PING_S
+    assert session.state.closing == 0
 
 
 def test_nobody_is_silent_while_the_process_stood_still(session: Told, clock: Hands) -> None:
     clock.now += 10 * SILENT_S
     session.hub.awake_at = clock.monotonic()
-    assert session.beat(clock.monotonic()) == PING_S
-    assert session.closing == 0
+    assert session.heartbeat(clock.monotonic()) == PING_S
+    assert session.state.closing == 0
 
 
 def test_look_at_the_token_is_due_when_its_end_is_to_be_announced(session: Told, clock: Hands) -> None:
     clock.now += ACCESS_S - EXPIRY_NOTICE_S - 5
     session.heard(None)
-    assert session.beat(clock.monotonic()) == 5
+    assert session.heartbeat(clock.monotonic()) == 5

@@ -1,0 +1,254 @@
+"""The rules of one feed session, without I/O: frames and times go in, what is to be done comes out.
+
+Nothing here reads a clock or knows a loop, a socket, a log or a metric. The session (session.py) and the simulator's
+socket (tests/simulation/node.py) ask the same rules and carry out what they say, so the simulator finds defects of the
+rules that serve drivers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import Enum
+from typing import Any, NamedTuple
+
+from api.feed import close_codes, frames
+
+# Ping after this much silence; without any frame for this long the connection is dead.
+PING_S = 25.0
+SILENT_S = 37.5
+# The token's end is announced this long before.
+EXPIRY_NOTICE_S = 60.0
+# Commands of one socket at once; what comes after them waits. A phone that was offline sends many.
+COMMANDS_MAX = 16
+# Frames beyond understanding, until the socket is closed.
+STRIKES_MAX = 50
+
+
+class Disposition(Enum):
+    """What is done with a frame for the client."""
+
+    SEND = "send"
+    # It was sent already.
+    DROP = "drop"
+    # Entries before it were lost: bind the session to its actor again, which sends them.
+    GAP = "gap"
+    # What was lost cannot be had: close, and the client comes back for a snapshot.
+    LOST = "lost"
+
+
+class Admission(Enum):
+    """Whether a frame that needs a good token is acted on."""
+
+    ADMITTED = 0
+    # Whether the token was revoked cannot be known: refuse the frame for now, or say nothing at all.
+    REFUSED = 1
+    IGNORED = 2
+    # The token is over: close with this code.
+    REVOKED = close_codes.UNAUTHENTICATED
+    EXPIRED = close_codes.TOKEN_EXPIRED
+
+
+class Heartbeat(NamedTuple):
+    """What a look at the socket has found.
+
+    Attributes:
+        close: the code to close with, or 0.
+        ping: send a ping.
+        expires_in_s: announce that the token ends in so many seconds; None: not now.
+        next_s: when the next look is due.
+    """
+
+    close: int
+    ping: bool
+    expires_in_s: int | None
+    next_s: float
+
+
+def classify_frame(position: int | None, frame: Mapping[str, Any]) -> Disposition:
+    """Whether a frame follows the last one that was sent, repeats it, or leaves a gap.
+
+    The actor may have moved to another instance, and frames of the old one may come late or not at all; so the holder
+    of a session counts, too.
+
+    Args:
+        position: the last entry that was sent; None before the welcome.
+        frame: any frame for the client.
+    """
+    kind = frame["t"]
+    if kind == "event":
+        if position is None or frame["seq"] <= position:
+            return Disposition.DROP
+        return Disposition.SEND if frame["seq"] == position + 1 else Disposition.GAP
+    if kind != "welcome" or position is None:
+        return Disposition.SEND
+    return Disposition.DROP if frame["resumed"] and frame["seq"] <= position else Disposition.LOST
+
+
+def command_cost(frame: frames.Command) -> int:
+    """How many commands a frame counts as: one for each order that it names."""
+    return len(frame.orders) if isinstance(frame, frames.OF_OFFER) else 1
+
+
+class FeedState:
+    """The state of one socket: its position in the feed, its token, its silence, its commands and its strikes.
+
+    Args:
+        now: monotonic seconds.
+        expires_at: when the token ends, by the clock's `steady` seconds.
+        epoch, position: where the client says that it was; None for a new one.
+
+    Attributes:
+        position: the last entry that was sent; until the welcome, the client's own word.
+        acked: the last entry that the client has confirmed.
+        closing: the code that the socket closes with; 0 while it is open.
+        commands: those that wait for their answer.
+        heard_at: when the client was heard last, in monotonic seconds.
+        unreachable: the driver counts as unreachable, and its app was told so.
+    """
+
+    __slots__ = (
+        "acked", "closing", "commands", "epoch", "expires_at", "expiry_told", "heard_at", "position", "strikes",
+        "unreachable", "welcomed",
+    )  # fmt: skip
+
+    def __init__(
+        self, now: float, expires_at: float, epoch: str | None = None, position: int | None = None
+    ) -> None:
+        self.epoch = epoch
+        self.position = position
+        self.welcomed = False
+        self.acked = 0
+        self.closing = 0
+        self.commands = 0
+        self.strikes = 0
+        self.unreachable = False
+        self.heard_at = now
+        self.expires_at = expires_at
+        self.expiry_told = False
+
+    # -- to the client ------------------------------------------------------------------------
+
+    def advance(self, frame: Mapping[str, Any]) -> Disposition:
+        """A gap, a repetition or a lost position is noticed here; a frame that is sent moves the position."""
+        found = classify_frame(self.position if self.welcomed else None, frame)
+        if found is Disposition.SEND:
+            kind = frame["t"]
+            if kind == "event":
+                self.position = frame["seq"]
+            elif kind == "welcome":
+                self.epoch, self.position, self.welcomed = frame["epoch"], frame["seq"], True
+        return found
+
+    def close(self, code: int) -> bool:
+        """Close with a code: True for the first one, which stands; the later ones change nothing."""
+        if self.closing:
+            return False
+        self.closing = code
+        return True
+
+    # -- from the client ----------------------------------------------------------------------
+
+    def receive(self, text: str | None, now: float) -> frames.Frame | frames.BadFrame | None:
+        """The frame of a text, or what is wrong with it; either is a sign of life.
+
+        None stands for a message without a text (a ping or pong of the protocol below). Once the socket is closing
+        nothing is heard any more.
+        """
+        if self.closing:
+            return None
+        self.heard_at = now
+        if text is None:
+            return None
+        try:
+            return frames.decode_frame(text.encode())
+        except frames.BadFrame as error:
+            return error
+        except UnicodeEncodeError:
+            return frames.BadFrame("not UTF-8")
+
+    def strike(self) -> int:
+        """A frame that cannot be understood is a strike: the code to close with after too many, or 0."""
+        self.strikes += 1
+        return close_codes.BAD_FRAME if self.strikes > STRIKES_MAX else 0
+
+    def ack(self, seq: int) -> None:
+        """The client has applied all entries up to this one."""
+        self.acked = max(self.acked, seq)
+
+    def comes_back(self, frame: frames.Frame) -> bool:
+        """True once, when a driver who counts as unreachable says something that no machine answers by itself."""
+        if not self.unreachable or isinstance(frame, frames.Pong):
+            return False
+        self.unreachable = False
+        return True
+
+    # -- commands -----------------------------------------------------------------------------
+
+    def admit(
+        self, frame: frames.Frame, steady: float, leeway_s: float, *, is_revoked: bool, is_blind: bool
+    ) -> Admission:
+        """A command or a position is admitted while the token is good; the token's end may be noticed here first.
+
+        Args:
+            frame: the command or position.
+            steady: the clock's steady seconds.
+            leeway_s: how long after its end a token is still good for a frame.
+            is_revoked: the session or the user was cut off.
+            is_blind: whether it was cannot be known at the moment.
+        """
+        if code := self.token_end(self.expires_at + leeway_s - steady, is_revoked=is_revoked):
+            return Admission(code)
+        if is_blind:
+            return Admission.IGNORED if isinstance(frame, frames.Location) else Admission.REFUSED
+        return Admission.ADMITTED
+
+    def begin_command(self) -> bool:
+        """A command waits for its answer; True when there are so many that nothing more may be read."""
+        self.commands += 1
+        return self.commands >= COMMANDS_MAX
+
+    def end_command(self) -> bool:
+        """A command is answered; True when reading may go on."""
+        was_full = self.commands == COMMANDS_MAX
+        self.commands -= 1
+        return was_full
+
+    # -- the clock ----------------------------------------------------------------------------
+
+    def heartbeat(self, now: float, steady: float, awake_at: float, *, is_revoked: bool) -> Heartbeat:
+        """A missed heartbeat is noticed here: a ping after PING_S of silence, a close after SILENT_S.
+
+        The token's end is looked at, too: see `token_end`.
+
+        Args:
+            now: monotonic seconds.
+            steady: the clock's steady seconds.
+            awake_at: since when this process could hear anybody.
+            is_revoked: the session or the user was cut off.
+        """
+        silent_s = now - max(self.heard_at, awake_at)
+        left_s = self.expires_at - steady
+        close = self.token_end(left_s, is_revoked=is_revoked)
+        if not close and silent_s >= SILENT_S:
+            close = close_codes.NO_PONG
+        told = None
+        if left_s <= EXPIRY_NOTICE_S and not self.expiry_told:
+            self.expiry_told = True
+            told = max(0, int(left_s))
+        speaks_by = SILENT_S if silent_s >= PING_S else PING_S
+        next_s = min(speaks_by - silent_s, left_s if self.expiry_told else left_s - EXPIRY_NOTICE_S)
+        return Heartbeat(close, not close and silent_s >= PING_S, told, next_s)
+
+    def token_end(self, left_s: float, *, is_revoked: bool) -> int:
+        """When the token of a socket runs out: the code to close the socket with, or 0 while the token is good.
+
+        4201 tells the client to come back with a fresh token; 4001 tells it to stop, because the session was ended. The
+        end was announced EXPIRY_NOTICE_S before, so that `renew` can prevent it.
+        """
+        if is_revoked:
+            return close_codes.UNAUTHENTICATED
+        return close_codes.TOKEN_EXPIRED if left_s <= 0 else 0
+
+    def renew(self, expires_at: float) -> None:
+        """A fresh token carries the socket on to its own end."""
+        self.expires_at, self.expiry_told = expires_at, False
