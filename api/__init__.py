@@ -6,12 +6,15 @@ app.py              the public application and the one for operators
 version_routing.py  paths without a version, the list of versions
 v1/                 version 1 of the API, as a translation of version 2
 docs/               OpenAPI, AsyncAPI, and the page that shows them
+routes.py           every operation of version 2
 rest/               handlers of version 2, one module per resource
 operator/           commands of an operator: first run, users in bulk, key rotation, preflight
 ops/                health, metrics, status of the instance and of the cluster
 feed/               the drivers' WebSocket: PROTOCOL.md, frames, session, hub
 payments/           payment gateway over HTTP, sandbox, worker
 http/               request context, pipeline, pagination, conditional requests
+operation.py        declaration of an operation, beside its handler
+json_schema.py      building blocks of JSON Schemas
 transport/          below HTTP: connections, deadlines, malformed requests
 ratelimit/          admission control: limits of users, addresses and of the whole instance
 auth/               permissions, access and refresh tokens, passwords

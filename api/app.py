@@ -8,67 +8,17 @@ from dataclasses import replace
 from aiohttp import web
 
 from api import ops, version_routing
-from api.auth.permissions import ACCESS
 from api.contract.json_body import BODY_BYTES_MAX
 from api.contract.versions import Lifecycle
-from api.docs import asyncapi, browser_page, openapi, problem_pages
-from api.feed import handshake
 from api.http import front_pages
 from api.http.cors import allow_origins
-from api.http.pipeline import UNKNOWN_PATH, Route, bind, expect, outside, unknown
+from api.http.pipeline import UNKNOWN_PATH, bind, expect, outside, unknown
 from api.http.request import INTERNAL, SERVICES, Services
+from api.operation import Operation, Route
 from api.ops import health
-from api.rest import (
-    accounts,
-    drivers,
-    orders,
-    password_resets,
-    payments,
-    products,
-    stores,
-    tracking,
-    users,
-    zones,
-)
+from api.routes import ROUTES, check_routes
 from api.transport.fast_path import PROMPTS, FastPath, Handler
 from api.v1 import mount
-
-ROUTES: tuple[Route, ...] = (
-    *accounts.ROUTES,
-    *users.ROUTES,
-    *password_resets.ROUTES,
-    *zones.ROUTES,
-    *stores.ROUTES,
-    *products.ROUTES,
-    *orders.ROUTES,
-    *payments.ROUTES,
-    *tracking.ROUTES,
-    *handshake.ROUTES,
-    *drivers.ROUTES,
-    *health.ROUTES,
-    *openapi.ROUTES,
-    *browser_page.ROUTES,
-    *version_routing.ROUTES,
-    *asyncapi.ROUTES,
-    *problem_pages.ROUTES,
-    *front_pages.ROUTES,
-)
-
-
-def check_routes(routes: Iterable[Route]) -> None:
-    """Every route has a row in ACCESS, every row a route, and none stands twice.
-
-    Raises:
-        ValueError: names what does not fit; such a server must not start.
-    """
-    operations = [route.operation for route in routes]
-    unguarded = sorted(set(operations) - set(ACCESS))
-    unused = sorted(set(ACCESS) - set(operations))
-    twice = sorted({name for name in operations if operations.count(name) > 1})
-    if unguarded or unused or twice:
-        raise ValueError(
-            f"routes without access: {unguarded}; access without route: {unused}; twice: {twice}"
-        )
 
 
 def with_head(route: Route) -> tuple[Route, ...]:
@@ -82,13 +32,12 @@ def prompts_of(app: web.Application, bound: Iterable[tuple[Route, Handler]]) -> 
     """The routes that need no task: all that they wait for has a deadline, and none of it is Redis."""
     fast_path = FastPath(app)
     for route, handler in bound:
-        policy = ACCESS[route.operation].policy
-        if route.prompt and policy is not None and not policy.shared:
+        if route.prompt and route.limit is not None and not route.limit.shared:
             fast_path.add(route.method, route.path, handler)
     return fast_path
 
 
-def make_app(services: Services, routes: tuple[Route, ...] = ROUTES) -> web.Application:
+def make_app(services: Services, routes: tuple[Operation, ...] = ROUTES) -> web.Application:
     """The public application: REST, the feed, and probes."""
     check_routes(routes)
     # Only preflights have handlers that are not ours.
@@ -109,7 +58,7 @@ def make_app(services: Services, routes: tuple[Route, ...] = ROUTES) -> web.Appl
 
 
 def _add_versions(
-    app: web.Application, routes: tuple[Route, ...], addresses: list[version_routing.Address]
+    app: web.Application, routes: tuple[Operation, ...], addresses: list[version_routing.Address]
 ) -> list[web.AbstractRoute]:
     """Version 1, and the paths that leave the version to a header."""
     lifecycle = Lifecycle.of(app[SERVICES].settings)
@@ -131,7 +80,7 @@ def make_ops_app(services: Services) -> web.Application:
     )
     app[SERVICES] = services
     app[INTERNAL] = True
-    for known in (*health.ROUTES, replace(health.READINESS, path="/health")):
+    for known in (*health.operations, replace(health.operations["health.readiness"], path="/health")):
         for route in with_head(known):
             app.router.add_route(route.method, route.path, bind(route), expect_handler=expect)
     app.router.add_get("/", front_pages.ops_front, expect_handler=expect)

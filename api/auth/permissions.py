@@ -1,4 +1,4 @@
-"""One table: who may call what, and which limit counts it. A route without a row does not start."""
+"""Roles and their scopes, and the rate limits; which operation needs which stands in its declaration."""
 
 from __future__ import annotations
 
@@ -26,6 +26,9 @@ SILENT_OPENINGS = Policy("silent-openings", 1200, shared=False)
 UNKNOWN = Policy("unknown", 600, shared=False)
 # Documents and keys, of one address: a page of them takes eight.
 DOCUMENTS = Policy("documents", 600, shared=False)
+
+# Those of operations, in the order in which the documents show them.
+POLICIES = (AUTH, REFRESH, WRITES, READS, DOCUMENTS, ORDERS, TICKETS, COMMANDS, LOCATIONS)
 
 # A scope names a resource and an action; `own` means that the handler looks at whose it is, and everything else
 # is as if it did not exist. Who may `any` may `own`.
@@ -59,87 +62,10 @@ ROLE_SCOPES: Mapping[str, frozenset[str]] = {
 
 @frozen
 class Access:
-    """A row: the scope that is needed (None: anybody), and the limit that counts the request."""
+    """The scope that is needed (None: anybody), and the limit that counts the request."""
 
     scope: str | None
     policy: Policy | None = None
-
-
-ACCESS: Mapping[str, Access] = {
-    "auth.register": Access(None, AUTH),
-    "auth.login": Access(None, AUTH),
-    "auth.refresh": Access(None, REFRESH),
-    "auth.logout": Access("account:write:own", WRITES),
-    "auth.password": Access("account:write:own", AUTH),
-    "auth.reset": Access(None, AUTH),
-    "auth.me": Access("account:read:own", READS),
-    "auth.jwks": Access(None, DOCUMENTS),
-    "users.list": Access("users:admin", READS),
-    "users.create": Access("users:admin", WRITES),
-    "users.get": Access("users:admin", READS),
-    "users.update": Access("users:admin", WRITES),
-    "users.delete": Access("users:admin", WRITES),
-    "users.password": Access("users:admin", WRITES),
-    "users.reset": Access("users:admin", WRITES),
-    "zones.list": Access("zones:read", READS),
-    "zones.create": Access("zones:write", WRITES),
-    "zones.get": Access("zones:read", READS),
-    "zones.update": Access("zones:write", WRITES),
-    "stores.list": Access("catalog:read", READS),
-    "stores.create": Access("catalog:write", WRITES),
-    "stores.get": Access("catalog:read", READS),
-    "stores.update": Access("catalog:write", WRITES),
-    "stores.delete": Access("catalog:write", WRITES),
-    "stores.products": Access("catalog:read", READS),
-    "products.list": Access("catalog:read", READS),
-    "products.create": Access("catalog:write", WRITES),
-    "products.get": Access("catalog:read", READS),
-    "products.update": Access("catalog:write", WRITES),
-    "products.delete": Access("catalog:write", WRITES),
-    "orders.list": Access("orders:read:own", READS),
-    "orders.create": Access("orders:create", ORDERS),
-    "orders.get": Access("orders:read:own", READS),
-    "orders.events": Access("orders:read:own", READS),
-    "orders.track": Access("orders:read:own", READS),
-    "orders.track_ticket": Access("orders:read:own", TICKETS),
-    "orders.ready_time": Access("orders:operate", COMMANDS),
-    "orders.accept": Access("orders:accept", COMMANDS),
-    "orders.decline": Access("orders:accept", COMMANDS),
-    "orders.pickup": Access("orders:carry:own", COMMANDS),
-    "orders.delivery": Access("orders:carry:own", COMMANDS),
-    "orders.failure": Access("orders:carry:own", COMMANDS),
-    "orders.cancel": Access("orders:cancel:own", WRITES),
-    "orders.assign": Access("orders:operate", COMMANDS),
-    "orders.reassign": Access("orders:operate", COMMANDS),
-    "orders.conclude": Access("orders:operate", COMMANDS),
-    "orders.release": Access("orders:operate", COMMANDS),
-    "payments.create": Access("payments:create", ORDERS),
-    "payments.list": Access("payments:read:own", READS),
-    "payments.get": Access("payments:read:own", READS),
-    "payments.refund": Access("payments:refund", WRITES),
-    "payments.settle": Access("payments:refund", WRITES),
-    "drivers.list": Access("drivers:read:any", READS),
-    "drivers.me": Access("drivers:profile:read:own", READS),
-    "drivers.my_orders": Access("drivers:profile:read:own", READS),
-    "drivers.take_offline": Access("orders:operate", COMMANDS),
-    "drivers.availability": Access("drivers:availability:write:own", COMMANDS),
-    "drivers.location": Access("drivers:location:write:own", LOCATIONS),
-    "feed.open": Access(None),  # the handshake looks at header or ticket itself
-    "feed.ticket": Access("feed:open:own", TICKETS),
-    "docs.openapi": Access(None, DOCUMENTS),
-    "docs.versions": Access(None, DOCUMENTS),
-    "docs.migration": Access(None, DOCUMENTS),
-    "docs.asyncapi": Access(None, DOCUMENTS),
-    "docs.problems": Access(None, DOCUMENTS),
-    "docs.problem": Access(None, DOCUMENTS),
-    "docs.front": Access(None, DOCUMENTS),
-    "docs.page": Access(None, DOCUMENTS),
-    "docs.script": Access(None, DOCUMENTS),
-    "docs.style": Access(None, DOCUMENTS),
-    "health.liveness": Access(None),
-    "health.readiness": Access(None),
-    "health.startup": Access(None),
-}
 
 
 def allows(role: str, scope: str) -> bool:

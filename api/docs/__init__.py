@@ -1,7 +1,6 @@
 """Documents of the API, generated from operations and models.
 
 Map:
-operations.py         summary, models and problems of each operation
 response_schemas.py   schemas of answers
 schemas.py            building blocks of schemas
 headers.py            headers of requests and answers

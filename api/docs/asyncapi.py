@@ -11,17 +11,20 @@ import orjson
 from aiohttp import web
 from pydantic.json_schema import models_json_schema
 
+from api.auth.permissions import DOCUMENTS
 from api.contract.problems import KINDS
 from api.docs.feed_frames import HEARD_EXAMPLES, PARTS, SAID, SAID_EXAMPLES
 from api.docs.openapi import BEARER
-from api.docs.operations import OPERATIONS
 from api.docs.schemas import tightened
 from api.docs.static_document import Document
 from api.feed.close_codes import REASONS
 from api.feed.frames import FRAME_BYTES_MAX, FRAMES
 from api.feed.handshake import PROTOCOL
-from api.http.pipeline import Route
+from api.feed.handshake import operations as of_feed
 from api.http.request import RequestContext
+from api.operation import Operation, Operations
+
+operations = Operations(Operation)
 
 ADDRESS = "/api/v2/drivers/feed"
 _REF = "#/components/schemas/{model}"
@@ -111,7 +114,7 @@ def _channel(messages: dict[str, Any]) -> dict[str, Any]:
         "bindings": {"ws": {"method": "GET", "bindingVersion": "0.1.0"}},
         "x-subprotocol": PROTOCOL,
         "x-refusals": [
-            {"status": KINDS[code].status, "code": code} for code in OPERATIONS["feed.open"].problems
+            {"status": KINDS[code].status, "code": code} for code in of_feed["feed.open"].problems
         ],
         "x-close-codes": [
             {"code": code, "reason": reason, "action": _ADVICE[code // 100]}
@@ -178,9 +181,15 @@ def _document() -> Document:
     return Document(orjson.dumps(make_asyncapi()))
 
 
+@operations.declare(
+    "docs.asyncapi",
+    "GET",
+    "/api/v2/asyncapi.json",
+    scope=None,
+    limit=DOCUMENTS,
+    quiet=True,
+    summary="The document of the feed",
+)
 async def asyncapi(context: RequestContext) -> web.Response:
     """The document."""
     return _document().answer(context)
-
-
-ROUTES = (Route("docs.asyncapi", "GET", "/api/v2/asyncapi.json", asyncapi, quiet=True),)

@@ -8,9 +8,12 @@ from pathlib import Path
 
 from aiohttp import web
 
+from api.auth.permissions import DOCUMENTS
 from api.contract.problems import VERSION_HEADER
-from api.http.pipeline import Route
 from api.http.request import RequestContext
+from api.operation import Operation, Operations
+
+operations = Operations(Operation)
 
 _HERE = Path(__file__).parent
 _POLICY = (
@@ -48,25 +51,48 @@ def page_at(context: RequestContext, start: str) -> web.Response:
     )
 
 
+@operations.declare(
+    "docs.page",
+    "GET",
+    "/docs",
+    scope=None,
+    limit=DOCUMENTS,
+    quiet=True,
+    summary="This document, to be read",
+    media="text/html",
+)
 async def page(context: RequestContext) -> web.Response:
     """All documents, to be read in a browser."""
     return page_at(context, "")
 
 
+@operations.declare(
+    "docs.script",
+    "GET",
+    "/docs/page.js",
+    scope=None,
+    limit=DOCUMENTS,
+    quiet=True,
+    summary="The page's script",
+    media="text/javascript",
+)
 async def script(context: RequestContext) -> web.Response:
     """The page's script."""
     del context
     return web.Response(body=_file("page.js"), content_type="text/javascript", charset="utf-8")
 
 
+@operations.declare(
+    "docs.style",
+    "GET",
+    "/docs/page.css",
+    scope=None,
+    limit=DOCUMENTS,
+    quiet=True,
+    summary="The page's style",
+    media="text/css",
+)
 async def style(context: RequestContext) -> web.Response:
     """The page's style."""
     del context
     return web.Response(body=_file("page.css"), content_type="text/css", charset="utf-8")
-
-
-ROUTES = (
-    Route("docs.page", "GET", "/docs", page, quiet=True),
-    Route("docs.script", "GET", "/docs/page.js", script, quiet=True),
-    Route("docs.style", "GET", "/docs/page.css", style, quiet=True),
-)

@@ -1,49 +1,10 @@
-"""What the documents say in sentences: about single operations, and about all of them."""
+"""What the documents say in sentences: about query parameters, and about all operations."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-from api.auth.permissions import ACCESS, ROLE_SCOPES
-
-# By operation: what its summary does not say.
-NOTES: Mapping[str, str] = {
-    "auth.login": "An unknown address takes as long as a wrong password.",
-    "auth.refresh": "The refresh token is used up. One that was used before ends its session: somebody has a copy.",
-    "auth.logout": "Access tokens of the session die within a second, its sockets within 25 s.",
-    "stores.list": "`near` and `radius_m` belong together, and go without `cursor` and `zone_id`; the nearest comes "
-    "first, with its `distance_m`.",
-    "stores.delete": "It is not listed any more and sells nothing. Its orders keep their history, and its id still "
-    "answers, with `active: false`.",
-    "products.update": "`stock: null` means that it never runs out; an absent stock stays.",
-    "products.delete": "It is not listed any more and cannot be ordered. Orders keep their lines, and its id still "
-    "answers, with `active: false`.",
-    "orders.track": "Server-sent events: `order` (an Order) with the whole order, then `change` (an OrderChange) for "
-    "each change, until it is finished or the client leaves. The `id` of an event is the order's version. Who comes "
-    "back with `Last-Event-ID` is not told again what was seen, and gets 204 when the order is finished: an "
-    "EventSource stops there. EventSource cannot send a token: it sends a `ticket`, and asks for another after a 401.",
-    "orders.track_ticket": "Send it as `ticket` in the query of the stream. It opens the stream of this order only, as "
-    "often as the EventSource comes back, for `expires_in` seconds, and dies with the session.",
-    "orders.accept": "Without `offer_id` it means whatever is offered at that moment. Repeating an acceptance that won "
-    "answers `already_yours`, for ever.",
-    "drivers.location": "The newest wins; nothing is queued. Within a login a `cseq` that is not higher than the last "
-    "is ignored for 10 s. An `accuracy_m` that makes no sense counts as left out. "
-    "A fix at 0,0, one that may be wrong by more than 5 km, or a jump that no vehicle can make is not believed: the "
-    "driver stays where it was.",
-    "orders.reassign": "For operators, at any time before the end: the one driver gets `order.released`, the other "
-    "`order.assigned`, in one commit. The status stays, also after the pick-up; that the goods change hands is up to "
-    "the operator. An order without a driver is assigned.",
-    "orders.conclude": "For operators, when the driver cannot: `delivered` takes the money, `failed` and `returned` "
-    "end as `undeliverable` and let it go. The stock is given back for what was returned, and for what was never "
-    "fetched. The history says who and why. An order that waits for its payment is cancelled instead.",
-    "drivers.list": "`state` says who can be asked: `unreachable` is a driver who is online and whose socket is gone "
-    "for 20 s, or who let two offers in a row pass without looking at them. Any sign of life ends it.",
-    "drivers.take_offline": "For operators. Its offers die at once and go to others; what it carries it still "
-    "delivers. It comes back by going online itself.",
-    "feed.open": "Subprotocol `malldrive.v1`, with an access token of the scope `feed:open`, or a ticket in the first "
-    "frame. `/api/v2/asyncapi.json` describes the frames.",
-    "feed.ticket": "For browsers, which cannot send headers with a WebSocket. Send it in `hello` while it lives.",
-}
+from api.auth.permissions import POLICIES, ROLE_SCOPES
 
 # By query parameter.
 QUERIES: Mapping[str, str] = {
@@ -99,9 +60,8 @@ def overview() -> str:
     scopes = sorted(set().union(*ROLE_SCOPES.values()))
     rows = ["| Scope | Roles |", "|---|---|"]
     rows += [f"| `{scope}` | {', '.join(roles_with(scope))} |" for scope in scopes]
-    policies = {row.policy.name: row.policy for row in ACCESS.values() if row.policy is not None}
     limits = ["| Limit | Requests | in seconds |", "|---|---|---|"]
-    limits += [f"| `{p.name}` | {p.limit} | {p.window_s} |" for p in policies.values()]
+    limits += [f"| `{p.name}` | {p.limit} | {p.window_s} |" for p in POLICIES]
     return _OVERVIEW.format(scopes="\n".join(rows), limits="\n".join(limits))
 
 

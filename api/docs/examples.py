@@ -1,15 +1,14 @@
-"""Examples: one for each request model and each schema of an answer. Tests hold each against its schema, and the
-bodies against their models.
-"""
+"""Examples of answers: one for each component of the document. Tests hold each against its schema."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import orjson
 
-from api.docs.response_schemas import SCHEMAS
+from api.docs.schemas import component_of
 from api.rest.tracking import frame
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
@@ -60,12 +59,28 @@ _DRIVER = {
     "location": _PLACE,
 }  # fmt: skip
 
-# By schema; pages are made from what they list.
-_SINGLE: Mapping[str, Any] = {
+_EVENT = {
+    "version": 3, "type": "assigned", "at": _AT, "by": {"role": "driver", "id": "drv_3"}, "reason": None,
+    "trace_id": TRACE,
+}  # fmt: skip
+_PAYMENT = {
+    "id": "pay_5", "order_id": "ord_17", "method": "card", "status": "held",
+    "amount": {"amount_minor": 900, "currency": "EUR"}, "refunded": {"amount_minor": 0, "currency": "EUR"},
+    "stuck": None, "decline_code": None, "version": 2,
+    "created_at": _AT, "updated_at": _AT,
+}  # fmt: skip
+
+
+def _page(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {"items": [row], "next": None}
+
+
+# In the order of the document.
+EXAMPLES: Mapping[str, Any] = {
     "Money": _MONEY,
     "User": _USER,
-    "Tokens": _TOKENS,
     "ResetLink": {"token": f"rst_{'5f0c1d9e' * 8}", "expires_at": _AT},
+    "Tokens": _TOKENS,
     "Registered": {"user": _USER, **_TOKENS},
     "Keys": {"keys": [{
         "kty": "OKP", "crv": "Ed25519", "kid": "key-1", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo",
@@ -75,103 +90,35 @@ _SINGLE: Mapping[str, Any] = {
     "Store": _STORE,
     "Product": _PRODUCT,
     "Order": _ORDER,
-    "Event": {
-        "version": 3, "type": "assigned", "at": _AT, "by": {"role": "driver", "id": "drv_3"}, "reason": None,
-        "trace_id": TRACE,
-    },
+    "Event": _EVENT,
     "OrderChange": _CHANGE,
-    "OrderStream": (frame("order", 3, _ORDER) + frame("change", 4, _CHANGE)).decode(),
     "OrderEvent": {"event": "order", "id": "3", "data": orjson.dumps(_ORDER).decode()},
     "ChangeEvent": {"event": "change", "id": "4", "data": orjson.dumps(_CHANGE).decode()},
+    "OrderStream": (frame("order", 3, _ORDER) + frame("change", 4, _CHANGE)).decode(),
     "StreamTicket": {"ticket": "stk_Zm9ydHktdHdvLWNoYXJhY3RlcnMtb2YtY2hhbmNl", "expires_in": 600},
     "Done": {"result": "won", "order_id": "ord_17", "status": "assigned", "version": 3},
-    "Payment": {
-        "id": "pay_5", "order_id": "ord_17", "method": "card", "status": "held",
-        "amount": {"amount_minor": 900, "currency": "EUR"}, "refunded": {"amount_minor": 0, "currency": "EUR"},
-        "stuck": None, "decline_code": None, "version": 2,
-        "created_at": _AT, "updated_at": _AT,
-    },
+    "Payment": _PAYMENT,
     "Driver": {**_DRIVER, "orders": ["ord_17"], "connected": True},
     "DriverRow": {**_DRIVER, "carried": 1},
     "Available": {"result": "now_online", "status": "online"},
     "Ticket": {"ticket": "tkt_dGlja2V0LW9mLW9uZS11c2U", "expires_in": 30},
-    "Health": {"status": "ready", "components": {"postgres": "up", "redis": "up", "loop": "up"}},
+    "Health": {"status": "ready"},
+    "Users": _page(_USER),
+    "Zones": _page(_ZONE),
+    "Stores": _page(_STORE),
+    "Products": _page(_PRODUCT),
+    "Orders": _page(_ORDER),
+    "Payments": _page(_PAYMENT),
+    "Events": _page(_EVENT),
+    "DriverRows": _page({**_DRIVER, "carried": 1}),
 }  # fmt: skip
 
-# By model of a request's body. They are accepted by the sample mall.
-BODIES: Mapping[str, Any] = {
-    "Register": {"email": "ada@mall.example", "password": "correct horse battery", "name": "Ada"},
-    "Login": {"email": "ada@mall.example", "password": "correct horse battery"},
-    "Refresh": {"refresh_token": _TOKENS["refresh_token"]},
-    "PasswordChange": {"old_password": "correct horse battery", "new_password": "staple correct horse"},
-    "PasswordReset": {"token": f"rst_{'5f0c1d9e' * 8}", "new_password": "staple correct horse"},
-    "NewPassword": {"new_password": "staple correct horse"},
-    "PaymentBody": {"order_id": "ord_17", "method": "card", "token": "tok_success"},
-    "RefundBody": {"amount": {"amount_minor": 300, "currency": "EUR"}, "reason": "one loaf was stale"},
-    "SettlementBody": {"outcome": "voided", "reason": "the hold had expired"},
-    "NewUser": {
-        "email": "max@mall.example", "password": "correct horse battery", "name": "Max", "role": "driver",
-        "zone_id": "zon_1", "capacity": 2,
-    },
-    "UserChange": {"name": "Max", "capacity": 3},
-    "NewZone": {"name": "North wing", "mode": "waves", "wave_size": 3, "offer_ttl_s": 20},
-    "ZoneChange": {"mode": "open"},
-    "NewStore": {"zone_id": "zon_1", "name": "Bakery", **_PLACE, "preparation_s": 300},
-    "StoreChange": {"preparation_s": 900},
-    "NewProduct": {"store_id": "sto_1", "name": "Rye bread", "price": _MONEY, "stock": 25},
-    "ProductChange": {"price": {"amount_minor": 500, "currency": "EUR"}, "stock": None},
-    "OrderBody": {
-        "items": [_LINE], "dropoff": {**_PLACE, "address": "Second floor, left"}, "payment": "cash",
-        "notes": "Ring twice", "contact": {"phone": "+49 30 1234567"},
-        "expected_total": {"amount_minor": 900, "currency": "EUR"},
-    },
-    "ReadyBody": {"ready_at": "2026-03-01T12:10:00Z"},
-    "AcceptBody": {"offer_id": "ofr_17_1"},
-    "DeclineBody": {"offer_id": "ofr_17_1", "reason": "too far"},
-    "NoBody": {},
-    "ReasonBody": {"reason": "changed my mind"},
-    "NeededReasonBody": {"reason": "nobody at the door"},
-    "AssignBody": {"driver_id": "drv_3"},
-    "ReassignBody": {"driver_id": "drv_4", "reason": "phone is dead"},
-    "ConclusionBody": {"outcome": "returned", "reason": "brought back to the counter"},
-    "Availability": {"status": "online"},
-    "Offline": {"status": "offline"},
-    "Location": {**_PLACE, "cseq": 7, "accuracy_m": 12.5},
-}  # fmt: skip
 
-# Operations whose example says more than their schema's: by operation.
-OF_OPERATIONS: Mapping[str, Any] = {
-    "orders.ready_time": {**_SINGLE["Done"], "result": "ready_time_set", "status": "confirmed"},
-    "orders.decline": {**_SINGLE["Done"], "result": "declined", "status": "confirmed"},
-    "orders.pickup": {**_SINGLE["Done"], "result": "picked_up", "status": "picked_up"},
-    "orders.delivery": {**_SINGLE["Done"], "result": "delivered", "status": "delivered"},
-    "orders.failure": {**_SINGLE["Done"], "result": "failed", "status": "undeliverable"},
-    "orders.cancel": {**_SINGLE["Done"], "result": "cancelled", "status": "cancelled"},
-    "orders.assign": {**_SINGLE["Done"], "result": "assigned"},
-    "drivers.take_offline": {"result": "now_offline", "status": "offline"},
-    "orders.reassign": {**_SINGLE["Done"], "result": "reassigned"},
-    "orders.conclude": {**_SINGLE["Done"], "result": "returned", "status": "undeliverable"},
-    "orders.release": {**_SINGLE["Done"], "result": "released", "status": "confirmed"},
-    "payments.refund": {
-        **_SINGLE["Payment"],
-        "status": "captured",
-        "refunded": {"amount_minor": 300, "currency": "EUR"},
-        "version": 5,
-    },
-    "payments.settle": {**_SINGLE["Payment"], "status": "voided", "version": 4},
-    "users.create": {**_USER, "role": "driver", "driver_id": "drv_2", "zone_id": "zon_1", "capacity": 2},
-    "health.liveness": {"status": "alive"},
-    "health.startup": {"status": "started"},
-}
-
-
-def answer_example(name: str) -> Any:
-    """The example of a schema.
+def answer_example(answer: type[Any], different: Mapping[str, Any] = MappingProxyType({})) -> Any:
+    """The example of a type of answers, with members that are different for one operation.
 
     Raises:
         KeyError: there is none yet; write it above.
     """
-    if name in _SINGLE:
-        return _SINGLE[name]
-    listed = SCHEMAS[name]["properties"]["items"]["items"]["$ref"].rpartition("/")[2]
-    return {"items": [_SINGLE[listed]], "next": None}
+    example = EXAMPLES[component_of(answer)]
+    return {**example, **different} if different else example

@@ -8,8 +8,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from api import json_schema as a
 from api.contract.problems import KINDS
-from api.docs import schemas as a
 from api.feed.frame_limits import FRAMES_PER_S
 from api.feed.frames import FRAME_BYTES_MAX, ID_LENGTH_MAX
 from api.feed.state import PING_S

@@ -56,24 +56,6 @@ HEADERS: Mapping[str, dict[str, Any]] = {
     "Mall-Api-Version": _text("The version that answered.", "2", 20, "^[0-9-]+$"),
 }  # fmt: skip
 
-# Operations whose answer has an entity tag, and those that can be asked whether it still is the same.
-_READ = frozenset({"users.get", "zones.get", "stores.get", "products.get", "orders.get", "payments.get"})
-_LISTED = frozenset(
-    {
-        "users.list",
-        "zones.list",
-        "products.list",
-        "stores.products",
-        "orders.list",
-        "orders.events",
-        "drivers.list",
-    }
-)
-_KINDS = ("users", "zones", "stores", "products")
-_WRITTEN = frozenset(f"{kind}.{verb}" for kind in _KINDS for verb in ("create", "update"))
-TAGGED = _READ | _LISTED | _WRITTEN
-COMPARING: frozenset[str] = _READ | _LISTED
-
 # Of requests.
 TAKEN: Mapping[str, dict[str, Any]] = {
     "If-Match": _text("Change it only if this is still its ETag.", '"3"', 8000, _TAGS),

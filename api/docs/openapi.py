@@ -1,4 +1,4 @@
-"""The OpenAPI 3.1 document of version 2: routes, access, models and problems are read from where they are
+"""The OpenAPI 3.1 document of version 2: declarations, models and problems are read from where they are
 enforced, so it cannot say anything else.
 """
 
@@ -14,19 +14,20 @@ from aiohttp import web
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from api.auth.permissions import ACCESS
+from api.auth.permissions import DOCUMENTS
 from api.contract.fields import id_schema
 from api.contract.problems import KINDS, Problem
-from api.docs.descriptions import NOTES, PATTERNS, QUERIES, overview, roles_with
-from api.docs.examples import BODIES, OF_OPERATIONS, TRACE, answer_example
-from api.docs.headers import COMPARING, HEADERS, KEY, TAGGED, headers_of, taken
-from api.docs.operations import OPERATIONS, Operation
-from api.docs.response_schemas import SCHEMAS
-from api.docs.schemas import tightened
+from api.docs.descriptions import PATTERNS, QUERIES, overview, roles_with
+from api.docs.examples import TRACE, answer_example
+from api.docs.headers import HEADERS, KEY, headers_of, taken
+from api.docs.response_schemas import components_of
+from api.docs.schemas import component_of, tightened
 from api.docs.static_document import Document
-from api.http.pipeline import Route
 from api.http.request import RequestContext
+from api.operation import Operation, Operations
 from dispatch.domain import ids
+
+operations = Operations(Operation)
 
 _REF = "#/components/schemas/{model}"
 _TITLES = {
@@ -64,20 +65,21 @@ _PREFIXES = {
 }  # fmt: skip
 
 
-def is_elsewhere(route: Route) -> bool:
+def is_elsewhere(route: Operation) -> bool:
     """True for what this document does not list: the documents, and the feed, which has one of its own."""
-    return route.operation.startswith("docs.") or route.operation == "feed.open"
+    return route.resource == "docs" or route.operation == "feed.open"
 
 
-def make_document(routes: Iterable[Route]) -> dict[str, Any]:
+def make_document(routes: Iterable[Operation]) -> dict[str, Any]:
     """The document for these routes."""
     routes = [route for route in routes if not is_elsewhere(route)]
-    models = {OPERATIONS[r.operation].body for r in routes} | {OPERATIONS[r.operation].query for r in routes}
+    models = {route.body for route in routes} | {route.query for route in routes}
     listed = sorted((m for m in models if m is not None), key=lambda m: m.__name__)
     schemas, definitions = models_json_schema([(model, "validation") for model in listed], ref_template=_REF)
+    answers = [route.answer for route in routes if route.answer is not None]
     paths: dict[str, Any] = {}
     for route in routes:
-        described = _operation(route, OPERATIONS[route.operation], schemas)
+        described = _operation(route, schemas)
         _link(described, route, routes)
         paths.setdefault(route.path, {})[route.method.lower()] = described
     titles = [title for title in _TITLES.values() if any(title in _tags(route) for route in routes)]
@@ -94,7 +96,7 @@ def make_document(routes: Iterable[Route]) -> dict[str, Any]:
         "tags": [{"name": title, "description": _ABOUT[title]} for title in titles],
         "paths": paths,
         "components": {
-            "schemas": {**tightened(definitions.get("$defs", {})), **SCHEMAS},
+            "schemas": {**tightened(definitions.get("$defs", {})), **components_of(answers)},
             "headers": dict(HEADERS),
             "examples": _examples(),
             "securitySchemes": {"bearer": BEARER},
@@ -112,60 +114,58 @@ BEARER = {
 }
 
 
-def _tags(route: Route) -> list[str]:
-    return [_TITLES[route.operation.split(".", maxsplit=1)[0]]]
+def _tags(route: Operation) -> list[str]:
+    return [_TITLES[route.resource]]
 
 
-def _operation(route: Route, row: Operation, schemas: Any) -> dict[str, Any]:
-    scope = ACCESS[route.operation].scope
+def _operation(route: Operation, schemas: Any) -> dict[str, Any]:
+    scope = route.scope
     described: dict[str, Any] = {
         "operationId": route.operation.replace(".", "_"),
-        "summary": row.summary,
-        "description": _description(route, row),
+        "summary": route.summary,
+        "description": _description(route),
         "tags": _tags(route),
         "security": [] if scope is None else [{"bearer": []}],
-        "parameters": _parameters(route, row),
-        "responses": _responses(route, row),
+        "parameters": _parameters(route),
+        "responses": _responses(route),
     }
     if scope is not None:
         described["x-scope"] = scope
-    if row.body is not None:
+    if route.body is not None:
         # Where a command needs nothing, its body may be left out; a change always has one.
-        needed = any(field.is_required() for field in row.body.model_fields.values())
+        needed = any(field.is_required() for field in route.body.model_fields.values())
         required = needed or route.method != "POST"
-        example = {"value": BODIES[row.body.__name__]}
-        content = {"schema": schemas[(row.body, "validation")], "examples": {"example": example}}
+        example = {"value": route.body_example}
+        content = {"schema": schemas[(route.body, "validation")], "examples": {"example": example}}
         patch = {"application/merge-patch+json": content} if route.method == "PATCH" else {}
         described["requestBody"] = {"required": required, "content": {**patch, "application/json": content}}
     return described
 
 
-def _description(route: Route, row: Operation) -> str:
-    access, parts = ACCESS[route.operation], [f"{row.summary}."]
-    if route.operation in NOTES:
-        parts.append(NOTES[route.operation])
-    if access.scope is None:
+def _description(route: Operation) -> str:
+    parts = [f"{route.summary}.", *filter(None, [route.note])]
+    if route.scope is None:
         parts.append("Open to anybody.")
     else:
-        parts.append(f"Scope `{access.scope}`: {', '.join(roles_with(access.scope))}.")
-    if access.policy is not None:
-        policy = access.policy
+        parts.append(f"Scope `{route.scope}`: {', '.join(roles_with(route.scope))}.")
+    if route.limit is not None:
+        policy = route.limit
         parts.append(f"Limit `{policy.name}`: {policy.limit} requests in {policy.window_s} s.")
-    if row.key:
-        parts.append(f"An Idempotency-Key is {row.key}.")
+    if route.key:
+        parts.append(f"An Idempotency-Key is {route.key}.")
     return " ".join(parts)
 
 
-def _parameters(route: Route, row: Operation) -> list[dict[str, Any]]:
+def _parameters(route: Operation) -> list[dict[str, Any]]:
     found = [_path(before, name) for before, name in re.findall(r"([\w-]+)/{(\w+)}", route.path)]
-    if row.query is not None:
-        found += query_parameters(row.query)
-    if row.key:
-        found.append({**KEY, "required": row.key == "required"})
-    takes = [*row.takes]
-    if "precondition_failed" in row.problems:
-        takes.append("If-Match!" if "precondition_required" in row.problems else "If-Match")
-    takes += ["If-None-Match"] if route.operation in COMPARING else []
+    if route.query is not None:
+        found += query_parameters(route.query)
+    if route.key:
+        found.append({**KEY, "required": route.key == "required"})
+    takes = [*route.takes]
+    if "precondition_failed" in route.problems:
+        takes.append("If-Match!" if "precondition_required" in route.problems else "If-Match")
+    takes += ["If-None-Match"] if route.etag == "compared" else []
     return found + [taken(name.removesuffix("!"), required=name.endswith("!")) for name in takes]
 
 
@@ -196,28 +196,28 @@ def query_parameters(model: type[BaseModel]) -> list[dict[str, Any]]:
     return found
 
 
-def _responses(route: Route, row: Operation) -> dict[str, Any]:
-    access = ACCESS[route.operation]
-    limits = _LIMITS if access.policy else ()
-    gives = _gives(route, row)
-    good: dict[str, Any] = {"description": f"{row.summary}: done.", "headers": _headers(*gives, *limits)}
-    if row.answer is not None:
-        schema = {"$ref": f"#/components/schemas/{row.answer}"}
-        example = OF_OPERATIONS.get(route.operation) or answer_example(row.answer)
-        good["content"] = {row.media: {"schema": schema, "examples": {"example": {"value": example}}}}
-    responses = {str(row.status): good}
-    for status, meaning in row.also:
+def _responses(route: Operation) -> dict[str, Any]:
+    limits = _LIMITS if route.limit else ()
+    gives = _gives(route)
+    good: dict[str, Any] = {"description": f"{route.summary}: done.", "headers": _headers(*gives, *limits)}
+    if route.answer is not None:
+        schema = {"$ref": f"#/components/schemas/{component_of(route.answer)}"}
+        example = answer_example(route.answer, route.answer_example)
+        good["content"] = {route.media: {"schema": schema, "examples": {"example": {"value": example}}}}
+    responses = {str(route.status): good}
+    for status, meaning in route.also:
         responses[str(status)] = {"description": meaning, "headers": _headers(*limits)}
-    if route.operation in COMPARING:
+    if route.etag == "compared":
         responses["304"] = {"description": "It is still the same.", "headers": _headers("ETag", *limits)}
-    codes = _codes(route, row)
+    codes = _codes(route)
     for status in sorted({KINDS[code].status for code in codes}):
-        if (route.operation, status) in _OWN_FORM:
-            content = {"application/json": good["content"][row.media]}
+        # Probes answer in their own form, with 503 for no.
+        if route.resource == "health" and status == 503:
+            content = {"application/json": good["content"][route.media]}
             responses[str(status)] = {"description": "No.", "headers": _headers(), "content": content}
             continue
         names = sorted({code for code in codes if KINDS[code].status == status})
-        replayed = ("Idempotent-Replayed",) if row.key == "required" and status in (409, 422) else ()
+        replayed = ("Idempotent-Replayed",) if route.key == "required" and status in (409, 422) else ()
         waits = ("Retry-After",) if "request_in_flight" in names else ()
         responses[str(status)] = {
             "description": " · ".join(f"`{name}`: {KINDS[name].title}" for name in names),
@@ -229,17 +229,12 @@ def _responses(route: Route, row: Operation) -> dict[str, Any]:
     return responses
 
 
-def _gives(route: Route, row: Operation) -> list[str]:
+def _gives(route: Operation) -> list[str]:
     """Headers of the good answer that not every answer has."""
-    gives = [*row.gives]
-    gives += ["Location"] if _creates(route, row) else []
-    gives += ["ETag"] if route.operation in TAGGED else []
-    gives += ["Idempotent-Replayed"] if row.key == "required" else []
+    gives = ["Location"] if _creates(route) else []
+    gives += ["ETag"] if route.etag else []
+    gives += ["Idempotent-Replayed"] if route.key == "required" else []
     return gives
-
-
-# Probes answer in their own form, with 503 for no.
-_OWN_FORM = {(f"health.{probe}", 503) for probe in ("liveness", "readiness", "startup")}
 
 
 def _headers(*names: str) -> dict[str, Any]:
@@ -257,36 +252,34 @@ def _examples() -> dict[str, Any]:
     }
 
 
-def _codes(route: Route, row: Operation) -> list[str]:
+def _codes(route: Operation) -> list[str]:
     """Every code that the operation may be refused with."""
-    access = ACCESS[route.operation]
-    codes = [*row.problems, *_ALWAYS]
-    codes += ["unauthenticated", "forbidden"] if access.scope else []
-    codes += ["rate_limited"] if access.policy else []
-    codes += _BODY if row.body else []
+    codes = [*route.problems, *_ALWAYS]
+    codes += ["unauthenticated", "forbidden"] if route.scope else []
+    codes += ["rate_limited"] if route.limit else []
+    codes += _BODY if route.body else []
     # Parameters that nobody reads are refused, too.
     codes += ["invalid"]
-    codes += ["invalid_idempotency_key"] if row.key else []
+    codes += ["invalid_idempotency_key"] if route.key else []
     if "{" in route.path:
         codes += ["order_not_found"] if "/orders/{" in route.path else ["not_found"]
     return codes
 
 
-def _creates(route: Route, row: Operation) -> bool:
-    return route.method == "POST" and row.status == 201 and _names_id(row)
+def _creates(route: Operation) -> bool:
+    return route.method == "POST" and route.status == 201 and _names_id(route)
 
 
-def _names_id(row: Operation) -> bool:
-    return row.answer is not None and "id" in SCHEMAS[row.answer]["properties"]
+def _names_id(route: Operation) -> bool:
+    return route.answer is not None and "id" in route.answer.__annotations__
 
 
-def _link(described: dict[str, Any], route: Route, routes: Iterable[Route]) -> None:
+def _link(described: dict[str, Any], route: Operation, routes: Iterable[Operation]) -> None:
     """From what was created to everything that can be done with it."""
-    row = OPERATIONS[route.operation]
-    if not _creates(route, row):
+    if not _creates(route):
         return
     below = f"{route.path}/{{id}}"
-    described["responses"][str(row.status)]["links"] = {
+    described["responses"][str(route.status)]["links"] = {
         other.operation.replace(".", "_"): {
             "operationId": other.operation.replace(".", "_"),
             "parameters": {"id": "$response.body#/id"},
@@ -314,14 +307,20 @@ def _used_only(document: dict[str, Any]) -> dict[str, Any]:
 
 @cache
 def _document() -> Document:
-    from api.app import ROUTES
+    from api.routes import ROUTES
 
     return Document(orjson.dumps(make_document(ROUTES)))
 
 
+@operations.declare(
+    "docs.openapi",
+    "GET",
+    "/api/v2/openapi.json",
+    scope=None,
+    limit=DOCUMENTS,
+    quiet=True,
+    summary="This document",
+)
 async def openapi(context: RequestContext) -> web.Response:
     """The document."""
     return _document().answer(context)
-
-
-ROUTES = (Route("docs.openapi", "GET", "/api/v2/openapi.json", openapi, quiet=True),)

@@ -9,12 +9,15 @@ from typing import Any
 import orjson
 from aiohttp import web
 
+from api.auth.permissions import DOCUMENTS
 from api.contract.problem_advice import remedy_of
 from api.contract.problems import KINDS, Problem
 from api.docs.browser_page import BY_READER, is_read_by_a_person, page_at
 from api.docs.static_document import Document
-from api.http.pipeline import Route
 from api.http.request import RequestContext
+from api.operation import Operation, Operations
+
+operations = Operations(Operation)
 
 # The outcome is remembered under the key, so another outcome takes another key.
 _REMEMBERED = frozenset({402, 409, 410, 412})
@@ -78,6 +81,15 @@ def _page(code: str) -> bytes:
     return _PAGE.format_map(shown).encode()
 
 
+@operations.declare(
+    "docs.problems",
+    "GET",
+    "/problems",
+    scope=None,
+    limit=DOCUMENTS,
+    quiet=True,
+    summary="Everything that can go wrong",
+)
 async def problems(context: RequestContext) -> web.Response:
     """All codes: a page for people, JSON for programs."""
     if is_read_by_a_person(context):
@@ -87,6 +99,16 @@ async def problems(context: RequestContext) -> web.Response:
     return response
 
 
+@operations.declare(
+    "docs.problem",
+    "GET",
+    "/problems/{code}",
+    scope=None,
+    limit=DOCUMENTS,
+    quiet=True,
+    summary="One thing that can go wrong",
+    media="text/html",
+)
 async def problem(context: RequestContext) -> web.Response:
     """One code, for people."""
     code = context.request.match_info["code"]
@@ -98,9 +120,3 @@ async def problem(context: RequestContext) -> web.Response:
         charset="utf-8",
         headers={"Content-Security-Policy": _POLICY, "Cache-Control": "public, max-age=300"},
     )
-
-
-ROUTES = (
-    Route("docs.problems", "GET", "/problems", problems, quiet=True),
-    Route("docs.problem", "GET", "/problems/{code}", problem, quiet=True),
-)

@@ -1,94 +1,68 @@
-"""The words that schemas of answers and frames are made of (JSON Schema 2020-12): every text, number and list has its
-bounds.
-"""
+"""Schemas as the documents show them: what pydantic makes of models and types, brought into one form."""
 
 from __future__ import annotations
 
 import json
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, Literal
 
-from api.contract.fields import id_schema
+from pydantic import TypeAdapter
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
+
+from api.json_schema import ANYTHING
 from dispatch.domain.ids import NUMBER_MAX
-from dispatch.domain.order import STATUSES
 
-# More than any list shows; orders of a driver, keys and the like are far fewer.
-ROWS_MAX = 1000
-
-
-def identifier(prefix: str) -> dict[str, Any]:
-    """A public id of this kind."""
-    return id_schema(prefix)
+_REF = "#/components/schemas/"
+# Names of types that are components end so.
+_ENDING = "Answer"
 
 
-def object_of(properties: dict[str, Any], optional: tuple[str, ...] = ()) -> dict[str, Any]:
-    """Exactly these members: an answer with another one is not what was promised."""
+class _AsWritten(GenerateJsonSchema):
+    """Members stay in the order in which they were written."""
+
+    def sort(self, value: JsonSchemaValue, parent_key: str | None = None) -> JsonSchemaValue:
+        """Leave them as they are."""
+        del parent_key
+        return value
+
+
+def component_of(answer: type[Any]) -> str:
+    """The name in the document of a type of answers."""
+    return answer.__name__.removesuffix(_ENDING)
+
+
+def answer_schemas(answers: Iterable[type[Any]]) -> dict[str, dict[str, Any]]:
+    """The components that these types consist of, by name."""
+    mode: Literal["serialization"] = "serialization"
+    made = [(answer.__name__, mode, TypeAdapter(answer)) for answer in answers]
+    _, found = TypeAdapter.json_schemas(made, ref_template=_REF + "{model}", schema_generator=_AsWritten)
+    parts: dict[str, Any] = found["$defs"]
     return {
-        "type": "object",
-        "properties": properties,
-        "required": [name for name in properties if name not in optional],
-        "additionalProperties": False,
+        name.removesuffix(_ENDING): _answer(part, parts)
+        for name, part in parts.items()
+        if name.endswith(_ENDING)
     }
 
 
-# For texts that may be anything; NUL is in none.
-ANYTHING = "^[^\\u0000]*$"
-
-
-def text(length_max: int, pattern: str | None = None) -> dict[str, Any]:
-    """A text; without a pattern anything but what fields refuse."""
-    return {"type": "string", "maxLength": length_max, "pattern": pattern or ANYTHING}
-
-
-def one_of(*values: str) -> dict[str, Any]:
-    """One of these words."""
-    return {"type": "string", "enum": list(values)}
-
-
-def list_of(items: dict[str, Any], count_max: int = ROWS_MAX) -> dict[str, Any]:
-    """So many at most."""
-    return {"type": "array", "items": items, "maxItems": count_max}
-
-
-def whole(least: int, most: int) -> dict[str, Any]:
-    """A whole number between these, both included."""
-    return {"type": "integer", "format": "int64", "minimum": least, "maximum": most}
-
-
-def or_null(schema: dict[str, Any]) -> dict[str, Any]:
-    """That, or null."""
-    return {"anyOf": [schema, {"type": "null"}]}
-
-
-# Names, sentences, codes; those that matter have their own.
-TEXT: dict[str, Any] = text(500)
-WHOLE: dict[str, Any] = whole(0, NUMBER_MAX)
-REAL: dict[str, Any] = {"type": "number", "format": "double", "minimum": -1e15, "maximum": 1e15}
-TRUTH: dict[str, Any] = {"type": "boolean"}
-TIME: dict[str, Any] = {
-    "type": "string", "format": "date-time", "maxLength": 24,
-    "pattern": r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{3}Z$",
-}  # fmt: skip
-TRACE = text(32, "^[0-9a-f]{32}$")
-CODE = text(60, "^[a-z][a-z0-9_]*$")
-TYPE = text(60, "^[a-z][a-z0-9_.]*$")
-CURSOR = text(512, "^[A-Za-z0-9_.=-]+$")
-NAME = text(120)
-EMAIL = text(254, "@")
-TOKEN = text(4096, "^[A-Za-z0-9_.-]+$")
-LAT: dict[str, Any] = {"type": "number", "format": "double", "minimum": -90, "maximum": 90}
-LON: dict[str, Any] = {"type": "number", "format": "double", "minimum": -180, "maximum": 180}
-PLACE = object_of({"lat": LAT, "lon": LON})
-# A store that an order is fetched from, as it was when the order was placed.
-STOP = object_of({"id": identifier("sto"), "name": NAME, "lat": LAT, "lon": LON})
-# As on a receipt: each store counts its orders from 1 every day.
-NUMBER = whole(1, 1_000_000)
-# How far the area of a drop-off reaches from its middle; 0: it is the door itself.
-RADIUS = whole(0, 1000)
-CONTACT = object_of({"name": or_null(NAME), "phone": or_null(text(30))})
-STATUS: dict[str, Any] = one_of(*STATUSES)
-ONLINE = one_of("online", "offline")
-PAYMENT = one_of("card", "cash")
-SECONDS = whole(0, 86_400)
+def _answer(schema: Any, parts: dict[str, Any]) -> Any:
+    """A schema without titles; what is no component is written out, and no member is left unsaid."""
+    if isinstance(schema, list):
+        return [_answer(one, parts) for one in schema]
+    if not isinstance(schema, dict):
+        return schema
+    name = schema.get("$ref", "").removeprefix(_REF)
+    if name and not name.endswith(_ENDING):
+        rest = {key: value for key, value in schema.items() if key != "$ref"}
+        return _answer(parts[name], parts) | rest
+    if name:
+        return {**schema, "$ref": _REF + name.removesuffix(_ENDING)}
+    kept = {key: _answer(value, parts) for key, value in schema.items() if key not in ("title", "properties")}
+    if "properties" not in schema:
+        return kept
+    members = {member: _answer(value, parts) for member, value in schema["properties"].items()}
+    return {
+        "type": "object", "properties": members, "required": kept["required"], "additionalProperties": False,
+    }  # fmt: skip
 
 
 def _shown(value: Any) -> str:

@@ -3,25 +3,32 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import Annotated, Any
 
 import orjson
 import structlog
 from aiohttp import WSMsgType, web
+from pydantic import WithJsonSchema
+from typing_extensions import TypedDict
 
 from actors.errors import ActorError, NoSuchActor
+from api import json_schema as s
 from api.auth.access_tokens import Principal
-from api.auth.permissions import Access, allows
+from api.auth.permissions import TICKETS, Access, allows
 from api.contract.problems import Problem
 from api.feed import close_codes, frames
 from api.feed.feed_socket import FeedSocket, socket_class
 from api.feed.origins import REFUSED, may_open
 from api.feed.session import Session
-from api.http.pipeline import UNSEEN, Route, finish, identify
+from api.http.pipeline import UNSEEN, finish, identify
 from api.http.request import RequestContext, json_response
+from api.operation import Operation, Operations
+from api.rest.answers import Seconds
 from api.transport.errors import forget_frames
 from storage.errors import StorageError
 from storage.redis.tickets import TICKET_S
+
+operations = Operations(Operation)
 
 log = structlog.get_logger()
 
@@ -32,6 +39,22 @@ HELLO_S = 10.0
 _TOKEN_NAMES = frozenset({"token", "access_token", "ticket", "authorization", "jwt"})
 
 
+class TicketAnswer(TypedDict):
+    ticket: Annotated[str, WithJsonSchema(s.text(100, "^tkt_[A-Za-z0-9_-]+$"))]
+    expires_in: Seconds
+
+
+@operations.declare(
+    "feed.ticket",
+    "POST",
+    "/api/v2/realtime/tickets",
+    scope="feed:open:own",
+    limit=TICKETS,
+    summary="A one-use ticket for the feed",
+    note="For browsers, which cannot send headers with a WebSocket. Send it in `hello` while it lives.",
+    answer=TicketAnswer,
+    status=201,
+)
 async def ticket(context: RequestContext) -> web.Response:
     """A one-use ticket for a browser, to be sent in `hello`."""
     await context.no_body()
@@ -41,7 +64,8 @@ async def ticket(context: RequestContext) -> web.Response:
         "expires_at": context.services.tokens.dated(who.expires_at),
     }  # fmt: skip
     value = await context.services.tickets.issue(claims)
-    return json_response({"ticket": value, "expires_in": TICKET_S}, 201)
+    shown: TicketAnswer = {"ticket": value, "expires_in": TICKET_S}
+    return json_response(shown, 201)
 
 
 def _check_upgrade(context: RequestContext) -> None:
@@ -68,6 +92,30 @@ def _check_upgrade(context: RequestContext) -> None:
         raise Problem("unavailable", UNSEEN)
 
 
+@operations.declare(
+    "feed.open",
+    "GET",
+    "/api/v2/drivers/feed",
+    scope=None,
+    limit=None,
+    streams=True,
+    quiet=True,
+    summary="Open the drivers' feed, a WebSocket",
+    note="Subprotocol `malldrive.v1`, with an access token of the scope `feed:open`, or a ticket in the first "
+    "frame. `/api/v2/asyncapi.json` describes the frames.",
+    own_query=True,
+    status=101,
+    problems=(
+        "unknown_subprotocol",
+        "token_in_url",
+        "unauthenticated",
+        "forbidden",
+        "forbidden_origin",
+        "upgrade_required",
+        "draining",
+        "rate_limited",
+    ),
+)
 async def open_feed(context: RequestContext) -> web.StreamResponse:
     """Upgrade, learn who it is, and serve the socket until it ends."""
     _check_upgrade(context)
@@ -229,9 +277,3 @@ async def _serve(
             app_version=told[1],
             duration_s=round(services.clock.monotonic() - session.opened_at, 3),
         )
-
-
-ROUTES = (
-    Route("feed.open", "GET", "/api/v2/drivers/feed", open_feed, streams=True, quiet=True, query=True),
-    Route("feed.ticket", "POST", "/api/v2/realtime/tickets", ticket),
-)

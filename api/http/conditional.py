@@ -22,6 +22,8 @@ from api.http.request import RequestContext
 # One tag: quotes around visible characters, perhaps marked as weak.
 _TAG = re.compile(r'\s*(W/)?"([\x21\x23-\x7e]*)"\s*(?:,|$)')
 TAGS_MAX = 20
+# Refusals of what is written under If-Match.
+WRITE_PROBLEMS = ("precondition_required", "precondition_failed")
 
 # How long a customer's app may show the catalogue without asking; prices count when an order is placed.
 CATALOGUE_AGE_S = 60

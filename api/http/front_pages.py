@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from aiohttp import web
 
+from api.auth.permissions import DOCUMENTS
 from api.contract.problems import EVERY_ANSWER
-from api.http.pipeline import Route
 from api.http.request import RequestContext
+from api.operation import Operation, Operations
+
+operations = Operations(Operation)
 
 _PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
@@ -49,6 +52,16 @@ _OPS_PAGE = _page(
 )
 
 
+@operations.declare(
+    "docs.front",
+    "GET",
+    "/",
+    scope=None,
+    limit=DOCUMENTS,
+    quiet=True,
+    summary="The first page, which leads on",
+    media="text/html",
+)
 async def front(context: RequestContext) -> web.Response:
     """Where a newcomer begins."""
     del context
@@ -61,6 +74,3 @@ async def ops_front(request: web.Request) -> web.Response:
     del request
     headers = {**EVERY_ANSWER, "Content-Security-Policy": _POLICY, "Cache-Control": "no-store"}
     return web.Response(body=_OPS_PAGE, content_type="text/html", charset="utf-8", headers=headers)
-
-
-ROUTES = (Route("docs.front", "GET", "/", front, quiet=True),)

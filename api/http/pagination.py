@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any
 
 from aiohttp import web
@@ -18,6 +18,8 @@ from storage.postgres.list_queries import After
 PAGE_MAX = 100
 # The length that nearly everybody asks for by not naming one.
 PAGE_USUAL = 50
+# Refusals of a page.
+LIST_PROBLEMS = ("invalid_cursor",)
 
 # Query parameters.
 Truth = Annotated[bool, BeforeValidator({"true": True, "false": False}.get, json_schema_input_type=bool)]
@@ -49,7 +51,7 @@ async def list_page(
     context: RequestContext,
     load: LoadPage,
     page: Page,
-    show: Callable[[Any], dict[str, Any]],
+    show: Callable[[Any], Mapping[str, Any]],
     policy: str = PRIVATE,
     **further: Any,
 ) -> web.Response:

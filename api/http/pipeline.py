@@ -11,9 +11,8 @@ from typing import Any
 import structlog
 from aiohttp import web
 
-from actors.values import frozen
 from api.auth.access_tokens import BadToken, Blind, Principal
-from api.auth.permissions import ACCESS, Access, allows
+from api.auth.permissions import Access, allows
 from api.contract.json_body import BODY_BYTES_MAX
 from api.contract.problems import (
     EVERY_ANSWER,
@@ -27,7 +26,8 @@ from api.contract.problems import (
 from api.contract.versions import VERSIONS, check_agreement
 from api.http.cors import refused_preflight
 from api.http.observers import about_request
-from api.http.request import PATCH_TYPES, SERVICES, Handler, RequestContext
+from api.http.request import PATCH_TYPES, SERVICES, RequestContext
+from api.operation import Route
 from api.ratelimit.admission import mark, rank_of
 from config import metrics
 from config.log_sampling import STRANGERS
@@ -55,26 +55,6 @@ _working = 0
 metrics.REQUESTS_IN_FLIGHT.set_function(lambda: _in_flight)
 
 
-@frozen
-class Route:
-    """A route: its operation (a row of ACCESS), method, path and handler.
-
-    `streams`: it answers for as long as the client listens, so it has no deadline. `quiet`: no log line
-    when all is well. `query`: it reads query parameters; others refuse them. `prompt`: everything that it
-    waits for has a shorter deadline of its own. `ticketed`: a ticket in the query may stand for the token.
-    """
-
-    operation: str
-    method: str
-    path: str
-    handler: Handler
-    streams: bool = False
-    quiet: bool = False
-    query: bool = False
-    prompt: bool = False
-    ticketed: bool = False
-
-
 def trace_of(request: web.BaseRequest, fresh: Callable[[], str]) -> str:
     """The trace id of a valid W3C traceparent, or a new one. Nothing else from outside is believed."""
     found = _TRACEPARENT.fullmatch(request.headers.get("traceparent", ""))
@@ -84,20 +64,10 @@ def trace_of(request: web.BaseRequest, fresh: Callable[[], str]) -> str:
 
 
 def bind(
-    route: Route, access: Access | None = None, calls: type[RequestContext] = RequestContext
+    route: Route, calls: type[RequestContext] = RequestContext
 ) -> Callable[[web.Request], Coroutine[Any, None, web.StreamResponse]]:
-    """The aiohttp handler of a route.
-
-    Args:
-        route: the route.
-        access: instead of the route's row, for a handler that admits a second time itself.
-        calls: what a request becomes.
-
-    Raises:
-        KeyError: the route has no row in ACCESS; such a server must not start.
-    """
-    row, seconds = ACCESS[route.operation], metrics.REQUEST_SECONDS.labels(route.path)
-    access = row if access is None else access
+    """The aiohttp handler of a route; `calls` is what a request becomes."""
+    access, seconds = route.access, metrics.REQUEST_SECONDS.labels(route.path)
     rank = rank_of(route.operation, access, streams=route.streams)
     weight = 0 if route.streams else 1
 
@@ -169,7 +139,7 @@ async def _answer(
 
 def _refuse_excess(route: Route, request: web.Request) -> None:
     """Parts of a request that nobody would read are refused, not ignored."""
-    if "?" in request.raw_path and not route.query and request.query_string:
+    if "?" in request.raw_path and not route.takes_query and request.query_string:
         raise Problem(
             "invalid",
             faults=[

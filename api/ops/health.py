@@ -2,26 +2,69 @@
 
 from __future__ import annotations
 
-from aiohttp import web
+from typing import Annotated, NotRequired
 
-from api.http.pipeline import Route
+from aiohttp import web
+from pydantic import WithJsonSchema
+from typing_extensions import TypedDict
+
+from api import json_schema as s
 from api.http.request import INTERNAL, RequestContext, json_response
+from api.operation import Operation, Operations
+
+operations = Operations(Operation)
 
 # A loop that did not turn for this long is dead; one that is this late takes no new clients.
 STALLED_S = 5.0
 LATE_S = 0.5
 
 
+_UpOrDown = Annotated[str, WithJsonSchema(s.one_of("up", "down"))]
+
+
+class ComponentsShown(TypedDict):
+    postgres: _UpOrDown
+    redis: _UpOrDown
+    loop: _UpOrDown
+
+
+class HealthAnswer(TypedDict):
+    status: Annotated[
+        str,
+        WithJsonSchema(
+            s.one_of("alive", "stalled", "started", "starting", "ready", "degraded", "draining", "not_ready")
+        ),
+    ]
+    components: NotRequired[ComponentsShown]
+
+
+@operations.declare(
+    "health.liveness",
+    "GET",
+    "/health/liveness",
+    scope=None,
+    limit=None,
+    quiet=True,
+    summary="The process is alive",
+    answer=HealthAnswer,
+    answer_example={"status": "alive"},
+)
 async def liveness(context: RequestContext) -> web.Response:
     late = context.services.watchdog() >= STALLED_S
     return json_response({"status": "stalled" if late else "alive"}, 503 if late else 200)
 
 
-async def startup(context: RequestContext) -> web.Response:
-    ready = context.services.started
-    return json_response({"status": "started" if ready else "starting"}, 200 if ready else 503)
-
-
+@operations.declare(
+    "health.readiness",
+    "GET",
+    "/health/readiness",
+    scope=None,
+    limit=None,
+    quiet=True,
+    summary="Traffic may be sent",
+    answer=HealthAnswer,
+    answer_example={"components": {"postgres": "up", "redis": "up", "loop": "up"}},
+)
 async def readiness(context: RequestContext) -> web.Response:
     """Ready unless draining, without Postgres for long, or late; without Redis degraded, but ready.
 
@@ -40,9 +83,17 @@ async def readiness(context: RequestContext) -> web.Response:
     return json_response(shown, 200 if ready else 503)
 
 
-READINESS = Route("health.readiness", "GET", "/health/readiness", readiness, quiet=True)
-ROUTES = (
-    Route("health.liveness", "GET", "/health/liveness", liveness, quiet=True),
-    READINESS,
-    Route("health.startup", "GET", "/health/startup", startup, quiet=True),
+@operations.declare(
+    "health.startup",
+    "GET",
+    "/health/startup",
+    scope=None,
+    limit=None,
+    quiet=True,
+    summary="The start is complete",
+    answer=HealthAnswer,
+    answer_example={"status": "started"},
 )
+async def startup(context: RequestContext) -> web.Response:
+    ready = context.services.started
+    return json_response({"status": "started" if ready else "starting"}, 200 if ready else 503)

@@ -2,7 +2,7 @@
 
 Four limits, each with a name of its own in the RateLimit fields (draft-ietf-httpapi-ratelimit-headers):
 the rate of a user, the rate of an address, how much one user has under way, and how much this instance has.
-The numbers are settings; which request counts for which policy stands in api/auth/permissions.py.
+The numbers are settings; which policy counts a request stands in the declaration of its operation.
 """
 
 from __future__ import annotations

@@ -9,9 +9,11 @@ zones.py            zones
 stores.py           stores
 products.py         products
 order_creation.py   placing an order
-orders.py           orders and their transitions
+orders.py           orders: reading one, lists
+order_commands.py   commands on an order: accept, pick up, deliver, cancel, assign …
 payments.py         payments of card orders
 tracking.py         history and event stream of an order
 drivers.py          drivers and their own status
 serializers.py      domain objects as JSON of version 2
+answers.py          types of answers: what serializers return and documents show
 """

@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, NotRequired
 
 from aiohttp import web
-from pydantic import StringConstraints
+from pydantic import Field, StringConstraints, WithJsonSchema
+from typing_extensions import TypedDict
 
+from api import json_schema as s
 from api.auth.access_tokens import ACCESS_S
 from api.auth.passwords import FAMILIAR_RANK
+from api.auth.permissions import AUTH, DOCUMENTS, READS, REFRESH, WRITES
 from api.contract.fields import Email, Name, Password, Strict
 from api.contract.problems import Problem
-from api.http.pipeline import Route
 from api.http.request import RequestContext, json_response
+from api.operation import Operation, Operations
 from api.rest import login_throttle, serializers
+from api.rest.answers import UserAnswer
 from config import metrics
 from dispatch.domain.refresh_tokens import RefreshToken, read_token
 from dispatch.errors import PasswordReplaced
 from dispatch.sessions import OpenSession
 from storage.email_addresses import normal_form
+
+operations = Operations(Operation)
 
 
 class Register(Strict):
@@ -41,6 +47,53 @@ class PasswordChange(Strict):
     new_password: Password
 
 
+_Token = Annotated[str, WithJsonSchema(s.TOKEN)]
+_TokenType = Annotated[str, WithJsonSchema(s.one_of("Bearer"))]
+_Lifetime = Annotated[int, WithJsonSchema(s.whole(1, 86_400))]
+_Refresh = Annotated[str, WithJsonSchema(s.text(100, "^ref_[A-Za-z0-9_-]+$"))]
+
+
+class TokensAnswer(TypedDict):
+    access_token: _Token
+    token_type: _TokenType
+    expires_in: _Lifetime
+    refresh_token: _Refresh
+
+
+class RegisteredAnswer(TypedDict):
+    user: UserAnswer
+    access_token: _Token
+    token_type: _TokenType
+    expires_in: _Lifetime
+    refresh_token: _Refresh
+
+
+class KeyShown(TypedDict):
+    kty: Annotated[str, WithJsonSchema(s.one_of("OKP"))]
+    crv: Annotated[str, WithJsonSchema(s.one_of("Ed25519"))]
+    kid: Annotated[str, WithJsonSchema(s.text(100))]
+    x: Annotated[str, WithJsonSchema(s.text(60, "^[A-Za-z0-9_-]+$"))]
+    use: NotRequired[Annotated[str, WithJsonSchema(s.one_of("sig"))]]
+    alg: NotRequired[Annotated[str, WithJsonSchema(s.text(20))]]
+
+
+class KeysAnswer(TypedDict):
+    keys: Annotated[list[KeyShown], Field(max_length=20)]
+
+
+@operations.declare(
+    "auth.register",
+    "POST",
+    "/api/v2/auth/register",
+    scope=None,
+    limit=AUTH,
+    summary="Register a customer",
+    body=Register,
+    body_example={"email": "ada@mall.example", "password": "correct horse battery", "name": "Ada"},
+    answer=RegisteredAnswer,
+    status=201,
+    problems=("email_taken",),
+)
 async def register(context: RequestContext) -> web.Response:
     """A new customer. Other roles are created by admins.
 
@@ -57,9 +110,23 @@ async def register(context: RequestContext) -> web.Response:
         if tokens is None:
             raise Problem("account_disabled")  # somebody was quick
         await login_throttle.succeeded(context, known=False)
-    return json_response({"user": serializers.user(row), **tokens}, 201)
+    registered: RegisteredAnswer = {"user": serializers.user(row), **tokens}
+    return json_response(registered, 201)
 
 
+@operations.declare(
+    "auth.login",
+    "POST",
+    "/api/v2/auth/login",
+    scope=None,
+    limit=AUTH,
+    summary="Log in",
+    note="An unknown address takes as long as a wrong password.",
+    body=Login,
+    body_example={"email": "ada@mall.example", "password": "correct horse battery"},
+    answer=TokensAnswer,
+    problems=("invalid_credentials", "account_disabled"),
+)
 async def login(context: RequestContext) -> web.Response:
     """Tokens for e-mail and password. An unknown account, one without a password, and a closed one all take
     as long and look like a wrong password; see api/rest/login_throttle.py for how guessing is slowed down.
@@ -74,9 +141,7 @@ async def login(context: RequestContext) -> web.Response:
     return json_response(tokens)
 
 
-async def _admitted(
-    context: RequestContext, form: str, password: str, rank: int
-) -> tuple[Any, dict[str, Any]]:
+async def _admitted(context: RequestContext, form: str, password: str, rank: int) -> tuple[Any, TokensAnswer]:
     """The account that address and password open, and tokens for it. It waits in this rank, or in the first one where
     the account was used from this network before.
 
@@ -102,7 +167,7 @@ async def _admitted(
 
 async def _log_in(
     context: RequestContext, row: Any, password: str, network: str, rank: int
-) -> dict[str, Any] | None:
+) -> TokensAnswer | None:
     """Tokens when the password fits what was read; None when that has changed meanwhile.
 
     Raises:
@@ -121,7 +186,7 @@ def _refused(outcome: str, code: str) -> Problem:
     return Problem(code)
 
 
-def _tokens(context: RequestContext, session: OpenSession) -> dict[str, Any]:
+def _tokens(context: RequestContext, session: OpenSession) -> TokensAnswer:
     access = context.services.tokens.issue(session.role, session.user, session.refresh.session_id)
     return {
         "access_token": access, "token_type": "Bearer", "expires_in": ACCESS_S, "refresh_token": session.refresh.text,
@@ -130,12 +195,25 @@ def _tokens(context: RequestContext, session: OpenSession) -> dict[str, Any]:
 
 async def _open_session(
     context: RequestContext, number: int, checked: str, network: str
-) -> dict[str, Any] | None:
+) -> TokensAnswer | None:
     """The tokens of a new session; None when `checked` is not the account's hash any more, or it was closed."""
     session = await context.services.sessions.open(number, checked, network)
     return None if session is None else _tokens(context, session)
 
 
+@operations.declare(
+    "auth.refresh",
+    "POST",
+    "/api/v2/auth/refresh",
+    scope=None,
+    limit=REFRESH,
+    summary="Exchange a refresh token",
+    note="The refresh token is used up. One that was used before ends its session: somebody has a copy.",
+    body=Refresh,
+    body_example={"refresh_token": "ref_Zm9ydHktdHdvLWNoYXJhY3RlcnMtb2YtY2hhbmNlLXRoYXQ"},
+    answer=TokensAnswer,
+    problems=("invalid_refresh_token",),
+)
 async def refresh(context: RequestContext) -> web.Response:
     """A new pair of tokens for a refresh token, which is replaced by it; dispatch/domain/refresh_tokens.py
     has the rules.
@@ -150,7 +228,7 @@ async def refresh(context: RequestContext) -> web.Response:
     return json_response(tokens)
 
 
-async def _renewed(context: RequestContext, given: RefreshToken) -> dict[str, Any]:
+async def _renewed(context: RequestContext, given: RefreshToken) -> TokensAnswer:
     """The tokens that follow.
 
     Raises:
@@ -163,6 +241,16 @@ async def _renewed(context: RequestContext, given: RefreshToken) -> dict[str, An
     return _tokens(context, refreshed.session)
 
 
+@operations.declare(
+    "auth.logout",
+    "POST",
+    "/api/v2/auth/logout",
+    scope="account:write:own",
+    limit=WRITES,
+    summary="End the session",
+    note="Access tokens of the session die within a second, its sockets within 25 s.",
+    status=204,
+)
 async def logout(context: RequestContext) -> web.Response:
     """End the session; its access tokens die within a second."""
     await context.no_body()
@@ -170,6 +258,18 @@ async def logout(context: RequestContext) -> web.Response:
     return web.Response(status=204)
 
 
+@operations.declare(
+    "auth.password",
+    "POST",
+    "/api/v2/me/password",
+    scope="account:write:own",
+    limit=AUTH,
+    summary="Change the password; other sessions end",
+    body=PasswordChange,
+    body_example={"old_password": "correct horse battery", "new_password": "staple correct horse"},
+    status=204,
+    problems=("wrong_password",),
+)
 async def change_password(context: RequestContext) -> web.Response:
     """Another password; every other session of the account ends, the caller's goes on."""
     body, who, services = await context.body(PasswordChange), context.who, context.services
@@ -186,6 +286,15 @@ async def change_password(context: RequestContext) -> web.Response:
     return web.Response(status=204)
 
 
+@operations.declare(
+    "auth.me",
+    "GET",
+    "/api/v2/me",
+    scope="account:read:own",
+    limit=READS,
+    summary="The account behind the token",
+    answer=UserAnswer,
+)
 async def me(context: RequestContext) -> web.Response:
     """The account behind the token."""
     row = await context.services.accounts.account(context.who.number)
@@ -194,17 +303,16 @@ async def me(context: RequestContext) -> web.Response:
     return json_response(serializers.user(row))
 
 
+@operations.declare(
+    "auth.jwks",
+    "GET",
+    "/.well-known/jwks.json",
+    scope=None,
+    limit=DOCUMENTS,
+    quiet=True,
+    summary="Public keys of access tokens",
+    answer=KeysAnswer,
+)
 async def jwks(context: RequestContext) -> web.Response:
     """The public keys, for services that check our tokens."""
     return json_response(context.services.tokens.jwks(), headers={"Cache-Control": "public, max-age=300"})
-
-
-ROUTES = (
-    Route("auth.register", "POST", "/api/v2/auth/register", register),
-    Route("auth.login", "POST", "/api/v2/auth/login", login),
-    Route("auth.refresh", "POST", "/api/v2/auth/refresh", refresh),
-    Route("auth.logout", "POST", "/api/v2/auth/logout", logout),
-    Route("auth.password", "POST", "/api/v2/me/password", change_password),
-    Route("auth.me", "GET", "/api/v2/me", me),
-    Route("auth.jwks", "GET", "/.well-known/jwks.json", jwks, quiet=True),
-)

@@ -5,17 +5,24 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 from aiohttp import web
-from pydantic import Field
+from pydantic import Field, WithJsonSchema
+from typing_extensions import TypedDict
 
+from api import json_schema as s
+from api.auth.permissions import COMMANDS, LOCATIONS, READS
 from api.contract.fields import Lat, Lon, Metres, Strict, ZoneId
-from api.http.pagination import Page, list_page
-from api.http.pipeline import Route
+from api.http.pagination import LIST_PROBLEMS, Page, list_page
 from api.http.request import RequestContext, json_response
+from api.operation import Operation, Operations
 from api.rest import serializers
+from api.rest.answers import DriverAnswer, DriverRowsAnswer, Online, OrdersAnswer
 from config import metrics
 from dispatch.domain import ids
 from dispatch.domain.driver import UNREACHABLE
 from dispatch.domain.geo import Place
+from dispatch.messages import Reply
+
+operations = Operations(Operation)
 
 
 class Availability(Strict):
@@ -39,6 +46,40 @@ class DriverPage(Page):
     state: Literal["online", "offline", "unreachable"] | None = None
 
 
+class AvailableAnswer(TypedDict):
+    result: Annotated[str, WithJsonSchema(s.one_of("now_online", "now_offline"))]
+    status: Online
+
+
+@operations.declare(
+    "drivers.list",
+    "GET",
+    "/api/v2/drivers",
+    scope="drivers:read:any",
+    limit=READS,
+    summary="Drivers",
+    note="`state` says who can be asked: `unreachable` is a driver who is online and whose socket is gone for "
+    "20 s, or who let two offers in a row pass without looking at them. Any sign of life ends it.",
+    query=DriverPage,
+    answer=DriverRowsAnswer,
+    problems=LIST_PROBLEMS,
+    etag="compared",
+)
+async def get_list(context: RequestContext) -> web.Response:
+    return await list_page(
+        context, context.services.records.drivers, context.query(DriverPage), serializers.driver_row
+    )
+
+
+@operations.declare(
+    "drivers.me",
+    "GET",
+    "/api/v2/drivers/me",
+    scope="drivers:profile:read:own",
+    limit=READS,
+    summary="The driver itself",
+    answer=DriverAnswer,
+)
 async def me(context: RequestContext) -> web.Response:
     """The driver as its actor sees it; who asks is alive."""
     seen = await context.services.dispatch.driver(context.who.number, context.trace)
@@ -47,31 +88,90 @@ async def me(context: RequestContext) -> web.Response:
     return json_response(serializers.driver(seen))
 
 
+@operations.declare(
+    "drivers.my_orders",
+    "GET",
+    "/api/v2/drivers/me/orders",
+    scope="drivers:profile:read:own",
+    limit=READS,
+    summary="What the driver carries",
+    answer=OrdersAnswer,
+)
 async def my_orders(context: RequestContext) -> web.Response:
     """What the driver carries now: from the rows, for they change before anybody hears of it."""
     orders = await context.services.records.carried_orders(context.who.number)
-    return json_response(
-        {"items": [serializers.order(order, "driver", context.who.number) for order in orders], "next": None}
-    )
+    shown: OrdersAnswer = {
+        "items": [serializers.order(order, "driver", context.who.number) for order in orders],
+        "next": None,
+    }
+    return json_response(shown)
 
 
+@operations.declare(
+    "drivers.availability",
+    "PUT",
+    "/api/v2/drivers/me/availability",
+    scope="drivers:availability:write:own",
+    limit=COMMANDS,
+    summary="Go online or offline",
+    body=Availability,
+    body_example={"status": "online"},
+    answer=AvailableAnswer,
+    key="optional",
+)
 async def availability(context: RequestContext) -> web.Response:
     body = await context.body(Availability)
     caller = context.caller(context.key())
     answer = await context.services.commands.execute_availability(caller, body.status)
     metrics.COMMANDS.labels("availability", "rest", answer.code).inc()
-    return json_response({"result": answer.code, "status": answer.status})
+    return json_response(_available(answer))
 
 
+@operations.declare(
+    "drivers.take_offline",
+    "PUT",
+    "/api/v2/drivers/{id}/availability",
+    scope="orders:operate",
+    limit=COMMANDS,
+    summary="Take a driver offline",
+    note="For operators. Its offers die at once and go to others; what it carries it still delivers. It comes "
+    "back by going online itself.",
+    body=Offline,
+    body_example={"status": "offline"},
+    answer=AvailableAnswer,
+    answer_example={"result": "now_offline", "status": "offline"},
+    problems=("driver_not_found",),
+    key="optional",
+)
 async def take_offline(context: RequestContext) -> web.Response:
     """An operator takes a driver offline: whose phone is dead, or whom nobody reaches."""
     number = context.number(ids.DRIVER)
     await context.body(Offline)
     answer = await context.services.commands.execute_offline(context.caller(context.key()), number)
     metrics.COMMANDS.labels("availability", "rest", answer.code).inc()
-    return json_response({"result": answer.code, "status": answer.status})
+    return json_response(_available(answer))
 
 
+def _available(answer: Reply) -> AvailableAnswer:
+    return {"result": answer.code, "status": answer.status}
+
+
+@operations.declare(
+    "drivers.location",
+    "PUT",
+    "/api/v2/drivers/me/location",
+    scope="drivers:location:write:own",
+    limit=LOCATIONS,
+    quiet=True,
+    summary="Where the driver is",
+    note="The newest wins; nothing is queued. Within a login a `cseq` that is not higher than the last is "
+    "ignored for 10 s. An `accuracy_m` that makes no sense counts as left out. A fix at 0,0, one that may"
+    " be wrong by more than 5 km, or a jump that no vehicle can make is not believed: the driver stays "
+    "where it was.",
+    body=Location,
+    body_example={"lat": 52.52, "lon": 13.405, "cseq": 7, "accuracy_m": 12.5},
+    status=204,
+)
 async def location(context: RequestContext) -> web.Response:
     """Where the driver is: the newest wins, nothing is queued."""
     body = await context.body(Location)
@@ -85,19 +185,3 @@ async def location(context: RequestContext) -> web.Response:
         session=context.who.session,
     )
     return web.Response(status=204)
-
-
-async def get_list(context: RequestContext) -> web.Response:
-    return await list_page(
-        context, context.services.records.drivers, context.query(DriverPage), serializers.driver_row
-    )
-
-
-ROUTES = (
-    Route("drivers.list", "GET", "/api/v2/drivers", get_list, query=True),
-    Route("drivers.me", "GET", "/api/v2/drivers/me", me),
-    Route("drivers.my_orders", "GET", "/api/v2/drivers/me/orders", my_orders),
-    Route("drivers.availability", "PUT", "/api/v2/drivers/me/availability", availability),
-    Route("drivers.take_offline", "PUT", "/api/v2/drivers/{id}/availability", take_offline),
-    Route("drivers.location", "PUT", "/api/v2/drivers/me/location", location, quiet=True),
-)

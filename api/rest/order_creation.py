@@ -8,16 +8,26 @@ from typing import Annotated, Any, Literal
 from aiohttp import web
 from pydantic import Field, field_validator
 
+from api.auth.permissions import ORDERS
 from api.contract.fields import Address, Lat, Lon, Name, Notes, Phone, ProductId, Strict
 from api.contract.problems import Fault, Problem
 from api.http.request import RequestContext, json_response
+from api.operation import Operation, Operations
 from api.rest import serializers
+from api.rest.answers import OrderAnswer
 from api.rest.products import Currency
 from config import metrics
 from dispatch.domain.geo import Place
 from dispatch.domain.ids import NUMBER_MAX, ORDER, PRODUCT, public_id
 from dispatch.domain.money import Money
 from dispatch.order_creation import NewOrder, Placed
+
+operations = Operations(Operation)
+_PROBLEMS = (
+    "invalid_idempotency_key", "key_reused", "request_in_flight", "unknown_product", "inactive_product",
+    "mixed_currency", "mixed_zones", "out_of_range", "price_changed", "out_of_stock", "too_many_unpaid",
+    "too_many_held", "cards_not_taken",
+)  # fmt: skip
 
 # What is wrong with a line, and what to do about it.
 _OF_LINES: Mapping[str, str] = {
@@ -73,6 +83,29 @@ class OrderBody(Strict):
         return items
 
 
+@operations.declare(
+    "orders.create",
+    "POST",
+    "/api/v2/orders",
+    scope="orders:create",
+    limit=ORDERS,
+    prompt=True,
+    busy=1,
+    summary="Place an order",
+    body=OrderBody,
+    body_example={
+        "items": [{"product_id": "prd_1", "quantity": 2}],
+        "dropoff": {"lat": 52.52, "lon": 13.405, "address": "Second floor, left"},
+        "payment": "cash",
+        "notes": "Ring twice",
+        "contact": {"phone": "+49 30 1234567"},
+        "expected_total": {"amount_minor": 900, "currency": "EUR"},
+    },
+    answer=OrderAnswer,
+    status=201,
+    problems=_PROBLEMS,
+    key="required",
+)
 async def create(context: RequestContext) -> web.Response:
     """Place an order. The same key and body always get the same answer, byte for byte."""
     key = context.key(required=True)

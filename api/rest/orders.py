@@ -1,82 +1,29 @@
-"""Orders: read by those whom they concern, carried by drivers, operated by admins."""
+"""Orders, read by those whom they concern."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable
-from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from aiohttp import web
 from pydantic import BeforeValidator, Field, StringConstraints
 
 from actors.errors import NoSuchActor
-from api.contract.fields import DriverId, OfferId, Reason, StoreId, Strict, Time, ZoneId
+from api.auth.permissions import READS
+from api.contract.fields import DriverId, StoreId, Time, ZoneId
 from api.contract.problems import Fault, Problem
-from api.http.command_executor import refusal_code
-from api.http.conditional import tagged, wanted_tags
-from api.http.pagination import Page, list_page
-from api.http.pipeline import Route
-from api.http.request import RequestContext, json_response
+from api.http.conditional import tagged
+from api.http.pagination import LIST_PROBLEMS, Page, list_page
+from api.http.request import RequestContext
+from api.operation import Operation, Operations
 from api.rest import serializers
-from api.rest.order_creation import create
-from config import metrics
-from dispatch.domain import commands as d
-from dispatch.domain import ids, refusals
-from dispatch.domain.commands import Wish
+from api.rest.answers import OrderAnswer, OrdersAnswer
+from dispatch.domain import ids
 from dispatch.domain.driver import ONLINE
 from dispatch.domain.order import STATUSES, Order, order_from
-from dispatch.messages import Reply
-from dispatch.service import Caller
 
-# What the tag of an order is made of.
-_VERSION = re.compile(r"[1-9][0-9]{0,8}", re.ASCII)
-# A day ahead is a mistake, not a plan.
-READY_AHEAD_S = 24 * 3600
+operations = Operations(Operation)
 # Numbers of a store begin with 1 each day.
 NUMBER_MAX = 1_000_000
-
-
-class AcceptBody(Strict):
-    offer_id: OfferId | None = None
-
-
-class DeclineBody(Strict):
-    offer_id: OfferId | None = None
-    reason: Reason = "unspecified"
-
-
-class NoBody(Strict):
-    pass
-
-
-class ReasonBody(Strict):
-    reason: Reason = "unspecified"
-
-
-class NeededReasonBody(Strict):
-    reason: Reason
-
-
-class AssignBody(Strict):
-    driver_id: DriverId
-
-
-class ReassignBody(Strict):
-    driver_id: DriverId
-    reason: Reason
-
-
-class ConclusionBody(Strict):
-    outcome: Literal["delivered", "failed", "returned"]
-    reason: Reason
-
-
-class ReadyBody(Strict):
-    """`store_id`: one of the order's pick-ups; without it the goods of all are meant."""
-
-    ready_at: Time
-    store_id: StoreId | None = None
 
 
 def _statuses(value: object) -> object:
@@ -127,6 +74,18 @@ class OrderPage(Page):
         return found
 
 
+@operations.declare(
+    "orders.get",
+    "GET",
+    "/api/v2/orders/{id}",
+    scope="orders:read:own",
+    limit=READS,
+    prompt=True,
+    summary="An order",
+    answer=OrderAnswer,
+    problems=("order_not_found",),
+    etag="compared",
+)
 async def get(context: RequestContext) -> web.Response:
     """An order, for those whom it concerns; for everybody else there is none."""
     order = await visible_order(context)
@@ -173,6 +132,18 @@ async def _offered(context: RequestContext, order: Order) -> bool:
     return order.offer_for(context.who.number) is not None
 
 
+@operations.declare(
+    "orders.list",
+    "GET",
+    "/api/v2/orders",
+    scope="orders:read:own",
+    limit=READS,
+    summary="Orders, the newest first",
+    query=OrderPage,
+    answer=OrdersAnswer,
+    problems=LIST_PROBLEMS,
+    etag="compared",
+)
 async def get_list(context: RequestContext) -> web.Response:
     """The caller's orders, the newest first; an admin sees all. As of the database, a moment ago."""
     page, who = context.query(OrderPage), context.who
@@ -194,123 +165,3 @@ async def get_list(context: RequestContext) -> web.Response:
         lambda row: serializers.order(order_from(row, ()), who.role, who.number),
         **whose,
     )
-
-
-def refusal(answer: Reply) -> Problem:
-    """The problem of a command that came to nothing; the order's status comes along."""
-    code = refusal_code(answer)
-    if code == "order_not_found":
-        return Problem(code)
-    headers = {"ETag": f'"{answer.version}"'} if code == refusals.PRECONDITION_FAILED else None
-    return Problem(code, headers=headers, order_status=answer.status, order_version=answer.version)
-
-
-async def _command(context: RequestContext, name: str, wish: Callable[[Caller], Wish]) -> web.Response:
-    """Have a command on the order of the path executed, and show its answer."""
-    number = context.number(ids.ORDER)
-    caller = context.caller(context.key())
-    answer = await context.services.commands.execute(caller, number, wish(caller))
-    metrics.command_count(name, "rest", answer.code).inc()
-    if not refusal_code(answer):
-        return json_response(serializers.reply(number, answer))
-    # Not raised: of a hundred who want an order ninety-nine are refused.
-    return context.refuse(refusal(answer))
-
-
-async def accept(context: RequestContext) -> web.Response:
-    body = await context.optional_body(AcceptBody)
-    return await _command(context, "accept", lambda c: d.Accept(c.number, body.offer_id))
-
-
-async def decline(context: RequestContext) -> web.Response:
-    body = await context.optional_body(DeclineBody)
-    return await _command(context, "decline", lambda c: d.Decline(c.number, body.offer_id, body.reason))
-
-
-async def pickup(context: RequestContext) -> web.Response:
-    await context.optional_body(NoBody)
-    return await _command(context, "pickup", lambda c: d.PickUp(c.number))
-
-
-async def delivery(context: RequestContext) -> web.Response:
-    await context.optional_body(NoBody)
-    return await _command(context, "delivery", lambda c: d.Deliver(c.number))
-
-
-async def failure(context: RequestContext) -> web.Response:
-    body = await context.body(NeededReasonBody)
-    return await _command(context, "failure", lambda c: d.Fail(c.number, body.reason))
-
-
-async def cancel(context: RequestContext) -> web.Response:
-    tags = wanted_tags(context, required=False)
-    versions = None if tags is None else tuple(int(tag) for tag in tags if _VERSION.fullmatch(tag))
-    body = await context.optional_body(ReasonBody)
-    await visible_order(context)
-    return await _command(context, "cancellation", lambda c: d.Cancel(c.by, body.reason, versions))
-
-
-async def _known_driver(context: RequestContext, number: int) -> None:
-    try:
-        await context.services.dispatch.driver(number, context.trace)
-    except NoSuchActor:
-        detail = "there is no such driver; GET /api/v2/drivers lists them"
-        fault = Fault("body", "#/driver_id", "unknown", detail)
-        raise Problem("driver_not_found", faults=[fault]) from None
-
-
-async def assign(context: RequestContext) -> web.Response:
-    body = await context.body(AssignBody)
-    await _known_driver(context, body.driver_id)
-    return await _command(context, "assignment", lambda c: d.Assign(c.by, body.driver_id))
-
-
-async def reassign(context: RequestContext) -> web.Response:
-    """Hand an order over to another driver, in one step."""
-    body = await context.body(ReassignBody)
-    await _known_driver(context, body.driver_id)
-    return await _command(context, "reassignment", lambda c: d.Reassign(c.by, body.driver_id, body.reason))
-
-
-async def conclude(context: RequestContext) -> web.Response:
-    """End an order whose driver cannot."""
-    body = await context.body(ConclusionBody)
-    return await _command(context, "conclusion", lambda c: d.Conclude(c.by, body.outcome, body.reason))
-
-
-async def release(context: RequestContext) -> web.Response:
-    body = await context.optional_body(ReasonBody)
-    return await _command(context, "release", lambda c: d.Release(c.by, body.reason))
-
-
-async def ready_time(context: RequestContext) -> web.Response:
-    body = await context.body(ReadyBody)
-    ready_ms = _ready_ms(context, body.ready_at)
-    return await _command(context, "ready-time", lambda c: d.SetReady(c.by, ready_ms, body.store_id))
-
-
-def _ready_ms(context: RequestContext, ready_at: datetime) -> int:
-    ready_s = ready_at.timestamp()
-    if abs(ready_s - context.services.clock.wall()) > READY_AHEAD_S:
-        fault = Fault("body", "#/ready_at", "range", "must be within a day of now, before or after")
-        raise Problem("invalid", faults=[fault])
-    return int(ready_s * 1000)
-
-
-# The router tries them in this order: the busiest first.
-ROUTES = (
-    Route("orders.accept", "POST", "/api/v2/orders/{id}/acceptance", accept, prompt=True),
-    Route("orders.create", "POST", "/api/v2/orders", create, prompt=True),
-    Route("orders.list", "GET", "/api/v2/orders", get_list, query=True),
-    Route("orders.get", "GET", "/api/v2/orders/{id}", get, prompt=True),
-    Route("orders.ready_time", "PUT", "/api/v2/orders/{id}/ready-time", ready_time, prompt=True),
-    Route("orders.decline", "POST", "/api/v2/orders/{id}/decline", decline, prompt=True),
-    Route("orders.pickup", "POST", "/api/v2/orders/{id}/pickup", pickup, prompt=True),
-    Route("orders.delivery", "POST", "/api/v2/orders/{id}/delivery", delivery, prompt=True),
-    Route("orders.failure", "POST", "/api/v2/orders/{id}/failure", failure, prompt=True),
-    Route("orders.cancel", "POST", "/api/v2/orders/{id}/cancellation", cancel, prompt=True),
-    Route("orders.assign", "POST", "/api/v2/orders/{id}/assignment", assign, prompt=True),
-    Route("orders.reassign", "POST", "/api/v2/orders/{id}/reassignment", reassign, prompt=True),
-    Route("orders.conclude", "POST", "/api/v2/orders/{id}/conclusion", conclude, prompt=True),
-    Route("orders.release", "POST", "/api/v2/orders/{id}/release", release, prompt=True),
-)

@@ -9,13 +9,19 @@ from __future__ import annotations
 from typing import Annotated
 
 from aiohttp import web
-from pydantic import StringConstraints
+from pydantic import StringConstraints, WithJsonSchema
+from typing_extensions import TypedDict
 
+from api import json_schema as s
+from api.auth.permissions import AUTH, WRITES
 from api.contract.fields import Password, Strict
-from api.http.pipeline import Route
 from api.http.request import RequestContext, json_response
+from api.operation import Operation, Operations
 from api.rest import login_throttle, serializers
+from api.rest.answers import Moment
 from dispatch.domain import ids
+
+operations = Operations(Operation)
 
 RESET_FORM = "^rst_[0-9a-f]{64}$"
 
@@ -29,6 +35,23 @@ class PasswordReset(Strict):
     new_password: Password
 
 
+class ResetLinkAnswer(TypedDict):
+    token: Annotated[str, WithJsonSchema(s.text(68, RESET_FORM))]
+    expires_at: Moment
+
+
+@operations.declare(
+    "users.password",
+    "PUT",
+    "/api/v2/users/{id}/password",
+    scope="users:admin",
+    limit=WRITES,
+    summary="Set a user's password; all sessions of the user end",
+    body=NewPassword,
+    body_example={"new_password": "staple correct horse"},
+    status=204,
+    problems=("account_disabled",),
+)
 async def set_password(context: RequestContext) -> web.Response:
     """Another password for a user whose own is not asked for; all sessions of the user end."""
     number, body = context.number(ids.USER), await context.body(NewPassword)
@@ -39,14 +62,41 @@ async def set_password(context: RequestContext) -> web.Response:
     return web.Response(status=204)
 
 
+@operations.declare(
+    "users.reset",
+    "POST",
+    "/api/v2/users/{id}/password-reset",
+    scope="users:admin",
+    limit=WRITES,
+    summary="What a link needs that lets the user choose a password",
+    answer=ResetLinkAnswer,
+    status=201,
+    problems=("account_disabled",),
+)
 async def make_link(context: RequestContext) -> web.Response:
     """What a link needs that lets the user choose a password, once, within an hour. It voids the one before."""
     number = context.number(ids.USER)
     await context.no_body()
     made = await context.services.accounts.make_reset_token(number)
-    return json_response({"token": made.text, "expires_at": serializers.timestamp(made.expires_at)}, 201)
+    shown: ResetLinkAnswer = {"token": made.text, "expires_at": serializers.timestamp(made.expires_at)}
+    return json_response(shown, 201)
 
 
+@operations.declare(
+    "auth.reset",
+    "POST",
+    "/api/v2/auth/password-reset",
+    scope=None,
+    limit=AUTH,
+    summary="Choose a password with a link's token, once; all sessions end",
+    body=PasswordReset,
+    body_example={
+        "token": "rst_5f0c1d9e5f0c1d9e5f0c1d9e5f0c1d9e5f0c1d9e5f0c1d9e5f0c1d9e5f0c1d9e",
+        "new_password": "staple correct horse",
+    },
+    status=204,
+    problems=("invalid_reset_token", "account_disabled"),
+)
 async def use_link(context: RequestContext) -> web.Response:
     """Choose a password with a link's token; the token is used up, and all sessions of the account end."""
     body, services = await context.body(PasswordReset), context.services
@@ -56,10 +106,3 @@ async def use_link(context: RequestContext) -> web.Response:
         await services.accounts.use_reset_token(body.token, encoded)
         await services.admission.take_back(context)
     return web.Response(status=204)
-
-
-ROUTES = (
-    Route("users.password", "PUT", "/api/v2/users/{id}/password", set_password),
-    Route("users.reset", "POST", "/api/v2/users/{id}/password-reset", make_link),
-    Route("auth.reset", "POST", "/api/v2/auth/password-reset", use_link),
-)

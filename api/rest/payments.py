@@ -7,17 +7,21 @@ from typing import Annotated, Any, Literal
 from aiohttp import web
 from pydantic import Field, StringConstraints
 
+from api.auth.permissions import ORDERS, READS, WRITES
 from api.contract.fields import OrderId, Reason, Strict
 from api.contract.problems import Fault, Problem
 from api.http.conditional import row_tag, tagged
-from api.http.pagination import Page, Truth, list_page
-from api.http.pipeline import Route
+from api.http.pagination import LIST_PROBLEMS, Page, Truth, list_page
 from api.http.request import RequestContext, json_response
+from api.operation import Operation, Operations
 from api.rest import serializers
+from api.rest.answers import PaymentAnswer, PaymentsAnswer
 from config import metrics
 from dispatch.domain import ids
 from dispatch.domain.money import Money
 from dispatch.payments import PaymentResult, Payments
+
+operations = Operations(Operation)
 
 # When to look again at a payment whose outcome is not known.
 LOOK_AGAIN_S = "2"
@@ -72,6 +76,17 @@ def _office_payments(context: RequestContext) -> Payments:
     return payments
 
 
+@operations.declare(
+    "payments.list",
+    "GET",
+    "/api/v2/payments",
+    scope="payments:read:own",
+    limit=READS,
+    summary="Payments, one's own or all",
+    query=PaymentPage,
+    answer=PaymentsAnswer,
+    problems=LIST_PROBLEMS,
+)
 async def list_payments(context: RequestContext) -> web.Response:
     """Payments, one's own or, for admins, all."""
     page = context.query(PaymentPage)
@@ -79,6 +94,29 @@ async def list_payments(context: RequestContext) -> web.Response:
     return await list_page(context, context.services.records.payments, page, serializers.payment, **own)
 
 
+@operations.declare(
+    "payments.create",
+    "POST",
+    "/api/v2/payments",
+    scope="payments:create",
+    limit=ORDERS,
+    summary="Pay an order by card: the money is held, and taken on delivery",
+    body=PaymentBody,
+    body_example={"order_id": "ord_17", "method": "card", "token": "tok_success"},
+    answer=PaymentAnswer,
+    status=201,
+    problems=(
+        "invalid_idempotency_key",
+        "key_reused",
+        "request_in_flight",
+        "order_not_found",
+        "payment_declined",
+        "payment_not_due",
+        "payment_exists",
+        "cards_not_taken",
+    ),
+    key="required",
+)
 async def create(context: RequestContext) -> web.Response:
     """Pay an order. The same key and body always get the same answer once the outcome is known."""
     key = context.key(required=True)
@@ -113,6 +151,16 @@ def _answer(asked: PaymentResult) -> web.Response:
     raise Problem(asked.code, headers=headers, **facts)
 
 
+@operations.declare(
+    "payments.get",
+    "GET",
+    "/api/v2/payments/{id}",
+    scope="payments:read:own",
+    limit=READS,
+    summary="A payment",
+    answer=PaymentAnswer,
+    etag="compared",
+)
 async def get(context: RequestContext) -> web.Response:
     """A payment, for its customer and for admins."""
     number = context.number(ids.PAYMENT)
@@ -123,6 +171,27 @@ async def get(context: RequestContext) -> web.Response:
     return tagged(context, serializers.payment(row), row_tag(row))
 
 
+@operations.declare(
+    "payments.refund",
+    "POST",
+    "/api/v2/payments/{id}/refund",
+    scope="payments:refund",
+    limit=WRITES,
+    summary="Give a captured payment back, whole or in part",
+    body=RefundBody,
+    body_example={"amount": {"amount_minor": 300, "currency": "EUR"}, "reason": "one loaf was stale"},
+    answer=PaymentAnswer,
+    answer_example={"status": "captured", "refunded": {"amount_minor": 300, "currency": "EUR"}, "version": 5},
+    problems=(
+        "invalid_transition",
+        "refund_in_progress",
+        "refund_too_large",
+        "cards_not_taken",
+        "key_reused",
+        "invalid_idempotency_key",
+    ),
+    key="optional",
+)
 async def refund(context: RequestContext) -> web.Response:
     """Give a captured payment back, whole or in part. Under one key it happens once; without a key and an amount
     asking again changes nothing.
@@ -148,6 +217,19 @@ async def refund(context: RequestContext) -> web.Response:
     return json_response(serializers.payment(row), 202 if waits else 200, headers)
 
 
+@operations.declare(
+    "payments.settle",
+    "POST",
+    "/api/v2/payments/{id}/settlement",
+    scope="payments:refund",
+    limit=WRITES,
+    summary="End a payment that is stuck as the gateway's books have it, or try it again",
+    body=SettlementBody,
+    body_example={"outcome": "voided", "reason": "the hold had expired"},
+    answer=PaymentAnswer,
+    answer_example={"status": "voided", "version": 4},
+    problems=("invalid_transition", "cards_not_taken"),
+)
 async def settle(context: RequestContext) -> web.Response:
     """End a payment that is stuck as the gateway's books have it, or have it tried again."""
     number, body = context.number(ids.PAYMENT), await context.body(SettlementBody)
@@ -169,12 +251,3 @@ async def _row(context: RequestContext, number: int) -> Any:
         raise Problem("not_found")
     context.about = {"order_id": ids.public_id(ids.ORDER, row["order_id"])}
     return row
-
-
-ROUTES = (
-    Route("payments.list", "GET", "/api/v2/payments", list_payments, query=True),
-    Route("payments.create", "POST", "/api/v2/payments", create),
-    Route("payments.get", "GET", "/api/v2/payments/{id}", get),
-    Route("payments.refund", "POST", "/api/v2/payments/{id}/refund", refund),
-    Route("payments.settle", "POST", "/api/v2/payments/{id}/settlement", settle),
-)

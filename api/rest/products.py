@@ -8,16 +8,28 @@ from typing import Annotated, Any, Literal
 from aiohttp import web
 from pydantic import Field, StringConstraints
 
+from api.auth.permissions import READS, WRITES
 from api.contract.fields import ProductName, StoreId, Strict
 from api.contract.merge_patch import Patch, absent
 from api.contract.problems import Fault, Problem
-from api.http.conditional import catalogue_policy, missed, row_tag, tagged, wanted_tags, written
-from api.http.pagination import Page, Prefix, Truth, list_page
-from api.http.pipeline import Route
+from api.http.conditional import (
+    WRITE_PROBLEMS,
+    catalogue_policy,
+    missed,
+    row_tag,
+    tagged,
+    wanted_tags,
+    written,
+)
+from api.http.pagination import LIST_PROBLEMS, Page, Prefix, Truth, list_page
 from api.http.request import RequestContext, json_response
+from api.operation import Operation, Operations
 from api.rest import serializers
+from api.rest.answers import ProductAnswer, ProductsAnswer
 from dispatch.domain import ids
 from dispatch.errors import UnknownStore
+
+operations = Operations(Operation)
 
 # As the column has it: ten million in most currencies.
 PRICE_MINOR_MAX = 1_000_000_000
@@ -73,6 +85,24 @@ class AllProductsPage(ProductPage):
     store_id: StoreId | None = None
 
 
+@operations.declare(
+    "products.create",
+    "POST",
+    "/api/v2/products",
+    scope="catalog:write",
+    limit=WRITES,
+    summary="Create a product",
+    body=NewProduct,
+    body_example={
+        "store_id": "sto_1",
+        "name": "Rye bread",
+        "price": {"amount_minor": 450, "currency": "EUR"},
+        "stock": 25,
+    },
+    answer=ProductAnswer,
+    status=201,
+    etag="sent",
+)
 async def create(context: RequestContext) -> web.Response:
     b = await context.body(NewProduct)
     price = b.price
@@ -97,6 +127,16 @@ def product_tag(row: Mapping[str, Any]) -> str:
     return row_tag(row) if row["stock"] is None else f'"{row["version"]}.{row["stock"]}"'
 
 
+@operations.declare(
+    "products.get",
+    "GET",
+    "/api/v2/products/{id}",
+    scope="catalog:read",
+    limit=READS,
+    summary="A product",
+    answer=ProductAnswer,
+    etag="compared",
+)
 async def get(context: RequestContext) -> web.Response:
     row = await _seen(context, context.number(ids.PRODUCT))
     if row is None:
@@ -112,11 +152,35 @@ async def _seen(context: RequestContext, number: int) -> Mapping[str, Any] | Non
     return await (catalogue.product_now if context.who.role == "admin" else catalogue.product)(number)
 
 
+@operations.declare(
+    "products.list",
+    "GET",
+    "/api/v2/products",
+    scope="catalog:read",
+    limit=READS,
+    summary="Products",
+    query=AllProductsPage,
+    answer=ProductsAnswer,
+    problems=LIST_PROBLEMS,
+    etag="compared",
+)
 async def get_list(context: RequestContext) -> web.Response:
     page, load = context.query(AllProductsPage), context.services.catalogue.products
     return await list_page(context, load, page, serializers.product, catalogue_policy(context))
 
 
+@operations.declare(
+    "stores.products",
+    "GET",
+    "/api/v2/stores/{id}/products",
+    scope="catalog:read",
+    limit=READS,
+    summary="Products of a store",
+    query=ProductPage,
+    answer=ProductsAnswer,
+    problems=LIST_PROBLEMS,
+    etag="compared",
+)
 async def of_store(context: RequestContext) -> web.Response:
     page, number = context.query(ProductPage), context.number(ids.STORE)
     catalogue, policy = context.services.catalogue, catalogue_policy(context)
@@ -127,6 +191,20 @@ async def of_store(context: RequestContext) -> web.Response:
     return await list_page(context, load, page, serializers.product, policy, store_id=number)
 
 
+@operations.declare(
+    "products.update",
+    "PATCH",
+    "/api/v2/products/{id}",
+    scope="catalog:write",
+    limit=WRITES,
+    summary="Change a product",
+    note="`stock: null` means that it never runs out; an absent stock stays.",
+    body=ProductChange,
+    body_example={"price": {"amount_minor": 500, "currency": "EUR"}, "stock": None},
+    answer=ProductAnswer,
+    problems=WRITE_PROBLEMS,
+    etag="sent",
+)
 async def update(context: RequestContext) -> web.Response:
     """Change a product, of the version that If-Match names."""
     number, tags, b = context.number(ids.PRODUCT), wanted_tags(context), await context.body(ProductChange)
@@ -139,6 +217,18 @@ async def update(context: RequestContext) -> web.Response:
     return written(serializers.product(row), product_tag(row))
 
 
+@operations.declare(
+    "products.delete",
+    "DELETE",
+    "/api/v2/products/{id}",
+    scope="catalog:write",
+    limit=WRITES,
+    summary="Take a product off the shelf",
+    note="It is not listed any more and cannot be ordered. Orders keep their lines, and its id still answers, "
+    "with `active: false`.",
+    status=204,
+    problems=WRITE_PROBLEMS,
+)
 async def delete(context: RequestContext) -> web.Response:
     """Take a product off the shelf, of the version that If-Match names; orders keep their lines."""
     number, tags = context.number(ids.PRODUCT), wanted_tags(context)
@@ -151,13 +241,3 @@ async def delete(context: RequestContext) -> web.Response:
 async def _missed(context: RequestContext, number: int) -> web.Response:
     there = await context.services.catalogue.product_now(number)
     return missed(context, None if there is None else product_tag(there))
-
-
-ROUTES = (
-    Route("products.list", "GET", "/api/v2/products", get_list, query=True),
-    Route("products.create", "POST", "/api/v2/products", create),
-    Route("products.get", "GET", "/api/v2/products/{id}", get),
-    Route("products.update", "PATCH", "/api/v2/products/{id}", update),
-    Route("products.delete", "DELETE", "/api/v2/products/{id}", delete),
-    Route("stores.products", "GET", "/api/v2/stores/{id}/products", of_store, query=True),
-)

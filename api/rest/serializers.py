@@ -7,6 +7,23 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
 
+from api.rest.answers import (
+    DoneAnswer,
+    DriverAnswer,
+    DriverRowAnswer,
+    EventAnswer,
+    ItemShown,
+    MoneyAnswer,
+    OrderAnswer,
+    OrderChangeAnswer,
+    PaymentAnswer,
+    PickupShown,
+    ProductAnswer,
+    StoreAnswer,
+    StuckShown,
+    UserAnswer,
+    ZoneAnswer,
+)
 from dispatch.domain import ids
 from dispatch.domain.ids import public_id
 from dispatch.domain.money import Money
@@ -36,11 +53,11 @@ def timestamp(value: datetime) -> str:
     return value.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def money(amount: Money) -> dict[str, Any]:
+def money(amount: Money) -> MoneyAnswer:
     return {"amount_minor": amount.amount_minor, "currency": amount.currency}
 
 
-def _item(o: Order, item: Item) -> dict[str, Any]:
+def _item(o: Order, item: Item) -> ItemShown:
     return {
         "product_id": public_id(ids.PRODUCT, item.product_id),
         "name": item.name,
@@ -49,7 +66,7 @@ def _item(o: Order, item: Item) -> dict[str, Any]:
     }
 
 
-def _pickup(o: Order, at: int, items: list[dict[str, Any]]) -> dict[str, Any]:
+def _pickup(o: Order, at: int, items: list[ItemShown]) -> PickupShown:
     pickup = o.facts.pickups[at]
     return {
         "store": store_of(pickup),
@@ -59,13 +76,13 @@ def _pickup(o: Order, at: int, items: list[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def order(o: Order, role: str, number: int) -> dict[str, Any]:
+def order(o: Order, role: str, number: int) -> OrderAnswer:
     """An order as a user of this role and number may see it; a driver sees what order_visibility.py allows."""
     facts = o.facts
     items = [_item(o, item) for item in facts.items]
     driver = role == "driver"
     whole = not driver or sees_all(o, number)
-    shown: dict[str, Any] = {
+    shown: OrderAnswer = {
         "id": public_id(ids.ORDER, facts.id),
         "number": facts.first.number,
         "status": o.status,
@@ -113,7 +130,7 @@ def order(o: Order, role: str, number: int) -> dict[str, Any]:
     return shown
 
 
-def reply(number: int, answer: Reply) -> dict[str, Any]:
+def reply(number: int, answer: Reply) -> DoneAnswer:
     """The answer to a command on an order."""
     return {
         "result": answer.code,
@@ -123,15 +140,22 @@ def reply(number: int, answer: Reply) -> dict[str, Any]:
     }
 
 
-def change(told: Mapping[str, Any]) -> dict[str, Any]:
+def change(told: Mapping[str, Any]) -> OrderChangeAnswer:
     """What changed of an order, as its stream shows it."""
-    shown = {name: value for name, value in told.items() if name != "at_ms"}
-    return shown | {"at": time_of(told["at_ms"])}
+    return {
+        "order_id": told["order_id"],
+        "version": told["version"],
+        "status": told["status"],
+        "event": told["event"],
+        "driver_id": told["driver_id"],
+        "reason": told["reason"],
+        "at": time_of(told["at_ms"]),
+    }
 
 
-def event(row: Mapping[str, Any], role: str) -> dict[str, Any]:
+def event(row: Mapping[str, Any], role: str) -> EventAnswer:
     """One entry of an order's history; the reasons of dispatch are for admins."""
-    shown = {
+    shown: EventAnswer = {
         "version": row["version"],
         "type": row["type"],
         "at": time_of(row["at_ms"]),
@@ -146,7 +170,7 @@ def event(row: Mapping[str, Any], role: str) -> dict[str, Any]:
     return shown
 
 
-def driver(seen: DriverSeen) -> dict[str, Any]:
+def driver(seen: DriverSeen) -> DriverAnswer:
     place = seen.place
     return {
         "id": public_id(ids.DRIVER, seen.id),
@@ -161,7 +185,7 @@ def driver(seen: DriverSeen) -> dict[str, Any]:
     }
 
 
-def driver_row(row: Mapping[str, Any]) -> dict[str, Any]:
+def driver_row(row: Mapping[str, Any]) -> DriverRowAnswer:
     """A driver in a list, as of its row."""
     located = row["lat"] is not None
     return {
@@ -176,10 +200,10 @@ def driver_row(row: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def payment(row: Mapping[str, Any]) -> dict[str, Any]:
+def payment(row: Mapping[str, Any]) -> PaymentAnswer:
     """A payment; not the card's token. `stuck`: why it waits for an operator, and since when."""
     code = row["stuck_code"]
-    stuck = None if code is None else {"code": code, "since": time_of(row["stuck_ms"])}
+    stuck: StuckShown | None = None if code is None else {"code": code, "since": time_of(row["stuck_ms"])}
     return {
         "id": public_id(ids.PAYMENT, row["id"]),
         "order_id": public_id(ids.ORDER, row["order_id"]),
@@ -195,7 +219,7 @@ def payment(row: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def zone(row: Mapping[str, Any]) -> dict[str, Any]:
+def zone(row: Mapping[str, Any]) -> ZoneAnswer:
     return {
         "id": public_id(ids.ZONE, row["id"]),
         "name": row["name"],
@@ -212,8 +236,8 @@ def zone(row: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def store(row: Mapping[str, Any]) -> dict[str, Any]:
-    shown = {
+def store(row: Mapping[str, Any]) -> StoreAnswer:
+    shown: StoreAnswer = {
         "id": public_id(ids.STORE, row["id"]),
         "zone_id": public_id(ids.ZONE, row["zone_id"]),
         "name": row["name"],
@@ -229,7 +253,7 @@ def store(row: Mapping[str, Any]) -> dict[str, Any]:
     return shown
 
 
-def product(row: Mapping[str, Any]) -> dict[str, Any]:
+def product(row: Mapping[str, Any]) -> ProductAnswer:
     return {
         "id": public_id(ids.PRODUCT, row["id"]),
         "store_id": public_id(ids.STORE, row["store_id"]),
@@ -242,8 +266,8 @@ def product(row: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def user(row: Mapping[str, Any]) -> dict[str, Any]:
-    shown = {
+def user(row: Mapping[str, Any]) -> UserAnswer:
+    shown: UserAnswer = {
         "id": public_id(ids.USER, row["id"]),
         "email": row["email"],
         "name": row["name"],

@@ -7,16 +7,28 @@ from typing import Annotated, Literal
 from aiohttp import web
 from pydantic import Field, model_validator
 
+from api.auth.permissions import READS, WRITES
 from api.contract.fields import Lat, LatLon, Lon, Name, Strict, ZoneId
 from api.contract.merge_patch import Patch, absent
 from api.contract.problems import Fault, Problem
-from api.http.conditional import catalogue_policy, missed, row_tag, tagged, wanted_tags, written
-from api.http.pagination import Page, Prefix, Truth, list_page
-from api.http.pipeline import Route
+from api.http.conditional import (
+    WRITE_PROBLEMS,
+    catalogue_policy,
+    missed,
+    row_tag,
+    tagged,
+    wanted_tags,
+    written,
+)
+from api.http.pagination import LIST_PROBLEMS, Page, Prefix, Truth, list_page
 from api.http.request import RequestContext, json_response
+from api.operation import Operation, Operations
 from api.rest import serializers
+from api.rest.answers import StoreAnswer, StoresAnswer
 from dispatch.domain import ids
 from dispatch.errors import UnknownZone
+
+operations = Operations(Operation)
 
 RADIUS_M_MAX = 50_000
 Preparation = Annotated[int, Field(ge=0, le=86_400)]
@@ -68,6 +80,19 @@ class StorePage(Page):
         return self.sort or ("name" if self.q is not None else "id")
 
 
+@operations.declare(
+    "stores.create",
+    "POST",
+    "/api/v2/stores",
+    scope="catalog:write",
+    limit=WRITES,
+    summary="Create a store",
+    body=NewStore,
+    body_example={"zone_id": "zon_1", "name": "Bakery", "lat": 52.52, "lon": 13.405, "preparation_s": 300},
+    answer=StoreAnswer,
+    status=201,
+    etag="sent",
+)
 async def create(context: RequestContext) -> web.Response:
     """Open a store; `delivery_radius_m: null` means that it delivers anywhere, an absent one the usual."""
     b = await context.body(NewStore)
@@ -82,6 +107,16 @@ async def create(context: RequestContext) -> web.Response:
     return json_response(serializers.store(row), 201, headers)
 
 
+@operations.declare(
+    "stores.get",
+    "GET",
+    "/api/v2/stores/{id}",
+    scope="catalog:read",
+    limit=READS,
+    summary="A store",
+    answer=StoreAnswer,
+    etag="compared",
+)
 async def get(context: RequestContext) -> web.Response:
     row = await context.services.catalogue.store(context.number(ids.STORE))
     if row is None:
@@ -89,6 +124,19 @@ async def get(context: RequestContext) -> web.Response:
     return tagged(context, serializers.store(row), row_tag(row), catalogue_policy(context))
 
 
+@operations.declare(
+    "stores.list",
+    "GET",
+    "/api/v2/stores",
+    scope="catalog:read",
+    limit=READS,
+    summary="Stores, or those around a place",
+    note="`near` and `radius_m` belong together, and go without `cursor` and `zone_id`; the nearest comes "
+    "first, with its `distance_m`.",
+    query=StorePage,
+    answer=StoresAnswer,
+    problems=LIST_PROBLEMS,
+)
 async def get_list(context: RequestContext) -> web.Response:
     page, catalogue = context.query(StorePage), context.services.catalogue
     if page.near is not None and page.radius_m is not None:
@@ -99,6 +147,19 @@ async def get_list(context: RequestContext) -> web.Response:
     return await list_page(context, load, page, serializers.store, catalogue_policy(context))
 
 
+@operations.declare(
+    "stores.update",
+    "PATCH",
+    "/api/v2/stores/{id}",
+    scope="catalog:write",
+    limit=WRITES,
+    summary="Change a store",
+    body=StoreChange,
+    body_example={"preparation_s": 900},
+    answer=StoreAnswer,
+    problems=WRITE_PROBLEMS,
+    etag="sent",
+)
 async def update(context: RequestContext) -> web.Response:
     """Change a store, of the version that If-Match names."""
     number, tags, b = context.number(ids.STORE), wanted_tags(context), await context.body(StoreChange)
@@ -108,6 +169,18 @@ async def update(context: RequestContext) -> web.Response:
     return written(serializers.store(row), row_tag(row))
 
 
+@operations.declare(
+    "stores.delete",
+    "DELETE",
+    "/api/v2/stores/{id}",
+    scope="catalog:write",
+    limit=WRITES,
+    summary="Take a store off the mall",
+    note="It is not listed any more and sells nothing. Its orders keep their history, and its id still "
+    "answers, with `active: false`.",
+    status=204,
+    problems=WRITE_PROBLEMS,
+)
 async def delete(context: RequestContext) -> web.Response:
     """Take a store off the mall, of the version that If-Match names; its orders keep their history."""
     number, tags = context.number(ids.STORE), wanted_tags(context)
@@ -120,12 +193,3 @@ async def delete(context: RequestContext) -> web.Response:
 async def _missed(context: RequestContext, number: int) -> web.Response:
     there = await context.services.catalogue.store_now(number)
     return missed(context, None if there is None else row_tag(there))
-
-
-ROUTES = (
-    Route("stores.list", "GET", "/api/v2/stores", get_list, query=True),
-    Route("stores.create", "POST", "/api/v2/stores", create),
-    Route("stores.get", "GET", "/api/v2/stores/{id}", get),
-    Route("stores.update", "PATCH", "/api/v2/stores/{id}", update),
-    Route("stores.delete", "DELETE", "/api/v2/stores/{id}", delete),
-)

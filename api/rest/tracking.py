@@ -10,23 +10,30 @@ from typing import Annotated, Any
 
 import orjson
 from aiohttp import web
-from pydantic import Field, StringConstraints
+from pydantic import Field, StringConstraints, WithJsonSchema
+from typing_extensions import TypedDict
 
 from actors.errors import ActorError
 from actors.shards import shard_of
+from api import json_schema as s
 from api.auth.access_tokens import PUSHED_BLIND_S
+from api.auth.permissions import READS, TICKETS
 from api.auth.stream_tickets import LENGTH_MAX, PATTERN
 from api.contract.fields import Strict
 from api.contract.problems import Fault, Problem
 from api.feed.hub import Stream
-from api.http.pagination import Page, list_page
-from api.http.pipeline import Route, finish
+from api.http.pagination import LIST_PROBLEMS, Page, list_page
+from api.http.pipeline import finish
 from api.http.request import RequestContext, json_response
+from api.operation import Operation, Operations
 from api.ratelimit.admission import mark
 from api.rest import serializers
+from api.rest.answers import EventsAnswer, Seconds
 from api.rest.orders import may_see, visible_order
 from dispatch.domain.order import TERMINAL, Order
 from dispatch.order_actor import order_ref
+
+operations = Operations(Operation)
 
 # Entries are small, and most orders have a dozen.
 HISTORY_MAX = 1000
@@ -39,6 +46,18 @@ class EventPage(Page):
     limit: Annotated[int, Field(ge=1, le=HISTORY_MAX)] = 100
 
 
+@operations.declare(
+    "orders.events",
+    "GET",
+    "/api/v2/orders/{id}/events",
+    scope="orders:read:own",
+    limit=READS,
+    summary="History of an order",
+    query=EventPage,
+    answer=EventsAnswer,
+    problems=("order_not_found", *LIST_PROBLEMS),
+    etag="compared",
+)
 async def events(context: RequestContext) -> web.Response:
     """The history of an order, oldest first."""
     page, order, role = context.query(EventPage), await visible_order(context), context.who.role
@@ -57,31 +76,33 @@ class TrackQuery(Strict):
     ticket: Annotated[str, StringConstraints(max_length=LENGTH_MAX, pattern=PATTERN)] | None = None
 
 
-async def track_ticket(context: RequestContext) -> web.Response:
-    """A ticket for the stream of an order, for a browser's EventSource."""
-    order = await visible_order(context)
-    await context.no_body()
-    ticket, good_s = context.services.stream_tickets.issue(context.who, order.id)
-    return json_response({"ticket": ticket, "expires_in": good_s}, 201)
+class OrderStreamAnswer(str):
+    """The events as text; api/docs/response_schemas.py has its schema, and those of the events."""
+
+    __slots__ = ()
 
 
-def _last_seen(context: RequestContext) -> int | None:
-    """The version in Last-Event-ID, which EventSource sends when it comes back.
-
-    Raises:
-        Problem: it is none.
-    """
-    given = context.request.headers.getall("Last-Event-ID", [])
-    if not given or given == [""]:
-        return None
-    if len(given) > 1 or _EVENT_ID.fullmatch(given[0]) is None:
-        fault = Fault(
-            "header", "Last-Event-ID", "format", "must be the `id` of an event of this stream, such as 4"
-        )
-        raise Problem("invalid", faults=[fault])
-    return int(given[0])
-
-
+@operations.declare(
+    "orders.track",
+    "GET",
+    "/api/v2/orders/{id}/track",
+    scope="orders:read:own",
+    limit=READS,
+    streams=True,
+    ticketed=True,
+    summary="Follow an order live",
+    note="Server-sent events: `order` (an Order) with the whole order, then `change` (an OrderChange) for each"
+    " change, until it is finished or the client leaves. The `id` of an event is the order's version. Who"
+    " comes back with `Last-Event-ID` is not told again what was seen, and gets 204 when the order is "
+    "finished: an EventSource stops there. EventSource cannot send a token: it sends a `ticket`, and asks"
+    " for another after a 401.",
+    query=TrackQuery,
+    answer=OrderStreamAnswer,
+    media="text/event-stream",
+    problems=("order_not_found", "too_many_watchers"),
+    takes=("Last-Event-ID",),
+    also=((204, "The order is finished, and `Last-Event-ID` was its last event: there is nothing to come."),),
+)
 async def track(context: RequestContext) -> web.StreamResponse:
     """Stream an order: its present state, then every change, until it is finished or the client leaves.
 
@@ -127,6 +148,50 @@ async def track(context: RequestContext) -> web.StreamResponse:
     return response
 
 
+class StreamTicketAnswer(TypedDict):
+    ticket: Annotated[str, WithJsonSchema(s.text(LENGTH_MAX, PATTERN))]
+    expires_in: Seconds
+
+
+@operations.declare(
+    "orders.track_ticket",
+    "POST",
+    "/api/v2/orders/{id}/track/tickets",
+    scope="orders:read:own",
+    limit=TICKETS,
+    summary="A ticket for the live stream, for browsers",
+    note="Send it as `ticket` in the query of the stream. It opens the stream of this order only, as often as "
+    "the EventSource comes back, for `expires_in` seconds, and dies with the session.",
+    answer=StreamTicketAnswer,
+    status=201,
+    problems=("order_not_found",),
+)
+async def track_ticket(context: RequestContext) -> web.Response:
+    """A ticket for the stream of an order, for a browser's EventSource."""
+    order = await visible_order(context)
+    await context.no_body()
+    ticket, good_s = context.services.stream_tickets.issue(context.who, order.id)
+    shown: StreamTicketAnswer = {"ticket": ticket, "expires_in": good_s}
+    return json_response(shown, 201)
+
+
+def _last_seen(context: RequestContext) -> int | None:
+    """The version in Last-Event-ID, which EventSource sends when it comes back.
+
+    Raises:
+        Problem: it is none.
+    """
+    given = context.request.headers.getall("Last-Event-ID", [])
+    if not given or given == [""]:
+        return None
+    if len(given) > 1 or _EVENT_ID.fullmatch(given[0]) is None:
+        fault = Fault(
+            "header", "Last-Event-ID", "format", "must be the `id` of an event of this stream, such as 4"
+        )
+        raise Problem("invalid", faults=[fault])
+    return int(given[0])
+
+
 async def _follow(
     context: RequestContext, response: web.StreamResponse, stream: Stream, order: Order
 ) -> None:
@@ -167,10 +232,3 @@ async def _follow(
 def frame(event: str, number: int, data: Mapping[str, Any]) -> bytes:
     """An event as it is sent."""
     return b"event: %s\nid: %d\ndata: %s\n\n" % (event.encode(), number, orjson.dumps(data))
-
-
-ROUTES = (
-    Route("orders.events", "GET", "/api/v2/orders/{id}/events", events, query=True),
-    Route("orders.track", "GET", "/api/v2/orders/{id}/track", track, streams=True, query=True, ticketed=True),
-    Route("orders.track_ticket", "POST", "/api/v2/orders/{id}/track/tickets", track_ticket),
-)

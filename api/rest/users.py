@@ -7,20 +7,23 @@ from typing import Annotated, Any, Literal
 from aiohttp import web
 from pydantic import AfterValidator, Field, model_validator
 
+from api.auth.permissions import READS, WRITES
 from api.contract.fields import Email, Name, Password, Strict, ZoneId
 from api.contract.merge_patch import Patch, absent
 from api.contract.problems import Fault, Problem
-from api.http.conditional import missed, row_tag, tagged, wanted_tags, written
-from api.http.pagination import Page, list_page
-from api.http.pipeline import Route
+from api.http.conditional import WRITE_PROBLEMS, missed, row_tag, tagged, wanted_tags, written
+from api.http.pagination import LIST_PROBLEMS, Page, list_page
 from api.http.request import RequestContext, json_response
+from api.operation import Operation, Operations
 from api.rest import serializers
+from api.rest.answers import UserAnswer, UsersAnswer
 from dispatch.domain import ids
 from dispatch.domain.driver import CAPACITY_MAX
 from dispatch.domain.ids import public_id
 from dispatch.errors import StillCarrying, UnknownZone
 from storage.email_addresses import normal_form
 
+operations = Operations(Operation)
 Role = Literal["customer", "driver", "admin"]
 Status = Literal["active", "banned"]
 Capacity = Annotated[int, Field(ge=1, le=CAPACITY_MAX)]
@@ -62,6 +65,28 @@ class UserPage(Page):
     email: Annotated[Email, AfterValidator(normal_form)] | None = None
 
 
+@operations.declare(
+    "users.create",
+    "POST",
+    "/api/v2/users",
+    scope="users:admin",
+    limit=WRITES,
+    summary="Create a user of any role",
+    body=NewUser,
+    body_example={
+        "email": "max@mall.example",
+        "password": "correct horse battery",
+        "name": "Max",
+        "role": "driver",
+        "zone_id": "zon_1",
+        "capacity": 2,
+    },
+    answer=UserAnswer,
+    answer_example={"role": "driver", "driver_id": "drv_2", "zone_id": "zon_1", "capacity": 2},
+    status=201,
+    problems=("email_taken",),
+    etag="sent",
+)
 async def create(context: RequestContext) -> web.Response:
     """A user of any role; a driver gets its row in the same transaction."""
     body = await context.body(NewUser)
@@ -82,15 +107,50 @@ def _no_zone() -> Problem:
     )
 
 
+@operations.declare(
+    "users.get",
+    "GET",
+    "/api/v2/users/{id}",
+    scope="users:admin",
+    limit=READS,
+    summary="A user",
+    answer=UserAnswer,
+    etag="compared",
+)
 async def get(context: RequestContext) -> web.Response:
     row = await context.services.users.user(context.number(ids.USER))
     return tagged(context, serializers.user(row), row_tag(row))
 
 
+@operations.declare(
+    "users.list",
+    "GET",
+    "/api/v2/users",
+    scope="users:admin",
+    limit=READS,
+    summary="Users",
+    query=UserPage,
+    answer=UsersAnswer,
+    problems=LIST_PROBLEMS,
+    etag="compared",
+)
 async def get_list(context: RequestContext) -> web.Response:
     return await list_page(context, context.services.users.page, context.query(UserPage), serializers.user)
 
 
+@operations.declare(
+    "users.update",
+    "PATCH",
+    "/api/v2/users/{id}",
+    scope="users:admin",
+    limit=WRITES,
+    summary="Change or ban a user",
+    body=UserChange,
+    body_example={"name": "Max", "capacity": 3},
+    answer=UserAnswer,
+    problems=(*WRITE_PROBLEMS, "email_taken", "last_admin", "user_busy"),
+    etag="sent",
+)
 async def update(context: RequestContext) -> web.Response:
     """Change a user, of the version that If-Match names. With another address, role or status the sessions end; who is
     banned, or is a driver no more, goes offline. The last admin stays one.
@@ -112,6 +172,16 @@ async def update(context: RequestContext) -> web.Response:
     return written(serializers.user(changed), row_tag(changed))
 
 
+@operations.declare(
+    "users.delete",
+    "DELETE",
+    "/api/v2/users/{id}",
+    scope="users:admin",
+    limit=WRITES,
+    summary="Delete a user: nothing of the person is left",
+    status=204,
+    problems=(*WRITE_PROBLEMS, "last_admin", "user_busy"),
+)
 async def delete(context: RequestContext) -> web.Response:
     """Delete a user, of the version that If-Match names: nothing of the person is left but a number, to which finished
     orders refer. Refused while orders are under way, and for the last admin.
@@ -138,12 +208,3 @@ async def _check(context: RequestContext, row: Any, body: UserChange) -> None:
         )
     if body.sets("zone_id") and await context.services.catalogue.zone(body.zone_id) is None:
         raise _no_zone()
-
-
-ROUTES = (
-    Route("users.list", "GET", "/api/v2/users", get_list, query=True),
-    Route("users.create", "POST", "/api/v2/users", create),
-    Route("users.get", "GET", "/api/v2/users/{id}", get),
-    Route("users.update", "PATCH", "/api/v2/users/{id}", update),
-    Route("users.delete", "DELETE", "/api/v2/users/{id}", delete),
-)

@@ -7,15 +7,27 @@ from typing import Annotated, Literal
 from aiohttp import web
 from pydantic import Field
 
+from api.auth.permissions import READS, WRITES
 from api.contract.fields import Lat, Lon, Name, Strict
 from api.contract.merge_patch import Patch, absent
 from api.contract.problems import Problem
-from api.http.conditional import catalogue_policy, missed, row_tag, tagged, wanted_tags, written
-from api.http.pagination import Page, list_page
-from api.http.pipeline import Route
+from api.http.conditional import (
+    WRITE_PROBLEMS,
+    catalogue_policy,
+    missed,
+    row_tag,
+    tagged,
+    wanted_tags,
+    written,
+)
+from api.http.pagination import LIST_PROBLEMS, Page, list_page
 from api.http.request import RequestContext, json_response
+from api.operation import Operation, Operations
 from api.rest import serializers
+from api.rest.answers import ZoneAnswer, ZonesAnswer
 from dispatch.domain import ids
+
+operations = Operations(Operation)
 
 Mode = Literal["waves", "open"]
 WaveSize = Annotated[int, Field(ge=1, le=50)]
@@ -59,6 +71,19 @@ class ZoneChange(Patch):
     driver_pay_minor: DriverPay | None = absent()
 
 
+@operations.declare(
+    "zones.create",
+    "POST",
+    "/api/v2/zones",
+    scope="zones:write",
+    limit=WRITES,
+    summary="Create a zone",
+    body=NewZone,
+    body_example={"name": "North wing", "mode": "waves", "wave_size": 3, "offer_ttl_s": 20},
+    answer=ZoneAnswer,
+    status=201,
+    etag="sent",
+)
 async def create(context: RequestContext) -> web.Response:
     b = await context.body(NewZone)
     row = await context.services.catalogue.add_zone(**b.model_dump())
@@ -66,6 +91,16 @@ async def create(context: RequestContext) -> web.Response:
     return json_response(serializers.zone(row), 201, headers)
 
 
+@operations.declare(
+    "zones.get",
+    "GET",
+    "/api/v2/zones/{id}",
+    scope="zones:read",
+    limit=READS,
+    summary="A zone",
+    answer=ZoneAnswer,
+    etag="compared",
+)
 async def get(context: RequestContext) -> web.Response:
     row = await context.services.catalogue.zone(context.number(ids.ZONE))
     if row is None:
@@ -73,6 +108,18 @@ async def get(context: RequestContext) -> web.Response:
     return tagged(context, serializers.zone(row), row_tag(row), catalogue_policy(context))
 
 
+@operations.declare(
+    "zones.list",
+    "GET",
+    "/api/v2/zones",
+    scope="zones:read",
+    limit=READS,
+    summary="Zones",
+    query=Page,
+    answer=ZonesAnswer,
+    problems=LIST_PROBLEMS,
+    etag="compared",
+)
 async def get_list(context: RequestContext) -> web.Response:
     return await list_page(
         context,
@@ -83,6 +130,19 @@ async def get_list(context: RequestContext) -> web.Response:
     )
 
 
+@operations.declare(
+    "zones.update",
+    "PATCH",
+    "/api/v2/zones/{id}",
+    scope="zones:write",
+    limit=WRITES,
+    summary="Change a zone",
+    body=ZoneChange,
+    body_example={"mode": "open"},
+    answer=ZoneAnswer,
+    problems=WRITE_PROBLEMS,
+    etag="sent",
+)
 async def update(context: RequestContext) -> web.Response:
     """Change a zone, of the version that If-Match names; open orders follow within a second."""
     number, tags, b = context.number(ids.ZONE), wanted_tags(context), await context.body(ZoneChange)
@@ -91,11 +151,3 @@ async def update(context: RequestContext) -> web.Response:
         there = await context.services.catalogue.zone(number)
         return missed(context, None if there is None else row_tag(there))
     return written(serializers.zone(row), row_tag(row))
-
-
-ROUTES = (
-    Route("zones.list", "GET", "/api/v2/zones", get_list, query=True),
-    Route("zones.create", "POST", "/api/v2/zones", create),
-    Route("zones.get", "GET", "/api/v2/zones/{id}", get),
-    Route("zones.update", "PATCH", "/api/v2/zones/{id}", update),
-)

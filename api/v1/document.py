@@ -9,16 +9,16 @@ from typing import Any
 
 import orjson
 from aiohttp import web
+from pydantic import BaseModel
 
 from api.contract.problems import Problem
 from api.contract.versions import GUIDE
 from api.docs.examples import TRACE
 from api.docs.headers import headers_of
 from api.docs.openapi import make_document, query_parameters
-from api.docs.operations import OPERATIONS
 from api.docs.static_document import Document
-from api.http.pipeline import Route
 from api.http.request import RequestContext
+from api.operation import Operation
 from api.v1.examples import answers, bodies, refusals
 from api.v1.handlers import NULLABLE, TRANSITIONS, WHOLE, bare
 from api.v1.numbered_pages import LISTINGS, NumberedPage
@@ -57,7 +57,7 @@ _COUNTED: Part = {
 }
 
 
-def make_document_v1(routes: Iterable[Route]) -> Part:
+def make_document_v1(routes: Iterable[Operation]) -> Part:
     """The document for version 1, where version 2 has these routes."""
     routes = list(routes)
     paths = {route.operation: (route.path, route.method.lower()) for route in routes}
@@ -80,7 +80,7 @@ def make_document_v1(routes: Iterable[Route]) -> Part:
     schemas = translate_schemas(document["components"]["schemas"])
     for operation, fields in WHOLE.items():
         _require_whole(found, schemas, operation, fields)
-    _describe_transition(found, schemas)
+    _describe_transition(found, schemas, {route.operation: route.body for route in routes})
     _without_examples(schemas)
     _prune(document)
     return document
@@ -176,7 +176,9 @@ def _require_whole(paths: Part, schemas: dict[str, Part], operation: str, fields
     media["schema"] = {"$ref": REF + schema["title"]}
 
 
-def _describe_transition(paths: Part, schemas: Mapping[str, Part]) -> None:
+def _describe_transition(
+    paths: Part, schemas: Mapping[str, Part], bodies_of: Mapping[str, type[BaseModel] | None]
+) -> None:
     """What may be beside a status is what the operation that leads to it takes."""
     wanted: dict[str, list[str]] = {}
     for status, operation in TRANSITIONS.items():
@@ -184,7 +186,7 @@ def _describe_transition(paths: Part, schemas: Mapping[str, Part]) -> None:
     wanted["orders.assign"] = wanted["orders.accept"]
     variants = []
     for operation, statuses in wanted.items():
-        model = OPERATIONS[operation].body
+        model = bodies_of[operation]
         assert model is not None
         taken = deepcopy(schemas[model.__name__])
         taken["properties"] = {"status": {"type": "string", "enum": statuses}, **taken.get("properties", {})}
@@ -233,7 +235,7 @@ def _references(value: Any) -> set[str]:
 
 @cache
 def _document() -> Document:
-    from api.app import ROUTES
+    from api.routes import ROUTES
 
     return Document(orjson.dumps(make_document_v1(ROUTES)))
 

@@ -8,18 +8,18 @@ from typing import Any
 import orjson
 from aiohttp import web
 
-from api.auth.permissions import ACCESS, COMMANDS, Access
+from api.auth.permissions import COMMANDS, Access
 from api.contract.json_body import BODY_BYTES_MAX
 from api.contract.problems import Problem
 from api.http.pipeline import admit, permit
-from api.http.request import Handler
+from api.operation import Route
 from api.v1.request import RequestContextV1
 from api.v1.request_draft import Draft, refuse_body
 from api.v1.transforms import conditions, identity, keys, money, places
 
 HandlerV1 = Callable[[RequestContextV1], Awaitable[web.StreamResponse]]
-# Handlers of version 2, by operation.
-Handlers = Mapping[str, Handler]
+# The routes of version 2, by operation.
+Routes = Mapping[str, Route]
 
 # Somebody else changes the same resource that often in a row: then the request may come again.
 TRIES = 5
@@ -57,23 +57,23 @@ def path_ids(context: RequestContextV1, path: str) -> dict[str, str]:
     return {name: identity.forward_path(path, number) for name, number in context.origin.match_info.items()}
 
 
-def as_it_is(operation: str, path: str, handlers: Handlers) -> HandlerV1:
+def as_it_is(operation: str, path: str, routes: Routes) -> HandlerV1:
     """The operation, with its request and answer translated."""
 
     async def run(context: RequestContextV1) -> web.StreamResponse:
         translate(context, await draft_of(context, operation), path)
-        return await handlers[operation](context)
+        return await routes[operation].handler(context)
 
     return run
 
 
-def bare(operation: str, path: str, handlers: Handlers) -> HandlerV1:
+def bare(operation: str, path: str, routes: Routes) -> HandlerV1:
     """The operation without the body that it has got in version 2."""
 
     async def run(context: RequestContextV1) -> web.StreamResponse:
         await context.no_body()
         translate(context, context.draft(operation), path)
-        return await handlers[operation](context)
+        return await routes[operation].handler(context)
 
     return run
 
@@ -90,11 +90,11 @@ WHOLE: Mapping[str, tuple[str, ...]] = {
 NULLABLE = frozenset({"area", "stock"})
 
 
-def replaced(operation: str, path: str, handlers: Handlers) -> HandlerV1:
+def replaced(operation: str, path: str, routes: Routes) -> HandlerV1:
     """PUT as a merge-patch of all fields, against the version that is there: the last write wins. DELETE
     likewise.
     """
-    read = handlers[operation.replace(".update", ".get").replace(".delete", ".get")]
+    read = routes[operation.replace(".update", ".get").replace(".delete", ".get")].handler
 
     async def run(context: RequestContextV1) -> web.StreamResponse:
         draft = await draft_of(context, operation)
@@ -107,7 +107,7 @@ def replaced(operation: str, path: str, handlers: Handlers) -> HandlerV1:
             draft.headers["If-Match"] = tag
             context.forward(draft, path_ids(context, path))
             try:
-                response = await handlers[operation](context)
+                response = await routes[operation].handler(context)
             except Problem as problem:
                 if problem.kind.status != 412 or attempt == TRIES:
                     raise
@@ -147,7 +147,7 @@ def check_driver(operation: str, present: Mapping[str, Any], body: Mapping[str, 
 
 
 async def _current(
-    context: RequestContextV1, draft: Draft, read: Handler, path: str
+    context: RequestContextV1, draft: Draft, read: HandlerV1, path: str
 ) -> tuple[str, Mapping[str, Any]]:
     """The ETag of what is there now, and what it is."""
     question = context.draft(draft.operation)
@@ -180,7 +180,7 @@ TRANSITIONS: Mapping[str, str] = {
 }
 
 
-def transition(_: str, path: str, handlers: Handlers) -> HandlerV1:
+def transition(_: str, path: str, routes: Routes) -> HandlerV1:
     """A status that is written becomes the operation that leads to it; its own access counts.
 
     Which one that is stands in the body, so the request was counted as a command before it was read.
@@ -196,13 +196,13 @@ def transition(_: str, path: str, handlers: Handlers) -> HandlerV1:
         if operation == "orders.accept" and "driver_id" in body:
             operation = "orders.assign"
         draft.operation = operation
-        access = ACCESS[operation]
+        access = routes[operation].access
         assert access.scope is not None
         if access.policy is TRANSITION_ACCESS.policy:  # counted already
             permit(access.scope, context)
         else:
             await admit(access, context)
         translate(context, draft, path)
-        return await handlers[operation](context)
+        return await routes[operation].handler(context)
 
     return run

@@ -8,14 +8,16 @@ from typing import cast
 import orjson
 from aiohttp import web
 
+from api.auth.permissions import Access
 from api.contract.problems import VERSION_HEADER, Problem
 from api.contract.versions import GUIDE, Lifecycle
 from api.http import pipeline
-from api.http.pipeline import Route
-from api.http.request import SERVICES, Handler, RequestContext
+from api.http.request import SERVICES, Handler
+from api.operation import Operation, Route
 from api.v1 import responses
 from api.v1.document import serve
 from api.v1.handlers import TRANSITION_ACCESS, HandlerV1
+from api.v1.numbered_pages import listed
 from api.v1.request import CALL, RequestContextV1
 from api.v1.routes import TABLE, TRANSITION, Row
 from api.v1.transforms import conditions, identity, limits
@@ -34,20 +36,17 @@ _LINK = (
 class Served:
     """Version 1 of one application."""
 
-    def __init__(self, routes: Iterable[Route], lifecycle: Lifecycle) -> None:
+    def __init__(self, routes: Iterable[Operation], lifecycle: Lifecycle) -> None:
         self._lifecycle = lifecycle
         self._headers = lifecycle.headers()
         self._routes = {route.operation: route for route in routes}
-        self._handlers: Mapping[str, Handler] = {name: r.handler for name, r in self._routes.items()}
 
     def bound(self) -> list[tuple[str, str, Bound]]:
         """Method, path and aiohttp handler of every route, the documents among them."""
         found = [(row.method, row.path, self._bind(row)) for row in TABLE]
-        document = Row("docs.openapi", "GET", DOCUMENT_PATH)
-        return [
-            *found,
-            ("GET", DOCUMENT_PATH, self._aging(document, pipeline.bind(_as_route(document, serve)))),
-        ]
+        row = Row("docs.openapi", "GET", DOCUMENT_PATH)
+        document = _as_route(row, serve, self._routes[row.operation].access)
+        return [*found, ("GET", DOCUMENT_PATH, self._aging(row, pipeline.bind(document)))]
 
     def _bind(self, row: Row) -> Bound:
         """The row's handler behind the gate of the operation that it runs.
@@ -55,14 +54,13 @@ class Served:
         Raises:
             KeyError: version 2 has no such operation; such a server must not start.
         """
-        handler = row.way(row.operation, row.path, self._handlers)
+        handler = row.way(row.operation, row.path, self._routes)
         if row.operation == TRANSITION:
-            # The row of ACCESS is not used, but a route without one cannot be bound.
-            route, access = _as_route(Row("orders.accept", row.method, row.path), handler), TRANSITION_ACCESS
-            return self._aging(row, pipeline.bind(route, access, RequestContextV1))
-        model = self._routes[row.operation]
-        route = _as_route(row, handler, quiet=model.quiet)
-        return self._aging(row, pipeline.bind(route, calls=RequestContextV1))
+            route = _as_route(row, handler, TRANSITION_ACCESS)
+        else:
+            model = self._routes[row.operation]
+            route = _as_route(row, handler, model.access, quiet=model.quiet)
+        return self._aging(row, pipeline.bind(route, RequestContextV1))
 
     def _aging(self, row: Row, inner: Bound) -> Bound:
         successor = _successor(row, self._routes)
@@ -112,12 +110,11 @@ class Served:
         return response
 
 
-def _as_route(row: Row, handler: HandlerV1 | Handler, *, quiet: bool = False) -> Route:
+def _as_route(row: Row, handler: HandlerV1 | Handler, access: Access, *, quiet: bool = False) -> Route:
     """A route for the edge. Query parameters are looked at by the handlers of lists only."""
-    query = row.operation.endswith(".list") or row.operation == "stores.products"
     return Route(
-        row.operation, row.method, row.path, cast("Callable[[RequestContext], Awaitable[web.StreamResponse]]", handler),
-        query=query, quiet=quiet,
+        cast("Handler", handler), row.operation, row.method, row.path, scope=access.scope, limit=access.policy,
+        own_query=row.way is listed, quiet=quiet,
     )  # fmt: skip
 
 

@@ -18,7 +18,7 @@ from api.http.request import json_response
 from api.rest import serializers
 from api.rest.stores import RADIUS_M_MAX
 from api.rest.users import Role
-from api.v1.handlers import Handlers, HandlerV1, path_ids
+from api.v1.handlers import HandlerV1, Routes, path_ids
 from api.v1.request import RequestContextV1
 from api.v1.transforms.paging import page_of
 from api.v1.transforms.statuses import FORWARD
@@ -88,7 +88,7 @@ class Listing:
     query: type[NumberedPage]
     kind: NumberedKind
     filters: Callable[[RequestContextV1, Any], tuple[Any, ...]]
-    show: Callable[[RequestContextV1, Any], dict[str, Any]]
+    show: Callable[[RequestContextV1, Any], Mapping[str, Any]]
 
 
 def _orders_of(context: RequestContextV1, q: OrdersQuery) -> tuple[Any, ...]:
@@ -133,7 +133,7 @@ def _store(context: RequestContextV1) -> int:
     return number
 
 
-def listed(operation: str, path: str, handlers: Handlers) -> HandlerV1:
+def listed(operation: str, path: str, routes: Routes) -> HandlerV1:
     """A list of version 1."""
     del path
     listing = OF_STORE if operation == "stores.products" else LISTINGS[operation]
@@ -141,7 +141,7 @@ def listed(operation: str, path: str, handlers: Handlers) -> HandlerV1:
     async def run(context: RequestContextV1) -> web.StreamResponse:
         query = context.query(listing.query)
         if isinstance(query, StoresQuery) and query.radius_m is not None:
-            return await _around(context, query, handlers)
+            return await _around(context, query, routes)
         filters = listing.filters(context, query)
         if listing is OF_STORE and await context.services.catalogue.store_now(*filters) is None:
             raise Problem("not_found")
@@ -152,7 +152,7 @@ def listed(operation: str, path: str, handlers: Handlers) -> HandlerV1:
     return run
 
 
-async def _around(context: RequestContextV1, query: StoresQuery, handlers: Handlers) -> web.StreamResponse:
+async def _around(context: RequestContextV1, query: StoresQuery, routes: Routes) -> web.StreamResponse:
     """Stores around a place, by version 2."""
     draft = context.draft("stores.list")
     draft.query = {
@@ -161,4 +161,4 @@ async def _around(context: RequestContextV1, query: StoresQuery, handlers: Handl
         "limit": str(query.page_size),
     }
     context.forward(draft, {})
-    return await handlers["stores.list"](context)
+    return await routes["stores.list"].handler(context)

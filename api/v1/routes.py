@@ -12,10 +12,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from actors.values import frozen
-from api.v1.handlers import Handlers, HandlerV1, as_it_is, bare, replaced, transition
+from api.v1.handlers import HandlerV1, Routes, as_it_is, bare, replaced, transition
 from api.v1.numbered_pages import listed
 
-Way = Callable[[str, str, Handlers], HandlerV1]
+Way = Callable[[str, str, Routes], HandlerV1]
 
 
 @frozen
@@ -23,7 +23,7 @@ class Row:
     """A route of version 1.
 
     Attributes:
-        operation: of version 2; its row of ACCESS guards the route. `orders.transition` is none: who may do
+        operation: of version 2; its declaration guards the route. `orders.transition` is none: who may do
             it depends on the status that is written, so its handler looks that up.
         way: how the operation is run.
     """

@@ -5,9 +5,8 @@ One function shows orders to drivers, and it looks at the order itself: there is
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from functools import lru_cache
-from typing import Any
+from typing import Any, NotRequired, TypedDict
 
 from dispatch.domain.geo import Place, distance_m
 from dispatch.domain.ids import ORDER, STORE, public_id
@@ -17,6 +16,32 @@ from dispatch.domain.order import CARRIED, Facts, Offer, Order, Pickup
 AREA_DEG = 0.005
 # From the middle to a corner of a cell at the equator, where cells are largest.
 AREA_RADIUS_M = 400
+
+
+class StoreSeen(TypedDict):
+    """Shared by everything that shows the store: nobody changes it."""
+
+    id: str
+    name: str
+    lat: float
+    lon: float
+
+
+class DropoffSeen(TypedDict):
+    lat: float
+    lon: float
+    radius_m: NotRequired[int]
+    address: str | None
+
+
+class ContactSeen(TypedDict):
+    name: str | None
+    phone: str | None
+
+
+class PaySeen(TypedDict):
+    amount_minor: int
+    currency: str
 
 
 def sees_all(order: Order, driver_id: int | None) -> bool:
@@ -33,38 +58,38 @@ def _cell(degrees: float) -> float:
     return round(round(degrees / AREA_DEG) * AREA_DEG, 3)
 
 
-def store_of(pickup: Pickup) -> Mapping[str, Any]:
+def store_of(pickup: Pickup) -> StoreSeen:
     """The store of a pick-up."""
     return _store(pickup.store_id, pickup.name, pickup.place)
 
 
 @lru_cache(maxsize=4096)
-def _store(number: int, name: str, place: Place) -> Mapping[str, Any]:
+def _store(number: int, name: str, place: Place) -> StoreSeen:
     """Stores are few, and each of their orders is shown several times."""
     return {"id": public_id(STORE, number), "name": name, "lat": place.lat, "lon": place.lon}
 
 
-def dropoff(order: Order, driver_id: int | None) -> dict[str, Any]:
+def dropoff(order: Order, driver_id: int | None) -> DropoffSeen:
     """Where the order goes: the door, or the area with how far it reaches."""
     facts = order.facts
     return _door(facts) if sees_all(order, driver_id) else _area(facts.dropoff)
 
 
-def _door(facts: Facts) -> dict[str, Any]:
+def _door(facts: Facts) -> DropoffSeen:
     return {"lat": facts.dropoff.lat, "lon": facts.dropoff.lon, "radius_m": 0, "address": facts.address}
 
 
-def _area(place: Place) -> dict[str, Any]:
+def _area(place: Place) -> DropoffSeen:
     middle = area(place)
     return {"lat": middle.lat, "lon": middle.lon, "radius_m": AREA_RADIUS_M, "address": None}
 
 
-def contact(order: Order) -> dict[str, Any]:
+def contact(order: Order) -> ContactSeen:
     """Whom to ask for at the door."""
     return {"name": order.facts.contact_name, "phone": order.facts.contact_phone}
 
 
-def pay(order: Order) -> dict[str, Any] | None:
+def pay(order: Order) -> PaySeen | None:
     """What its driver is paid for the delivery, where the zone said so when the order was placed."""
     minor = order.facts.driver_pay_minor
     return None if minor is None else {"amount_minor": minor, "currency": order.facts.currency}

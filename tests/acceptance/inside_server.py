@@ -18,6 +18,7 @@ import pytest
 import run
 from api import app
 from api.operator import first_run
+from api.routes import ROUTES
 from api.server import http_server
 from config.settings import load_settings
 from loadtests.client import open_http
@@ -45,7 +46,7 @@ async def stage(
 
     async def live(database_url: str) -> None:
         settings = load_settings(environ)
-        routes = tuple(replace(r, handler=broken) if r.operation == BROKEN else r for r in app.ROUTES)
+        routes = tuple(replace(r, handler=broken) if r.operation == BROKEN else r for r in ROUTES)
         public, ops, peers = (http_server.bind_port("127.0.0.1", 0, "") for _ in range(3))
         async with AsyncExitStack() as stack:
             patch = stack.enter_context(pytest.MonkeyPatch.context())

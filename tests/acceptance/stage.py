@@ -13,8 +13,9 @@ import aiohttp
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from api.auth.permissions import ACCESS, allows
-from api.http.pipeline import Route
+from api.auth.permissions import allows
+from api.operation import Operation
+from api.routes import OPERATIONS
 from loadtests.client import PROTOCOL, Mall
 from tests.acceptance.bad_input import DROPOFF, SOON, WRITES
 from tests.acceptance.forge import Forge
@@ -73,7 +74,7 @@ class Stage:
         elif caller == "revoked":
             changes["sid"] = _ENDED
         if caller not in self.roles:
-            scope = ACCESS[operation].scope or "feed:open:own"
+            scope = OPERATIONS[operation].scope or "feed:open:own"
             caller = _FIRST[next(role for role in ("customer", "driver", "admin") if allows(role, scope))]
         changes |= {"sub": f"usr_{self.numbers[caller]}", "role": self.roles[caller]}
         return self.forge.with_claims(**changes)
@@ -121,7 +122,7 @@ class Stage:
         if status != 200:
             await self.as_("assigned").call("POST", f"{path}/failure", {"reason": "over"})
 
-    async def _path(self, route: Route, caller: str) -> str:
+    async def _path(self, route: Operation, caller: str) -> str:
         if "{id}" not in route.path:
             return route.path.replace("{code}", "not_found")
         admin = self.as_("admin")
@@ -211,7 +212,7 @@ class Stage:
             case _:
                 return WRITES[operation].body if operation in WRITES else None
 
-    async def ask(self, route: Route, caller: str) -> int:
+    async def ask(self, route: Operation, caller: str) -> int:
         """Call the operation as the caller and clean up behind it; returns the status."""
         path, body = await self._path(route, caller), await self._body(route.operation)
         headers = {"Idempotency-Key": f"key-of-the-matrix-{next(_numbers)}", "If-Match": "*"}

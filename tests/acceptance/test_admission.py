@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from api.app import ROUTES
-from api.auth.permissions import ACCESS, Access, allows
+from api.auth.permissions import Access, allows
+from api.routes import OPERATIONS, ROUTES
 from api.v1.handlers import TRANSITION_ACCESS
 from api.v1.routes import TABLE, TRANSITION
 from loadtests.server import ServerProcess, open_server
@@ -38,9 +38,9 @@ def limited() -> dict[str, Known]:
     for route in ROUTES:
         name = route.path.split("/")[3] if route.path.startswith("/api/v2/") else ""
         path = route.path.replace("{id}", IDS.get(name, "1"))
-        found[f"v2 {route.operation}"] = (route.method, path, ACCESS[route.operation])
+        found[f"v2 {route.operation}"] = (route.method, path, route.access)
     for row in TABLE:
-        access = TRANSITION_ACCESS if row.operation == TRANSITION else ACCESS[row.operation]
+        access = TRANSITION_ACCESS if row.operation == TRANSITION else OPERATIONS[row.operation].access
         found[f"v1 {row.operation}"] = (row.method, row.path.replace("{id}", "999999"), access)
     return {k: v for k, v in found.items() if v[2].policy is not None and v[2].policy.name not in ROOMY}
 
@@ -49,7 +49,7 @@ LIMITED = limited()
 
 
 def test_only_probes_and_the_handshake_have_no_limit() -> None:
-    unlimited = {name for name, access in ACCESS.items() if access.policy is None}
+    unlimited = {route.operation for route in ROUTES if route.limit is None}
     assert unlimited == {"feed.open", "health.liveness", "health.readiness", "health.startup"}
 
 
@@ -124,7 +124,7 @@ async def test_second_request_is_refused_by_its_policy_although_its_body_never_c
 
 
 async def test_a_request_that_is_refused_is_not_told_to_send_its_body(town: Town) -> None:
-    token, path = town.token(ACCESS["orders.create"]), "/api/v2/orders"
+    token, path = town.token(OPERATIONS["orders.create"].access), "/api/v2/orders"
     await town.exchange(request("POST", path, token, "Content-Length: 2", body=b"{}"))
     fields = ("Content-Length: 1000", "Expect: 100-continue")
     status, _, _ = await town.exchange(request("POST", path, token, *fields))

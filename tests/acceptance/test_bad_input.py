@@ -9,8 +9,9 @@ from collections.abc import Mapping
 
 import pytest
 
-from api.app import ROUTES, with_head
-from api.auth.permissions import ACCESS, ROLE_SCOPES, allows
+from api.app import with_head
+from api.auth.permissions import ROLE_SCOPES, allows
+from api.routes import OPERATIONS, ROUTES
 from tests.acceptance.bad_input import ANY_VERSION, JSON, KEYED, WRITES, Target, faults, fresh_key, refusal
 
 pytest_plugins = ("tests.acceptance.bad_input_server",)
@@ -103,7 +104,7 @@ async def test_a_broken_id_is_not_found_wherever_it_stands(target: Target, templ
         path = route.path.replace("{id}", template.format(PREFIXES[kind]))
         body = WRITES[route.operation].body if route.operation in WRITES else None
         data = None if body is None else json.dumps(body).encode()
-        role = next(r for r in ROLE_SCOPES if allows(r, ACCESS[route.operation].scope or ""))
+        role = next(r for r in ROLE_SCOPES if allows(r, route.scope or ""))
         key = [("Idempotency-Key", fresh_key())] if route.operation in KEYED else []
         headers = [ANY_VERSION, *([JSON] if data else []), *key]
         answer = await target.send(route.method, path, headers, data, role=role)
@@ -247,7 +248,7 @@ async def test_a_broken_filter_is_refused_by_name(target: Target, query: str) ->
 
 # -- roles ------------------------------------------------------------------------------------------------
 
-GUARDED = {route.operation: route for route in ROUTES if ACCESS[route.operation].scope is not None}
+GUARDED = {route.operation: route for route in ROUTES if route.scope is not None}
 
 
 @pytest.mark.parametrize("operation", GUARDED)
@@ -260,7 +261,7 @@ async def test_nobody_gets_in_without_a_token(target: Target, operation: str) ->
 @pytest.mark.parametrize("role", ROLE_SCOPES)
 async def test_no_role_does_what_its_scopes_do_not_name(target: Target, role: str) -> None:
     for operation, route in GUARDED.items():
-        if not allows(role, ACCESS[operation].scope or ""):
+        if not allows(role, OPERATIONS[operation].scope or ""):
             path = route.path.replace("{id}", target.order)
             refusal(await target.send(route.method, path, [JSON], b"{}", role=role), 403, "forbidden")
 

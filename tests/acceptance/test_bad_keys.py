@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from api.docs.operations import OPERATIONS
+from api.routes import OPERATIONS
 from tests.acceptance.bad_input import (
     DROPOFF,
     JSON,

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from api.app import ROUTES
-from api.auth.permissions import ACCESS
 from api.feed.frames import FRAMES
-from api.http.pipeline import Route
+from api.operation import Operation
+from api.routes import OPERATIONS, ROUTES
 from loadtests.client import Phone
 from tests.acceptance.matrix import CALLERS, CELLS, FRAME_CELLS, OWN_FRAMES, statuses
 from tests.acceptance.pair import Pair
@@ -31,11 +30,11 @@ def test_every_operation_and_every_frame_has_its_cells() -> None:
 def test_cells_and_the_table_of_access_say_the_same() -> None:
     for operation in CELLS:
         nobody = {statuses(operation)[caller] for caller in ("expired", "foreign", "revoked")}
-        assert (nobody == {401}) == (ACCESS[operation].scope is not None or operation == "feed.open")
+        assert (nobody == {401}) == (OPERATIONS[operation].scope is not None or operation == "feed.open")
 
 
 @pytest.mark.parametrize("route", ROUTES, ids=lambda route: route.operation)
-async def test_each_caller_gets_what_its_cell_says(stage: Stage, route: Route) -> None:
+async def test_each_caller_gets_what_its_cell_says(stage: Stage, route: Operation) -> None:
     assert {caller: await stage.ask(route, caller) for caller in CALLERS} == statuses(route.operation)
 
 

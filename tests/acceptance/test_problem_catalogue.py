@@ -16,7 +16,7 @@ from jsonschema import Draft202012Validator
 
 from api.contract.problems import KINDS
 from api.docs.problem_pages import row_of
-from api.docs.response_schemas import SCHEMAS
+from api.docs.response_schemas import components_of
 from dispatch.service import CREATE_ROUTE
 from tests.acceptance.bad_input import (
     ANY_VERSION,
@@ -35,6 +35,7 @@ from tests.acceptance.test_bad_frames import FEED, UPGRADE
 
 pytest_plugins = ("tests.acceptance.inside_server",)
 _numbers = itertools.count(2)
+COMPONENTS = components_of([])
 
 # -- how each comes about ---------------------------------------------------------------------------------
 
@@ -422,7 +423,7 @@ async def test_what_goes_wrong_looks_as_the_catalogue_says(stage: Stage, code: s
     stage.address = f"127.0.2.{next(_numbers)}"
     answer = await HOW[code](stage)
     problem = refusal(answer, KINDS[code].status, code)
-    Draft202012Validator({**SCHEMAS["Problem"], "components": {"schemas": SCHEMAS}}).validate(problem)
+    Draft202012Validator({**COMPONENTS["Problem"], "components": {"schemas": COMPONENTS}}).validate(problem)
     assert ("retry-after" in answer.headers) or KINDS[code].status not in (429, 503)
     assert ("not_processed" in problem) == (KINDS[code].status == 503)
 

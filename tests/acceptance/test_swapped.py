@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from api.app import ROUTES
-from api.auth.permissions import ACCESS, allows
+from api.auth.permissions import allows
+from api.routes import ROUTES
 from loadtests.client import Phone
 from tests.acceptance.bad_input import WRITES
 from tests.acceptance.pair import Pair
@@ -31,7 +31,7 @@ async def stage(pair: Pair) -> Stage:
 def _requests(role: str) -> Iterator[tuple[str, str, Any]]:
     """Everything that a role may ask about one order, with a body that would do: method, path, body."""
     for route in ROUTES:
-        scope = ACCESS[route.operation].scope
+        scope = route.scope
         if route.operation.startswith("orders.") and "{id}" in route.path and scope and allows(role, scope):
             body = WRITES[route.operation].body if route.operation in WRITES else None
             yield route.method, route.path, {} if route.operation == "orders.accept" else body

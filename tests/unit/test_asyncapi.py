@@ -14,7 +14,7 @@ from api.docs.feed_frames import HEARD_EXAMPLES, SAID, SAID_EXAMPLES, message_of
 from api.docs.openapi import make_document
 from api.feed.close_codes import REASONS
 from api.feed.frames import FRAMES, decode_frame
-from api.feed.handshake import ROUTES
+from api.feed.handshake import operations
 
 DOCUMENT = make_asyncapi()
 
@@ -27,8 +27,8 @@ def conforms(frame: Any, name: str) -> None:
 def test_it_describes_the_route_that_opens_the_feed() -> None:
     [channel] = DOCUMENT["channels"].values()
     assert channel["address"] == ADDRESS
-    assert ADDRESS in {route.path for route in ROUTES}
-    assert ADDRESS not in make_document(ROUTES)["paths"]
+    assert ADDRESS in {route.path for route in operations}
+    assert ADDRESS not in make_document(operations)["paths"]
 
 
 def test_all_references_lead_somewhere() -> None:

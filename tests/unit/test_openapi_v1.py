@@ -12,8 +12,7 @@ from jsonschema import Draft202012Validator, ValidationError
 from multidict import CIMultiDict
 from openapi_spec_validator import validate
 
-from api.app import ROUTES
-from api.docs.operations import OPERATIONS
+from api.routes import OPERATIONS, ROUTES
 from api.v1.document import make_document_v1
 from api.v1.examples import BODIES
 from api.v1.handlers import TRANSITIONS, check_whole

@@ -1,58 +1,15 @@
-"""The table of who may do what covers every route, and nothing but routes."""
+"""Who may do what: roles, their scopes, and what operations ask for."""
 
 from __future__ import annotations
 
 import re
-from typing import Any
 
 import pytest
-from aiohttp import web
 
-from api.app import ROUTES, check_routes, make_app
-from api.auth.permissions import ACCESS, ROLE_SCOPES, allows
-from api.http.pipeline import Route, bind
-from api.http.request import RequestContext
+from api.auth.permissions import ROLE_SCOPES, allows
+from api.routes import OPERATIONS, ROUTES
 
-
-async def _nothing(context: RequestContext) -> web.Response:
-    return web.Response()
-
-
-STRAY: Any = Route("orders.steal", "POST", "/api/v2/orders/{id}/theft", _nothing)
-NO_OFFICE: Any = None
-
-
-def test_the_routes_and_the_table_fit() -> None:
-    check_routes(ROUTES)
-
-
-def test_a_route_without_a_row_does_not_start() -> None:
-    with pytest.raises(ValueError, match=r"routes without access: \['orders.steal'\]"):
-        make_app(NO_OFFICE, (*ROUTES, STRAY))
-
-
-def test_a_row_without_a_route_does_not_start() -> None:
-    rest = tuple(route for route in ROUTES if route.operation != "orders.accept")
-    with pytest.raises(ValueError, match=r"access without route: \['orders.accept'\]"):
-        make_app(NO_OFFICE, rest)
-
-
-def test_an_operation_that_stands_twice_does_not_start() -> None:
-    with pytest.raises(ValueError, match=r"twice: \['orders.get'\]"):
-        make_app(NO_OFFICE, (*ROUTES, next(r for r in ROUTES if r.operation == "orders.get")))
-
-
-def test_a_route_without_a_row_cannot_even_be_bound() -> None:
-    with pytest.raises(KeyError):
-        bind(STRAY)
-
-
-def test_no_path_answers_a_method_twice() -> None:
-    addresses = [(route.method, route.path) for route in ROUTES]
-    assert len(set(addresses)) == len(addresses)
-
-
-SCOPES = sorted({row.scope for row in ACCESS.values() if row.scope is not None})
+SCOPES = sorted({route.scope for route in ROUTES if route.scope is not None})
 
 
 @pytest.mark.parametrize("scope", SCOPES)
@@ -92,19 +49,19 @@ OPEN = {
 
 
 def test_only_these_routes_and_the_docs_are_open_to_anybody() -> None:
-    opened = {operation for operation, row in ACCESS.items() if row.scope is None}
-    assert {operation for operation in opened if not operation.startswith("docs.")} == OPEN
+    opened = {route.operation for route in ROUTES if route.scope is None and route.resource != "docs"}
+    assert opened == OPEN
 
 
 def test_what_takes_a_password_is_limited_by_address() -> None:
     for operation in ("auth.register", "auth.login", "auth.reset"):
-        policy = ACCESS[operation].policy
+        policy = OPERATIONS[operation].limit
         assert policy is not None
         assert (policy.name, policy.limit, policy.window_s) == ("auth", 5, 60)
 
 
 def test_whatever_needs_a_token_is_limited() -> None:
-    assert [op for op, row in ACCESS.items() if row.scope is not None and row.policy is None] == []
+    assert [route.operation for route in ROUTES if route.scope is not None and route.limit is None] == []
 
 
 def test_what_the_mall_lives_on_never_waits_for_redis() -> None:
@@ -115,15 +72,15 @@ def test_what_the_mall_lives_on_never_waits_for_redis() -> None:
         "orders.delivery",
         "drivers.location",
     ):
-        policy = ACCESS[operation].policy
+        policy = OPERATIONS[operation].limit
         assert policy is not None
         assert not policy.shared
 
 
 def test_probes_are_never_limited() -> None:
-    free = [op for op in ACCESS if op.startswith("health.")]
-    assert len(free) == 3
-    assert all(ACCESS[op].policy is None for op in free)
+    probes = [route for route in ROUTES if route.resource == "health"]
+    assert len(probes) == 3
+    assert all(route.limit is None for route in probes)
 
 
 FORBIDDEN = [

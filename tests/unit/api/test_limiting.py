@@ -13,9 +13,8 @@ from multidict import CIMultiDict
 from structlog.testing import capture_logs
 
 from actors.clock import LoopClock
-from api.app import ROUTES
 from api.auth.access_tokens import Principal
-from api.auth.permissions import ACCESS, AUTH, COMMANDS, OPENINGS, ORDERS, READS, SILENT_OPENINGS
+from api.auth.permissions import AUTH, COMMANDS, OPENINGS, ORDERS, READS, SILENT_OPENINGS
 from api.contract.problems import Problem
 from api.ratelimit.admission import (
     BROWSE,
@@ -28,6 +27,7 @@ from api.ratelimit.admission import (
     rank_of,
     seconds,
 )
+from api.routes import ROUTES
 from config.settings import load_settings
 from storage.redis.client import open_redis
 from storage.redis.keys import Keyspace
@@ -46,10 +46,7 @@ async def admission() -> AsyncIterator[AdmissionControl]:
         )
 
 
-RANKS = {
-    route.operation: rank_of(route.operation, ACCESS[route.operation], streams=route.streams)
-    for route in ROUTES
-}
+RANKS = {route.operation: rank_of(route.operation, route.access, streams=route.streams) for route in ROUTES}
 
 
 @pytest.mark.parametrize(

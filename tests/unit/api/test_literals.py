@@ -12,16 +12,16 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from pydantic import AwareDatetime, BaseModel
 
-from api.app import ROUTES
 from api.contract import field_readers
 from api.contract.fields import Lat, LatLon, Lon, Strict
 from api.contract.json_body import parse_body, parse_value
 from api.contract.literals import number_of, time_of, whole_of
 from api.contract.problems import Problem
-from api.docs.operations import OPERATIONS
 from api.feed.frames import FRAMES
 from api.rest import serializers
-from api.rest.orders import OrderPage, ReadyBody
+from api.rest.order_commands import ReadyBody
+from api.rest.orders import OrderPage
+from api.routes import OPERATIONS, ROUTES
 
 
 class Everything(Strict):
@@ -178,7 +178,7 @@ def models() -> list[type[BaseModel]]:
 def test_every_number_and_time_that_a_client_sends_has_the_one_reader() -> None:
     known = models()
     assert {row.body for row in OPERATIONS.values() if row.body} <= set(known)
-    assert {OPERATIONS[route.operation].query for route in ROUTES} - {None} <= set(known)
+    assert {route.query for route in ROUTES} - {None} <= set(known)
     assert set(FRAMES.values()) <= set(known)
     for model in known:
         assert others(model.__pydantic_core_schema__) == [], model

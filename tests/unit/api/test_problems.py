@@ -13,7 +13,7 @@ import pytest
 from actors import errors as runtime_errors
 from api.contract.problem_advice import REMEDIES
 from api.contract.problems import CODES, KINDS, Fault, Problem, problem_for, problem_response
-from api.rest.orders import refusal
+from api.rest.order_commands import refusal
 from dispatch import errors as service_errors
 from dispatch.domain import refusals
 from dispatch.messages import Reply

@@ -16,7 +16,7 @@ from pydantic import BaseModel
 
 from api.contract.json_body import parse_body
 from api.contract.problems import Problem
-from api.docs.operations import OPERATIONS
+from api.routes import OPERATIONS
 
 BODIES: dict[str, type[BaseModel]] = {
     name: row.body for name, row in OPERATIONS.items() if row.body is not None

@@ -14,6 +14,7 @@ from multidict import CIMultiDict
 
 from actors.clock import SystemRandomness
 from api.http.request import RequestContext, json_response
+from api.operation import Route
 from api.v1.handlers import TRIES, replaced
 from api.v1.request import RequestContextV1
 from api.v1.request_draft import Draft
@@ -53,8 +54,12 @@ def _call() -> RequestContextV1:
 
 
 async def _delete(rows: Rows) -> web.StreamResponse:
-    handlers = {"stores.get": rows.get, "stores.delete": rows.delete}
-    return await replaced("stores.delete", "/api/v1/stores/{id}", handlers)(_call())
+    path = "/api/v2/stores/{id}"
+    routes = {
+        "stores.get": Route(rows.get, "stores.get", "GET", path, scope=None, limit=None),
+        "stores.delete": Route(rows.delete, "stores.delete", "DELETE", path, scope=None, limit=None),
+    }
+    return await replaced("stores.delete", "/api/v1/stores/{id}", routes)(_call())
 
 
 async def test_the_version_that_is_there_is_sent_whatever_the_client_says() -> None:

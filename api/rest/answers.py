@@ -1,0 +1,310 @@
+"""The answers of version 2 as types.
+
+The serializers return them, and the documents show the schemas that pydantic makes of them, so that mypy holds both
+together. A type whose name ends in `Answer` is a component of the document, without that ending; any
+other is written out where it stands. Answers that one handler alone gives stand beside that handler.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, NotRequired
+
+from pydantic import Field, WithJsonSchema
+
+# pydantic refuses the one of `typing` before Python 3.12.
+from typing_extensions import TypedDict
+
+from api import json_schema as s
+from api.http.command_executor import GOOD
+from dispatch.domain import ids
+
+PAGE_ROWS_MAX = 100
+HISTORY_ROWS_MAX = 1000
+
+Text = Annotated[str, WithJsonSchema(s.TEXT)]
+Named = Annotated[str, WithJsonSchema(s.NAME)]
+Code = Annotated[str, WithJsonSchema(s.CODE)]
+Moment = Annotated[str, WithJsonSchema(s.TIME)]
+Whole = Annotated[int, WithJsonSchema(s.WHOLE)]
+Truth = Annotated[bool, WithJsonSchema(s.TRUTH)]
+Latitude = Annotated[float, WithJsonSchema(s.LAT)]
+Longitude = Annotated[float, WithJsonSchema(s.LON)]
+Radius = Annotated[int, WithJsonSchema(s.RADIUS)]
+Receipt = Annotated[int, WithJsonSchema(s.NUMBER)]
+Seconds = Annotated[int, WithJsonSchema(s.SECONDS)]
+OrderStatus = Annotated[str, WithJsonSchema(s.STATUS)]
+PaymentStatus = Annotated[str, WithJsonSchema(s.PAYMENT_STATUS)]
+Online = Annotated[str, WithJsonSchema(s.ONLINE)]
+Capacity = Annotated[int, WithJsonSchema(s.whole(1, 20))]
+EventType = Annotated[str, WithJsonSchema(s.TYPE)]
+TraceId = Annotated[str, WithJsonSchema(s.TRACE)]
+Cursor = Annotated[str, WithJsonSchema(s.CURSOR)]
+UserId = Annotated[str, WithJsonSchema(s.identifier(ids.USER))]
+ZoneId = Annotated[str, WithJsonSchema(s.identifier(ids.ZONE))]
+StoreId = Annotated[str, WithJsonSchema(s.identifier(ids.STORE))]
+ProductId = Annotated[str, WithJsonSchema(s.identifier(ids.PRODUCT))]
+OrderId = Annotated[str, WithJsonSchema(s.identifier(ids.ORDER))]
+DriverId = Annotated[str, WithJsonSchema(s.identifier(ids.DRIVER))]
+PaymentId = Annotated[str, WithJsonSchema(s.identifier(ids.PAYMENT))]
+
+
+class MoneyAnswer(TypedDict):
+    amount_minor: Whole
+    currency: Annotated[str, WithJsonSchema(s.text(3, "^[A-Z]{3}$"))]
+
+
+class PlaceShown(TypedDict):
+    lat: Latitude
+    lon: Longitude
+
+
+# -- accounts and the catalogue ---------------------------------------------------------------------------
+
+
+class UserAnswer(TypedDict):
+    id: UserId
+    email: Annotated[str, WithJsonSchema(s.EMAIL)]
+    name: Named
+    role: Annotated[str, WithJsonSchema(s.one_of("customer", "driver", "admin"))]
+    status: Annotated[str, WithJsonSchema(s.one_of("active", "banned"))]
+    created_at: Moment
+    driver_id: NotRequired[DriverId]
+    zone_id: NotRequired[ZoneId | None]
+    capacity: NotRequired[Capacity | None]
+
+
+class ZoneAnswer(TypedDict):
+    id: ZoneId
+    name: Named
+    mode: Annotated[str, WithJsonSchema(s.one_of("waves", "open"))]
+    wave_size: Annotated[int, WithJsonSchema(s.whole(1, 50))]
+    offer_ttl_s: Annotated[int, WithJsonSchema(s.whole(1, 600))]
+    area: Annotated[list[PlaceShown], Field(max_length=100)] | None
+    offer_distance_max_m: Annotated[int, WithJsonSchema(s.whole(1, 1_000_000))]
+    release_pause_s: Annotated[int, WithJsonSchema(s.whole(0, 86_400))]
+    give_up_after_s: Annotated[int, WithJsonSchema(s.whole(1, 604_800))] | None
+    driver_pay_minor: Annotated[int, WithJsonSchema(s.whole(0, 1_000_000_000))] | None
+    version: Whole
+
+
+class StoreAnswer(TypedDict):
+    id: StoreId
+    zone_id: ZoneId
+    name: Named
+    lat: Latitude
+    lon: Longitude
+    preparation_s: Seconds
+    delivery_radius_m: Annotated[int, WithJsonSchema(s.whole(1, 1_000_000))] | None
+    active: Truth
+    version: Whole
+    distance_m: NotRequired[Annotated[float, WithJsonSchema(s.REAL)]]
+
+
+class ProductAnswer(TypedDict):
+    id: ProductId
+    store_id: StoreId
+    name: Named
+    price: MoneyAnswer
+    stock: Whole | None
+    active: Truth
+    version: Whole
+
+
+# -- orders -----------------------------------------------------------------------------------------------
+
+
+class StopShown(TypedDict):
+    """A store that an order is fetched from, as it was when the order was placed."""
+
+    id: StoreId
+    name: Named
+    lat: Latitude
+    lon: Longitude
+
+
+class ItemShown(TypedDict):
+    product_id: ProductId
+    name: Named
+    quantity: Annotated[int, WithJsonSchema(s.whole(1, 99))]
+    price: MoneyAnswer
+
+
+class PickupShown(TypedDict):
+    store: StopShown
+    number: Receipt
+    ready_at: Moment
+    items: Annotated[list[ItemShown], Field(max_length=50)]
+
+
+class DropoffShown(TypedDict):
+    lat: Latitude
+    lon: Longitude
+    radius_m: NotRequired[Radius]
+    address: Annotated[str, WithJsonSchema(s.text(200))] | None
+
+
+class ContactShown(TypedDict):
+    name: Named | None
+    phone: Annotated[str, WithJsonSchema(s.text(30))] | None
+
+
+class PaidShown(TypedDict):
+    id: PaymentId
+    status: Annotated[str, WithJsonSchema(s.one_of("held", "captured", "voided", "refunding", "refunded"))]
+    amount: MoneyAnswer
+    refunded: MoneyAnswer
+
+
+class OfferShown(TypedDict):
+    offer_id: Annotated[str, WithJsonSchema(s.text(40, "^ofr_[0-9]+_[0-9]+$"))]
+    driver_id: DriverId
+    expires_at: Moment
+
+
+class OrderAnswer(TypedDict):
+    id: OrderId
+    number: Receipt
+    status: OrderStatus
+    version: Whole
+    zone_id: ZoneId
+    store: Annotated[StopShown, Field(description="The first of the pick-ups.")]
+    pickups: Annotated[list[PickupShown], Field(max_length=50)]
+    items: Annotated[list[ItemShown], Field(max_length=50)]
+    total: MoneyAnswer
+    dropoff: DropoffShown
+    payment: Annotated[str, WithJsonSchema(s.PAYMENT)]
+    notes: Text | None
+    contact: ContactShown | None
+    driver_id: DriverId | None
+    ready_at: Moment
+    created_at: Moment
+    updated_at: Moment
+    customer_id: NotRequired[UserId]
+    payments: NotRequired[Annotated[list[PaidShown], Field(max_length=20)]]
+    pay: NotRequired[MoneyAnswer | None]
+    round: NotRequired[Whole]
+    wave: NotRequired[Whole]
+    offers: NotRequired[Annotated[list[OfferShown], Field(max_length=50)]]
+
+
+class AuthorShown(TypedDict):
+    role: Annotated[str, WithJsonSchema(s.text(20, "^[a-z]+$"))]
+    id: Annotated[str, WithJsonSchema(s.text(60))] | None
+
+
+class EventAnswer(TypedDict):
+    version: Whole
+    type: EventType
+    at: Moment
+    by: AuthorShown
+    reason: Text | None
+    trace_id: TraceId | None
+    # What dispatch had in mind: for admins only, and different for each type.
+    data: NotRequired[
+        Annotated[Mapping[str, Any] | None, WithJsonSchema({"type": ["object", "null"], "maxProperties": 50})]
+    ]
+
+
+class OrderChangeAnswer(TypedDict):
+    order_id: OrderId
+    version: Whole
+    status: OrderStatus
+    event: EventType
+    driver_id: DriverId | None
+    reason: Text | None
+    at: Moment
+
+
+class DoneAnswer(TypedDict):
+    result: Annotated[str, WithJsonSchema(s.one_of(*sorted(GOOD)))]
+    order_id: OrderId
+    status: OrderStatus
+    version: Whole
+
+
+# -- payments and drivers ---------------------------------------------------------------------------------
+
+
+class StuckShown(TypedDict):
+    code: Code
+    since: Moment
+
+
+class PaymentAnswer(TypedDict):
+    id: PaymentId
+    order_id: OrderId
+    method: Annotated[str, WithJsonSchema(s.one_of("card"))]
+    status: PaymentStatus
+    amount: MoneyAnswer
+    refunded: MoneyAnswer
+    stuck: StuckShown | None
+    decline_code: Code | None
+    version: Whole
+    created_at: Moment
+    updated_at: Moment
+
+
+class DriverKnown(TypedDict):
+    """What a driver's own view and its row in a list have in common."""
+
+    id: DriverId
+    name: Named
+    zone_id: ZoneId
+    status: Online
+    state: Annotated[str, WithJsonSchema(s.one_of("online", "offline", "unreachable"))]
+    capacity: Capacity
+
+
+class DriverAnswer(DriverKnown):
+    orders: Annotated[list[OrderId], Field(max_length=20)]
+    connected: Truth
+    location: PlaceShown | None
+
+
+class DriverRowAnswer(DriverKnown):
+    carried: Annotated[int, WithJsonSchema(s.whole(0, 20))]
+    location: PlaceShown | None
+
+
+# -- pages ------------------------------------------------------------------------------------------------
+
+
+class UsersAnswer(TypedDict):
+    items: Annotated[list[UserAnswer], Field(max_length=PAGE_ROWS_MAX)]
+    next: Cursor | None
+
+
+class ZonesAnswer(TypedDict):
+    items: Annotated[list[ZoneAnswer], Field(max_length=PAGE_ROWS_MAX)]
+    next: Cursor | None
+
+
+class StoresAnswer(TypedDict):
+    items: Annotated[list[StoreAnswer], Field(max_length=PAGE_ROWS_MAX)]
+    next: Cursor | None
+
+
+class ProductsAnswer(TypedDict):
+    items: Annotated[list[ProductAnswer], Field(max_length=PAGE_ROWS_MAX)]
+    next: Cursor | None
+
+
+class OrdersAnswer(TypedDict):
+    items: Annotated[list[OrderAnswer], Field(max_length=PAGE_ROWS_MAX)]
+    next: Cursor | None
+
+
+class EventsAnswer(TypedDict):
+    items: Annotated[list[EventAnswer], Field(max_length=HISTORY_ROWS_MAX)]
+    next: Cursor | None
+
+
+class PaymentsAnswer(TypedDict):
+    items: Annotated[list[PaymentAnswer], Field(max_length=PAGE_ROWS_MAX)]
+    next: Cursor | None
+
+
+class DriverRowsAnswer(TypedDict):
+    items: Annotated[list[DriverRowAnswer], Field(max_length=PAGE_ROWS_MAX)]
+    next: Cursor | None

@@ -1,0 +1,81 @@
+"""The table of operations: every declaration of version 2, in the order in which the router tries them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from itertools import chain, groupby
+
+from api import version_routing
+from api.docs import asyncapi, browser_page, openapi, problem_pages
+from api.feed import handshake
+from api.http import front_pages
+from api.operation import METHODS, Operation, Route
+from api.ops import health
+from api.rest import (
+    accounts,
+    drivers,
+    order_commands,
+    order_creation,
+    orders,
+    password_resets,
+    payments,
+    products,
+    stores,
+    tracking,
+    users,
+    zones,
+)
+
+_TABLES: tuple[Iterable[Operation], ...] = (
+    accounts.operations,
+    users.operations,
+    password_resets.operations,
+    zones.operations,
+    stores.operations,
+    products.operations,
+    order_creation.operations,
+    orders.operations,
+    order_commands.operations,
+    payments.operations,
+    tracking.operations,
+    handshake.operations,
+    drivers.operations,
+    health.operations,
+    openapi.operations,
+    browser_page.operations,
+    version_routing.operations,
+    asyncapi.operations,
+    problem_pages.operations,
+    front_pages.operations,
+)
+
+
+def arranged(tables: Iterable[Iterable[Operation]]) -> tuple[Operation, ...]:
+    """The operations in the router's order: the busiest of each resource first, the methods of a path together.
+
+    aiohttp tries the paths below one prefix one after the other, and makes one resource of a path only where its
+    methods follow each other.
+    """
+    found: list[Operation] = []
+    for _, of_resource in groupby(chain.from_iterable(tables), lambda one: one.resource):
+        found += sorted(of_resource, key=lambda one: -one.busy)
+    places = {one.path: place for place, one in reversed([*enumerate(found)])}
+    return tuple(sorted(found, key=lambda one: (places[one.path], -one.busy, METHODS.index(one.method))))
+
+
+def check_routes(routes: Iterable[Route]) -> None:
+    """No operation, and no method of a path, stands twice.
+
+    Raises:
+        ValueError: names those that do; such a server must not start.
+    """
+    routes = [*routes]
+    for said in ([one.operation for one in routes], [f"{one.method} {one.path}" for one in routes]):
+        twice = sorted({name for name in said if said.count(name) > 1})
+        if twice:
+            raise ValueError(f"twice: {twice}")
+
+
+ROUTES = arranged(_TABLES)
+check_routes(ROUTES)
+OPERATIONS: Mapping[str, Operation] = {one.operation: one for one in ROUTES}
