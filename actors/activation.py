@@ -26,7 +26,7 @@ UNKNOWN_MAX = 10_000
 RETRY_S = 0.1
 
 
-class Install(Protocol):
+class InstallState(Protocol):
     """Gives a cell the state of its row, and opens its mailbox."""
 
     def __call__(self, cell: Cell, row: Mapping[str, Any], *, reason: str, trace: str = "") -> None: ...
@@ -44,7 +44,7 @@ class Activation:
     """
 
     def __init__(self, journal: Journal, clock: Clock, cells: CellTable, log: Callable[..., None]) -> None:
-        self.install: Install = _nobody
+        self.install: InstallState = _nobody
         self._journal = journal
         self._clock = clock
         self._cells = cells

@@ -8,7 +8,7 @@ To add an operation:
    body; `answer` is a TypedDict (api/rest/answers.py) with an example in api/docs/examples.py, `problems` are codes of
    api/contract/problems.py.
 3. A new module has `operations = Operations(Operation)` of its own and stands in the list of api/routes.py.
-4. Its callers and their statuses stand in tests/acceptance/matrix.py; a test asks for them.
+4. Its callers and their statuses stand in tests/acceptance/two_instances/matrix.py; a test asks for them.
 
 Routes, permissions, limits, the documents and version 1 read the declaration; there is no other table. An incomplete
 one raises ValueError when its module is imported, so the server does not start.

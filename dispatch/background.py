@@ -31,7 +31,7 @@ TRIM_PAUSE_S = 0.05
 CHUNK = 1_000
 
 
-class Rows(Protocol):
+class BackgroundRows(Protocol):
     """The named blocks that chores need; storage provides them."""
 
     async def rows(self, name: str, *args: Any) -> Sequence[Any]: ...
@@ -53,7 +53,7 @@ class BackgroundTasks:
     def __init__(
         self,
         dispatch: Dispatch,
-        rows: Rows,
+        rows: BackgroundRows,
         *,
         done: Callable[[str, float], None],
         failed: Callable[[str, Exception], None],

@@ -102,7 +102,7 @@ class Gateway(Protocol):
     async def refund(self, key: str, ref: str, amount: Money) -> None: ...
 
 
-class Rows(Protocol):
+class PaymentRows(Protocol):
     """The named blocks that payments need; storage provides them."""
 
     async def rows(self, name: str, *args: Any) -> Sequence[Any]: ...
@@ -134,7 +134,7 @@ class Payments:
     def __init__(
         self,
         dispatch: Dispatch,
-        rows: Rows,
+        rows: PaymentRows,
         gateway: Gateway,
         entropy: Randomness,
         observe: Callable[[str, str, float], None] = lambda _step, _outcome, _seconds: None,

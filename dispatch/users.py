@@ -15,7 +15,7 @@ from dispatch.errors import EmailTaken, LastAdmin, StillCarrying, UnknownZone, U
 from dispatch.ports import AccessTokens, Queries, QueryPool, Row
 from dispatch.service import Caller
 from storage.email_addresses import normal_form
-from storage.errors import Duplicate, MissingReference, Refused
+from storage.errors import Duplicate, MissingReference, WriteRefused
 from storage.postgres.list_queries import After
 
 T = TypeVar("T")
@@ -159,7 +159,7 @@ class Users:
                 return await work()
         except Duplicate:
             raise EmailTaken from None
-        except Refused:
+        except WriteRefused:
             raise LastAdmin from None
 
     async def _change(

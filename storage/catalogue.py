@@ -14,7 +14,7 @@ from typing import Any
 from actors.clock import Clock, Randomness
 from config import metrics
 from storage.postgres.database import Database
-from storage.redis.cache import Cache, Kind
+from storage.redis.cache import Cache, CacheKind
 from storage.redis.cache_store import CacheStore
 from storage.redis.client import Client
 from storage.redis.keys import Keyspace
@@ -33,10 +33,10 @@ def _fresh_s(found: Any) -> float | None:
     return STOCK_S if any(row.get("stock") is not None for row in rows) else None
 
 
-PRODUCT = Kind("product", PRODUCT_S, _fresh_s)
-SHELF = Kind("shelf", PRODUCT_S, _fresh_s)
-STORE = Kind("store", STORE_S)
-STORES = Kind("stores", STORE_S)
+PRODUCT = CacheKind("product", PRODUCT_S, _fresh_s)
+SHELF = CacheKind("shelf", PRODUCT_S, _fresh_s)
+STORE = CacheKind("store", STORE_S)
+STORES = CacheKind("stores", STORE_S)
 
 
 class CatalogueCache:

@@ -36,7 +36,7 @@ class Duplicate(StorageError):
         self.constraint = constraint
 
 
-class Refused(StorageError):
+class WriteRefused(StorageError):
     """The database does not allow what it would lead to."""
 
     def __init__(self, constraint: str) -> None:

@@ -1,4 +1,4 @@
-"""Servers that tests share: one real Postgres and one real Valkey per run, one fresh database per test that asks."""
+"""Servers that tests share: one Postgres and one Valkey for each worker, a fresh database for each test that asks."""
 
 from __future__ import annotations
 
@@ -32,33 +32,33 @@ _numbers = itertools.count(1)
 
 
 @pytest.fixture(scope="session")
-def folder() -> Iterator[Path]:
-    """A short path: sockets live in it."""
+def short_tmp_path() -> Iterator[Path]:
+    """A temporary folder whose path is short enough for Unix sockets."""
     with tempfile.TemporaryDirectory(prefix="mall-test-") as name:
         Path(name).chmod(0o755)
         yield Path(name)
 
 
 @pytest.fixture(scope="session")
-def postgres(folder: Path) -> Iterator[EmbeddedPostgres]:
-    """The Postgres that the wheel brings."""
-    with EmbeddedPostgres(folder / "pg", durable=False) as server:
+def postgres(short_tmp_path: Path) -> Iterator[EmbeddedPostgres]:
+    """The Postgres of the wheel."""
+    with EmbeddedPostgres(short_tmp_path / "pg", durable=False) as server:
         yield server
 
 
 @pytest.fixture(scope="session")
-def postgres_15(folder: Path) -> Iterator[EmbeddedPostgres]:
+def postgres_15(short_tmp_path: Path) -> Iterator[EmbeddedPostgres]:
     """Debian's Postgres 15, where it is installed."""
     if not (POSTGRES_15 / "initdb").exists():
         pytest.skip("needs Debian's postgresql-15 (apt-get install postgresql-15)")
-    with EmbeddedPostgres(folder / "pg15", POSTGRES_15, durable=False) as server:
+    with EmbeddedPostgres(short_tmp_path / "pg15", POSTGRES_15, durable=False) as server:
         yield server
 
 
 @pytest.fixture(scope="session")
-def redis_url(folder: Path) -> Iterator[str]:
+def redis_url(short_tmp_path: Path) -> Iterator[str]:
     """A real Valkey."""
-    server = EmbeddedValkey(folder / "valkey", durable=False)
+    server = EmbeddedValkey(short_tmp_path / "valkey", durable=False)
     server.start()
     try:
         yield server.redis_url
@@ -67,9 +67,9 @@ def redis_url(folder: Path) -> Iterator[str]:
 
 
 @pytest.fixture
-def valkey(folder: Path) -> Iterator[EmbeddedValkey]:
-    """A Valkey of the test's own, to be ill-treated."""
-    server = EmbeddedValkey(folder / f"valkey-{next(_numbers)}", durable=False)
+def valkey(short_tmp_path: Path) -> Iterator[EmbeddedValkey]:
+    """A Valkey of this test alone, which it may stop or freeze."""
+    server = EmbeddedValkey(short_tmp_path / f"valkey-{next(_numbers)}", durable=False)
     server.start()
     try:
         yield server
@@ -85,13 +85,13 @@ def with_database(url: str, name: str) -> str:
 
 
 @pytest.fixture(scope="session")
-def template(postgres: EmbeddedPostgres) -> str:
+def template_server(postgres: EmbeddedPostgres) -> str:
     """Address of a server with a migrated database `template_mall`, to be copied."""
     return asyncio.run(make_template(postgres.database_url))
 
 
 @pytest.fixture(scope="session")
-def template_15(postgres_15: EmbeddedPostgres) -> str:
+def template_server_15(postgres_15: EmbeddedPostgres) -> str:
     """The same on Postgres 15."""
     return asyncio.run(make_template(postgres_15.database_url))
 
@@ -115,6 +115,6 @@ async def copy_database(server_url: str) -> str:
 
 
 @pytest.fixture
-async def database_url(template: str) -> str:
+async def database_url(template_server: str) -> str:
     """A fresh, migrated database."""
-    return await copy_database(template)
+    return await copy_database(template_server)

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from time import perf_counter
 
 from actors.model.cases import VARIANTS, Case, correct_cases, other_cases, story_cases
-from actors.model.checker import Checker, CheckerError, Verdict
+from actors.model.checker import Checker, CheckerError, ModelResult
 
 # The machine that this has to be quick on has two cores. Long searches share them, short ones run side by side.
 CORES = 2
@@ -24,7 +24,7 @@ def _say(text: str = "") -> None:
     sys.stdout.flush()
 
 
-def row(case: Case, verdict: Verdict) -> str:
+def row(case: Case, verdict: ModelResult) -> str:
     """One line of the table; a wrong one ends in an exclamation mark."""
     link = _ROW.format(
         case.name,

@@ -24,7 +24,7 @@ OURS: Mapping[str, str] = {
 
 
 @frozen
-class Bounds:
+class SearchBounds:
     """How much may happen. The search within them is exhaustive; every number multiplies the states."""
 
     instances: int = 2
@@ -49,7 +49,7 @@ class Case:
     name: str
     properties: tuple[str, ...]
     expected: str
-    bounds: Bounds
+    bounds: SearchBounds
     switches: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -68,7 +68,7 @@ class Variant:
     name: str
     switches: Mapping[str, str]
     broken: tuple[str, ...]
-    bounds: Bounds = Bounds()
+    bounds: SearchBounds = SearchBounds()
     holds: tuple[str, ...] | None = None
 
     def cases(self) -> list[Case]:
@@ -79,16 +79,16 @@ class Variant:
 
 
 CORRECT = (
-    Bounds(epochs=4, losses=2, crashes=1, silences=2),
-    Bounds(epochs=4, silences=2, writes=3),
+    SearchBounds(epochs=4, losses=2, crashes=1, silences=2),
+    SearchBounds(epochs=4, silences=2, writes=3),
     # Two orders: what stays in memory over a claim is another order than the one that is settled.
-    Bounds(orders=2, epochs=4, silences=2, writes=3),
-    Bounds(instances=3, losses=2, crashes=1),
+    SearchBounds(orders=2, epochs=4, silences=2, writes=3),
+    SearchBounds(instances=3, losses=2, crashes=1),
 )
 
 # Two silences: one claim that lands late, and one flush that is settled.
-_STRAY = Bounds(epochs=4, silences=2)
-_STRAY_TWO = Bounds(orders=2, epochs=4, silences=2, writes=3)
+_STRAY = SearchBounds(epochs=4, silences=2)
+_STRAY_TWO = SearchBounds(orders=2, epochs=4, silences=2, writes=3)
 
 VARIANTS = (
     Variant("no fence", {"Fence": '"none"'}, ("P1", "P2", "P3", "P4")),
@@ -124,7 +124,7 @@ def correct_cases() -> list[Case]:
 
 def other_cases() -> list[Case]:
     """Searches that must find something, and of what a wrong protocol still keeps."""
-    reached = [Case("ours is not empty", (name,), BROKEN, Bounds(silences=2)) for name in NEVER]
+    reached = [Case("ours is not empty", (name,), BROKEN, SearchBounds(silences=2)) for name in NEVER]
     return [*reached, *(case for variant in VARIANTS for case in variant.cases())]
 
 

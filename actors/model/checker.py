@@ -10,7 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from time import perf_counter
 
-from actors.model.cases import BROKEN, HOLDS, OURS, Bounds, Case
+from actors.model.cases import BROKEN, HOLDS, OURS, Case, SearchBounds
 from actors.values import frozen
 
 MODULE = Path(__file__).parent / "Ownership.tla"
@@ -38,7 +38,7 @@ class CheckerError(Exception):
 
 
 @frozen
-class Verdict:
+class ModelResult:
     """What a search found.
 
     Attributes:
@@ -56,7 +56,7 @@ class Verdict:
     output: str
 
 
-def configuration(bounds: Bounds, switches: dict[str, str], properties: tuple[str, ...]) -> str:
+def configuration(bounds: SearchBounds, switches: dict[str, str], properties: tuple[str, ...]) -> str:
     """TLC's .cfg of one search."""
     instances = [f"i{n}" for n in range(1, bounds.instances + 1)]
     orders = [f"o{n}" for n in range(1, bounds.orders + 1)]
@@ -76,7 +76,7 @@ def configuration(bounds: Bounds, switches: dict[str, str], properties: tuple[st
     )
 
 
-def read_verdict(output: str, seconds: float) -> Verdict:
+def read_verdict(output: str, seconds: float) -> ModelResult:
     """What TLC's words mean.
 
     Raises:
@@ -87,7 +87,7 @@ def read_verdict(output: str, seconds: float) -> Verdict:
     if not counts or finished == bool(_VIOLATED.search(output)):
         raise CheckerError(output[-3000:])
     steps = max((int(n) for n in _STEP.findall(output)), default=0)
-    return Verdict(HOLDS if finished else BROKEN, int(counts[-1][1]), steps, seconds, output)
+    return ModelResult(HOLDS if finished else BROKEN, int(counts[-1][1]), steps, seconds, output)
 
 
 def _runs(java: Path | str) -> bool:
@@ -132,7 +132,7 @@ class Checker:
         self._java = find_java()
         self._jar = find_jar()
 
-    def search(self, case: Case, workers: int) -> Verdict:
+    def search(self, case: Case, workers: int) -> ModelResult:
         """Search one case to its end, or to the first story; with one worker that is the shortest.
 
         Raises:

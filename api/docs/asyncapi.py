@@ -4,6 +4,7 @@ the table that closes with them.
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from typing import Any
 
@@ -38,6 +39,8 @@ since the position that `hello` named. Entries of the log (`event`) come in orde
 acknowledges with `ack`. Commands carry an `id`, which their answer repeats, and a `key`: repeated with the same key, \
 on any connection, a command has one effect and the same answer.
 """
+# A schema is called like its frame: `Accept` is made of `AcceptFrame`.
+_FRAME_NAME = re.compile(rb'"(#/components/schemas/)?([A-Z]\w*)Frame"')
 
 
 def make_asyncapi() -> dict[str, Any]:
@@ -98,6 +101,7 @@ def _server_schema(name: str) -> str:
 def _schemas() -> dict[str, Any]:
     models = [(model, "validation") for model in FRAMES.values()]
     _, found = models_json_schema(models, ref_template=_REF)  # type: ignore[arg-type]
+    found = orjson.loads(_FRAME_NAME.sub(rb'"\1\2"', orjson.dumps(found)))
     said = {_server_schema(name): {"title": _server_schema(name), **schema} for name, schema in SAID.items()}
     return {**tightened(found["$defs"]), **PARTS, **said}
 
@@ -128,7 +132,7 @@ def _heard(kind: str) -> dict[str, Any]:
         "name": kind,
         "title": f"The app says {kind}",
         "contentType": "application/json",
-        "payload": {"$ref": _REF.format(model=FRAMES[kind].__name__)},
+        "payload": {"$ref": _REF.format(model=FRAMES[kind].__name__.removesuffix("Frame"))},
         "examples": [{"name": "example", "payload": {"t": kind, **HEARD_EXAMPLES[kind]}}],
     }
 

@@ -15,7 +15,7 @@ from dispatch.service import Caller
 
 def offer_wish(frame: frames.OfOffer, driver: int) -> d.Wish:
     """What is wanted of each order of an offer."""
-    if isinstance(frame, frames.Accept):
+    if isinstance(frame, frames.AcceptFrame):
         return d.Accept(driver, frame.offer_id)
     return d.Decline(driver, frame.offer_id, frame.reason)
 
@@ -23,11 +23,11 @@ def offer_wish(frame: frames.OfOffer, driver: int) -> d.Wish:
 def order_wish(frame: frames.OfOrder, driver: int) -> d.Wish:
     """What is wanted of a carried order."""
     match frame:
-        case frames.PickUp():
+        case frames.PickUpFrame():
             return d.PickUp(driver)
-        case frames.Deliver():
+        case frames.DeliverFrame():
             return d.Deliver(driver)
-        case frames.Fail():
+        case frames.FailFrame():
             return d.Fail(driver, frame.reason)
 
 

@@ -39,40 +39,40 @@ def _or_none(value: Any, inner: ValidatorFunctionWrapHandler) -> Any:
 _SENSIBLE = WrapValidator(_or_none)
 
 
-class Resume(Strict):
+class ResumeFrame(Strict):
     epoch: Annotated[str, StringConstraints(min_length=1, max_length=64)]
     seq: Seq
 
 
-class Hello(Strict):
+class HelloFrame(Strict):
     t: Literal["hello"]
     id: FrameId | None = None
     ticket: Annotated[str, StringConstraints(min_length=10, max_length=100)] | None = None
-    resume: Annotated[Resume | None, _SENSIBLE] = None
+    resume: Annotated[ResumeFrame | None, _SENSIBLE] = None
     device: Annotated[Name | None, _SENSIBLE] = None
     app_version: Annotated[Name | None, _SENSIBLE] = None
 
 
-class Ack(Strict):
+class AckFrame(Strict):
     t: Literal["ack"]
     seq: Seq
 
 
-class Ping(Strict):
+class PingFrame(Strict):
     t: Literal["ping"]
     id: FrameId | None = None
 
 
-class Pong(Strict):
+class PongFrame(Strict):
     t: Literal["pong"]
 
 
-class Seen(Strict):
+class SeenFrame(Strict):
     t: Literal["offer.seen"]
     offer_id: OfferId
 
 
-class Accept(Strict):
+class AcceptFrame(Strict):
     t: Literal["offer.accept"]
     id: FrameId
     key: Key
@@ -80,7 +80,7 @@ class Accept(Strict):
     offer_id: OfferId | None = None
 
 
-class Decline(Strict):
+class DeclineFrame(Strict):
     t: Literal["offer.decline"]
     id: FrameId
     key: Key
@@ -89,21 +89,21 @@ class Decline(Strict):
     reason: Reason = "unspecified"
 
 
-class PickUp(Strict):
+class PickUpFrame(Strict):
     t: Literal["order.pickup"]
     id: FrameId
     key: Key
     order_id: OrderId
 
 
-class Deliver(Strict):
+class DeliverFrame(Strict):
     t: Literal["order.delivery"]
     id: FrameId
     key: Key
     order_id: OrderId
 
 
-class Fail(Strict):
+class FailFrame(Strict):
     t: Literal["order.failure"]
     id: FrameId
     key: Key
@@ -111,14 +111,14 @@ class Fail(Strict):
     reason: Reason
 
 
-class Availability(Strict):
+class AvailabilityFrame(Strict):
     t: Literal["availability"]
     id: FrameId
     key: Key
     status: Literal["online", "offline"]
 
 
-class Location(Strict):
+class LocationFrame(Strict):
     t: Literal["loc"]
     cseq: Annotated[Seq | None, _SENSIBLE] = None
     lat: Lat
@@ -127,36 +127,36 @@ class Location(Strict):
     speed_mps: Annotated[MetresPerSecond, _SENSIBLE] = None
 
 
-class AuthRefresh(Strict):
+class AuthRefreshFrame(Strict):
     t: Literal["auth.refresh"]
     id: FrameId
     token: Annotated[str, StringConstraints(min_length=20, max_length=4096)]
 
 
 Frame = (
-    Hello | Ack | Ping | Pong | Seen | Accept | Decline | PickUp | Deliver | Fail | Availability
-    | Location | AuthRefresh
+    HelloFrame | AckFrame | PingFrame | PongFrame | SeenFrame | AcceptFrame | DeclineFrame | PickUpFrame | DeliverFrame
+    | FailFrame | AvailabilityFrame | LocationFrame | AuthRefreshFrame
 )  # fmt: skip
 # Commands: about one or several orders of an offer, about one order that is carried, about the driver.
-OfOffer: TypeAlias = Accept | Decline
-OfOrder: TypeAlias = PickUp | Deliver | Fail
-Command: TypeAlias = OfOffer | OfOrder | Availability
+OfOffer: TypeAlias = AcceptFrame | DeclineFrame
+OfOrder: TypeAlias = PickUpFrame | DeliverFrame | FailFrame
+Command: TypeAlias = OfOffer | OfOrder | AvailabilityFrame
 # For isinstance: a union would be made anew for each frame.
-OF_OFFER = (Accept, Decline)
+OF_OFFER = (AcceptFrame, DeclineFrame)
 FRAMES: Mapping[str, type[Frame]] = {
-    "hello": Hello,
-    "ack": Ack,
-    "ping": Ping,
-    "pong": Pong,
-    "offer.seen": Seen,
-    "offer.accept": Accept,
-    "offer.decline": Decline,
-    "order.pickup": PickUp,
-    "order.delivery": Deliver,
-    "order.failure": Fail,
-    "availability": Availability,
-    "loc": Location,
-    "auth.refresh": AuthRefresh,
+    "hello": HelloFrame,
+    "ack": AckFrame,
+    "ping": PingFrame,
+    "pong": PongFrame,
+    "offer.seen": SeenFrame,
+    "offer.accept": AcceptFrame,
+    "offer.decline": DeclineFrame,
+    "order.pickup": PickUpFrame,
+    "order.delivery": DeliverFrame,
+    "order.failure": FailFrame,
+    "availability": AvailabilityFrame,
+    "loc": LocationFrame,
+    "auth.refresh": AuthRefreshFrame,
 }
 
 
@@ -208,5 +208,5 @@ def decode_frame(data: bytes) -> Frame:
         raise BadFrame(
             f"{where[:100]}: {told(first)}",
             frame_id,
-            is_reading=model is Location and where != "frame" and first["type"] != "extra_forbidden",
+            is_reading=model is LocationFrame and where != "frame" and first["type"] != "extra_forbidden",
         ) from None

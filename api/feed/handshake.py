@@ -135,7 +135,7 @@ async def open_feed(context: RequestContext) -> web.StreamResponse:
         return web.Response(status=499)  # gone before the upgrade
     except ValueError:  # a key that is not even ASCII: the library lets base64's own error through
         raise Problem("malformed_request", "The handshake cannot be read.") from None
-    hello: frames.Hello | int
+    hello: frames.HelloFrame | int
     if principal is not None:
         hello = await _hello(ws, context.trace)
     else:
@@ -172,7 +172,7 @@ def _admit(context: RequestContext) -> Principal | None:
     return context.who
 
 
-async def _learn(context: RequestContext, ws: FeedSocket) -> tuple[frames.Hello | int, Principal | None]:
+async def _learn(context: RequestContext, ws: FeedSocket) -> tuple[frames.HelloFrame | int, Principal | None]:
     """The first frame of a stranger, and who its ticket says that it is."""
     anonymous, address = (
         context.services.hub.anonymous,
@@ -183,7 +183,7 @@ async def _learn(context: RequestContext, ws: FeedSocket) -> tuple[frames.Hello 
     return hello, None if isinstance(hello, int) else await _redeem(context, hello)
 
 
-async def _hello(ws: web.WebSocketResponse, trace: str) -> frames.Hello | int:
+async def _hello(ws: web.WebSocketResponse, trace: str) -> frames.HelloFrame | int:
     """The first frame, if it comes in time and is a hello; else the code to close with."""
     try:
         async with asyncio.timeout(HELLO_S):
@@ -201,7 +201,7 @@ async def _hello(ws: web.WebSocketResponse, trace: str) -> frames.Hello | int:
         said = {"t": "error", "id": None, "code": "bad_frame", "temporary": False, "trace_id": trace}
         await _say(ws, said | {"detail": detail})
         return close_codes.BAD_FRAME
-    return frame if isinstance(frame, frames.Hello) else close_codes.BAD_FRAME
+    return frame if isinstance(frame, frames.HelloFrame) else close_codes.BAD_FRAME
 
 
 async def _say(ws: web.WebSocketResponse, frame: dict[str, Any]) -> None:
@@ -209,7 +209,7 @@ async def _say(ws: web.WebSocketResponse, frame: dict[str, Any]) -> None:
         await ws.send_str(orjson.dumps(frame).decode())
 
 
-async def _redeem(context: RequestContext, hello: frames.Hello) -> Principal | None:
+async def _redeem(context: RequestContext, hello: frames.HelloFrame) -> Principal | None:
     """The driver behind the ticket, or None."""
     if hello.ticket is None:
         return None
@@ -230,7 +230,7 @@ async def _serve(
     context: RequestContext,
     ws: FeedSocket,
     principal: Principal,
-    resume: frames.Resume | None,
+    resume: frames.ResumeFrame | None,
     told: tuple[str | None, str | None],
 ) -> None:
     """The socket from its hello on; `told` is what the app said of itself: device and version."""

@@ -101,7 +101,7 @@ class PendingCommand:
         self._end(code)
 
     def _failed(self, error: BaseException) -> str:
-        is_driver = isinstance(self._frame, frames.Availability)
+        is_driver = isinstance(self._frame, frames.AvailabilityFrame)
         problem = problem_of(error, "not_found" if is_driver else "order_not_found")
         if problem.code == "internal":
             log.error("failed_command", trace_id=self.trace, command=self._frame.t, exc_info=error)
@@ -147,12 +147,12 @@ def ask_actors(
     """Put a command to whom it concerns."""
     driver = caller.number
     match frame:
-        case frames.Accept() | frames.Decline() if len(frame.orders) == 1:
+        case frames.AcceptFrame() | frames.DeclineFrame() if len(frame.orders) == 1:
             asked.asks(commands.submit(asked, caller, frame.orders[0], offer_wish(frame, driver)))
-        case frames.Accept() | frames.Decline():
+        case frames.AcceptFrame() | frames.DeclineFrame():
             # All that it waits for are answers of actors, which have deadlines: a task would be one too many.
             Taskless(each_result(commands, caller, frame), asked.set_exception, asked.set_results).step()
-        case frames.Availability():
+        case frames.AvailabilityFrame():
             asked.asks(commands.submit_availability(asked, caller, frame.status))
         case _:
             asked.asks(commands.submit(asked, caller, frame.order_id, order_wish(frame, driver)))

@@ -299,25 +299,25 @@ class Session:
         if state.unreachable and state.comes_back(frame):
             self.services.dispatch.alive(self.principal.number)
         match frame:
-            case frames.Ping():
+            case frames.PingFrame():
                 self.push({"t": "pong", "id": frame.id})
-            case frames.Pong():
+            case frames.PongFrame():
                 pass
-            case frames.Seen():
+            case frames.SeenFrame():
                 self.services.dispatch.offer_seen(self.principal.number, frame.offer_id)
-            case frames.Ack():
+            case frames.AckFrame():
                 state.ack(frame.seq)
-            case frames.AuthRefresh():
+            case frames.AuthRefreshFrame():
                 self._refresh(frame)
             case _ if (admission := self._admit(frame)) is not Admission.ADMITTED:
                 self._turn_away(frame, admission)
-            case frames.Location():
+            case frames.LocationFrame():
                 place = Place(frame.lat, frame.lon)
                 self.services.dispatch.locate(
                     self.principal.number, place, frame.cseq, self.trace, accuracy_m=frame.accuracy_m,
                     session=self.address,
                 )  # fmt: skip
-            case frames.Hello():
+            case frames.HelloFrame():
                 self._refuse(frames.BadFrame("hello is the first frame, and only that", frame.id))
             case _:
                 self._count(frame)
@@ -373,7 +373,7 @@ class Session:
         except Exception as error:  # noqa: BLE001 - one command must not end a socket
             asked.set_exception(error)
 
-    def _refresh(self, frame: frames.AuthRefresh) -> None:
+    def _refresh(self, frame: frames.AuthRefreshFrame) -> None:
         try:
             principal = self.services.tokens.verify(frame.token)
         except BadToken:

@@ -177,7 +177,7 @@ class FeedState:
 
     def comes_back(self, frame: frames.Frame) -> bool:
         """True once, when a driver who counts as unreachable says something that no machine answers by itself."""
-        if not self.unreachable or isinstance(frame, frames.Pong):
+        if not self.unreachable or isinstance(frame, frames.PongFrame):
             return False
         self.unreachable = False
         return True
@@ -199,7 +199,7 @@ class FeedState:
         if code := self.token_end(self.expires_at + leeway_s - steady, is_revoked=is_revoked):
             return Admission(code)
         if is_blind:
-            return Admission.IGNORED if isinstance(frame, frames.Location) else Admission.REFUSED
+            return Admission.IGNORED if isinstance(frame, frames.LocationFrame) else Admission.REFUSED
         return Admission.ADMITTED
 
     def begin_command(self) -> bool:

@@ -24,7 +24,7 @@ QUEUE_BYTES = 32 * 1024
 
 
 class _Frames(WebSocketDataQueue):
-    """The queue of a socket. tests/unit/api/test_socket.py fails when aiohttp's works differently."""
+    """The queue of a socket. tests/unit/api/test_websocket.py fails when aiohttp's works differently."""
 
     __slots__ = ("leaving", "listener", "meter", "transport")
 

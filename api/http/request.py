@@ -41,7 +41,7 @@ from storage.catalogue import CatalogueCache
 from storage.health import Check, Prober, look_at_disk, look_at_leases
 from storage.postgres.database import Database
 from storage.redis.client import Client, ping
-from storage.redis.limits import RateLimits, Verdict
+from storage.redis.limits import Allowance, RateLimits
 from storage.redis.tickets import Tickets
 
 if TYPE_CHECKING:
@@ -160,7 +160,7 @@ class RequestContext:
         self.code = ""
         # Ids that the request's line names besides those in its path.
         self.about: dict[str, str] = {}
-        self.allowance: Verdict | None = None
+        self.allowance: Allowance | None = None
 
     @property
     def who(self) -> Principal:

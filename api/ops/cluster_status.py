@@ -43,7 +43,7 @@ class Silent:
 
 
 @frozen
-class View:
+class ClusterView:
     """What the asked instance knows by itself.
 
     Attributes:
@@ -63,7 +63,7 @@ class View:
 
 
 @frozen
-class Report:
+class InstanceReport:
     """The status of one instance, as far as the whole needs it."""
 
     member: Member
@@ -82,7 +82,7 @@ class Report:
     mailboxes: Sequence[Mapping[str, Any]] = field(default_factory=tuple)
 
 
-def read_report(incarnation: str, status: Any) -> Report:
+def read_report(incarnation: str, status: Any) -> InstanceReport:
     """What an instance says of itself. One of another version may leave things out.
 
     Raises:
@@ -90,7 +90,7 @@ def read_report(incarnation: str, status: Any) -> Report:
     """
     shards, member = status["shards"], status.get("member", {})
     text = {name: str(member.get(name, "")) for name in ("address", "state", "version")}
-    return Report(
+    return InstanceReport(
         member=Member(
             str(status["instance"]),
             incarnation,
@@ -143,13 +143,13 @@ async def cluster_status(services: Services, own: Mapping[str, Any]) -> dict[str
     return {"asked": own["instance"], "took_s": round(services.clock.monotonic() - began, 4), **merged}
 
 
-def _view(services: Services) -> View:
+def _view(services: Services) -> ClusterView:
     reconciler, routing_table = services.cluster.reconciler, services.cluster.routing_table
     tick = reconciler.tick
     members = {m.incarnation: m for m in reconciler.membership.members} | {
         reconciler.member.incarnation: reconciler.member
     }
-    return View(
+    return ClusterView(
         me=reconciler.member.incarnation,
         members=members,
         holders=("",) * SHARD_COUNT if tick is None else tick.holders,
@@ -178,9 +178,9 @@ async def _ask(peers: PeerCalls, incarnation: str, wait_s: float) -> Any:
 # -- putting together -----------------------------------------------------------------------------
 
 
-def merge(view: View, answers: Mapping[str, Any]) -> dict[str, Any]:
+def merge(view: ClusterView, answers: Mapping[str, Any]) -> dict[str, Any]:
     """One status of all, from what each has answered (a status, or Silent), by incarnation."""
-    reports: dict[str, Report] = {}
+    reports: dict[str, InstanceReport] = {}
     silent: dict[str, str] = {}
     for incarnation, answer in answers.items():
         if isinstance(answer, Silent):
@@ -206,7 +206,7 @@ def merge(view: View, answers: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _shard(
-    view: View, shard: int, reports: Mapping[str, Report], silent: Mapping[str, str]
+    view: ClusterView, shard: int, reports: Mapping[str, InstanceReport], silent: Mapping[str, str]
 ) -> dict[str, Any]:
     """Who serves it by their own word; who is silent is believed to serve what it did."""
     claims = sorted((r.epochs[shard], i) for i, r in reports.items() if shard in r.epochs)
@@ -231,14 +231,14 @@ def _shard(
     return found
 
 
-def _instance(view: View, incarnation: str) -> str:
+def _instance(view: ClusterView, incarnation: str) -> str:
     member = view.members.get(incarnation)
     return incarnation.rpartition(".")[0] if member is None else member.instance
 
 
 def _members(
-    view: View,
-    reports: Mapping[str, Report],
+    view: ClusterView,
+    reports: Mapping[str, InstanceReport],
     silent: Mapping[str, str],
     shards: Sequence[Mapping[str, Any]],
 ) -> list[dict[str, Any]]:
@@ -255,7 +255,7 @@ def _members(
     ]
 
 
-def _entry(member: Member, report: Report | None) -> dict[str, Any]:
+def _entry(member: Member, report: InstanceReport | None) -> dict[str, Any]:
     """One line of the members' table; of a silent one nothing is known but its record."""
     known = {
         "instance": member.instance,
@@ -279,7 +279,7 @@ def _entry(member: Member, report: Report | None) -> dict[str, Any]:
     }
 
 
-def _totals(view: View, reports: Mapping[str, Report]) -> dict[str, Any]:
+def _totals(view: ClusterView, reports: Mapping[str, InstanceReport]) -> dict[str, Any]:
     """Sums, and of ages and quantiles the worst: quantiles of parts do not add up to one of the whole."""
     found = reports.values()
     handovers = [report.handovers for report in found]
@@ -307,7 +307,9 @@ def _sum(parts: Iterable[Counter[str]]) -> dict[str, int]:
     return dict(total)
 
 
-def _top(view: View, reports: Mapping[str, Report], table: str, by: str) -> list[dict[str, Any]]:
+def _top(
+    view: ClusterView, reports: Mapping[str, InstanceReport], table: str, by: str
+) -> list[dict[str, Any]]:
     rows = [
         {"instance": _instance(view, incarnation), **row}
         for incarnation, report in reports.items()

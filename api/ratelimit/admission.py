@@ -44,7 +44,7 @@ from dispatch.service import CREATE_ROUTE
 from storage.errors import StorageError
 from storage.redis.client import Client
 from storage.redis.keys import Keyspace
-from storage.redis.limits import Claim, Policy, RateLimits, Verdict
+from storage.redis.limits import Allowance, Claim, Policy, RateLimits
 
 if TYPE_CHECKING:
     from api.auth.access_tokens import Principal
@@ -161,7 +161,7 @@ class AdmissionControl:
             return
         self._judge(context, allowance)
 
-    async def _attempt(self, policy: Policy, network: str) -> Verdict:
+    async def _attempt(self, policy: Policy, network: str) -> Allowance:
         """Count an attempt of somebody who has proved nothing."""
         allowance = await self.limits.hit(*self.attempts.claims(policy, network))
         if allowance.allowed:
@@ -260,17 +260,17 @@ class AdmissionControl:
         """What callers of one network are counted under: an address, or a /64; proxies of ours seen through."""
         return count_under(client_address(request.remote, request.headers, self._proxies))
 
-    def _judge(self, context: RequestContext, allowance: Verdict) -> None:
+    def _judge(self, context: RequestContext, allowance: Allowance) -> None:
         context.allowance = allowance
         if not allowance.allowed:
             self._refuse(context.request, allowance)
 
-    def _refuse(self, request: web.BaseRequest, allowance: Verdict) -> NoReturn:
+    def _refuse(self, request: web.BaseRequest, allowance: Allowance) -> NoReturn:
         metrics.RATE_LIMITED.labels(allowance.policy.name).inc()
         self._mind_proxies(request, allowance)
         raise _exceeded({"Retry-After": str(seconds(allowance.wait_s))}, *allowance.violated)
 
-    def _mind_proxies(self, request: web.BaseRequest, allowance: Verdict) -> None:
+    def _mind_proxies(self, request: web.BaseRequest, allowance: Allowance) -> None:
         """Whoever forgets to name his proxies has all callers share one address: say so, once."""
         headers = request.headers
         if self._proxies or self._told_of_proxies:
@@ -368,14 +368,14 @@ def seconds(wait_s: float) -> int:
     return max(1, ceil(wait_s))
 
 
-def mark(fields: MutableMapping[str, str], allowance: Verdict) -> None:
+def mark(fields: MutableMapping[str, str], allowance: Allowance) -> None:
     """Show a verdict in the fields of an answer."""
     policy = allowance.policy
     fields["RateLimit-Policy"] = f'"{policy.name}";q={policy.limit};w={policy.window_s}'
     fields["RateLimit"] = f'"{policy.name}";r={allowance.remaining};t={seconds(allowance.wait_s)}'
 
 
-def legacy_headers(allowance: Verdict) -> dict[str, str]:
+def legacy_headers(allowance: Allowance) -> dict[str, str]:
     """The fields of version 1 of the API. Reset is in seconds from now, not a date."""
     return {
         "X-RateLimit-Limit": str(allowance.policy.limit),

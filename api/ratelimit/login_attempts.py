@@ -16,7 +16,7 @@ from dataclasses import replace
 
 from actors.clock import Clock
 from api.ratelimit.client_address import networks_around
-from storage.redis.limits import Claim, Policy, Verdict
+from storage.redis.limits import Allowance, Claim, Policy
 
 # Accounts of a network that are counted, and for how long that is believed.
 ACCOUNTS_MAX = 100
@@ -94,7 +94,7 @@ class LoginAttempts:
             if left:
                 self._pending[network] = left
 
-    def hasten(self, allowance: Verdict, network: str) -> None:
+    def hasten(self, allowance: Allowance, network: str) -> None:
         """Have somebody who was refused come back in turn when others of his network are being looked at."""
         if not allowance.allowed and network in self._pending:
             allowance.wait_s = min(allowance.wait_s, self.turn_s(network))

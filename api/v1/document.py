@@ -21,7 +21,7 @@ from api.http.request import RequestContext
 from api.operation import Operation
 from api.v1.examples import answers, bodies, refusals
 from api.v1.handlers import NULLABLE, TRANSITIONS, WHOLE, bare
-from api.v1.numbered_pages import LISTINGS, NumberedPage
+from api.v1.numbered_pages import LISTINGS, NumberedQuery
 from api.v1.routes import TABLE, TRANSITION, Row
 from api.v1.schemas import ID, REF, TEXT, translate_schemas
 
@@ -131,7 +131,7 @@ def _parameter(row: Row, parameter: Part) -> Part:
 
 def _numbered(row: Row) -> list[Part]:
     if row.operation == "stores.products":
-        model: type[NumberedPage] = NumberedPage
+        model: type[NumberedQuery] = NumberedQuery
     elif row.operation in LISTINGS:
         model = LISTINGS[row.operation].query
     else:

@@ -33,18 +33,18 @@ Number = Annotated[int, Field(ge=1, le=ids.NUMBER_MAX)]
 STATUSES_V1 = tuple(FORWARD)
 
 
-class NumberedPage(Strict):
+class NumberedQuery(Strict):
     """Page `page` of pages of `page_size`."""
 
     page: Annotated[int, Field(ge=1, le=PAGE_NUMBER_MAX)] = 1
     page_size: Annotated[int, Field(ge=1, le=PAGE_SIZE_MAX)] = 50
 
 
-class UsersQuery(NumberedPage):
+class UsersQuery(NumberedQuery):
     role: Role | None = None
 
 
-class StoresQuery(NumberedPage):
+class StoresQuery(NumberedQuery):
     zone_id: Number | None = None
     lat: Lat | None = None
     lng: Lon | None = None
@@ -60,16 +60,16 @@ class StoresQuery(NumberedPage):
         return self
 
 
-class ProductsQuery(NumberedPage):
+class ProductsQuery(NumberedQuery):
     store_id: Number | None = None
 
 
-class OrdersQuery(NumberedPage):
+class OrdersQuery(NumberedQuery):
     status: Literal[STATUSES_V1] | None = None  # type: ignore[valid-type]
     zone_id: Number | None = None
 
 
-class DriversQuery(NumberedPage):
+class DriversQuery(NumberedQuery):
     zone_id: Number | None = None
     status: Literal["online", "offline"] | None = None
 
@@ -85,7 +85,7 @@ class Listing:
         show: a row as version 2 shows it.
     """
 
-    query: type[NumberedPage]
+    query: type[NumberedQuery]
     kind: NumberedKind
     filters: Callable[[RequestContextV1, Any], tuple[Any, ...]]
     show: Callable[[RequestContextV1, Any], Mapping[str, Any]]
@@ -100,7 +100,7 @@ def _orders_of(context: RequestContextV1, q: OrdersQuery) -> tuple[Any, ...]:
 
 LISTINGS: Mapping[str, Listing] = {
     "users.list": Listing(UsersQuery, "user", lambda _, q: (q.role,), lambda _, row: serializers.user(row)),
-    "zones.list": Listing(NumberedPage, "zone", lambda *_: (), lambda _, row: serializers.zone(row)),
+    "zones.list": Listing(NumberedQuery, "zone", lambda *_: (), lambda _, row: serializers.zone(row)),
     "stores.list": Listing(
         StoresQuery, "store", lambda _, q: (q.zone_id,), lambda _, row: serializers.store(row)
     ),
@@ -122,7 +122,7 @@ LISTINGS: Mapping[str, Listing] = {
 }
 # The products of a store are the products with its id.
 OF_STORE = Listing(
-    NumberedPage, "product", lambda context, _: (_store(context),), lambda _, row: serializers.product(row)
+    NumberedQuery, "product", lambda context, _: (_store(context),), lambda _, row: serializers.product(row)
 )
 
 

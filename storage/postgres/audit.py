@@ -165,7 +165,7 @@ CHECKS = (
 
 
 @frozen
-class Finding:
+class Violation:
     """What a check has found: how many rows break it, and of the first ones the key and what is wrong."""
 
     check: Check
@@ -174,10 +174,10 @@ class Finding:
 
 
 @frozen
-class Report:
+class AuditReport:
     """What an audit has found. `took_s` is how long the snapshot was held."""
 
-    findings: tuple[Finding, ...]
+    findings: tuple[Violation, ...]
     took_s: float
 
     @property
@@ -215,7 +215,7 @@ class Report:
         }
 
 
-async def audit(database_url: str, law: Law) -> Report:
+async def audit(database_url: str, law: Law) -> AuditReport:
     """Run every check on one moment of the database. Needs SELECT on all tables, and writes nothing.
 
     The snapshot is held for the length of the audit: meanwhile vacuum removes nothing that is younger,
@@ -230,14 +230,14 @@ async def audit(database_url: str, law: Law) -> Report:
         return await examine(connection, law)
 
 
-async def examine(connection: Connection, law: Law) -> Report:
+async def examine(connection: Connection, law: Law) -> AuditReport:
     """Run every check on what this connection sees: in one transaction, or it is not one moment."""
     began = perf_counter()
     slices: dict[str, list[Bounds]] = {
         table: [x async for x in _slices(connection, table, rows)] for table, rows in SLICE_ROWS.items()
     }
     findings = [await _examine(connection, check, law, slices) for check in CHECKS]
-    return Report(tuple(findings), perf_counter() - began)
+    return AuditReport(tuple(findings), perf_counter() - began)
 
 
 @asynccontextmanager
@@ -276,7 +276,7 @@ async def _slices(connection: Connection, table: str, rows: int) -> AsyncIterato
 
 async def _examine(
     connection: Connection, check: Check, law: Law, slices: Mapping[str, Sequence[Bounds]]
-) -> Finding:
+) -> Violation:
     """One check over all of its slices."""
     broken = 0
     shown: list[tuple[str, str]] = []
@@ -285,7 +285,7 @@ async def _examine(
         found = _misplaced(check.kind, rows) if check.kind else [(row["key"], row["why"]) for row in rows]
         broken += len(found)
         shown += found[: ROWS_SHOWN - len(shown)]
-    return Finding(check, broken, tuple(shown))
+    return Violation(check, broken, tuple(shown))
 
 
 _PREFIX = {"order": "ord", "driver": "drv"}

@@ -12,7 +12,15 @@ from enum import Enum, auto
 import asyncpg
 
 from actors.errors import JournalError, NotWritten, Unanswered
-from storage.errors import Duplicate, Locked, MissingReference, NotDone, Refused, StorageError, Unreachable
+from storage.errors import (
+    Duplicate,
+    Locked,
+    MissingReference,
+    NotDone,
+    StorageError,
+    Unreachable,
+    WriteRefused,
+)
 
 
 class Meaning(Enum):
@@ -120,7 +128,7 @@ def storage_error(error: BaseException) -> StorageError | None:
         case Meaning.MISSING:
             return MissingReference(constraint)
         case Meaning.REFUSED:
-            return Refused(constraint)
+            return WriteRefused(constraint)
         case Meaning.FAULT:
             return StorageError(f"{name} {getattr(error, 'sqlstate', None) or ''}".strip())
 

@@ -49,7 +49,7 @@ class After(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Listing:
+class ListQuery:
     """A list that can be sorted and filtered.
 
     Attributes:
@@ -96,7 +96,7 @@ class Listing:
         return text
 
 
-def load_listings(folder: Path) -> dict[str, Listing]:
+def load_listings(folder: Path) -> dict[str, ListQuery]:
     """All lists of a folder.
 
     Raises:
@@ -115,7 +115,7 @@ def load_listings(folder: Path) -> dict[str, Listing]:
         if not column:
             raise ValueError(f"list {name} has no id")
         keys["id"] = Key(column, column, "$::bigint")
-        found[name] = Listing(name, _PART.sub("", block), keys, conditions)
+        found[name] = ListQuery(name, _PART.sub("", block), keys, conditions)
     return found
 
 

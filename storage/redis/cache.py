@@ -49,7 +49,7 @@ def _as_long_as_kept(value: Any) -> float | None:
 
 
 @frozen
-class Kind:
+class CacheKind:
     """What is kept: its name in the metric, how long, and how long it is fresh.
 
     Attributes:
@@ -89,7 +89,7 @@ class Cache:
         self._owed: dict[str, None] = {}
         self._owes = asyncio.Event()
 
-    async def get(self, kind: Kind, place: str, load: Load) -> Any:
+    async def get(self, kind: CacheKind, place: str, load: Load) -> Any:
         """The value of a place; `load` asks Postgres for rows, one row or None.
 
         Raises:
@@ -145,7 +145,7 @@ class Cache:
             del self._owed[next(iter(self._owed))]
         self._owes.set()
 
-    async def _lead(self, kind: Kind, place: str, load: Load) -> Any:
+    async def _lead(self, kind: CacheKind, place: str, load: Load) -> Any:
         """Ask for all who want this place now."""
         flight: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self._flights[place] = flight
@@ -168,7 +168,7 @@ class Cache:
         if self._flights.get(place) is flight:
             del self._flights[place]
 
-    async def _find(self, kind: Kind, place: str, load: Load, flight: asyncio.Future[Any]) -> Any:
+    async def _find(self, kind: CacheKind, place: str, load: Load, flight: asyncio.Future[Any]) -> Any:
         began_s = self._clock.monotonic()
         try:
             if place in self._owed:
@@ -201,7 +201,7 @@ class Cache:
         self._keep_near(place, flight, value, began_s)
         return value
 
-    def _life_s(self, kind: Kind, value: Any) -> float:
+    def _life_s(self, kind: CacheKind, value: Any) -> float:
         life_s = MISSING_S if value is None else kind.life_s
         return life_s * (1 + JITTER * (2 * self._entropy.random() - 1))
 

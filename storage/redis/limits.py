@@ -18,11 +18,11 @@ from storage.redis.keys import Keyspace
 from storage.redis.local_window import Key, LocalWindow
 from storage.redis.shared_window import BUDGET_S, Ask, Claim, Policy, Receipt, SharedWindow
 
-__all__ = ["BUDGET_S", "Claim", "Policy", "RateLimits", "Receipt", "Verdict"]
+__all__ = ["BUDGET_S", "Allowance", "Claim", "Policy", "RateLimits", "Receipt"]
 
 
 @dataclass(slots=True)
-class Verdict:
+class Allowance:
     """What the limits say to one request.
 
     Attributes:
@@ -82,7 +82,7 @@ class RateLimits:
         async with self._together.running():
             yield
 
-    async def hit(self, *claims: Claim) -> Verdict:
+    async def hit(self, *claims: Claim) -> Allowance:
         """Count one request under all claims, or under none if one of them is at its limit."""
         now = self._clock.monotonic()
         refused = self._refusal(claims, now)
@@ -97,20 +97,20 @@ class RateLimits:
                 return self._settle(claims, answer, now)
         return self._hit_alone(claims, now)
 
-    def hit_here(self, policy: Policy, who: int | str, times: int = 1) -> Verdict:
+    def hit_here(self, policy: Policy, who: int | str, times: int = 1) -> Allowance:
         """Count one request, or several together, in this instance alone; never waits."""
         now, key, limit = self._clock.monotonic(), (policy.name, who), policy.limit
         used = self._local.used(key, policy.window_s, now)
         if used + times <= limit:
             for _ in range(times):
                 self._local.add(key, now)
-            return Verdict(
+            return Allowance(
                 True, policy, limit - used - times, self._local.wait_s(key, limit, policy.window_s, now)
             )
         wait_s = self._local.wait_s(key, max(1, limit + 1 - times), policy.window_s, now)
-        return Verdict(False, policy, 0, wait_s, (policy.name,))
+        return Allowance(False, policy, 0, wait_s, (policy.name,))
 
-    async def move(self, receipt: Receipt, *claims: Claim) -> Verdict:
+    async def move(self, receipt: Receipt, *claims: Claim) -> Allowance:
         """Give a hit back and count it under other claims; if one of these is at its limit, neither."""
         now = self._clock.monotonic()
         verdict = self._refusal(claims, now)
@@ -135,7 +135,7 @@ class RateLimits:
         for policy, who in receipt.claims:
             self._local.take_back((policy.name, who), receipt.at)
 
-    def _refusal(self, claims: Sequence[Claim], now: float, sharers: int = 1) -> Verdict | None:
+    def _refusal(self, claims: Sequence[Claim], now: float, sharers: int = 1) -> Allowance | None:
         """What our own log says, if it refuses; of each limit we may have one part in `sharers`.
 
         A hit is noted here with the time when it was sent to Redis, which is earlier than the time that
@@ -150,9 +150,9 @@ class RateLimits:
                 free_s = self._local.wait_s(key, part, policy.window_s, now)
                 if free_s > wait_s:
                     slowest, wait_s = policy, free_s
-        return None if slowest is None else Verdict(False, slowest, 0, wait_s, tuple(violated))
+        return None if slowest is None else Allowance(False, slowest, 0, wait_s, tuple(violated))
 
-    def _hit_alone(self, claims: tuple[Claim, ...], now: float) -> Verdict:
+    def _hit_alone(self, claims: tuple[Claim, ...], now: float) -> Allowance:
         """Count without Redis."""
         sharers = max(1, self._instances())
         refused = self._refusal(claims, now, sharers)
@@ -166,9 +166,9 @@ class RateLimits:
             if least < 0 or left < least:
                 tightest, least = policy, left
                 wait_s = self._local.wait_s(key, part, policy.window_s, now)
-        return Verdict(True, tightest, least, wait_s, (), Receipt(claims, now, ""))
+        return Allowance(True, tightest, least, wait_s, (), Receipt(claims, now, ""))
 
-    def _settle(self, claims: tuple[Claim, ...], answer: list[int], now: float) -> Verdict:
+    def _settle(self, claims: tuple[Claim, ...], answer: list[int], now: float) -> Allowance:
         """The verdict of Redis. `now`: when it was asked."""
         if not answer[0]:
             return _refused(claims, answer)
@@ -182,14 +182,14 @@ class RateLimits:
         policy = claims[tightest][0]
         used, wait_us = answer[2 + 2 * tightest : 4 + 2 * tightest]
         receipt = Receipt(claims, now, str(answer[1]))
-        return Verdict(True, policy, max(0, policy.limit - used), wait_us / 1e6, (), receipt)
+        return Allowance(True, policy, max(0, policy.limit - used), wait_us / 1e6, (), receipt)
 
 
 def _part(policy: Policy, sharers: int) -> int:
     return policy.limit if sharers == 1 else max(1, policy.limit // sharers)
 
 
-def _refused(claims: Sequence[Claim], answer: list[int]) -> Verdict:
+def _refused(claims: Sequence[Claim], answer: list[int]) -> Allowance:
     """Of those that are at their limit, the one that is so for the longest."""
     violated, slowest, wait_us = [], claims[0][0], 0
     for i, (policy, _) in enumerate(claims):
@@ -198,4 +198,4 @@ def _refused(claims: Sequence[Claim], answer: list[int]) -> Verdict:
             violated.append(policy.name)
             if free_us > wait_us:
                 slowest, wait_us = policy, free_us
-    return Verdict(False, slowest, 0, wait_us / 1e6, tuple(violated))
+    return Allowance(False, slowest, 0, wait_us / 1e6, tuple(violated))

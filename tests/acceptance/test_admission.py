@@ -53,11 +53,11 @@ def test_only_probes_and_the_handshake_have_no_limit() -> None:
     assert unlimited == {"feed.open", "health.liveness", "health.readiness", "health.startup"}
 
 
-class Town:
+class ServerWithLimitsOfOne:
     """A server whose every limit is one, and people of each role that have asked for nothing yet."""
 
-    def __init__(self, server: ServerProcess, people: dict[str, list[str]]) -> None:
-        self.server = server
+    def __init__(self, process: ServerProcess, people: dict[str, list[str]]) -> None:
+        self.process = process
         self._people = people
 
     def token(self, access: Access) -> str:
@@ -68,7 +68,7 @@ class Town:
 
     async def exchange(self, request: bytes) -> tuple[int, dict[str, str], bytes]:
         """Send these bytes and nothing more; the answer."""
-        reader, writer = await asyncio.open_connection("127.0.0.1", self.server.port)
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.process.port)
         try:
             async with asyncio.timeout(15):
                 writer.write(request)
@@ -81,17 +81,17 @@ class Town:
 
 
 @pytest.fixture(scope="module")
-async def town() -> AsyncIterator[Town]:
+async def server() -> AsyncIterator[ServerWithLimitsOfOne]:
     with tempfile.TemporaryDirectory(prefix="mall-admission-") as folder:
-        async with open_server(Path(folder), SETTINGS) as server:
+        async with open_server(Path(folder), SETTINGS) as process:
             people = {
                 role: [
                     person["access_token"]
-                    for person in await server.mint(role, len(LIMITED) + 5, "--prefix", role, *options)
+                    for person in await process.mint(role, len(LIMITED) + 5, "--prefix", role, *options)
                 ]
                 for role, options in {"customer": (), "admin": (), "driver": ("--zone", "zon_1")}.items()
             }
-            yield Town(server, people)
+            yield ServerWithLimitsOfOne(process, people)
 
 
 def request(method: str, path: str, token: str, *fields: str, body: bytes = b"") -> bytes:
@@ -105,43 +105,51 @@ def request(method: str, path: str, token: str, *fields: str, body: bytes = b"")
 
 @pytest.mark.parametrize("name", LIMITED)
 async def test_second_request_is_refused_by_its_policy_although_its_body_never_comes(
-    town: Town, name: str
+    server: ServerWithLimitsOfOne, name: str
 ) -> None:
     method, path, access = LIMITED[name]
     assert access.policy is not None
-    token = town.token(access) if access.scope is not None else ""
+    token = server.token(access) if access.scope is not None else ""
     has_body = method not in ("GET", "HEAD")
     length = ("Content-Length: 2",) if has_body else ()
     raw = request(method, path, token, *length, body=b"{}" if has_body else b"")
-    status, _, body = await town.exchange(raw)
+    status, _, body = await server.exchange(raw)
     assert status != 429 or not token, "it was entered once"
     length = ("Content-Length: 1000",) if has_body else ()
-    status, _, body = await town.exchange(request(method, path, token, *length))
+    status, _, body = await server.exchange(request(method, path, token, *length))
     problem = json.loads(body)
     assert status == 429, problem
     if name.startswith("v2 "):
         assert problem["violated-policies"] == [access.policy.name]
 
 
-async def test_a_request_that_is_refused_is_not_told_to_send_its_body(town: Town) -> None:
-    token, path = town.token(OPERATIONS["orders.create"].access), "/api/v2/orders"
-    await town.exchange(request("POST", path, token, "Content-Length: 2", body=b"{}"))
+async def test_a_request_that_is_refused_is_not_told_to_send_its_body(server: ServerWithLimitsOfOne) -> None:
+    token, path = server.token(OPERATIONS["orders.create"].access), "/api/v2/orders"
+    await server.exchange(request("POST", path, token, "Content-Length: 2", body=b"{}"))
     fields = ("Content-Length: 1000", "Expect: 100-continue")
-    status, _, _ = await town.exchange(request("POST", path, token, *fields))
+    status, _, _ = await server.exchange(request("POST", path, token, *fields))
     assert status == 429, "the first line was no 100 Continue"
 
 
-async def test_transition_of_version_1_takes_no_more_than_a_transition_needs(town: Town) -> None:
+async def test_transition_of_version_1_takes_no_more_than_a_transition_needs(
+    server: ServerWithLimitsOfOne,
+) -> None:
     body = json.dumps({"status": "cancelled", "reason": "x" * 5000}).encode()
     raw = request(
-        "PATCH", "/api/v1/orders/1", town.token(TRANSITION_ACCESS), f"Content-Length: {len(body)}", body=body
+        "PATCH",
+        "/api/v1/orders/1",
+        server.token(TRANSITION_ACCESS),
+        f"Content-Length: {len(body)}",
+        body=body,
     )
-    status, _, _ = await town.exchange(raw)
+    status, _, _ = await server.exchange(raw)
     assert status == 413
 
 
-async def test_searching_for_paths_that_are_not_there_is_limited_by_address(town: Town) -> None:
-    reader, writer = await asyncio.open_connection("127.0.0.1", town.server.port)
+async def test_searching_for_paths_that_are_not_there_is_limited_by_address(
+    server: ServerWithLimitsOfOne,
+) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.process.port)
     paths = [f"/wp-admin/{n}" for n in range(300)] + [f"/api/v1/secret{n}" for n in range(301)]
     statuses = []
     async with asyncio.timeout(60):

@@ -27,7 +27,7 @@ HERE, TOWN, FAR = (
 )
 
 
-class Twins:
+class TwoServers:
     """Two instances: an admin and a customer at each."""
 
     def __init__(
@@ -70,19 +70,19 @@ class Twins:
 
 
 @pytest.fixture(scope="module")
-async def twins(folder: Path) -> AsyncIterator[Twins]:
-    place = folder / "catalogue"
+async def two_servers(short_tmp_path: Path) -> AsyncIterator[TwoServers]:
+    place = short_tmp_path / "catalogue"
     async with open_server(place, {"MALL_SAMPLE": "off"}) as one:
         at = json.loads((place / "addresses.json").read_text())
         environ = {
             "DATABASE_URL": at["database_url"], "REDIS_URL": at["redis_url"], "MALL_INSTANCE": "second",
         }  # fmt: skip
-        async with open_server(folder / "catalogue-2", environ) as other, open_http() as http:
+        async with open_server(short_tmp_path / "catalogue-2", environ) as other, open_http() as http:
             tokens = {
                 role: (await one.mint(role, 1, "--prefix", role))[0]["access_token"]
                 for role in ("admin", "customer")
             }
-            yield Twins([one, other], http, tokens)
+            yield TwoServers([one, other], http, tokens)
 
 
 async def _until(mall: Mall, path: str, shows: Shows) -> None:
@@ -95,28 +95,31 @@ async def _until(mall: Mall, path: str, shows: Shows) -> None:
 # -- the cache -------------------------------------------------------------------------------------
 
 
-async def test_500_simultaneous_reads_of_one_product_are_one_query(twins: Twins) -> None:
-    product = await twins.product(await twins.store())
+async def test_500_simultaneous_reads_of_one_product_are_one_query(two_servers: TwoServers) -> None:
+    product = await two_servers.product(await two_servers.store())
     line = 'mall_query_seconds_count{query="product_get"}'
-    before = await twins.metric(line)
+    before = await two_servers.metric(line)
     async with asyncio.TaskGroup() as tasks:
         reads = [
-            tasks.create_task(twins.eye.do("GET", f"/api/v2/products/{product['id']}")) for _ in range(500)
+            tasks.create_task(two_servers.eye.do("GET", f"/api/v2/products/{product['id']}"))
+            for _ in range(500)
         ]
     assert {read.result()["id"] for read in reads} == {product["id"]}
-    assert await twins.metric(line) - before == 1
+    assert await two_servers.metric(line) - before == 1
 
 
-async def test_change_shows_at_once_here_and_within_a_second_on_the_other_instance(twins: Twins) -> None:
-    store = await twins.store()
-    product = await twins.product(store)
+async def test_change_shows_at_once_here_and_within_a_second_on_the_other_instance(
+    two_servers: TwoServers,
+) -> None:
+    store = await two_servers.store()
+    product = await two_servers.product(store)
     shelf, page = f"/api/v2/stores/{store['id']}/products", f"/api/v2/stores?zone_id={store['zone_id']}"
     one, whole = f"/api/v2/products/{product['id']}", f"/api/v2/stores/{store['id']}"
-    for mall in (twins.eye, twins.other_eye):
+    for mall in (two_servers.eye, two_servers.other_eye):
         for path in (shelf, page, one, whole):
             await mall.do("GET", path)
-    await twins.one.do("PATCH", one, {"name": "New thing"})
-    await twins.one.do("PATCH", whole, {"name": "New store"})
+    await two_servers.one.do("PATCH", one, {"name": "New thing"})
+    await two_servers.one.do("PATCH", whole, {"name": "New store"})
     checks: tuple[tuple[str, Shows], ...] = (
         (one, lambda seen: seen["name"] == "New thing"),
         (shelf, lambda seen: seen["items"][0]["name"] == "New thing"),
@@ -125,100 +128,103 @@ async def test_change_shows_at_once_here_and_within_a_second_on_the_other_instan
     )
     async with asyncio.TaskGroup() as tasks:
         for path, shows in checks:
-            tasks.create_task(_until(twins.other_eye, path, shows))
+            tasks.create_task(_until(two_servers.other_eye, path, shows))
     for path, shows in checks:
-        assert shows(await twins.eye.do("GET", path)), "its own instance shows it at once"
+        assert shows(await two_servers.eye.do("GET", path)), "its own instance shows it at once"
 
 
-async def test_what_was_missing_is_there_as_soon_as_it_is_made(twins: Twins) -> None:
-    store = await twins.store()
-    following = int((await twins.product(store))["id"].removeprefix("prd_")) + 1
-    for mall in (twins.eye, twins.other_eye):
+async def test_what_was_missing_is_there_as_soon_as_it_is_made(two_servers: TwoServers) -> None:
+    store = await two_servers.store()
+    following = int((await two_servers.product(store))["id"].removeprefix("prd_")) + 1
+    for mall in (two_servers.eye, two_servers.other_eye):
         with pytest.raises(Refused, match="404"):
             await mall.do("GET", f"/api/v2/products/prd_{following}")
-    made = await twins.product(store)
+    made = await two_servers.product(store)
     assert made["id"] == f"prd_{following}"
-    assert (await twins.eye.do("GET", f"/api/v2/products/{made['id']}"))["id"] == made["id"]
-    assert [item["id"] for item in (await twins.eye.do("GET", f"/api/v2/stores/{store['id']}/products"))["items"]] == [
-        f"prd_{following - 1}", made["id"],
-    ]  # fmt: skip
+    assert (await two_servers.eye.do("GET", f"/api/v2/products/{made['id']}"))["id"] == made["id"]
+    shown = (await two_servers.eye.do("GET", f"/api/v2/stores/{store['id']}/products"))["items"]
+    assert [item["id"] for item in shown] == [f"prd_{following - 1}", made["id"]]
 
 
-async def test_stock_that_is_shown_follows_orders(twins: Twins) -> None:
-    product = await twins.product(await twins.store(), stock=5)
+async def test_stock_that_is_shown_follows_orders(two_servers: TwoServers) -> None:
+    product = await two_servers.product(await two_servers.store(), stock=5)
     path = f"/api/v2/products/{product['id']}"
-    assert (await twins.eye.do("GET", path))["stock"] == 5
-    await twins.order(product)
-    await _until(twins.one, path, lambda seen: seen["stock"] == 4)
+    assert (await two_servers.eye.do("GET", path))["stock"] == 5
+    await two_servers.order(product)
+    await _until(two_servers.one, path, lambda seen: seen["stock"] == 4)
 
 
-async def test_reads_and_tokens_are_counted_by_how_they_were_had(twins: Twins) -> None:
-    product = await twins.product(await twins.store())
+async def test_reads_and_tokens_are_counted_by_how_they_were_had(two_servers: TwoServers) -> None:
+    product = await two_servers.product(await two_servers.store())
     for _ in range(10):
-        await twins.eye.do("GET", f"/api/v2/products/{product['id']}")
+        await two_servers.eye.do("GET", f"/api/v2/products/{product['id']}")
     line = 'mall_cache_requests_total{cache="product",result="%s"}'
-    hits, misses = await twins.metric(line % "hit"), await twins.metric(line % "miss")
+    hits, misses = await two_servers.metric(line % "hit"), await two_servers.metric(line % "miss")
     assert hits >= 9
     assert misses >= 1
-    assert await twins.metric(line % "bypass") == 0
+    assert await two_servers.metric(line % "bypass") == 0
     known = 'mall_cache_requests_total{cache="session",result="hit"}'
     async with asyncio.timeout(5):
-        while await twins.metric(known) == 0:
-            await twins.eye.do("GET", "/api/v2/me")
+        while await two_servers.metric(known) == 0:
+            await two_servers.eye.do("GET", "/api/v2/me")
 
 
 # -- selling ---------------------------------------------------------------------------------------
 
 
-async def test_of_200_simultaneous_orders_of_a_stock_of_50_exactly_50_are_created(twins: Twins) -> None:
-    product = await twins.product(await twins.store(), stock=50)
+async def test_of_200_simultaneous_orders_of_a_stock_of_50_exactly_50_are_created(
+    two_servers: TwoServers,
+) -> None:
+    product = await two_servers.product(await two_servers.store(), stock=50)
 
     async def order() -> str:
         try:
-            return str((await twins.order(product))["status"])
+            return str((await two_servers.order(product))["status"])
         except Refused as refused:
             return refused.code
 
     async with asyncio.TaskGroup() as tasks:
         asked = [tasks.create_task(order()) for _ in range(200)]
     assert Counter(one.result() for one in asked) == {"confirmed": 50, "out_of_stock": 150}
-    assert (await twins.eye.do("GET", f"/api/v2/products/{product['id']}"))["stock"] == 0
+    assert (await two_servers.eye.do("GET", f"/api/v2/products/{product['id']}"))["stock"] == 0
 
 
-async def test_order_from_too_far_away_is_refused_and_so_is_its_repetition(twins: Twins) -> None:
-    store = await twins.store()
+async def test_order_from_too_far_away_is_refused_and_so_is_its_repetition(two_servers: TwoServers) -> None:
+    store = await two_servers.store()
     assert store["delivery_radius_m"] == Settings().delivery_radius_m == 30_000
-    product, key = await twins.product(store, stock=1), next(keys)
+    product, key = await two_servers.product(store, stock=1), next(keys)
     problems = []
     for _ in range(2):
         with pytest.raises(Refused) as caught:
-            await twins.order(product, FAR, key)
+            await two_servers.order(product, FAR, key)
         assert (caught.value.status, caught.value.code) == (422, "out_of_range")
         problems.append(caught.value.problem["errors"])
     assert problems[0] == problems[1]
     assert problems[0][0]["pointer"] == "#/dropoff"
     assert problems[0][0]["detail"] == "111196 m from the store, which delivers within 30000 m"
-    assert await twins.order(product), "nearer it goes, and the stock is there"
+    assert await two_servers.order(product), "nearer it goes, and the stock is there"
 
 
-async def test_store_that_names_no_limit_delivers_anywhere(twins: Twins) -> None:
-    store = await twins.store(delivery_radius_m=None)
-    product = await twins.product(store)
-    assert await twins.order(product, FAR)
-    changed = await twins.one.do("PATCH", f"/api/v2/stores/{store['id']}", {"delivery_radius_m": 20_000})
+async def test_store_that_names_no_limit_delivers_anywhere(two_servers: TwoServers) -> None:
+    store = await two_servers.store(delivery_radius_m=None)
+    product = await two_servers.product(store)
+    assert await two_servers.order(product, FAR)
+    changed = await two_servers.one.do(
+        "PATCH", f"/api/v2/stores/{store['id']}", {"delivery_radius_m": 20_000}
+    )
     assert changed["delivery_radius_m"] == 20_000
     with pytest.raises(Refused, match="out_of_range"):
-        await twins.order(product, FAR)
-    renamed = await twins.one.do("PATCH", f"/api/v2/stores/{store['id']}", {"name": "Renamed"})
+        await two_servers.order(product, FAR)
+    renamed = await two_servers.one.do("PATCH", f"/api/v2/stores/{store['id']}", {"name": "Renamed"})
     assert renamed["delivery_radius_m"] == 20_000, "who does not name it keeps it"
-    await twins.one.do("PATCH", f"/api/v2/stores/{store['id']}", {"delivery_radius_m": None})
-    assert await twins.order(product, FAR)
+    await two_servers.one.do("PATCH", f"/api/v2/stores/{store['id']}", {"delivery_radius_m": None})
+    assert await two_servers.order(product, FAR)
 
 
-async def test_stores_around_a_place_are_found_across_the_date_line(twins: Twins) -> None:
-    east = await twins.store(lat=-16.5, lon=179.99)
-    west = await twins.store(lat=-16.5, lon=-179.98)
-    answer = await twins.eye.do("GET", "/api/v2/stores?near=-16.5,180&radius_m=5000")
+async def test_stores_around_a_place_are_found_across_the_date_line(two_servers: TwoServers) -> None:
+    east = await two_servers.store(lat=-16.5, lon=179.99)
+    west = await two_servers.store(lat=-16.5, lon=-179.98)
+    answer = await two_servers.eye.do("GET", "/api/v2/stores?near=-16.5,180&radius_m=5000")
     assert [(item["id"], item["distance_m"]) for item in answer["items"]] == [
         (east["id"], 1066.2), (west["id"], 2132.3),
     ]  # fmt: skip

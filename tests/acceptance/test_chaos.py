@@ -22,10 +22,10 @@ FAULTS = (
 
 @pytest.mark.timeout(240)
 async def test_no_promise_is_broken_when_instances_are_killed_frozen_and_restarted_and_redis_forgets(
-    folder: Path,
+    short_tmp_path: Path,
 ) -> None:
     plan = Plan(instances=3, drivers=6, customers=2, faults=FAULTS)
-    outcome = await chaos(plan, folder / "chaos")
+    outcome = await chaos(plan, short_tmp_path / "chaos")
     report = make_report(outcome)
     assert report.passed, "\n".join(report.lines())
     assert outcome.audit["holds"]

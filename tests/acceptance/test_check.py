@@ -82,8 +82,8 @@ async def check(url: str, redis_url: str, **environ: str) -> tuple[int, str]:
     return code, text
 
 
-async def test_empty_database_is_as_empty_as_before(folder: Path, valkey: EmbeddedValkey) -> None:
-    with own_postgres(folder, "check-empty") as server:
+async def test_empty_database_is_as_empty_as_before(short_tmp_path: Path, valkey: EmbeddedValkey) -> None:
+    with own_postgres(short_tmp_path, "check-empty") as server:
         async with owner_of(server.database_url) as owner:
             before = await owner.fetchrow(TRACES)
             code, said = await run(
@@ -121,9 +121,9 @@ async def test_database_of_another_plan_is_a_fault(database_url: str, redis_url:
 
 
 async def test_user_who_may_not_create_roles_gets_the_two_statements_and_they_are_enough(
-    folder: Path, redis_url: str
+    short_tmp_path: Path, redis_url: str
 ) -> None:
-    with own_postgres(folder, "check-poor") as server:
+    with own_postgres(short_tmp_path, "check-poor") as server:
         url = await make(server, "poor")
         code, said = await check(url, redis_url)
         assert code == 1
@@ -140,8 +140,10 @@ async def test_user_who_may_not_create_roles_gets_the_two_statements_and_they_ar
         assert code == 0, said
 
 
-async def test_role_that_exists_and_is_not_ours_takes_one_statement(folder: Path, redis_url: str) -> None:
-    with own_postgres(folder, "check-grant") as server:
+async def test_role_that_exists_and_is_not_ours_takes_one_statement(
+    short_tmp_path: Path, redis_url: str
+) -> None:
+    with own_postgres(short_tmp_path, "check-grant") as server:
         url = await make(server, "poor")
         async with owner_of(server.database_url) as owner:
             await owner.execute("CREATE ROLE mall_app NOLOGIN")
@@ -151,9 +153,11 @@ async def test_role_that_exists_and_is_not_ours_takes_one_statement(folder: Path
         assert "CREATE ROLE" not in said
 
 
-async def test_user_who_may_create_roles_and_is_no_superuser_can_start(folder: Path, redis_url: str) -> None:
+async def test_user_who_may_create_roles_and_is_no_superuser_can_start(
+    short_tmp_path: Path, redis_url: str
+) -> None:
     """From Postgres 16 on creating a role does not include working as it."""
-    with own_postgres(folder, "check-able") as server:
+    with own_postgres(short_tmp_path, "check-able") as server:
         url = await make(server, "able", rights="CREATEROLE")
         code, said = await check(url, redis_url)
         assert code == 0, said
@@ -163,8 +167,8 @@ async def test_user_who_may_create_roles_and_is_no_superuser_can_start(folder: P
             assert await connection.fetchval("SELECT shards FROM cluster_meta") > 0
 
 
-async def test_schema_in_which_no_table_can_be_made_is_a_fault(folder: Path, redis_url: str) -> None:
-    with own_postgres(folder, "check-schema") as server:
+async def test_schema_in_which_no_table_can_be_made_is_a_fault(short_tmp_path: Path, redis_url: str) -> None:
+    with own_postgres(short_tmp_path, "check-schema") as server:
         url = await make(server, "guest", rights="CREATEROLE")
         async with owner_of(with_database(server.database_url, "guest")) as owner:
             await owner.execute("ALTER DATABASE guest OWNER TO mall")
@@ -174,9 +178,9 @@ async def test_schema_in_which_no_table_can_be_made_is_a_fault(folder: Path, red
 
 
 async def test_tables_of_somebody_else_are_a_fault_when_they_must_change(
-    folder: Path, redis_url: str
+    short_tmp_path: Path, redis_url: str
 ) -> None:
-    with own_postgres(folder, "check-owner") as server:
+    with own_postgres(short_tmp_path, "check-owner") as server:
         await migrate(server.database_url)
         async with owner_of(server.database_url) as owner:
             await owner.execute("CREATE ROLE late LOGIN CREATEROLE")
@@ -233,7 +237,7 @@ async def test_database_that_is_missing_is_named_with_the_statement_that_makes_i
 
 
 async def test_port_of_another_program_is_a_fault_and_one_of_ours_is_not(
-    folder: Path, database_url: str, redis_url: str
+    short_tmp_path: Path, database_url: str, redis_url: str
 ) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
@@ -241,7 +245,7 @@ async def test_port_of_another_program_is_a_fault_and_one_of_ours_is_not(
         code, said = await check(database_url, redis_url, MALL_PORT=str(taken.getsockname()[1]))
     assert code == 1
     assert "it is taken; set MALL_PORT" in said
-    server = ServerProcess(folder / "check-beside")
+    server = ServerProcess(short_tmp_path / "check-beside")
     await server.start()
     try:
         environ = {key: server.environ[key] for key in ("MALL_PORT", "MALL_OPS_PORT", "MALL_DATA_DIR")}
@@ -253,13 +257,13 @@ async def test_port_of_another_program_is_a_fault_and_one_of_ours_is_not(
         await server.stop()
 
 
-async def test_embedded_data_are_looked_at_and_not_touched(folder: Path) -> None:
-    fresh = folder / "check-fresh"
+async def test_embedded_data_are_looked_at_and_not_touched(short_tmp_path: Path) -> None:
+    fresh = short_tmp_path / "check-fresh"
     code, said = await run("check", MALL_DATA_DIR=str(fresh), **ports())
     assert code == 0, said
     assert "no data yet" in said
     assert not fresh.exists()
-    server = ServerProcess(folder / "check-used")
+    server = ServerProcess(short_tmp_path / "check-used")
     await server.start()
     await server.stop(signal.SIGTERM)
     before = leftovers(server.data_dir)
@@ -269,8 +273,8 @@ async def test_embedded_data_are_looked_at_and_not_touched(folder: Path) -> None
     assert leftovers(server.data_dir) == before
 
 
-async def test_what_a_killed_server_left_behind_is_not_taken_for_a_server(folder: Path) -> None:
-    server = ServerProcess(folder / "check-killed")
+async def test_what_a_killed_server_left_behind_is_not_taken_for_a_server(short_tmp_path: Path) -> None:
+    server = ServerProcess(short_tmp_path / "check-killed")
     await server.start()
     await server.kill()
     assert (server.data_dir / "addresses.json").exists()

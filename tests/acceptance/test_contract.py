@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +15,8 @@ import pytest
 from api.auth.permissions import ROLE_SCOPES
 from loadtests.client import open_http
 from loadtests.server import ServerProcess, open_server
-from tests.support.faults import faults_in
+from tests.acceptance.contract_report import report
+from tests.support.server_log import ServerLog
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG = Path(__file__).parent / "schemathesis.toml"
@@ -31,8 +32,8 @@ class Contract:
     http: aiohttp.ClientSession
     tokens: dict[str, str]
 
-    async def run(self, document: str, role: str, *options: str) -> None:
-        """Hold the server to a document as one role; fails with what Schemathesis has found."""
+    async def run(self, document: str, role: str, *options: str) -> str:
+        """Hold the server to a document as one role; returns a report of what failed, empty if nothing did."""
         async with self.http.get(self.server.url + document) as response:
             assert response.status == 200, "both versions are served"
         process = await asyncio.create_subprocess_exec(
@@ -44,13 +45,14 @@ class Contract:
             cwd=ROOT, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
         )  # fmt: skip
         out, _ = await process.communicate()
-        assert process.returncode == 0, out.decode(errors="replace")[-8000:]
-        assert self.server.running
+        if process.returncode != 0:
+            return report(role, out.decode(errors="replace"))
+        return "" if self.server.running else f"as {role}: the server has ended"
 
 
 @pytest.fixture(scope="module")
 async def contract() -> AsyncIterator[Contract]:
-    """When all is over, the server's log must not tell of a single fault of its own."""
+    """A server, and a token of each role."""
     with tempfile.TemporaryDirectory(prefix="mall-contract-") as folder:
         async with open_server(Path(folder)) as server, open_http() as http:
             tokens = {}
@@ -60,8 +62,25 @@ async def contract() -> AsyncIterator[Contract]:
                 [user] = await server.mint(minted, 1, "--prefix", f"contract-{role}", *zone)
                 tokens[role] = user["access_token"]
             yield Contract(server, http, tokens)
-        log = server.log_path.read_text()
-    assert faults_in(log) == []
+
+
+@pytest.fixture(scope="module")
+def log(contract: Contract) -> ServerLog:
+    return ServerLog(contract.server.log_path)
+
+
+@pytest.fixture(autouse=True)
+def no_error_lines(log: ServerLog) -> Iterator[None]:
+    """The server logs no error during the test."""
+    yield
+    log.assert_no_errors("during this test")
+
+
+def check(*reports: str) -> None:
+    """Fail with the reports alone: the failing operations and their requests are what is printed first."""
+    failed = [report for report in reports if report]
+    if failed:
+        pytest.fail("\n\n".join(failed), pytrace=False)
 
 
 # Every case is quick; on a busy machine there are many of them.
@@ -69,16 +88,20 @@ async def contract() -> AsyncIterator[Contract]:
 @pytest.mark.parametrize("document", DOCUMENTS)
 async def test_server_keeps_to_its_document(contract: Contract, document: str) -> None:
     # Who logs out is refused from then on; that has a test of its own.
+    options = ("--max-examples", "5", "--exclude-path-regex", LOGOUT)
     async with asyncio.TaskGroup() as tasks:
-        for role in ROLE_SCOPES:
-            run = contract.run(document, role, "--max-examples", "5", "--exclude-path-regex", LOGOUT)
-            tasks.create_task(run, name=role)
+        runs = [tasks.create_task(contract.run(document, role, *options), name=role) for role in ROLE_SCOPES]
+    check(*(run.result() for run in runs))
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)
 async def test_logging_out_keeps_to_the_document(contract: Contract, document: str) -> None:
     phases = ("--phases", "examples,coverage,fuzzing")  # nothing leads there
-    await contract.run(document, "leaver", "--max-examples", "10", "--include-path-regex", LOGOUT, *phases)
+    check(
+        await contract.run(
+            document, "leaver", "--max-examples", "10", "--include-path-regex", LOGOUT, *phases
+        )
+    )
 
 
 @pytest.mark.long
@@ -86,4 +109,4 @@ async def test_logging_out_keeps_to_the_document(contract: Contract, document: s
 @pytest.mark.parametrize("role", ROLE_SCOPES)
 @pytest.mark.parametrize("document", DOCUMENTS)
 async def test_server_keeps_to_its_document_for_long(contract: Contract, document: str, role: str) -> None:
-    await contract.run(document, role, "--max-examples", "100", "--exclude-path-regex", LOGOUT)
+    check(await contract.run(document, role, "--max-examples", "100", "--exclude-path-regex", LOGOUT))

@@ -8,9 +8,11 @@ from loadtests.crash import Plan, crash
 from loadtests.testimony import NOT_PROCESSED, OK, UNKNOWN
 
 
-async def test_no_promise_is_broken_when_the_server_is_killed_and_postgres_restarted(folder: Path) -> None:
+async def test_no_promise_is_broken_when_the_server_is_killed_and_postgres_restarted(
+    short_tmp_path: Path,
+) -> None:
     plan = Plan(kills=3, restarts=1, seconds_between=1.0, drivers=6, customers=3, durable=False)
-    findings = await crash(plan, folder / "crash")
+    findings = await crash(plan, short_tmp_path / "crash")
     assert findings.violations == [], "\n".join(findings.lines())
     outcomes = [answer.outcome for intent in findings.history.intents for answer in intent.answers]
     # Or nothing would have been at stake.

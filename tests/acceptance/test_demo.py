@@ -59,9 +59,9 @@ async def heard_until(process: asyncio.subprocess.Process, words: str) -> str:
 
 
 @pytest.fixture
-def home(folder: Path, request: pytest.FixtureRequest) -> Path:
+def home(short_tmp_path: Path, request: pytest.FixtureRequest) -> Path:
     """A folder for one demo alone."""
-    made = folder / f"home-{request.node.name[-20:]}"
+    made = short_tmp_path / f"home-{request.node.name[-20:]}"
     made.mkdir()
     return made
 
@@ -74,8 +74,8 @@ def limits_of(report: dict[str, Any]) -> dict[str, float]:
     return {limit["name"]: limit["value"] for limit in report["limits"]}
 
 
-async def test_short_demo_delivers_orders_and_finds_nothing_wrong(home: Path, folder: Path) -> None:
-    file = folder / "demo.json"
+async def test_short_demo_delivers_orders_and_finds_nothing_wrong(home: Path, short_tmp_path: Path) -> None:
+    file = short_tmp_path / "demo.json"
     options = (
         "--drivers",
         "8",

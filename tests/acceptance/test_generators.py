@@ -30,17 +30,17 @@ def run(folder: Path, *command: str, needs: str = "") -> str:
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def generated_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("generated")
 
 
 @pytest.fixture(scope="module")
-def server(folder: Path) -> Iterator[ServerProcess]:
+def server(generated_dir: Path) -> Iterator[ServerProcess]:
     """A sample mall with a sandbox for cards; its documents lie in the folder."""
     with asyncio.Runner() as runner:
-        opened = open_server(folder / "data", {"MALL_GATEWAY_URL": "sandbox"})
+        opened = open_server(generated_dir / "data", {"MALL_GATEWAY_URL": "sandbox"})
         found = runner.run(opened.__aenter__())
-        runner.run(fetch(found, folder))
+        runner.run(fetch(found, generated_dir))
         yield found
         runner.run(opened.__aexit__(None, None, None))
 
@@ -52,32 +52,42 @@ async def fetch(server: ServerProcess, folder: Path) -> None:
                 (folder / name).write_bytes(await response.read())
 
 
-def test_clients_in_typescript_place_pay_track_and_deliver(server: ServerProcess, folder: Path) -> None:
+def test_clients_in_typescript_place_pay_track_and_deliver(
+    server: ServerProcess, generated_dir: Path
+) -> None:
     if shutil.which("npm") is None:
         pytest.skip("needs npm")
     for path in (*HERE.glob("*.json"), *HERE.glob("*.mjs"), *HERE.glob("*.ts")):
-        shutil.copy(path, folder)
+        shutil.copy(path, generated_dir)
     npm = ("npm", "install", "--no-audit", "--no-fund", "--ignore-scripts", "--loglevel", "error")
-    run(folder, *npm, needs="packages of npm")
-    run(folder, "npx", "openapi-typescript", "openapi.json", "-o", "api.ts")
-    models = run(folder, "node", "models.mjs").split()
+    run(generated_dir, *npm, needs="packages of npm")
+    run(generated_dir, "npx", "openapi-typescript", "openapi.json", "-o", "api.ts")
+    models = run(generated_dir, "node", "models.mjs").split()
     assert {"Hello", "FeedOrder", "OfferedOrder", "OfferEntry", "OrderResult", "Snapshot"} <= set(models)
     strictly = ("--strict", "--skipLibCheck", "--target", "es2022", "--module", "nodenext")
-    run(folder, "npx", "tsc", *strictly, "--outDir", "made", "mall.ts")
-    told = json.loads(run(folder, "node", "made/mall.js", server.url))
+    run(generated_dir, "npx", "tsc", *strictly, "--outDir", "made", "mall.ts")
+    told = json.loads(run(generated_dir, "node", "made/mall.js", server.url))
     # Each offer is a change, too.
     followed = list(dict.fromkeys(told["followed"]))
     assert (told["status"], followed) == ("delivered", ["confirmed", "assigned", "picked_up", "delivered"])
 
 
-def test_client_in_python_places_pays_and_delivers(server: ServerProcess, folder: Path) -> None:
-    venv.create(folder / "venv", with_pip=True)
-    python = str(folder / "venv" / "bin" / "python")
-    run(folder, python, "-m", "pip", "install", "--quiet", PYTHON_GENERATOR, needs=PYTHON_GENERATOR)
-    tool = str(folder / "venv" / "bin" / "openapi-python-client")
+def test_client_in_python_places_pays_and_delivers(server: ServerProcess, generated_dir: Path) -> None:
+    venv.create(generated_dir / "venv", with_pip=True)
+    python = str(generated_dir / "venv" / "bin" / "python")
+    run(generated_dir, python, "-m", "pip", "install", "--quiet", PYTHON_GENERATOR, needs=PYTHON_GENERATOR)
+    tool = str(generated_dir / "venv" / "bin" / "openapi-python-client")
     said = run(
-        folder, tool, "generate", "--path", "openapi.json", "--output-path", "pyclient", "--meta", "none"
+        generated_dir,
+        tool,
+        "generate",
+        "--path",
+        "openapi.json",
+        "--output-path",
+        "pyclient",
+        "--meta",
+        "none",
     )
     assert "WARNING" not in said, said
-    shutil.copy(HERE / "mall.py", folder)
-    assert run(folder, python, "mall.py", server.url).split() == ["delivered"]
+    shutil.copy(HERE / "mall.py", generated_dir)
+    assert run(generated_dir, python, "mall.py", server.url).split() == ["delivered"]

@@ -42,7 +42,7 @@ async def build(step: str, target: Path, python: str = sys.executable) -> None:
 
 
 @pytest.fixture(scope="module")
-def place() -> Iterator[Path]:
+def world_readable_dir() -> Iterator[Path]:
     """A folder that every user can reach."""
     with tempfile.TemporaryDirectory(prefix="mall-image-", dir="/var/tmp") as name:
         Path(name).chmod(0o755)
@@ -70,9 +70,9 @@ async def run_in(program: Path, python: str, *arguments: str, environ: Mapping[s
 
 
 async def test_program_of_the_image_works_where_nothing_of_ours_is_installed(
-    place: Path, database_url: str, redis_url: str
+    world_readable_dir: Path, database_url: str, redis_url: str
 ) -> None:
-    target = place / "quick"
+    target = world_readable_dir / "quick"
     await build("program", target)
     packages = without_distribution(target / "packages")
     python = str(Path(getattr(sys, "_base_executable", sys.executable)))
@@ -187,9 +187,9 @@ async def order_one(mall: Mall) -> None:
 
 @pytest.mark.long
 async def test_server_from_the_image_takes_an_order_as_an_ordinary_user(
-    place: Path, database_url: str, valkey: EmbeddedValkey
+    world_readable_dir: Path, database_url: str, valkey: EmbeddedValkey
 ) -> None:
-    target, python = place / "whole", a_python_for_everybody()
+    target, python = world_readable_dir / "whole", a_python_for_everybody()
     await build("environment", target, python)
     await build("program", target)
     assert not list(target.glob("environment/lib/python*/site-packages/mall*"))

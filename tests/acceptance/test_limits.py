@@ -17,7 +17,7 @@ import pytest
 
 from loadtests.client import Mall, open_http
 from loadtests.server import ServerProcess, open_server
-from tests.acceptance.bad_input import ORDER, fresh_key
+from tests.acceptance.sample_mall import ORDER, fresh_key
 
 WRONG = {"email": "customer@mall.example", "password": "not the password"}
 LIMITS = {
@@ -33,36 +33,36 @@ SHOWN = re.compile(r'"([a-z-]+)";r=(\d+);t=(\d+)')
 POLICY = re.compile(r'"([a-z-]+)";q=(\d+);w=60')
 
 
-class Town:
+class ServerWithLimits:
     """A server with limits, and people without a history."""
 
     def __init__(
-        self, server: ServerProcess, http: aiohttp.ClientSession, people: dict[str, list[str]]
+        self, process: ServerProcess, http: aiohttp.ClientSession, people: dict[str, list[str]]
     ) -> None:
-        self.server = server
+        self.process = process
         self.http = http
         self._people = people
 
     def stranger(self) -> Mall:
-        return Mall(self.http, self.server.url)
+        return Mall(self.http, self.process.url)
 
     def someone(self, role: str = "customer") -> Mall:
         """A person that has not asked for anything yet."""
-        return Mall(self.http, self.server.url, self._people[role].pop())
+        return Mall(self.http, self.process.url, self._people[role].pop())
 
 
 @pytest.fixture(scope="module")
-async def town() -> AsyncIterator[Town]:
+async def server() -> AsyncIterator[ServerWithLimits]:
     with tempfile.TemporaryDirectory(prefix="mall-limits-") as folder:
-        async with open_server(Path(folder), LIMITS) as server, open_http() as http:
+        async with open_server(Path(folder), LIMITS) as process, open_http() as http:
             people = {
                 role: [
                     person["access_token"]
-                    for person in await server.mint(role, 8, "--prefix", role, *options)
+                    for person in await process.mint(role, 8, "--prefix", role, *options)
                 ]
                 for role, options in {"customer": (), "driver": ("--zone", "zon_1")}.items()
             }
-            yield Town(server, http, people)
+            yield ServerWithLimits(process, http, people)
 
 
 def shown(headers: dict[str, str]) -> tuple[str, int, int]:
@@ -85,12 +85,14 @@ def refused(answer: tuple[int, dict[str, Any], dict[str, str]], policy: str) -> 
     assert wait_s <= int(headers["Retry-After"]) <= 60
 
 
-async def test_sixth_login_of_a_minute_is_refused_whatever_address_the_caller_claims(town: Town) -> None:
+async def test_sixth_login_of_a_minute_is_refused_whatever_address_the_caller_claims(
+    server: ServerWithLimits,
+) -> None:
     answers = []
     for number in range(6):
         told = {"X-Forwarded-For": f"203.0.113.{number}", "Forwarded": f"for=203.0.113.{number}"}
-        url = town.server.url + "/api/v2/auth/login"
-        async with town.http.post(url, json=WRONG, headers=told) as response:
+        url = server.process.url + "/api/v2/auth/login"
+        async with server.http.post(url, json=WRONG, headers=told) as response:
             answers.append((response.status, await response.json(), dict(response.headers)))
     assert [body["code"] for _, body, _ in answers[:5]] == ["invalid_credentials"] * 5
     assert [shown(headers)[:2] for _, _, headers in answers[:5]] == [
@@ -98,18 +100,18 @@ async def test_sixth_login_of_a_minute_is_refused_whatever_address_the_caller_cl
     ]
     refused(answers[5], "auth")
     for _ in range(120):
-        async with town.http.get(town.server.url + "/health/liveness") as response:
+        async with server.http.get(server.process.url + "/health/liveness") as response:
             assert response.status == 200
             assert "RateLimit" not in response.headers
 
 
-async def test_callers_behind_a_proxy_of_ours_have_five_logins_each(town: Town) -> None:
+async def test_callers_behind_a_proxy_of_ours_have_five_logins_each(server: ServerWithLimits) -> None:
     codes = Counter[tuple[str, int]]()
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(local_addr=(PROXY, 0))) as http:
         for number in range(7):
             for caller in ("198.51.100.1", "198.51.100.2", "2001:db8:0:1::" + str(number)):
                 told = {"X-Forwarded-For": f"10.0.0.{number}, {caller}"}
-                url = town.server.url + "/api/v2/auth/login"
+                url = server.process.url + "/api/v2/auth/login"
                 # Somebody else each time: guesses at one account are slowed down by themselves.
                 guess = WRONG | {"email": f"guess{number}{caller.partition(':')[0]}@mall.example"}
                 async with http.post(url, json=guess, headers=told) as response:
@@ -121,8 +123,8 @@ async def test_callers_behind_a_proxy_of_ours_have_five_logins_each(town: Town) 
     }
 
 
-async def test_every_answer_says_what_remains(town: Town) -> None:
-    mall = town.someone()
+async def test_every_answer_says_what_remains(server: ServerWithLimits) -> None:
+    mall = server.someone()
     answers = [
         await mall.call("GET", "/api/v2/me"),
         await mall.call("GET", "/api/v2/orders/ord_999999"),
@@ -140,8 +142,8 @@ async def test_every_answer_says_what_remains(town: Town) -> None:
     assert (status, shown(headers)[0]) == (403, "writes"), "another policy has room"
 
 
-async def test_driver_hears_of_limits_on_commands_places_and_tickets(town: Town) -> None:
-    mall = town.someone("driver")
+async def test_driver_hears_of_limits_on_commands_places_and_tickets(server: ServerWithLimits) -> None:
+    mall = server.someone("driver")
     place = {"lat": 52.52, "lon": 13.405}
     _, _, headers = await mall.call("PUT", "/api/v2/drivers/me/location", place)
     assert shown(headers)[:2] == ("locations", 239)
@@ -151,13 +153,13 @@ async def test_driver_hears_of_limits_on_commands_places_and_tickets(town: Town)
     assert shown(headers)[:2] == ("tickets", 19)
 
 
-async def test_token_that_is_not_valid_counts_for_its_address(town: Town) -> None:
-    status, _, headers = await town.stranger().as_("nonsense").call("GET", "/api/v2/me")
+async def test_token_that_is_not_valid_counts_for_its_address(server: ServerWithLimits) -> None:
+    status, _, headers = await server.stranger().as_("nonsense").call("GET", "/api/v2/me")
     assert (status, shown(headers)[0]) == (401, "strangers")
 
 
-async def test_repetitions_of_an_order_count_as_reads(town: Town) -> None:
-    mall, keys = town.someone(), [fresh_key() for _ in range(6)]
+async def test_repetitions_of_an_order_count_as_reads(server: ServerWithLimits) -> None:
+    mall, keys = server.someone(), [fresh_key() for _ in range(6)]
     placed = await mall.call("POST", "/api/v2/orders", ORDER, key=keys[0])
     assert (placed[0], shown(placed[2])[:2]) == (201, ("orders", 3))
     for left in (11, 10, 9):
@@ -183,8 +185,8 @@ async def passed(wait_s: float) -> None:
 
 
 @pytest.mark.long
-async def test_whoever_tries_for_minutes_gets_four_in_any_sixty_seconds(town: Town) -> None:
-    mall, loop = town.someone(), asyncio.get_running_loop()
+async def test_whoever_tries_for_minutes_gets_four_in_any_sixty_seconds(server: ServerWithLimits) -> None:
+    mall, loop = server.someone(), asyncio.get_running_loop()
     times: list[float] = []
     ends_at = loop.time() + 130
     while loop.time() < ends_at:
@@ -244,9 +246,11 @@ async def metric(ops_url: str, name: str) -> float:
     return sum(float(line.rpartition(" ")[2]) for line in lines if line.startswith(name))
 
 
-async def test_fourth_request_at_once_of_a_user_is_refused_and_others_are_not(town: Town) -> None:
-    busy, other = town.someone("driver"), town.someone("driver")
-    async with stalled(town.server, busy.token, 3):
+async def test_fourth_request_at_once_of_a_user_is_refused_and_others_are_not(
+    server: ServerWithLimits,
+) -> None:
+    busy, other = server.someone("driver"), server.someone("driver")
+    async with stalled(server.process, busy.token, 3):
         status, body, headers = await busy.call("GET", "/api/v2/drivers/me")
         assert (status, body["violated-policies"]) == (429, ["under-way"])
         assert headers["RateLimit-Policy"] == '"under-way";q=3;qu="concurrent-requests"'
@@ -255,8 +259,13 @@ async def test_fourth_request_at_once_of_a_user_is_refused_and_others_are_not(to
     assert (await busy.call("GET", "/api/v2/drivers/me"))[0] == 200
 
 
-async def test_browsing_is_refused_first_and_the_drivers_last_when_there_is_too_much(folder: Path) -> None:
-    async with open_server(folder / "shed", {"MALL_IN_FLIGHT_MAX": "10"}) as server, open_http() as http:
+async def test_browsing_is_refused_first_and_the_drivers_last_when_there_is_too_much(
+    short_tmp_path: Path,
+) -> None:
+    async with (
+        open_server(short_tmp_path / "shed", {"MALL_IN_FLIGHT_MAX": "10"}) as server,
+        open_http() as http,
+    ):
         [driver] = await server.mint("driver", 1, "--prefix", "driver", "--zone", "zon_1")
         [admin] = await server.mint("admin", 1)
         mall = Mall(http, server.url, admin["access_token"])
@@ -292,9 +301,9 @@ async def test_browsing_is_refused_first_and_the_drivers_last_when_there_is_too_
 # -- several instances ------------------------------------------------------------------------------------
 
 
-async def test_three_instances_allow_together_exactly_what_one_would(folder: Path) -> None:
+async def test_three_instances_allow_together_exactly_what_one_would(short_tmp_path: Path) -> None:
     environ = {"MALL_RATE_LIMITS": "on", "MALL_UNDER_WAY_MAX": "100"}
-    async with open_server(folder / "three", environ, ("--instances", "3")) as server:
+    async with open_server(short_tmp_path / "three", environ, ("--instances", "3")) as server:
         ports = [f"http://127.0.0.1:{port}" for port in range(server.ops_port + 1, server.ops_port + 4)]
         answers: list[tuple[int, dict[str, Any], dict[str, str]]] = []
         for customer in await server.mint("customer", 5):

@@ -19,7 +19,7 @@ import pytest
 from loadtests.client import Mall, open_http
 from loadtests.server import ServerProcess
 from storage.embedded import EmbeddedPostgres, EmbeddedValkey
-from tests.acceptance.bad_input import ORDER, fresh_key
+from tests.acceptance.sample_mall import ORDER, fresh_key
 
 LOGIN = {"email": "customer@mall.example", "password": "not the password"}
 LIMITS = {"MALL_RATE_LIMITS": "on", "MALL_LIMIT_READS_PER_MIN": "5000", "MALL_LIMIT_ORDERS_PER_MIN": "50"}

@@ -51,9 +51,9 @@ async def test_smoke_profile_passes_and_says_so_to_people_and_machines(tmp_path:
 
 @pytest.mark.timeout(RUN_S)
 @pytest.mark.usefixtures("locust")
-async def test_server_that_dies_on_the_way_breaks_the_limits(folder: Path, tmp_path: Path) -> None:
+async def test_server_that_dies_on_the_way_breaks_the_limits(short_tmp_path: Path, tmp_path: Path) -> None:
     profile = PROFILES["smoke"].resized(6, 10)
-    async with open_server(folder / "rush", {"DATABASE_URL": "", "REDIS_URL": ""}) as server:
+    async with open_server(short_tmp_path / "rush", {"DATABASE_URL": "", "REDIS_URL": ""}) as server:
         asyncio.get_running_loop().call_later(DEATH_S, os.kill, server.pid, signal.SIGKILL)
         report = await play(server, profile, tmp_path, None)
     assert not report.passed
@@ -64,9 +64,9 @@ async def test_server_that_dies_on_the_way_breaks_the_limits(folder: Path, tmp_p
 @pytest.mark.timeout(RUN_S)
 @pytest.mark.usefixtures("locust")
 async def test_locust_that_never_runs_leaves_nothing_to_report(
-    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    short_tmp_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("loadtests.rush.__main__.LOCUST", Path("/bin/false"))
-    async with open_server(folder / "rush-none", {"DATABASE_URL": "", "REDIS_URL": ""}) as server:
+    async with open_server(short_tmp_path / "rush-none", {"DATABASE_URL": "", "REDIS_URL": ""}) as server:
         with pytest.raises(NoTake, match="locust ended with 1"):
             await play(server, PROFILES["smoke"].resized(2, 5), tmp_path, None)

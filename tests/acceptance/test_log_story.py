@@ -24,7 +24,7 @@ DROPOFF = {"lat": 52.521, "lon": 13.41, "address": "Alexanderplatz 1"}
 
 
 @dataclass
-class HostEndpoint:
+class SupervisedServer:
     """Three instances behind one port, on servers that a test may freeze."""
 
     server: ServerProcess
@@ -46,9 +46,9 @@ class HostEndpoint:
 
 
 @pytest.fixture(scope="module")
-async def machine(folder: Path) -> AsyncIterator[HostEndpoint]:
-    with EmbeddedPostgres(folder / "story-pg", durable=False) as postgres:
-        valkey = EmbeddedValkey(folder / "story-valkey", durable=False)
+async def supervised(short_tmp_path: Path) -> AsyncIterator[SupervisedServer]:
+    with EmbeddedPostgres(short_tmp_path / "story-pg", durable=False) as postgres:
+        valkey = EmbeddedValkey(short_tmp_path / "story-valkey", durable=False)
         valkey.start()
         environ = {
             "DATABASE_URL": postgres.database_url, "REDIS_URL": valkey.redis_url, "MALL_INSTANCE": "mall",
@@ -56,12 +56,12 @@ async def machine(folder: Path) -> AsyncIterator[HostEndpoint]:
             # As an operator has it: with none of the settings that each start warns of. Nobody pays here.
             "MALL_GATEWAY_URL": "http://127.0.0.1:9", "MALL_RATE_LIMITS": "on",
         }  # fmt: skip
-        server = ServerProcess(folder / "story", environ, ("--instances", "3"))
-        machine = HostEndpoint(server, postgres, valkey)
+        server = ServerProcess(short_tmp_path / "story", environ, ("--instances", "3"))
+        supervised = SupervisedServer(server, postgres, valkey)
         try:
             await server.start()
-            await machine.until(lambda lines: [x["event"] for x in lines].count("serves") == 3)
-            yield machine
+            await supervised.until(lambda lines: [x["event"] for x in lines].count("serves") == 3)
+            yield supervised
         finally:
             await server.stop()
             valkey.stop()
@@ -73,15 +73,17 @@ def _family(pid: int) -> list[int]:
 
 
 @pytest.mark.fast_path("a start without the fast path is one of those that are warned of")
-async def test_healthy_start_of_three_writes_no_warning_and_every_line_is_json(machine: HostEndpoint) -> None:
-    lines = machine.lines()
+async def test_healthy_start_of_three_writes_no_warning_and_every_line_is_json(
+    supervised: SupervisedServer,
+) -> None:
+    lines = supervised.lines()
     assert [x for x in lines if x["level"] not in ("info", "debug") and x["event"] not in SLOW] == []
     assert {x["instance"] for x in lines} == {"supervisor", "mall-1", "mall-2", "mall-3"}
     assert all({"ts", "level", "event", "instance"} <= x.keys() for x in lines)
 
 
-async def test_story_of_an_order_is_found_by_its_id(machine: HostEndpoint) -> None:
-    server = machine.server
+async def test_story_of_an_order_is_found_by_its_id(supervised: SupervisedServer) -> None:
+    server = supervised.server
     [admin, *_] = await server.mint("admin", 1, "--prefix", "story-admin")
     async with open_http() as http:
         mall = Mall(http, server.url, admin["access_token"])
@@ -141,18 +143,18 @@ async def test_story_of_an_order_is_found_by_its_id(machine: HostEndpoint) -> No
         told = {(x["event"], x.get("route") or x.get("command") or x.get("change")) for x in story_of(lines)}
         return steps <= told
 
-    await machine.until(lambda _: is_told(machine.text()))
-    story = story_of(machine.text())
+    await supervised.until(lambda _: is_told(supervised.text()))
+    story = story_of(supervised.text())
     by_driver = [x for x in story if f"drv_{number}" in json.dumps(x)]
     assert len(by_driver) >= 4, "who was asked, who accepted, who carried"
     assert all(x["instance"].startswith("mall-") and x["trace_id"] for x in story)
 
 
-async def test_refused_request_says_what_was_asked(machine: HostEndpoint) -> None:
-    async with open_http() as http, http.put(machine.server.url + "/no/such/place?secret=1") as response:
+async def test_refused_request_says_what_was_asked(supervised: SupervisedServer) -> None:
+    async with open_http() as http, http.put(supervised.server.url + "/no/such/place?secret=1") as response:
         trace = response.headers["X-Trace-ID"]
-    await machine.until(lambda lines: any(x.get("trace_id") == trace for x in lines))
-    [line] = [x for x in machine.lines() if x.get("trace_id") == trace]
+    await supervised.until(lambda lines: any(x.get("trace_id") == trace for x in lines))
+    [line] = [x for x in supervised.lines() if x.get("trace_id") == trace]
     assert (line["event"], line["level"], line["method"], line["path"]) == (
         "refused_request", "info", "PUT", "/no/such/place",
     )  # fmt: skip
@@ -160,11 +162,11 @@ async def test_refused_request_says_what_was_asked(machine: HostEndpoint) -> Non
 
 @pytest.mark.parametrize("what", ["redis", "postgres"])
 async def test_outage_is_one_lost_line_and_one_back_line_of_each_instance(
-    machine: HostEndpoint, what: str
+    supervised: SupervisedServer, what: str
 ) -> None:
-    pid = machine.valkey.pid if what == "redis" else machine.postgres.pid
+    pid = supervised.valkey.pid if what == "redis" else supervised.postgres.pid
     assert pid is not None
-    before = len(machine.lines())
+    before = len(supervised.lines())
 
     def said(lines: list[dict[str, Any]], event: str) -> list[str]:
         return sorted(x["instance"] for x in lines[before:] if x["event"] == event and x.get("what") == what)
@@ -174,13 +176,13 @@ async def test_outage_is_one_lost_line_and_one_back_line_of_each_instance(
     for each in pids:
         os.kill(each, signal.SIGSTOP)
     try:
-        await machine.until(lambda lines: said(lines, "lost") == names)
+        await supervised.until(lambda lines: said(lines, "lost") == names)
     finally:
         for each in pids:
             os.kill(each, signal.SIGCONT)
-    await machine.until(lambda lines: said(lines, "back") == names)
-    lines = machine.lines()[before:]
-    assert said(machine.lines(), "lost") == said(machine.lines(), "back") == names
+    await supervised.until(lambda lines: said(lines, "back") == names)
+    lines = supervised.lines()[before:]
+    assert said(supervised.lines(), "lost") == said(supervised.lines(), "back") == names
     # A peer that was frozen, too, may be back at once.
     assert all(x["away_s"] > 0 for x in lines if x["event"] == "back" and x["what"] == what)
     alarms = [x for x in lines if x["level"] not in ("info", "debug") and x["event"] not in SLOW]
@@ -192,10 +194,10 @@ async def test_outage_is_one_lost_line_and_one_back_line_of_each_instance(
     assert len(others) <= 6, others
 
 
-async def test_killed_peer_is_lost_and_found_once_by_each_other(machine: HostEndpoint) -> None:
-    before = len(machine.lines())
+async def test_killed_peer_is_lost_and_found_once_by_each_other(supervised: SupervisedServer) -> None:
+    before = len(supervised.lines())
     victim = next(
-        x["pid"] for x in machine.lines() if x["event"] == "started_process" and x["instance"] == "mall-3"
+        x["pid"] for x in supervised.lines() if x["event"] == "started_process" and x["instance"] == "mall-3"
     )
     os.kill(victim, signal.SIGKILL)
 
@@ -204,8 +206,8 @@ async def test_killed_peer_is_lost_and_found_once_by_each_other(machine: HostEnd
             x["instance"] for x in lines[before:] if x["event"] == event and x.get("what") == "peer mall-3"
         )
 
-    await machine.until(lambda lines: said(lines, "back") == ["mall-1", "mall-2"])
-    lines = machine.lines()
+    await supervised.until(lambda lines: said(lines, "back") == ["mall-1", "mall-2"])
+    lines = supervised.lines()
     assert said(lines, "lost") == ["mall-1", "mall-2"]
     [lost] = [x for x in lines[before:] if x["event"] == "lost_process"]
     assert (lost["instance"], lost["code"], lost["level"]) == ("mall-3", -signal.SIGKILL, "error")

@@ -25,9 +25,9 @@ BROWSER = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;
 
 
 @pytest.fixture(scope="module")
-async def server(folder: Path) -> AsyncIterator[ServerProcess]:
+async def server(short_tmp_path: Path) -> AsyncIterator[ServerProcess]:
     server = ServerProcess(
-        folder / "machine",
+        short_tmp_path / "machine",
         {"MALL_LOG_LEVEL": "info", "MALL_INSTANCE": "mall", "MALL_OPS_NAMES": "ops.mall.internal"},
         ("--instances", "3"),
     )

@@ -14,33 +14,37 @@ import pytest
 
 from loadtests.client import Mall, open_http
 from loadtests.gateway import GatewayProcess, open_gateway_process
-from loadtests.server import open_server
-from tests.acceptance.test_stories import Town, Zone, refused
+from loadtests.server import ServerProcess, open_server
+from tests.acceptance.running_mall import MallZone, RunningMall, refused
 
 keys = (f"payment-key-{n:08d}" for n in itertools.count())
 LIMIT_S = 40.0
 
 
-class Till:
-    """A town with a gateway."""
+class MallWithGateway(RunningMall):
+    """A running mall whose payments go to a gateway in a process of its own."""
 
-    def __init__(self, town: Town, gateway: GatewayProcess, http: aiohttp.ClientSession) -> None:
-        self.town = town
+    def __init__(
+        self,
+        process: ServerProcess,
+        http: aiohttp.ClientSession,
+        tokens: dict[str, str],
+        gateway: GatewayProcess,
+    ) -> None:
+        super().__init__(process, http, tokens)
         self.gateway = gateway
         self.http = http
 
     async def pay(
-        self, order: str, token: str = "tok_success", key: str = "", mall: Mall | None = None
+        self, order: str, token: str = "tok_success", key: str = "", client: Mall | None = None
     ) -> tuple[int, dict[str, Any], dict[str, str]]:
         """POST /payments as the customer."""
         body = {"order_id": order, "method": "card", "token": token}
-        return await (mall or self.town.customer).call(
-            "POST", "/api/v2/payments", body, key=key or next(keys)
-        )
+        return await (client or self.customer).call("POST", "/api/v2/payments", body, key=key or next(keys))
 
     async def effects(self, order: str) -> list[str]:
         """What became true at the gateway for the payments of an order, in order."""
-        found = await self.town.admin.do("GET", f"/api/v2/orders/{order}/events")
+        found = await self.admin.do("GET", f"/api/v2/orders/{order}/events")
         paid = [e["by"]["id"] for e in found["items"] if e["type"] == "paid"]
         return [
             entry["answer"]["status"]
@@ -52,15 +56,15 @@ class Till:
         """The payment, once it has this status."""
         async with asyncio.timeout(LIMIT_S):
             while True:
-                seen = await self.town.customer.do("GET", f"/api/v2/payments/{payment}")
+                seen = await self.customer.do("GET", f"/api/v2/payments/{payment}")
                 if seen["status"] == status:
                     return seen
 
 
 @pytest.fixture(scope="module")
-async def till(folder: Path) -> AsyncIterator[Till]:
+async def mall(short_tmp_path: Path) -> AsyncIterator[MallWithGateway]:
     """A server whose payments go to a real service."""
-    place = folder / "payments"
+    place = short_tmp_path / "payments"
     place.mkdir()
     async with open_gateway_process(place / "ledger.jsonl") as gateway, open_http() as http:
         environ = {"MALL_SAMPLE": "off", "MALL_GATEWAY_URL": gateway.url, "MALL_UNPAID_ORDERS_MAX": "50"}
@@ -69,246 +73,257 @@ async def till(folder: Path) -> AsyncIterator[Till]:
                 name: (await server.mint(role, 1, "--prefix", name))[0]["access_token"]
                 for name, role in (("admin", "admin"), ("customer", "customer"), ("other", "customer"))
             }
-            yield Till(Town(server, http, tokens), gateway, http)
+            yield MallWithGateway(server, http, tokens, gateway)
 
 
 @pytest.fixture
-async def zone(till: Till) -> Zone:
-    return await till.town.zone(mode="open")
+async def zone(mall: MallWithGateway) -> MallZone:
+    return await mall.zone(mode="open")
 
 
-async def deliver(zone: Zone, order: str) -> None:
+async def deliver(zone: MallZone, order: str) -> None:
     """A driver carries the order to its door."""
     async with (await zone.driver()).online() as driver:
-        await zone.town.admin.do("POST", f"/api/v2/orders/{order}/assignment", {"driver_id": driver.id})
+        await zone.mall.admin.do("POST", f"/api/v2/orders/{order}/assignment", {"driver_id": driver.id})
         await driver.post(order, "pickup")
         await driver.post(order, "delivery")
 
 
 async def test_money_is_held_when_the_customer_pays_and_taken_when_the_goods_arrive(
-    till: Till, zone: Zone
+    mall: MallWithGateway, zone: MallZone
 ) -> None:
     order = await zone.order("card")
-    assert (await till.town.customer.do("GET", f"/api/v2/orders/{order}"))["status"] == "awaiting_payment"
-    status, payment, headers = await till.pay(order)
+    assert (await mall.customer.do("GET", f"/api/v2/orders/{order}"))["status"] == "awaiting_payment"
+    status, payment, headers = await mall.pay(order)
     assert (status, payment["status"], payment["order_id"]) == (201, "held", order)
     assert payment["amount"] == {"amount_minor": 500, "currency": "EUR"}
     assert headers["Location"] == f"/api/v2/payments/{payment['id']}"
-    assert (await till.town.customer.do("GET", f"/api/v2/orders/{order}"))["status"] == "confirmed"
+    assert (await mall.customer.do("GET", f"/api/v2/orders/{order}"))["status"] == "confirmed"
     await deliver(zone, order)
-    await till.until(payment["id"], "captured")
-    assert await till.effects(order) == ["held", "captured"]
+    await mall.until(payment["id"], "captured")
+    assert await mall.effects(order) == ["held", "captured"]
 
 
 @pytest.mark.parametrize(
     ("outcome", "money"), [("delivered", "captured"), ("failed", "voided"), ("returned", "voided")]
 )
 async def test_money_follows_an_order_that_an_operator_ends(
-    till: Till, zone: Zone, outcome: str, money: str
+    mall: MallWithGateway, zone: MallZone, outcome: str, money: str
 ) -> None:
     order = await zone.order("card")
-    _, payment, _ = await till.pay(order)
-    admin, path = till.town.admin, f"/api/v2/orders/{order}"
+    _, payment, _ = await mall.pay(order)
+    admin, path = mall.admin, f"/api/v2/orders/{order}"
     async with (await zone.driver()).online() as driver:
         await admin.do("POST", f"{path}/assignment", {"driver_id": driver.id})
         await driver.post(order, "pickup")
         await admin.do("POST", f"{path}/conclusion", {"outcome": outcome, "reason": "phone is dead"})
-    await till.until(payment["id"], money)
-    assert await till.effects(order) == ["held", money]
+    await mall.until(payment["id"], money)
+    assert await mall.effects(order) == ["held", money]
 
 
 async def test_declined_card_leaves_the_order_waiting_and_another_card_pays_it(
-    till: Till, zone: Zone
+    mall: MallWithGateway, zone: MallZone
 ) -> None:
     order = await zone.order("card")
     key = next(keys)
-    status, problem, _ = await till.pay(order, "tok_insufficient", key)
+    status, problem, _ = await mall.pay(order, "tok_insufficient", key)
     assert (status, problem["code"], problem["decline_code"]) == (
         402,
         "payment_declined",
         "insufficient_funds",
     )
-    status, again, headers = await till.pay(order, "tok_insufficient", key)
+    status, again, headers = await mall.pay(order, "tok_insufficient", key)
     assert (status, again["code"], headers["Idempotent-Replayed"]) == (402, "payment_declined", "true")
-    assert (await till.town.customer.do("GET", f"/api/v2/orders/{order}"))["status"] == "awaiting_payment"
-    assert (await till.pay(order))[0] == 201
+    assert (await mall.customer.do("GET", f"/api/v2/orders/{order}"))["status"] == "awaiting_payment"
+    assert (await mall.pay(order))[0] == 201
 
 
-async def test_same_key_gets_the_same_bytes_and_another_body_is_refused(till: Till, zone: Zone) -> None:
+async def test_same_key_gets_the_same_bytes_and_another_body_is_refused(
+    mall: MallWithGateway, zone: MallZone
+) -> None:
     order, key = await zone.order("card"), next(keys)
-    first = await till.pay(order, key=key)
+    first = await mall.pay(order, key=key)
     await deliver(zone, order)
-    await till.until(first[1]["id"], "captured")
-    again = await till.pay(order, key=key)
+    await mall.until(first[1]["id"], "captured")
+    again = await mall.pay(order, key=key)
     assert (again[0], again[1]) == (201, first[1]), "as it was when it was made"
     assert again[2]["Idempotent-Replayed"] == "true"
-    status, problem, _ = await till.pay(order, "tok_decline", key)
+    status, problem, _ = await mall.pay(order, "tok_decline", key)
     assert (status, problem["code"]) == (422, "key_reused")
-    assert await till.effects(order) == ["held", "captured"]
+    assert await mall.effects(order) == ["held", "captured"]
 
 
-async def test_cancelled_order_gives_the_money_back(till: Till, zone: Zone) -> None:
+async def test_cancelled_order_gives_the_money_back(mall: MallWithGateway, zone: MallZone) -> None:
     order = await zone.order("card")
-    _, payment, _ = await till.pay(order)
-    await till.town.customer.do("POST", f"/api/v2/orders/{order}/cancellation")
-    await till.until(payment["id"], "voided")
-    assert await till.effects(order) == ["held", "voided"]
+    _, payment, _ = await mall.pay(order)
+    await mall.customer.do("POST", f"/api/v2/orders/{order}/cancellation")
+    await mall.until(payment["id"], "voided")
+    assert await mall.effects(order) == ["held", "voided"]
 
 
-async def test_undeliverable_order_gives_the_money_back(till: Till, zone: Zone) -> None:
+async def test_undeliverable_order_gives_the_money_back(mall: MallWithGateway, zone: MallZone) -> None:
     order = await zone.order("card")
-    _, payment, _ = await till.pay(order)
+    _, payment, _ = await mall.pay(order)
     async with (await zone.driver()).online() as driver:
-        await till.town.admin.do("POST", f"/api/v2/orders/{order}/assignment", {"driver_id": driver.id})
+        await mall.admin.do("POST", f"/api/v2/orders/{order}/assignment", {"driver_id": driver.id})
         await driver.post(order, "failure", {"reason": "nobody there"})
-    await till.until(payment["id"], "voided")
+    await mall.until(payment["id"], "voided")
 
 
-async def test_order_that_needs_no_payment_takes_none(till: Till, zone: Zone) -> None:
+async def test_order_that_needs_no_payment_takes_none(mall: MallWithGateway, zone: MallZone) -> None:
     paid = await zone.order("card")
-    await till.pay(paid)
+    await mall.pay(paid)
     cases = {
         await zone.order("cash"): "payment_not_due",
         paid: "payment_not_due",
         "ord_987654": "order_not_found",
     }
     for order, code in cases.items():
-        _, problem, _ = await till.pay(order)
+        _, problem, _ = await mall.pay(order)
         assert problem["code"] == code
 
 
-async def test_fifty_cards_at_once_pay_an_order_once(till: Till, zone: Zone) -> None:
+async def test_fifty_cards_at_once_pay_an_order_once(mall: MallWithGateway, zone: MallZone) -> None:
     order = await zone.order("card")
-    answers = await asyncio.gather(*(till.pay(order) for _ in range(50)))
+    answers = await asyncio.gather(*(mall.pay(order) for _ in range(50)))
     codes = Counter(answer.get("code", answer.get("status")) for _, answer, _ in answers)
     assert codes["held"] == 1
     assert set(codes) <= {"held", "payment_exists", "payment_not_due"}
-    assert await till.effects(order) == ["held"]
+    assert await mall.effects(order) == ["held"]
 
 
-async def test_payments_of_others_are_not_there(till: Till, zone: Zone) -> None:
+async def test_payments_of_others_are_not_there(mall: MallWithGateway, zone: MallZone) -> None:
     order = await zone.order("card")
-    _, payment, _ = await till.pay(order)
-    _, problem, _ = await till.pay(order, mall=till.town.other)
+    _, payment, _ = await mall.pay(order)
+    _, problem, _ = await mall.pay(order, client=mall.other)
     assert problem["code"] == "order_not_found"
-    assert await refused(till.town.other.do("GET", f"/api/v2/payments/{payment['id']}")) == "not_found"
-    assert (await till.town.admin.do("GET", f"/api/v2/payments/{payment['id']}"))["id"] == payment["id"]
-    driver = (await zone.driver()).mall
+    assert await refused(mall.other.do("GET", f"/api/v2/payments/{payment['id']}")) == "not_found"
+    assert (await mall.admin.do("GET", f"/api/v2/payments/{payment['id']}"))["id"] == payment["id"]
+    driver = (await zone.driver()).client
     assert await refused(driver.do("GET", f"/api/v2/payments/{payment['id']}")) == "forbidden"
-    assert (
-        await refused(till.town.customer.do("POST", f"/api/v2/payments/{payment['id']}/refund"))
-        == "forbidden"
-    )
+    assert await refused(mall.customer.do("POST", f"/api/v2/payments/{payment['id']}/refund")) == "forbidden"
 
 
-async def test_captured_payment_is_refunded_once_and_a_held_one_is_not(till: Till, zone: Zone) -> None:
+async def test_captured_payment_is_refunded_once_and_a_held_one_is_not(
+    mall: MallWithGateway, zone: MallZone
+) -> None:
     order = await zone.order("card")
-    _, payment, _ = await till.pay(order)
+    _, payment, _ = await mall.pay(order)
     path = f"/api/v2/payments/{payment['id']}/refund"
-    assert await refused(till.town.admin.do("POST", path)) == "invalid_transition"
+    assert await refused(mall.admin.do("POST", path)) == "invalid_transition"
     await deliver(zone, order)
-    await till.until(payment["id"], "captured")
+    await mall.until(payment["id"], "captured")
     for _ in range(3):
-        assert (await till.town.admin.do("POST", path))["status"] == "refunded"
-    assert await till.effects(order) == ["held", "captured", "refunded"]
-    assert await refused(till.town.admin.do("POST", "/api/v2/payments/pay_999999/refund")) == "not_found"
+        assert (await mall.admin.do("POST", path))["status"] == "refunded"
+    assert await mall.effects(order) == ["held", "captured", "refunded"]
+    assert await refused(mall.admin.do("POST", "/api/v2/payments/pay_999999/refund")) == "not_found"
 
 
-async def test_unknown_outcome_is_said_and_becomes_known_by_itself(till: Till, zone: Zone) -> None:
+async def test_unknown_outcome_is_said_and_becomes_known_by_itself(
+    mall: MallWithGateway, zone: MallZone
+) -> None:
     order, key = await zone.order("card"), next(keys)
-    status, payment, headers = await till.pay(order, "tok_unknown", key)
+    status, payment, headers = await mall.pay(order, "tok_unknown", key)
     assert (status, payment["status"]) == (202, "pending")
     assert headers["Retry-After"]
-    await till.until(payment["id"], "held")
-    status, again, _ = await till.pay(order, "tok_unknown", key)
+    await mall.until(payment["id"], "held")
+    status, again, _ = await mall.pay(order, "tok_unknown", key)
     assert (status, again["status"], again["id"]) == (201, "held", payment["id"])
-    assert await till.effects(order) == ["held"]
+    assert await mall.effects(order) == ["held"]
 
 
-async def test_request_that_is_being_worked_on_is_not_worked_on_twice(till: Till, zone: Zone) -> None:
+async def test_request_that_is_being_worked_on_is_not_worked_on_twice(
+    mall: MallWithGateway, zone: MallZone
+) -> None:
     order, key = await zone.order("card"), next(keys)
-    answers = await asyncio.gather(*(till.pay(order, "tok_slow", key) for _ in range(3)))
+    answers = await asyncio.gather(*(mall.pay(order, "tok_slow", key) for _ in range(3)))
     assert sorted(status for status, _, _ in answers) == [201, 409, 409]
     for status, answer, headers in answers:
         if status == 409:
             assert answer["code"] == "request_in_flight"
             assert headers["Retry-After"]
-    assert await till.effects(order) == ["held"]
+    assert await mall.effects(order) == ["held"]
 
 
-async def test_server_killed_while_the_gateway_works_charges_once(till: Till, zone: Zone) -> None:
+async def test_server_killed_while_the_gateway_works_charges_once(
+    mall: MallWithGateway, zone: MallZone
+) -> None:
     """The gateway has the money, the answer never comes back, and nobody remembers but the row."""
     orders = [(await zone.order("card"), next(keys)) for _ in range(3)]
-    held = len(await till.gateway.effects(till.http))
-    await till.gateway.delay(till.http, 3.0)
-    calls = [asyncio.create_task(till.pay(order, key=key)) for order, key in orders]
+    held = len(await mall.gateway.effects(mall.http))
+    await mall.gateway.delay(mall.http, 3.0)
+    calls = [asyncio.create_task(mall.pay(order, key=key)) for order, key in orders]
     async with asyncio.timeout(LIMIT_S):
-        while len(await till.gateway.effects(till.http)) < held + 3:
+        while len(await mall.gateway.effects(mall.http)) < held + 3:
             pass
-    await till.town.server.kill()
+    await mall.process.kill()
     await asyncio.gather(*calls, return_exceptions=True)
-    await till.gateway.delay(till.http, 0.0)
-    await till.town.server.start()
+    await mall.gateway.delay(mall.http, 0.0)
+    await mall.process.start()
     for order, key in orders:
         body = {"order_id": order, "method": "card", "token": "tok_success"}
         async with asyncio.timeout(LIMIT_S):
             while True:
-                status, seen = await till.town.customer.insist(
+                status, seen = await mall.customer.insist(
                     "POST", "/api/v2/payments", body, key=key, tries=200
                 )
                 if status == 201:
                     break
         assert seen["status"] == "held"
-        assert await till.effects(order) == ["held"]
-    await till.town.server.kill()
-    await till.town.server.start()
+        assert await mall.effects(order) == ["held"]
+    await mall.process.kill()
+    await mall.process.start()
     for order, _ in orders:
-        _, shown = await till.town.customer.insist("GET", f"/api/v2/orders/{order}", tries=200)
+        _, shown = await mall.customer.insist("GET", f"/api/v2/orders/{order}", tries=200)
         assert [paid["status"] for paid in shown["payments"]] == ["held"], (
             "an actor that was read knows it, too"
         )
 
 
-async def test_gateway_that_dies_and_crawls_charges_each_order_once(till: Till, zone: Zone) -> None:
+async def test_gateway_that_dies_and_crawls_charges_each_order_once(
+    mall: MallWithGateway, zone: MallZone
+) -> None:
     orders = {await zone.order("card", quantity=1): next(keys) for _ in range(8)}
 
     async def insist(order: str, key: str) -> int:
         body = {"order_id": order, "method": "card", "token": "tok_success"}
         while True:
-            status, _ = await till.town.customer.insist("POST", "/api/v2/payments", body, key=key, tries=200)
+            status, _ = await mall.customer.insist("POST", "/api/v2/payments", body, key=key, tries=200)
             if status != 202:
                 return status
 
     async with asyncio.timeout(LIMIT_S):
-        await till.gateway.delay(till.http, 0.3)
+        await mall.gateway.delay(mall.http, 0.3)
         payers = [asyncio.create_task(insist(order, key)) for order, key in orders.items()]
-        before = len(await till.gateway.effects(till.http))
-        while len(await till.gateway.effects(till.http)) < before + 2:
+        before = len(await mall.gateway.effects(mall.http))
+        while len(await mall.gateway.effects(mall.http)) < before + 2:
             pass
-        await till.gateway.kill()
-        await till.gateway.start()
+        await mall.gateway.kill()
+        await mall.gateway.start()
         assert set(await asyncio.gather(*payers)) == {201}
     for order in orders:
-        assert await till.effects(order) == ["held"]
+        assert await mall.effects(order) == ["held"]
 
 
-async def test_every_charge_at_the_gateway_belongs_to_one_payment(till: Till) -> None:
+async def test_every_charge_at_the_gateway_belongs_to_one_payment(mall: MallWithGateway) -> None:
     """After all of the above: no step was taken twice for any payment."""
-    taken = Counter(entry["key"] for entry in await till.gateway.effects(till.http))
+    taken = Counter(entry["key"] for entry in await mall.gateway.effects(mall.http))
     assert taken
     assert set(taken.values()) == {1}
 
 
-async def test_order_shows_its_payments_and_its_history_what_became_of_them(till: Till, zone: Zone) -> None:
-    order, mall, admin = await zone.order("card"), till.town.customer, till.town.admin
+async def test_order_shows_its_payments_and_its_history_what_became_of_them(
+    mall: MallWithGateway, zone: MallZone
+) -> None:
+    order, customer, admin = await zone.order("card"), mall.customer, mall.admin
     path = f"/api/v2/orders/{order}"
-    assert (await mall.do("GET", path))["payments"] == []
-    payment = (await till.pay(order))[1]["id"]
+    assert (await customer.do("GET", path))["payments"] == []
+    payment = (await mall.pay(order))[1]["id"]
     amount, nothing = {"amount_minor": 500, "currency": "EUR"}, {"amount_minor": 0, "currency": "EUR"}
-    [shown] = (await mall.do("GET", path))["payments"]
+    [shown] = (await customer.do("GET", path))["payments"]
     assert shown == {"id": payment, "status": "held", "amount": amount, "refunded": nothing}
     await deliver(zone, order)
-    await till.until(payment, "captured")
+    await mall.until(payment, "captured")
     part = {"amount": {"amount_minor": 200, "currency": "EUR"}, "reason": "one loaf was stale"}
     key = next(keys)
     for _ in range(2):
@@ -321,7 +336,7 @@ async def test_order_shows_its_payments_and_its_history_what_became_of_them(till
     status, problem, _ = await admin.call("POST", f"/api/v2/payments/{payment}/refund", part)
     assert (status, problem["code"]) == (400, "invalid_idempotency_key")
     await admin.do("POST", f"/api/v2/payments/{payment}/refund")
-    assert (await mall.do("GET", path))["payments"] == [
+    assert (await customer.do("GET", path))["payments"] == [
         {"id": payment, "status": "refunded", "amount": amount, "refunded": amount}
     ]
     found = (await admin.do("GET", f"{path}/events"))["items"]
@@ -331,14 +346,16 @@ async def test_order_shows_its_payments_and_its_history_what_became_of_them(till
         ("payment_refunded", "one loaf was stale", "admin"),
         ("payment_refunded", None, "admin"),
     ]
-    listed = await mall.do("GET", f"/api/v2/payments?order_id={order}")
+    listed = await customer.do("GET", f"/api/v2/payments?order_id={order}")
     assert [row["id"] for row in listed["items"]] == [payment]
-    assert (await till.town.other.do("GET", f"/api/v2/payments?order_id={order}"))["items"] == []
+    assert (await mall.other.do("GET", f"/api/v2/payments?order_id={order}"))["items"] == []
 
 
-async def test_payment_that_is_stuck_is_seen_and_settled_by_an_operator(till: Till, zone: Zone) -> None:
-    order, admin = await zone.order("card"), till.town.admin
-    payment = (await till.pay(order, "tok_expired"))[1]["id"]
+async def test_payment_that_is_stuck_is_seen_and_settled_by_an_operator(
+    mall: MallWithGateway, zone: MallZone
+) -> None:
+    order, admin = await zone.order("card"), mall.admin
+    payment = (await mall.pay(order, "tok_expired"))[1]["id"]
     await deliver(zone, order)
 
     async def stuck() -> list[dict[str, Any]]:
@@ -359,8 +376,10 @@ async def test_payment_that_is_stuck_is_seen_and_settled_by_an_operator(till: Ti
     ]
 
 
-async def test_hold_that_is_refused_for_good_leaves_room_for_another_card(till: Till, zone: Zone) -> None:
+async def test_hold_that_is_refused_for_good_leaves_room_for_another_card(
+    mall: MallWithGateway, zone: MallZone
+) -> None:
     order = await zone.order("card")
-    status, problem, _ = await till.pay(order, "tok_refused")
+    status, problem, _ = await mall.pay(order, "tok_refused")
     assert (status, problem["code"], problem["decline_code"]) == (402, "payment_declined", "invalid_token")
-    assert (await till.pay(order))[0] == 201
+    assert (await mall.pay(order))[0] == 201

@@ -32,8 +32,8 @@ def processes_of(folder: Path) -> list[str]:
     return found
 
 
-async def test_sample_mall_works_at_once_and_data_survive_a_restart(folder: Path) -> None:
-    data = folder / "restart"
+async def test_sample_mall_works_at_once_and_data_survive_a_restart(short_tmp_path: Path) -> None:
+    data = short_tmp_path / "restart"
     server = ServerProcess(data, {"MALL_ADMIN_PASSWORD": ""})
     await server.start()
     said = server.log_path.read_text()
@@ -66,8 +66,8 @@ async def test_sample_mall_works_at_once_and_data_survive_a_restart(folder: Path
     assert processes_of(data) == []
 
 
-async def test_nothing_is_left_behind_after_kill_9(folder: Path) -> None:
-    data = folder / "killed"
+async def test_nothing_is_left_behind_after_kill_9(short_tmp_path: Path) -> None:
+    data = short_tmp_path / "killed"
     server = ServerProcess(data)
     await server.start()
     assert len(processes_of(data)) >= 2
@@ -77,8 +77,8 @@ async def test_nothing_is_left_behind_after_kill_9(folder: Path) -> None:
     await server.stop()
 
 
-async def test_sockets_are_told_when_to_come_back(folder: Path) -> None:
-    server = ServerProcess(folder / "drain", {"MALL_DRAIN_S": "1"})
+async def test_sockets_are_told_when_to_come_back(short_tmp_path: Path) -> None:
+    server = ServerProcess(short_tmp_path / "drain", {"MALL_DRAIN_S": "1"})
     await server.start()
     [user] = await server.mint("driver", 1, "--zone", "zon_1")
     frames: list[dict[str, Any]] = []
@@ -94,20 +94,20 @@ async def test_sockets_are_told_when_to_come_back(folder: Path) -> None:
         assert frames[-1]["deadline_ms"] == 1000
 
 
-async def test_taken_port_is_said_before_anything_is_touched(folder: Path) -> None:
+async def test_taken_port_is_said_before_anything_is_touched(short_tmp_path: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = str(taken.getsockname()[1])
-        code, said = await run("serve", MALL_PORT=port, MALL_DATA_DIR=str(folder / "untouched"))
+        code, said = await run("serve", MALL_PORT=port, MALL_DATA_DIR=str(short_tmp_path / "untouched"))
     assert code == 2
     assert f"cannot listen on 127.0.0.1:{port}" in said
     assert "MALL_PORT" in said
-    assert not (folder / "untouched").exists()
+    assert not (short_tmp_path / "untouched").exists()
 
 
-async def test_second_server_on_the_same_data_is_refused(folder: Path) -> None:
-    data = folder / "shared"
+async def test_second_server_on_the_same_data_is_refused(short_tmp_path: Path) -> None:
+    data = short_tmp_path / "shared"
     server = ServerProcess(data)
     await server.start()
     code, said = await run("serve", MALL_DATA_DIR=str(data), MALL_PORT="0", MALL_OPS_PORT="0")
@@ -127,8 +127,8 @@ async def test_help_names_every_setting() -> None:
         assert name in said
 
 
-async def test_page_of_the_api_is_served_without_anything_from_elsewhere(folder: Path) -> None:
-    server = ServerProcess(folder / "docs")
+async def test_page_of_the_api_is_served_without_anything_from_elsewhere(short_tmp_path: Path) -> None:
+    server = ServerProcess(short_tmp_path / "docs")
     await server.start()
     async with open_http() as http:
         for root in (server.url, server.ops_url):

@@ -12,8 +12,8 @@ from loadtests.server import ServerProcess, open_server
 
 
 @pytest.fixture(scope="module")
-async def server(folder: Path) -> AsyncIterator[ServerProcess]:
-    async with open_server(folder / "race", {"DATABASE_URL": "", "REDIS_URL": ""}) as running:
+async def server(short_tmp_path: Path) -> AsyncIterator[ServerProcess]:
+    async with open_server(short_tmp_path / "race", {"DATABASE_URL": "", "REDIS_URL": ""}) as running:
         yield running
 
 

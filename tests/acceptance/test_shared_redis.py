@@ -17,7 +17,7 @@ from loadtests.client import PROTOCOL, Mall, open_http
 from loadtests.server import ServerProcess
 from storage.embedded import EmbeddedValkey
 from storage.redis.client import open_redis
-from tests.acceptance.bad_input import DROPOFF, fresh_key
+from tests.acceptance.sample_mall import DROPOFF, fresh_key
 from tests.conftest import copy_database
 
 KEY = re.compile(r"\{mall-([0-9a-f]{12})\}:([a-z]+)")
@@ -26,17 +26,19 @@ USES = {"ticket", "limit", "cache", "lease", "inst", "members", "gen", "young"}
 
 
 @pytest.fixture
-async def clusters(folder: Path, template: str, valkey: EmbeddedValkey) -> AsyncIterator[list[ServerProcess]]:
+async def clusters(
+    short_tmp_path: Path, template_server: str, valkey: EmbeddedValkey
+) -> AsyncIterator[list[ServerProcess]]:
     """Two servers with a database each, and with limits."""
     async with AsyncExitStack() as stack:
         servers = []
         for name in ("one", "two"):
-            url = await copy_database(template)
+            url = await copy_database(template_server)
             database = await asyncpg.connect(url)
             await database.execute("UPDATE cluster_meta SET peer_secret = $1", secrets.token_hex(32))
             await database.close()
             environ = {"DATABASE_URL": url, "REDIS_URL": valkey.redis_url, "MALL_RATE_LIMITS": "on"}
-            server = ServerProcess(folder / f"shared-{name}", environ)
+            server = ServerProcess(short_tmp_path / f"shared-{name}", environ)
             stack.push_async_callback(server.stop)
             await server.start()
             servers.append(server)

@@ -20,15 +20,15 @@ from loadtests.chaos.plan import BLACK_HOLE, CUT_POSTGRES
 from loadtests.chaos.proxy import PASS
 from loadtests.client import PROTOCOL, Mall, open_http
 from storage.embedded.data_directory import SOCKET_NAME
-from tests.acceptance.pair import seconds_until
 from tests.conftest import copy_database
+from tests.support.waiting import seconds_until
 
 # How long a test waits for what must come; what it claims does not depend on it.
 PATIENCE_S = 40.0
 
 
 @dataclass
-class Town:
+class InstancesBehindProxies:
     """Two instances behind proxies, and a driver."""
 
     fleet: DriverIndex
@@ -47,13 +47,18 @@ class Town:
 
 
 @pytest.fixture
-async def town(folder: Path, template: str, redis_url: str) -> AsyncIterator[Town]:
-    url = await copy_database(template)
+async def instances(
+    short_tmp_path: Path, template_server: str, redis_url: str
+) -> AsyncIterator[InstancesBehindProxies]:
+    url = await copy_database(template_server)
     parts = urlsplit(url)
     postgres = Path(parse_qs(parts.query)["host"][0]) / SOCKET_NAME
     redis = Path(redis_url.removeprefix("unix://"))
     name = parts.path.removeprefix("/")
-    async with open_fleet(2, folder / f"sight-{name}", postgres, redis, name) as fleet, open_http() as http:
+    async with (
+        open_fleet(2, short_tmp_path / f"sight-{name}", postgres, redis, name) as fleet,
+        open_http() as http,
+    ):
         database = await asyncpg.connect(url)
         for instance in fleet.instances:
             await instance.start()
@@ -63,7 +68,7 @@ async def town(folder: Path, template: str, redis_url: str) -> AsyncIterator[Tow
             "id"
         ]
         [driver] = await one.mint("driver", 1, "--prefix", "driver", "--zone", zone)
-        yield Town(fleet, http, database, driver["access_token"])
+        yield InstancesBehindProxies(fleet, http, database, driver["access_token"])
         await database.close()
 
 
@@ -80,15 +85,15 @@ async def _next(ws: aiohttp.ClientWebSocketResponse, kind: str) -> dict[str, Any
 
 
 async def test_driver_who_logged_out_does_nothing_at_an_instance_that_is_cut_from_postgres(
-    town: Town,
+    instances: InstancesBehindProxies,
 ) -> None:
-    there, cut_off = town.at(1), town.fleet.instances[1]
-    async with town.feed(1) as ws:
+    there, cut_off = instances.at(1), instances.fleet.instances[1]
+    async with instances.feed(1) as ws:
         await ws.send_str('{"t": "hello"}')
         await _next(ws, "welcome")
-        town.fleet.cut(cut_off, CUT_POSTGRES, BLACK_HOLE)
+        instances.fleet.cut(cut_off, CUT_POSTGRES, BLACK_HOLE)
         assert (await there.call("GET", "/api/v2/realtime/tickets"))[0] == 405, "it answers"
-        await town.at(0).do("POST", "/api/v2/auth/logout")
+        await instances.at(0).do("POST", "/api/v2/auth/logout")
 
         async def refuses() -> bool:
             return _not_processed(await there.call("POST", "/api/v2/realtime/tickets"))
@@ -115,10 +120,10 @@ async def test_driver_who_logged_out_does_nothing_at_an_instance_that_is_cut_fro
         assert (error["id"], error["code"]) == (5, "unavailable")
         assert (error["temporary"], error["not_processed"]) == (True, True)
         with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
-            async with town.feed(1):
+            async with instances.feed(1):
                 pass
         assert refused.value.status == 503
-        town.fleet.cut(cut_off, CUT_POSTGRES, PASS)
+        instances.fleet.cut(cut_off, CUT_POSTGRES, PASS)
 
         async def knows() -> bool:
             return (await there.call("GET", "/api/v2/me"))[0] == 401
@@ -130,25 +135,25 @@ async def test_driver_who_logged_out_does_nothing_at_an_instance_that_is_cut_fro
 
 
 @pytest.mark.long
-async def test_fresh_instance_lets_nobody_in_before_its_first_look(town: Town) -> None:
-    await town.at(0).do("POST", "/api/v2/auth/logout")
-    fresh = town.fleet.instances[1]
+async def test_fresh_instance_lets_nobody_in_before_its_first_look(instances: InstancesBehindProxies) -> None:
+    await instances.at(0).do("POST", "/api/v2/auth/logout")
+    fresh = instances.fleet.instances[1]
     await fresh.stop(signal.SIGKILL)
-    async with town.database.transaction():
-        await town.database.execute("LOCK TABLE sessions IN ACCESS EXCLUSIVE MODE")
+    async with instances.database.transaction():
+        await instances.database.execute("LOCK TABLE sessions IN ACCESS EXCLUSIVE MODE")
         await fresh.launch()
 
         async def answers() -> bool:
             try:
-                return _not_processed(await town.at(1).call("POST", "/api/v2/realtime/tickets"))
+                return _not_processed(await instances.at(1).call("POST", "/api/v2/realtime/tickets"))
             except (aiohttp.ClientError, OSError):
                 return False
 
         await seconds_until(answers, PATIENCE_S)
-        async with town.http.get(fresh.url + "/health/readiness") as response:
+        async with instances.http.get(fresh.url + "/health/readiness") as response:
             assert response.status == 503
 
     async def knows() -> bool:
-        return (await town.at(1).call("GET", "/api/v2/me"))[0] == 401
+        return (await instances.at(1).call("GET", "/api/v2/me"))[0] == 401
 
     await seconds_until(knows, PATIENCE_S)

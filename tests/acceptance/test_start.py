@@ -43,12 +43,12 @@ async def require(url: str, password: str) -> None:
 
 
 async def test_wrong_password_of_redis_is_said_once_and_again_when_it_is_right(
-    folder: Path, database_url: str, valkey: EmbeddedValkey
+    short_tmp_path: Path, database_url: str, valkey: EmbeddedValkey
 ) -> None:
     await require(valkey.redis_url, "the-right-one")
     wrong = valkey.redis_url.replace("unix://", "unix://:not-the-right-one@")
     environ = {"DATABASE_URL": database_url, "REDIS_URL": wrong, "MALL_LOG_LEVEL": "info"}
-    server = ServerProcess(folder / "start-refused", environ)
+    server = ServerProcess(short_tmp_path / "start-refused", environ)
     await server.launch()
     try:
         opened = await written(server, lambda line: line["event"] == "opened_doors")
@@ -83,12 +83,12 @@ async def test_wrong_password_of_redis_is_said_once_and_again_when_it_is_right(
     ],
 )
 async def test_start_names_the_variable_that_is_wrong(
-    variable: str, value: str, expected: str, folder: Path
+    variable: str, value: str, expected: str, short_tmp_path: Path
 ) -> None:
     environ = {
         "MALL_PORT": "0",
         "MALL_OPS_PORT": "0",
-        "MALL_DATA_DIR": str(folder / "never"),
+        "MALL_DATA_DIR": str(short_tmp_path / "never"),
         variable: value,
     }
     code, said = await run("serve", **environ)
@@ -96,17 +96,17 @@ async def test_start_names_the_variable_that_is_wrong(
     assert expected in said
     assert "to another port" not in said
     assert "Traceback" not in said
-    assert not (folder / "never").exists()
+    assert not (short_tmp_path / "never").exists()
 
 
 @pytest.mark.parametrize(
     ("gateway", "expected"), [("", "orders by card are refused"), ("sandbox", "no money moves")]
 )
 async def test_start_warns_when_no_money_can_move(
-    gateway: str, expected: str, folder: Path, database_url: str, redis_url: str
+    gateway: str, expected: str, short_tmp_path: Path, database_url: str, redis_url: str
 ) -> None:
     environ = {"DATABASE_URL": database_url, "REDIS_URL": redis_url, "MALL_GATEWAY_URL": gateway}
-    server = ServerProcess(folder / f"start-gateway-{gateway or 'none'}", environ)
+    server = ServerProcess(short_tmp_path / f"start-gateway-{gateway or 'none'}", environ)
     await server.start()
     await server.stop()
     said = [line for line in lines_of(server) if line["event"] == "doubtful_setting"]

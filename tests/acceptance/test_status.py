@@ -25,7 +25,7 @@ BROWSER = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;
 
 
 @dataclass
-class Pair:
+class TwoServersOfOneCluster:
     """Two instances of one cluster, and a client."""
 
     first: ServerProcess
@@ -50,26 +50,28 @@ class Pair:
 
 
 @pytest.fixture(scope="module")
-async def pair(template: str, folder: Path) -> AsyncIterator[Pair]:
+async def two_servers(template_server: str, short_tmp_path: Path) -> AsyncIterator[TwoServersOfOneCluster]:
     """Instances with a Valkey of their own: copies of the template are one cluster by name."""
     async with AsyncExitStack() as stack:
-        valkey = EmbeddedValkey(folder / "status-valkey", durable=False)
+        valkey = EmbeddedValkey(short_tmp_path / "status-valkey", durable=False)
         valkey.start()
         stack.callback(valkey.stop)
-        environ = {"DATABASE_URL": await copy_database(template), "REDIS_URL": valkey.redis_url}
+        environ = {"DATABASE_URL": await copy_database(template_server), "REDIS_URL": valkey.redis_url}
         first, second = [
             await stack.enter_async_context(
-                open_server(folder / f"status-{number}", {**environ, "MALL_INSTANCE": f"mall-{number}"})
+                open_server(
+                    short_tmp_path / f"status-{number}", {**environ, "MALL_INSTANCE": f"mall-{number}"}
+                )
             )
             for number in (1, 2)
         ]
-        yield Pair(first, second, await stack.enter_async_context(open_http()))
+        yield TwoServersOfOneCluster(first, second, await stack.enter_async_context(open_http()))
 
 
-async def test_either_instance_shows_both_and_every_shard_once(pair: Pair) -> None:
-    await pair.balanced()
-    for server, name in ((pair.first, "mall-1"), (pair.second, "mall-2")):
-        found = await pair.status(server)
+async def test_either_instance_shows_both_and_every_shard_once(two_servers: TwoServersOfOneCluster) -> None:
+    await two_servers.balanced()
+    for server, name in ((two_servers.first, "mall-1"), (two_servers.second, "mall-2")):
+        found = await two_servers.status(server)
         assert (found["instance"], found["shards"]["owned"]) == (name, 128)
         cluster = found["cluster"]
         assert cluster["asked"] == name
@@ -85,10 +87,10 @@ async def test_either_instance_shows_both_and_every_shard_once(pair: Pair) -> No
         assert all(shard["epoch"] > 0 for shard in shards)
 
 
-async def test_epochs_are_those_that_the_owners_say(pair: Pair) -> None:
-    cluster = (await pair.balanced())["cluster"]
-    for server in (pair.first, pair.second):
-        own = await pair.status(server, "?local=1")
+async def test_epochs_are_those_that_the_owners_say(two_servers: TwoServersOfOneCluster) -> None:
+    cluster = (await two_servers.balanced())["cluster"]
+    for server in (two_servers.first, two_servers.second):
+        own = await two_servers.status(server, "?local=1")
         shown = {
             str(shard["shard"]): shard["epoch"]
             for shard in cluster["shards"]["map"]
@@ -97,11 +99,13 @@ async def test_epochs_are_those_that_the_owners_say(pair: Pair) -> None:
         assert shown == own["shards"]["epochs"]
 
 
-async def test_shards_that_the_newcomer_got_are_counted_as_handed_over(pair: Pair) -> None:
-    cluster = (await pair.balanced())["cluster"]
+async def test_shards_that_the_newcomer_got_are_counted_as_handed_over(
+    two_servers: TwoServersOfOneCluster,
+) -> None:
+    cluster = (await two_servers.balanced())["cluster"]
     assert cluster["handovers"]["count"] >= 128
     assert cluster["handovers"]["s_p99_worst"] > 0
-    async with pair.http.get(pair.first.ops_url + "/metrics") as response:
+    async with two_servers.http.get(two_servers.first.ops_url + "/metrics") as response:
         lines = dict(line.rsplit(" ", 1) for line in (await response.text()).splitlines() if line[0] != "#")
     assert float(lines["mall_shards_handed_over_total"]) >= 128
     assert float(lines["mall_handover_seconds_count"]) >= 16
@@ -109,9 +113,9 @@ async def test_shards_that_the_newcomer_got_are_counted_as_handed_over(pair: Pai
     assert float(lines["mall_peer_lines"]) == 1
 
 
-async def test_browser_gets_a_page_of_both(pair: Pair) -> None:
-    await pair.balanced()
-    async with pair.http.get(pair.second.ops_url + "/status", headers=BROWSER) as response:
+async def test_browser_gets_a_page_of_both(two_servers: TwoServersOfOneCluster) -> None:
+    await two_servers.balanced()
+    async with two_servers.http.get(two_servers.second.ops_url + "/status", headers=BROWSER) as response:
         assert (response.status, response.content_type) == (200, "text/html")
         assert "style-src 'sha256-" in response.headers["Content-Security-Policy"]
         page = await response.text()
@@ -120,28 +124,32 @@ async def test_browser_gets_a_page_of_both(pair: Pair) -> None:
     assert page.count('title="shard ') == 256
 
 
-async def test_local_asks_nobody_and_other_parameters_are_refused(pair: Pair) -> None:
-    assert "cluster" not in await pair.status(pair.first, "?local=1")
-    assert "cluster" in await pair.status(pair.first, "?local=0")
+async def test_local_asks_nobody_and_other_parameters_are_refused(
+    two_servers: TwoServersOfOneCluster,
+) -> None:
+    assert "cluster" not in await two_servers.status(two_servers.first, "?local=1")
+    assert "cluster" in await two_servers.status(two_servers.first, "?local=0")
     for query in ("?local=2", "?local=", "?local=1&local=1", "?verbose=1"):
-        async with pair.http.get(pair.first.ops_url + "/status" + query) as response:
+        async with two_servers.http.get(two_servers.first.ops_url + "/status" + query) as response:
             assert response.status == 422
             problem = await response.json()
         assert problem["code"] == "invalid"
         assert problem["trace_id"] == response.headers["X-Trace-ID"]
 
 
-async def test_frozen_instance_is_shown_as_not_answering_within_the_deadline(pair: Pair) -> None:
-    await pair.balanced()
-    os.kill(pair.second.pid, signal.SIGSTOP)
+async def test_frozen_instance_is_shown_as_not_answering_within_the_deadline(
+    two_servers: TwoServersOfOneCluster,
+) -> None:
+    await two_servers.balanced()
+    os.kill(two_servers.second.pid, signal.SIGSTOP)
     try:
-        cluster = (await pair.status(pair.first))["cluster"]
+        cluster = (await two_servers.status(two_servers.first))["cluster"]
     finally:
-        os.kill(pair.second.pid, signal.SIGCONT)
+        os.kill(two_servers.second.pid, signal.SIGCONT)
     answering, frozen = cluster["members"]
     assert (answering["answered"], answering["shards_owned"]) == (True, 128)
     assert (frozen["instance"], frozen["answered"]) == ("mall-2", False)
     assert frozen["reason"] == "no answer within 1 s"
     assert cluster["shards"]["served"] == 128
     assert cluster["shards"]["unknown"] == 128
-    await pair.balanced()
+    await two_servers.balanced()

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -14,136 +12,24 @@ import jsonschema
 import orjson
 import pytest
 
-from loadtests.client import Mall, Phone, Refused, open_http
-from loadtests.server import ServerProcess, open_server
+from loadtests.client import Phone, open_http
+from loadtests.server import open_server
+from tests.acceptance.running_mall import MallDriver, MallZone, RunningMall, keys, refused
 from tests.support.waiting import until
-
-keys = (f"story-key-{n:08d}" for n in itertools.count())
-
-
-class Town:
-    """A server with an admin, a customer, and drivers to be had."""
-
-    def __init__(self, server: ServerProcess, http: aiohttp.ClientSession, tokens: dict[str, str]) -> None:
-        self.server = server
-        self.anybody = Mall(http, server.url)
-        self.admin = self.anybody.as_(tokens["admin"])
-        self.customer = self.anybody.as_(tokens["customer"])
-        self.other = self.anybody.as_(tokens["other"])
-        self._numbers = itertools.count(1)
-
-    async def zone(self, **settings: Any) -> Zone:
-        """A zone of its own with a store and a product, so that stories do not meet."""
-        body = {"name": "Zone", "wave_size": 1, "offer_ttl_s": 30} | settings
-        zone = (await self.admin.do("POST", "/api/v2/zones", body))["id"]
-        place = {"lat": 1.0, "lon": 2.0}
-        store = await self.admin.do("POST", "/api/v2/stores", {"zone_id": zone, "name": "Store", **place})
-        price = {"amount_minor": 500, "currency": "EUR"}
-        body = {"store_id": store["id"], "name": "Thing", "price": price, "stock": 10}
-        product = await self.admin.do("POST", "/api/v2/products", body)
-        return Zone(self, zone, product["id"])
-
-
-class Zone:
-    """A zone of a story."""
-
-    def __init__(self, town: Town, zone_id: str, product_id: str) -> None:
-        self.town = town
-        self.id = zone_id
-        self.product_id = product_id
-
-    async def driver(self, capacity: int = 1) -> Driver:
-        """A driver of this zone, offline."""
-        number = next(self.town._numbers)
-        [user] = await self.town.server.mint(
-            "driver", 1, "--zone", self.id, "--prefix", f"story{number}", "--capacity", str(capacity)
-        )
-        return Driver(self.town.anybody.as_(user["access_token"]), user["id"])
-
-    async def order(self, payment: str = "cash", quantity: int = 1) -> str:
-        """An order of the customer; returns its id."""
-        body = {
-            "items": [{"product_id": self.product_id, "quantity": quantity}],
-            "dropoff": {"lat": 1.01, "lon": 2.01, "address": "Door 1"},
-            "payment": payment,
-        }
-        placed = await self.town.customer.do("POST", "/api/v2/orders", body, key=next(keys))
-        return str(placed["id"])
-
-
-class Driver:
-    """A driver with a phone whose events can be waited for."""
-
-    def __init__(self, mall: Mall, user_id: str) -> None:
-        self.mall = mall
-        self.id = "drv_" + user_id.removeprefix("usr_")
-        self.user_id = user_id
-        self.phone = Phone(mall)
-        self.frames: list[dict[str, Any]] = []
-        self._came = asyncio.Event()
-        self.phone.on_frame = self._take
-
-    def _take(self, frame: dict[str, Any]) -> None:
-        self.frames.append(frame)
-        self._came.set()
-
-    async def frame(self, fits: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
-        """The first frame that fits, seen already or to come."""
-        async with asyncio.timeout(10):
-            while True:
-                for frame in self.frames:
-                    if fits(frame):
-                        return frame
-                self._came.clear()
-                await self._came.wait()
-
-    async def event(self, kind: str, order: str) -> dict[str, Any]:
-        """An entry of the feed about an order."""
-        return await self.frame(
-            lambda f: f["t"] == "event" and f["type"] == kind and f["data"]["order_id"] == order
-        )
-
-    async def ask(self, **frame: Any) -> dict[str, Any]:
-        """A keyed command over the feed."""
-        return await self.phone.ask({"key": next(keys), **frame})
-
-    async def accept(self, order: str, offer_id: str | None = None) -> str:
-        """Accept over the feed; returns the result."""
-        named = {} if offer_id is None else {"offer_id": offer_id}
-        reply = await self.ask(t="offer.accept", orders=[order], **named)
-        return str(reply["results"][0]["result"])
-
-    async def post(self, order: str, what: str, body: Any = None) -> dict[str, Any]:
-        """A command over REST."""
-        return await self.mall.do("POST", f"/api/v2/orders/{order}/{what}", body)
-
-    @asynccontextmanager
-    async def online(self) -> AsyncIterator[Driver]:
-        """Connected and available."""
-        async with self.phone.connected():
-            await self.ask(t="availability", status="online")
-            yield self
 
 
 @pytest.fixture(scope="module", params=[1, 3], ids=["one instance", "three instances"])
-async def town(folder: Path, request: pytest.FixtureRequest) -> AsyncIterator[Town]:
+async def mall(short_tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[RunningMall]:
     """Every story must be true wherever its actors live: a connection goes to whichever instance takes it."""
     environ = {"MALL_CORS_ORIGINS": "https://shop.example", "MALL_SAMPLE": "off"}
     arguments = ("--instances", str(request.param))
-    place = folder / f"stories-{request.param}"
+    place = short_tmp_path / f"stories-{request.param}"
     async with open_server(place, environ, arguments) as server, open_http() as http:
         tokens = {
             name: (await server.mint(role, 1, "--prefix", name))[0]["access_token"]
             for name, role in (("admin", "admin"), ("customer", "customer"), ("other", "customer"))
         }
-        yield Town(server, http, tokens)
-
-
-async def refused(call: Any) -> str:
-    """The code that a call is refused with."""
-    with pytest.raises(Refused) as caught:
-        await call
-    return caught.value.code
+        yield RunningMall(server, http, tokens)
 
 
 async def _until_closed(phone: Phone) -> None:
@@ -154,32 +40,32 @@ async def _until_closed(phone: Phone) -> None:
 # -- orders and offers ----------------------------------------------------------------------------
 
 
-async def test_order_goes_from_customer_to_door(town: Town) -> None:
-    zone = await town.zone()
+async def test_order_goes_from_customer_to_door(mall: RunningMall) -> None:
+    zone = await mall.zone()
     async with (await zone.driver()).online() as driver:
         order = await zone.order()
         offer = (await driver.event("offer", order))["data"]
         # Whose door it is, only the driver who carries the order is told.
         assert (offer["store"]["name"], offer["items"], offer["dropoff"]["address"]) == ("Store", 1, None)
         assert await driver.accept(order, offer["offer_id"]) == "won"
-        [carried] = (await driver.mall.do("GET", "/api/v2/drivers/me/orders"))["items"]
+        [carried] = (await driver.client.do("GET", "/api/v2/drivers/me/orders"))["items"]
         assert (carried["id"], carried["dropoff"]["address"]) == (order, "Door 1")
         assert (await driver.post(order, "pickup"))["result"] == "picked_up"
         assert (await driver.post(order, "delivery"))["status"] == "delivered"
         await driver.event("order.delivered", order)
         assert driver.phone.faults == []
-        seen = await town.customer.do("GET", f"/api/v2/orders/{order}")
+        seen = await mall.customer.do("GET", f"/api/v2/orders/{order}")
         assert (seen["status"], seen["driver_id"], seen["version"]) == ("delivered", driver.id, 5)
-        history = (await town.customer.do("GET", f"/api/v2/orders/{order}/events"))["items"]
+        history = (await mall.customer.do("GET", f"/api/v2/orders/{order}/events"))["items"]
         assert [e["type"] for e in history] == ["created", "offered", "assigned", "picked_up", "delivered"]
 
 
-async def test_one_trace_id_runs_from_the_request_to_the_push(town: Town) -> None:
-    zone = await town.zone()
+async def test_one_trace_id_runs_from_the_request_to_the_push(mall: RunningMall) -> None:
+    zone = await mall.zone()
     async with (await zone.driver()).online() as driver:
         trace = "0af7651916cd43dd8448eb211c80319c"
         headers = {
-            "Authorization": f"Bearer {town.customer.token}",
+            "Authorization": f"Bearer {mall.customer.token}",
             "Idempotency-Key": next(keys),
             "traceparent": f"00-{trace}-b7ad6b7169203331-01",
         }
@@ -187,30 +73,30 @@ async def test_one_trace_id_runs_from_the_request_to_the_push(town: Town) -> Non
             "items": [{"product_id": zone.product_id, "quantity": 1}], "payment": "cash",
             "dropoff": {"lat": 1.0, "lon": 2.0, "address": "x"},
         }  # fmt: skip
-        url = town.server.url + "/api/v2/orders"
-        async with town.anybody.http.post(url, json=body, headers=headers) as response:
+        url = mall.process.url + "/api/v2/orders"
+        async with mall.anybody.http.post(url, json=body, headers=headers) as response:
             assert response.headers["X-Trace-ID"] == trace
             order = (await response.json())["id"]
         assert (await driver.event("offer", order))["trace"] == trace
         reply = await driver.ask(t="offer.accept", orders=[order])
         assert (await driver.event("order.assigned", order))["trace"] == reply["trace_id"]
-        history = (await town.admin.do("GET", f"/api/v2/orders/{order}/events"))["items"]
+        history = (await mall.admin.do("GET", f"/api/v2/orders/{order}/events"))["items"]
         assert [e["trace_id"] for e in history] == [trace, trace, reply["trace_id"]]
 
 
-async def test_waiting_order_is_offered_when_a_driver_comes_online(town: Town) -> None:
-    zone = await town.zone()
+async def test_waiting_order_is_offered_when_a_driver_comes_online(mall: RunningMall) -> None:
+    zone = await mall.zone()
     order = await zone.order()
     async with (await zone.driver()).online() as driver:
         await driver.event("offer", order)
 
 
-async def test_declined_order_goes_to_the_next_driver(town: Town) -> None:
-    zone = await town.zone()
+async def test_declined_order_goes_to_the_next_driver(mall: RunningMall) -> None:
+    zone = await mall.zone()
     async with (await zone.driver()).online() as one, (await zone.driver()).online() as two:
         await one.phone.send({"t": "loc", "cseq": 1, "lat": 1.0, "lon": 2.0})
         await two.phone.send({"t": "loc", "cseq": 1, "lat": 1.3, "lon": 2.0})
-        await one.mall.do("GET", "/api/v2/drivers/me")
+        await one.client.do("GET", "/api/v2/drivers/me")
         order = await zone.order()
         offer = await one.event("offer", order)
         reply = await one.ask(
@@ -222,8 +108,8 @@ async def test_declined_order_goes_to_the_next_driver(town: Town) -> None:
         assert await two.accept(order) == "won"
 
 
-async def test_offer_lapses_and_goes_on(town: Town) -> None:
-    zone = await town.zone(offer_ttl_s=1)
+async def test_offer_lapses_and_goes_on(mall: RunningMall) -> None:
+    zone = await mall.zone(offer_ttl_s=1)
     async with (await zone.driver()).online() as one, (await zone.driver()).online() as two:
         order = await zone.order()
         async with asyncio.TaskGroup() as tasks:
@@ -234,9 +120,9 @@ async def test_offer_lapses_and_goes_on(town: Town) -> None:
 
 
 @pytest.mark.parametrize("how", ["offline", "banned", "moved"])
-async def test_offer_dies_with_its_driver_and_the_next_one_is_asked(town: Town, how: str) -> None:
+async def test_offer_dies_with_its_driver_and_the_next_one_is_asked(mall: RunningMall, how: str) -> None:
     """No offer of this zone ends by itself before the test does."""
-    zone, elsewhere = await town.zone(offer_ttl_s=600), await town.zone()
+    zone, elsewhere = await mall.zone(offer_ttl_s=600), await mall.zone()
     async with (await zone.driver()).online() as one:
         order = await zone.order()
         offer = (await one.event("offer", order))["data"]["offer_id"]
@@ -245,34 +131,36 @@ async def test_offer_dies_with_its_driver_and_the_next_one_is_asked(town: Town, 
                 await one.ask(t="availability", status="offline")
             else:
                 change = {"status": "banned"} if how == "banned" else {"zone_id": elsewhere.id}
-                await town.admin.do("PATCH", f"/api/v2/users/{one.user_id}", change)
+                await mall.admin.do("PATCH", f"/api/v2/users/{one.user_id}", change)
             await two.event("offer", order)
             if how != "banned":
                 revoked = await one.frame(lambda f: f["t"] == "offer.revoked" and f["offer_id"] == offer)
                 assert revoked["why"] == "withdrawn"
                 assert await one.accept(order, offer) == "offer_expired"
             assert await two.accept(order) == "won"
-    history = (await town.admin.do("GET", f"/api/v2/orders/{order}/events"))["items"]
+    history = (await mall.admin.do("GET", f"/api/v2/orders/{order}/events"))["items"]
     assert [e["type"] for e in history] == ["created", "offered", "offer_withdrawn", "offered", "assigned"]
 
 
-async def test_driver_is_told_the_pay_and_it_stays_what_it_was_when_the_order_was_placed(town: Town) -> None:
-    zone = await town.zone(driver_pay_minor=350)
+async def test_driver_is_told_the_pay_and_it_stays_what_it_was_when_the_order_was_placed(
+    mall: RunningMall,
+) -> None:
+    zone = await mall.zone(driver_pay_minor=350)
     async with (await zone.driver()).online() as driver:
         order = await zone.order()
         offered = (await driver.event("offer", order))["data"]["pay"]
-        await town.admin.do("PATCH", f"/api/v2/zones/{zone.id}", {"driver_pay_minor": None})
+        await mall.admin.do("PATCH", f"/api/v2/zones/{zone.id}", {"driver_pay_minor": None})
         assert await driver.accept(order) == "won"
         path = f"/api/v2/orders/{order}"
         shown = [
-            (await caller.do("GET", path)).get("pay", "nothing") for caller in (town.admin, town.customer)
+            (await caller.do("GET", path)).get("pay", "nothing") for caller in (mall.admin, mall.customer)
         ]
         carried = (await driver.event("order.assigned", order))["data"]["pay"]
         assert [offered, carried, *shown] == [{"amount_minor": 350, "currency": "EUR"}] * 3 + ["nothing"]
 
 
-async def test_released_order_goes_to_somebody_else(town: Town) -> None:
-    zone = await town.zone()
+async def test_released_order_goes_to_somebody_else(mall: RunningMall) -> None:
+    zone = await mall.zone()
     async with (await zone.driver()).online() as one:
         order = await zone.order()
         await one.event("offer", order)
@@ -280,50 +168,50 @@ async def test_released_order_goes_to_somebody_else(town: Town) -> None:
         async with (await zone.driver()).online() as two:
             await one.phone.send({"t": "loc", "cseq": 1, "lat": 1.0, "lon": 2.0})
             await two.phone.send({"t": "loc", "cseq": 1, "lat": 1.1, "lon": 2.0})
-            await town.admin.do("POST", f"/api/v2/orders/{order}/release", {"reason": "late"})
+            await mall.admin.do("POST", f"/api/v2/orders/{order}/release", {"reason": "late"})
             await two.event("offer", order)
             assert await one.accept(order) == "not_offered"
 
 
-async def test_order_that_nobody_takes_is_given_up_and_operators_are_told_before(town: Town) -> None:
-    zone = await town.zone(give_up_after_s=2)
+async def test_order_that_nobody_takes_is_given_up_and_operators_are_told_before(mall: RunningMall) -> None:
+    zone = await mall.zone(give_up_after_s=2)
     order = await zone.order(quantity=10)
-    headers = {"Authorization": f"Bearer {town.customer.token}"}
-    url = f"{town.server.url}/api/v2/orders/{order}/track"
-    async with town.anybody.http.get(url, headers=headers) as stream, asyncio.timeout(30):
+    headers = {"Authorization": f"Bearer {mall.customer.token}"}
+    url = f"{mall.process.url}/api/v2/orders/{order}/track"
+    async with mall.anybody.http.get(url, headers=headers) as stream, asyncio.timeout(30):
         await stream.content.read()  # it ends with the order
-    history = (await town.admin.do("GET", f"/api/v2/orders/{order}/events"))["items"]
+    history = (await mall.admin.do("GET", f"/api/v2/orders/{order}/events"))["items"]
     assert [(e["type"], e["by"]["role"], e["reason"]) for e in history[1:]] == [
         ("unclaimed", "dispatch", None), ("cancelled", "dispatch", "no_driver"),
     ]  # fmt: skip
     assert await zone.order(quantity=10), "the stock is back"
 
 
-async def test_picked_up_order_of_a_banned_driver_is_handed_over_and_delivered(town: Town) -> None:
-    zone = await town.zone(mode="open")
+async def test_picked_up_order_of_a_banned_driver_is_handed_over_and_delivered(mall: RunningMall) -> None:
+    zone = await mall.zone(mode="open")
     async with (await zone.driver()).online() as one, (await zone.driver()).online() as two:
         order = await zone.order()
         path = f"/api/v2/orders/{order}"
         assert await one.accept(order) == "won"
         await one.post(order, "pickup")
-        await town.admin.do("PATCH", f"/api/v2/users/{one.user_id}", {"status": "banned"})
+        await mall.admin.do("PATCH", f"/api/v2/users/{one.user_id}", {"status": "banned"})
         body = {"driver_id": two.id, "reason": "account closed"}
-        moved = await town.admin.do("POST", f"{path}/reassignment", body)
+        moved = await mall.admin.do("POST", f"{path}/reassignment", body)
         assert (moved["result"], moved["status"]) == ("reassigned", "picked_up")
         assert (await two.event("order.assigned", order))["data"]["status"] == "picked_up"
         assert await refused(zone_busy(zone, two)) == "driver_busy"
         assert (await two.post(order, "delivery"))["status"] == "delivered"
-    history = (await town.admin.do("GET", f"{path}/events"))["items"]
+    history = (await mall.admin.do("GET", f"{path}/events"))["items"]
     told = next(e for e in history if e["type"] == "handed_over")
     assert (told["by"]["role"], told["reason"], told["data"]) == (
         "admin", "account closed", {"driver_id": two.id, "from": one.id},
     )  # fmt: skip
 
 
-async def zone_busy(zone: Zone, driver: Driver) -> Any:
+async def zone_busy(zone: MallZone, driver: MallDriver) -> Any:
     """Give a driver one more order."""
     other = await zone.order()
-    return await zone.town.admin.do("POST", f"/api/v2/orders/{other}/assignment", {"driver_id": driver.id})
+    return await zone.mall.admin.do("POST", f"/api/v2/orders/{other}/assignment", {"driver_id": driver.id})
 
 
 @pytest.mark.parametrize(
@@ -331,43 +219,45 @@ async def zone_busy(zone: Zone, driver: Driver) -> Any:
     [("delivered", "delivered", 0), ("failed", "undeliverable", 0), ("returned", "undeliverable", 10)],
 )
 async def test_operator_ends_a_picked_up_order_whose_driver_is_gone(
-    town: Town, outcome: str, status: str, stock: int
+    mall: RunningMall, outcome: str, status: str, stock: int
 ) -> None:
-    zone = await town.zone(mode="open")
+    zone = await mall.zone(mode="open")
     async with (await zone.driver()).online() as driver:
         order = await zone.order(quantity=10)
         assert await driver.accept(order) == "won"
         await driver.post(order, "pickup")
         body = {"outcome": outcome, "reason": "called the customer"}
         assert await refused(driver.post(order, "conclusion", body)) == "forbidden"
-        done = await town.admin.do("POST", f"/api/v2/orders/{order}/conclusion", body)
+        done = await mall.admin.do("POST", f"/api/v2/orders/{order}/conclusion", body)
         assert (done["result"], done["status"]) == (outcome, status)
         assert (await driver.event(f"order.{status}", order))["data"]["reason"] == "called the customer"
-        product = await town.admin.do("GET", f"/api/v2/products/{zone.product_id}")
+        product = await mall.admin.do("GET", f"/api/v2/products/{zone.product_id}")
         assert product["stock"] == stock
         if stock:
             assert await driver.accept(await zone.order()) == "won", "the slot is free"
-    history = (await town.customer.do("GET", f"/api/v2/orders/{order}/events"))["items"]
+    history = (await mall.customer.do("GET", f"/api/v2/orders/{order}/events"))["items"]
     assert (history[-1]["type"], history[-1]["by"]["role"], history[-1]["reason"]) == (
         outcome, "admin", "called the customer",
     )  # fmt: skip
 
 
-async def test_operator_takes_a_driver_offline_and_its_offer_goes_on(town: Town) -> None:
-    zone = await town.zone(offer_ttl_s=600)
+async def test_operator_takes_a_driver_offline_and_its_offer_goes_on(mall: RunningMall) -> None:
+    zone = await mall.zone(offer_ttl_s=600)
     async with (await zone.driver()).online() as one:
         order = await zone.order()
         await one.event("offer", order)
         async with (await zone.driver()).online() as two:
             path = f"/api/v2/drivers/{one.id}/availability"
-            assert (await town.admin.do("PUT", path, {"status": "offline"}))["status"] == "offline"
+            assert (await mall.admin.do("PUT", path, {"status": "offline"}))["status"] == "offline"
             await two.event("offer", order)
             told = await one.frame(lambda f: f["t"] == "state" and f["topic"] == "availability")
             assert told["data"] == {"status": "offline", "state": "offline"}
 
 
-async def test_driver_who_looks_at_no_offer_is_shown_as_unreachable_until_it_speaks(town: Town) -> None:
-    zone = await town.zone(offer_ttl_s=1)
+async def test_driver_who_looks_at_no_offer_is_shown_as_unreachable_until_it_speaks(
+    mall: RunningMall,
+) -> None:
+    zone = await mall.zone(offer_ttl_s=1)
     async with (await zone.driver()).online() as driver:
         await zone.order()
         await zone.order()
@@ -379,34 +269,34 @@ async def test_driver_who_looks_at_no_offer_is_shown_as_unreachable_until_it_spe
 
         await driver.frame(stands("unreachable"))
         path = f"/api/v2/drivers?zone_id={zone.id}&state=unreachable"
-        [shown] = (await town.admin.do("GET", path))["items"]
+        [shown] = (await mall.admin.do("GET", path))["items"]
         assert (shown["id"], shown["status"], shown["state"]) == (driver.id, "online", "unreachable")
         await driver.phone.send({"t": "loc", "cseq": 1, "lat": 1.0, "lon": 2.0})
         await driver.frame(stands("online"))
-        assert (await town.admin.do("GET", path))["items"] == []
+        assert (await mall.admin.do("GET", path))["items"] == []
 
 
-async def test_position_that_cannot_be_leaves_the_driver_where_it_was(town: Town) -> None:
-    zone = await town.zone()
+async def test_position_that_cannot_be_leaves_the_driver_where_it_was(mall: RunningMall) -> None:
+    zone = await mall.zone()
     async with (await zone.driver()).online() as driver:
         here = {"lat": 1.0, "lon": 2.0}
         path = "/api/v2/drivers/me/location"
-        await driver.mall.do("PUT", path, here)
+        await driver.client.do("PUT", path, here)
         # Of positions that wait for their driver's actor only the newest is kept: the good one has to be taken first.
         async with asyncio.timeout(10):
-            while (await driver.mall.do("GET", "/api/v2/drivers/me"))["location"] != here:
+            while (await driver.client.do("GET", "/api/v2/drivers/me"))["location"] != here:
                 pass
         for fix in (
             {"lat": 0.0, "lon": 0.0},
             here | {"lat": 1.1, "accuracy_m": 50_000},
             {"lat": 48.0, "lon": 2.0},
         ):
-            await driver.mall.do("PUT", path, fix)
-        assert (await driver.mall.do("GET", "/api/v2/drivers/me"))["location"] == here
+            await driver.client.do("PUT", path, fix)
+        assert (await driver.client.do("GET", "/api/v2/drivers/me"))["location"] == here
 
 
-async def test_losers_of_a_wave_hear_that_their_offer_died(town: Town) -> None:
-    zone = await town.zone(wave_size=2)
+async def test_losers_of_a_wave_hear_that_their_offer_died(mall: RunningMall) -> None:
+    zone = await mall.zone(wave_size=2)
     async with (await zone.driver()).online() as one, (await zone.driver()).online() as two:
         order = await zone.order()
         await two.event("offer", order)
@@ -416,8 +306,8 @@ async def test_losers_of_a_wave_hear_that_their_offer_died(town: Town) -> None:
         assert await two.accept(order) == "order_taken"
 
 
-async def test_board_of_an_open_zone_shows_open_orders_and_whoever_is_first_wins(town: Town) -> None:
-    zone = await town.zone(mode="open")
+async def test_board_of_an_open_zone_shows_open_orders_and_whoever_is_first_wins(mall: RunningMall) -> None:
+    zone = await mall.zone(mode="open")
     async with (await zone.driver()).online() as one, (await zone.driver()).online() as two:
         order = await zone.order()
 
@@ -431,30 +321,30 @@ async def test_board_of_an_open_zone_shows_open_orders_and_whoever_is_first_wins
         assert await one.accept(order, round_id) == "won"
         assert await refused(two.post(order, "acceptance", {"offer_id": round_id})) == "order_taken"
         assert (await one.post(order, "acceptance", {"offer_id": round_id}))["result"] == "already_yours"
-        await town.admin.do("POST", f"/api/v2/orders/{order}/release", {"reason": "flat tyre"})
+        await mall.admin.do("POST", f"/api/v2/orders/{order}/release", {"reason": "flat tyre"})
         await one.event("order.released", order)
         assert await two.accept(order, round_id) == "offer_expired"
         assert await two.accept(order, f"{round_id[:-1]}2") == "won"
 
 
-async def test_driver_of_another_zone_cannot_take_from_the_board(town: Town) -> None:
-    zone, elsewhere = await town.zone(mode="open"), await town.zone()
+async def test_driver_of_another_zone_cannot_take_from_the_board(mall: RunningMall) -> None:
+    zone, elsewhere = await mall.zone(mode="open"), await mall.zone()
     async with (await elsewhere.driver()).online() as stranger:
         order = await zone.order()
-        assert await refused(stranger.mall.do("GET", f"/api/v2/orders/{order}")) == "order_not_found"
+        assert await refused(stranger.client.do("GET", f"/api/v2/orders/{order}")) == "order_not_found"
         assert await stranger.accept(order) == "not_offered"
 
 
-async def test_open_zone_that_turns_to_waves_offers_its_orders(town: Town) -> None:
-    zone = await town.zone(mode="open")
+async def test_open_zone_that_turns_to_waves_offers_its_orders(mall: RunningMall) -> None:
+    zone = await mall.zone(mode="open")
     order = await zone.order()
     async with (await zone.driver()).online() as driver:
-        await town.admin.do("PATCH", f"/api/v2/zones/{zone.id}", {"mode": "waves"})
+        await mall.admin.do("PATCH", f"/api/v2/zones/{zone.id}", {"mode": "waves"})
         await driver.event("offer", order)
 
 
-async def test_full_or_offline_driver_is_refused_by_the_database(town: Town) -> None:
-    zone = await town.zone(mode="open")
+async def test_full_or_offline_driver_is_refused_by_the_database(mall: RunningMall) -> None:
+    zone = await mall.zone(mode="open")
     async with (await zone.driver()).online() as driver:
         first, second = await zone.order(), await zone.order()
         assert await driver.accept(first) == "won"
@@ -467,61 +357,61 @@ async def test_full_or_offline_driver_is_refused_by_the_database(town: Town) -> 
         assert await driver.accept(second) == "won"
 
 
-async def test_admin_assigns_and_customer_cancels(town: Town) -> None:
-    zone = await town.zone()
+async def test_admin_assigns_and_customer_cancels(mall: RunningMall) -> None:
+    zone = await mall.zone()
     async with (await zone.driver()).online() as driver, (await zone.driver()).online() as offered:
         order = await zone.order(quantity=10)
         assert await refused(zone.order()) == "out_of_stock"
         path = f"/api/v2/orders/{order}"
         body = {"driver_id": driver.id}
-        assert (await town.admin.do("POST", f"{path}/assignment", body))["result"] == "assigned"
+        assert (await mall.admin.do("POST", f"{path}/assignment", body))["result"] == "assigned"
         await driver.event("order.assigned", order)
-        assert (await town.customer.do("POST", f"{path}/cancellation"))["status"] == "cancelled"
+        assert (await mall.customer.do("POST", f"{path}/cancellation"))["status"] == "cancelled"
         assert (await driver.event("order.cancelled", order))["data"]["reason"] == "unspecified"
-        assert (await town.customer.do("POST", f"{path}/cancellation"))["result"] == "cancelled"
+        assert (await mall.customer.do("POST", f"{path}/cancellation"))["result"] == "cancelled"
         assert await refused(offered.post(order, "acceptance")) == "order_closed"
         assert await zone.order(quantity=10), "the stock is back"
 
 
-async def test_ready_time_reaches_the_driver(town: Town) -> None:
-    zone = await town.zone()
+async def test_ready_time_reaches_the_driver(mall: RunningMall) -> None:
+    zone = await mall.zone()
     async with (await zone.driver()).online() as driver:
         order = await zone.order()
         await driver.event("offer", order)
         await driver.accept(order)
-        ready = (await town.customer.do("GET", f"/api/v2/orders/{order}"))["ready_at"]
+        ready = (await mall.customer.do("GET", f"/api/v2/orders/{order}"))["ready_at"]
         later = ready[:-5] + ".999Z"
-        await town.admin.do("PUT", f"/api/v2/orders/{order}/ready-time", {"ready_at": later})
+        await mall.admin.do("PUT", f"/api/v2/orders/{order}/ready-time", {"ready_at": later})
         await driver.event("order.ready_time", order)
-        assert (await town.customer.do("GET", f"/api/v2/orders/{order}"))["ready_at"] == later
+        assert (await mall.customer.do("GET", f"/api/v2/orders/{order}"))["ready_at"] == later
 
 
-async def test_failed_delivery_frees_the_driver(town: Town) -> None:
-    zone = await town.zone(mode="open")
+async def test_failed_delivery_frees_the_driver(mall: RunningMall) -> None:
+    zone = await mall.zone(mode="open")
     async with (await zone.driver()).online() as driver:
         order = await zone.order()
         await driver.accept(order)
         await driver.post(order, "pickup")
         failed = await driver.ask(t="order.failure", order_id=order, reason="nobody home")
         assert (failed["ok"], failed["status"]) == (True, "undeliverable")
-        assert (await driver.mall.do("GET", "/api/v2/drivers/me"))["orders"] == []
+        assert (await driver.client.do("GET", "/api/v2/drivers/me"))["orders"] == []
 
 
-async def test_card_order_waits_and_is_not_offered(town: Town) -> None:
-    zone = await town.zone(mode="open")
+async def test_card_order_waits_and_is_not_offered(mall: RunningMall) -> None:
+    zone = await mall.zone(mode="open")
     async with (await zone.driver()).online() as driver:
         order = await zone.order(payment="card")
-        assert (await town.customer.do("GET", f"/api/v2/orders/{order}"))["status"] == "awaiting_payment"
+        assert (await mall.customer.do("GET", f"/api/v2/orders/{order}"))["status"] == "awaiting_payment"
         assert await driver.accept(order) == "order_closed"
 
 
-async def test_customer_follows_the_order_live(town: Town) -> None:
-    zone = await town.zone(mode="open")
+async def test_customer_follows_the_order_live(mall: RunningMall) -> None:
+    zone = await mall.zone(mode="open")
     async with (await zone.driver()).online() as driver:
         order = await zone.order()
-        headers = {"Authorization": f"Bearer {town.customer.token}"}
-        url = f"{town.server.url}/api/v2/orders/{order}/track"
-        async with town.anybody.http.get(url, headers=headers) as stream:
+        headers = {"Authorization": f"Bearer {mall.customer.token}"}
+        url = f"{mall.process.url}/api/v2/orders/{order}/track"
+        async with mall.anybody.http.get(url, headers=headers) as stream:
             assert stream.content_type == "text/event-stream"
             first = await stream.content.readuntil(b"\n\n")
             assert b'"status":"confirmed"' in first
@@ -545,54 +435,54 @@ def events_in(text: str) -> list[tuple[str, str, Any]]:
     return found
 
 
-async def test_stream_of_a_finished_order_is_asked_for_once_more_and_never_again(town: Town) -> None:
-    order = await (await town.zone(mode="open")).order()
-    await town.customer.do("POST", f"/api/v2/orders/{order}/cancellation", {})
+async def test_stream_of_a_finished_order_is_asked_for_once_more_and_never_again(mall: RunningMall) -> None:
+    order = await (await mall.zone(mode="open")).order()
+    await mall.customer.do("POST", f"/api/v2/orders/{order}/cancellation", {})
     headers, url = (
-        {"Authorization": f"Bearer {town.customer.token}"},
-        f"{town.server.url}/api/v2/orders/{order}/track",
+        {"Authorization": f"Bearer {mall.customer.token}"},
+        f"{mall.process.url}/api/v2/orders/{order}/track",
     )
-    async with town.anybody.http.get(url, headers=headers) as stream:
+    async with mall.anybody.http.get(url, headers=headers) as stream:
         [(name, last, shown)] = events_in((await stream.content.read()).decode())
     assert (name, shown["status"]) == ("order", "cancelled")
-    async with town.anybody.http.get(url, headers=headers | {"Last-Event-ID": last}) as again:
+    async with mall.anybody.http.get(url, headers=headers | {"Last-Event-ID": last}) as again:
         assert (again.status, await again.read()) == (204, b""), "at which an EventSource stops"
 
 
-async def test_stream_goes_on_behind_what_was_seen(town: Town) -> None:
-    zone = await town.zone(mode="open")
+async def test_stream_goes_on_behind_what_was_seen(mall: RunningMall) -> None:
+    zone = await mall.zone(mode="open")
     async with (await zone.driver()).online() as driver:
         order = await zone.order()
-        headers = {"Authorization": f"Bearer {town.customer.token}", "Last-Event-ID": "1"}
-        url = f"{town.server.url}/api/v2/orders/{order}/track"
-        async with town.anybody.http.get(url, headers=headers) as stream:
+        headers = {"Authorization": f"Bearer {mall.customer.token}", "Last-Event-ID": "1"}
+        url = f"{mall.process.url}/api/v2/orders/{order}/track"
+        async with mall.anybody.http.get(url, headers=headers) as stream:
             await driver.accept(order)
             [first, *_] = events_in((await stream.content.readuntil(b"}\n\n")).decode())
         assert (first[0], first[1], first[2]["status"]) == ("change", "2", "assigned")
-        async with town.anybody.http.get(url, headers=headers) as stream:
+        async with mall.anybody.http.get(url, headers=headers) as stream:
             [first] = events_in((await stream.content.readuntil(b"}\n\n")).decode())
         assert first[0] == "order", "what was missed is made up for by the whole order"
 
 
 @pytest.mark.parametrize("wrong", ["0", "-1", "x", "1.0", "9" * 10])
-async def test_event_id_that_is_none_is_refused_by_name(town: Town, wrong: str) -> None:
-    order = await (await town.zone(mode="open")).order()
-    headers = {"Authorization": f"Bearer {town.customer.token}", "Last-Event-ID": wrong}
-    async with town.anybody.http.get(
-        f"{town.server.url}/api/v2/orders/{order}/track", headers=headers
+async def test_event_id_that_is_none_is_refused_by_name(mall: RunningMall, wrong: str) -> None:
+    order = await (await mall.zone(mode="open")).order()
+    headers = {"Authorization": f"Bearer {mall.customer.token}", "Last-Event-ID": wrong}
+    async with mall.anybody.http.get(
+        f"{mall.process.url}/api/v2/orders/{order}/track", headers=headers
     ) as answer:
         problem = await answer.json()
     assert (answer.status, [fault["pointer"] for fault in problem["errors"]]) == (422, ["Last-Event-ID"])
 
 
-async def test_browser_follows_an_order_with_a_ticket(town: Town) -> None:
-    zone = await town.zone(mode="open")
+async def test_browser_follows_an_order_with_a_ticket(mall: RunningMall) -> None:
+    zone = await mall.zone(mode="open")
     order, other = await zone.order(), await zone.order()
     mine = f"/api/v2/orders/{order}/track"
-    given = await town.customer.do("POST", f"{mine}/tickets")
+    given = await mall.customer.do("POST", f"{mine}/tickets")
     assert 0 < given["expires_in"] <= 600
     for _ in range(2):  # EventSource comes back with the same address
-        async with town.anybody.http.get(f"{town.server.url}{mine}?ticket={given['ticket']}") as stream:
+        async with mall.anybody.http.get(f"{mall.process.url}{mine}?ticket={given['ticket']}") as stream:
             assert stream.status == 200
             [(name, _, shown)] = events_in((await stream.content.readuntil(b"}\n\n")).decode())
         assert (name, shown["id"], "customer_id" in shown) == ("order", order, True)
@@ -601,32 +491,32 @@ async def test_browser_follows_an_order_with_a_ticket(town: Town) -> None:
         f"/api/v2/orders/{order}",
         f"/api/v2/orders/{order}/events",
     ):
-        assert (await town.anybody.call("GET", f"{path}?ticket={given['ticket']}"))[0] == 401, path
-    assert (await town.anybody.call("GET", f"{mine}?ticket=stk_{'A' * 80}"))[0] == 401
+        assert (await mall.anybody.call("GET", f"{path}?ticket={given['ticket']}"))[0] == 401, path
+    assert (await mall.anybody.call("GET", f"{mine}?ticket=stk_{'A' * 80}"))[0] == 401
 
 
-async def test_ticket_of_a_stream_dies_with_its_session(town: Town) -> None:
-    [user] = await town.server.mint("customer", 1, "--prefix", "follower")
-    follower = town.anybody.as_(user["access_token"])
-    zone = await town.zone(mode="open")
+async def test_ticket_of_a_stream_dies_with_its_session(mall: RunningMall) -> None:
+    [user] = await mall.process.mint("customer", 1, "--prefix", "follower")
+    follower = mall.anybody.as_(user["access_token"])
+    zone = await mall.zone(mode="open")
     line = {"product_id": zone.product_id, "quantity": 1}
     placed = {"items": [line], "dropoff": {"lat": 1.01, "lon": 2.01, "address": "x"}, "payment": "cash"}
     order = (await follower.do("POST", "/api/v2/orders", placed, key=next(keys)))["id"]
     path = f"/api/v2/orders/{order}/track"
     ticket = (await follower.do("POST", f"{path}/tickets"))["ticket"]
     assert (await follower.call("POST", "/api/v2/auth/logout"))[0] == 204
-    assert (await town.anybody.call("GET", f"{path}?ticket={ticket}"))[0] == 401
+    assert (await mall.anybody.call("GET", f"{path}?ticket={ticket}"))[0] == 401
 
 
-async def test_stream_is_what_its_document_says(town: Town) -> None:
+async def test_stream_is_what_its_document_says(mall: RunningMall) -> None:
     """Every event fits the schema that the document gives to its data."""
-    document = await town.anybody.do("GET", "/api/v2/openapi.json")
-    zone = await town.zone(mode="open")
+    document = await mall.anybody.do("GET", "/api/v2/openapi.json")
+    zone = await mall.zone(mode="open")
     async with (await zone.driver()).online() as driver:
         order = await zone.order()
-        url = f"{town.server.url}/api/v2/orders/{order}/track"
-        async with town.anybody.http.get(
-            url, headers={"Authorization": f"Bearer {town.customer.token}"}
+        url = f"{mall.process.url}/api/v2/orders/{order}/track"
+        async with mall.anybody.http.get(
+            url, headers={"Authorization": f"Bearer {mall.customer.token}"}
         ) as stream:
             first = (await stream.content.readuntil(b"}\n\n")).decode()
             await driver.accept(order)
@@ -643,8 +533,8 @@ async def test_stream_is_what_its_document_says(town: Town) -> None:
 # -- feeds ----------------------------------------------------------------------------------------
 
 
-async def test_phone_resumes_where_it_was(town: Town) -> None:
-    zone = await town.zone(mode="open")
+async def test_phone_resumes_where_it_was(mall: RunningMall) -> None:
+    zone = await mall.zone(mode="open")
     driver = await zone.driver(capacity=5)
     async with driver.online():
         first = await zone.order()
@@ -659,8 +549,8 @@ async def test_phone_resumes_where_it_was(town: Town) -> None:
         assert driver.phone.faults == []
 
 
-async def test_phone_without_a_position_gets_a_snapshot(town: Town) -> None:
-    zone = await town.zone()
+async def test_phone_without_a_position_gets_a_snapshot(mall: RunningMall) -> None:
+    zone = await mall.zone()
     driver = await zone.driver(capacity=2)
     async with driver.online():
         carried = await zone.order()
@@ -668,7 +558,7 @@ async def test_phone_without_a_position_gets_a_snapshot(town: Town) -> None:
         await driver.accept(carried)
         offered = await zone.order()
         await driver.event("offer", offered)
-    driver.phone = Phone(driver.mall)
+    driver.phone = Phone(driver.client)
     async with driver.phone.connected():
         snapshot = driver.phone.welcome["snapshot"]
         assert [o["order_id"] for o in snapshot["orders"]] == [carried]
@@ -676,30 +566,30 @@ async def test_phone_without_a_position_gets_a_snapshot(town: Town) -> None:
         assert driver.phone.welcome["seq"] == 3
 
 
-async def test_position_of_another_epoch_gets_a_snapshot(town: Town) -> None:
-    driver = await (await town.zone()).driver()
+async def test_position_of_another_epoch_gets_a_snapshot(mall: RunningMall) -> None:
+    driver = await (await mall.zone()).driver()
     driver.phone.epoch, driver.phone.seq = "elsewhere", 7
     async with driver.phone.connected():
         assert driver.phone.welcome["resumed"] is False
         assert driver.phone.seq == 0
 
 
-async def test_second_socket_closes_the_first(town: Town) -> None:
-    driver = await (await town.zone()).driver()
-    first, second = Phone(driver.mall), Phone(driver.mall)
+async def test_second_socket_closes_the_first(mall: RunningMall) -> None:
+    driver = await (await mall.zone()).driver()
+    first, second = Phone(driver.client), Phone(driver.client)
     async with first.connected(), second.connected():
         await _until_closed(first)
         assert first.close_code == 4006
         assert not second.closed
 
 
-async def test_browser_opens_the_feed_with_a_ticket_once(town: Town) -> None:
-    driver = await (await town.zone()).driver()
-    ticket = (await driver.mall.do("POST", "/api/v2/realtime/tickets"))["ticket"]
-    url = town.server.url + "/api/v2/drivers/feed"
+async def test_browser_opens_the_feed_with_a_ticket_once(mall: RunningMall) -> None:
+    driver = await (await mall.zone()).driver()
+    ticket = (await driver.client.do("POST", "/api/v2/realtime/tickets"))["ticket"]
+    url = mall.process.url + "/api/v2/drivers/feed"
     headers = {"Origin": "https://shop.example"}
     for expected in ("welcome", "closed"):
-        async with town.anybody.http.ws_connect(url, protocols=("malldrive.v1",), headers=headers) as ws:
+        async with mall.anybody.http.ws_connect(url, protocols=("malldrive.v1",), headers=headers) as ws:
             await ws.send_json({"t": "hello", "ticket": ticket})
             message = await ws.receive(5)
             if expected == "welcome":
@@ -708,8 +598,8 @@ async def test_browser_opens_the_feed_with_a_ticket_once(town: Town) -> None:
                 assert (message.type, ws.close_code) == (aiohttp.WSMsgType.CLOSE, 4001)
 
 
-async def test_repeated_command_over_another_connection_has_one_effect(town: Town) -> None:
-    zone = await town.zone(mode="open")
+async def test_repeated_command_over_another_connection_has_one_effect(mall: RunningMall) -> None:
+    zone = await mall.zone(mode="open")
     driver = await zone.driver()
     order = await zone.order()
     frame = {"t": "offer.accept", "orders": [order], "key": next(keys)}
@@ -725,73 +615,73 @@ async def test_repeated_command_over_another_connection_has_one_effect(town: Tow
 # -- accounts -------------------------------------------------------------------------------------
 
 
-async def test_refresh_token_is_used_up_and_its_reuse_ends_the_session(town: Town) -> None:
+async def test_refresh_token_is_used_up_and_its_reuse_ends_the_session(mall: RunningMall) -> None:
     account = {"email": "ann@example.org", "password": "correct horse", "name": "Ann"}
-    first = await town.anybody.do("POST", "/api/v2/auth/register", account)
-    me = await town.anybody.as_(first["access_token"]).do("GET", "/api/v2/me")
+    first = await mall.anybody.do("POST", "/api/v2/auth/register", account)
+    me = await mall.anybody.as_(first["access_token"]).do("GET", "/api/v2/me")
     assert (me["email"], me["role"]) == ("ann@example.org", "customer")
-    assert await refused(town.anybody.do("POST", "/api/v2/auth/register", account)) == "email_taken"
+    assert await refused(mall.anybody.do("POST", "/api/v2/auth/register", account)) == "email_taken"
     one = {"refresh_token": first["refresh_token"]}
-    latest = await town.anybody.do("POST", "/api/v2/auth/refresh", one)
+    latest = await mall.anybody.do("POST", "/api/v2/auth/refresh", one)
     for _ in range(5):  # nobody's answers cross each other over so many tokens
         shown = {"refresh_token": latest["refresh_token"]}
-        latest = await town.anybody.do("POST", "/api/v2/auth/refresh", shown)
-    assert await refused(town.anybody.do("POST", "/api/v2/auth/refresh", one)) == "invalid_refresh_token"
+        latest = await mall.anybody.do("POST", "/api/v2/auth/refresh", shown)
+    assert await refused(mall.anybody.do("POST", "/api/v2/auth/refresh", one)) == "invalid_refresh_token"
     shown = {"refresh_token": latest["refresh_token"]}
-    assert await refused(town.anybody.do("POST", "/api/v2/auth/refresh", shown)) == "invalid_refresh_token"
+    assert await refused(mall.anybody.do("POST", "/api/v2/auth/refresh", shown)) == "invalid_refresh_token"
     wrong = {"email": "ann@example.org", "password": "wrong horse"}
-    assert await refused(town.anybody.do("POST", "/api/v2/auth/login", wrong)) == "invalid_credentials"
+    assert await refused(mall.anybody.do("POST", "/api/v2/auth/login", wrong)) == "invalid_credentials"
     nobody = {"email": "nobody@example.org", "password": "wrong horse"}
-    assert await refused(town.anybody.do("POST", "/api/v2/auth/login", nobody)) == "invalid_credentials"
+    assert await refused(mall.anybody.do("POST", "/api/v2/auth/login", nobody)) == "invalid_credentials"
 
 
-async def test_logout_ends_the_access_token(town: Town) -> None:
+async def test_logout_ends_the_access_token(mall: RunningMall) -> None:
     account = {"email": "bob@example.org", "password": "correct horse", "name": "Bob"}
-    bob = town.anybody.as_((await town.anybody.do("POST", "/api/v2/auth/register", account))["access_token"])
+    bob = mall.anybody.as_((await mall.anybody.do("POST", "/api/v2/auth/register", account))["access_token"])
     await bob.do("POST", "/api/v2/auth/logout")
     assert await refused(bob.do("GET", "/api/v2/me")) == "unauthenticated"
 
 
-async def test_banned_driver_is_out_at_once(town: Town) -> None:
-    zone = await town.zone()
+async def test_banned_driver_is_out_at_once(mall: RunningMall) -> None:
+    zone = await mall.zone()
     driver = await zone.driver()
     async with driver.online():
-        await town.admin.do("PATCH", f"/api/v2/users/{driver.user_id}", {"status": "banned"})
+        await mall.admin.do("PATCH", f"/api/v2/users/{driver.user_id}", {"status": "banned"})
         await _until_closed(driver.phone)
         assert driver.phone.close_code == 4007
-    assert await refused(driver.mall.do("GET", "/api/v2/drivers/me")) == "unauthenticated"
-    listed = await town.admin.do("GET", f"/api/v2/drivers?zone_id={zone.id}")
+    assert await refused(driver.client.do("GET", "/api/v2/drivers/me")) == "unauthenticated"
+    listed = await mall.admin.do("GET", f"/api/v2/drivers?zone_id={zone.id}")
     assert [d["status"] for d in listed["items"]] == ["offline"]
 
 
-async def test_admin_moves_a_driver_to_another_zone(town: Town) -> None:
-    old, new = await town.zone(), await town.zone()
+async def test_admin_moves_a_driver_to_another_zone(mall: RunningMall) -> None:
+    old, new = await mall.zone(), await mall.zone()
     async with (await old.driver()).online() as driver:
         change = {"zone_id": new.id, "capacity": 3}
-        user = await town.admin.do("PATCH", f"/api/v2/users/{driver.user_id}", change)
+        user = await mall.admin.do("PATCH", f"/api/v2/users/{driver.user_id}", change)
         assert (user["zone_id"], user["capacity"]) == (new.id, 3)
         await driver.frame(lambda f: f["t"] == "state" and f["topic"] == "zone")
         await driver.event("offer", await new.order())
 
 
-async def test_others_see_no_order_that_does_not_concern_them(town: Town) -> None:
-    zone = await town.zone()
+async def test_others_see_no_order_that_does_not_concern_them(mall: RunningMall) -> None:
+    zone = await mall.zone()
     order = await zone.order()
     async with (await zone.driver()).online() as driver:
         await driver.event("offer", order)
-        assert (await driver.mall.do("GET", f"/api/v2/orders/{order}"))["id"] == order
-        assert "customer_id" not in await driver.mall.do("GET", f"/api/v2/orders/{order}")
+        assert (await driver.client.do("GET", f"/api/v2/orders/{order}"))["id"] == order
+        assert "customer_id" not in await driver.client.do("GET", f"/api/v2/orders/{order}")
     for path in ("", "/events", "/track"):
-        assert await refused(town.other.do("GET", f"/api/v2/orders/{order}{path}")) == "order_not_found"
-    assert await refused(town.other.do("POST", f"/api/v2/orders/{order}/cancellation")) == "order_not_found"
-    assert all(o["id"] != order for o in (await town.other.do("GET", "/api/v2/orders"))["items"])
+        assert await refused(mall.other.do("GET", f"/api/v2/orders/{order}{path}")) == "order_not_found"
+    assert await refused(mall.other.do("POST", f"/api/v2/orders/{order}/cancellation")) == "order_not_found"
+    assert all(o["id"] != order for o in (await mall.other.do("GET", "/api/v2/orders"))["items"])
 
 
 # -- operations -----------------------------------------------------------------------------------
 
 
-async def test_probes_status_and_metrics_answer(town: Town) -> None:
-    http, server = town.anybody.http, town.server
+async def test_probes_status_and_metrics_answer(mall: RunningMall) -> None:
+    http, server = mall.anybody.http, mall.process
     for base in (server.url, server.ops_url):
         for probe in ("liveness", "readiness", "startup"):
             async with http.get(f"{base}/health/{probe}") as response:
@@ -817,29 +707,29 @@ async def test_probes_status_and_metrics_answer(town: Town) -> None:
             assert response.status == 404
 
 
-async def test_configured_origin_is_allowed_and_no_other(town: Town) -> None:
-    url = town.server.url + "/api/v2/products"
+async def test_configured_origin_is_allowed_and_no_other(mall: RunningMall) -> None:
+    url = mall.process.url + "/api/v2/products"
     for origin, allowed in (("https://shop.example", True), ("https://evil.example", False)):
-        headers = {"Origin": origin, "Authorization": f"Bearer {town.customer.token}"}
-        async with town.anybody.http.get(url, headers=headers) as response:
+        headers = {"Origin": origin, "Authorization": f"Bearer {mall.customer.token}"}
+        async with mall.anybody.http.get(url, headers=headers) as response:
             assert (response.headers.get("Access-Control-Allow-Origin") == origin) is allowed
             assert "Origin" in response.headers["Vary"]
         preflight = {"Origin": origin, "Access-Control-Request-Method": "GET"}
-        async with town.anybody.http.options(url, headers=preflight) as response:
+        async with mall.anybody.http.options(url, headers=preflight) as response:
             assert (response.status == 200) is allowed
 
 
-async def test_pages_hold_every_product_once(town: Town) -> None:
-    zone = await town.zone()
-    store = (await town.admin.do("GET", f"/api/v2/products/{zone.product_id}"))["store_id"]
+async def test_pages_hold_every_product_once(mall: RunningMall) -> None:
+    zone = await mall.zone()
+    store = (await mall.admin.do("GET", f"/api/v2/products/{zone.product_id}"))["store_id"]
     for number in range(5):
         price = {"amount_minor": number, "currency": "EUR"}
-        await town.admin.do(
+        await mall.admin.do(
             "POST", "/api/v2/products", {"store_id": store, "name": f"P{number}", "price": price}
         )
     found, cursor = [], ""
     while True:
-        page = await town.customer.do("GET", f"/api/v2/stores/{store}/products?limit=2{cursor}")
+        page = await mall.customer.do("GET", f"/api/v2/stores/{store}/products?limit=2{cursor}")
         found += [item["id"] for item in page["items"]]
         if page["next"] is None:
             break

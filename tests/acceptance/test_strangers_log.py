@@ -112,8 +112,8 @@ HANDSHAKES: dict[str, bytes] = {
 
 
 @pytest.fixture(scope="module")
-async def server(folder: Path) -> AsyncIterator[ServerProcess]:
-    async with open_server(folder / "strangers", {"MALL_LOG_LEVEL": "info"}) as server:
+async def server(short_tmp_path: Path) -> AsyncIterator[ServerProcess]:
+    async with open_server(short_tmp_path / "strangers", {"MALL_LOG_LEVEL": "info"}) as server:
         yield server
 
 

@@ -79,8 +79,8 @@ async def _works(server: ServerProcess) -> bool:
         return "access_token" in await mall.do("POST", "/api/v2/auth/login", login)
 
 
-async def test_instance_that_is_killed_comes_back_and_the_port_stays_open(folder: Path) -> None:
-    async with _supervised(folder, "kept-alive") as server:
+async def test_instance_that_is_killed_comes_back_and_the_port_stays_open(short_tmp_path: Path) -> None:
+    async with _supervised(short_tmp_path, "kept-alive") as server:
         before = children_of(server.pid)
         assert len(before) == 2
         victim = min(before)
@@ -90,8 +90,10 @@ async def test_instance_that_is_killed_comes_back_and_the_port_stays_open(folder
         assert await _works(server)
 
 
-async def test_instance_that_comes_back_makes_no_administrator_and_knows_no_password(folder: Path) -> None:
-    async with _supervised(folder, "no-founding") as server:
+async def test_instance_that_comes_back_makes_no_administrator_and_knows_no_password(
+    short_tmp_path: Path,
+) -> None:
+    async with _supervised(short_tmp_path, "no-founding") as server:
         before = children_of(server.pid)
         for pid in before:
             assert b"ADMIN_PASSWORD" not in _read(pid, "environ")
@@ -111,8 +113,8 @@ async def test_instance_that_comes_back_makes_no_administrator_and_knows_no_pass
             await owner.close()
 
 
-async def test_hangup_restarts_the_instances_one_after_the_other(folder: Path) -> None:
-    async with _supervised(folder, "rolling") as server:
+async def test_hangup_restarts_the_instances_one_after_the_other(short_tmp_path: Path) -> None:
+    async with _supervised(short_tmp_path, "rolling") as server:
         before = children_of(server.pid)
         os.kill(server.pid, signal.SIGHUP)
         await _until(lambda: "restarted_all_instances" in server.log_path.read_text(), "done")
@@ -123,8 +125,8 @@ async def test_hangup_restarts_the_instances_one_after_the_other(folder: Path) -
         assert await _works(server)
 
 
-async def test_farewell_ends_everything_with_code_zero(folder: Path) -> None:
-    async with _supervised(folder, "farewell") as server:
+async def test_farewell_ends_everything_with_code_zero(short_tmp_path: Path) -> None:
+    async with _supervised(short_tmp_path, "farewell") as server:
         instances = children_of(server.pid)
         assert await server.stop() == 0
         assert not any(_command(pid) for pid in instances)
@@ -133,17 +135,17 @@ async def test_farewell_ends_everything_with_code_zero(folder: Path) -> None:
         assert "Traceback" not in said
 
 
-async def test_instances_leave_when_their_supervisor_is_killed(folder: Path) -> None:
-    async with _supervised(folder, "orphans") as server:
+async def test_instances_leave_when_their_supervisor_is_killed(short_tmp_path: Path) -> None:
+    async with _supervised(short_tmp_path, "orphans") as server:
         instances = children_of(server.pid)
         await server.kill()
         await _until(lambda: not any(_command(pid) for pid in instances), "they saw the lifeline end")
 
 
-async def test_older_of_two_instances_of_one_name_ends(folder: Path) -> None:
-    async with _servers(folder / "namesakes") as environ:
+async def test_older_of_two_instances_of_one_name_ends(short_tmp_path: Path) -> None:
+    async with _servers(short_tmp_path / "namesakes") as environ:
         older, younger = (
-            ServerProcess(folder / name, {**environ, "MALL_INSTANCE": "same"})
+            ServerProcess(short_tmp_path / name, {**environ, "MALL_INSTANCE": "same"})
             for name in ("older", "younger")
         )
         await older.start()
@@ -159,11 +161,11 @@ async def test_older_of_two_instances_of_one_name_ends(folder: Path) -> None:
 
 
 @pytest.mark.timeout(400)
-async def test_older_of_two_supervisors_of_one_name_ends_at_once_and_says_why(folder: Path) -> None:
-    async with _servers(folder / "rivals") as environ:
+async def test_older_of_two_supervisors_of_one_name_ends_at_once_and_says_why(short_tmp_path: Path) -> None:
+    async with _servers(short_tmp_path / "rivals") as environ:
         older, younger = (
             ServerProcess(
-                folder / name,
+                short_tmp_path / name,
                 {**environ, "MALL_INSTANCE": "same", "MALL_LOG_LEVEL": "info"},
                 ("--instances", "2"),
             )

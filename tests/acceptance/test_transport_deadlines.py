@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import aiohttp
@@ -14,18 +14,29 @@ from loadtests.client import open_http
 from loadtests.server import ServerProcess, open_server
 from loadtests.slow.siege import besieging
 from loadtests.slow.watch import connections, settle
-from tests.acceptance.test_transport_corpus import GOOD, read_answer
-from tests.support.faults import faults_in
+from tests.acceptance.raw_http import LIVENESS, read_answer
+from tests.support.server_log import ServerLog
 
 SOCKETS = 30
 
 
 @pytest.fixture(scope="module")
-async def server(folder: Path) -> AsyncIterator[ServerProcess]:
+async def server(short_tmp_path: Path) -> AsyncIterator[ServerProcess]:
     environ = {"MALL_CONNECTIONS_PER_IP": "100", "MALL_UNCOUNTED_NETWORKS": "203.0.113.0/24"}
-    async with open_server(folder / "slow", environ) as server:
+    async with open_server(short_tmp_path / "slow", environ) as server:
         yield server
-    assert faults_in(server.log_path.read_text()) == []
+
+
+@pytest.fixture(scope="module")
+def log(server: ServerProcess) -> ServerLog:
+    return ServerLog(server.log_path)
+
+
+@pytest.fixture(autouse=True)
+def no_error_lines(log: ServerLog) -> Iterator[None]:
+    """The server logs no error during the test."""
+    yield
+    log.assert_no_errors("during this test")
 
 
 @pytest.fixture
@@ -65,12 +76,12 @@ async def test_each_way_of_being_slow_has_its_end(server: ServerProcess) -> None
     post = b"POST /api/v2/auth/login HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
     post += b"Content-Length: 9999\r\n\r\n{"
     idle_reader, idle = await asyncio.open_connection("127.0.0.1", server.port)
-    idle.write(GOOD)
+    idle.write(LIVENESS)
     assert (await read_answer(idle_reader)).status == 200
     async with asyncio.TaskGroup() as tasks:
         silent = tasks.create_task(end_of(server, b""))
-        head = tasks.create_task(end_of(server, GOOD[:-2] + b"X: ", b"x"))
-        second = tasks.create_task(end_of(server, GOOD + GOOD[:9], b"x"))
+        head = tasks.create_task(end_of(server, LIVENESS[:-2] + b"X: ", b"x"))
+        second = tasks.create_task(end_of(server, LIVENESS + LIVENESS[:9], b"x"))
         stalled = tasks.create_task(end_of(server, post))
         dripping = tasks.create_task(end_of(server, post, b" "))
         steady = tasks.create_task(end_of(server, post, b" " * 400))
@@ -86,7 +97,7 @@ async def test_each_way_of_being_slow_has_its_end(server: ServerProcess) -> None
     said, took_s = steady.result()
     assert said.startswith(b"HTTP/1.1 408 ")
     assert took_s > 7
-    idle.write(GOOD)
+    idle.write(LIVENESS)
     assert (await read_answer(idle_reader)).status == 200, "keep-alive has another, longer limit"
     idle.close()
 
@@ -114,7 +125,7 @@ async def test_one_address_has_so_many_connections_and_no_more(
     opened = [await asyncio.open_connection("127.0.0.1", server.port) for _ in range(110)]
     refused = 0
     for reader, writer in opened[-8:]:
-        writer.write(GOOD)
+        writer.write(LIVENESS)
         try:
             answer = await read_answer(reader)
         except (ConnectionError, asyncio.IncompleteReadError):

@@ -1,1 +1,11 @@
+"""One suite for an implementation in memory and for the real one: whatever Postgres or Redis does, its twin does.
 
+Map:
+conftest.py              the fixture `world`: in memory, then on Postgres
+world.py                 a journal with a zone, a store, products, drivers and a customer
+test_journal.py          the journal: orders, drivers, feeds, shards, the fence
+test_pickups.py          the stores of an order, and its stock
+test_placing_batches.py  batches of new orders
+test_leases.py           lease stores: in memory and on Valkey
+test_geo.py              the search around a place: a box, and PostGIS where it is installed
+"""

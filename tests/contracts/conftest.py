@@ -10,17 +10,19 @@ from storage.postgres.database import open_database
 from storage.postgres.journal import PostgresJournal
 from storage.postgres.order_creation import OrderPlacer
 from tests.conftest import copy_database
-from tests.contracts.world import World, memory_world, seed
+from tests.contracts.world import JournalWorld, memory_world, seed
 
 
-@pytest.fixture(params=["memory", "template", pytest.param("template_15", marks=pytest.mark.long)])
+@pytest.fixture(
+    params=["memory", "template_server", pytest.param("template_server_15", marks=pytest.mark.long)]
+)
 def server(request: pytest.FixtureRequest) -> str | None:
     """Address of a server with a template database; None for the twin in memory."""
     return None if request.param == "memory" else str(request.getfixturevalue(request.param))
 
 
 @pytest.fixture
-async def world(server: str | None) -> AsyncIterator[World]:
+async def world(server: str | None) -> AsyncIterator[JournalWorld]:
     if server is None:
         world = memory_world()
         await world.claim()
@@ -30,7 +32,7 @@ async def world(server: str | None) -> AsyncIterator[World]:
     await seed(url)
     async with open_database(url, size_max=4) as database:
         journal = PostgresJournal(url, database, lambda *_: None)
-        world = World(journal, OrderPlacer(database), url)
+        world = JournalWorld(journal, OrderPlacer(database), url)
         await world.claim()
         yield world
         await journal.close()

@@ -102,21 +102,21 @@ LONG = pytest.mark.long
 
 @pytest.fixture(
     params=[
-        ("template", "box"),
-        pytest.param(("template_15", "box"), marks=LONG),
-        pytest.param(("template_15", "postgis"), marks=LONG),
+        ("template_server", "box"),
+        pytest.param(("template_server_15", "box"), marks=LONG),
+        pytest.param(("template_server_15", "postgis"), marks=LONG),
     ],
     ids="/".join,
 )
-def wanted(request: pytest.FixtureRequest) -> tuple[str, str]:
+def server_and_body(request: pytest.FixtureRequest) -> tuple[str, str]:
     """Address of a server with a template database, and a body."""
     template, body = request.param
     return str(request.getfixturevalue(template)), body
 
 
 @pytest.fixture
-async def atlas(wanted: tuple[str, str]) -> Atlas:
-    server, body = wanted
+async def atlas(server_and_body: tuple[str, str]) -> Atlas:
+    server, body = server_and_body
     url = await copy_database(server)
     if await choose_body(url, postgis=body == "postgis") != body:
         pytest.skip("needs PostGIS (apt-get install postgresql-15-postgis-3)")
@@ -190,14 +190,14 @@ async def test_all_formulas_of_this_house_agree(atlas: Atlas) -> None:
 # -- choosing the body -----------------------------------------------------------------------------
 
 
-async def test_without_postgis_the_box_is_chosen(template: str) -> None:
-    url = await copy_database(template)
+async def test_without_postgis_the_box_is_chosen(template_server: str) -> None:
+    url = await copy_database(template_server)
     assert await choose_body(url) == "box"
 
 
 @pytest.mark.long
-async def test_body_follows_postgis_as_it_goes_and_comes(template_15: str) -> None:
-    url = await copy_database(template_15)
+async def test_body_follows_postgis_as_it_goes_and_comes(template_server_15: str) -> None:
+    url = await copy_database(template_server_15)
     if await choose_body(url) != "postgis":
         pytest.skip("needs PostGIS (apt-get install postgresql-15-postgis-3)")
     await _fill(url, [CORNERS[10]])
@@ -219,8 +219,8 @@ async def test_body_follows_postgis_as_it_goes_and_comes(template_15: str) -> No
 
 
 @pytest.mark.long
-async def test_owner_who_may_not_make_extensions_gets_the_box(template_15: str) -> None:
-    url = await copy_database(template_15)
+async def test_owner_who_may_not_make_extensions_gets_the_box(template_server_15: str) -> None:
+    url = await copy_database(template_server_15)
     await choose_body(url, postgis=False)
     owner = await asyncpg.connect(url)
     await owner.execute(
@@ -234,8 +234,8 @@ async def test_owner_who_may_not_make_extensions_gets_the_box(template_15: str) 
 
 
 @pytest.mark.long
-async def test_sphere_and_spheroid_differ_by_half_a_percent_at_most(template_15: str) -> None:
-    url = await copy_database(template_15)
+async def test_sphere_and_spheroid_differ_by_half_a_percent_at_most(template_server_15: str) -> None:
+    url = await copy_database(template_server_15)
     if await choose_body(url) != "postgis":
         pytest.skip("needs PostGIS (apt-get install postgresql-15-postgis-3)")
     await _fill(url, _stores(random.Random(7)))

@@ -16,12 +16,12 @@ from actors.messages import ActorId, Query
 from actors.shards import shard_of
 from storage.memory.guards import LEGAL_MOVES
 from storage.memory.journal import MemoryJournal
-from tests.contracts.world import ZONE, World, placing
+from tests.contracts.world import ZONE, JournalWorld, placing
 
 # -- placing -----------------------------------------------------------------------------------
 
 
-async def test_order_is_created_with_prices_of_the_moment(world: World) -> None:
+async def test_order_is_created_with_prices_of_the_moment(world: JournalWorld) -> None:
     answer = await world.order(lines=((1, 2), (2, 1)))
     facts = answer["facts"]
     assert answer["code"] == "created"
@@ -31,25 +31,25 @@ async def test_order_is_created_with_prices_of_the_moment(world: World) -> None:
     assert {k: row[k] for k in facts if k != "items"} == {k: v for k, v in facts.items() if k != "items"}
 
 
-async def test_same_key_gets_the_same_facts_and_no_second_order(world: World) -> None:
+async def test_same_key_gets_the_same_facts_and_no_second_order(world: JournalWorld) -> None:
     first = await world.order()
     again = await world.order()
     assert again["replayed"] is True
     assert again["facts"] == first["facts"]
 
 
-async def test_same_key_twice_in_one_batch_creates_one_order(world: World) -> None:
+async def test_same_key_twice_in_one_batch_creates_one_order(world: JournalWorld) -> None:
     one, two = await world.placer.place([placing("k" * 16, ((1, 1),)), placing("k" * 16, ((1, 1),))])
     assert [one["replayed"], two["replayed"]] == [False, True]
     assert one["facts"]["id"] == two["facts"]["id"]
 
 
-async def test_same_key_with_another_body_is_refused(world: World) -> None:
+async def test_same_key_with_another_body_is_refused(world: JournalWorld) -> None:
     await world.order()
     assert (await world.order(fingerprint="cd"))["code"] == "key_reused"
 
 
-async def test_expired_key_is_a_new_key(world: World) -> None:
+async def test_expired_key_is_a_new_key(world: JournalWorld) -> None:
     first = await world.order(ttl_s=0)
     second = await world.order(fingerprint="cd")
     assert second["code"] == "created"
@@ -64,7 +64,7 @@ async def test_expired_key_is_a_new_key(world: World) -> None:
     ],
 )
 async def test_refused_order_leaves_nothing_but_its_answer(
-    world: World, lines: Any, code: str, at: Any
+    world: JournalWorld, lines: Any, code: str, at: Any
 ) -> None:
     answer = await world.order(lines=lines)
     assert (answer["code"], answer["facts"]["lines"]) == (code, at)
@@ -72,12 +72,12 @@ async def test_refused_order_leaves_nothing_but_its_answer(
     assert (await world.order(key="other" * 4, lines=((2, 3),)))["code"] == "created"
 
 
-async def test_stock_is_never_sold_twice_in_one_batch(world: World) -> None:
+async def test_stock_is_never_sold_twice_in_one_batch(world: JournalWorld) -> None:
     answers = await world.placer.place([placing(f"key-{n}" * 4, ((2, 2),)) for n in range(3)])
     assert [a["code"] for a in answers] == ["created", "out_of_stock", "out_of_stock"]
 
 
-async def test_order_is_delivered_as_far_as_its_store_goes_and_no_further(world: World) -> None:
+async def test_order_is_delivered_as_far_as_its_store_goes_and_no_further(world: JournalWorld) -> None:
     near = await world.order(key="near" * 4, lines=((3, 1),), lat=1.0449, lon=2.0)  # 4,993 m
     far = await world.order(key="far." * 4, lines=((3, 1),), lat=1.045, lon=2.0)  # 5,004 m
     assert [near["code"], far["code"]] == ["created", "out_of_range"]
@@ -87,13 +87,13 @@ async def test_order_is_delivered_as_far_as_its_store_goes_and_no_further(world:
     assert (await world.order(key="rest" * 4, lines=((3, 2),)))["code"] == "created", "no stock was taken"
 
 
-async def test_one_store_that_does_not_go_so_far_refuses_for_all(world: World) -> None:
+async def test_one_store_that_does_not_go_so_far_refuses_for_all(world: JournalWorld) -> None:
     answer = await world.order(lines=((1, 1), (3, 1)), lat=1.5, lon=2.0)
     assert (answer["code"], answer["facts"]["radius_m"]) == ("out_of_range", 5000)
     assert (await world.order(key="only" * 4, lines=((1, 1),), lat=1.5, lon=2.0))["code"] == "created"
 
 
-async def test_card_order_waits_for_its_payment(world: World) -> None:
+async def test_card_order_waits_for_its_payment(world: JournalWorld) -> None:
     facts = (await world.order(payment="card"))["facts"]
     assert facts["status"] == "awaiting_payment"
     assert facts["due_ms"] == facts["created_ms"] + 900_000
@@ -102,7 +102,7 @@ async def test_card_order_waits_for_its_payment(world: World) -> None:
 # -- the fence ---------------------------------------------------------------------------------
 
 
-async def test_item_of_an_older_epoch_is_stale_and_writes_nothing(world: World) -> None:
+async def test_item_of_an_older_epoch_is_stale_and_writes_nothing(world: JournalWorld) -> None:
     row = await world.row((await world.order())["facts"]["id"])
     item = world.item(row, "assigned", take=1, driver=1)
     await world.claim()
@@ -111,21 +111,21 @@ async def test_item_of_an_older_epoch_is_stale_and_writes_nothing(world: World) 
     assert list((await world.driver(1))["carrying"]) == []
 
 
-async def test_claim_raises_the_epoch_and_tells_the_previous_one(world: World) -> None:
+async def test_claim_raises_the_epoch_and_tells_the_previous_one(world: JournalWorld) -> None:
     before = dict(world.epochs)
     claims = await world.journal.claim([7, 3], "two", "two.1")
     assert [c.shard for c in claims] == [3, 7]
     assert all(c.previous_epoch == before[c.shard] and c.epoch > c.previous_epoch for c in claims)
 
 
-async def test_item_on_an_older_version_is_refused(world: World) -> None:
+async def test_item_on_an_older_version_is_refused(world: JournalWorld) -> None:
     row = await world.row((await world.order())["facts"]["id"])
     item = world.item(row, "confirmed")
     assert [o.code for o in await world.flush(item)] == ["ok"]
     assert [o.code for o in await world.flush(item)] == ["version"]
 
 
-async def test_item_with_a_wrong_shard_is_refused(world: World) -> None:
+async def test_item_with_a_wrong_shard_is_refused(world: JournalWorld) -> None:
     row = await world.row((await world.order())["facts"]["id"])
     wrong = (shard_of(ActorId("order", row["id"])) + 1) % 256
     item = world.item(row, "cancelled", shard=wrong, epoch=world.epochs[wrong])
@@ -135,7 +135,7 @@ async def test_item_with_a_wrong_shard_is_refused(world: World) -> None:
 # -- taking a slot -----------------------------------------------------------------------------
 
 
-async def test_driver_takes_as_many_orders_as_it_has_slots(world: World) -> None:
+async def test_driver_takes_as_many_orders_as_it_has_slots(world: JournalWorld) -> None:
     rows = [await world.row((await world.order(key=f"key-{n}" * 4))["facts"]["id"]) for n in range(4)]
     items = [world.item(row, "assigned", take=2, driver=2) for row in rows]
     outcomes = await world.flush(*items)
@@ -145,7 +145,7 @@ async def test_driver_takes_as_many_orders_as_it_has_slots(world: World) -> None
     assert (await world.row(rows[2]["id"]))["status"] == "confirmed"
 
 
-async def test_driver_with_a_lowered_capacity_takes_nothing_until_it_is_below(world: World) -> None:
+async def test_driver_with_a_lowered_capacity_takes_nothing_until_it_is_below(world: JournalWorld) -> None:
     rows = [await world.row((await world.order(key=f"key-{n}" * 4))["facts"]["id"]) for n in range(3)]
     await world.flush(*(world.item(row, "assigned", take=2, driver=2) for row in rows[:2]))
     await _set_driver(world, 2, capacity=1)
@@ -155,7 +155,9 @@ async def test_driver_with_a_lowered_capacity_takes_nothing_until_it_is_below(wo
     assert [o.code for o in await world.flush(released, third)] == ["ok", "busy"]
 
 
-async def test_claim_with_expected_epochs_leaves_alone_what_went_to_somebody_else(world: World) -> None:
+async def test_claim_with_expected_epochs_leaves_alone_what_went_to_somebody_else(
+    world: JournalWorld,
+) -> None:
     expected = [world.epochs[3], world.epochs[7]]
     [taken] = await world.journal.claim([7], "two", "two.1")
     claims = await world.journal.claim([3, 7], "one", "one.1", expected)
@@ -165,7 +167,7 @@ async def test_claim_with_expected_epochs_leaves_alone_what_went_to_somebody_els
     assert again.epoch is not None, "this incarnation has claimed it itself"
 
 
-async def test_freed_slot_is_taken_again(world: World) -> None:
+async def test_freed_slot_is_taken_again(world: JournalWorld) -> None:
     first = await world.row((await world.order())["facts"]["id"])
     second = await world.row((await world.order(key="second" * 4))["facts"]["id"])
     await world.flush(world.item(first, "assigned", take=1, driver=1))
@@ -177,7 +179,7 @@ async def test_freed_slot_is_taken_again(world: World) -> None:
     assert list((await world.driver(1))["carrying"]) == [second["id"]]
 
 
-async def test_batch_mixes_drivers_and_orders_and_answers_each_in_its_place(world: World) -> None:
+async def test_batch_mixes_drivers_and_orders_and_answers_each_in_its_place(world: JournalWorld) -> None:
     rows = [await world.row((await world.order(key=f"key-{n}" * 4))["facts"]["id"]) for n in range(3)]
     driver = await world.driver(3)
     offline = {
@@ -197,19 +199,19 @@ async def test_batch_mixes_drivers_and_orders_and_answers_each_in_its_place(worl
     assert (await world.driver(3))["status"] == "offline"
 
 
-async def test_offline_driver_takes_nothing(world: World) -> None:
+async def test_offline_driver_takes_nothing(world: JournalWorld) -> None:
     await _set_driver(world, 3, status="offline")
     row = await world.row((await world.order())["facts"]["id"])
     assert [o.code for o in await world.flush(world.item(row, "assigned", take=3, driver=3))] == ["offline"]
 
 
-async def test_driver_of_another_zone_takes_nothing_where_the_zone_counts(world: World) -> None:
+async def test_driver_of_another_zone_takes_nothing_where_the_zone_counts(world: JournalWorld) -> None:
     row = await world.row((await world.order())["facts"]["id"])
     item = world.item(row, "assigned", take=3, driver=3, zone=2)
     assert [o.code for o in await world.flush(item)] == ["elsewhere"]
 
 
-async def test_order_is_not_assigned_to_a_second_driver(world: World) -> None:
+async def test_order_is_not_assigned_to_a_second_driver(world: JournalWorld) -> None:
     """The second wall: even a caller that knows version and epoch cannot insert a second assignment."""
     row = await world.row((await world.order())["facts"]["id"])
     await world.flush(world.item(row, "assigned", take=1, driver=1))
@@ -225,20 +227,20 @@ async def test_order_is_not_assigned_to_a_second_driver(world: World) -> None:
     assert (await world.row(row["id"]))["driver_id"] == 1
 
 
-async def test_only_legal_moves_are_written(world: World) -> None:
+async def test_only_legal_moves_are_written(world: JournalWorld) -> None:
     row = await world.row((await world.order())["facts"]["id"])
     assert [o.code for o in await world.flush(world.item(row, "picked_up"))] == ["illegal"]
     assert ("confirmed", "picked_up") not in LEGAL_MOVES
 
 
-async def _handed(world: World, order: int, to: int, **other: Any) -> dict[str, Any]:
+async def _handed(world: JournalWorld, order: int, to: int, **other: Any) -> dict[str, Any]:
     """The item that hands an order over."""
     row = await world.row(order)
     return world.item(row, row["status"], take=to, driver=to, free=True, **other)
 
 
 @pytest.mark.parametrize("status", ["assigned", "picked_up"])
-async def test_carried_order_is_handed_over_in_one_step(world: World, status: str) -> None:
+async def test_carried_order_is_handed_over_in_one_step(world: JournalWorld, status: str) -> None:
     number = (await world.order())["facts"]["id"]
     await world.flush(world.item(await world.row(number), "assigned", take=1, driver=1))
     if status == "picked_up":
@@ -259,7 +261,9 @@ async def test_carried_order_is_handed_over_in_one_step(world: World, status: st
     assert list((await world.driver(2))["carrying"]) == []
 
 
-async def test_order_is_handed_over_only_to_another_driver_who_is_online_and_has_a_slot(world: World) -> None:
+async def test_order_is_handed_over_only_to_another_driver_who_is_online_and_has_a_slot(
+    world: JournalWorld,
+) -> None:
     one, two = [(await world.order(key=f"key-{n}" * 4))["facts"]["id"] for n in range(2)]
     for number, driver in ((one, 1), (two, 3)):
         await world.flush(world.item(await world.row(number), "assigned", take=driver, driver=driver))
@@ -276,7 +280,7 @@ async def test_order_is_handed_over_only_to_another_driver_who_is_online_and_has
     assert ((await world.row(one))["driver_id"], (await world.row(two))["driver_id"]) == (1, 3)
 
 
-async def test_slot_that_a_hand_over_leaves_can_be_taken_from_the_next_batch_on(world: World) -> None:
+async def test_slot_that_a_hand_over_leaves_can_be_taken_from_the_next_batch_on(world: JournalWorld) -> None:
     one, two = [(await world.order(key=f"key-{n}" * 4))["facts"]["id"] for n in range(2)]
     await world.flush(world.item(await world.row(one), "assigned", take=1, driver=1))
     taking = world.item(await world.row(two), "assigned", take=1, driver=1)
@@ -285,7 +289,7 @@ async def test_slot_that_a_hand_over_leaves_can_be_taken_from_the_next_batch_on(
     assert [o.code for o in await world.flush(taking)] == ["ok"]
 
 
-async def _set_driver(world: World, number: int, **changes: Any) -> list[Outcome]:
+async def _set_driver(world: JournalWorld, number: int, **changes: Any) -> list[Outcome]:
     row = await world.driver(number)
     shard = shard_of(ActorId("driver", number))
     item = {
@@ -296,7 +300,7 @@ async def _set_driver(world: World, number: int, **changes: Any) -> list[Outcome
     return await world.flush(item | changes)
 
 
-async def test_driver_who_cannot_be_reached_is_kept_so_and_is_none_of_the_zones(world: World) -> None:
+async def test_driver_who_cannot_be_reached_is_kept_so_and_is_none_of_the_zones(world: JournalWorld) -> None:
     since_ms = 1_790_000_000_123
     assert [o.code for o in await _set_driver(world, 1, unreachable_ms=since_ms)] == ["ok"]
     assert (await world.driver(1))["unreachable_ms"] == since_ms
@@ -309,13 +313,13 @@ async def test_driver_who_cannot_be_reached_is_kept_so_and_is_none_of_the_zones(
     assert (await world.driver(1))["unreachable_ms"] is None
 
 
-async def test_zone_row_has_all_its_settings(world: World) -> None:
+async def test_zone_row_has_all_its_settings(world: JournalWorld) -> None:
     row = (await world.journal.load("zone", [ZONE]))[ZONE]
     wanted = {"offer_distance_max_m": 50_000, "release_pause_s": 600, "give_up_after_s": 3600}
     assert {name: row[name] for name in wanted} == wanted
 
 
-async def test_driver_row_is_written_under_its_version(world: World) -> None:
+async def test_driver_row_is_written_under_its_version(world: JournalWorld) -> None:
     assert [o.code for o in await _set_driver(world, 1, capacity=5)] == ["ok"]
     row = await world.driver(1)
     assert (row["capacity"], row["version"], row["writer"]) == (5, 2, "w9")
@@ -326,7 +330,7 @@ async def test_driver_row_is_written_under_its_version(world: World) -> None:
 # -- feeds -------------------------------------------------------------------------------------
 
 
-async def test_feed_entries_are_numbered_without_gap_across_orders(world: World) -> None:
+async def test_feed_entries_are_numbered_without_gap_across_orders(world: JournalWorld) -> None:
     rows = [await world.row((await world.order(key=f"key-{n}" * 4))["facts"]["id"]) for n in range(3)]
     feed = [
         {"driver": 1, "type": "offer", "data": {"n": 1}},
@@ -342,14 +346,14 @@ async def test_feed_entries_are_numbered_without_gap_across_orders(world: World)
     assert (await world.driver(1))["feed_seq"] == 3
 
 
-async def test_refused_item_appends_nothing_to_a_feed(world: World) -> None:
+async def test_refused_item_appends_nothing_to_a_feed(world: JournalWorld) -> None:
     row = await world.row((await world.order())["facts"]["id"])
     feed = [{"driver": 1, "type": "x", "data": {}}]
     await world.flush(world.item(row, "confirmed", version=9, feed=feed))
     assert (await world.driver(1))["feed_seq"] == 0
 
 
-async def test_snapshot_shows_carried_orders_and_live_offers_only(world: World) -> None:
+async def test_snapshot_shows_carried_orders_and_live_offers_only(world: JournalWorld) -> None:
     carried = await world.row((await world.order())["facts"]["id"])
     offered = await world.row((await world.order(key="second" * 4))["facts"]["id"])
     dead = await world.row((await world.order(key="third" * 4))["facts"]["id"])
@@ -365,7 +369,7 @@ async def test_snapshot_shows_carried_orders_and_live_offers_only(world: World) 
     assert [order["id"] for order in snapshot["offered"]] == [offered["id"]]
 
 
-async def test_snapshot_shows_an_offered_order_as_it_is_now(world: World) -> None:
+async def test_snapshot_shows_an_offered_order_as_it_is_now(world: JournalWorld) -> None:
     offered = await world.row((await world.order())["facts"]["id"])
     live = {"wave": 1, "count": 1, "offers": [[f"ofr_{offered['id']}_1", 2, 9]], "tried": []}
     await world.flush(world.item(offered, "confirmed", search=live, feed=[_offer(2, offered)]))
@@ -382,7 +386,7 @@ def _offer(driver: int, row: Any) -> dict[str, Any]:
 # -- timers, stock, pictures ----------------------------------------------------------------------
 
 
-async def test_due_rows_are_found_until_their_timer_moves(world: World) -> None:
+async def test_due_rows_are_found_until_their_timer_moves(world: JournalWorld) -> None:
     facts = (await world.order())["facts"]
     actor, until = ActorId("order", facts["id"]), facts["created_ms"] + 1
     assert await world.journal.due(range(256), 0, until, 10) == [(actor, facts["due_ms"])]
@@ -391,13 +395,13 @@ async def test_due_rows_are_found_until_their_timer_moves(world: World) -> None:
     assert await world.journal.due(range(256), 0, until, 10) == []
 
 
-async def test_cancelled_order_gives_its_stock_back(world: World) -> None:
+async def test_cancelled_order_gives_its_stock_back(world: JournalWorld) -> None:
     facts = (await world.order(lines=((2, 3),)))["facts"]
     await world.flush(world.item(await world.row(facts["id"]), "cancelled", restock=True))
     assert (await world.order(key="again" * 4, lines=((2, 3),)))["code"] == "created"
 
 
-async def test_zone_picture_holds_open_orders_and_free_slots(world: World) -> None:
+async def test_zone_picture_holds_open_orders_and_free_slots(world: JournalWorld) -> None:
     taken = await world.row((await world.order())["facts"]["id"])
     open_order = (await world.order(key="second" * 4))["facts"]
     await world.flush(world.item(taken, "assigned", take=2, driver=2))
@@ -410,7 +414,7 @@ async def test_zone_picture_holds_open_orders_and_free_slots(world: World) -> No
     assert seen == [(1, 1, []), (2, 2, [taken["id"]]), (3, 1, [])]
 
 
-async def test_poisoned_item_is_refused_as_a_whole_call(world: World) -> None:
+async def test_poisoned_item_is_refused_as_a_whole_call(world: JournalWorld) -> None:
     """Only Postgres can be poisoned; the lane then finds the item by halving."""
     if isinstance(world.journal, MemoryJournal):
         return
@@ -433,7 +437,7 @@ LOCKS = {
 
 
 @asynccontextmanager
-async def _held_by_a_person(world: World, row: str, statement: str) -> AsyncIterator[int]:
+async def _held_by_a_person(world: JournalWorld, row: str, statement: str) -> AsyncIterator[int]:
     """Somebody holds a row until the block ends; gives the holder's pid."""
     if isinstance(world.journal, MemoryJournal):
         world.journal.locks[row] = (4711, "ann", "psql", "idle in transaction")
@@ -451,7 +455,7 @@ async def _held_by_a_person(world: World, row: str, statement: str) -> AsyncIter
 
 @pytest.mark.parametrize("row", LOCKS)
 async def test_write_that_needs_a_locked_row_is_refused_and_the_holder_is_named(
-    world: World, row: str
+    world: JournalWorld, row: str
 ) -> None:
     mine = (await world.order(lines=((2, 1),)))["facts"]
     other = (await world.order("o" * 16))["facts"]
@@ -477,7 +481,7 @@ async def test_write_that_needs_a_locked_row_is_refused_and_the_holder_is_named(
 
 
 async def test_timer_that_was_written_by_a_clock_ahead_is_found_with_the_time_it_was_to_wait(
-    world: World,
+    world: JournalWorld,
 ) -> None:
     row = (await world.order())["facts"]
     shards, now_ms = list(range(256)), int(time.time() * 1000)

@@ -32,7 +32,7 @@ NOWHERE = "unix:///nonexistent/valkey.sock"
 _numbers = itertools.count(1)
 
 
-class Instance:
+class LeaseHolder:
     """One life of an instance, as the manager of its leases would drive it."""
 
     def __init__(self, store: LeaseStore, member: Member) -> None:
@@ -51,11 +51,11 @@ class Instance:
     async def take(self, *shards: int, proven: bool = True) -> list[int]:
         return await self.store.acquire(self.name, shards, proven=proven)
 
-    async def suspects(self, other: Instance, quiet_s: float) -> bool:
+    async def suspects(self, other: LeaseHolder, quiet_s: float) -> bool:
         return await self.store.suspect(other.name, other.member.instance, quiet_s)
 
 
-class World:
+class LeaseWorld:
     """Instances on one lease store.
 
     Attributes:
@@ -81,8 +81,8 @@ class World:
         self.clock = clock
         self._wait = wait
 
-    def instance(self, name: str, life: int = 1) -> Instance:
-        return Instance(self._store(), Member(name, f"{name}.{life}", f"{name}:7000", ACTIVE, "1.0"))
+    def instance(self, name: str, life: int = 1) -> LeaseHolder:
+        return LeaseHolder(self._store(), Member(name, f"{name}.{life}", f"{name}:7000", ACTIVE, "1.0"))
 
     async def eventually(self, ask: Callable[[], Awaitable[T]]) -> T:
         """Let time pass until the answer is not empty."""
@@ -96,7 +96,7 @@ async def _lost(_: Callable[[], T]) -> T:
     raise LeasesAway
 
 
-def memory_world(lease_s: float) -> World:
+def memory_world(lease_s: float) -> LeaseWorld:
     now_s = 1_000.0
 
     def clock() -> float:
@@ -109,7 +109,7 @@ def memory_world(lease_s: float) -> World:
 
     table = LeaseTable(clock, lease_s)
     cut_off = MemoryLeases(table, clock, SystemRandomness(), _lost)
-    return World(
+    return LeaseWorld(
         lambda: MemoryLeases(table, clock, SystemRandomness(), renew_s=LONG_S),
         cut_off,
         table.flush,
@@ -127,7 +127,9 @@ class ValkeyWorld:
         self._prefix = f"contract-{next(_numbers)}"
         self._timing = Timing(lease_s=lease_s, renew_s=LONG_S)
         self._stores: list[RedisLeases] = []
-        self.world = World(self._open, self._open_at(NOWHERE), self._forget, self._replace, boot_clock, turn)
+        self.world = LeaseWorld(
+            self._open, self._open_at(NOWHERE), self._forget, self._replace, boot_clock, turn
+        )
 
     async def close(self) -> None:
         for store in self._stores:
@@ -163,7 +165,7 @@ def server(request: pytest.FixtureRequest) -> str | None:
     return None if request.param == "memory" else str(request.getfixturevalue("redis_url"))
 
 
-async def open_world(server: str | None, lease_s: float) -> AsyncIterator[World]:
+async def open_world(server: str | None, lease_s: float) -> AsyncIterator[LeaseWorld]:
     if server is None:
         yield memory_world(lease_s)
         return
@@ -173,14 +175,14 @@ async def open_world(server: str | None, lease_s: float) -> AsyncIterator[World]
 
 
 @pytest.fixture
-async def world(server: str | None) -> AsyncIterator[World]:
+async def world(server: str | None) -> AsyncIterator[LeaseWorld]:
     """Leases that outlast the test."""
     async for opened in open_world(server, LONG_S):
         yield opened
 
 
 @pytest.fixture
-async def brief(server: str | None) -> AsyncIterator[World]:
+async def short_lease_world(server: str | None) -> AsyncIterator[LeaseWorld]:
     """Leases that end soon."""
     async for opened in open_world(server, BRIEF_S):
         yield opened
@@ -197,7 +199,7 @@ def lives(tick: Tick) -> list[str]:
 # -- taking, passing on, giving up -------------------------------------------------------------
 
 
-async def test_shard_is_won_once_and_the_second_to_ask_gets_nothing(world: World) -> None:
+async def test_shard_is_won_once_and_the_second_to_ask_gets_nothing(world: LeaseWorld) -> None:
     ann, bob = world.instance("ann"), world.instance("bob")
     assert await ann.take(3, 255) == [3, 255]
     assert await bob.take(3, 255) == []
@@ -206,20 +208,20 @@ async def test_shard_is_won_once_and_the_second_to_ask_gets_nothing(world: World
     assert held_by(await bob.tick(), "bob.1") == [0, 4]
 
 
-async def test_shard_that_one_holds_already_is_not_won_again(world: World) -> None:
+async def test_shard_that_one_holds_already_is_not_won_again(world: LeaseWorld) -> None:
     ann = world.instance("ann")
     assert await ann.take(3) == [3]
     assert await ann.take(3) == []
 
 
-async def test_each_shard_has_one_winner_when_many_ask_at_once(world: World) -> None:
+async def test_each_shard_has_one_winner_when_many_ask_at_once(world: LeaseWorld) -> None:
     racers = [world.instance(f"racer-{n}") for n in range(6)]
     async with asyncio.TaskGroup() as tasks:
         takes = [tasks.create_task(racer.take(*range(SHARD_COUNT))) for racer in racers]
     assert sorted(shard for take in takes for shard in take.result()) == list(range(SHARD_COUNT))
 
 
-async def test_transfer_leaves_no_moment_in_which_the_shard_is_free(world: World) -> None:
+async def test_transfer_leaves_no_moment_in_which_the_shard_is_free(world: LeaseWorld) -> None:
     ann, bob, eve = (world.instance(name) for name in ("ann", "bob", "eve"))
     await ann.take(1, 2)
     async with asyncio.TaskGroup() as tasks:
@@ -231,7 +233,7 @@ async def test_transfer_leaves_no_moment_in_which_the_shard_is_free(world: World
     assert held_by(await eve.tick(), "bob.1") == [1, 2]
 
 
-async def test_only_the_holder_can_pass_a_lease_on(world: World) -> None:
+async def test_only_the_holder_can_pass_a_lease_on(world: LeaseWorld) -> None:
     ann, bob, eve = (world.instance(name) for name in ("ann", "bob", "eve"))
     await ann.take(1)
     assert await eve.store.transfer([1], eve.name, bob.name) == []
@@ -242,7 +244,7 @@ async def test_only_the_holder_can_pass_a_lease_on(world: World) -> None:
     assert tick.holders[2] == ""
 
 
-async def test_release_frees_only_what_is_ones_own(world: World) -> None:
+async def test_release_frees_only_what_is_ones_own(world: LeaseWorld) -> None:
     ann, bob = world.instance("ann"), world.instance("bob")
     await ann.take(1)
     await bob.take(2)
@@ -251,7 +253,7 @@ async def test_release_frees_only_what_is_ones_own(world: World) -> None:
     assert await bob.take(1) == [1]
 
 
-async def test_unreachable_store_raises_leases_away(world: World) -> None:
+async def test_unreachable_store_raises_leases_away(world: LeaseWorld) -> None:
     store = world.cut_off
     with pytest.raises(LeasesAway):
         await store.acquire("ann.1", [1], proven=True)
@@ -268,7 +270,7 @@ async def test_unreachable_store_raises_leases_away(world: World) -> None:
 # -- ticks -------------------------------------------------------------------------------------
 
 
-async def test_tick_shows_everybody_in_order_and_a_holder_for_every_shard(world: World) -> None:
+async def test_tick_shows_everybody_in_order_and_a_holder_for_every_shard(world: LeaseWorld) -> None:
     bob, ann = world.instance("bob"), world.instance("ann")
     ann.member = replace(ann.member, state=JOINING)
     await bob.tick()
@@ -277,13 +279,13 @@ async def test_tick_shows_everybody_in_order_and_a_holder_for_every_shard(world:
     assert tick.holders == ("",) * SHARD_COUNT
 
 
-async def test_tick_counts_from_before_it_was_sent(world: World) -> None:
+async def test_tick_counts_from_before_it_was_sent(world: LeaseWorld) -> None:
     before = world.clock()
     tick = await world.instance("ann").tick()
     assert before <= tick.sent_at <= world.clock()
 
 
-async def test_tick_takes_back_what_the_store_forgot(world: World) -> None:
+async def test_tick_takes_back_what_the_store_forgot(world: LeaseWorld) -> None:
     ann, bob = world.instance("ann"), world.instance("bob")
     await ann.take(*range(SHARD_COUNT))
     await ann.tick(*range(SHARD_COUNT))
@@ -292,7 +294,7 @@ async def test_tick_takes_back_what_the_store_forgot(world: World) -> None:
     assert await bob.take(7) == []
 
 
-async def test_tick_shows_what_somebody_else_holds_and_does_not_steal_it(world: World) -> None:
+async def test_tick_shows_what_somebody_else_holds_and_does_not_steal_it(world: LeaseWorld) -> None:
     ann, bob = world.instance("ann"), world.instance("bob")
     await bob.take(7)
     tick = await ann.tick(7, 8)
@@ -300,39 +302,39 @@ async def test_tick_shows_what_somebody_else_holds_and_does_not_steal_it(world: 
     assert (await bob.tick()).holders[7:9] == ("bob.1", "ann.1")
 
 
-async def test_tick_keeps_the_leases_it_names_and_the_others_run_out(brief: World) -> None:
-    ann, bob = brief.instance("ann"), brief.instance("bob")
+async def test_tick_keeps_the_leases_it_names_and_the_others_run_out(short_lease_world: LeaseWorld) -> None:
+    ann, bob = short_lease_world.instance("ann"), short_lease_world.instance("bob")
     await ann.take(1, 2)
 
     async def win() -> list[int]:
         await ann.tick(1)
         return await bob.take(1, 2)
 
-    assert await brief.eventually(win) == [2]
+    assert await short_lease_world.eventually(win) == [2]
 
 
-async def test_tick_does_not_prolong_what_somebody_else_holds(brief: World) -> None:
-    ann, bob = brief.instance("ann"), brief.instance("bob")
+async def test_tick_does_not_prolong_what_somebody_else_holds(short_lease_world: LeaseWorld) -> None:
+    ann, bob = short_lease_world.instance("ann"), short_lease_world.instance("bob")
     await bob.take(7)
 
     async def inherited() -> bool:
         return (await ann.tick(7)).holders[7] == "ann.1"
 
-    assert await brief.eventually(inherited)
+    assert await short_lease_world.eventually(inherited)
 
 
-async def test_member_that_no_longer_ticks_is_forgotten(brief: World) -> None:
-    ann, bob = brief.instance("ann"), brief.instance("bob")
+async def test_member_that_no_longer_ticks_is_forgotten(short_lease_world: LeaseWorld) -> None:
+    ann, bob = short_lease_world.instance("ann"), short_lease_world.instance("bob")
     await ann.tick()
     assert lives(await bob.tick()) == ["ann.1", "bob.1"]
 
     async def alone() -> bool:
         return lives(await bob.tick()) == ["bob.1"]
 
-    assert await brief.eventually(alone)
+    assert await short_lease_world.eventually(alone)
 
 
-async def test_restart_takes_the_place_of_the_former_life_at_once(world: World) -> None:
+async def test_restart_takes_the_place_of_the_former_life_at_once(world: LeaseWorld) -> None:
     first, second = world.instance("ann"), world.instance("ann", life=2)
     await first.take(1)
     await first.tick(1)
@@ -341,7 +343,7 @@ async def test_restart_takes_the_place_of_the_former_life_at_once(world: World) 
     assert held_by(tick, "ann.1") == [1], "its leases are another matter"
 
 
-async def test_hurry_brings_the_next_tick_long_before_its_time(world: World) -> None:
+async def test_hurry_brings_the_next_tick_long_before_its_time(world: LeaseWorld) -> None:
     ann = world.instance("ann")
     told: list[Tick | None] = []
     async with ann.store.ticking(lambda: Holding(ann.member), told.append):
@@ -352,7 +354,7 @@ async def test_hurry_brings_the_next_tick_long_before_its_time(world: World) -> 
         await until(lambda: len(told) == 3)
 
 
-async def test_nothing_is_told_after_the_block_ended(world: World) -> None:
+async def test_nothing_is_told_after_the_block_ended(world: LeaseWorld) -> None:
     ann = world.instance("ann")
     told: list[Tick | None] = []
     async with ann.store.ticking(lambda: Holding(ann.member), told.append):
@@ -365,7 +367,7 @@ async def test_nothing_is_told_after_the_block_ended(world: World) -> None:
     assert len(told) == count
 
 
-async def test_failed_tick_is_told_as_none_and_another_follows(world: World) -> None:
+async def test_failed_tick_is_told_as_none_and_another_follows(world: LeaseWorld) -> None:
     told: list[Tick | None] = []
     async with world.cut_off.ticking(lambda: Holding(Member("ann", "ann.1", "")), told.append):
         await until(lambda: told)
@@ -377,7 +379,7 @@ async def test_failed_tick_is_told_as_none_and_another_follows(world: World) -> 
 # -- memory lost -------------------------------------------------------------------------------
 
 
-async def test_store_without_memory_gives_nothing_to_the_unproven(world: World) -> None:
+async def test_store_without_memory_gives_nothing_to_the_unproven(world: LeaseWorld) -> None:
     ann = world.instance("ann")
     assert await ann.take(1, proven=False) == [], "nobody has ticked yet"
     assert (await ann.tick()).young
@@ -385,18 +387,18 @@ async def test_store_without_memory_gives_nothing_to_the_unproven(world: World) 
     assert await ann.take(1, proven=True) == [1]
 
 
-async def test_store_is_young_for_the_length_of_a_lease(brief: World) -> None:
-    ann = brief.instance("ann")
+async def test_store_is_young_for_the_length_of_a_lease(short_lease_world: LeaseWorld) -> None:
+    ann = short_lease_world.instance("ann")
     assert (await ann.tick()).young
 
     async def grown() -> bool:
         return not (await ann.tick()).young
 
-    assert await brief.eventually(grown)
+    assert await short_lease_world.eventually(grown)
     assert await ann.take(1, proven=False) == [1]
 
 
-async def test_gen_is_the_same_for_all_until_the_store_loses_its_memory(world: World) -> None:
+async def test_gen_is_the_same_for_all_until_the_store_loses_its_memory(world: LeaseWorld) -> None:
     ann, bob = world.instance("ann"), world.instance("bob")
     gen = (await ann.tick()).gen
     assert gen
@@ -408,26 +410,26 @@ async def test_gen_is_the_same_for_all_until_the_store_loses_its_memory(world: W
     assert (await ann.tick()).gen == tick.gen
 
 
-async def test_store_that_another_process_continues_is_young_again(brief: World) -> None:
+async def test_store_that_another_process_continues_is_young_again(short_lease_world: LeaseWorld) -> None:
     """A replica that took over, or a restart from disk, may not know who was granted what last."""
-    ann, bob = brief.instance("ann"), brief.instance("bob")
+    ann, bob = short_lease_world.instance("ann"), short_lease_world.instance("bob")
     gen = (await ann.tick()).gen
-    assert await brief.eventually(lambda: bob.take(1, proven=False)) == [1]
-    brief.replace()
+    assert await short_lease_world.eventually(lambda: bob.take(1, proven=False)) == [1]
+    short_lease_world.replace()
     assert await bob.take(2, proven=False) == [], "nobody has ticked since"
     tick = await ann.tick()
     assert tick.young
     assert tick.gen not in ("", gen)
     assert await bob.take(2, proven=False) == []
     assert await bob.take(3, proven=True) == [3]
-    assert await brief.eventually(lambda: bob.take(2, proven=False)) == [2]
+    assert await short_lease_world.eventually(lambda: bob.take(2, proven=False)) == [2]
 
 
-async def test_gen_outlives_all_members(brief: World) -> None:
-    ann, bob = brief.instance("ann"), brief.instance("bob")
+async def test_gen_outlives_all_members(short_lease_world: LeaseWorld) -> None:
+    ann, bob = short_lease_world.instance("ann"), short_lease_world.instance("bob")
     gen = (await ann.tick()).gen
     await ann.take(1)
-    assert await brief.eventually(lambda: bob.take(1)) == [1]
+    assert await short_lease_world.eventually(lambda: bob.take(1)) == [1]
     tick = await bob.tick()
     assert (tick.gen, lives(tick)) == (gen, ["bob.1"])
 
@@ -435,7 +437,7 @@ async def test_gen_outlives_all_members(brief: World) -> None:
 # -- leaving and being dead --------------------------------------------------------------------
 
 
-async def test_who_leaves_is_no_member_and_holds_nothing(world: World) -> None:
+async def test_who_leaves_is_no_member_and_holds_nothing(world: LeaseWorld) -> None:
     ann, bob = world.instance("ann"), world.instance("bob")
     await ann.take(0, 255)
     await bob.take(1)
@@ -447,7 +449,7 @@ async def test_who_leaves_is_no_member_and_holds_nothing(world: World) -> None:
     assert set(tick.holders) == {"", "bob.1"}
 
 
-async def test_former_life_that_leaves_spares_the_present_one(world: World) -> None:
+async def test_former_life_that_leaves_spares_the_present_one(world: LeaseWorld) -> None:
     first, second = world.instance("ann"), world.instance("ann", life=2)
     await first.take(1)
     await second.take(2)
@@ -458,7 +460,7 @@ async def test_former_life_that_leaves_spares_the_present_one(world: World) -> N
     assert (held_by(tick, "ann.1"), held_by(tick, "ann.2")) == ([], [2])
 
 
-async def test_suspect_that_ticked_of_late_is_not_touched(world: World) -> None:
+async def test_suspect_that_ticked_of_late_is_not_touched(world: LeaseWorld) -> None:
     ann, bob = world.instance("ann"), world.instance("bob")
     await ann.take(1)
     await ann.tick(1)
@@ -468,7 +470,7 @@ async def test_suspect_that_ticked_of_late_is_not_touched(world: World) -> None:
     assert held_by(tick, "ann.1") == [1]
 
 
-async def test_suspect_that_has_been_quiet_is_gone_long_before_its_leases_end(world: World) -> None:
+async def test_suspect_that_has_been_quiet_is_gone_long_before_its_leases_end(world: LeaseWorld) -> None:
     ann, bob = world.instance("ann"), world.instance("bob")
     await ann.take(1, 200)
     await ann.tick(1, 200)
@@ -482,18 +484,18 @@ async def test_suspect_that_has_been_quiet_is_gone_long_before_its_leases_end(wo
     assert await bob.suspects(ann, LONG_S / 2), "it was gone before"
 
 
-async def test_suspect_that_was_never_seen_is_gone(world: World) -> None:
+async def test_suspect_that_was_never_seen_is_gone(world: LeaseWorld) -> None:
     assert await world.instance("bob").suspects(world.instance("ann"), 1.0)
 
 
-async def test_fresh_lease_is_a_sign_of_life_even_without_a_record(world: World) -> None:
+async def test_fresh_lease_is_a_sign_of_life_even_without_a_record(world: LeaseWorld) -> None:
     ann, bob = world.instance("ann"), world.instance("bob")
     await ann.take(1)
     assert await bob.suspects(ann, LONG_S / 2) is False
     assert held_by(await bob.tick(), "ann.1") == [1]
 
 
-async def test_record_alone_is_a_sign_of_life_while_it_is_fresh(world: World) -> None:
+async def test_record_alone_is_a_sign_of_life_while_it_is_fresh(world: LeaseWorld) -> None:
     ann, bob = world.instance("ann"), world.instance("bob")
     await ann.tick()
     assert await bob.suspects(ann, LONG_S / 2) is False
@@ -502,7 +504,7 @@ async def test_record_alone_is_a_sign_of_life_while_it_is_fresh(world: World) ->
     assert lives(await bob.tick()) == ["bob.1"]
 
 
-async def test_tick_makes_the_leases_it_names_fresh(world: World) -> None:
+async def test_tick_makes_the_leases_it_names_fresh(world: LeaseWorld) -> None:
     first, second, bob = world.instance("ann"), world.instance("ann", life=2), world.instance("bob")
     old = world.instance("old")
     await first.take(1)
@@ -514,7 +516,7 @@ async def test_tick_makes_the_leases_it_names_fresh(world: World) -> None:
     assert await bob.suspects(first, 0.5) is False
 
 
-async def test_one_fresh_lease_spares_the_quiet_ones_and_the_record(world: World) -> None:
+async def test_one_fresh_lease_spares_the_quiet_ones_and_the_record(world: LeaseWorld) -> None:
     ann, bob = world.instance("ann"), world.instance("bob")
     await ann.take(1)
     await ann.tick(1)
@@ -531,7 +533,7 @@ async def test_one_fresh_lease_spares_the_quiet_ones_and_the_record(world: World
     assert held_by(tick, "ann.1") == [1, 2]
 
 
-async def test_suspecting_a_former_life_spares_the_present_one(world: World) -> None:
+async def test_suspecting_a_former_life_spares_the_present_one(world: LeaseWorld) -> None:
     first, second, bob = world.instance("ann"), world.instance("ann", life=2), world.instance("bob")
     await first.take(1)
     await first.tick(1)
@@ -546,7 +548,7 @@ async def test_suspecting_a_former_life_spares_the_present_one(world: World) -> 
 # -- the twin alone ----------------------------------------------------------------------------
 
 
-class SeededEntropy:
+class RepeatableEntropy:
     """Chance from the seed."""
 
     def __init__(self, seed: int) -> None:
@@ -561,7 +563,7 @@ class SeededEntropy:
         return self._rng.random()
 
 
-async def _story(loop: SimLoop, entropy: SeededEntropy) -> list[tuple[str, float, Tick | None]]:
+async def _story(loop: SimLoop, entropy: RepeatableEntropy) -> list[tuple[str, float, Tick | None]]:
     """Ten simulated seconds of three instances on a wire that delays and loses."""
     table = LeaseTable(loop.time)
     seen: list[tuple[str, float, Tick | None]] = []
@@ -590,7 +592,7 @@ async def _story(loop: SimLoop, entropy: SeededEntropy) -> list[tuple[str, float
 
 def _run_seed(seed: int) -> list[tuple[str, float, Tick | None]]:
     with simulated(seed) as loop:
-        return loop.run_until_complete(_story(loop, SeededEntropy(seed)))
+        return loop.run_until_complete(_story(loop, RepeatableEntropy(seed)))
 
 
 def test_same_seed_gives_the_same_ticks_and_another_seed_others() -> None:

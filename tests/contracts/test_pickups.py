@@ -8,20 +8,20 @@ from typing import Any
 import pytest
 
 from actors.errors import NotWritten
-from tests.contracts.world import World, placing
+from tests.contracts.world import JournalWorld, placing
 
 # Products of the world: 1 (never runs out) and 2 are of store 1, 3 is of store 2, which is at 1.0, 2.0.
 BOTH = ((1, 1), (3, 1), (2, 1))
 
 
-async def test_order_of_two_stores_is_fetched_from_both_with_the_items_of_each(world: World) -> None:
+async def test_order_of_two_stores_is_fetched_from_both_with_the_items_of_each(world: JournalWorld) -> None:
     facts = (await world.order(lines=BOTH))["facts"]
     assert [pickup[:4] for pickup in facts["pickups"]] == [[1, "store 1", 0, 0], [2, "store 2", 1, 2]]
     assert [pickup[5] for pickup in facts["pickups"]] == [[0, 2], [1]]
     assert facts["store_id"] == 1
 
 
-async def test_stores_have_ready_times_of_their_own_and_the_order_has_the_latest(world: World) -> None:
+async def test_stores_have_ready_times_of_their_own_and_the_order_has_the_latest(world: JournalWorld) -> None:
     await world.change("stores", 2, "preparation_s", 60)
     facts = (await world.order(lines=BOTH))["facts"]
     created_ms = facts["created_ms"]
@@ -33,7 +33,7 @@ async def test_stores_have_ready_times_of_their_own_and_the_order_has_the_latest
     assert (await world.row(facts["id"]))["ready_each"] == later
 
 
-async def test_store_that_moves_and_is_renamed_leaves_its_orders_as_they_were(world: World) -> None:
+async def test_store_that_moves_and_is_renamed_leaves_its_orders_as_they_were(world: JournalWorld) -> None:
     facts = (await world.order())["facts"]
     await world.change("stores", 1, "name", "other name")
     await world.change("stores", 1, "lat", 9.0)
@@ -41,7 +41,7 @@ async def test_store_that_moves_and_is_renamed_leaves_its_orders_as_they_were(wo
     assert (await world.order())["facts"] == facts, "repeated under its key"
 
 
-async def test_each_store_numbers_its_orders_without_a_gap(world: World) -> None:
+async def test_each_store_numbers_its_orders_without_a_gap(world: JournalWorld) -> None:
     await world.order(key="one " * 4)
     await world.order(key="no  " * 4, lines=((2, 9),))  # out of stock: takes no number
     both = (await world.order(key="both" * 4, lines=BOTH))["facts"]
@@ -51,7 +51,7 @@ async def test_each_store_numbers_its_orders_without_a_gap(world: World) -> None
     assert (await world.order(key="last" * 4, lines=((3, 1),)))["facts"]["pickups"][0][4] == 2
 
 
-async def _placed(world: World, batches: list[list[dict[str, Any]]]) -> list[Any]:
+async def _placed(world: JournalWorld, batches: list[list[dict[str, Any]]]) -> list[Any]:
     """All answers of batches that are placed at once; what had to wait for too long is placed again."""
     answers = []
     while batches:
@@ -65,7 +65,7 @@ async def _placed(world: World, batches: list[list[dict[str, Any]]]) -> list[Any
     return answers
 
 
-async def test_batches_that_race_share_the_numbers_of_a_store(world: World) -> None:
+async def test_batches_that_race_share_the_numbers_of_a_store(world: JournalWorld) -> None:
     batches = [[placing(f"{n:02}{k:02}" * 4, BOTH[:2]) for k in range(5)] for n in range(6)]
     await world.change("products", 3, "stock", None)
     facts = [answer["facts"] for answer in await _placed(world, batches)]
@@ -79,7 +79,7 @@ async def test_batches_that_race_share_the_numbers_of_a_store(world: World) -> N
     ids=["as it was", "a limit since", "none any more", "another limit"],
 )
 async def test_what_comes_back_is_what_was_taken(
-    world: World, limit_then: Any, limit_later: Any, left: Any
+    world: JournalWorld, limit_then: Any, limit_later: Any, left: Any
 ) -> None:
     await world.change("products", 2, "stock", limit_then)
     facts = (await world.order(lines=((2, 2),)))["facts"]
@@ -89,7 +89,7 @@ async def test_what_comes_back_is_what_was_taken(
     assert await world.stock(2) == left
 
 
-async def test_goods_come_back_once(world: World) -> None:
+async def test_goods_come_back_once(world: JournalWorld) -> None:
     facts = (await world.order(lines=((2, 2),)))["facts"]
     for _ in range(2):
         row = await world.row(facts["id"])
@@ -98,14 +98,14 @@ async def test_goods_come_back_once(world: World) -> None:
     assert await world.stock(2) == 3
 
 
-async def test_contact_is_the_customer_unless_somebody_else_is_named(world: World) -> None:
+async def test_contact_is_the_customer_unless_somebody_else_is_named(world: JournalWorld) -> None:
     assert (await world.order())["facts"]["contact_name"] == "driver 100"
     named = {"contact_name": "Bo at the desk", "contact_phone": "+49 30 1"}
     facts = (await world.order(key="bo  " * 4, **named))["facts"]
     assert {name: facts[name] for name in named} == named
 
 
-async def test_order_keeps_what_its_zone_pays_the_driver(world: World) -> None:
+async def test_order_keeps_what_its_zone_pays_the_driver(world: JournalWorld) -> None:
     facts = (await world.order())["facts"]
     assert facts["driver_pay_minor"] == (await world.row(facts["id"]))["driver_pay_minor"] == 350
 
@@ -115,7 +115,7 @@ async def test_order_keeps_what_its_zone_pays_the_driver(world: World) -> None:
 
 @pytest.mark.parametrize("many", [1, 5])
 async def test_order_at_another_price_than_expected_is_refused_with_the_new_prices(
-    world: World, many: int
+    world: JournalWorld, many: int
 ) -> None:
     wanted = {"expected": 999, "expected_currency": "EUR"}
     answers = await world.placer.place(
@@ -126,7 +126,7 @@ async def test_order_at_another_price_than_expected_is_refused_with_the_new_pric
     assert await world.stock(2) == 3
 
 
-async def test_order_at_the_expected_price_is_placed(world: World) -> None:
+async def test_order_at_the_expected_price_is_placed(world: JournalWorld) -> None:
     answers = await world.placer.place(
         [placing(f"now{n}" * 4, ((1, 2),), expected=1000, expected_currency="EUR") for n in range(5)]
     )
@@ -140,7 +140,7 @@ async def test_order_at_the_expected_price_is_placed(world: World) -> None:
 BOUNDS = {"unpaid_max": 3, "held_max": 8}
 
 
-async def test_customer_has_so_many_unpaid_orders_and_no_more(world: World) -> None:
+async def test_customer_has_so_many_unpaid_orders_and_no_more(world: JournalWorld) -> None:
     cards = [placing(f"car{n}" * 4, ((1, 1),), payment="card", **BOUNDS) for n in range(6)]
     answers = await world.placer.place(cards)
     assert [a["code"] for a in answers] == ["created"] * 3 + ["too_many_unpaid"] * 3
@@ -152,7 +152,7 @@ async def test_customer_has_so_many_unpaid_orders_and_no_more(world: World) -> N
 
 
 @pytest.mark.parametrize("payment", ["card", "cash"])
-async def test_customer_holds_so_many_pieces_and_no_more(world: World, payment: str) -> None:
+async def test_customer_holds_so_many_pieces_and_no_more(world: JournalWorld, payment: str) -> None:
     await world.change("products", 2, "stock", 100)
     wanted = [placing(f"pcs{n}" * 4, ((2, 3), (1, 50)), payment=payment, **BOUNDS) for n in range(5)]
     answers = await world.placer.place(wanted)
@@ -167,7 +167,7 @@ async def test_customer_holds_so_many_pieces_and_no_more(world: World, payment: 
     assert (await world.order(key="free" * 4, lines=((2, 3),), **BOUNDS))["code"] == "created"
 
 
-async def test_bound_holds_though_batches_race(world: World) -> None:
+async def test_bound_holds_though_batches_race(world: JournalWorld) -> None:
     await world.change("products", 2, "stock", 100)
     batches = [
         [placing(f"{n:02}{k:02}" * 4, ((2 if n % 2 else 3, 1),), payment="card", **BOUNDS) for k in range(5)]
@@ -181,7 +181,9 @@ async def test_bound_holds_though_batches_race(world: World) -> None:
 
 
 @pytest.mark.parametrize("alone", [True, False])
-async def test_card_order_that_costs_nothing_is_confirmed_at_once(world: World, *, alone: bool) -> None:
+async def test_card_order_that_costs_nothing_is_confirmed_at_once(
+    world: JournalWorld, *, alone: bool
+) -> None:
     await world.change("products", 1, "price_minor", 0)
     if alone:
         answers = [await world.order(payment="card")]

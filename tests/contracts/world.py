@@ -18,7 +18,7 @@ NEARBY = 2
 DRIVERS = (1, 2, 3)
 
 
-class World:
+class JournalWorld:
     """A journal with a zone, a store, two products, three online drivers and a customer."""
 
     def __init__(self, journal: Any, placer: Any, url: str = "") -> None:
@@ -82,7 +82,7 @@ def placing(key: str, lines: Any, **other: Any) -> dict[str, Any]:
     } | other  # fmt: skip
 
 
-def memory_world() -> World:
+def memory_world() -> JournalWorld:
     journal = MemoryJournal(time.time)
     journal.add_zone(ZONE, driver_pay_minor=350)
     journal.add_store(STORE, ZONE)
@@ -93,7 +93,7 @@ def memory_world() -> World:
     for number in DRIVERS:
         journal.add_driver(number, ZONE, capacity=2 if number == 2 else 1, status="online")
     journal.users[CUSTOMER] = f"driver {CUSTOMER}"
-    return World(journal, journal)
+    return JournalWorld(journal, journal)
 
 
 SEED = """

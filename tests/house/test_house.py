@@ -1,4 +1,4 @@
-"""About the code itself: maps, docstrings, tasks with owners."""
+"""About the code itself: docstrings, tasks with owners, modules that import alone, the tests of the threat model."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ ROOT = Path(__file__).resolve().parents[2]
 THREATS = ROOT / "api" / "THREAT_MODEL.md"
 ROOMS = ("config", "actors", "storage", "dispatch", "api", "loadtests")
 SOURCES = [*sorted(p for room in ROOMS for p in (ROOT / room).rglob("*.py")), ROOT / "run.py"]
-PACKAGES = sorted(p.parent for p in SOURCES if p.name == "__init__.py")
 
 
 def _name(path: Path) -> str:
@@ -45,23 +44,6 @@ def _undocumented(path: Path) -> list[str]:
 def test_every_public_name_of_the_core_is_documented(room: str) -> None:
     bare = {_name(path): _undocumented(path) for path in (ROOT / room).rglob("*.py")}
     assert {name: names for name, names in bare.items() if names} == {}
-
-
-@pytest.mark.parametrize("package", [p for p in PACKAGES if "migrations" not in p.parts], ids=_name)
-def test_map_of_a_room_lists_what_is_in_it(package: Path) -> None:
-    """A map that lies is worse than none."""
-    doc = ast.get_docstring(ast.parse((package / "__init__.py").read_text())) or ""
-    there = {p.name for p in package.glob("*.py")} - {"__init__.py"}
-    there |= {f"{p.name}/" for p in package.iterdir() if (p / "__init__.py").exists()}
-    missing = sorted(name for name in there if name not in doc)
-    assert missing == []
-    listed = {
-        word
-        for line in doc.splitlines()
-        for word in line.replace(",", " ").split()[:1]
-        if word.endswith(".py")
-    }
-    assert sorted(listed - there) == []
 
 
 # Modules of other projects, templates of names, and texts that a fault is made of.

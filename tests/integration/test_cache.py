@@ -14,15 +14,15 @@ import pytest
 
 from actors.clock import LoopClock, SystemRandomness
 from storage.errors import Unreachable
-from storage.redis.cache import JITTER, MISSING_S, NEAR_S, Cache, Kind
+from storage.redis.cache import JITTER, MISSING_S, NEAR_S, Cache, CacheKind
 from storage.redis.cache_store import BUDGET_S, FAILURES_MAX, CacheStore
 from storage.redis.client import Client, open_redis
 from storage.redis.keys import Keyspace
 from tests.support.waiting import until
 
 NOWHERE = "unix:///nonexistent/valkey.sock"
-LASTING = Kind("product", 300.0)
-BRIEF = Kind("product", 300.0, lambda value: 2.0)
+LASTING = CacheKind("product", 300.0)
+BRIEF = CacheKind("product", 300.0, lambda value: 2.0)
 # A busy machine must not look like a dead Redis.
 PATIENT_S = 10.0
 _prefixes = itertools.count(1)
@@ -42,7 +42,7 @@ class HandClock(LoopClock):
         return super().wall() + self.ahead_s
 
 
-class Rows:
+class CatalogueRows:
     """A row in a database: its queries are counted, and can be made to wait or fail."""
 
     def __init__(self, value: Any) -> None:
@@ -61,7 +61,7 @@ class Rows:
         return seen
 
 
-class Instance:
+class CachingInstance:
     """One instance's cache, what it counted, and its clock."""
 
     def __init__(self, client: Client, prefix: str, budget_s: float = PATIENT_S) -> None:
@@ -81,11 +81,11 @@ class Instance:
 
 
 @pytest.fixture
-async def instances(redis_url: str) -> AsyncIterator[Callable[[], Instance]]:
+async def instances(redis_url: str) -> AsyncIterator[Callable[[], CachingInstance]]:
     """Makes instances that share a Redis and a prefix of this test alone."""
     prefix = f"cache-test-{next(_prefixes)}"
     async with open_redis(redis_url) as client:
-        yield lambda: Instance(client, prefix)
+        yield lambda: CachingInstance(client, prefix)
 
 
 async def _all(count: int, ask: Callable[[], Any]) -> list[Any]:
@@ -98,9 +98,9 @@ async def _all(count: int, ask: Callable[[], Any]) -> list[Any]:
 
 
 async def test_500_simultaneous_misses_of_one_product_are_one_query(
-    instances: Callable[[], Instance],
+    instances: Callable[[], CachingInstance],
 ) -> None:
-    here, rows = instances(), Rows({"id": 1, "version": 1})
+    here, rows = instances(), CatalogueRows({"id": 1, "version": 1})
     found = await _all(500, lambda: here.cache.get(LASTING, "product:1", rows))
     assert rows.queries == 1
     assert found == [{"id": 1, "version": 1}] * 500
@@ -108,9 +108,9 @@ async def test_500_simultaneous_misses_of_one_product_are_one_query(
 
 
 async def test_500_simultaneous_misses_on_each_of_four_instances_are_a_query_each_at_most(
-    instances: Callable[[], Instance],
+    instances: Callable[[], CachingInstance],
 ) -> None:
-    several, rows = [instances() for _ in range(4)], Rows({"id": 1})
+    several, rows = [instances() for _ in range(4)], CatalogueRows({"id": 1})
     turns = itertools.cycle(several)
     await _all(2000, lambda: next(turns).cache.get(LASTING, "product:1", rows))
     assert 1 <= rows.queries <= 4
@@ -121,9 +121,9 @@ async def test_500_simultaneous_misses_on_each_of_four_instances_are_a_query_eac
 
 
 async def test_those_who_wait_are_served_when_the_one_who_asks_is_cancelled(
-    instances: Callable[[], Instance],
+    instances: Callable[[], CachingInstance],
 ) -> None:
-    here, rows = instances(), Rows({"id": 1})
+    here, rows = instances(), CatalogueRows({"id": 1})
     rows.gate.clear()
     async with asyncio.TaskGroup() as tasks:
         leader = tasks.create_task(here.cache.get(LASTING, "product:1", rows))
@@ -137,8 +137,8 @@ async def test_those_who_wait_are_served_when_the_one_who_asks_is_cancelled(
     assert rows.queries == 2
 
 
-async def test_failure_is_told_to_all_who_wait_and_not_kept(instances: Callable[[], Instance]) -> None:
-    here, rows = instances(), Rows({"id": 1})
+async def test_failure_is_told_to_all_who_wait_and_not_kept(instances: Callable[[], CachingInstance]) -> None:
+    here, rows = instances(), CatalogueRows({"id": 1})
     rows.away = True
 
     async def ask() -> str:
@@ -158,9 +158,9 @@ async def test_failure_is_told_to_all_who_wait_and_not_kept(instances: Callable[
 
 
 async def test_change_shows_here_at_once_and_elsewhere_within_half_a_second(
-    instances: Callable[[], Instance],
+    instances: Callable[[], CachingInstance],
 ) -> None:
-    here, there, rows = instances(), instances(), Rows({"id": 1, "version": 1})
+    here, there, rows = instances(), instances(), CatalogueRows({"id": 1, "version": 1})
     for one in (here, there):
         await one.cache.get(LASTING, "product:1", rows)
     rows.value = {"id": 1, "version": 2}
@@ -172,10 +172,10 @@ async def test_change_shows_here_at_once_and_elsewhere_within_half_a_second(
 
 
 async def test_slow_reader_cannot_put_an_old_row_back_after_the_change(
-    instances: Callable[[], Instance],
+    instances: Callable[[], CachingInstance],
 ) -> None:
     slow, writer, third = (instances() for _ in range(3))
-    rows = Rows({"id": 1, "version": 1})
+    rows = CatalogueRows({"id": 1, "version": 1})
     rows.gate.clear()
     async with asyncio.TaskGroup() as tasks:
         reading = tasks.create_task(slow.cache.get(LASTING, "product:1", rows))
@@ -190,10 +190,10 @@ async def test_slow_reader_cannot_put_an_old_row_back_after_the_change(
 
 
 async def test_slow_reader_cannot_replace_what_was_put_after_the_change(
-    instances: Callable[[], Instance],
+    instances: Callable[[], CachingInstance],
 ) -> None:
     slow, writer = instances(), instances()
-    rows, fresh = Rows({"id": 1, "version": 1}), Rows({"id": 1, "version": 2})
+    rows, fresh = CatalogueRows({"id": 1, "version": 1}), CatalogueRows({"id": 1, "version": 2})
     rows.gate.clear()
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(slow.cache.get(LASTING, "product:1", rows))
@@ -206,9 +206,9 @@ async def test_slow_reader_cannot_replace_what_was_put_after_the_change(
 
 
 async def test_own_slow_read_does_not_outlive_a_change_on_the_same_instance(
-    instances: Callable[[], Instance],
+    instances: Callable[[], CachingInstance],
 ) -> None:
-    here, rows = instances(), Rows({"id": 1, "version": 1})
+    here, rows = instances(), CatalogueRows({"id": 1, "version": 1})
     rows.gate.clear()
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(here.cache.get(LASTING, "product:1", rows))
@@ -220,9 +220,9 @@ async def test_own_slow_read_does_not_outlive_a_change_on_the_same_instance(
 
 
 async def test_missing_row_is_believed_for_moments_and_not_at_all_once_it_is_made(
-    instances: Callable[[], Instance], redis_url: str
+    instances: Callable[[], CachingInstance], redis_url: str
 ) -> None:
-    here, rows = instances(), Rows(None)
+    here, rows = instances(), CatalogueRows(None)
     assert await here.cache.get(LASTING, "product:9", rows) is None
     here.later()
     assert await here.cache.get(LASTING, "product:9", rows) is None
@@ -232,17 +232,17 @@ async def test_missing_row_is_believed_for_moments_and_not_at_all_once_it_is_mad
     assert await here.cache.get(LASTING, "product:9", rows) == {"id": 9}
     async with open_redis(redis_url) as client:
         prefix = here.entries._base
-        await here.cache.get(LASTING, "product:10", Rows(None))
+        await here.cache.get(LASTING, "product:10", CatalogueRows(None))
         left_s = await client.pttl(f"{prefix}product:10") / 1000
     assert 0 < left_s <= MISSING_S * (1 + JITTER)
 
 
 async def test_lives_of_values_put_together_end_apart(
-    instances: Callable[[], Instance], redis_url: str
+    instances: Callable[[], CachingInstance], redis_url: str
 ) -> None:
     here = instances()
     for number in range(30):
-        await here.cache.get(LASTING, f"product:{number}", Rows({"id": number}))
+        await here.cache.get(LASTING, f"product:{number}", CatalogueRows({"id": number}))
     async with open_redis(redis_url) as client:
         lives = [await client.pttl(f"{here.entries._base}product:{n}") / 1000 for n in range(30)]
     assert all(300 * (1 - JITTER) - 5 <= life <= 300 * (1 + JITTER) for life in lives)
@@ -250,9 +250,9 @@ async def test_lives_of_values_put_together_end_apart(
 
 
 async def test_value_with_a_stock_is_read_again_when_it_is_no_longer_fresh(
-    instances: Callable[[], Instance],
+    instances: Callable[[], CachingInstance],
 ) -> None:
-    here, rows = instances(), Rows({"id": 1, "stock": 5})
+    here, rows = instances(), CatalogueRows({"id": 1, "stock": 5})
     await here.cache.get(BRIEF, "product:1", rows)
     rows.value = {"id": 1, "stock": 4}
     here.later()
@@ -262,9 +262,9 @@ async def test_value_with_a_stock_is_read_again_when_it_is_no_longer_fresh(
 
 
 async def test_old_value_is_better_than_none_while_postgres_is_away(
-    instances: Callable[[], Instance],
+    instances: Callable[[], CachingInstance],
 ) -> None:
-    here, rows = instances(), Rows({"id": 1, "stock": 5})
+    here, rows = instances(), CatalogueRows({"id": 1, "stock": 5})
     await here.cache.get(BRIEF, "product:1", rows)
     here.clock.ahead_s += 3
     rows.away = True
@@ -272,9 +272,9 @@ async def test_old_value_is_better_than_none_while_postgres_is_away(
     assert here.counts["stale"] == 1
 
 
-async def test_times_come_back_as_times(instances: Callable[[], Instance]) -> None:
+async def test_times_come_back_as_times(instances: Callable[[], CachingInstance]) -> None:
     here, there, at = instances(), instances(), datetime(2026, 1, 2, 3, 4, 5, 600, UTC)
-    rows = Rows([{"id": 1, "created_at": at}])
+    rows = CatalogueRows([{"id": 1, "created_at": at}])
     await here.cache.get(LASTING, "shelf:1", rows)
     assert await there.cache.get(LASTING, "shelf:1", rows) == [{"id": 1, "created_at": at}]
     assert rows.queries == 1
@@ -303,7 +303,7 @@ async def silent_server() -> AsyncIterator[tuple[str, Counter[str]]]:
 
 async def test_without_redis_postgres_is_asked_and_the_breaker_opens() -> None:
     async with open_redis(NOWHERE) as client:
-        here, rows = Instance(client, "nowhere"), Rows({"id": 1})
+        here, rows = CachingInstance(client, "nowhere"), CatalogueRows({"id": 1})
         for _ in range(20):
             here.later()
             assert await here.cache.get(LASTING, "product:1", rows) == {"id": 1}
@@ -318,7 +318,7 @@ async def test_without_redis_postgres_is_asked_and_the_breaker_opens() -> None:
 
 async def test_redis_that_hangs_costs_a_reader_its_budget_and_no_more() -> None:
     async with silent_server() as (url, asked), open_redis(url) as client:
-        here, rows = Instance(client, "hanging", BUDGET_S), Rows({"id": 1})
+        here, rows = CachingInstance(client, "hanging", BUDGET_S), CatalogueRows({"id": 1})
         loop, waits = asyncio.get_running_loop(), []
         for number in range(20):
             began = loop.time()
@@ -331,9 +331,9 @@ async def test_redis_that_hangs_costs_a_reader_its_budget_and_no_more() -> None:
 
 async def test_change_that_redis_did_not_hear_of_is_told_when_it_is_back(redis_url: str) -> None:
     prefix = f"cache-test-{next(_prefixes)}"
-    rows = Rows({"id": 1, "version": 1})
+    rows = CatalogueRows({"id": 1, "version": 1})
     async with open_redis(redis_url) as client:
-        writer, other = Instance(client, prefix), Instance(client, prefix)
+        writer, other = CachingInstance(client, prefix), CachingInstance(client, prefix)
         await other.cache.get(LASTING, "product:1", rows)
         rows.value = {"id": 1, "version": 2}
         for _ in range(FAILURES_MAX):

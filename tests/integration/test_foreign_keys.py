@@ -13,7 +13,7 @@ from redis import Redis
 from actors.cluster.reconciler import Reconciler
 from storage.health import LeasesStuck, look_at_leases
 from storage.redis.client import open_redis
-from tests.integration.test_cache import LASTING, Instance, Rows
+from tests.integration.test_cache import LASTING, CachingInstance, CatalogueRows
 from tests.integration.test_leases import QUICK, watched
 from tests.integration.test_limits import FIVE, allowed, at_once, opened
 from tests.support.waiting import until
@@ -110,7 +110,7 @@ async def test_log_of_hits_that_is_none_limits_as_if_it_were_empty(redis_url: st
 
 async def test_place_of_the_cache_that_is_none_is_empty_and_harms_no_other(redis_url: str) -> None:
     async with open_redis(redis_url) as client:
-        instance, rows = Instance(client, f"foreign-{next(_numbers)}"), Rows({"id": 1})
+        instance, rows = CachingInstance(client, f"foreign-{next(_numbers)}"), CatalogueRows({"id": 1})
         with Redis.from_url(redis_url) as server:
             for number in range(10):
                 await instance.cache.get(LASTING, f"product:{number}", rows)

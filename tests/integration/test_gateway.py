@@ -18,7 +18,7 @@ EUROS = Money(900, "EUR")
 Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
-class Provider:
+class MisbehavingProvider:
     """What the next request is answered with, and what was asked."""
 
     def __init__(self) -> None:
@@ -39,8 +39,8 @@ class Provider:
 
 
 @pytest.fixture
-async def provider() -> AsyncIterator[Provider]:
-    it = Provider()
+async def provider() -> AsyncIterator[MisbehavingProvider]:
+    it = MisbehavingProvider()
     app = web.Application()
     app.router.add_route("*", "/{tail:.*}", it.handle)
     runner = web.AppRunner(app)
@@ -53,13 +53,13 @@ async def provider() -> AsyncIterator[Provider]:
 
 
 @pytest.fixture
-async def gateway(provider: Provider) -> AsyncIterator[HttpGateway]:
+async def gateway(provider: MisbehavingProvider) -> AsyncIterator[HttpGateway]:
     async with open_gateway(provider.url, "a secret") as opened:
         yield opened
 
 
 async def test_hold_is_asked_for_under_its_key_and_the_secret_proves_who_asks(
-    provider: Provider, gateway: HttpGateway
+    provider: MisbehavingProvider, gateway: HttpGateway
 ) -> None:
     assert await gateway.hold("key-1", EUROS, "tok_success") == Held("hld_1")
     [(path, key, secret, body)] = provider.asked
@@ -67,7 +67,7 @@ async def test_hold_is_asked_for_under_its_key_and_the_secret_proves_who_asks(
     assert body == b'{"amount_minor": 900, "currency": "EUR", "token": "tok_success"}'
 
 
-async def test_decline_is_an_answer(provider: Provider, gateway: HttpGateway) -> None:
+async def test_decline_is_an_answer(provider: MisbehavingProvider, gateway: HttpGateway) -> None:
     async def declined(_: web.Request) -> web.StreamResponse:
         return web.json_response({"code": "card_declined"}, status=402)
 
@@ -114,7 +114,7 @@ NO_ANSWERS: dict[str, Answer] = {
 
 @pytest.mark.parametrize("answer", NO_ANSWERS.values(), ids=NO_ANSWERS)
 async def test_what_cannot_be_understood_is_no_outcome(
-    provider: Provider, gateway: HttpGateway, answer: Answer
+    provider: MisbehavingProvider, gateway: HttpGateway, answer: Answer
 ) -> None:
     provider.answer = answer
     with pytest.raises(GatewayUnsure):
@@ -131,7 +131,7 @@ async def test_what_cannot_be_understood_is_no_outcome(
     ],
 )  # fmt: skip
 async def test_no_for_good_is_told_from_silence(
-    provider: Provider, gateway: HttpGateway, status: int, body: bytes, code: str
+    provider: MisbehavingProvider, gateway: HttpGateway, status: int, body: bytes, code: str
 ) -> None:
     provider.answer = _says(body, status)
     for step in (gateway.hold("key-1", EUROS, "tok_1"), gateway.capture("key-1", "hld_1")):
@@ -142,7 +142,7 @@ async def test_no_for_good_is_told_from_silence(
 
 @pytest.mark.parametrize("status", [401, 403, 429, 503])
 async def test_what_was_certainly_not_done_may_be_tried_later(
-    provider: Provider, gateway: HttpGateway, status: int
+    provider: MisbehavingProvider, gateway: HttpGateway, status: int
 ) -> None:
     provider.answer = _says(b"{}", status)
     with pytest.raises(GatewayLater):
@@ -157,7 +157,9 @@ async def test_provider_that_cannot_be_reached_has_done_nothing() -> None:
                 await gateway.hold("key-1", EUROS, "tok_success")
 
 
-async def test_cancellation_names_the_key_of_the_hold(provider: Provider, gateway: HttpGateway) -> None:
+async def test_cancellation_names_the_key_of_the_hold(
+    provider: MisbehavingProvider, gateway: HttpGateway
+) -> None:
     provider.answer = _says(b'{"status": "voided"}', 200)
     await gateway.cancel("key-1")
     [(path, key, _, body)] = provider.asked
@@ -173,7 +175,7 @@ def asked_of(gateway: HttpGateway, step: str) -> Awaitable[None]:
 
 @pytest.mark.parametrize("step", ["capture", "void", "refund"])
 async def test_step_is_done_only_when_the_provider_says_that_very_step(
-    provider: Provider, gateway: HttpGateway, step: str
+    provider: MisbehavingProvider, gateway: HttpGateway, step: str
 ) -> None:
     done = {"capture": "captured", "void": "voided", "refund": "refunded"}[step]
     provider.answer = _says(f'{{"status": "{done}"}}'.encode(), 200)
@@ -185,7 +187,7 @@ async def test_step_is_done_only_when_the_provider_says_that_very_step(
 
 
 async def test_provider_that_hangs_is_not_waited_for(
-    provider: Provider, monkeypatch: pytest.MonkeyPatch
+    provider: MisbehavingProvider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     release = asyncio.Event()
 

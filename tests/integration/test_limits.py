@@ -15,7 +15,7 @@ from actors.clock import LoopClock
 from storage.embedded import EmbeddedValkey
 from storage.redis.client import open_redis
 from storage.redis.keys import Keyspace
-from storage.redis.limits import BUDGET_S, Claim, Policy, RateLimits, Verdict
+from storage.redis.limits import BUDGET_S, Allowance, Claim, Policy, RateLimits
 from tests.support.waiting import turn, until
 
 FIVE = Policy("five", 5, 60)
@@ -36,7 +36,7 @@ async def opened(url: str, number: int, **options: object) -> AsyncIterator[list
         yield found
 
 
-async def at_once(limits: list[RateLimits], number: int, *claims: Claim) -> list[Verdict]:
+async def at_once(limits: list[RateLimits], number: int, *claims: Claim) -> list[Allowance]:
     """So many requests at the same moment, over all instances in turn."""
     async with asyncio.TaskGroup() as tasks:
         hits = [tasks.create_task(limits[i % len(limits)].hit(*claims)) for i in range(number)]
@@ -50,7 +50,7 @@ async def passed(wait_s: float) -> None:
     await over.wait()
 
 
-def allowed(verdicts: list[Verdict]) -> int:
+def allowed(verdicts: list[Allowance]) -> int:
     return sum(verdict.allowed for verdict in verdicts)
 
 

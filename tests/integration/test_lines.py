@@ -23,7 +23,7 @@ from actors.cluster.proof import Meeting
 from actors.cluster.tcp_transport import GREETING_BYTES_MAX, TcpTransport
 from actors.cluster.tls import PeerTls, TlsError, load_peer_tls
 from actors.cluster.transport import FRAME_BYTES_MAX, Greeting, Link, LinkLost
-from tests.support.papers import make_papers
+from tests.support.certificates import make_certificates
 from tests.support.waiting import turn, until
 
 ANN, BOB = Greeting("ann", "ann.1"), Greeting("bob", "bob.1")
@@ -391,18 +391,18 @@ async def test_instance_of_this_version_may_dial_one_of_the_version_before() -> 
 
 
 @pytest.fixture
-def foreign(monkeypatch: pytest.MonkeyPatch) -> None:
+def loopback_as_remote(monkeypatch: pytest.MonkeyPatch) -> None:
     """Loopback as if it were the way to another machine."""
     monkeypatch.setattr(tcp_transport, "is_loopback", lambda host: False)
 
 
 @pytest.fixture(scope="module")
-def papers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, PeerTls]:
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> dict[str, PeerTls]:
     """What two instances of one authority and one of another have."""
-    folder = tmp_path_factory.mktemp("papers")
+    folder = tmp_path_factory.mktemp("certificates")
     found = {}
     for authority, names in (("ours", ("ann", "bob")), ("theirs", ("eve",))):
-        for name, files in make_papers(folder / authority, names).items():
+        for name, files in make_certificates(folder / authority, names).items():
             found[name] = load_peer_tls(*files)
     return found
 
@@ -414,15 +414,15 @@ def _secure(tls: PeerTls | None) -> TcpTransport:
     return network
 
 
-@pytest.mark.usefixtures("foreign")
+@pytest.mark.usefixtures("loopback_as_remote")
 @pytest.mark.parametrize("run", [asyncio.run, uvloop.run], ids=["asyncio", "uvloop"])
 def test_line_with_certificates_is_encrypted_and_carries_frames(
-    papers: dict[str, PeerTls], run: Callable[..., Any]
+    certificates: dict[str, PeerTls], run: Callable[..., Any]
 ) -> None:
     async def main() -> str:
         there, here = End(), End()
-        async with _served(_secure(papers["bob"]), there) as address:
-            link = await _secure(papers["ann"]).dial(address, ANN, here.receive, here.end)
+        async with _served(_secure(certificates["bob"]), there) as address:
+            link = await _secure(certificates["ann"]).dial(address, ANN, here.receive, here.end)
             frames = [bytes([n]) * (n * 997 + 1) for n in range(100)]
             assert all(link.send(frame) for frame in frames)
             assert await there.until_frames(100) == frames
@@ -437,31 +437,31 @@ def test_line_with_certificates_is_encrypted_and_carries_frames(
     assert run(main()) == "TLSv1.3"
 
 
-@pytest.mark.usefixtures("foreign")
+@pytest.mark.usefixtures("loopback_as_remote")
 @pytest.mark.parametrize(("dials", "serves"), [("eve", "bob"), ("ann", "eve"), ("", "bob"), ("ann", "")])
 async def test_certificate_of_another_authority_or_none_makes_no_line(
-    papers: dict[str, PeerTls], dials: str, serves: str
+    certificates: dict[str, PeerTls], dials: str, serves: str
 ) -> None:
     there, here = End(), End()
-    async with _served(_secure(papers.get(serves)), there) as address:
+    async with _served(_secure(certificates.get(serves)), there) as address:
         with contextlib.suppress(LinkLost):
-            link = await _secure(papers.get(dials)).dial(address, ANN, here.receive, here.end)
+            link = await _secure(certificates.get(dials)).dial(address, ANN, here.receive, here.end)
             link.send(b"never")  # TLS 1.3 tells a client of its refusal only now
             await here.until_ended()
     assert not there.frames
 
 
-@pytest.mark.usefixtures("foreign")
+@pytest.mark.usefixtures("loopback_as_remote")
 async def test_somebody_in_between_with_a_certificate_of_the_authority_passes_nothing_on(
-    papers: dict[str, PeerTls],
+    certificates: dict[str, PeerTls],
 ) -> None:
     """He ends TLS on both sides and copies the bytes: the proofs name a certificate that the client has not seen."""
     there, here = End(), End()
-    async with _served(_secure(papers["bob"]), there) as address:
+    async with _served(_secure(certificates["bob"]), there) as address:
         host, _, port = address.rpartition(":")
 
         async def pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            further, onward = await asyncio.open_connection(host, int(port), ssl=papers["ann"].client)
+            further, onward = await asyncio.open_connection(host, int(port), ssl=certificates["ann"].client)
 
             async def copy(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
                 with contextlib.suppress(OSError):
@@ -471,29 +471,29 @@ async def test_somebody_in_between_with_a_certificate_of_the_authority_passes_no
 
             await asyncio.gather(copy(reader, onward), copy(further, writer))
 
-        between = await asyncio.start_server(pass_on, "127.0.0.1", 0, ssl=papers["ann"].server)
+        between = await asyncio.start_server(pass_on, "127.0.0.1", 0, ssl=certificates["ann"].server)
         async with between:
             at = f"127.0.0.1:{between.sockets[0].getsockname()[1]}"
             with pytest.raises(LinkLost, match="does not know the secret"):
-                await _secure(papers["ann"]).dial(at, ANN, here.receive, here.end)
+                await _secure(certificates["ann"]).dial(at, ANN, here.receive, here.end)
     assert not there.frames
 
 
-@pytest.mark.usefixtures("foreign")
+@pytest.mark.usefixtures("loopback_as_remote")
 @pytest.mark.parametrize("run", [asyncio.run, uvloop.run], ids=["asyncio", "uvloop"])
 def test_interrupted_dial_with_tls_leaves_no_dead_line(
-    papers: dict[str, PeerTls], run: Callable[..., Any]
+    certificates: dict[str, PeerTls], run: Callable[..., Any]
 ) -> None:
-    run(_interrupt_dials(100, _secure(papers["bob"]), _secure(papers["ann"]), 40))
+    run(_interrupt_dials(100, _secure(certificates["bob"]), _secure(certificates["ann"]), 40))
 
 
 async def test_lines_on_loopback_have_no_tls_though_there_are_certificates(
-    papers: dict[str, PeerTls],
+    certificates: dict[str, PeerTls],
 ) -> None:
     there, here = End(), End()
     listener = socket.create_server(("127.0.0.1", 0))
     listener.setblocking(False)
-    server = TcpTransport(listener, "", b"secret", "mall", SystemRandomness(), papers["bob"])
+    server = TcpTransport(listener, "", b"secret", "mall", SystemRandomness(), certificates["bob"])
     async with _served(server, there) as address:
         link = await _network().dial(address, ANN, here.receive, here.end)
         assert link._transport is not None
@@ -502,7 +502,7 @@ async def test_lines_on_loopback_have_no_tls_though_there_are_certificates(
 
 @pytest.mark.parametrize("wrong", ["missing", "not a certificate", "key of another"])
 def test_papers_that_cannot_be_used_are_named(tmp_path: Path, wrong: str) -> None:
-    ours, theirs = make_papers(tmp_path, ("ann", "bob")).values()
+    ours, theirs = make_certificates(tmp_path, ("ann", "bob")).values()
     certificate, key, authority = ours
     match wrong:
         case "missing":

@@ -81,8 +81,8 @@ CASES = {
 
 
 @pytest.fixture(scope="module")
-async def url(template: str) -> str:
-    url = await copy_database(template)
+async def url(template_server: str) -> str:
+    url = await copy_database(template_server)
     owner = await asyncpg.connect(url)
     await owner.execute(FILL)
     await owner.close()

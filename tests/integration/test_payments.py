@@ -28,7 +28,7 @@ from dispatch.service import Caller
 from storage.postgres.database import Database, open_database
 
 
-class Provider:
+class ScriptedProvider:
     """A gateway that says what it is told to; `calls` are (step, key)."""
 
     def __init__(self) -> None:
@@ -101,7 +101,7 @@ class Shop:
     def __init__(self, owner: Any, database: Database) -> None:
         self.owner = owner
         self.orders = Orders(owner)
-        self.provider = Provider()
+        self.provider = ScriptedProvider()
         self.cashier = Payments(self.orders, database, self.provider, SystemRandomness())  # type: ignore[arg-type]
 
     async def pay(self, key: str = "key-of-a-payment") -> str:

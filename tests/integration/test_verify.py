@@ -24,14 +24,14 @@ from dispatch.domain.order import CARRIED, TERMINAL, TRANSITIONS, order_from
 from dispatch.domain.order_decisions import decide
 from dispatch.order_actor import _item
 from storage.errors import StorageError, Unreachable
-from storage.postgres.audit import CHECKS, ROWS_SHOWN, SLICE_ROWS, Law, Report, audit
+from storage.postgres.audit import CHECKS, ROWS_SHOWN, SLICE_ROWS, AuditReport, Law, audit
 from storage.postgres.database import open_database
 from storage.postgres.journal import PostgresJournal
 from storage.postgres.migrate import MigrationError
 from storage.postgres.order_creation import OrderPlacer
 from storage.postgres.queries import BLOCKS
 from tests.conftest import copy_database, with_database
-from tests.contracts.world import World, seed
+from tests.contracts.world import JournalWorld, seed
 
 LAW = Law(TRANSITIONS, CARRIED, FEED_DAYS)
 ADMIN = c.By("admin", "usr_9")
@@ -39,10 +39,10 @@ NOBODY = 999_999
 _ticks = itertools.count()
 
 
-class Mall:
+class AuditedMall:
     """Orders that live by the real decisions and the real functions. `orders`: their numbers by name."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: JournalWorld) -> None:
         self.world = world
         self.orders: dict[str, int] = {}
 
@@ -116,14 +116,14 @@ class Mall:
 
 
 @asynccontextmanager
-async def open_mall(url: str) -> AsyncIterator[Mall]:
+async def open_mall(url: str) -> AsyncIterator[AuditedMall]:
     """A mall at work on a seeded database, connections closed behind it."""
     async with open_database(url, size_max=4) as database:
         journal = PostgresJournal(url, database, lambda *_: None)
-        world = World(journal, OrderPlacer(database))
+        world = JournalWorld(journal, OrderPlacer(database))
         await world.claim()
         try:
-            yield Mall(world)
+            yield AuditedMall(world)
         finally:
             await journal.close()
 
@@ -157,13 +157,15 @@ class Healthy:
         return with_database(self.url, copied)
 
 
-@pytest.fixture(scope="module", params=["template", pytest.param("template_15", marks=pytest.mark.long)])
+@pytest.fixture(
+    scope="module", params=["template_server", pytest.param("template_server_15", marks=pytest.mark.long)]
+)
 def server(request: pytest.FixtureRequest) -> str:
     return str(request.getfixturevalue(request.param))
 
 
 @pytest.fixture(scope="module")
-async def healthy(server: str) -> Healthy:
+async def healthy_database(server: str) -> Healthy:
     url = await copy_database(server)
     await seed(url)
     async with open_mall(url) as mall:
@@ -180,7 +182,7 @@ async def alter(url: str, *statements: str) -> None:
     await owner.close()
 
 
-def broken(report: Report) -> dict[str, list[str]]:
+def broken(report: AuditReport) -> dict[str, list[str]]:
     """The keys of what is broken, by check."""
     return {f.check.name: [key for key, _ in f.rows] for f in report.findings if f.broken}
 
@@ -188,11 +190,11 @@ def broken(report: Report) -> dict[str, list[str]]:
 # -- what is legal --------------------------------------------------------------------------------
 
 
-async def test_database_that_the_functions_made_is_clean(healthy: Healthy) -> None:
-    report = await audit(healthy.url, LAW)
+async def test_database_that_the_functions_made_is_clean(healthy_database: Healthy) -> None:
+    report = await audit(healthy_database.url, LAW)
     assert broken(report) == {}
     assert report.holds
-    owner = await asyncpg.connect(healthy.url)
+    owner = await asyncpg.connect(healthy_database.url)
     statuses = {row[0] for row in await owner.fetch("SELECT DISTINCT status FROM orders")}
     events = {row[0] for row in await owner.fetch("SELECT DISTINCT type FROM order_events")}
     over = await owner.fetchval("SELECT count(*) FROM assignment WHERE driver_id = 2")
@@ -208,18 +210,18 @@ async def test_empty_database_is_clean(server: str) -> None:
 
 
 async def test_result_does_not_depend_on_how_tables_are_sliced(
-    healthy: Healthy, monkeypatch: pytest.MonkeyPatch
+    healthy_database: Healthy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for table in SLICE_ROWS:
         monkeypatch.setitem(SLICE_ROWS, table, 1)
-    assert broken(await audit(healthy.url, LAW)) == {}
-    url = await healthy.copy()
+    assert broken(await audit(healthy_database.url, LAW)) == {}
+    url = await healthy_database.copy()
     await alter(url, f"INSERT INTO assignment VALUES ({NOBODY}, 1, 7, now()), (-5, 1, 8, now())")
     assert broken(await audit(url, LAW))["assignments"] == ["ord_-5", f"ord_{NOBODY}"]
 
 
-async def test_trimmed_feed_is_clean_whichever_old_entries_went_first(healthy: Healthy) -> None:
-    url = await healthy.copy()
+async def test_trimmed_feed_is_clean_whichever_old_entries_went_first(healthy_database: Healthy) -> None:
+    url = await healthy_database.copy()
     past = (
         "driver_events.at",
         "order_events.at",
@@ -245,8 +247,10 @@ async def test_trimmed_feed_is_clean_whichever_old_entries_went_first(healthy: H
     assert set(broken(await audit(url, LAW))) == {"feed_gaps", "feed_news"}, "a young one is missed"
 
 
-async def test_account_that_was_deleted_and_driver_that_got_another_role_are_clean(healthy: Healthy) -> None:
-    url = await healthy.copy()
+async def test_account_that_was_deleted_and_driver_that_got_another_role_are_clean(
+    healthy_database: Healthy,
+) -> None:
+    url = await healthy_database.copy()
     owner = await asyncpg.connect(url)
     await owner.execute(
         "UPDATE drivers SET status = 'offline' WHERE id = 3;"
@@ -263,10 +267,10 @@ async def test_account_that_was_deleted_and_driver_that_got_another_role_are_cle
     assert broken(await audit(url, LAW)) == {}
 
 
-async def test_database_at_work_is_clean_at_every_moment(healthy: Healthy) -> None:
-    url, audits = await healthy.copy(), 0
+async def test_database_at_work_is_clean_at_every_moment(healthy_database: Healthy) -> None:
+    url, audits = await healthy_database.copy(), 0
 
-    async def work(mall: Mall) -> None:
+    async def work(mall: AuditedMall) -> None:
         for number in itertools.count():
             if audits > 1 and number > 20:
                 return
@@ -279,8 +283,8 @@ async def test_database_at_work_is_clean_at_every_moment(healthy: Healthy) -> No
             audits += 1
 
 
-async def test_audit_waits_for_no_lock_that_a_writer_holds(healthy: Healthy) -> None:
-    url = await healthy.copy()
+async def test_audit_waits_for_no_lock_that_a_writer_holds(healthy_database: Healthy) -> None:
+    url = await healthy_database.copy()
     writer = await asyncpg.connect(url)
     async with writer.transaction():
         for table in ("shard", "orders", "drivers", "assignment", "driver_events", "idempotency"):
@@ -507,11 +511,11 @@ BROKEN: list[tuple[str, str, str]] = [
 
 @pytest.mark.parametrize(("checks", "done", "key"), BROKEN, ids=lambda value: value[:70])
 async def test_what_was_broken_by_hand_is_named_by_its_check_alone(
-    healthy: Healthy, checks: str, done: str, key: str
+    healthy_database: Healthy, checks: str, done: str, key: str
 ) -> None:
-    keys = {f"{name}_key": name.ljust(16, ".").encode().hex() for name in healthy.orders}
-    names = healthy.orders | keys | await healthy.places()
-    url = await healthy.copy()
+    keys = {f"{name}_key": name.ljust(16, ".").encode().hex() for name in healthy_database.orders}
+    names = healthy_database.orders | keys | await healthy_database.places()
+    url = await healthy_database.copy()
     await alter(url, done.format(**names))
     report = await audit(url, LAW)
     assert not report.holds
@@ -524,8 +528,8 @@ def test_every_check_has_been_seen_to_report() -> None:
     assert {name for checks, _, _ in BROKEN for name in checks.split()} == {check.name for check in CHECKS}
 
 
-async def test_everything_broken_is_counted_and_only_the_first_are_shown(healthy: Healthy) -> None:
-    url = await healthy.copy()
+async def test_everything_broken_is_counted_and_only_the_first_are_shown(healthy_database: Healthy) -> None:
+    url = await healthy_database.copy()
     await alter(url, "UPDATE shard SET incarnation = NULL")
     [finding] = [f for f in (await audit(url, LAW)).findings if f.broken]
     assert finding.broken == 256
@@ -557,9 +561,9 @@ async def verify(
 
 
 async def test_command_prints_a_line_per_invariant_and_ends_with_zero(
-    healthy: Healthy, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    healthy_database: Healthy, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    code, said = await verify(monkeypatch, capsys, healthy.url)
+    code, said = await verify(monkeypatch, capsys, healthy_database.url)
     *lines, last = said.splitlines()
     assert code == 0
     assert [line.split()[:2] for line in lines] == [["ok", check.name] for check in CHECKS]
@@ -567,9 +571,9 @@ async def test_command_prints_a_line_per_invariant_and_ends_with_zero(
 
 
 async def test_command_names_what_is_broken_and_ends_with_one(
-    healthy: Healthy, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    healthy_database: Healthy, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    url = await healthy.copy()
+    url = await healthy_database.copy()
     await alter(url, "UPDATE drivers SET feed_seq = feed_seq + 2 WHERE id = 3")
     code, said = await verify(monkeypatch, capsys, url)
     assert code == 1
@@ -579,9 +583,9 @@ async def test_command_names_what_is_broken_and_ends_with_one(
 
 
 async def test_json_of_the_command_says_the_same_to_machines(
-    healthy: Healthy, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    healthy_database: Healthy, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    url = await healthy.copy()
+    url = await healthy_database.copy()
     await alter(url, "DELETE FROM shard WHERE id = 7")
     code, said = await verify(monkeypatch, capsys, url, "--json")
     report = json.loads(said)
@@ -602,18 +606,18 @@ async def test_command_ends_with_two_when_nobody_answers(
     assert "Traceback" not in said
 
 
-async def test_database_that_is_not_ours_is_no_broken_one(template: str) -> None:
+async def test_database_that_is_not_ours_is_no_broken_one(template_server: str) -> None:
     with pytest.raises(MigrationError, match=r"run\.py migrate"):
-        await audit(with_database(template, "postgres"), LAW)
+        await audit(with_database(template_server, "postgres"), LAW)
     with pytest.raises(StorageError, match="InvalidCatalogName") as caught:
-        await audit(with_database(template, "nowhere"), LAW)
+        await audit(with_database(template_server, "nowhere"), LAW)
     assert not isinstance(caught.value, Unreachable)
 
 
 async def test_audit_writes_nothing_even_as_the_owner(
-    healthy: Healthy, monkeypatch: pytest.MonkeyPatch
+    healthy_database: Healthy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    url = await healthy.copy()
+    url = await healthy_database.copy()
     monkeypatch.setitem(BLOCKS, "audit_stock", "UPDATE products SET stock = 0 WHERE id > $1 AND id <= $2")
     with pytest.raises(StorageError, match="ReadOnlySQLTransaction"):
         await audit(url, LAW)

@@ -10,10 +10,10 @@ import asyncpg
 import pytest
 
 from dispatch.domain import commands as c
-from storage.postgres.audit import SETTINGS, Report, examine
+from storage.postgres.audit import SETTINGS, AuditReport, examine
 from tests.conftest import copy_database
 from tests.contracts.world import seed
-from tests.integration.test_verify import LAW, Mall, broken, open_mall
+from tests.integration.test_verify import LAW, AuditedMall, broken, open_mall
 
 # Every kind is done once, and so many are drawn to be done again, on rows and with values of the seed's choice.
 AGAIN = 15
@@ -22,7 +22,7 @@ SEED = 17
 UNSEEN = {"two entries of different orders swapped"}
 
 
-async def _pay(owner: Any, mall: Mall, name: str, ref: str | None, decline: str | None = None) -> int:
+async def _pay(owner: Any, mall: AuditedMall, name: str, ref: str | None, decline: str | None = None) -> int:
     """Pay an order by the real functions, as the cashier does."""
     order = mall.orders[name]
     started = await owner.fetchval(
@@ -53,7 +53,7 @@ async def _step(owner: Any, number: int, before: str, after: str, **more: str | 
     )
 
 
-async def _fill(mall: Mall, owner: Any) -> None:
+async def _fill(mall: AuditedMall, owner: Any) -> None:
     """What `Mall.live` has, and payments in every state, full hands, and several offers to a driver."""
     await mall.live()
     # As the API does it: what is set by the server's role is what is meant to be.
@@ -292,9 +292,9 @@ KINDS = [
 
 
 @pytest.fixture
-async def filled(template: str) -> AsyncIterator[Any]:
+async def filled_database(template_server: str) -> AsyncIterator[Any]:
     """A connection, past triggers and foreign keys, to a database in which a mall has lived."""
-    url = await copy_database(template)
+    url = await copy_database(template_server)
     await seed(url)
     owner = await asyncpg.connect(url)
     async with open_mall(url) as mall:
@@ -305,7 +305,7 @@ async def filled(template: str) -> AsyncIterator[Any]:
     await connection.close()
 
 
-async def _look(owner: Any, corruption: Corruption | None, draw: Draw) -> tuple[Report, str]:
+async def _look(owner: Any, corruption: Corruption | None, draw: Draw) -> tuple[AuditReport, str]:
     """What is found when this was done, which is then taken back."""
     transaction = owner.transaction()
     await transaction.start()
@@ -320,14 +320,14 @@ async def _look(owner: Any, corruption: Corruption | None, draw: Draw) -> tuple[
         )  # a sequence is not rolled back
 
 
-async def test_nearly_every_corruption_by_hand_is_found(filled: Any) -> None:
+async def test_nearly_every_corruption_by_hand_is_found(filled_database: Any) -> None:
     draw = random.Random(SEED)
-    clean, _ = await _look(filled, None, draw)
+    clean, _ = await _look(filled_database, None, draw)
     assert broken(clean) == {}, "or what is found below was there before"
     missed = list[tuple[str, str]]()
     drawn = [*KINDS, *draw.choices(KINDS, k=AGAIN)]
     for kind in drawn:
-        report, done = await _look(filled, kind, draw)
+        report, done = await _look(filled_database, kind, draw)
         if report.holds:
             missed.append((kind.name, done))
     assert len(drawn) >= 60

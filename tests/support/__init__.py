@@ -1,1 +1,12 @@
-"""What tests share: waiting without sleeping."""
+"""What tests of several folders use.
+
+Map:
+database_shape.py  everything that a database consists of, for comparison
+database_shape.sql  the queries behind it
+clocks.py        a clock that the test sets
+certificates.py  certificates of a private authority
+program.py       commands of run.py, run to their end; logging in
+server_log.py    the error lines of a server's log since the last look
+test_server_log.py  tests of it
+waiting.py       waiting for a condition without sleeping
+"""

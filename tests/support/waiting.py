@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import time
+from collections.abc import Awaitable, Callable
 
 LIMIT_S = 10.0
 
@@ -25,3 +26,16 @@ async def until(holds: Callable[[], object]) -> None:
     async with asyncio.timeout(LIMIT_S):
         while not holds():
             await turn()
+
+
+async def seconds_until(holds: Callable[[], Awaitable[bool]], limit_s: float = 10.0) -> float:
+    """How long it takes until something that is asked over the network holds.
+
+    Raises:
+        TimeoutError: it did not within `limit_s`.
+    """
+    began = time.perf_counter()
+    async with asyncio.timeout(limit_s):
+        while not await holds():
+            pass
+    return time.perf_counter() - began

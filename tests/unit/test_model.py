@@ -10,8 +10,8 @@ import pytest
 
 from actors.model import __main__ as runner
 from actors.model import cases, checker
-from actors.model.cases import BROKEN, HOLDS, NEVER, OURS, PROPERTIES, VARIANTS, Bounds, Case
-from actors.model.checker import Checker, CheckerError, Verdict
+from actors.model.cases import BROKEN, HOLDS, NEVER, OURS, PROPERTIES, VARIANTS, Case, SearchBounds
+from actors.model.checker import Checker, CheckerError, ModelResult
 
 COUNTS = "13565 states generated, 6233 distinct states found, 0 states left on queue.\n"
 ENDED = f"Model checking completed. No error has been found.\n{COUNTS}"
@@ -25,9 +25,9 @@ class Oracle(Checker):
     def __init__(self, liar: str = "") -> None:
         self._liar = liar
 
-    def search(self, case: Case, workers: int) -> Verdict:
+    def search(self, case: Case, workers: int) -> ModelResult:
         opposite = HOLDS if case.expected == BROKEN else BROKEN
-        return Verdict(opposite if case.name == self._liar else case.expected, 1, 1, 0.0, STORY)
+        return ModelResult(opposite if case.name == self._liar else case.expected, 1, 1, 0.0, STORY)
 
 
 def test_end_of_a_search_is_read_as_holding() -> None:
@@ -53,7 +53,7 @@ def test_configuration_sets_every_constant_of_the_module() -> None:
         for block in declared
         for name in re.findall(r"\b([A-Z]\w+)(?=,|\s*\\\*|\s*$)", _uncommented(block))
     }
-    config = checker.configuration(Bounds(), dict(OURS), ("P1",))
+    config = checker.configuration(SearchBounds(), dict(OURS), ("P1",))
     assert {"Fence", "EpochMax", "Unread"} <= names
     assert {name for name in names if f"  {name} = " not in config} == set()
 
@@ -63,7 +63,7 @@ def _uncommented(block: str) -> str:
 
 
 def test_configuration_follows_bounds_and_switches() -> None:
-    bounds = Bounds(instances=3, epochs=7)
+    bounds = SearchBounds(instances=3, epochs=7)
     config = checker.configuration(bounds, {**OURS, "Fence": '"none"'}, ("P1", "P4"))
     assert "Instances = {i1, i2, i3}" in config
     assert "EpochMax = 7" in config

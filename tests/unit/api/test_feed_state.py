@@ -145,7 +145,7 @@ def test_the_first_code_of_a_close_stands() -> None:
 
 def test_a_text_becomes_its_frame_and_a_sign_of_life() -> None:
     state = welcomed()
-    assert state.receive('{"t": "ack", "seq": 9}', NOW + 5) == frames.Ack(t="ack", seq=9)
+    assert state.receive('{"t": "ack", "seq": 9}', NOW + 5) == frames.AckFrame(t="ack", seq=9)
     assert state.heard_at == NOW + 5
 
 
@@ -186,7 +186,7 @@ def test_a_driver_who_counts_as_unreachable_comes_back_with_any_frame_but_pong()
     state = welcomed()
     assert not state.comes_back(LOCATION)
     state.unreachable = True
-    assert not state.comes_back(frames.Pong(t="pong"))
+    assert not state.comes_back(frames.PongFrame(t="pong"))
     assert state.comes_back(LOCATION)
     assert not state.comes_back(LOCATION), "it is told once"
 
@@ -195,8 +195,8 @@ def test_a_driver_who_counts_as_unreachable_comes_back_with_any_frame_but_pong()
 
 
 def test_a_frame_counts_as_a_command_for_each_order_that_it_names() -> None:
-    assert isinstance(PICK_UP, frames.PickUp)
-    assert isinstance(ACCEPT, frames.Accept)
+    assert isinstance(PICK_UP, frames.PickUpFrame)
+    assert isinstance(ACCEPT, frames.AcceptFrame)
     assert (command_cost(PICK_UP), command_cost(ACCEPT)) == (1, 3)
 
 

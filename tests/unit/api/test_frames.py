@@ -76,7 +76,7 @@ def test_no_frame_does_without_what_it_needs(kind: str) -> None:
 
 def test_ids_of_orders_become_numbers() -> None:
     frame = decode_frame(encoded("offer.accept", **COMMAND, orders=["ord_17", "ord_18"]))
-    assert isinstance(frame, frames.Accept)
+    assert isinstance(frame, frames.AcceptFrame)
     assert (frame.orders, frame.offer_id) == ([17, 18], None)
 
 
@@ -94,8 +94,8 @@ def test_an_error_refers_to_the_id_of_the_frame(frame_id: object) -> None:
 
 def test_a_whole_number_is_one_however_it_is_written() -> None:
     frame = decode_frame(b'{"t": "ack", "seq": 42.0}')
-    assert frame == frames.Ack(t="ack", seq=42)
-    assert decode_frame(b'{"t": "ping", "id": 7.0}') == frames.Ping(t="ping", id=7)
+    assert frame == frames.AckFrame(t="ack", seq=42)
+    assert decode_frame(b'{"t": "ping", "id": 7.0}') == frames.PingFrame(t="ping", id=7)
     assert refused(b'{"t": "ping", "id": 7.0, "x": 1}').frame_id == 7
 
 
@@ -142,5 +142,5 @@ def test_accuracy_of_hundreds_of_kilometres_is_a_reading_and_that_of_a_planet_is
     sent: str, kept: float | None
 ) -> None:
     frame = decode_frame(f'{{"t":"loc","cseq":1,"lat":1.0,"lon":2.0,"accuracy_m":{sent}}}'.encode())
-    assert isinstance(frame, frames.Location)
+    assert isinstance(frame, frames.LocationFrame)
     assert frame.accuracy_m == kept

@@ -29,7 +29,7 @@ from actors.runtime import Runtime
 from actors.shards import SHARD_COUNT
 from api.http.request import Services
 from api.ops import RuntimeCollector, status
-from api.ops.cluster_status import Silent, View, ask_all, merge, read_report
+from api.ops.cluster_status import ClusterView, Silent, ask_all, merge, read_report
 from api.ops.endpoints import exposition, prefers_html
 from api.ops.instance_status import Census, census, residents
 from api.ops.status_html import POLICY, render
@@ -46,9 +46,9 @@ def member(incarnation: str, state: str = ACTIVE) -> Member:
     return Member(incarnation.rpartition(".")[0], incarnation, "127.0.0.1:7000", state, "1.0")
 
 
-def view(*others: str, owners: Mapping[int, str] | None = None, epoch: int = 1) -> View:
+def view(*others: str, owners: Mapping[int, str] | None = None, epoch: int = 1) -> ClusterView:
     believed = owners or {}
-    return View(
+    return ClusterView(
         me=ONE,
         members={incarnation: member(incarnation) for incarnation in (ONE, *others)},
         holders=[believed.get(shard, "") for shard in range(SHARD_COUNT)],

@@ -20,7 +20,7 @@ from api.v1.request import RequestContextV1
 from api.v1.request_draft import Draft
 from api.v1.transforms import limits, money
 from api.v1.transforms.money import decimal_text
-from storage.redis.limits import Policy, Verdict
+from storage.redis.limits import Allowance, Policy
 
 
 class Rows:
@@ -100,7 +100,7 @@ def test_money_comes_back_as_it_went(minor: int, currency: str) -> None:
 
 
 def test_what_the_limiter_said_is_told_in_the_old_headers() -> None:
-    allowance = Verdict(True, Policy("reads", 100), 7, 1.5)
+    allowance = Allowance(True, Policy("reads", 100), 7, 1.5)
     told: Any = types.SimpleNamespace(allowance=allowance)
     headers = {"RateLimit": '"reads";r=7;t=2', "RateLimit-Policy": '"reads";q=100;w=60', "X-Trace-ID": "t"}
     limits.backward_headers(told, headers)

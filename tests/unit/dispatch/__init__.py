@@ -1,1 +1,7 @@
+"""Tests of the actors of orders, drivers and zones, and of the domain.
 
+Map:
+test_driver_feed.py  the driver's feed: each position once, whatever order things arrive in
+test_placed.py       an order that was just placed: its zone is told once
+test_watchers.py     who may follow an order live, and how many streams each may have
+"""

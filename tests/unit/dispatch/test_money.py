@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from dispatch.domain.ids import NUMBER_MAX, parse_id, public_id
 from dispatch.domain.money import Money
-from tests.unit.dispatch.test_decide import order
+from tests.unit.dispatch.test_order_decisions import order
 
 
 def test_total_of_an_order_is_the_sum_of_its_lines() -> None:

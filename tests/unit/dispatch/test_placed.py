@@ -16,7 +16,7 @@ from dispatch.order_actor import MADE, OrderBehaviour, order_ref
 from dispatch.zone_actor import ZoneBehaviour, zone_ref
 from storage.memory.journal import MemoryJournal
 from tests.support.waiting import until
-from tests.unit.dispatch.test_decide import order
+from tests.unit.dispatch.test_order_decisions import order
 
 
 class Deaf:

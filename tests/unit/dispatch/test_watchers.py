@@ -9,7 +9,7 @@ from actors.cluster.codec import Codec
 from actors.messages import Turn
 from dispatch import messages as m
 from dispatch.order_actor import WATCHERS_MAX, WATCHERS_OF_USER_MAX, OrderBehaviour, OrderState
-from tests.unit.dispatch.test_decide import NOW, order
+from tests.unit.dispatch.test_order_decisions import NOW, order
 
 CUSTOMER, DRIVER = 100, 7
 

@@ -16,7 +16,7 @@ from dispatch.domain.order import Offer, Order
 from dispatch.zone_actor import REBUILD_MS, REPEAT_MS, TICK, ZoneBehaviour
 from dispatch.zone_expiry import GIVE_UP_MAX, PROPOSED_MS
 from dispatch.zone_state import ZoneState
-from tests.unit.dispatch.test_decide import NOW, order
+from tests.unit.dispatch.test_order_decisions import NOW, order
 
 PICTURE = ["zone_orders", "zone_drivers"]
 ZONE: dict[str, Any] = {

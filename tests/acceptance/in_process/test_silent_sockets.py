@@ -1,0 +1,36 @@
+"""Sockets that say nothing: none keeps anybody out, and each hears why it goes."""
+
+from __future__ import annotations
+
+from contextlib import AsyncExitStack
+
+import pytest
+from aiohttp import WSMsgType
+
+from api.feed import handshake
+from api.feed.anonymous_sockets import AnonymousSockets
+from tests.acceptance.in_process.in_process_server import InProcessServer
+
+
+@pytest.mark.parametrize("role", ["", "driver"], ids=["a stranger", "a driver with a token"])
+async def test_who_says_hello_too_late_is_told_to_come_back(
+    server: InProcessServer, monkeypatch: pytest.MonkeyPatch, role: str
+) -> None:
+    monkeypatch.setattr(handshake, "HELLO_S", 0.01)
+    async with server.feed(role, hello=None) as ws:
+        message = await ws.receive(timeout=10)
+        assert (message.type, message.data, message.extra) == (WSMsgType.CLOSE, 4104, "late_hello")
+
+
+async def test_silent_sockets_of_one_address_keep_no_driver_with_a_ticket_out(
+    server: InProcessServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server.services.hub, "strangers", AnonymousSockets(4, 3))
+    ticket = (await server.good("driver", "POST", "/api/v2/realtime/tickets"))["ticket"]
+    async with AsyncExitStack() as stack:
+        silent = [await stack.enter_async_context(server.feed("", hello=None)) for _ in range(3)]
+        driver = await stack.enter_async_context(server.feed("", hello=None))
+        message = await silent[0].receive(timeout=10)
+        assert (message.type, message.data) == (WSMsgType.CLOSE, 4102)
+        await driver.send_json({"t": "hello", "ticket": ticket})
+        assert (await driver.receive_json(timeout=10))["t"] == "welcome"
