@@ -57,14 +57,14 @@ spectral: $(READY)
 	@$(PY) -m tests.spectral .spectral
 
 race: $(READY)
-	@$(PY) -m loadtests.race
+	@$(PY) -m loadtests.faults.race
 
 # make keyed [ARGS="--orders 2000 --cards"]: orders and payments under keys while everything is killed
 keyed: $(READY)
-	@$(PY) -m loadtests.keyed $(ARGS)
+	@$(PY) -m loadtests.faults.idempotency $(ARGS)
 
 crash: $(READY)
-	@$(PY) -m loadtests.crash
+	@$(PY) -m loadtests.faults.crash
 
 # make chaos [ARGS="--minutes 20 --instances 4 --seed 1"]: the same for a cluster, with many more kinds of faults
 chaos: $(READY)
@@ -80,7 +80,7 @@ bench: $(READY)
 
 # make bench-geo [ARGS="--stores 1000 --queries 100"]: the search around a place, with and without PostGIS
 bench-geo: $(READY)
-	@$(PY) -m loadtests.geo $(ARGS)
+	@$(PY) -m loadtests.bench.geo $(ARGS)
 
 # make profile [OUT=flames.svg]: acceptances over REST
 profile: $(READY)
@@ -96,7 +96,7 @@ fleet: $(READY)
 
 # make resident WHAT=cost|cycles|lag
 resident: $(READY)
-	@$(PY) -m loadtests.resident $(or $(WHAT),cost) $(ARGS)
+	@$(PY) -m loadtests.bench.resident $(or $(WHAT),cost) $(ARGS)
 
 # make slow [ARGS="--sockets 1000 --mode head|body|read|mixed --seconds 15"]
 slow: $(READY)

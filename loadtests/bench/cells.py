@@ -9,12 +9,13 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from loadtests.bench.flames import profiled
-from loadtests.bench.load import Answers, FeedJob, FeedLoop, RestLoop
-from loadtests.bench.stage import CAPACITY, Driver, Peer, Stage, ids_in
-from loadtests.scene import Zone
-from loadtests.usage import Usage
-from loadtests.verdict import quantile
-from loadtests.wire import FeedWire, request_bytes
+from loadtests.bench.setup import CAPACITY, BenchSetup, Peer
+from loadtests.kit.closed_loop import Answers, FeedJob, FeedLoop, RestLoop
+from loadtests.kit.fixtures import MintedUser, Zone
+from loadtests.kit.process_usage import Usage
+from loadtests.kit.protocol import FEED_PATH
+from loadtests.kit.report import quantile
+from loadtests.kit.wire import FeedWire, open_wires, request_bytes
 
 ZONES = 16
 # REST drivers of a zone: with capacity 20 and 16 zones they can win 32,000 orders in one cell.
@@ -29,7 +30,7 @@ READABLE = 2000
 
 
 @dataclass(frozen=True, slots=True)
-class Cell:
+class BenchCase:
     """`rivals` drivers want each order; `width` requests are in flight."""
 
     operation: str
@@ -38,11 +39,11 @@ class Cell:
 
 
 @dataclass(frozen=True, slots=True)
-class Measure:
+class BenchMeasure:
     """What came out. `won` counts successes: orders won, created or read."""
 
     peer: str
-    cell: Cell
+    cell: BenchCase
     answered: int
     won: int
     failed: int
@@ -61,23 +62,22 @@ class Measure:
 
 
 class Bench:
-    """Measures cells on a stage, `seconds` each."""
+    """Measures cases on a setup, `seconds` each."""
 
-    def __init__(self, stage: Stage, seconds: float, flames: Path | None = None) -> None:
-        self._stage = stage
+    def __init__(self, setup: BenchSetup, seconds: float, flames: Path | None = None) -> None:
+        self._setup = setup
         self._seconds = seconds
         self._flames = flames
         self._readable: dict[str, list[str]] = {}
-        self._peer_drivers: list[Driver] = []
+        self._peer_drivers: list[MintedUser] = []
 
-    async def measure(self, peer: Peer, cell: Cell) -> Measure:
+    async def measure(self, peer: Peer, cell: BenchCase) -> BenchMeasure:
         """One cell."""
         if cell.operation == "accept" and peer.letter == "c":
             return await self._feed(peer, cell)
         jobs = await self._jobs(peer, cell)
         warm = min(len(jobs) // 4, int(RATE_MAX[peer.letter] * WARM_S))
-        wires = await self._stage.wires(peer, cell.width)
-        try:
+        async with open_wires([peer.url], cell.width) as wires:
             first = RestLoop(wires, jobs[:warm], WARM_S)
             await first.run()
             second = RestLoop(wires, jobs[first.used :], self._seconds)
@@ -85,17 +85,14 @@ class Bench:
                 before = self._usage(peer)
                 answers = await second.run()
                 used = self._usage(peer).since(before)
-        finally:
-            for wire in wires:
-                wire.close()
         return _measured(peer, cell, answers, used)
 
     def _usage(self, peer: Peer) -> Usage:
-        return Usage.now(peer.pid, self._stage.postgres_pid)
+        return Usage.now(peer.pid, self._setup.postgres_pid)
 
     # -- requests over REST -------------------------------------------------------------------
 
-    async def _jobs(self, peer: Peer, cell: Cell) -> list[bytes]:
+    async def _jobs(self, peer: Peer, cell: BenchCase) -> list[bytes]:
         count = int(RATE_MAX[peer.letter] * (self._seconds + WARM_S))
         if cell.operation == "create":
             return await self._creations(peer, count)
@@ -104,15 +101,16 @@ class Bench:
         return await self._acceptances(peer, cell, count)
 
     async def _creations(self, peer: Peer, count: int) -> list[bytes]:
-        jobs = self._stage.creations(self._stage.products, min(count, 12_000))
+        customers = self._setup.customers
+        jobs = self._setup.creations(self._setup.products, min(count, 12_000), customers)
         if peer.letter == "d":
             return [job.replace(b"/api/v2/", b"/bare/", 1) for job in jobs]
-        await self._stage.warm_tokens(peer, self._stage.customers)
+        await self._setup.warm_tokens(peer, customers)
         return jobs
 
     async def _reads(self, peer: Peer, count: int) -> list[bytes]:
         """Orders of one customer, over and over: 2,000 different ones."""
-        customer = self._stage.customers[0]
+        customer = self._setup.customers[0]
         if peer.letter not in self._readable:
             self._readable[peer.letter] = await self._place_readable(peer, customer)
         orders = self._readable[peer.letter]
@@ -122,63 +120,48 @@ class Bench:
     async def _place_readable(self, peer: Peer, customer: str) -> list[str]:
         if peer.letter == "d":
             return ["ord_1"]
-        wires = await self._stage.wires(peer, 16)
-        jobs = self._stage.creations(self._stage.products, READABLE, [customer])
-        made = await RestLoop(wires, jobs, keep=True).run()
-        for wire in wires:
-            wire.close()
-        return ids_in(made)
+        return await self._setup.place_orders(self._setup.products, READABLE, [peer.url], [customer])
 
-    async def _acceptances(self, peer: Peer, cell: Cell, count: int) -> list[bytes]:
+    async def _acceptances(self, peer: Peer, cell: BenchCase, count: int) -> list[bytes]:
         if peer.letter == "b":
             return await self.acceptances(cell.rivals, count)
         drivers = await self._drivers()
         orders = ["ord_1"] * count
         if peer.letter != "d":
-            await self._stage.warm_tokens(peer, [driver.token for driver in drivers])
-            orders = await self._stage.place_in_peer(peer, count // cell.rivals)
+            await self._setup.warm_tokens(peer, [driver.token for driver in drivers])
+            orders = await self._setup.place_in_peer(peer, count // cell.rivals)
         rivals = _rivals(drivers, cell.rivals)
-        jobs = [self._accept(peer, order, driver) for order in orders for driver in next(rivals)]
+        accept = self._setup.acceptance
+        jobs = [accept(order, driver, peer.prefix) for order in orders for driver in next(rivals)]
         return jobs[:count]
 
-    async def _drivers(self) -> list[Driver]:
+    async def _drivers(self) -> list[MintedUser]:
         """The peers have no zones and no capacity: one set of drivers will do."""
         if not self._peer_drivers:
-            zone = await self._stage.open_zone()
-            self._peer_drivers = await self._stage.mint_tokens("driver", ZONES * DRIVERS, zone.number)
+            _, self._peer_drivers = await self._setup.open_drivers(ZONES * DRIVERS)
         return self._peer_drivers
-
-    def _accept(self, peer: Peer, order: str, driver: Driver) -> bytes:
-        key = f"bench-{self._stage.chance.getrandbits(96):024x}"
-        path = f"{peer.prefix}/orders/{order}/acceptance"
-        return request_bytes("POST", path, token=driver.token, body=b"{}", key=key)
 
     async def acceptances(self, rivals: int, count: int) -> list[bytes]:
         """Fresh zones, drivers and orders for each cell, for here every slot counts."""
-        peer, per_zone = self._stage.peers["b"], min(DRIVERS * CAPACITY, count // ZONES)
+        peer, per_zone = self._setup.peers["b"], min(DRIVERS * CAPACITY, count // ZONES)
         columns = []
         for _ in range(ZONES):
-            zone = await self._stage.open_zone()
-            drivers = await self._stage.mint_tokens("driver", DRIVERS, zone.number)
-            await self._stage.warm_tokens(peer, [driver.token for driver in drivers])
-            orders = await self._stage.place(zone, per_zone // rivals)
+            zone, drivers = await self._setup.open_drivers(DRIVERS)
+            await self._setup.warm_tokens(peer, [driver.token for driver in drivers])
+            orders = await self._setup.place(zone, per_zone // rivals)
             columns.append((orders, _rivals(drivers, rivals)))
         jobs = []
         for index in range(per_zone // rivals):
             for orders, turns in columns:
-                jobs += [self._accept(peer, orders[index], driver) for driver in next(turns)]
+                jobs += [self._setup.acceptance(orders[index], driver) for driver in next(turns)]
         return jobs
 
     # -- commands over the feed ---------------------------------------------------------------
 
-    async def _feed(self, peer: Peer, cell: Cell) -> Measure:
+    async def _feed(self, peer: Peer, cell: BenchCase) -> BenchMeasure:
         """Bursts: every socket wins what it can carry, hands it back uncounted, and so on."""
         zones = ZONES if cell.rivals <= 10 else 2
-        groups = []
-        for _ in range(zones):
-            zone = await self._stage.open_zone()
-            drivers = await self._stage.mint_tokens("driver", SOCKETS // zones, zone.number)
-            groups.append((zone, drivers))
+        groups = [await self._setup.open_drivers(SOCKETS // zones) for _ in range(zones)]
         sockets = await self._connect([driver for _, drivers in groups for driver in drivers])
         total, usage = Answers(), Usage(0.0, 0.0, 0.0)
         try:
@@ -191,35 +174,35 @@ class Bench:
                     total.add(await loop.run())
                     used = self._usage(peer).since(before)
                 usage = Usage(*(a + b for a, b in zip(_parts(usage), _parts(used), strict=True)))
-                freeing = [_failure_job(self._stage, socket, order) for socket, order in loop.won]
+                freeing = [_failure_job(self._setup, socket, order) for socket, order in loop.won]
                 await FeedLoop(sockets, freeing, 64).run()
         finally:
             for socket in sockets:
                 socket.close()
         return _measured(peer, cell, total, usage)
 
-    async def _burst(self, groups: Sequence[tuple[Zone, list[Driver]]], rivals: int) -> list[FeedJob]:
+    async def _burst(self, groups: Sequence[tuple[Zone, list[MintedUser]]], rivals: int) -> list[FeedJob]:
         columns, first = [], 0
         for zone, drivers in groups:
             count = len(drivers) * CAPACITY // rivals
-            sockets = [Driver(first + index, "") for index in range(len(drivers))]
-            columns.append((await self._stage.place(zone, count), _rivals(sockets, rivals)))
+            sockets = [MintedUser(first + index, "") for index in range(len(drivers))]
+            columns.append((await self._setup.place(zone, count), _rivals(sockets, rivals)))
             first += len(drivers)
         jobs = []
         for index in range(min(len(orders) for orders, _ in columns)):
             for orders, turns in columns:
-                jobs += [_accept_job(self._stage, driver.number, orders[index]) for driver in next(turns)]
+                jobs += [_accept_job(self._setup, driver.number, orders[index]) for driver in next(turns)]
         return jobs
 
-    async def _connect(self, drivers: Sequence[Driver]) -> list[FeedWire]:
-        parts = urlsplit(self._stage.server.url)
+    async def _connect(self, drivers: Sequence[MintedUser]) -> list[FeedWire]:
+        parts = urlsplit(self._setup.server.url)
         loop, sockets = asyncio.get_running_loop(), []
         for driver in drivers:
             welcomed: asyncio.Future[bytes] = loop.create_future()
             wire = FeedWire(lambda text, f=welcomed: f.done() or f.set_result(text), lambda _: None)  # type: ignore[misc]
             await loop.create_connection(lambda w=wire: w, parts.hostname, parts.port)  # type: ignore[misc, arg-type]
             wire.on_upgrade = lambda w=wire: w.send(b'{"t":"hello"}')  # type: ignore[misc]
-            wire.upgrade("/api/v2/drivers/feed", driver.token)
+            wire.upgrade(FEED_PATH, driver.token)
             async with asyncio.timeout(10):
                 await welcomed
             sockets.append(wire)
@@ -230,31 +213,27 @@ def _parts(usage: Usage) -> tuple[float, float, float]:
     return usage.server_s, usage.postgres_s, usage.generator_s
 
 
-def _rivals(drivers: Sequence[Driver], count: int) -> Iterator[list[Driver]]:
-    """Groups of so many drivers, each driver's turn as often as any other's."""
+def _rivals(drivers: Sequence[MintedUser], count: int) -> Iterator[list[MintedUser]]:
+    """Groups of `count` drivers, each driver's turn as often as any other's."""
     at = 0
     while True:
         yield [drivers[(at + index) % len(drivers)] for index in range(count)]
         at += count
 
 
-def _key(stage: Stage) -> str:
-    return f"bench-{stage.chance.getrandbits(96):024x}"
-
-
-def _accept_job(stage: Stage, socket: int, order: str) -> FeedJob:
-    head = f'{{"t":"offer.accept","key":"{_key(stage)}","orders":["{order}"],"id":'
+def _accept_job(setup: BenchSetup, socket: int, order: str) -> FeedJob:
+    head = f'{{"t":"offer.accept","key":"{setup.key()}","orders":["{order}"],"id":'
     return FeedJob(socket, lambda number: f"{head}{number}}}".encode(), order)
 
 
-def _failure_job(stage: Stage, socket: int, order: str) -> FeedJob:
-    head = f'{{"t":"order.failure","key":"{_key(stage)}","order_id":"{order}","reason":"bench","id":'
+def _failure_job(setup: BenchSetup, socket: int, order: str) -> FeedJob:
+    head = f'{{"t":"order.failure","key":"{setup.key()}","order_id":"{order}","reason":"bench","id":'
     return FeedJob(socket, lambda number: f"{head}{number}}}".encode(), order)
 
 
-def _measured(peer: Peer, cell: Cell, answers: Answers, usage: Usage) -> Measure:
+def _measured(peer: Peer, cell: BenchCase, answers: Answers, usage: Usage) -> BenchMeasure:
     ordered = sorted(answers.seconds)
-    return Measure(
+    return BenchMeasure(
         peer.letter, cell, len(ordered), answers.good, answers.failed, answers.took_s,
         quantile(ordered, 0.5) * 1000, quantile(ordered, 0.99) * 1000, usage,
     )  # fmt: skip

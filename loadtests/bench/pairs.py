@@ -22,9 +22,10 @@ from statistics import median
 import orjson
 import uvloop
 
-from loadtests.bench.cells import Bench, Cell
-from loadtests.bench.stage import open_stage
-from loadtests.verdict import Limit
+from loadtests.bench.cells import Bench, BenchCase
+from loadtests.bench.setup import open_setup
+from loadtests.kit.report import Limit
+from loadtests.kit.tool import make_parser, run_tool
 
 HERE = Path(__file__).resolve().parents[2]
 # Two servers and two Postgres start beside each other.
@@ -34,7 +35,7 @@ COST_MAX = 1.05
 
 
 @dataclass(frozen=True, slots=True)
-class Turn:
+class TurnResult:
     """What came out of one: successes a second, processor time per answer in microseconds."""
 
     per_s: float
@@ -50,9 +51,9 @@ def _times(first: float, second: float) -> float:
     return second / first
 
 
-def compare(others: Sequence[Turn], ours: Sequence[Turn]) -> dict[str, float]:
+def compare(others: Sequence[TurnResult], ours: Sequence[TurnResult]) -> dict[str, float]:
     """For every number the median of ours over theirs, pair by pair."""
-    names = Turn.__dataclass_fields__
+    names = TurnResult.__dataclass_fields__
     return {
         name: median(_times(getattr(a, name), getattr(b, name)) for a, b in zip(others, ours, strict=True))
         for name in names
@@ -62,18 +63,18 @@ def compare(others: Sequence[Turn], ours: Sequence[Turn]) -> dict[str, float]:
 # -- one version: the process that measures it ------------------------------------------------------------
 
 
-async def take_turns(peer: str, cell: Cell, seconds: float) -> None:
+async def take_turns(peer: str, cell: BenchCase, seconds: float) -> None:
     """Measure once for each line that comes in, until there are no more."""
     loop = asyncio.get_running_loop()
     with tempfile.TemporaryDirectory(prefix="mall-pairs-") as folder:
-        async with open_stage(Path(folder), "b") as stage:
-            bench = Bench(stage, seconds)
+        async with open_setup(Path(folder), "b") as setup:
+            bench = Bench(setup, seconds)
             print("ready", flush=True)
             while (await loop.run_in_executor(None, sys.stdin.readline)).strip():
-                measure = await bench.measure(stage.peers[peer], cell)
+                measure = await bench.measure(setup.peers[peer], cell)
                 us = 1e6 / max(1, measure.answered)
                 used = measure.usage
-                turn = Turn(
+                turn = TurnResult(
                     measure.won_per_s, used.server_s * us, used.postgres_s * us, used.generator_s * us
                 )
                 print(orjson.dumps(asdict(turn)).decode(), flush=True)
@@ -82,7 +83,7 @@ async def take_turns(peer: str, cell: Cell, seconds: float) -> None:
 # -- both -------------------------------------------------------------------------------------------------
 
 
-class Version:
+class MeasuredVersion:
     """A version of the server, measured by the tools of its own tree."""
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
@@ -100,55 +101,82 @@ class Version:
         """Its server runs."""
         await self._line(START_S)
 
-    async def turn(self, seconds: float) -> Turn:
+    async def turn(self, seconds: float) -> TurnResult:
         """One measurement. What it needs is made before: orders, drivers, requests."""
         assert self._process.stdin is not None
         self._process.stdin.write(b"go\n")
-        return Turn(**orjson.loads(await self._line(START_S + seconds)))
+        return TurnResult(**orjson.loads(await self._line(START_S + seconds)))
 
 
 @asynccontextmanager
-async def open_version(tree: Path, options: argparse.Namespace) -> AsyncIterator[Version]:
-    """A process that measures the version in a tree; with this file, which the tree need not have."""
+async def open_version(tree: Path, options: argparse.Namespace) -> AsyncIterator[MeasuredVersion]:
+    """A process that measures the version in a tree, with the tools of that tree."""
     peer = "c" if options.feed else "b"
     cell = [peer, options.operation, str(options.rivals), str(options.width), str(options.seconds)]
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-P", __file__, "--turns", *cell, cwd=tree, env={**os.environ, "PYTHONPATH": str(tree)},
+        sys.executable, "-P", "-m", "loadtests.bench.pairs", "--turns", *cell,
+        cwd=tree, env={**os.environ, "PYTHONPATH": str(tree)},
         stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
     )  # fmt: skip
     try:
-        yield Version(process)
+        yield MeasuredVersion(process)
     finally:
         assert process.stdin is not None
         process.stdin.close()
         await process.wait()
 
 
-async def run(options: argparse.Namespace) -> tuple[list[Turn], list[Turn]]:
+@dataclass(frozen=True, slots=True)
+class PairsReport:
     """The turns of the other version and of this one."""
+
+    options: argparse.Namespace
+    others: Sequence[TurnResult]
+    ours: Sequence[TurnResult]
+
+    @property
+    def limit(self) -> Limit:
+        return Limit("the server's time", compare(self.others, self.ours)["server_us"], at_most=COST_MAX)
+
+    @property
+    def passed(self) -> bool:
+        return self.limit.kept
+
+    def lines(self) -> list[str]:
+        """A line a number: theirs, ours, the ratio."""
+        asked = self.options
+        found = [f"{asked.operation}, {asked.rivals} rivals, {asked.width} at once, {asked.pairs} pairs"]
+        for name, ratio in compare(self.others, self.ours).items():
+            first, second = (median(getattr(x, name) for x in turns) for turns in (self.others, self.ours))
+            found.append(f"{name:14}{first:10.1f}{second:10.1f}   {ratio:.3f} times, median of pairs")
+        return [*found, str(self.limit)]
+
+
+async def run(options: argparse.Namespace) -> PairsReport:
+    """Measure both in turn."""
     async with AsyncExitStack() as stack:
         versions = [
             await stack.enter_async_context(open_version(tree, options)) for tree in (options.tree, HERE)
         ]
         for version in versions:
             await version.ready()
-        turns: tuple[list[Turn], list[Turn]] = ([], [])
+        turns: tuple[list[TurnResult], list[TurnResult]] = ([], [])
         for number in range(options.pairs):
             # Who begins may have the better of it.
             for which in (0, 1) if number % 2 else (1, 0):
                 turns[which].append(await versions[which].turn(options.seconds))
             pair = ", ".join(f"{rows[-1].per_s:.0f}/s {rows[-1].server_us:.0f} us" for rows in turns)
             print(f"pair {number + 1}: {pair}", file=sys.stderr)
-        return turns
+        return PairsReport(options, *turns)
 
 
 def main() -> int:
     """Read the command line, measure, report; 1 when this version's server takes more."""
     if sys.argv[1:2] == ["--turns"]:
         peer, operation, rivals, width, seconds = sys.argv[2:]
-        uvloop.run(take_turns(peer, Cell(operation, int(rivals), int(width)), float(seconds)))
+        uvloop.run(take_turns(peer, BenchCase(operation, int(rivals), int(width)), float(seconds)))
         return 0
-    parser = argparse.ArgumentParser(prog="python -m loadtests.bench.pairs", description=__doc__)
+    parser = make_parser("loadtests.bench.pairs", __doc__, json=False)
     parser.add_argument("--tree", type=Path, required=True, help="a worktree of the other version")
     parser.add_argument("--operation", choices=("accept", "create", "read"), default="accept")
     parser.add_argument("--feed", action="store_true", help="acceptances over the feed, not over REST")
@@ -157,14 +185,7 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=2.0, help="of each turn")
     parser.add_argument("--pairs", type=int, default=16)
     options = parser.parse_args()
-    others, ours = uvloop.run(run(options))
-    print(f"{options.operation}, {options.rivals} rivals, {options.width} at once, {options.pairs} pairs")
-    for name, ratio in compare(others, ours).items():
-        first, second = (median(getattr(turn, name) for turn in turns) for turns in (others, ours))
-        print(f"{name:14}{first:10.1f}{second:10.1f}   {ratio:.3f} times, median of pairs")
-    limit = Limit("the server's time", compare(others, ours)["server_us"], at_most=COST_MAX)
-    print(limit)
-    return 0 if limit.kept else 1
+    return run_tool(run(options))
 
 
 if __name__ == "__main__":

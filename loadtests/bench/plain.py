@@ -16,8 +16,16 @@ import uvloop
 from aiohttp import web
 
 from api.auth.access_tokens import Tokens
-from loadtests.bench.gate import POOL_SIZE, Place, Refusal, caller, load_tokens, order_number, parse_place
-from loadtests.bench.wanted import NewOrder
+from loadtests.bench.bodies import NewOrderBody
+from loadtests.bench.peer_auth import (
+    POOL_SIZE,
+    PeerAddress,
+    PeerRefusal,
+    caller,
+    load_tokens,
+    order_number,
+    parse_address,
+)
 
 ACCEPT = """
 UPDATE orders SET status = 'assigned', driver_id = $2, version = version + 1, updated_at = now()
@@ -63,7 +71,7 @@ def refusing(handler: Handler) -> Handler:
     async def handle(request: web.Request) -> web.Response:
         try:
             return await handler(request)
-        except Refusal as error:
+        except PeerRefusal as error:
             return answer({"code": error.code, "status": error.status}, error.status)
         except ValueError:
             return answer({"code": "invalid", "status": 422}, 422)
@@ -95,13 +103,13 @@ class Simple:
     async def create(self, request: web.Request) -> web.Response:
         """One statement makes an order."""
         who = caller(self._tokens, request.headers.get("Authorization"), "customer")
-        body = NewOrder.model_validate_json(await request.read())
+        body = NewOrderBody.model_validate_json(await request.read())
         row = await self._pool.fetchrow(
             CREATE, [line.number for line in body.items], [line.quantity for line in body.items], who.number,
             body.dropoff.lat, body.dropoff.lon, body.dropoff.address, body.payment, body.notes,
         )  # fmt: skip
         if row is None:
-            raise Refusal(422, "unknown_product")
+            raise PeerRefusal(422, "unknown_product")
         return answer(shown(row, "confirmed", 1, None), 201)
 
     async def read(self, request: web.Request) -> web.Response:
@@ -109,7 +117,7 @@ class Simple:
         who = caller(self._tokens, request.headers.get("Authorization"), "customer")
         row = await self._pool.fetchrow(READ, order_number(request.match_info["id"]), who.number)
         if row is None:
-            raise Refusal(404, "order_not_found")
+            raise PeerRefusal(404, "order_not_found")
         return answer(shown(row, row["status"], row["version"], row["driver_id"]))
 
     async def accept(self, request: web.Request) -> web.Response:
@@ -117,7 +125,7 @@ class Simple:
         who = caller(self._tokens, request.headers.get("Authorization"), "driver")
         version = await self._pool.fetchval(ACCEPT, order_number(request.match_info["id"]), who.number)
         if version is None:
-            raise Refusal(409, "order_taken")
+            raise PeerRefusal(409, "order_taken")
         return answer({"result": "won", "version": version})
 
 
@@ -127,7 +135,7 @@ async def bare(request: web.Request) -> web.Response:
     return answer({"result": "won", "version": 2})
 
 
-async def serve(at: Place, tokens: Tokens) -> None:
+async def serve(at: PeerAddress, tokens: Tokens) -> None:
     """Serve both until killed: (d) under /bare."""
     async with asyncpg.create_pool(
         at.database_url,
@@ -151,7 +159,7 @@ async def serve(at: Place, tokens: Tokens) -> None:
 
 def main() -> None:
     """Serve until killed."""
-    at = parse_place()
+    at = parse_address()
     uvloop.run(serve(at, load_tokens(at.database_url)))
 
 

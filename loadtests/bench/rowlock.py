@@ -14,9 +14,17 @@ from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_asyn
 from sqlalchemy.orm import selectinload
 
 from api.auth.access_tokens import Principal, Tokens
-from loadtests.bench.gate import POOL_SIZE, Place, Refusal, caller, load_tokens, order_number, parse_place
+from loadtests.bench.bodies import Accepted, NewOrderBody, ShownOrder
+from loadtests.bench.peer_auth import (
+    POOL_SIZE,
+    PeerAddress,
+    PeerRefusal,
+    caller,
+    load_tokens,
+    order_number,
+    parse_address,
+)
 from loadtests.bench.tables import EventRow, OrderRow, ProductRow, place, shown, take
-from loadtests.bench.wanted import Accepted, NewOrder, ShownOrder
 
 Caller = Callable[..., Awaitable[Principal]]
 Sessions = async_sessionmaker[AsyncSession]
@@ -25,11 +33,20 @@ Sessions = async_sessionmaker[AsyncSession]
 async def refuse(request: Request, error: Exception) -> JSONResponse:
     """A refusal as JSON."""
     del request
-    assert isinstance(error, Refusal)
+    assert isinstance(error, PeerRefusal)
     return JSONResponse({"code": error.code, "status": error.status}, error.status)
 
 
-def make_app(at: Place, tokens: Tokens) -> FastAPI:
+def sender(tokens: Tokens, role: str) -> Caller:
+    """The dependency that finds out who sends a request; it must be of this role."""
+
+    async def find(authorization: Annotated[str | None, Header()] = None) -> Principal:
+        return caller(tokens, authorization, role)
+
+    return find
+
+
+def make_app(at: PeerAddress, tokens: Tokens) -> FastAPI:
     """The application of the original plan, without what it would lose time with."""
     engine = create_async_engine(
         at.database_url.replace("postgresql://", "postgresql+asyncpg://"),
@@ -44,16 +61,9 @@ def make_app(at: Place, tokens: Tokens) -> FastAPI:
         yield
         await engine.dispose()
 
-    async def customer_of(authorization: Annotated[str | None, Header()] = None) -> Principal:
-        return caller(tokens, authorization, "customer")
-
-    async def driver_of(authorization: Annotated[str | None, Header()] = None) -> Principal:
-        return caller(tokens, authorization, "driver")
-
-    app = FastAPI(lifespan=lifespan, exception_handlers={Refusal: refuse})
-
-    add_orders(app, customer_of, sessions)
-    add_acceptance(app, driver_of, sessions)
+    app = FastAPI(lifespan=lifespan, exception_handlers={PeerRefusal: refuse})
+    add_orders(app, sender(tokens, "customer"), sessions)
+    add_acceptance(app, sender(tokens, "driver"), sessions)
     return app
 
 
@@ -62,7 +72,7 @@ def add_orders(app: FastAPI, customer_of: Caller, sessions: Sessions) -> None:
 
     @app.post("/api/v2/orders", status_code=201)
     async def create(
-        body: NewOrder,
+        body: NewOrderBody,
         who: Annotated[Principal, Depends(customer_of)],
     ) -> ShownOrder:
         async with sessions() as db, db.begin():
@@ -87,7 +97,7 @@ def add_orders(app: FastAPI, customer_of: Caller, sessions: Sessions) -> None:
         async with sessions() as db:
             row = await db.scalar(query)
         if row is None or row.customer_id != who.number:
-            raise Refusal(404, "order_not_found")
+            raise PeerRefusal(404, "order_not_found")
         return shown(row)
 
 
@@ -107,15 +117,14 @@ def add_acceptance(app: FastAPI, driver_of: Caller, sessions: Sessions) -> None:
         return Accepted(result="won", version=event.version)
 
 
-def main() -> None:
-    """Serve until killed."""
-    at = parse_place()
-    app = make_app(at, load_tokens(at.database_url))
+def serve(make: Callable[[PeerAddress, Tokens], FastAPI]) -> None:
+    """Serve an application until killed."""
+    at = parse_address()
     uvicorn.run(
-        app, host="127.0.0.1", port=at.port, loop="uvloop", http="httptools",
+        make(at, load_tokens(at.database_url)), host="127.0.0.1", port=at.port, loop="uvloop", http="httptools",
         log_level="warning", access_log=False,
     )  # fmt: skip
 
 
 if __name__ == "__main__":
-    main()
+    serve(make_app)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from loadtests.bench.cells import Cell, Measure
-from loadtests.bench.stage import Peer
-from loadtests.verdict import Limit
+from loadtests.bench.cells import BenchCase, BenchMeasure
+from loadtests.bench.setup import Peer
+from loadtests.kit.report import Limit
 
-# What the design promises beside its peers: (operation, ours, peer, at least so many times its rate).
+# What the design promises beside its peers: (operation, ours, peer, least ratio of the rates).
 PROMISES = (
     ("accept", "b", "a", 10.0),
     ("accept", "b", "e", 1.5),
@@ -22,7 +22,7 @@ PROMISES = (
 RIVALS_MAX = 10
 
 
-def lines(measures: Sequence[Measure], peers: Iterable[Peer]) -> list[str]:
+def lines(measures: Sequence[BenchMeasure], peers: Iterable[Peer]) -> list[str]:
     """The table, a block per cell, and what each peer is."""
     found = [f"({peer.letter}) {peer.title}" for peer in peers]
     head = (
@@ -35,13 +35,13 @@ def lines(measures: Sequence[Measure], peers: Iterable[Peer]) -> list[str]:
     return found
 
 
-def title(cell: Cell) -> str:
+def title(cell: BenchCase) -> str:
     """The cell in words."""
     rivals = f", {cell.rivals} drivers want each order" if cell.operation == "accept" else ""
     return f"{cell.operation}{rivals}, {cell.width} at once"
 
 
-def _line(m: Measure) -> str:
+def _line(m: BenchMeasure) -> str:
     per = 1e6 / m.answered if m.answered else 0.0
     busy = 100 * m.usage.generator_s / m.took_s if m.took_s else 0.0
     return (
@@ -51,7 +51,7 @@ def _line(m: Measure) -> str:
     )
 
 
-def limits(measures: Sequence[Measure]) -> list[Limit]:
+def limits(measures: Sequence[BenchMeasure]) -> list[Limit]:
     """The promises, over every cell in which both were measured; the worst cell of each counts."""
     by = {(m.peer, m.cell): m for m in measures}
     found = []
@@ -69,7 +69,7 @@ def limits(measures: Sequence[Measure]) -> list[Limit]:
     return found + _patience(by)
 
 
-def _patience(by: dict[tuple[str, Cell], Measure]) -> list[Limit]:
+def _patience(by: dict[tuple[str, BenchCase], BenchMeasure]) -> list[Limit]:
     """At the same width our slowest hundredth waits no longer than the simple design's."""
     found = []
     for ours in "bc":
@@ -88,7 +88,7 @@ def _patience(by: dict[tuple[str, Cell], Measure]) -> list[Limit]:
     return found
 
 
-def ratios(measures: Sequence[Measure]) -> list[str]:
+def ratios(measures: Sequence[BenchMeasure]) -> list[str]:
     """Every peer's rate as a share of ours, cell by cell."""
     by = {(m.peer, m.cell): m for m in measures}
     found = ["", "times the rate of each peer (won/s)"]
@@ -106,7 +106,7 @@ def ratios(measures: Sequence[Measure]) -> list[str]:
     return found
 
 
-def as_json(measures: Sequence[Measure]) -> list[dict[str, Any]]:
+def as_json(measures: Sequence[BenchMeasure]) -> list[dict[str, Any]]:
     """For machines."""
     return [
         {

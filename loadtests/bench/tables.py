@@ -7,8 +7,8 @@ from datetime import datetime
 from sqlalchemy import BigInteger, DateTime, ForeignKey, Text, func
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
-from loadtests.bench.gate import Refusal
-from loadtests.bench.wanted import NewOrder, ShownLine, ShownOrder
+from loadtests.bench.bodies import NewOrderBody, ShownItem, ShownOrder
+from loadtests.bench.peer_auth import PeerRefusal
 
 
 class Base(DeclarativeBase):
@@ -62,31 +62,31 @@ class EventRow(Base):
 
 
 def take(row: OrderRow | None, driver: int) -> EventRow:
-    """Give a locked order to a driver; returns the line of its history.
+    """Give a locked order to a driver; returns the entry of its history.
 
     Raises:
-        Refusal: there is none, or it is taken.
+        PeerRefusal: there is none, or it is taken.
     """
     if row is None:
-        raise Refusal(404, "order_not_found")
+        raise PeerRefusal(404, "order_not_found")
     if row.status != "confirmed":
-        raise Refusal(409, "order_taken")
+        raise PeerRefusal(409, "order_taken")
     row.status, row.driver_id, row.version = "assigned", driver, row.version + 1
     row.updated_at = func.now()
     return EventRow(order_id=row.id, version=row.version, type="assigned", actor=f"drv_{driver}")
 
 
-def place(wanted: NewOrder, customer: int, products: dict[int, ProductRow]) -> OrderRow:
+def place(wanted: NewOrderBody, customer: int, products: dict[int, ProductRow]) -> OrderRow:
     """A new order with its lines.
 
     Raises:
-        Refusal: a product is unknown or inactive.
+        PeerRefusal: a product is unknown or inactive.
     """
     items, total = [], 0
     for index, line in enumerate(wanted.items):
         product = products.get(line.number)
         if product is None or not product.active:
-            raise Refusal(422, "unknown_product")
+            raise PeerRefusal(422, "unknown_product")
         total += product.price_minor * line.quantity
         items.append(
             ItemRow(
@@ -116,7 +116,7 @@ def shown(row: OrderRow) -> ShownOrder:
         currency=row.currency,
         created_at=row.created_at.isoformat(),
         items=[
-            ShownLine(
+            ShownItem(
                 product_id=f"prd_{item.product_id}",
                 name=item.name,
                 quantity=item.quantity,

@@ -7,21 +7,25 @@ Sessions are opened in the handlers. As a dependency with `yield` a session is c
 
 from typing import Annotated
 
-import uvicorn
-from fastapi import Depends, FastAPI, Header
+from fastapi import Depends, FastAPI
 from sqlalchemy import create_engine, select
 from sqlalchemy.orm import Session, selectinload, sessionmaker
 
 from api.auth.access_tokens import Principal, Tokens
-from loadtests.bench.gate import POOL_SIZE, Place, Refusal, caller, load_tokens, order_number, parse_place
-from loadtests.bench.rowlock import Caller, refuse
+from loadtests.bench.bodies import Accepted, NewOrderBody, ShownOrder
+from loadtests.bench.peer_auth import (
+    POOL_SIZE,
+    PeerAddress,
+    PeerRefusal,
+    order_number,
+)
+from loadtests.bench.rowlock import Caller, refuse, sender, serve
 from loadtests.bench.tables import EventRow, OrderRow, ProductRow, place, shown, take
-from loadtests.bench.wanted import Accepted, NewOrder, ShownOrder
 
 Sessions = sessionmaker[Session]
 
 
-def make_app(at: Place, tokens: Tokens) -> FastAPI:
+def make_app(at: PeerAddress, tokens: Tokens) -> FastAPI:
     """The same application, with `def` where (a) has `async def`."""
     engine = create_engine(
         at.database_url.replace("postgresql://", "postgresql+psycopg://"),
@@ -31,16 +35,9 @@ def make_app(at: Place, tokens: Tokens) -> FastAPI:
     )
     sessions = sessionmaker(engine, expire_on_commit=False)
 
-    async def customer_of(authorization: Annotated[str | None, Header()] = None) -> Principal:
-        return caller(tokens, authorization, "customer")
-
-    async def driver_of(authorization: Annotated[str | None, Header()] = None) -> Principal:
-        return caller(tokens, authorization, "driver")
-
-    app = FastAPI(exception_handlers={Refusal: refuse})
-
-    add_orders(app, customer_of, sessions)
-    add_acceptance(app, driver_of, sessions)
+    app = FastAPI(exception_handlers={PeerRefusal: refuse})
+    add_orders(app, sender(tokens, "customer"), sessions)
+    add_acceptance(app, sender(tokens, "driver"), sessions)
     return app
 
 
@@ -49,7 +46,7 @@ def add_orders(app: FastAPI, customer_of: Caller, sessions: Sessions) -> None:
 
     @app.post("/api/v2/orders", status_code=201)
     def create(
-        body: NewOrder,
+        body: NewOrderBody,
         who: Annotated[Principal, Depends(customer_of)],
     ) -> ShownOrder:
         with sessions() as db, db.begin():
@@ -74,7 +71,7 @@ def add_orders(app: FastAPI, customer_of: Caller, sessions: Sessions) -> None:
         with sessions() as db:
             row = db.scalar(query)
         if row is None or row.customer_id != who.number:
-            raise Refusal(404, "order_not_found")
+            raise PeerRefusal(404, "order_not_found")
         return shown(row)
 
 
@@ -93,15 +90,5 @@ def add_acceptance(app: FastAPI, driver_of: Caller, sessions: Sessions) -> None:
         return Accepted(result="won", version=event.version)
 
 
-def main() -> None:
-    """Serve until killed."""
-    at = parse_place()
-    app = make_app(at, load_tokens(at.database_url))
-    uvicorn.run(
-        app, host="127.0.0.1", port=at.port, loop="uvloop", http="httptools",
-        log_level="warning", access_log=False,
-    )  # fmt: skip
-
-
 if __name__ == "__main__":
-    main()
+    serve(make_app)

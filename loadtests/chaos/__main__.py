@@ -10,24 +10,20 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Sequence
+from dataclasses import fields
 from pathlib import Path
 from time import perf_counter
 
-import uvloop
-
 from loadtests.chaos.report import make_report, timeline
-from loadtests.chaos.stage import CUSTOMERS, DRIVERS, Plan, chaos
+from loadtests.chaos.run import ChaosPlan, chaos
+from loadtests.kit.report import LoadReport
+from loadtests.kit.tool import add_options, make_parser, run_tool
 
 
 def read_options(arguments: Sequence[str] | None) -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(prog="python -m loadtests.chaos", description=__doc__.partition("\n")[0])
-    parser.add_argument("--minutes", type=float, default=20.0, help="how long faults are begun")
-    parser.add_argument("--instances", type=int, default=4)
-    parser.add_argument("--seed", type=int, default=1, help="of the faults and of what people do")
-    parser.add_argument("--drivers", type=int, default=DRIVERS, help="in each of two zones")
-    parser.add_argument("--customers", type=int, default=CUSTOMERS, help="in each of two zones")
-    parser.add_argument("--json", type=Path, help="write the report there, too")
+    parser = make_parser("loadtests.chaos", __doc__)
+    add_options(parser, ChaosPlan)
     parser.add_argument("--keep", type=Path, help="keep the logs there, also when all is well")
     options = parser.parse_args(arguments)
     if options.instances < 2:
@@ -44,17 +40,10 @@ def keep_logs(folder: Path, kept: Path) -> None:
         shutil.copy(log, place / log.name)
 
 
-def cause(error: BaseException) -> BaseException:
-    """The one error inside of groups of one."""
-    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
-        error = error.exceptions[0]
-    return error
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run, print the report; 1 when a promise was broken."""
-    options = read_options(arguments)
-    plan = Plan(options.minutes, options.instances, options.seed, options.drivers, options.customers)
+async def run(options: argparse.Namespace) -> LoadReport:
+    """One run; of a failed one the logs are kept in any case."""
+    names = {item.name for item in fields(ChaosPlan)}
+    plan = ChaosPlan(**{name: value for name, value in vars(options).items() if name in names})
     kept = options.keep or Path(tempfile.gettempdir()) / f"mall-chaos-failed-seed-{options.seed}"
     began = perf_counter()
 
@@ -63,23 +52,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     with tempfile.TemporaryDirectory(prefix="mall-chaos-", ignore_cleanup_errors=True) as name:
         folder = Path(name)
-        folder.chmod(0o755)  # Postgres runs under another account when we are root
         try:
-            outcome = uvloop.run(chaos(plan, folder, say))
-        except BaseException as error:  # noqa: BLE001 - also Ctrl-C; the logs are kept
+            outcome = await chaos(plan, folder, say)
+        except BaseException:
             keep_logs(folder, kept)
             print(f"the logs are in {kept}", file=sys.stderr)
-            raise cause(error) from None
+            raise
         report = make_report(outcome)
-        print("\n".join(report.lines()))
         if options.keep is not None or not report.passed:
             keep_logs(folder, kept)
             report.write(kept / "report.json")
             (kept / "timeline.txt").write_text("\n".join(timeline(outcome)) + "\n")
-            print(f"logs, report and timeline are in {kept}")
-    if options.json is not None:
-        report.write(options.json)
-    return 0 if report.passed else 1
+            print(f"logs, report and timeline are in {kept}", flush=True)
+        return report
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run, print the report; 1 when a promise was broken."""
+    options = read_options(arguments)
+    return run_tool(run(options), json=options.json)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from loadtests.chaos.plan import CUT_PEERS, CUT_POSTGRES, CUT_REDIS
 from loadtests.chaos.proxy import PASS, Proxy, open_proxies
-from loadtests.server import ServerProcess
+from loadtests.kit.server import ServerProcess
 
 # Below the ports that Linux gives to outgoing connections: one of those could take an instance's port while
 # the instance is down. Where to begin depends on the process, so that two runs at once do not meet.
@@ -20,7 +20,7 @@ _FIRST_PORT, _LAST_PORT = 20_000, 32_000
 _PORTS: Iterator[int] = itertools.count(_FIRST_PORT + os.getpid() * 64 % (_LAST_PORT - _FIRST_PORT))
 # As much as each of four needs beside the others: Postgres takes 100 connections, and a killed one's linger.
 POOL_SIZE = 6
-# What Postgres answers to a write that the fence refuses. Counted on the line, because a process that wakes from
+# What Postgres answers to a write that the fence refuses. Counted by the proxy, because a process that wakes from
 # a long freeze gives up on calls that are so old before it reads their answers.
 REFUSED = b'"stale"'
 
@@ -38,7 +38,7 @@ def quiet_port() -> int:
     raise OSError("no free port")
 
 
-class Instance(ServerProcess):
+class ProxiedInstance(ServerProcess):
     """`run.py serve` with a name, that sees Postgres, Redis and its peers through proxies.
 
     Attributes:
@@ -122,17 +122,17 @@ class Instance(ServerProcess):
         self.frozen = False
 
 
-class DriverIndex:
+class ProxiedCluster:
     """All instances. Open it with `open_fleet`."""
 
-    def __init__(self, instances: list[Instance]) -> None:
+    def __init__(self, instances: list[ProxiedInstance]) -> None:
         self.instances = instances
 
     @property
     def urls(self) -> list[str]:
         return [instance.url for instance in self.instances]
 
-    def cut(self, victim: Instance, kind: str, mode: str) -> None:
+    def cut(self, victim: ProxiedInstance, kind: str, mode: str) -> None:
         """Cut an instance from something, or reach it again with PASS; from its peers in both directions."""
         if mode == PASS:
             victim.cut.pop(kind, None)
@@ -146,9 +146,9 @@ class DriverIndex:
 
 
 @asynccontextmanager
-async def open_fleet(
+async def open_cluster(
     count: int, folder: Path, postgres: Path, redis: Path, database: str
-) -> AsyncIterator[DriverIndex]:
+) -> AsyncIterator[ProxiedCluster]:
     """Instances that are not started yet, and their proxies.
 
     Args:
@@ -159,7 +159,7 @@ async def open_fleet(
         database: the database's name.
     """
     async with open_proxies() as proxies:
-        fleet = DriverIndex([])
+        cluster = ProxiedCluster([])
         for number in range(count):
             peer_port = quiet_port()
             lines = {
@@ -167,10 +167,12 @@ async def open_fleet(
                 CUT_REDIS: await proxies.add(quiet_port(), redis),
                 CUT_PEERS: await proxies.add(quiet_port(), ("127.0.0.1", peer_port), asks_who=True),
             }
-            fleet.instances.append(Instance(f"mall-{number + 1}", folder, lines, peer_port, database))
+            cluster.instances.append(
+                ProxiedInstance(f"mall-{number + 1}", folder, lines, peer_port, database)
+            )
         try:
-            yield fleet
+            yield cluster
         finally:
-            for instance in fleet.instances:
+            for instance in cluster.instances:
                 await instance.stop(signal.SIGKILL)
                 instance.forget()

@@ -1,4 +1,4 @@
-"""Carries the plan out: brings each fault about, takes it away again, and notes from when to when it was."""
+"""Carries the plan out: injects each fault, ends it, and records its time span."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from time import time
 from redis.asyncio import Redis
 
 from loadtests.chaos import plan
-from loadtests.chaos.instance import DriverIndex, Instance
-from loadtests.chaos.plan import HELD_BACK, Fault
-from loadtests.chaos.probes import Span
+from loadtests.chaos.instance import ProxiedCluster, ProxiedInstance
+from loadtests.chaos.plan import HELD_BACK, PlannedFault
+from loadtests.chaos.probes import FaultSpan
 from loadtests.chaos.proxy import PASS
-from loadtests.testimony import History, Violation
-from storage.embedded import EmbeddedPostgres, EmbeddedValkey
+from loadtests.faults.history import History, Violation
+from loadtests.kit.stores import Stores
 
-# A stale flush of a victim counts for its fault so long after the fault's end.
+# A stale flush of a victim counts for its fault until this time after the fault's end.
 STALE_S = 3.0
-# Writes of so long are on their way to Postgres when an instance freezes: a flush under any load, and no timeout yet.
+# Writes of this time are on their way to Postgres when an instance freezes: a flush under any load, and no timeout yet.
 ON_ITS_WAY_S = 1.0
-# And so long they take to arrive, before their sender can take them back.
+# The time they take to arrive, before their sender can withdraw them.
 ARRIVES_S = 0.25
 # How long an instance may take until it is ready, while other faults may still be on.
 READY_S = 45.0
@@ -40,20 +40,18 @@ def process_tree(pid: int) -> Iterator[int]:
 class Nemesis:
     """Needs the main thread: embedded servers can only be started there."""
 
-    def __init__(
-        self, fleet: DriverIndex, postgres: EmbeddedPostgres, valkey: EmbeddedValkey, history: History
-    ) -> None:
-        self.fleet = fleet
-        self.spans: list[Span] = []
+    def __init__(self, cluster: ProxiedCluster, stores: Stores, history: History) -> None:
+        self.cluster = cluster
+        self.spans: list[FaultSpan] = []
         self.violations: list[Violation] = []
-        self._postgres = postgres
-        self._valkey = valkey
+        self._postgres = stores.postgres
+        self._valkey = stores.valkey
         self._history = history
         self._taken: set[str] = set()
-        self._frozen_s: dict[Fault, float] = {}
+        self._frozen_s: dict[PlannedFault, float] = {}
         self._freed = asyncio.Event()
         self._loop = asyncio.get_running_loop()
-        self._deeds: dict[str, Callable[[Fault, list[Instance]], Awaitable[None]]] = {
+        self._actions: dict[str, Callable[[PlannedFault, list[ProxiedInstance]], Awaitable[None]]] = {
             plan.KILL: self._kill, plan.KILL_ALL: self._kill, plan.FREEZE: self._freeze,
             plan.RESTART: self._restart, plan.SCALE: self._restart, plan.ROLLING: self._roll,
             plan.FLUSH: self._flush, plan.REDIS_RESTART: self._kill_redis, plan.REDIS_FREEZE: self._freeze_redis,
@@ -61,7 +59,7 @@ class Nemesis:
             plan.CUT_REDIS: self._cut, plan.CUT_POSTGRES: self._cut, plan.CUT_PEERS: self._cut,
         }  # fmt: skip
 
-    async def run(self, faults: Iterable[Fault], seconds: float, say: Callable[[str], None]) -> None:
+    async def run(self, faults: Iterable[PlannedFault], seconds: float, say: Callable[[str], None]) -> None:
         """Fault after fault until the time is up; returns when the last one is over."""
         until_s = self._loop.time() + seconds
         async with asyncio.TaskGroup() as tasks:
@@ -72,28 +70,28 @@ class Nemesis:
                     self._freed.clear()
                     await self._freed.wait()
                 say(str(fault))
-                deed = tasks.create_task(self._befall(fault), name=fault.name)
+                task = tasks.create_task(self._inflict(fault), name=fault.name)
                 if not fault.overlaps:
-                    await asyncio.wait([deed])
+                    await asyncio.wait([task])
                 await asyncio.sleep(fault.gap_s)
 
     async def mind(self) -> None:
         """Notice instances that end by themselves, and start them again as a supervisor would; for ever."""
         while True:
             await asyncio.sleep(MIND_S)
-            for instance in self.fleet.instances:
+            for instance in self.cluster.instances:
                 if instance.wanted and not instance.running:
                     tail = instance.log_path.read_text(errors="replace")[-600:]
                     self.violations.append(Violation("instance_ended", f"{instance.name} by itself: {tail}"))
                     instance.ready = False
                     await self._start([instance])
 
-    async def _befall(self, fault: Fault) -> None:
+    async def _inflict(self, fault: PlannedFault) -> None:
         """One fault, from its beginning until everything is in order again."""
-        victims = [self.fleet.instances[number] for number in fault.victims]
+        victims = [self.cluster.instances[number] for number in fault.victims]
         names = tuple(victim.name for victim in victims)
         kept_away = () if fault.kind in (plan.ROLLING, plan.KILL_ALL) else names
-        span = Span(fault.name, kept_away, self._loop.time(), total=fault.kind == plan.KILL_ALL)
+        span = FaultSpan(fault.name, kept_away, self._loop.time(), total=fault.kind == plan.KILL_ALL)
         span.text, span.wall_s = str(fault), time()
         for earlier in self.spans:
             if earlier.until_s == float("inf") and earlier.over_s != float("inf"):
@@ -102,7 +100,7 @@ class Nemesis:
         self._taken |= fault.needs
         refused = sum(victim.stale for victim in victims)
         try:
-            await self._deeds[fault.kind](fault, victims)
+            await self._actions[fault.kind](fault, victims)
             span.over_s, span.frozen_s = self._loop.time(), self._frozen_s.pop(fault, 0.0)
         finally:
             self._taken -= fault.needs
@@ -112,7 +110,7 @@ class Nemesis:
 
     # -- instances ----------------------------------------------------------------------------
 
-    async def _start(self, instances: list[Instance]) -> None:
+    async def _start(self, instances: list[ProxiedInstance]) -> None:
         """Start all of these and wait until they are ready; one that takes too long is a violation."""
         for instance in instances:
             await instance.launch()
@@ -123,13 +121,13 @@ class Nemesis:
             except (RuntimeError, TimeoutError) as error:
                 self.violations.append(Violation("not_ready", f"{instance.name}: {error}"))
 
-    async def _kill(self, fault: Fault, victims: list[Instance]) -> None:
+    async def _kill(self, fault: PlannedFault, victims: list[ProxiedInstance]) -> None:
         for victim in victims:
             await victim.kill()
         await asyncio.sleep(fault.length_s)
         await self._start(victims)
 
-    async def _freeze(self, fault: Fault, victims: list[Instance]) -> None:
+    async def _freeze(self, fault: PlannedFault, victims: list[ProxiedInstance]) -> None:
         """Processes stop with writes on their way, which arrive just before they go on: after a freeze beyond
         the lease somebody else has claimed their shards by then. That is what the fence is for. Answers pass until
         then, or an instance that commits one batch after the other would have sent its last one before.
@@ -148,7 +146,7 @@ class Nemesis:
             victim.thaw()
         self._frozen_s[fault] = self._loop.time() - began_s
 
-    async def _restart(self, fault: Fault, victims: list[Instance]) -> None:
+    async def _restart(self, fault: PlannedFault, victims: list[ProxiedInstance]) -> None:
         """SIGTERM, wait, start; several leave and come back together, as when a cluster is scaled."""
         async with asyncio.TaskGroup() as tasks:
             for victim in victims:
@@ -156,31 +154,31 @@ class Nemesis:
         await asyncio.sleep(fault.length_s)
         await self._start(victims)
 
-    async def _leave(self, victim: Instance) -> None:
+    async def _leave(self, victim: ProxiedInstance) -> None:
         code = await victim.stop(signal.SIGTERM)
         if code != 0:
             self.violations.append(Violation("bad_exit", f"{victim.name} left with {code}"))
 
-    async def _roll(self, fault: Fault, victims: list[Instance]) -> None:
+    async def _roll(self, fault: PlannedFault, victims: list[ProxiedInstance]) -> None:
         """One after the other: the next one leaves when the last one is ready."""
         for victim in victims:
             await self._restart(fault, [victim])
 
-    async def _cut(self, fault: Fault, victims: list[Instance]) -> None:
+    async def _cut(self, fault: PlannedFault, victims: list[ProxiedInstance]) -> None:
         for victim in victims:
-            self.fleet.cut(victim, fault.kind, fault.mode)
+            self.cluster.cut(victim, fault.kind, fault.mode)
         await asyncio.sleep(fault.length_s)
         for victim in victims:
-            self.fleet.cut(victim, fault.kind, PASS)
+            self.cluster.cut(victim, fault.kind, PASS)
 
     # -- Redis --------------------------------------------------------------------------------
 
-    async def _flush(self, fault: Fault, victims: list[Instance]) -> None:
+    async def _flush(self, fault: PlannedFault, victims: list[ProxiedInstance]) -> None:
         del fault, victims
         async with Redis.from_url(self._valkey.redis_url) as redis:
             await redis.flushall()
 
-    async def _kill_redis(self, fault: Fault, victims: list[Instance]) -> None:
+    async def _kill_redis(self, fault: PlannedFault, victims: list[ProxiedInstance]) -> None:
         """Nothing of it is on disk, so it comes back empty."""
         del victims
         self._valkey.kill()
@@ -188,7 +186,7 @@ class Nemesis:
         self._valkey.launch()
         await asyncio.to_thread(self._valkey.wait_ready)
 
-    async def _freeze_redis(self, fault: Fault, victims: list[Instance]) -> None:
+    async def _freeze_redis(self, fault: PlannedFault, victims: list[ProxiedInstance]) -> None:
         del victims
         pid = self._valkey.pid
         assert pid is not None
@@ -198,7 +196,7 @@ class Nemesis:
 
     # -- Postgres -----------------------------------------------------------------------------
 
-    async def _stop_postgres(self, fault: Fault, victims: list[Instance]) -> None:
+    async def _stop_postgres(self, fault: PlannedFault, victims: list[ProxiedInstance]) -> None:
         del victims
         await asyncio.to_thread(self._postgres.stop, "immediate")
         down_s = time()
@@ -207,7 +205,7 @@ class Nemesis:
         self._postgres.launch()
         await asyncio.to_thread(self._postgres.wait_ready)
 
-    async def _freeze_postgres(self, fault: Fault, victims: list[Instance]) -> None:
+    async def _freeze_postgres(self, fault: PlannedFault, victims: list[ProxiedInstance]) -> None:
         """All of its processes; the first one first, so that it makes no more."""
         del victims
         pid = self._postgres.pid

@@ -30,11 +30,11 @@ SMALLEST = 2
 
 
 @dataclass(frozen=True, slots=True)
-class Fault:
+class PlannedFault:
     """One fault.
 
     Attributes:
-        victims: numbers of the instances it befalls, from 0; none for Redis and Postgres.
+        victims: numbers of the instances it hits, from 0; none for Redis and Postgres.
         length_s: how long it lasts; for one that kills, until the start.
         mode: how a cut line behaves: BLACK_HOLE or RESET.
         overlaps: the next fault begins `gap_s` after this one has begun; else after it has ended.
@@ -63,12 +63,12 @@ class Fault:
         return frozenset(found)
 
     def __str__(self) -> str:
-        befalls = f" of {', '.join(str(number + 1) for number in self.victims)}" if self.victims else ""
+        hits = f" of {', '.join(str(number + 1) for number in self.victims)}" if self.victims else ""
         how = f", {self.mode}" if self.mode else ""
-        return f"{self.name}{befalls}{how}, {self.length_s:.1f} s"
+        return f"{self.name}{hits}{how}, {self.length_s:.1f} s"
 
 
-def draw_faults(seed: int, instances: int) -> Iterator[Fault]:
+def draw_faults(seed: int, instances: int) -> Iterator[PlannedFault]:
     """Faults without end. They come in decks that hold every kind, so that none is forgotten for long."""
     chance = random.Random(f"{seed}/chaos")
     before_overlaps = False
@@ -97,7 +97,7 @@ def _deck(instances: int) -> list[tuple[str, tuple[float, float]]]:
 
 def _fault(
     chance: random.Random, kind: str, length_s: tuple[float, float], instances: int, *, may_overlap: bool
-) -> Fault:
+) -> PlannedFault:
     everybody = list(range(instances))
     if kind == KILL_ALL:
         victims = tuple(everybody)
@@ -110,4 +110,4 @@ def _fault(
     mode = chance.choice((BLACK_HOLE, RESET)) if kind in CUTS else ""
     overlaps = may_overlap and chance.random() < OVERLAP
     gap_s = chance.uniform(*(OVERLAP_S if overlaps else QUIET_S))
-    return Fault(kind, victims, round(chance.uniform(*length_s), 2), mode, round(gap_s, 2), overlaps)
+    return PlannedFault(kind, victims, round(chance.uniform(*length_s), 2), mode, round(gap_s, 2), overlaps)

@@ -1,7 +1,8 @@
 """Whether the service is there: open-loop probes of every instance, and how long faults were felt.
 
 A probe is a durable command: a driver of a zone without orders goes on- or offline. It goes to one instance
-and is not repeated; its driver, and so the shard, is another one each time. Whoever is slower than a second has failed.
+and is not repeated; its driver, and so the shard, is another one each time. A probe that takes more than a second
+has failed.
 """
 
 from __future__ import annotations
@@ -15,17 +16,17 @@ from typing import NamedTuple
 
 import aiohttp
 
-from loadtests.chaos.instance import Instance
-from loadtests.client import Mall
+from loadtests.chaos.instance import ProxiedInstance
+from loadtests.kit.client import Mall
 
 # Of each instance.
 INTERVAL_S = 0.1
 PATIENCE_S = 1.0
-# A failure so long after a fault is not its doing.
+# A failure later than this after a fault is not counted for it.
 AFTERMATH_S = 15.0
 
 
-class Probe(NamedTuple):
+class ProbeResult(NamedTuple):
     """One probe: when it was sent and when that was over (loop's seconds), to which instance, what came (""
     for success), and whether that instance was meant to serve when it was sent.
     """
@@ -38,7 +39,7 @@ class Probe(NamedTuple):
 
 
 @dataclass(slots=True)
-class Span:
+class FaultSpan:
     """A fault that has happened, in the loop's seconds.
 
     Attributes:
@@ -65,12 +66,12 @@ class Span:
 
 
 @dataclass(slots=True)
-class Felt:
+class FaultImpact:
     """How a fault was felt. Seconds; `back_s` is None where there was no victim.
 
     Attributes:
         why: what the probes of others came to that failed, and how often.
-        degraded_s: from the fault to the last failed probe of an instance that it did not befall.
+        degraded_s: from the fault to the last failed probe of an instance that it did not hit.
         back_s: from its end to the last failed probe of its victims.
     """
 
@@ -79,7 +80,7 @@ class Felt:
     back_s: float | None
 
 
-def felt(span: Span, probes: Iterable[Probe]) -> Felt:
+def impact_of(span: FaultSpan, probes: Iterable[ProbeResult]) -> FaultImpact:
     """How a fault was felt by the probes that failed between it and the next, at most some seconds after its end.
 
     A probe that was on its way when the next fault came, and failed then, failed for that one.
@@ -96,21 +97,21 @@ def felt(span: Span, probes: Iterable[Probe]) -> Felt:
                 degraded_s = max(degraded_s, probe.at_s - span.began_s)
         elif probe.at_s >= span.over_s:
             back_s = max(back_s, probe.at_s - span.over_s)
-    return Felt(why, degraded_s, back_s if span.victims else None)
+    return FaultImpact(why, degraded_s, back_s if span.victims else None)
 
 
 @dataclass(slots=True)
-class Prober:
+class AvailabilityProber:
     """Sends probes, and keeps what came of them.
 
     Attributes:
         lag_s_max: how late this process has woken at worst: beyond that the tool was slow, not the server.
     """
 
-    instances: Sequence[Instance]
+    instances: Sequence[ProxiedInstance]
     http: aiohttp.ClientSession
     tokens: Sequence[str]
-    probes: list[Probe] = field(default_factory=list)
+    probes: list[ProbeResult] = field(default_factory=list)
     lag_s_max: float = 0.0
     _count: itertools.count[int] = field(default_factory=itertools.count)
 
@@ -126,7 +127,7 @@ class Prober:
                 await asyncio.sleep(max(0.0, due_s - loop.time()))
                 self.lag_s_max = max(self.lag_s_max, loop.time() - due_s)
 
-    async def _probe(self, instance: Instance, number: int) -> None:
+    async def _probe(self, instance: ProxiedInstance, number: int) -> None:
         turn, driver = divmod(number, len(self.tokens))
         mall = Mall(self.http, instance.url, self.tokens[driver])
         at_s, well = asyncio.get_running_loop().time(), instance.well
@@ -139,4 +140,4 @@ class Prober:
                 why = f"{status} {answer.get('code')}"
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             why = type(error).__name__
-        self.probes.append(Probe(at_s, asyncio.get_running_loop().time(), instance.name, why, well))
+        self.probes.append(ProbeResult(at_s, asyncio.get_running_loop().time(), instance.name, why, well))

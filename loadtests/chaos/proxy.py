@@ -1,4 +1,4 @@
-"""A TCP proxy that can go deaf or rude, to cut one instance from what it talks to.
+"""A TCP proxy that can hold data back or reset connections, to cut one instance from what it talks to.
 
 While it is a black hole nothing passes and no end is noticed: what was sent arrives when the line is whole
 again, as TCP's repetitions do. While it holds back, only what clients send waits, and answers pass. A reset ends every

@@ -7,10 +7,10 @@ from datetime import UTC, datetime
 from itertools import zip_longest
 
 from loadtests.chaos.plan import STORE_FAULTS
-from loadtests.chaos.probes import Span, felt
-from loadtests.chaos.stage import SETTLED_S, Outcome
-from loadtests.crash import VIOLATIONS_SHOWN, counts
-from loadtests.verdict import Limit, Report
+from loadtests.chaos.probes import FaultSpan, impact_of
+from loadtests.chaos.run import SETTLED_S, ChaosOutcome
+from loadtests.faults.crash import VIOLATIONS_SHOWN, counts
+from loadtests.kit.report import Limit, LoadReport
 
 # Leases end within 4 s; a freeze that is longer must end with a flush that the fence refuses.
 LEASE_S = 4.0
@@ -18,12 +18,12 @@ LEASE_S = 4.0
 RECOVERED_S = 2.0
 
 
-def long_freezes(spans: list[Span]) -> list[Span]:
+def long_freezes(spans: list[FaultSpan]) -> list[FaultSpan]:
     """Freezes of instances that outlasted their leases."""
     return [span for span in spans if span.frozen_s > LEASE_S + 1]
 
 
-def _hindered(freeze: Span, spans: list[Span]) -> bool:
+def _hindered(freeze: FaultSpan, spans: list[FaultSpan]) -> bool:
     """True when Redis or Postgres was away in the course of it: then nobody may have taken its shards. And when the
     instance was coming, or had just come, from another fault: then it may have had no write on its way.
     """
@@ -45,18 +45,18 @@ def bound(trials: int) -> str:
     return f"below {min(100.0, 300 / trials):.2g} % of {trials} (95 %)" if trials else "nothing was tried"
 
 
-def make_report(outcome: Outcome) -> Report:
+def make_report(outcome: ChaosOutcome) -> LoadReport:
     """One report of everything."""
-    report = Report(f"chaos, seed {outcome.plan.seed}", took_s=outcome.findings.loaded_s)
+    report = LoadReport(f"chaos, seed {outcome.plan.seed}", took_s=outcome.findings.loaded_s)
     _tell_faults(report, outcome)
-    _tell_commands(report, outcome)
+    report.facts |= outcome.findings.facts()
     frozen = long_freezes(outcome.spans)
     report.facts["stale writes refused"] = outcome.stale
     report.facts["by long freeze"] = ", ".join(f"{span.kind}: {span.stale}" for span in frozen) or "none"
     report.facts["audit"] = (
         f"{sum(x['holds'] for x in outcome.audit['invariants'])} of {len(outcome.audit['invariants'])} hold"
     )
-    report.facts["logged errors"] = counts(Counter(outcome.logged))
+    report.facts["logged errors"] = counts(outcome.logged)
     report.facts["every shard has one owner after"] = f"{outcome.settled_s:.2f} s"
     for number, violation in enumerate(outcome.violations[:VIOLATIONS_SHOWN], 1):
         report.facts[f"violation {number}"] = str(violation)[:600]
@@ -85,16 +85,16 @@ def make_report(outcome: Outcome) -> Report:
     return report
 
 
-def _tell_faults(report: Report, outcome: Outcome) -> None:
+def _tell_faults(report: LoadReport, outcome: ChaosOutcome) -> None:
     probes = outcome.prober.probes if outcome.prober else []
     for span in outcome.spans:
-        was = felt(span, probes)
+        was = impact_of(span, probes)
         report.done(span.kind, was.degraded_s)
         report.tally(span.kind).errors += was.why
         if was.back_s is not None:
             report.done(f"{span.kind}, back", was.back_s)
     report.facts["the table"] = (
-        "by fault: from its beginning to the last failed probe of instances that it did not befall, and those"
+        "by fault: from its beginning to the last failed probe of instances that it did not hit, and those"
         " probes; back: from its end to the last failed probe of those that it did"
     )
     report.facts["faults"] = f"{len(outcome.spans)} ({counts(Counter(s.kind for s in outcome.spans))})"
@@ -104,25 +104,7 @@ def _tell_faults(report: Report, outcome: Outcome) -> None:
     report.facts["lag of this tool"] = f"at most {1000 * lag_s:.0f} ms"
 
 
-def _tell_commands(report: Report, outcome: Outcome) -> None:
-    findings = outcome.findings
-    answers = [answer for intent in findings.history.intents for answer in intent.answers]
-    doubtful = Counter(a.code for a in answers if a.outcome in ("unknown", "not_processed"))
-    couriers, record = findings.couriers, findings.record
-    report.facts |= {
-        "commands": f"{len(findings.history.intents)} in {len(answers)} attempts,"
-        f" {len(findings.history.reads)} reads",
-        "kinds": counts(Counter(intent.kind for intent in findings.history.intents)),
-        "answers": counts(Counter(answer.outcome for answer in answers)),
-        "in doubt": counts(doubtful),
-        "orders": f"{len(record.orders)} ({counts(Counter(row.status for row in record.orders.values()))})",
-        "feeds": f"{sum(len(c.log.steps) for c in couriers)} entries and snapshots over"
-        f" {sum(c.connections for c in couriers)} connections, {sum(c.resumed for c in couriers)} resumed,"
-        f" {sum(c.unwelcomed for c in couriers)} not welcomed in time",
-    }
-
-
-def timeline(outcome: Outcome) -> list[str]:
+def timeline(outcome: ChaosOutcome) -> list[str]:
     """Every fault by the clock of the logs, and every probe that failed after it, seconds from its beginning."""
     probes = outcome.prober.probes if outcome.prober else []
     spans, lines = sorted(outcome.spans, key=lambda span: span.began_s), []

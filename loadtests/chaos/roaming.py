@@ -8,7 +8,7 @@ from typing import Any
 
 import aiohttp
 
-from loadtests.client import Mall
+from loadtests.kit.client import Mall
 
 # How often somebody goes to another instance without a reason.
 WANDER = 0.05

@@ -1,4 +1,4 @@
-"""Who owns what: every instance's own word, and the epochs in the database, twice a second.
+"""Owners of shards, as every instance says and as the database has it, twice a second.
 
 An epoch of a shard belongs to one life of one instance for ever, and epochs only rise; a second claimant, or
 a fall, is a broken promise whether or not anybody was harmed.
@@ -15,9 +15,9 @@ from typing import Any
 import aiohttp
 import asyncpg
 
-from loadtests.chaos.instance import Instance
-from loadtests.record import Connection
-from loadtests.testimony import Violation
+from loadtests.chaos.instance import ProxiedInstance
+from loadtests.faults.history import Violation
+from loadtests.kit.stores import Connection
 
 INTERVAL_S = 0.5
 PATIENCE_S = 0.5
@@ -25,7 +25,7 @@ SHARDS = 256
 
 
 @dataclass(slots=True)
-class Watch:
+class OwnershipWatch:
     """What was seen.
 
     Attributes:
@@ -33,7 +33,7 @@ class Watch:
         seen: the last word of each instance: its name, its epoch by shard.
     """
 
-    instances: Sequence[Instance]
+    instances: Sequence[ProxiedInstance]
     http: aiohttp.ClientSession
     database_url: str
     violations: list[Violation] = field(default_factory=list)
@@ -60,7 +60,7 @@ class Watch:
                 tasks.create_task(self._ask(instance), name=f"status of {instance.name}")
             tasks.create_task(self._read(), name="epochs")
 
-    async def _ask(self, instance: Instance) -> None:
+    async def _ask(self, instance: ProxiedInstance) -> None:
         self.seen.pop(instance.name, None)
         if not instance.wanted or instance.frozen:
             return
@@ -102,7 +102,7 @@ class Watch:
         self.epochs[shard], self.owners[shard] = epoch, owner
 
     def disputed(self) -> list[int]:
-        """Shards that have not exactly one owner, by everybody's own word, at the epoch of the record."""
+        """Shards that have not exactly one owner, by what all instances say, at the epoch of the record."""
         owners: dict[int, list[tuple[str, int]]] = defaultdict(list)
         for name, epochs in self.seen.items():
             for shard, epoch in epochs.items():

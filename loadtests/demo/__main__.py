@@ -14,63 +14,53 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import os
 import signal
 import sys
-import tempfile
 from collections.abc import Sequence
-from pathlib import Path
 
-from loadtests.demo.apart import open_server_apart
-from loadtests.demo.hours import Hours
-from loadtests.demo.picture import watch_plain
 from loadtests.demo.plan import make_plan
+from loadtests.demo.run import run_demo
+from loadtests.demo.run_clock import RunClock
 from loadtests.demo.screen import watch_screen
-from loadtests.demo.stage import run_demo
-from loadtests.server import ServerProcess
-from loadtests.verdict import Report
+from loadtests.demo.summary import watch_plain
+from loadtests.kit.report import LoadReport
+from loadtests.kit.server import server_at
+from loadtests.kit.tool import FAILED, INTERRUPTED, make_parser, run_tool
 
 # What a terminal, a supervisor and a closed window send.
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
-def stop_on_signals(hours: Hours) -> None:
+def stop_on_signals(clock: RunClock) -> None:
     """The first signal closes the mall, every other one breaks off this task."""
     loop, whole = asyncio.get_running_loop(), asyncio.current_task()
     assert whole is not None
 
     def hear() -> None:
-        if hours.closing.is_set() or not hours.opened.is_set():
+        if clock.closing.is_set() or not clock.opened.is_set():
             whole.cancel()
-        hours.closing.set()
+        clock.closing.set()
 
     for number in SIGNALS:
         loop.add_signal_handler(number, hear)
 
 
-async def demo(options: argparse.Namespace) -> Report:
+async def demo(options: argparse.Namespace) -> LoadReport:
     """As the options say: against a server that runs, or against one of our own."""
-    hours = Hours()
-    stop_on_signals(hours)
+    clock = RunClock()
+    stop_on_signals(clock)
     plan = make_plan(options.seed, options.drivers, options.orders_per_min)
     watch = watch_plain if options.plain or not sys.stdout.isatty() else watch_screen
-    if options.url is not None:
-        server = ServerProcess(Path(os.environ.get("MALL_DATA_DIR") or ".mall"))
-        server.url = options.url.rstrip("/")
-        return await run_demo(server, plan, options.minutes, hours, watch)
-    print("a server is started, and the mall is built ...", flush=True)
-    with tempfile.TemporaryDirectory(prefix="mall-demo-", ignore_cleanup_errors=True) as folder:
-        async with open_server_apart(Path(folder)) as server:
-            return await run_demo(server, plan, options.minutes, hours, watch)
+    if options.url is None:
+        print("a server is started, and the mall is built ...", flush=True)
+    # The server must outlive the Ctrl-C that is meant for the demo: the audit asks it.
+    async with server_at(options.url, "demo", own_session=True) as server:
+        return await run_demo(server, plan, options.minutes, clock, watch)
 
 
 def read_options(arguments: Sequence[str] | None) -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m loadtests.demo",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = make_parser("loadtests.demo", __doc__)
     parser.add_argument("--drivers", type=int, default=60)
     parser.add_argument("--orders-per-min", type=float, default=120)
     parser.add_argument("--seed", type=int, default=1)
@@ -79,7 +69,6 @@ def read_options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--plain", action="store_true", help="a line every five seconds instead of a live view"
     )
-    parser.add_argument("--json", type=Path, help="write the report there, too")
     options = parser.parse_args(arguments)
     if options.drivers < 1 or options.orders_per_min <= 0:
         parser.error("there must be drivers and orders")
@@ -89,15 +78,11 @@ def read_options(arguments: Sequence[str] | None) -> argparse.Namespace:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run, print the verdict; 1 if something is wrong or it was broken off."""
     options = read_options(arguments)
-    try:
-        report = asyncio.run(demo(options))
-    except asyncio.CancelledError:
-        print("broken off: there is no verdict", file=sys.stderr)
-        return 1
-    print("\n".join(report.lines()))
-    if options.json is not None:
-        report.write(options.json)
-    return 0 if report.passed else 1
+    code = run_tool(demo(options), json=options.json)
+    if code != INTERRUPTED:
+        return code
+    print("broken off: there is no verdict", file=sys.stderr)
+    return FAILED
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The ledger of the demo against the server's books: pure functions, each finding a sentence."""
+"""The ledger of the demo against the server's orders: pure functions, each finding a sentence."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from loadtests.demo.ledger import CANCELLED, DELIVERED, Note
-from loadtests.replay_mall import twice
+from loadtests.replay.mall import twice
 
 # What an order that was paid in cash may be at any time.
 LEGAL = frozenset({"confirmed", "assigned", "picked_up", "delivered", "cancelled", "undeliverable"})
 
 
 @dataclass(slots=True)
-class Findings:
+class AuditFindings:
     """What does not agree; each list should be empty.
 
     Attributes:
-        lost: acknowledged orders that are not there, or not what their people were told.
+        lost: acknowledged orders that are not there, or not what their users were told.
         doubled: orders that two drivers had at once, or that a driver was told to have and had not.
         misdelivered: orders that somebody else delivered than the driver who won.
         compared: how many orders were looked at.

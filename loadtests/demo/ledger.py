@@ -1,4 +1,4 @@
-"""What the people of the demo have seen, as it happens: orders by state, times, news."""
+"""What the users of the demo have seen, as it happens: orders by state, times, news."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from loadtests.replay_record import Won
-from loadtests.verdict import Report
+from loadtests.kit.report import LoadReport
+from loadtests.replay.record import Won
 
 WAITING, OFFERED, ASSIGNED, PICKED_UP = "waiting", "offered", "assigned", "picked_up"
 DELIVERED, CANCELLED, UNDELIVERABLE = "delivered", "cancelled", "undeliverable"
 STATES = (WAITING, OFFERED, ASSIGNED, PICKED_UP, DELIVERED, CANCELLED, UNDELIVERABLE)
 ENDS = frozenset({DELIVERED, CANCELLED, UNDELIVERABLE})
-# News comes from many people at once and late after a lost connection: a state never moves back.
+# News comes from many users at once and late after a lost connection: a state never moves back.
 _RANK = {WAITING: 0, OFFERED: 1, ASSIGNED: 2, PICKED_UP: 3, DELIVERED: 4, CANCELLED: 4, UNDELIVERABLE: 4}
 TO_OFFER, TO_ACCEPTANCE, TO_DOOR = "order to first offer", "order to acceptance", "order to delivery"
 NEWS_MAX = 12
-# The pace that is shown is that of the last minute; so many moments of it are kept.
+# The rate that is shown is that of the last minute; at most PACE_MAX moments of it are kept.
 PACE_S, PACE_MAX = 60.0, 5000
 
 
@@ -41,7 +41,7 @@ class Note:
     carriers: set[str] = field(default_factory=set)
 
 
-class Pace:
+class RatePerMinute:
     """How often something happens in a minute, as of the last one."""
 
     def __init__(self) -> None:
@@ -58,7 +58,7 @@ class Pace:
         return len(self._moments_s) * 60 / min(PACE_S, max(1.0, elapsed_s))
 
 
-class Ledger:
+class OrderLedger:
     """Everything that has been seen. It grows by a note for each order; all else is bounded.
 
     Attributes:
@@ -70,7 +70,7 @@ class Ledger:
 
     def __init__(
         self,
-        report: Report,
+        report: LoadReport,
         now: Callable[[], float] = time.perf_counter,
         wall_s: Callable[[], float] = time.time,
     ) -> None:
@@ -82,7 +82,7 @@ class Ledger:
         self.states: Counter[str] = Counter()
         self.counts: Counter[str] = Counter()
         self.news: deque[str] = deque(maxlen=NEWS_MAX)
-        self.ordered, self.delivered = Pace(), Pace()
+        self.ordered, self.delivered = RatePerMinute(), RatePerMinute()
 
     @property
     def elapsed_s(self) -> float:
@@ -99,7 +99,7 @@ class Ledger:
         return sum(note.customer is not None for note in self.orders.values())
 
     def say(self, text: str) -> None:
-        """A line for whoever watches."""
+        """A line of news."""
         self.news.append(f"{self.elapsed_s:7.1f} s  {text}")
 
     def fail(self, operation: str, why: str) -> None:

@@ -20,12 +20,12 @@ QUANTITY_MAX = 3
 # What stores need for an order, in seconds of the town.
 PREPARATION_S = (20, 120)
 CANCEL = 0.08
-# After so many seconds of ours.
+# Seconds of ours after the order.
 CANCEL_S = (0.2, 5.0)
 
 
 @dataclass(frozen=True, slots=True)
-class Store:
+class PlannedStore:
     """Where orders are fetched; `preparation_s` is in our time."""
 
     name: str
@@ -34,8 +34,8 @@ class Store:
 
 
 @dataclass(frozen=True, slots=True)
-class Person:
-    """Somebody with a first place and chance of their own."""
+class PlannedUser:
+    """A user with a first place and chance of their own."""
 
     at: Spot
     seed: int
@@ -61,26 +61,26 @@ class Wish:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
-    """A town with its people."""
+class TownPlan:
+    """A town with its users."""
 
     seed: int
     orders_per_min: float
-    stores: tuple[Store, ...]
-    customers: tuple[Person, ...]
-    drivers: tuple[Person, ...]
+    stores: tuple[PlannedStore, ...]
+    customers: tuple[PlannedUser, ...]
+    drivers: tuple[PlannedUser, ...]
     wish_seed: int
 
 
-def make_plan(seed: int, drivers: int, orders_per_min: float) -> Plan:
+def make_plan(seed: int, drivers: int, orders_per_min: float) -> TownPlan:
     """The town of a seed."""
     chance = random.Random(seed)
     stores = tuple(
-        Store(name, _spot(chance, MIDDLE_M), round(chance.uniform(*PREPARATION_S) / SPEEDUP))
+        PlannedStore(name, _spot(chance, MIDDLE_M), round(chance.uniform(*PREPARATION_S) / SPEEDUP))
         for name in STORES
     )
     customers = max(len(STORES), ceil(orders_per_min / ORDERS_PER_CUSTOMER))
-    return Plan(
+    return TownPlan(
         seed,
         orders_per_min,
         stores,
@@ -94,11 +94,11 @@ def _spot(chance: random.Random, reach_m: float) -> Spot:
     return Spot(chance.uniform(-reach_m, reach_m), chance.uniform(-reach_m, reach_m))
 
 
-def _people(chance: random.Random, count: int) -> tuple[Person, ...]:
-    return tuple(Person(_spot(chance, TOWN_M), chance.getrandbits(64)) for _ in range(count))
+def _people(chance: random.Random, count: int) -> tuple[PlannedUser, ...]:
+    return tuple(PlannedUser(_spot(chance, TOWN_M), chance.getrandbits(64)) for _ in range(count))
 
 
-def wishes(plan: Plan) -> Iterator[Wish]:
+def wishes(plan: TownPlan) -> Iterator[Wish]:
     """The orders of a town, one after another, as long as somebody asks for more."""
     chance, number = random.Random(plan.wish_seed), 0
     while True:

@@ -12,10 +12,10 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from loadtests.demo.driver import Driver
-from loadtests.demo.hours import Hours
-from loadtests.demo.ledger import Ledger
-from loadtests.demo.picture import Picture, take_picture
+from loadtests.demo.driver import DemoDriver
+from loadtests.demo.ledger import OrderLedger
+from loadtests.demo.run_clock import RunClock
+from loadtests.demo.summary import Summary, summarize
 from loadtests.demo.world import SPEEDUP
 
 FRAME_S = 0.25
@@ -23,7 +23,7 @@ BAR = 8
 HOW_TO_STOP = {
     "open": "Ctrl-C closes the mall and gives the verdict",
     "closing": "what is carried is brought; Ctrl-C again ends at once",
-    "audit": "the books are compared; Ctrl-C again ends at once",
+    "audit": "the records are compared; Ctrl-C again ends at once",
 }
 STYLES = {
     "waiting": "yellow", "offered": "cyan", "assigned": "blue", "picked_up": "magenta", "delivered": "green",
@@ -32,24 +32,24 @@ STYLES = {
 }  # fmt: skip
 
 
-def draw(picture: Picture) -> RenderableType:
+def draw(summary: Summary) -> RenderableType:
     """The whole view."""
-    minutes, seconds = divmod(int(picture.elapsed_s), 60)
+    minutes, seconds = divmod(int(summary.elapsed_s), 60)
     head = Text.assemble(
         ("Mall Delivery Dispatch  ", "bold"),
-        (f"{picture.phase}  ", "bold green" if picture.phase == "open" else "bold yellow"),
+        (f"{summary.phase}  ", "bold green" if summary.phase == "open" else "bold yellow"),
         f"{minutes}:{seconds:02}  the town runs {SPEEDUP:g} times as fast as you  ",
-        (HOW_TO_STOP[picture.phase], "italic"),
+        (HOW_TO_STOP[summary.phase], "italic"),
     )
     boxes = Columns(
         [
-            Panel(_bars(picture.orders), title="orders"),
-            Panel(_bars(picture.drivers), title="drivers"),
-            Panel(_pace(picture), title="pace"),
+            Panel(_bars(summary.orders), title="orders"),
+            Panel(_bars(summary.drivers), title="drivers"),
+            Panel(_pace(summary), title="pace"),
         ]
     )
     # The newest first: a small terminal cuts off what is at the bottom.
-    news = Text("\n".join(reversed(picture.news)), no_wrap=True, overflow="ellipsis")
+    news = Text("\n".join(reversed(summary.news)), no_wrap=True, overflow="ellipsis")
     return Group(head, boxes, Panel(news, title="news"))
 
 
@@ -61,15 +61,15 @@ def _bars(counts: Mapping[str, int]) -> Table:
     return table
 
 
-def _pace(picture: Picture) -> Table:
+def _pace(summary: Summary) -> Table:
     table = Table.grid(padding=(0, 1))
-    table.add_row("orders a minute", f"{picture.orders_per_min:.0f}")
-    table.add_row("deliveries a minute", f"{picture.deliveries_per_min:.0f}")
-    table.add_row("to first offer", _spread(picture.to_offer_ms))
-    table.add_row("to acceptance", _spread(picture.to_acceptance_ms))
-    table.add_row("lines resumed", str(picture.resumed))
-    table.add_row("feed faults", _alarm(picture.feed_faults))
-    table.add_row("errors", _alarm(picture.errors))
+    table.add_row("orders a minute", f"{summary.orders_per_min:.0f}")
+    table.add_row("deliveries a minute", f"{summary.deliveries_per_min:.0f}")
+    table.add_row("to first offer", _spread(summary.to_offer_ms))
+    table.add_row("to acceptance", _spread(summary.to_acceptance_ms))
+    table.add_row("lines resumed", str(summary.resumed))
+    table.add_row("feed faults", _alarm(summary.feed_faults))
+    table.add_row("errors", _alarm(summary.errors))
     return table
 
 
@@ -81,9 +81,9 @@ def _alarm(count: int) -> Text:
     return Text(str(count), "bold red" if count else "green")
 
 
-async def watch_screen(ledger: Ledger, drivers: list[Driver], hours: Hours) -> None:
+async def watch_screen(ledger: OrderLedger, drivers: list[DemoDriver], clock: RunClock) -> None:
     """Four pictures a second, until cancelled; the terminal is as before afterwards."""
     with Live(screen=True, auto_refresh=False) as live:
         while True:
-            live.update(draw(take_picture(ledger, drivers, hours)), refresh=True)
+            live.update(draw(summarize(ledger, drivers, clock)), refresh=True)
             await asyncio.sleep(FRAME_S)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from math import cos, hypot, radians
 from typing import Any, NamedTuple
 
-from loadtests.scene import LAT, LON
+from loadtests.kit.fixtures import LAT, LON
 
 # A second of ours is this many seconds of the town, so that a ride takes seconds instead of minutes.
 SPEEDUP = 20.0
@@ -41,7 +41,7 @@ def distance_m(a: Spot, b: Spot) -> float:
 
 
 def driven(a: Spot, b: Spot, real_s: float) -> Spot:
-    """Where somebody is who has driven from `a` towards `b` for so long in our time; `b` at the furthest."""
+    """Where a driver is after `real_s` seconds of our time from `a` towards `b`; `b` at the furthest."""
     way_m, done_m = distance_m(a, b), real_s * SPEEDUP * SPEED_MPS
     if done_m >= way_m:
         return b

@@ -7,14 +7,12 @@ Every run starts Postgres, Valkey and its instances in a folder of its own and e
 
 Map:
 __main__.py     the command line: a scenario, its size, one report
-options.py      what the command line says
 instances.py    the processes: Postgres, Valkey, instances side by side or under a supervisor
 ownership.py    who serves which shard, read from the instances' status pages
-connection.py   a kept-alive connection as ordinary HTTP clients hold it; a cut request is never hidden
-stage.py        zone, people with tokens, and an order in every shard
+setup.py        options, zone, accounts with tokens, and an order in every shard
 load.py         a steady rate of reads and commands over all shards
 probes.py       asks one order of a shard again and again: when it answers, and how long it did not
-handset.py      drivers' phones that come back when they are sent away
+reconnecting.py   drivers' phones that reconnect when the server sends them away
 takeover.py     kill -9 of one instance after the other: when everything it held answers again
 rolling.py      all instances restart, one after the other, under load
 scale.py        two instances, four, two again: what moves, and for how long a shard is silent

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
 import gc
-import signal
 import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from time import perf_counter
 
-import uvloop
-
 from loadtests.fleet import forward, outage, race, rolling, scale, takeover, throughput
-from loadtests.fleet.instances import open_fleet
-from loadtests.fleet.options import Options, read_options
-from loadtests.fleet.stage import Stage, open_stage
-from loadtests.swarm.stage import raise_files
-from loadtests.verdict import Limit, Report
+from loadtests.fleet.instances import open_cluster
+from loadtests.fleet.setup import FleetOptions, FleetSetup, open_setup, read_options
+from loadtests.kit.report import Limit, LoadReport
+from loadtests.kit.tool import run_tool
+from loadtests.swarm.setup import raise_files
 
-SCENARIOS: Mapping[str, Callable[[Stage], Awaitable[None]]] = {
+SCENARIOS: Mapping[str, Callable[[FleetSetup], Awaitable[None]]] = {
     "takeover": takeover.run,
     "rolling": rolling.run,
     "scale": scale.run,
@@ -29,23 +25,20 @@ SCENARIOS: Mapping[str, Callable[[Stage], Awaitable[None]]] = {
 }
 
 
-async def run(options: Options) -> Report:
+async def run(options: FleetOptions) -> LoadReport:
     """One scenario from start to report."""
-    report, own = Report(f"fleet {options.scenario}"), asyncio.current_task()
-    assert own is not None
-    # The servers that were started here must not outlive us.
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, own.cancel)
-    async with open_fleet(options.drain_s) as fleet:
+    report = LoadReport(f"fleet {options.scenario}", limited=options.limits)
+    async with open_cluster(options.drain_s) as cluster:
         if options.scenario == "rolling":
-            await fleet.supervise(options.instances or rolling.INSTANCES)
+            await cluster.supervise(options.instances or rolling.INSTANCES)
         else:
-            await fleet.start(1)
-        async with open_stage(options, fleet, report) as stage:
+            await cluster.start(1)
+        async with open_setup(options, cluster, report) as setup:
             began = perf_counter()
-            await SCENARIOS[options.scenario](stage)
+            await SCENARIOS[options.scenario](setup)
             report.took_s = report.took_s or perf_counter() - began
-        report.facts["logged by instances"] = dict(fleet.events().most_common())
-        report.limits.append(Limit("instances that had to be killed", len(await fleet.stop()), at_most=0))
+        report.facts["logged by instances"] = dict(cluster.events().most_common())
+        report.limits.append(Limit("instances that had to be killed", len(await cluster.stop()), at_most=0))
     return report
 
 
@@ -55,14 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     raise_files()
     # A full collection in the generator would be a stall in every figure.
     gc.disable()
-    try:
-        report = uvloop.run(run(options))
-    except (asyncio.CancelledError, KeyboardInterrupt):
-        return 130
-    print("\n".join(report.lines()))
-    if options.json is not None:
-        report.write(options.json)
-    return 0 if report.passed else 1
+    return run_tool(run(options), json=options.json)
 
 
 if __name__ == "__main__":

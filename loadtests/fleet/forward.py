@@ -10,14 +10,14 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
-from loadtests.bench.load import RestLoop
-from loadtests.fleet.connection import Caller
 from loadtests.fleet.ownership import owners
-from loadtests.fleet.stage import Stage
-from loadtests.usage import cpu_s, family_cpu_s
-from loadtests.verdict import Limit
-from loadtests.wire import open_wire
+from loadtests.fleet.setup import FleetSetup
+from loadtests.kit.closed_loop import RestLoop
+from loadtests.kit.keep_alive import KeepAliveClient
+from loadtests.kit.report import Limit
+from loadtests.kit.wire import open_wires
 
 INSTANCES = 2
 PAIRS = 2000
@@ -28,77 +28,67 @@ RATIO_MAX = 1.5
 KINDS = ("read", "command")
 
 
-async def run(stage: Stage) -> None:
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """One instance that is asked, orders that it owns (`here`), and orders that the other owns (`there`)."""
+
+    setup: FleetSetup
+    url: str
+    here: Sequence[str]
+    there: Sequence[str]
+
+    async def alternate(self, kind: str, make: Callable[[str], bytes]) -> None:
+        """One at a time: local, forwarded, local, forwarded."""
+        caller, report = KeepAliveClient([self.url]), self.setup.report
+        pairs = zip(itertools.cycle(self.here), itertools.cycle(self.there), strict=False)
+        count = (self.setup.options.rounds or PAIRS) + WARM_PAIRS
+        for number, (own, foreign) in enumerate(itertools.islice(pairs, count)):
+            for name, order in ((f"{kind}, local", own), (f"{kind}, forwarded", foreign)):
+                if number < WARM_PAIRS:
+                    await caller.call(make(order))
+                else:
+                    await caller.timed(report, name, make(order))
+        caller.close()
+
+    async def cost(self, kind: str, make: Callable[[str], bytes]) -> None:
+        """Processor time of both instances, and of Postgres, for a call of each sort."""
+        used = {"local": [0.0, 0.0], "forwarded": [0.0, 0.0]}
+        calls = min(BLOCK_CALLS, self.setup.options.rounds or BLOCK_CALLS)
+        async with open_wires([self.url], WIDTH) as wires:
+            for _ in range(BLOCKS):
+                for sort, orders in (("local", self.here), ("forwarded", self.there)):
+                    jobs = [make(order) for order in itertools.islice(itertools.cycle(orders), calls)]
+                    before = self.setup.cluster.cpu_s()
+                    answers = await RestLoop(wires, jobs).run()
+                    for index, after in enumerate(self.setup.cluster.cpu_s()):
+                        used[sort][index] += after - before[index]
+                    for _ in range(len(jobs) - answers.good):
+                        self.setup.report.failed(f"{kind}, {sort}", "in a block")
+        for sort, (servers, postgres) in used.items():
+            per = 1e6 / (BLOCKS * calls)
+            text = f"instances {servers * per:.0f}, Postgres {postgres * per:.0f}"
+            self.setup.report.facts[f"us of processor time, {kind}, {sort}"] = text
+
+
+async def run(setup: FleetSetup) -> None:
     """Latency first, then processor time."""
-    count = stage.options.instances or INSTANCES
-    await stage.fleet.start(count)
-    await stage.cover()
-    edge = stage.fleet.running[0]
-    served = owners(await stage.fleet.holdings())
-    name = edge.environ["MALL_INSTANCE"]
-    here = [order for shard, order in stage.orders.items() if served[shard] == name]
-    there = [order for shard, order in stage.orders.items() if served[shard] != name]
-    makers = dict(zip(KINDS, (stage.reading, stage.ready_time), strict=True))
+    await setup.cluster.start(setup.options.instances or INSTANCES)
+    await setup.cover()
+    edge, report = setup.cluster.running[0], setup.report
+    name, served = edge.environ["MALL_INSTANCE"], owners(await setup.cluster.holdings())
+    here = [order for shard, order in setup.orders.items() if served[shard] == name]
+    there = [order for shard, order in setup.orders.items() if served[shard] != name]
+    comparison = Comparison(setup, edge.url, here, there)
+    makers = dict(zip(KINDS, (setup.reading, setup.ready_time), strict=True))
     for kind, make in makers.items():
-        await _alternate(stage, edge.url, kind, make, here, there)
+        await comparison.alternate(kind, make)
     for kind, make in makers.items():
-        await _cost(stage, edge.url, kind, make, here, there)
+        await comparison.cost(kind, make)
     for kind in KINDS:
-        local, forwarded = (stage.report.ms([f"{kind}, {where}"], 0.5) for where in ("local", "forwarded"))
-        ratio = forwarded / local if local else 0.0
-        stage.report.facts[f"{kind}: p50 us, local and forwarded"] = [
-            round(local * 1e3),
-            round(forwarded * 1e3),
-        ]
-        stage.report.facts[f"{kind}: p50 forwarded over local"] = round(ratio, 3)
+        local, forwarded = (report.ms([f"{kind}, {where}"], 0.5) for where in ("local", "forwarded"))
+        ratio = round(forwarded / local if local else 0.0, 3)
+        report.facts[f"{kind}: p50 us, local and forwarded"] = [round(local * 1e3), round(forwarded * 1e3)]
+        report.facts[f"{kind}: p50 forwarded over local"] = ratio
         if kind == "command":  # a read is so short that two hops between processes are a third of it
-            stage.limit(Limit("command: p50 forwarded over local", round(ratio, 3), at_most=RATIO_MAX))
-    failed = sum(tally.failed for tally in stage.report.tallies.values())
-    stage.limit(Limit("failed calls", failed, at_most=0), timing=False)
-
-
-async def _alternate(
-    stage: Stage, url: str, kind: str, make: Callable[[str], bytes], here: Sequence[str], there: Sequence[str]
-) -> None:
-    """One at a time: local, forwarded, local, forwarded."""
-    caller = Caller([url])
-    pairs = zip(itertools.cycle(here), itertools.cycle(there), strict=False)
-    for number, (own, foreign) in zip(
-        range((stage.options.rounds or PAIRS) + WARM_PAIRS), pairs, strict=False
-    ):
-        requests = [(f"{kind}, local", make(own)), (f"{kind}, forwarded", make(foreign))]
-        for name, request in requests:
-            if number < WARM_PAIRS:
-                await caller.call(request)
-            else:
-                await caller.timed(stage.report, name, request)
-    caller.close()
-
-
-async def _cost(
-    stage: Stage, url: str, kind: str, make: Callable[[str], bytes], here: Sequence[str], there: Sequence[str]
-) -> None:
-    """Processor time of both instances, and of Postgres, for a call of each sort."""
-    wires = [await open_wire(url) for _ in range(WIDTH)]
-    used = {"local": [0.0, 0.0], "forwarded": [0.0, 0.0]}
-    calls = min(BLOCK_CALLS, stage.options.rounds or BLOCK_CALLS)
-    for _ in range(BLOCKS):
-        for sort, orders in (("local", here), ("forwarded", there)):
-            jobs = [make(order) for order, _ in zip(itertools.cycle(orders), range(calls), strict=False)]
-            before = _cpu(stage)
-            answers = await RestLoop(wires, jobs).run()
-            for index, (after, was) in enumerate(zip(_cpu(stage), before, strict=True)):
-                used[sort][index] += after - was
-            for _ in range(len(jobs) - answers.good):
-                stage.report.failed(f"{kind}, {sort}", "in a block")
-    for wire in wires:
-        wire.close()
-    for sort, (servers, postgres) in used.items():
-        per = 1e6 / (BLOCKS * calls)
-        text = f"instances {servers * per:.0f}, Postgres {postgres * per:.0f}"
-        stage.report.facts[f"us of processor time, {kind}, {sort}"] = text
-
-
-def _cpu(stage: Stage) -> tuple[float, float]:
-    servers = sum(cpu_s(member.pid) for member in stage.fleet.running)
-    return servers, family_cpu_s(stage.fleet.postgres.pid or 0)
+            report.limit(Limit("command: p50 forwarded over local", ratio, at_most=RATIO_MAX))
+    report.limit(Limit("failed calls", report.errors, at_most=0), timing=False)

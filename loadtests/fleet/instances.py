@@ -17,10 +17,11 @@ from typing import Any
 import aiohttp
 import orjson
 
-from loadtests.client import open_http
-from loadtests.fleet.ownership import Holding, holding_of, is_balanced, read_statuses
-from loadtests.server import ServerProcess, free_run
-from storage.embedded import EmbeddedPostgres, EmbeddedValkey
+from loadtests.fleet.ownership import HeldShards, held_shards_of, is_balanced, read_statuses
+from loadtests.kit.client import open_http
+from loadtests.kit.process_usage import cpu_s, family_cpu_s
+from loadtests.kit.server import ServerProcess, free_run
+from loadtests.kit.stores import Stores, open_stores
 
 # A member that leaves or joins has moved its shards long before, or something is wrong.
 BALANCE_S = 60.0
@@ -29,7 +30,7 @@ LOOK_S = 0.1
 STOP_S = 25.0
 
 
-class Supervisor(ServerProcess):
+class SupervisedServer(ServerProcess):
     """`run.py serve --instances N`: one public port, one operators' port, and behind it one for each instance and
     for the spare one of rolling restarts.
     """
@@ -44,14 +45,10 @@ class Supervisor(ServerProcess):
         """Have all instances restarted, one after the other."""
         os.kill(self.pid, signal.SIGHUP)
 
-    def said(self, line: str) -> int:
-        """How often it has said this."""
-        return self.log_path.read_text(errors="replace").count(line)
-
 
 @dataclass(slots=True)
-class DriverIndex:
-    """The servers that everybody shares, and the instances that were started.
+class LocalCluster:
+    """The databases that all instances share, and the instances that were started.
 
     Attributes:
         environ: settings that all instances have.
@@ -60,11 +57,10 @@ class DriverIndex:
 
     folder: Path
     http: aiohttp.ClientSession
-    postgres: EmbeddedPostgres
-    valkey: EmbeddedValkey
+    stores: Stores
     environ: dict[str, str]
     members: dict[str, ServerProcess] = field(default_factory=dict)
-    supervisor: Supervisor | None = None
+    supervisor: SupervisedServer | None = None
 
     @property
     def running(self) -> list[ServerProcess]:
@@ -75,8 +71,13 @@ class DriverIndex:
         """The public addresses of those who run."""
         return [self.supervisor.url] if self.supervisor else [member.url for member in self.running]
 
+    def cpu_s(self) -> tuple[float, float]:
+        """Processor seconds so far: of those who run, and of Postgres."""
+        servers = sum(cpu_s(member.pid) for member in self.running)
+        return servers, family_cpu_s(self.stores.postgres.pid or 0)
+
     async def start(self, count: int) -> None:
-        """Have so many instances side by side, and wait until each serves its share.
+        """Have `count` instances side by side, and wait until each serves its share.
 
         Raises:
             RuntimeError: one does not start.
@@ -95,9 +96,9 @@ class DriverIndex:
                 tasks.create_task(member.start())
         await self.balanced(count)
 
-    async def supervise(self, count: int) -> Supervisor:
-        """Start so many instances behind one port."""
-        self.supervisor = Supervisor(self.folder / "supervised", count, self.environ)
+    async def supervise(self, count: int) -> SupervisedServer:
+        """Start `count` instances behind one port."""
+        self.supervisor = SupervisedServer(self.folder / "supervised", count, self.environ)
         await self.supervisor.start()
         await self.balanced(count)
         return self.supervisor
@@ -107,18 +108,18 @@ class DriverIndex:
         urls = [member.ops_url for member in self.running]
         return await read_statuses(self.http, self.supervisor.ops_urls if self.supervisor else urls)
 
-    async def holdings(self) -> list[Holding]:
+    async def holdings(self) -> list[HeldShards]:
         """Who serves what, as the instances say."""
-        return [holding_of(status) for status in await self.statuses()]
+        return [held_shards_of(status) for status in await self.statuses()]
 
     async def balanced(self, count: int) -> float:
-        """Wait until so many instances serve all shards in equal parts; returns the seconds that took.
+        """Wait until `count` instances serve all shards in equal parts; returns the seconds that took.
 
         Raises:
             RuntimeError: it did not come to that.
         """
         began = perf_counter()
-        held: list[Holding] = []
+        held: list[HeldShards] = []
         while perf_counter() - began < BALANCE_S:
             held = await self.holdings()
             if is_balanced(held, count):
@@ -156,7 +157,7 @@ class DriverIndex:
 
 
 @asynccontextmanager
-async def open_fleet(drain_s: float) -> AsyncIterator[DriverIndex]:
+async def open_cluster(drain_s: float) -> AsyncIterator[LocalCluster]:
     """Postgres and Valkey, without instances yet; everything ends with the block.
 
     Raises:
@@ -164,21 +165,11 @@ async def open_fleet(drain_s: float) -> AsyncIterator[DriverIndex]:
     """
     async with AsyncExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mall-fleet-")))
-        # Postgres runs under an account of its own where we are root.
-        os.chmod(folder, 0o755)  # noqa: S103
-        postgres = stack.enter_context(EmbeddedPostgres(folder / "data"))
-        valkey = EmbeddedValkey(folder / "data", durable=False)
-        stack.callback(valkey.stop)
-        valkey.start()
+        stores = stack.enter_context(open_stores(folder))
         http = await stack.enter_async_context(open_http(20))
-        environ = {
-            "DATABASE_URL": postgres.database_url,
-            "REDIS_URL": valkey.redis_url,
-            "MALL_SAMPLE": "off",
-            "MALL_DRAIN_S": f"{drain_s:g}",
-        }
-        fleet = DriverIndex(folder, http, postgres, valkey, environ)
+        environ = stores.environ | {"MALL_SAMPLE": "off", "MALL_DRAIN_S": f"{drain_s:g}"}
+        cluster = LocalCluster(folder, http, stores, environ)
         try:
-            yield fleet
+            yield cluster
         finally:
-            await fleet.stop()
+            await cluster.stop()

@@ -13,11 +13,11 @@ from time import perf_counter
 
 import orjson
 
-from loadtests.fleet.connection import Caller
-from loadtests.fleet.stage import Stage
-from loadtests.scene import Person, order_body
-from loadtests.swarm.opening import until
-from loadtests.wire import request_bytes
+from loadtests.fleet.setup import FleetSetup
+from loadtests.kit.fixtures import MintedUser, order_body
+from loadtests.kit.keep_alive import KeepAliveClient
+from loadtests.kit.waiting import sleep_until, until
+from loadtests.kit.wire import request_bytes
 
 # Each asks a few times a second: a caller that waits for an answer holds up little else.
 CALLERS = 40
@@ -32,21 +32,21 @@ SWITCH_S = 15.0
 class Load:
     """Runs while `running()` is open. Callers begin at different addresses; `use` sends them elsewhere."""
 
-    def __init__(self, stage: Stage, drivers: Sequence[Person], per_s: float) -> None:
-        self._stage = stage
+    def __init__(self, setup: FleetSetup, drivers: Sequence[MintedUser], per_s: float) -> None:
+        self._setup = setup
         self._pace_s = CALLERS / per_s
-        self._orders = itertools.cycle(stage.chance.sample(sorted(stage.orders.values()), len(stage.orders)))
+        self._orders = itertools.cycle(setup.chance.sample(sorted(setup.orders.values()), len(setup.orders)))
         self._drivers = itertools.cycle(drivers)
         self._status = itertools.cycle(("online", "offline"))
-        assert stage.zone is not None
-        self._body = orjson.dumps(order_body(stage.zone.products))
-        self.callers = [Caller(_turned(stage.fleet.urls, index)) for index in range(CALLERS)]
+        assert setup.zone is not None
+        self._body = orjson.dumps(order_body(setup.zone.products))
+        self.callers = [KeepAliveClient(_turned(setup.cluster.urls, index)) for index in range(CALLERS)]
 
     async def use(self, urls: Sequence[str]) -> None:
-        """Send everybody to these addresses, and wait until nobody is anywhere else.
+        """Send all callers to these addresses, and wait until none is anywhere else.
 
         Raises:
-            TimeoutError: somebody stays.
+            TimeoutError: one stays.
         """
         for index, caller in enumerate(self.callers):
             caller.use(_turned(urls, index))
@@ -54,7 +54,7 @@ class Load:
             raise TimeoutError("a caller does not leave")
 
     def spread(self, urls: Sequence[str]) -> None:
-        """Have everybody begin at another of these addresses, with the next connection."""
+        """Have every caller begin at another of these addresses, with the next connection."""
         for index, caller in enumerate(self.callers):
             caller.use(_turned(urls, index), anew=True)
 
@@ -74,41 +74,41 @@ class Load:
             for caller in self.callers:
                 caller.close()
 
-    async def _work(self, caller: Caller, over: asyncio.Event, phase: float) -> None:
+    async def _work(self, caller: KeepAliveClient, over: asyncio.Event, phase: float) -> None:
         mix = itertools.cycle(_turned(MIX, int(phase * len(MIX))))
         due = perf_counter() + phase * self._pace_s
         while not over.is_set():
-            await asyncio.sleep(max(0.0, due - perf_counter()))
+            await sleep_until(due)
             # Who was held up does not hurry afterwards: it would be another load.
             due = max(due + self._pace_s, perf_counter())
             await self._one(caller, next(mix))
 
-    async def _one(self, caller: Caller, name: str) -> None:
-        stage = self._stage
+    async def _one(self, caller: KeepAliveClient, name: str) -> None:
+        setup = self._setup
         if name == PLACE:
             await self._place(caller)
             return
         if name == READ:
-            request = stage.reading(next(self._orders))
+            request = setup.reading(next(self._orders))
         elif name == READY:
-            request = stage.ready_time(next(self._orders))
+            request = setup.ready_time(next(self._orders))
         else:
-            request = stage.availability(next(self._drivers), next(self._status))
-        await caller.timed(stage.report, name, request)
+            request = setup.availability(next(self._drivers), next(self._status))
+        await caller.timed(setup.report, name, request)
 
-    async def _place(self, caller: Caller) -> None:
-        stage = self._stage
-        answer = await caller.timed(stage.report, PLACE, stage.creation(self._body))
+    async def _place(self, caller: KeepAliveClient) -> None:
+        setup = self._setup
+        answer = await caller.timed(setup.report, PLACE, setup.creation(self._body))
         if answer.good:
             path = f"/api/v2/orders/{orjson.loads(answer.body)['id']}/cancellation"
             cancel = request_bytes(
-                "POST", path, token=stage.customer.token, body=b'{"reason":"load"}', key=stage.key()
+                "POST", path, token=setup.customer.token, body=b'{"reason":"load"}', key=setup.key()
             )
-            await caller.timed(stage.report, CANCEL, cancel)
+            await caller.timed(setup.report, CANCEL, cancel)
 
     def failed(self) -> int:
         """Calls of all kinds that came to nothing."""
-        return sum(self._stage.report.tally(name).failed for name in NAMES)
+        return sum(self._setup.report.tally(name).failed for name in NAMES)
 
 
 def _turned(items: Sequence[str], by: int) -> list[str]:
@@ -118,9 +118,9 @@ def _turned(items: Sequence[str], by: int) -> list[str]:
 
 
 @asynccontextmanager
-async def open_load(stage: Stage, per_s: float) -> AsyncIterator[Load]:
+async def open_load(setup: FleetSetup, per_s: float) -> AsyncIterator[Load]:
     """An order in every shard, drivers in a zone without orders, and the load over them."""
-    await stage.cover()
-    drivers = await stage.mint("driver", DRIVERS, await stage.open_zone("open"))
-    async with Load(stage, drivers, per_s).running() as load:
+    await setup.cover()
+    drivers = await setup.mint("driver", DRIVERS, await setup.open_zone("open"))
+    async with Load(setup, drivers, per_s).running() as load:
         yield load

@@ -15,51 +15,53 @@ from collections.abc import Awaitable, Callable
 from redis.asyncio import Redis
 
 from loadtests.fleet.load import Load, open_load
-from loadtests.fleet.stage import Stage
-from loadtests.verdict import Limit
+from loadtests.fleet.setup import FleetSetup
+from loadtests.kit.report import Limit
 
 INSTANCES = 3
 OUTAGE_S = 60.0
-# Of part (b): so many times the length of an outage.
+# Of part (b): in lengths of an outage.
 FORGETFUL = 2.0
 FLUSH_EVERY_S = 10.0
 # All is as before when the leases were renewed a few times.
 REST_S = 6.0
 
 
-async def run(stage: Stage) -> None:
+async def run(setup: FleetSetup) -> None:
     """Three parts, one load."""
-    count = stage.options.instances or INSTANCES
-    await stage.fleet.start(count)
-    async with open_load(stage, stage.options.per_s) as load:
+    count = setup.options.instances or INSTANCES
+    await setup.cluster.start(count)
+    async with open_load(setup, setup.options.per_s) as load:
         for name, part in (("hangs", _hang), ("is killed", _die), ("forgets", _forget)):
-            await _measured(stage, load, name, part)
-            stage.report.done("balanced afterwards", await stage.fleet.balanced(count))
-    stage.limit(Limit("failed commands", load.failed(), at_most=0), timing=False)
+            await _measured(setup, load, name, part)
+            setup.report.done("balanced afterwards", await setup.cluster.balanced(count))
+    setup.report.limit(Limit("failed commands", load.failed(), at_most=0), timing=False)
 
 
 async def _measured(
-    stage: Stage, load: Load, name: str, part: Callable[[Stage, float], Awaitable[None]]
+    setup: FleetSetup, load: Load, name: str, part: Callable[[FleetSetup, float], Awaitable[None]]
 ) -> None:
     """One part: what failed in it, and how often a shard changed its epoch."""
-    before, failed = await _epochs(stage), load.failed()
-    await part(stage, stage.options.seconds or OUTAGE_S)
+    before, failed = await _epochs(setup), load.failed()
+    await part(setup, setup.options.seconds or OUTAGE_S)
     await asyncio.sleep(REST_S)
-    after = await _epochs(stage)
+    after = await _epochs(setup)
     grown = [after[shard] - before[shard] for shard in before]
     text = f"{load.failed() - failed} failed, {sum(map(bool, grown))} shards with another epoch"
-    stage.report.facts[f"Redis {name}"] = text
-    stage.limit(Limit(f"Redis {name}: changes of one shard's epoch", max(grown), at_most=1), timing=False)
+    setup.report.facts[f"Redis {name}"] = text
+    setup.report.limit(
+        Limit(f"Redis {name}: changes of one shard's epoch", max(grown), at_most=1), timing=False
+    )
 
 
-async def _epochs(stage: Stage) -> dict[int, int]:
-    rows = await stage.sql.fetch("SELECT id, epoch FROM shard")
+async def _epochs(setup: FleetSetup) -> dict[int, int]:
+    rows = await setup.sql.fetch("SELECT id, epoch FROM shard")
     return {row["id"]: row["epoch"] for row in rows}
 
 
-async def _hang(stage: Stage, seconds: float) -> None:
+async def _hang(setup: FleetSetup, seconds: float) -> None:
     """It takes connections, through the system, and answers nothing."""
-    pid = stage.fleet.valkey.pid
+    pid = setup.cluster.stores.valkey.pid
     assert pid is not None
     os.kill(pid, signal.SIGSTOP)
     try:
@@ -68,16 +70,16 @@ async def _hang(stage: Stage, seconds: float) -> None:
         os.kill(pid, signal.SIGCONT)
 
 
-async def _die(stage: Stage, seconds: float) -> None:
+async def _die(setup: FleetSetup, seconds: float) -> None:
     """It is gone, and comes back with an empty memory."""
-    stage.fleet.valkey.kill()
+    setup.cluster.stores.valkey.kill()
     await asyncio.sleep(seconds)
-    stage.fleet.valkey.start()
+    setup.cluster.stores.valkey.start()
 
 
-async def _forget(stage: Stage, seconds: float) -> None:
+async def _forget(setup: FleetSetup, seconds: float) -> None:
     """Everything is deleted, again and again."""
-    client = Redis.from_url(stage.fleet.valkey.redis_url)
+    client = Redis.from_url(setup.cluster.stores.valkey.redis_url)
     try:
         for _ in range(max(1, int(FORGETFUL * seconds / FLUSH_EVERY_S))):
             await client.flushall()

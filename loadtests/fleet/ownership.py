@@ -16,7 +16,7 @@ ASK_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
-class Holding:
+class HeldShards:
     """What one instance said: its name, this life of it, and the epoch of each shard that it serves."""
 
     instance: str
@@ -24,13 +24,13 @@ class Holding:
     epochs: Mapping[int, int]
 
 
-def holding_of(status: Mapping[str, Any]) -> Holding:
+def held_shards_of(status: Mapping[str, Any]) -> HeldShards:
     """The part of a status page that is about shards."""
     epochs = {int(shard): int(epoch) for shard, epoch in status["shards"]["epochs"].items()}
-    return Holding(status["instance"], status["incarnation"], epochs)
+    return HeldShards(status["instance"], status["incarnation"], epochs)
 
 
-def owners(holdings: Iterable[Holding]) -> dict[int, str]:
+def owners(holdings: Iterable[HeldShards]) -> dict[int, str]:
     """The instance that serves each shard; where two say so (the pages were read one after the other), the
     one with the higher epoch.
     """
@@ -41,8 +41,8 @@ def owners(holdings: Iterable[Holding]) -> dict[int, str]:
     return {shard: instance for shard, (_, instance) in best.items()}
 
 
-def is_balanced(holdings: Sequence[Holding], instances: int, shards: int = SHARD_COUNT) -> bool:
-    """True when so many instances serve every shard exactly once, and all the same number but for one."""
+def is_balanced(holdings: Sequence[HeldShards], instances: int, shards: int = SHARD_COUNT) -> bool:
+    """True when `instances` instances serve every shard exactly once, and all the same number but for one."""
     sizes = [len(holding.epochs) for holding in holdings]
     whole = sum(sizes) == shards == len(owners(holdings))
     return len(sizes) == instances and whole and max(sizes) - min(sizes) <= 1
@@ -54,7 +54,7 @@ def moved(before: Mapping[int, str], after: Mapping[int, str]) -> list[int]:
 
 
 def ideal_moves(fewer: int, more: int, shards: int = SHARD_COUNT) -> int:
-    """The least number of shards that must move when so many instances become more, or the other way round.
+    """The least number of shards that must move when `fewer` instances become `more`, or the other way round.
 
     Those who are in both keep at most their smaller share each.
     """

@@ -6,10 +6,10 @@ import asyncio
 from collections.abc import Callable, Sequence
 from time import perf_counter
 
-from loadtests.fleet.connection import Caller
+from loadtests.kit.keep_alive import KeepAliveClient
 
 
-class Probe:
+class ShardProbe:
     """One shard's. The next request follows `pace_s` after the last one was sent, or at once after an answer
     that came later than that; so one is under way at any time, as with a client that waits.
 
@@ -23,7 +23,7 @@ class Probe:
 
     def __init__(self, shard: int, request: Callable[[], bytes], urls: Sequence[str], pace_s: float) -> None:
         self.shard = shard
-        self.caller = Caller(urls)
+        self.caller = KeepAliveClient(urls)
         self.longest_s = 0.0
         self.failed: list[str] = []
         self._request = request
@@ -67,7 +67,7 @@ class Probe:
             await self.ask()
 
 
-async def connect_all(probes: Sequence[Probe]) -> None:
+async def connect_all(probes: Sequence[ShardProbe]) -> None:
     """Open all connections, one after the other: it is not the server's speed that is asked for."""
     for probe in probes:
         await probe.connect()

@@ -2,7 +2,7 @@
 
 Every driver has a connection of its own, spread evenly over the instances; for each order all accept at once, in
 another sequence each time. Exactly one may win, all others must be told that it is taken, and the database must
-name the winner. A driver that has won delivers, so that nobody ever runs full.
+name the winner. A driver that has won delivers, so that no driver ever runs full.
 """
 
 from __future__ import annotations
@@ -14,13 +14,12 @@ from time import perf_counter
 
 import orjson
 
-from loadtests.fleet.connection import Caller
-from loadtests.fleet.stage import Stage
-from loadtests.race import LOSING
-from loadtests.scene import Person, number_of
-from loadtests.swarm.rest import problem_code
-from loadtests.verdict import Limit
-from loadtests.wire import request_bytes
+from loadtests.fleet.setup import FleetSetup
+from loadtests.kit.fixtures import MintedUser, number_of
+from loadtests.kit.keep_alive import KeepAliveClient
+from loadtests.kit.protocol import LOSING
+from loadtests.kit.report import Limit
+from loadtests.kit.wire import request_bytes
 
 INSTANCES = 4
 RIVALS = 500
@@ -28,66 +27,66 @@ ORDERS = 25
 ANSWER, DELIVERY = "acceptance", "delivery"
 
 
-async def run(stage: Stage) -> None:
+async def run(setup: FleetSetup) -> None:
     """Order after order."""
-    count = stage.options.instances or INSTANCES
-    await stage.fleet.start(count)
-    zone = await stage.open_zone("open")
-    drivers = await stage.mint("driver", stage.options.drivers or RIVALS, zone)
-    await stage.go_online(drivers)
-    urls = stage.fleet.urls
-    rivals = [(driver, Caller([urls[index % len(urls)]])) for index, driver in enumerate(drivers)]
-    await _connect(stage, rivals)
+    count = setup.options.instances or INSTANCES
+    await setup.cluster.start(count)
+    zone = await setup.open_zone("open")
+    drivers = await setup.mint("driver", setup.options.drivers or RIVALS, zone)
+    await setup.go_online(drivers)
+    urls = setup.cluster.urls
+    rivals = [(driver, KeepAliveClient([urls[index % len(urls)]])) for index, driver in enumerate(drivers)]
+    await _connect(setup, rivals)
     winners: Counter[int] = Counter()
     told: Counter[str] = Counter()
     wins: Counter[str] = Counter()
-    orders = stage.options.orders or ORDERS
+    orders = setup.options.orders or ORDERS
     for _ in range(orders):
-        [order] = await stage.place(zone, 1)
-        won = await _race(stage, order, rivals, told)
+        [order] = await setup.place(zone, 1)
+        won = await _race(setup, order, rivals, told)
         winners[len(won)] += 1
         for driver, caller in won:
             wins[caller.url] += 1
-            await _settle(stage, order, driver, caller)
+            await _settle(setup, order, driver, caller)
     for _, caller in rivals:
         caller.close()
-    facts = stage.report.facts
+    facts = setup.report.facts
     facts["drivers"], facts["orders"], facts["told"] = len(drivers), orders, dict(told)
     facts["won at each instance"] = [wins[url] for url in urls]
-    facts["p99 ms of all answers"] = round(stage.report.ms([ANSWER], 0.99), 1)
-    stage.limit(Limit("orders with exactly one winner", winners[1], at_least=orders), timing=False)
-    wrong = sum(tally.failed for tally in stage.report.tallies.values())
-    stage.limit(Limit("answers that are no legal refusal, and wrong rows", wrong, at_most=0), timing=False)
+    facts["p99 ms of all answers"] = round(setup.report.ms([ANSWER], 0.99), 1)
+    setup.report.limit(Limit("orders with exactly one winner", winners[1], at_least=orders), timing=False)
+    setup.report.limit(
+        Limit("answers that are no legal refusal, and wrong rows", setup.report.errors, at_most=0),
+        timing=False,
+    )
 
 
-async def _connect(stage: Stage, rivals: Sequence[tuple[Person, Caller]]) -> None:
+async def _connect(setup: FleetSetup, rivals: Sequence[tuple[MintedUser, KeepAliveClient]]) -> None:
     """Open every connection, and have every token verified where it will be shown."""
     for driver, caller in rivals:
         answer = await caller.call(request_bytes("GET", "/api/v2/drivers/me", token=driver.token))
         if not answer.good:
-            stage.report.failed("connect", answer.error)
+            setup.report.failed("connect", answer.error)
 
 
 async def _race(
-    stage: Stage, order: str, rivals: Sequence[tuple[Person, Caller]], told: Counter[str]
-) -> list[tuple[Person, Caller]]:
+    setup: FleetSetup, order: str, rivals: Sequence[tuple[MintedUser, KeepAliveClient]], told: Counter[str]
+) -> list[tuple[MintedUser, KeepAliveClient]]:
     """All accept; returns those who were told that they won."""
-    won: list[tuple[Person, Caller]] = []
-    requests = [(rival, stage.acceptance(order, rival[0])) for rival in rivals]
-    stage.chance.shuffle(requests)
+    won: list[tuple[MintedUser, KeepAliveClient]] = []
+    requests = [(rival, setup.acceptance(order, rival[0])) for rival in rivals]
+    setup.chance.shuffle(requests)
 
-    async def accept(rival: tuple[Person, Caller], request: bytes) -> None:
+    async def accept(rival: tuple[MintedUser, KeepAliveClient], request: bytes) -> None:
         began = perf_counter()
         answer = await rival[1].call(request)
-        stage.report.done(ANSWER, perf_counter() - began)
-        code = (
-            orjson.loads(answer.body)["result"] if answer.good else problem_code(answer.body) or answer.error
-        )
+        setup.report.done(ANSWER, perf_counter() - began)
+        code = orjson.loads(answer.body)["result"] if answer.good else answer.code or answer.error
         told[code] += 1
         if code == "won":
             won.append(rival)
         elif code not in LOSING:
-            stage.report.failed(ANSWER, code)
+            setup.report.failed(ANSWER, code)
 
     async with asyncio.TaskGroup() as tasks:
         for rival, request in requests:
@@ -95,12 +94,12 @@ async def _race(
     return won
 
 
-async def _settle(stage: Stage, order: str, driver: Person, caller: Caller) -> None:
+async def _settle(setup: FleetSetup, order: str, driver: MintedUser, caller: KeepAliveClient) -> None:
     """The row names the winner; then it delivers."""
-    rows = await stage.sql.fetch("SELECT driver_id FROM assignment WHERE order_id = $1", number_of(order))
+    rows = await setup.sql.fetch("SELECT driver_id FROM assignment WHERE order_id = $1", number_of(order))
     if [row["driver_id"] for row in rows] != [driver.number]:
-        stage.report.failed("rows", f"{order}: {[row['driver_id'] for row in rows]}")
+        setup.report.failed("rows", f"{order}: {[row['driver_id'] for row in rows]}")
     for step in ("pickup", "delivery"):
         path = f"/api/v2/orders/{order}/{step}"
-        request = request_bytes("POST", path, token=driver.token, body=b"{}", key=stage.key())
-        await caller.timed(stage.report, DELIVERY, request)
+        request = request_bytes("POST", path, token=driver.token, body=b"{}", key=setup.key())
+        await caller.timed(setup.report, DELIVERY, request)

@@ -16,14 +16,15 @@ from time import perf_counter
 
 import orjson
 
-from loadtests.fleet.connection import Caller
-from loadtests.fleet.handset import COMMANDS, Handset, Handsets
 from loadtests.fleet.load import NAMES, open_load
-from loadtests.fleet.stage import Stage
-from loadtests.scene import order_body
-from loadtests.swarm.line import Line
-from loadtests.swarm.opening import all_answered, close_all, go_online, open_all, until
-from loadtests.verdict import Limit
+from loadtests.fleet.reconnecting import COMMANDS, ReconnectingDrivers, ReconnectingPhone
+from loadtests.fleet.setup import FleetSetup
+from loadtests.kit.fixtures import order_body
+from loadtests.kit.keep_alive import KeepAliveClient
+from loadtests.kit.report import Limit
+from loadtests.kit.waiting import sleep_until, until
+from loadtests.swarm.connecting import all_answered, close_all, go_online, open_all
+from loadtests.swarm.phone import SwarmPhone
 
 INSTANCES = 4
 ROUNDS = 5
@@ -36,100 +37,112 @@ ONLINE_PER_S = 200.0
 BETWEEN_S = 2.0
 REST_S = 40.0
 AT = (52.52, 13.405)
-DONE = "restarted_all_instances"
 ROUND_S = 300.0
 ORDERED = "order for drivers"
 
 
-async def run(stage: Stage) -> None:
+async def run(setup: FleetSetup) -> None:
     """As many rounds as the options say."""
-    rounds, count = stage.options.rounds or ROUNDS, stage.options.instances or INSTANCES
-    async with open_load(stage, stage.options.per_s), _drivers(stage) as (crew, lines):
-        for number in range(1, rounds + 1):
-            stage.report.done("round", await _round(stage, number))
-            await stage.fleet.balanced(count)
-            crew.new_round(len(lines))
+    rounds, count = setup.options.rounds or ROUNDS, setup.options.instances or INSTANCES
+    async with open_load(setup, setup.options.per_s), _drivers(setup) as (group, phones):
+        for _ in range(rounds):
+            setup.report.done("round", await _round(setup))
+            await setup.cluster.balanced(count)
+            group.new_round(len(phones))
             await asyncio.sleep(BETWEEN_S)
-    _judge(stage, crew)
+    _judge(setup, group)
 
 
-async def _round(stage: Stage, number: int) -> float:
+async def _round(setup: FleetSetup) -> float:
     """Restart all; returns the seconds that took.
 
     Raises:
         TimeoutError: it does not end.
     """
-    supervisor, began = stage.fleet.supervisor, perf_counter()
+    supervisor = setup.cluster.supervisor
     assert supervisor is not None
+    before = {held.incarnation for held in await setup.cluster.holdings()}
+
+    async def restarted() -> bool:
+        now = {held.incarnation for held in await setup.cluster.holdings()}
+        return len(now) == len(before) and not now & before
+
+    began = perf_counter()
     supervisor.hang_up()
-    if not await until(lambda: supervisor.said(DONE) >= number, ROUND_S):
+    if not await until(restarted, ROUND_S):
         raise TimeoutError("a round does not end")
     return perf_counter() - began
 
 
 @asynccontextmanager
-async def _drivers(stage: Stage) -> AsyncIterator[tuple[Handsets, Sequence[Handset]]]:
+async def _drivers(
+    setup: FleetSetup,
+) -> AsyncIterator[tuple[ReconnectingDrivers, Sequence[ReconnectingPhone]]]:
     """Drivers at work, and customers who order for them; in the end everything is delivered and compared."""
-    zones = [await stage.open_zone("waves") for _ in range(ZONES)]
-    share = (stage.options.drivers or DRIVERS) // ZONES
-    people = [(zone, await stage.mint("driver", share, zone)) for zone in zones]
+    zones = [await setup.open_zone("waves") for _ in range(ZONES)]
+    share = (setup.options.drivers or DRIVERS) // ZONES
+    people = [(zone, await setup.mint("driver", share, zone)) for zone in zones]
     async with asyncio.TaskGroup() as tasks:
-        crew = Handsets(stage.report, stage.fleet.urls[0], stage.key(), stage.chance, tasks)
-        lines = [Handset(crew, person, zone.number) for zone, some in people for person in some]
-        plain: list[Line] = list(lines)
+        group = ReconnectingDrivers(setup.report, setup.cluster.urls[0], setup.key(), setup.chance, tasks)
+        phones = [ReconnectingPhone(group, person, zone.number) for zone, some in people for person in some]
+        plain: list[SwarmPhone] = list(phones)
         await open_all(plain)
-        await go_online(plain, stage.chance, AT, ONLINE_PER_S)
+        await go_online(plain, setup.chance, AT, ONLINE_PER_S)
         over = asyncio.Event()
         bodies = itertools.cycle([orjson.dumps(order_body(zone.products)) for zone in zones])
         for index in range(WORKERS):
-            tasks.create_task(_order(stage, bodies, over, index / WORKERS))
+            tasks.create_task(_order(setup, bodies, over, index / WORKERS))
         try:
-            yield crew, lines
+            yield group, phones
             over.set()
-            placed = stage.report.tally(ORDERED).seconds
-            await until(lambda: crew.delivered >= len(placed), REST_S)
+            placed = setup.report.tally(ORDERED).seconds
+            await until(lambda: group.delivered >= len(placed), REST_S)
             await all_answered(plain)
-            stage.report.facts["orders placed, delivered"] = [len(placed), crew.delivered]
-            await _compare(stage, lines)
+            setup.report.facts["orders placed, delivered"] = [len(placed), group.delivered]
+            await _compare(setup, phones)
         finally:
             over.set()
-            await close_all(crew, plain)
+            await close_all(group, plain)
 
 
-async def _order(stage: Stage, bodies: itertools.cycle[bytes], over: asyncio.Event, phase: float) -> None:
+async def _order(
+    setup: FleetSetup, bodies: itertools.cycle[bytes], over: asyncio.Event, phase: float
+) -> None:
     """One customer: an order at fixed intervals."""
-    pace_s, caller = WORKERS / ORDERS_PER_S, Caller(stage.fleet.urls)
+    pace_s, caller = WORKERS / ORDERS_PER_S, KeepAliveClient(setup.cluster.urls)
     due = perf_counter() + phase * pace_s
     while not over.is_set():
-        await asyncio.sleep(max(0.0, due - perf_counter()))
+        await sleep_until(due)
         due = max(due + pace_s, perf_counter())
-        await caller.timed(stage.report, ORDERED, stage.creation(next(bodies)))
+        await caller.timed(setup.report, ORDERED, setup.creation(next(bodies)))
     caller.close()
 
 
-async def _compare(stage: Stage, lines: Sequence[Handset]) -> None:
+async def _compare(setup: FleetSetup, phones: Sequence[ReconnectingPhone]) -> None:
     """Every phone has every entry that the database has for it."""
-    numbers = [line.person.number for line in lines]
-    rows = await stage.sql.fetch("SELECT id, feed_seq FROM drivers WHERE id = ANY($1)", numbers)
+    numbers = [phone.person.number for phone in phones]
+    rows = await setup.sql.fetch("SELECT id, feed_seq FROM drivers WHERE id = ANY($1)", numbers)
     wanted = {row["id"]: row["feed_seq"] for row in rows}
-    short = [line.person.number for line in lines if line.position.seq != wanted[line.person.number]]
+    short = [phone.person.number for phone in phones if phone.position.seq != wanted[phone.person.number]]
     for number in short:
-        stage.report.failed("position", f"drv_{number} is short of its log")
+        setup.report.failed("position", f"drv_{number} is short of its log")
 
 
-def _judge(stage: Stage, crew: Handsets) -> None:
-    report = stage.report
+def _judge(setup: FleetSetup, group: ReconnectingDrivers) -> None:
+    report = setup.report
     names = (*NAMES, ORDERED, *COMMANDS)
     report.facts["rounds"] = len(report.tally("round").seconds)
     report.facts["times sent away, of a driver in a round"] = {
-        str(n): drivers for n, drivers in sorted(crew.rounds.items())
+        str(n): drivers for n, drivers in sorted(group.rounds.items())
     }
-    report.facts["lines that ended without a close frame"] = crew.cut
-    report.facts["accepts"] = dict(crew.told)
+    report.facts["lines that ended without a close frame"] = group.cut
+    report.facts["accepts"] = dict(group.told)
     report.facts["p99 ms, REST"] = round(report.ms((*NAMES, ORDERED), 0.99), 1)
     report.facts["p99 ms, feed"] = round(report.ms(COMMANDS, 0.99), 1)
     failed = sum(report.tally(name).failed for name in names)
-    stage.limit(Limit("failed commands", failed, at_most=0), timing=False)
-    stage.limit(Limit("times a driver was sent away in a round", crew.worst, at_most=1), timing=False)
+    setup.report.limit(Limit("failed commands", failed, at_most=0), timing=False)
+    setup.report.limit(Limit("times a driver was sent away in a round", group.worst, at_most=1), timing=False)
     faults = report.tally("position").failed
-    stage.limit(Limit("feeds with a gap, a repetition or an end too early", faults, at_most=0), timing=False)
+    setup.report.limit(
+        Limit("feeds with a gap, a repetition or an end too early", faults, at_most=0), timing=False
+    )

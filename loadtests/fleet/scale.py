@@ -16,10 +16,10 @@ from time import perf_counter
 from actors.cluster.placement import desired
 from loadtests.fleet.load import Load, open_load
 from loadtests.fleet.ownership import ideal_moves, moved, owners
-from loadtests.fleet.probes import Probe, connect_all
-from loadtests.fleet.stage import Stage
-from loadtests.server import ServerProcess
-from loadtests.verdict import Limit
+from loadtests.fleet.probes import ShardProbe, connect_all
+from loadtests.fleet.setup import FleetSetup
+from loadtests.kit.report import Limit
+from loadtests.kit.server import ServerProcess
 
 FEWER, MORE = 2, 4
 ROUNDS = 3
@@ -33,38 +33,40 @@ GAP_P99_MS = 250.0
 MOVED_MOST = 1.1
 
 
-async def run(stage: Stage) -> None:
+async def run(setup: FleetSetup) -> None:
     """As many rounds as the options say."""
-    fleet = stage.fleet
-    await fleet.start(FEWER)
-    names = list(fleet.members)
+    cluster = setup.cluster
+    await cluster.start(FEWER)
+    names = list(cluster.members)
     more = [f"mall-{number}" for number in range(1, MORE + 1)]
     before, after = desired(names), desired(more)
     moving = [shard for shard, owner in enumerate(before) if owner != after[shard]]
-    stay = fleet.urls
-    stage.report.facts["probed shards"] = f"{min(PROBES, len(moving))} of {len(moving)} that should move"
-    async with open_load(stage, stage.options.per_s) as load:
+    stay = cluster.urls
+    setup.report.facts["probed shards"] = f"{min(PROBES, len(moving))} of {len(moving)} that should move"
+    async with open_load(setup, setup.options.per_s) as load:
         probes = [
-            _probe(stage, shard, stay[index % len(stay)])
-            for index, shard in enumerate(stage.chance.sample(moving, min(PROBES, len(moving))))
+            _probe(setup, shard, stay[index % len(stay)])
+            for index, shard in enumerate(setup.chance.sample(moving, min(PROBES, len(moving))))
         ]
         await connect_all(probes)
         async with _watched(probes):
-            for _ in range(stage.options.rounds or ROUNDS):
-                await _change(stage, load, probes, grow=True)
-                await _change(stage, load, probes, grow=False)
-    failed = stage.report.tally(PROBE).failed + load.failed()
-    stage.limit(Limit("failed commands", failed, at_most=0), timing=False)
-    stage.limit(Limit("silence of a moved shard, p99 ms", stage.report.ms([GAP], 0.99), at_most=GAP_P99_MS))
+            for _ in range(setup.options.rounds or ROUNDS):
+                await _change(setup, load, probes, grow=True)
+                await _change(setup, load, probes, grow=False)
+    failed = setup.report.tally(PROBE).failed + load.failed()
+    setup.report.limit(Limit("failed commands", failed, at_most=0), timing=False)
+    setup.report.limit(
+        Limit("silence of a moved shard, p99 ms", setup.report.ms([GAP], 0.99), at_most=GAP_P99_MS)
+    )
 
 
-def _probe(stage: Stage, shard: int, url: str) -> Probe:
-    order = stage.orders[shard]
-    return Probe(shard, lambda: stage.reading(order), [url], PACE_S)
+def _probe(setup: FleetSetup, shard: int, url: str) -> ShardProbe:
+    order = setup.orders[shard]
+    return ShardProbe(shard, lambda: setup.reading(order), [url], PACE_S)
 
 
 @asynccontextmanager
-async def _watched(probes: Sequence[Probe]) -> AsyncIterator[None]:
+async def _watched(probes: Sequence[ShardProbe]) -> AsyncIterator[None]:
     """All probes at work until the block ends."""
     over = asyncio.Event()
     async with asyncio.TaskGroup() as tasks:
@@ -78,34 +80,34 @@ async def _watched(probes: Sequence[Probe]) -> AsyncIterator[None]:
         probe.caller.close()
 
 
-async def _change(stage: Stage, load: Load, probes: Sequence[Probe], *, grow: bool) -> None:
+async def _change(setup: FleetSetup, load: Load, probes: Sequence[ShardProbe], *, grow: bool) -> None:
     """From two to four or back, measured from before the first step until all is balanced."""
-    fleet, report = stage.fleet, stage.report
-    before = owners(await fleet.holdings())
+    cluster, report = setup.cluster, setup.report
+    before = owners(await cluster.holdings())
     for probe in probes:
         probe.begin()
     began = perf_counter()
     if grow:
-        await fleet.start(MORE)
+        await cluster.start(MORE)
     else:
-        await _leave([fleet.members[f"mall-{number}"] for number in range(FEWER + 1, MORE + 1)])
-        await fleet.balanced(FEWER)
+        await _leave([cluster.members[f"mall-{number}"] for number in range(FEWER + 1, MORE + 1)])
+        await cluster.balanced(FEWER)
     step = f"{FEWER} to {MORE}" if grow else f"{MORE} to {FEWER}"
     report.done(f"{step}, balanced", perf_counter() - began)
     # An answer of every probe after the change, so that a silence that has not ended is not missed.
     await asyncio.sleep(REST_S)
-    gone = moved(before, owners(await fleet.holdings()))
+    gone = moved(before, owners(await cluster.holdings()))
     for probe in probes:
         if probe.shard in gone:
             report.done(GAP, probe.longest_s)
         for fault in probe.failed:
             report.failed(PROBE, fault)
     ideal = ideal_moves(FEWER, MORE)
-    stage.limit(
+    setup.report.limit(
         Limit(f"{step}: moved of ideally {ideal}", len(gone), at_most=MOVED_MOST * ideal), timing=False
     )
     if grow:
-        load.spread(fleet.urls)
+        load.spread(cluster.urls)
 
 
 async def _leave(members: Sequence[ServerProcess]) -> None:

@@ -1,8 +1,8 @@
-"""The runner: sets the mall up, lets locust play a profile, and reports. Exit code 1 when a limit is broken.
+"""The runner: sets the mall up, has locust run a profile, and reports. Exit code 1 when a limit is broken.
 
 `python -m loadtests.rush --profile peak`, `--page` for locust's page until Ctrl-C.
 
-Without --url a server of its own is started in a folder that is deleted afterwards. With it, people are
+Without --url a server of its own is started in a folder that is deleted afterwards. With it, users are
 minted into the database of this environment (DATABASE_URL or MALL_DATA_DIR), which must be that server's;
 it must run with MALL_RATE_LIMITS=off.
 """
@@ -15,46 +15,45 @@ import os
 import signal
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import aiohttp
 
+from loadtests.kit.metrics import cached_share, scrape
+from loadtests.kit.report import Limit, LoadReport
+from loadtests.kit.server import ROOT, ServerProcess, free_port, server_at
+from loadtests.kit.tool import NOTHING, make_parser, run_tool
 from loadtests.rush.outcome import outcome
-from loadtests.rush.play import PLAY, TAKE
+from loadtests.rush.plan import PLAN_VARIABLE, RESULTS_VARIABLE
 from loadtests.rush.profiles import PROFILES, Profile
-from loadtests.rush.stage import set_stage
-from loadtests.rush.take import read_take
-from loadtests.server import ROOT, ServerProcess, free_port, open_server
-from loadtests.swarm.scrape import cached_share, scrape
-from loadtests.verdict import Limit, Report
+from loadtests.rush.results import read_results
+from loadtests.rush.setup import build_plan
 
 LOCUST = ROOT / ".venv-load" / "bin" / "locust"
 # Locust may need so much longer than its profile: to start, to let users go, to write.
 GRACE_S = 60.0
 LEAVE_S = 15.0
-# What the cache must answer where there is a crowd; a dozen people leave seconds between two reads.
+# What the cache must answer where there are many users; a dozen leave seconds between two reads.
 CACHED_SHARE = 0.8
 CACHE_CUSTOMERS = 100
 
 
-class NoTake(Exception):
+class NoResults(Exception):
     """Locust has measured nothing."""
 
 
 def read_options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(prog="python -m loadtests.rush", description=__doc__.partition("\n")[0])
+    parser = make_parser("loadtests.rush", __doc__)
     parser.add_argument("--profile", choices=sorted(PROFILES), default="smoke")
     way = parser.add_mutually_exclusive_group()
-    way.add_argument("--headless", action="store_true", help="the default: play once and report")
+    way.add_argument("--headless", action="store_true", help="the default: run once and report")
     way.add_argument("--page", action="store_true", help="serve locust's page until Ctrl-C")
     parser.add_argument("--page-port", type=int, default=8089, help="0: any free one")
     parser.add_argument("--url", help="a running server; default: one of our own")
     parser.add_argument("--users", type=_at_least(2), help="instead of the profile's")
     parser.add_argument("--seconds", type=_at_least(5), help="instead of the profile's")
-    parser.add_argument("--json", type=Path, help="write the report there, too")
     return parser.parse_args(arguments)
 
 
@@ -71,20 +70,22 @@ def _at_least(least: int) -> Callable[[str], int]:
 
 def locust_line(url: str, page_port: int | None) -> list[str]:
     """How locust is called; `page_port` None: without its page."""
-    line = [str(LOCUST), "-f", str(ROOT / "loadtests" / "locustfile.py"), "--host", url]
+    link = [str(LOCUST), "-f", str(ROOT / "loadtests" / "rush" / "locustfile.py"), "--host", url]
     if page_port is None:
-        return [*line, "--headless", "--only-summary", "--loglevel", "WARNING"]
-    return [*line, "--web-host", "127.0.0.1", "--web-port", str(page_port)]
+        return [*link, "--headless", "--only-summary", "--loglevel", "WARNING"]
+    return [*link, "--web-host", "127.0.0.1", "--web-port", str(page_port)]
 
 
-async def play(server: ServerProcess, profile: Profile, folder: Path, page_port: int | None) -> Report:
+async def run_locust(
+    server: ServerProcess, profile: Profile, folder: Path, page_port: int | None
+) -> LoadReport:
     """One run of locust, or what its page does until Ctrl-C.
 
     Raises:
         NoTake: no run came to an end.
     """
-    paths = {PLAY: folder / "play.json", TAKE: folder / "take.json"}
-    (await set_stage(server, profile)).write(paths[PLAY])
+    paths = {PLAN_VARIABLE: folder / "plan.json", RESULTS_VARIABLE: folder / "results.json"}
+    (await build_plan(server, profile)).write(paths[PLAN_VARIABLE])
     environ = {**os.environ, **{name: str(path) for name, path in paths.items()}}
     with (folder / "locust.log").open("wb") as out:
         locust = await asyncio.create_subprocess_exec(
@@ -101,10 +102,10 @@ async def play(server: ServerProcess, profile: Profile, folder: Path, page_port:
     finally:
         await _leave(locust)
     try:
-        return outcome(profile, read_take(paths[TAKE]))
+        return outcome(profile, read_results(paths[RESULTS_VARIABLE]))
     except FileNotFoundError:
         tail = (folder / "locust.log").read_text(errors="replace")[-3000:]
-        raise NoTake(f"locust ended with {locust.returncode} and no measures:\n{tail}") from None
+        raise NoResults(f"locust ended with {locust.returncode} and no measures:\n{tail}") from None
 
 
 async def _until_over(locust: asyncio.subprocess.Process, at_most_s: float | None) -> None:
@@ -140,24 +141,13 @@ async def _leave(locust: asyncio.subprocess.Process) -> None:
         await locust.wait()
 
 
-@asynccontextmanager
-async def _server(url: str | None, folder: Path) -> AsyncIterator[ServerProcess]:
-    """The server that runs at `url`, or one of our own."""
-    if url is not None:
-        server = ServerProcess(Path(os.environ.get("MALL_DATA_DIR") or ".mall"))
-        server.url = url.rstrip("/")
-        yield server
-        return
-    # Empty addresses: embedded servers, whatever this environment points at.
-    async with open_server(folder / "data", {"DATABASE_URL": "", "REDIS_URL": ""}) as server:
-        yield server
-
-
-async def _play_own(server: ServerProcess, profile: Profile, folder: Path, page_port: int | None) -> Report:
+async def _play_own(
+    server: ServerProcess, profile: Profile, folder: Path, page_port: int | None
+) -> LoadReport:
     """A run on a server whose operators' port is known: with what its cache did."""
     async with aiohttp.ClientSession() as http:
         before = await scrape(http, server.ops_url)
-        report = await play(server, profile, folder, page_port)
+        report = await run_locust(server, profile, folder, page_port)
         share = cached_share(before, await scrape(http, server.ops_url))
     if share is not None:
         report.facts["catalogue reads without a query"] = round(share, 3)
@@ -166,7 +156,7 @@ async def _play_own(server: ServerProcess, profile: Profile, folder: Path, page_
     return report
 
 
-async def run_rush(options: argparse.Namespace) -> Report:
+async def run_rush(options: argparse.Namespace) -> LoadReport:
     """As the options say.
 
     Raises:
@@ -176,31 +166,23 @@ async def run_rush(options: argparse.Namespace) -> Report:
     page_port = None if not options.page else options.page_port or free_port()
     with tempfile.TemporaryDirectory(prefix="mall-rush-") as name:
         folder = Path(name)
-        async with _server(options.url, folder) as server:
+        async with server_at(options.url, "rush") as server:
             shown = f"{profile.customers} customers, {profile.drivers} drivers, {profile.seconds:g} s"
             print(f"{profile.name}: {shown}, against {server.url}", flush=True)
             if page_port is not None:
                 print(f"locust's page: http://127.0.0.1:{page_port}/ until Ctrl-C", flush=True)
             if options.url is not None:
-                return await play(server, profile, folder, page_port)
+                return await run_locust(server, profile, folder, page_port)
             return await _play_own(server, profile, folder, page_port)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Play, print the report; 1 when a limit is broken, 2 when there is nothing to report."""
+    """Run, print the report; 1 when a limit is broken, 2 when there is nothing to report."""
     options = read_options(arguments)
     if not LOCUST.exists():
         print(f"{LOCUST} is missing; `make .venv-load/.ready` installs it", file=sys.stderr)
-        return 2
-    try:
-        report = asyncio.run(run_rush(options))
-    except NoTake as error:
-        print(error, file=sys.stderr)
-        return 2
-    print("\n".join(report.lines()))
-    if options.json is not None:
-        report.write(options.json)
-    return 0 if report.passed else 1
+        return NOTHING
+    return run_tool(run_rush(options), json=options.json, refusals=(NoResults,))
 
 
 if __name__ == "__main__":

@@ -10,8 +10,8 @@ import gevent
 import orjson
 from locust import FastHttpUser
 
-from loadtests.rush.habits import Span
-from loadtests.rush.studio import STUDIO
+from loadtests.rush.run_state import STATE
+from loadtests.rush.think_times import Span
 
 LAT, LON = 52.52, 13.405
 REQUEST_S = 30.0
@@ -21,39 +21,39 @@ UNKNOWN = frozenset({0, 429, 500, 503, 504})
 OVER = frozenset({"delivered", "cancelled", "undeliverable", "failed"})
 
 
-class Customer(FastHttpUser):  # type: ignore[misc]
+class RushCustomer(FastHttpUser):  # type: ignore[misc]
     """One customer; every order has a key and is paid in cash, so that it is open at once."""
 
     network_timeout = connection_timeout = REQUEST_S
 
     def on_start(self) -> None:
-        self.part = STUDIO.cast("customer")
-        self.chance = random.Random(STUDIO.chance.getrandbits(64))
-        self.habits = STUDIO.profile.habits
+        self.user = STATE.assign("customer")
+        self.chance = random.Random(STATE.chance.getrandbits(64))
+        self.think_times = STATE.profile.think_times
 
     def on_stop(self) -> None:
-        STUDIO.leave("customer", self.part)
+        STATE.leave("customer", self.user)
 
     def wait_time(self) -> float:
         """The app is put away until the next visit."""
-        return self.chance.uniform(*self.habits.pause_s)
+        return self.chance.uniform(*self.think_times.pause_s)
 
     def visit(self) -> None:
         """From the list of stores to the delivered order."""
-        _, stores = self._call("GET", f"/stores?zone_id={self.part.zone_id}", "/stores")
+        _, stores = self._call("GET", f"/stores?zone_id={self.user.zone_id}", "/stores")
         if not stores.get("items"):
             return
-        self._think(self.habits.page_s)
+        self._think(self.think_times.page_s)
         store = stores["items"][0]["id"]
         _, shelf = self._call("GET", f"/stores/{store}/products", "/stores/*/products")
         products = [product["id"] for product in shelf.get("items", ())]
         if not products:
             return
-        self._think(self.habits.page_s)
+        self._think(self.think_times.page_s)
         order = self._shop(products)
         if order is not None:
             self._watch(order)
-        if self.chance.random() < self.habits.history:
+        if self.chance.random() < self.think_times.history:
             self._call("GET", "/orders?limit=20", "/orders")
 
     tasks: ClassVar = [visit]
@@ -61,11 +61,11 @@ class Customer(FastHttpUser):  # type: ignore[misc]
     def _shop(self, products: list[str]) -> str | None:
         """Order something; when it is sold out, perhaps something else."""
         self.chance.shuffle(products)
-        for product in products[: self.habits.tries]:
-            order = self._place(product, self.chance.randint(1, self.habits.units))
+        for product in products[: self.think_times.tries]:
+            order = self._place(product, self.chance.randint(1, self.think_times.units))
             if order is not None:
                 return order
-            self._think(self.habits.page_s)
+            self._think(self.think_times.page_s)
         return None
 
     def _place(self, product: str, units: int) -> str | None:
@@ -80,35 +80,35 @@ class Customer(FastHttpUser):  # type: ignore[misc]
             "payment": "cash",
         }
         key = f"rush-{self.chance.getrandbits(96):024x}"
-        take = STUDIO.take
-        take.asked[product] += units
+        results = STATE.results
+        results.asked[product] += units
         for _ in range(TRIES):
             status, answer = self._call("POST", "/orders", "/orders", body, key, fine=("out_of_stock",))
             if status in UNKNOWN or answer.get("code") == "request_in_flight":
                 self._think(TRY_AGAIN_S)
                 continue
-            take.asked[product] -= units
+            results.asked[product] -= units
             if status != 201:
-                take.counts["out of stock"] += answer.get("code") == "out_of_stock"
+                results.counts["out of stock"] += answer.get("code") == "out_of_stock"
                 return None
-            take.sold[product] += units
-            take.counts["orders placed"] += 1
+            results.sold[product] += units
+            results.counts["orders placed"] += 1
             return str(answer["id"])
         return None
 
     def _watch(self, order: str) -> None:
         """Look at the order until it is over or patience is; sometimes cancel it."""
-        if self.chance.random() < self.habits.cancel:
-            self._think(self.habits.page_s)
+        if self.chance.random() < self.think_times.cancel:
+            self._think(self.think_times.page_s)
             late = ("order_closed", "invalid_transition")
             status, _ = self._call(
                 "POST", f"/orders/{order}/cancellation", "/orders/*/cancel", {"reason": "changed my mind"},
                 f"cancel-{order}-{self.chance.getrandbits(48):012x}", fine=late,
             )  # fmt: skip
-            STUDIO.take.counts["orders cancelled"] += status == 200
-        until_s = time.monotonic() + self.chance.uniform(*self.habits.watch_s)
+            STATE.results.counts["orders cancelled"] += status == 200
+        until_s = time.monotonic() + self.chance.uniform(*self.think_times.watch_s)
         while time.monotonic() < until_s:
-            self._think(self.habits.poll_s)
+            self._think(self.think_times.poll_s)
             _, seen = self._call("GET", f"/orders/{order}", "/orders/*")
             if seen.get("status") in OVER:
                 return
@@ -123,7 +123,7 @@ class Customer(FastHttpUser):  # type: ignore[misc]
         fine: tuple[str, ...] = (),
     ) -> tuple[int, dict[str, Any]]:
         """One request; `fine` are codes of problems that are answers, not errors. Status 0: none came."""
-        headers = {"Authorization": f"Bearer {self.part.token}"}
+        headers = {"Authorization": f"Bearer {self.user.token}"}
         if key is not None:
             headers["Idempotency-Key"] = key
         data = None

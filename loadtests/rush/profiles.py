@@ -10,11 +10,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
-from loadtests.rush.habits import CALM, GREEDY, Habits
+from loadtests.rush.think_times import CALM, GREEDY, ThinkTimes
 
 
 @dataclass(frozen=True, slots=True)
-class Bounds:
+class ProfileLimits:
     """What must hold at the end, or the run has failed.
 
     Attributes:
@@ -41,7 +41,7 @@ class Profile:
     """One kind of rush.
 
     Attributes:
-        modes: a zone for each, in this mode; people are spread over them evenly.
+        modes: a zone for each, in this mode; users are spread over them evenly.
         drivers_s, ramp_s: over how long drivers come, then customers.
         seconds: the whole run.
         stock: units of each product; None never runs out.
@@ -56,14 +56,14 @@ class Profile:
     drivers_s: float
     ramp_s: float
     seconds: float
-    bounds: Bounds
+    bounds: ProfileLimits
     modes: tuple[str, ...] = ("waves", "open")
     capacity: int = 2
     products: int = 2
     stock: int | None = None
     storms_s: tuple[float, ...] = ()
     away_s: float = 2.0
-    habits: Habits = field(default=CALM)
+    think_times: ThinkTimes = field(default=CALM)
 
     @property
     def users(self) -> int:
@@ -114,7 +114,7 @@ PROFILES: Mapping[str, Profile] = MappingProxyType(
                 "smoke",
                 "a few users: does everything work at all",
                 customers=12, drivers=8, drivers_s=2, ramp_s=3, seconds=30,
-                bounds=Bounds(
+                bounds=ProfileLimits(
                     rest_p99_ms=500, command_p99_ms=500, connect_p99_ms=1000, offer_p99_ms=500,
                     error_share=0.0, orders_per_customer=0.5, deliveries_per_driver=0.4, lag_p99_ms=100,
                 ),
@@ -123,7 +123,7 @@ PROFILES: Mapping[str, Profile] = MappingProxyType(
                 "peak",
                 "the evening of a mall: customers and drivers come, and stay",
                 customers=360, drivers=160, drivers_s=10, ramp_s=20, seconds=90,
-                bounds=Bounds(
+                bounds=ProfileLimits(
                     rest_p99_ms=500, command_p99_ms=500, connect_p99_ms=1000, offer_p99_ms=500,
                     error_share=0.001, orders_per_customer=2.0, deliveries_per_driver=2.0, lag_p99_ms=100,
                 ),
@@ -132,8 +132,8 @@ PROFILES: Mapping[str, Profile] = MappingProxyType(
                 "flash",
                 "a flash sale: everybody wants the same two products within seconds, and they run out",
                 customers=400, drivers=40, drivers_s=5, ramp_s=4, seconds=45,
-                modes=("waves",), stock=100, habits=GREEDY,
-                bounds=Bounds(
+                modes=("waves",), stock=100, think_times=GREEDY,
+                bounds=ProfileLimits(
                     rest_p99_ms=1500, command_p99_ms=1000, connect_p99_ms=1000, offer_p99_ms=1000,
                     error_share=0.001, orders_per_customer=0.2, deliveries_per_driver=0.5, lag_p99_ms=200,
                 ),
@@ -143,7 +143,7 @@ PROFILES: Mapping[str, Profile] = MappingProxyType(
                 "all drivers are cut at once, three times; the last time they read everything again",
                 customers=80, drivers=150, drivers_s=8, ramp_s=4, seconds=60,
                 storms_s=(20, 32, 44),
-                bounds=Bounds(
+                bounds=ProfileLimits(
                     rest_p99_ms=1000, command_p99_ms=1000, connect_p99_ms=3000, offer_p99_ms=1000,
                     error_share=0.001, orders_per_customer=1.0, deliveries_per_driver=0.3, lag_p99_ms=200,
                 ),

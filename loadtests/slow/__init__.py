@@ -1,7 +1,7 @@
-"""A good client's waiting time while a thousand sockets dawdle.
+"""A good client's waiting time beside a thousand slow sockets.
 
 Map:
 __main__.py   the command line
-siege.py      the sockets that dawdle, in a process of their own
-watch.py      a good client, the server's connections and memory, and the verdict
+slow_clients.py   the slow sockets, in a process of their own
+watch.py      a good client, the server's connections and memory, the verdict
 """

@@ -1,4 +1,4 @@
-"""A good client beside the siege: how long it waits, with and without, in turns; and whether all is given back."""
+"""A good client, alone and beside slow ones in turn: how long it waits, and whether all resources come back."""
 
 from __future__ import annotations
 
@@ -13,12 +13,13 @@ from time import perf_counter
 
 import aiohttp
 
-from loadtests.client import open_http
-from loadtests.server import ROOT, ServerProcess
-from loadtests.swarm.scrape import grown, scrape
-from loadtests.usage import rss_bytes
-from loadtests.verdict import Limit, Report, quantile
-from loadtests.wire import HttpWire, open_wire, request_bytes
+from loadtests.kit.client import open_http
+from loadtests.kit.metrics import grown, scrape
+from loadtests.kit.process_usage import rss_bytes
+from loadtests.kit.report import Limit, LoadReport, quantile
+from loadtests.kit.server import ROOT, ServerProcess
+from loadtests.kit.waiting import sleep_until, until
+from loadtests.kit.wire import open_wire, request_bytes
 
 # A client that is in no hurry: what is measured is how long it waits, not how much the server carries.
 PER_S = 100
@@ -27,6 +28,7 @@ RATIO_MAX = 2.0
 OPEN = 'mall_connections{port="public"}'
 REASONS = ("slow_head", "no_head", "slow_body", "slow_reader")
 SETTLED_S = 30.0
+ANSWER_S = 30.0
 GROWTH_BYTES_MAX = 50 * 1024 * 1024
 # The pool of database connections may have grown meanwhile.
 FILES_MAX = 10
@@ -38,12 +40,13 @@ async def connections(http: aiohttp.ClientSession, server: ServerProcess) -> flo
 
 
 async def settle(http: aiohttp.ClientSession, server: ServerProcess, most: float) -> float:
-    """Seconds until no more than so many connections are open, by the server's count; SETTLED_S at most."""
+    """Seconds until no more than `most` connections are open, by the server's count; SETTLED_S at most."""
     began = perf_counter()
-    for _ in range(int(SETTLED_S * 10)):
-        if await connections(http, server) <= most:
-            break
-        await asyncio.sleep(0.1)
+
+    async def gone() -> bool:
+        return await connections(http, server) <= most
+
+    await until(gone, SETTLED_S)
     return perf_counter() - began
 
 
@@ -52,20 +55,9 @@ def descriptors(pid: int) -> int:
     return len(list(Path(f"/proc/{pid}/fd").iterdir()))
 
 
-async def _ask(wire: HttpWire, request: bytes) -> int:
-    answered: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-
-    def then(status: int, body: bytes) -> None:
-        del body
-        if not answered.done():
-            answered.set_result(status)
-
-    wire.ask(request, then)
-    async with asyncio.timeout(30):
-        return await answered
-
-
-async def wait_times(server: ServerProcess, token: str, seconds: float, report: Report, name: str) -> float:
+async def wait_times(
+    server: ServerProcess, token: str, seconds: float, report: LoadReport, name: str
+) -> float:
     """The p99 in seconds of a good client that asks steadily; each wait counts from when it wanted to ask."""
     request = request_bytes("GET", "/api/v2/me", token=token)
     took: list[float] = []
@@ -76,8 +68,9 @@ async def wait_times(server: ServerProcess, token: str, seconds: float, report: 
         try:
             for turn in range(number, int(seconds * PER_S), WIRES):
                 wanted = begin + turn / PER_S
-                await asyncio.sleep(max(0.0, wanted - perf_counter()))
-                status = await _ask(wire, request)
+                await sleep_until(wanted)
+                async with asyncio.timeout(ANSWER_S):
+                    status, _ = await wire.request(request)
                 if status == 200:
                     took.append(perf_counter() - wanted)
                     report.done(name, took[-1])
@@ -95,19 +88,20 @@ async def wait_times(server: ServerProcess, token: str, seconds: float, report: 
 
 
 @asynccontextmanager
-async def siege_process(
+async def slow_clients_process(
     server: ServerProcess, sockets: int, mode: str, closed: dict[str, int]
 ) -> AsyncIterator[None]:
-    """The siege in a process of its own, from all its sockets being open to its end."""
+    """The slow clients in a process of their own, from all sockets being open to their end."""
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "loadtests.slow.siege", str(server.port), "--sockets", str(sockets), "--mode", mode,
+        sys.executable, "-m", "loadtests.slow.slow_clients", str(server.port),
+        "--sockets", str(sockets), "--mode", mode,
         cwd=ROOT, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
     )  # fmt: skip
     assert process.stdout is not None
     try:
         async with asyncio.timeout(60):
             if await process.stdout.readline() != b"up\n":
-                raise RuntimeError("the siege did not begin")
+                raise RuntimeError("the slow clients do not connect")
         yield
         async with asyncio.timeout(30):
             said, _ = await process.communicate(b"")
@@ -119,12 +113,12 @@ async def siege_process(
             await process.wait()
 
 
-async def watch(server: ServerProcess, *, sockets: int, mode: str, seconds: float, rounds: int) -> Report:
-    """Rounds of peace and siege in turn, and the verdict."""
-    report = Report(f"{sockets} slow sockets, mode {mode}")
+async def watch(server: ServerProcess, *, sockets: int, mode: str, seconds: float, rounds: int) -> LoadReport:
+    """Rounds of both in turn, and the verdict."""
+    report = LoadReport(f"{sockets} slow sockets, mode {mode}")
     token = (await server.mint("customer", 1))[0]["access_token"]
-    peace: list[float] = []
-    siege: list[float] = []
+    alone: list[float] = []
+    beside: list[float] = []
     given_back: list[float] = []
     closed: dict[str, int] = {}
     began = perf_counter()
@@ -133,17 +127,17 @@ async def watch(server: ServerProcess, *, sockets: int, mode: str, seconds: floa
         before, open_files = await scrape(http, server.ops_url), descriptors(server.pid)
         at_rest, memory = before[OPEN], [rss_bytes(server.pid)]
         for _ in range(rounds):
-            peace.append(await wait_times(server, token, seconds, report, "peace"))
-            async with siege_process(server, sockets, mode, closed):
-                siege.append(await wait_times(server, token, seconds, report, "siege"))
+            alone.append(await wait_times(server, token, seconds, report, "peace"))
+            async with slow_clients_process(server, sockets, mode, closed):
+                beside.append(await wait_times(server, token, seconds, report, "siege"))
             given_back.append(await settle(http, server, at_rest))
             memory.append(rss_bytes(server.pid))
         kept = descriptors(server.pid) - open_files
         after = await scrape(http, server.ops_url)
     report.took_s = perf_counter() - began
     report.facts |= {
-        "p99_ms_in_peace": [round(value * 1000, 2) for value in peace],
-        "p99_ms_under_siege": [round(value * 1000, 2) for value in siege],
+        "p99_ms_in_peace": [round(value * 1000, 2) for value in alone],
+        "p99_ms_under_siege": [round(value * 1000, 2) for value in beside],
         "closed_by_the_server": closed,
         "ended_by_reason": {
             reason: int(count)
@@ -153,13 +147,13 @@ async def watch(server: ServerProcess, *, sockets: int, mode: str, seconds: floa
         "memory_mib_at_rest": [round(value / 2**20, 1) for value in memory],
         "given_back_after_s": [round(value, 1) for value in given_back],
     }
-    ratio = median(siege) / median(peace)
+    ratio = median(beside) / median(alone)
     report.limits += [
         Limit("p99 under siege over p99 in peace, medians", round(ratio, 2), RATIO_MAX),
         Limit("failed requests of the good client", report.errors, 0),
         Limit("seconds until every connection was given back", round(max(given_back), 1), SETTLED_S - 1),
         Limit("open files more than before", kept, FILES_MAX),
-        # What the first siege took the allocator keeps for the next; it must not take more.
+        # What the first round took the allocator keeps for the next; it must not take more.
         Limit("bytes more than after the first siege", memory[-1] - memory[1], GROWTH_BYTES_MAX),
     ]
     return report

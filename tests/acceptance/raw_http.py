@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 import aiohttp
 
 from api.contract.problems import KINDS
-from loadtests.client import PROTOCOL
-from loadtests.server import ServerProcess
+from loadtests.kit.protocol import PROTOCOL
+from loadtests.kit.server import ServerProcess
 from tests.acceptance.sample_mall import fresh_key
 from tests.acceptance.write_operations import KEYED, WRITES
 from tests.support.server_log import ServerLog

@@ -11,8 +11,8 @@ from typing import Any
 import aiohttp
 import pytest
 
-from loadtests.client import Mall, Phone, Refused
-from loadtests.server import ServerProcess
+from loadtests.kit.client import ApiProblem, Mall, Phone
+from loadtests.kit.server import ServerProcess
 
 keys = (f"story-key-{n:08d}" for n in itertools.count())
 
@@ -123,6 +123,6 @@ class MallDriver:
 
 async def refused(call: Any) -> str:
     """The code that a call is refused with."""
-    with pytest.raises(Refused) as caught:
+    with pytest.raises(ApiProblem) as caught:
         await call
     return caught.value.code

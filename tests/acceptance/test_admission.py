@@ -14,7 +14,7 @@ from api.auth.permissions import Access, allows
 from api.routes import OPERATIONS, ROUTES
 from api.v1.handlers import TRANSITION_ACCESS
 from api.v1.routes import TABLE, TRANSITION
-from loadtests.server import ServerProcess, open_server
+from loadtests.kit.server import ServerProcess, open_server
 
 POLICIES = ("AUTH", "REFRESH", "ORDERS", "READS", "WRITES", "TICKETS", "COMMANDS", "LOCATIONS")
 ONE_OF_EACH = {f"MALL_LIMIT_{name}_PER_MIN": "1" for name in POLICIES}

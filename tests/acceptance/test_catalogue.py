@@ -14,8 +14,8 @@ import aiohttp
 import pytest
 
 from config.settings import Settings
-from loadtests.client import Mall, Refused, open_http
-from loadtests.server import ServerProcess, open_server
+from loadtests.kit.client import ApiProblem, Mall, open_http
+from loadtests.kit.server import ServerProcess, open_server
 
 Shows = Callable[[dict[str, Any]], bool]
 keys = (f"catalogue-key-{n:08d}" for n in itertools.count())
@@ -137,7 +137,7 @@ async def test_what_was_missing_is_there_as_soon_as_it_is_made(two_servers: TwoS
     store = await two_servers.store()
     following = int((await two_servers.product(store))["id"].removeprefix("prd_")) + 1
     for mall in (two_servers.eye, two_servers.other_eye):
-        with pytest.raises(Refused, match="404"):
+        with pytest.raises(ApiProblem, match="404"):
             await mall.do("GET", f"/api/v2/products/prd_{following}")
     made = await two_servers.product(store)
     assert made["id"] == f"prd_{following}"
@@ -180,7 +180,7 @@ async def test_of_200_simultaneous_orders_of_a_stock_of_50_exactly_50_are_create
     async def order() -> str:
         try:
             return str((await two_servers.order(product))["status"])
-        except Refused as refused:
+        except ApiProblem as refused:
             return refused.code
 
     async with asyncio.TaskGroup() as tasks:
@@ -195,7 +195,7 @@ async def test_order_from_too_far_away_is_refused_and_so_is_its_repetition(two_s
     product, key = await two_servers.product(store, stock=1), next(keys)
     problems = []
     for _ in range(2):
-        with pytest.raises(Refused) as caught:
+        with pytest.raises(ApiProblem) as caught:
             await two_servers.order(product, FAR, key)
         assert (caught.value.status, caught.value.code) == (422, "out_of_range")
         problems.append(caught.value.problem["errors"])
@@ -213,7 +213,7 @@ async def test_store_that_names_no_limit_delivers_anywhere(two_servers: TwoServe
         "PATCH", f"/api/v2/stores/{store['id']}", {"delivery_radius_m": 20_000}
     )
     assert changed["delivery_radius_m"] == 20_000
-    with pytest.raises(Refused, match="out_of_range"):
+    with pytest.raises(ApiProblem, match="out_of_range"):
         await two_servers.order(product, FAR)
     renamed = await two_servers.one.do("PATCH", f"/api/v2/stores/{store['id']}", {"name": "Renamed"})
     assert renamed["delivery_radius_m"] == 20_000, "who does not name it keeps it"

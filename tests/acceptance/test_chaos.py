@@ -6,17 +6,17 @@ from pathlib import Path
 
 import pytest
 
-from loadtests.chaos.plan import FLUSH, FREEZE, KILL, ROLLING, Fault
+from loadtests.chaos.plan import FLUSH, FREEZE, KILL, ROLLING, PlannedFault
 from loadtests.chaos.report import make_report
-from loadtests.chaos.stage import Plan, chaos
-from loadtests.testimony import NOT_PROCESSED, OK, UNKNOWN
+from loadtests.chaos.run import ChaosPlan, chaos
+from loadtests.faults.history import NOT_PROCESSED, OK, UNKNOWN
 
 FAULTS = (
-    Fault(KILL, (1,), length_s=1.5, gap_s=2.0),
+    PlannedFault(KILL, (1,), length_s=1.5, gap_s=2.0),
     # Beyond the lease of 4 s, so that its shards are somebody else's when it wakes.
-    Fault(FREEZE, (2,), length_s=6.0, gap_s=1.0),
-    Fault(FLUSH, gap_s=2.0),
-    Fault(ROLLING, (0, 1, 2), gap_s=0.5),
+    PlannedFault(FREEZE, (2,), length_s=6.0, gap_s=1.0),
+    PlannedFault(FLUSH, gap_s=2.0),
+    PlannedFault(ROLLING, (0, 1, 2), gap_s=0.5),
 )
 
 
@@ -24,7 +24,7 @@ FAULTS = (
 async def test_no_promise_is_broken_when_instances_are_killed_frozen_and_restarted_and_redis_forgets(
     short_tmp_path: Path,
 ) -> None:
-    plan = Plan(instances=3, drivers=6, customers=2, faults=FAULTS)
+    plan = ChaosPlan(instances=3, drivers=6, customers=2, faults=FAULTS)
     outcome = await chaos(plan, short_tmp_path / "chaos")
     report = make_report(outcome)
     assert report.passed, "\n".join(report.lines())
@@ -36,5 +36,5 @@ async def test_no_promise_is_broken_when_instances_are_killed_frozen_and_restart
     assert outcomes.count(OK) > 1000
     assert UNKNOWN in outcomes
     assert NOT_PROCESSED in outcomes
-    assert sum(courier.resumed for courier in outcome.findings.couriers) > 12
+    assert sum(driver.resumed for driver in outcome.findings.drivers) > 12
     assert outcome.spans[1].stale > 0

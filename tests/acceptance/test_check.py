@@ -17,7 +17,7 @@ import pytest
 from api.operator.preflight import look_at_everything
 from config.findings import report
 from config.settings import load_settings
-from loadtests.server import ServerProcess, free_run
+from loadtests.kit.server import ServerProcess, free_run
 from storage.embedded import EmbeddedPostgres, EmbeddedValkey
 from storage.postgres.migrate import migrate
 from tests.conftest import with_database

@@ -13,8 +13,8 @@ import aiohttp
 import pytest
 
 from api.auth.permissions import ROLE_SCOPES
-from loadtests.client import open_http
-from loadtests.server import ServerProcess, open_server
+from loadtests.kit.client import open_http
+from loadtests.kit.server import ServerProcess, open_server
 from tests.acceptance.contract_report import report
 from tests.support.server_log import ServerLog
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from loadtests.server import ROOT
+from loadtests.kit.server import ROOT
 from tests.acceptance.test_process import processes_of
 from tests.support.waiting import until
 

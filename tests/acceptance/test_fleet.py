@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from loadtests.server import ROOT
+from loadtests.kit.server import ROOT
 
 WAIT_S = 60.0
 

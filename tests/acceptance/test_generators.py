@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from loadtests.client import open_http
-from loadtests.server import ServerProcess, open_server
+from loadtests.kit.client import open_http
+from loadtests.kit.server import ServerProcess, open_server
 
 pytestmark = pytest.mark.long
 HERE = Path(__file__).parent.parent / "generators"

@@ -21,8 +21,8 @@ import pytest
 from redis.asyncio import Redis
 
 from loadtests.chaos.proxy import open_proxies
-from loadtests.client import Mall, open_http
-from loadtests.server import ROOT, free_run
+from loadtests.kit.client import Mall, open_http
+from loadtests.kit.server import ROOT, free_run
 from storage.embedded import EmbeddedValkey
 from tests.support.program import login
 

@@ -15,8 +15,8 @@ from typing import Any
 import aiohttp
 import pytest
 
-from loadtests.client import Mall, open_http
-from loadtests.server import ServerProcess, open_server
+from loadtests.kit.client import Mall, open_http
+from loadtests.kit.server import ServerProcess, open_server
 from tests.acceptance.sample_mall import ORDER, fresh_key
 
 WRONG = {"email": "customer@mall.example", "password": "not the password"}

@@ -16,8 +16,8 @@ from typing import Any
 import aiohttp
 import pytest
 
-from loadtests.client import Mall, open_http
-from loadtests.server import ServerProcess
+from loadtests.kit.client import Mall, open_http
+from loadtests.kit.server import ServerProcess
 from storage.embedded import EmbeddedPostgres, EmbeddedValkey
 from tests.acceptance.sample_mall import ORDER, fresh_key
 

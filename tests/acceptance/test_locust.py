@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from loadtests.rush.__main__ import LOCUST, NoTake, play
+from loadtests.kit.server import ROOT, open_server
+from loadtests.rush.__main__ import LOCUST, NoResults, run_locust
 from loadtests.rush.profiles import PROFILES
-from loadtests.server import ROOT, open_server
 
 pytestmark = pytest.mark.long
 INSTALL_S, RUN_S = 300.0, 120.0
@@ -55,7 +55,7 @@ async def test_server_that_dies_on_the_way_breaks_the_limits(short_tmp_path: Pat
     profile = PROFILES["smoke"].resized(6, 10)
     async with open_server(short_tmp_path / "rush", {"DATABASE_URL": "", "REDIS_URL": ""}) as server:
         asyncio.get_running_loop().call_later(DEATH_S, os.kill, server.pid, signal.SIGKILL)
-        report = await play(server, profile, tmp_path, None)
+        report = await run_locust(server, profile, tmp_path, None)
     assert not report.passed
     assert report.errors > 0
     assert [limit.name for limit in report.limits if not limit.kept].count("share of errors") == 1
@@ -68,5 +68,5 @@ async def test_locust_that_never_runs_leaves_nothing_to_report(
 ) -> None:
     monkeypatch.setattr("loadtests.rush.__main__.LOCUST", Path("/bin/false"))
     async with open_server(short_tmp_path / "rush-none", {"DATABASE_URL": "", "REDIS_URL": ""}) as server:
-        with pytest.raises(NoTake, match="locust ended with 1"):
-            await play(server, PROFILES["smoke"].resized(2, 5), tmp_path, None)
+        with pytest.raises(NoResults, match="locust ended with 1"):
+            await run_locust(server, PROFILES["smoke"].resized(2, 5), tmp_path, None)

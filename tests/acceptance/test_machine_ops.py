@@ -13,8 +13,8 @@ from typing import Any
 import aiohttp
 import pytest
 
-from loadtests.client import open_http
-from loadtests.server import ServerProcess
+from loadtests.kit.client import open_http
+from loadtests.kit.server import ServerProcess
 from tests.acceptance.test_supervisor import children_of
 
 # Whatever is asked here answers, or refuses, within its own bound; this is for a machine that is busy.

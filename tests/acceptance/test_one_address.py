@@ -19,7 +19,7 @@ import pytest
 from argon2 import PasswordHasher
 
 from dispatch.domain.refresh_tokens import RefreshToken
-from loadtests.server import ServerProcess
+from loadtests.kit.server import ServerProcess
 from tests.conftest import copy_database
 
 PASSWORD, WRONG = "correct horse", "not the password"

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from loadtests.client import Mall, open_http
-from loadtests.server import ServerProcess
+from loadtests.kit.client import Mall, open_http
+from loadtests.kit.server import ServerProcess
 from storage.embedded import EmbeddedPostgres, EmbeddedValkey
 
 pytestmark = pytest.mark.long

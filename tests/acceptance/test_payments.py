@@ -12,9 +12,9 @@ from typing import Any
 import aiohttp
 import pytest
 
-from loadtests.client import Mall, open_http
-from loadtests.gateway import GatewayProcess, open_gateway_process
-from loadtests.server import ServerProcess, open_server
+from loadtests.kit.client import Mall, open_http
+from loadtests.kit.gateway import GatewayProcess, open_gateway_process
+from loadtests.kit.server import ServerProcess, open_server
 from tests.acceptance.running_mall import MallZone, RunningMall, refused
 
 keys = (f"payment-key-{n:08d}" for n in itertools.count())

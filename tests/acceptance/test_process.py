@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from loadtests.client import Mall, Phone, Refused, open_http
-from loadtests.server import ServerProcess
+from loadtests.kit.client import ApiProblem, Mall, Phone, open_http
+from loadtests.kit.server import ServerProcess
 from tests.support.program import login, run
 from tests.support.waiting import until
 
@@ -115,7 +115,7 @@ async def test_second_server_on_the_same_data_is_refused(short_tmp_path: Path) -
     assert str(server.pid) in said
     assert "Traceback" not in said
     async with open_http() as http:
-        with pytest.raises(Refused):
+        with pytest.raises(ApiProblem):
             await Mall(http, server.url).do("GET", "/api/v2/me")
     await server.stop()
 

@@ -1,4 +1,4 @@
-"""Many drivers for one order, one driver for many: a short run of loadtests/race.py."""
+"""Many drivers for one order, one driver for many: a short run of loadtests/faults/race.py."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from loadtests.race import GREEDY_ORDERS, race
-from loadtests.server import ServerProcess, open_server
+from loadtests.faults.race import GREEDY_ORDERS, race
+from loadtests.kit.server import ServerProcess, open_server
 
 
 @pytest.fixture(scope="module")

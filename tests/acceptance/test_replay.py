@@ -6,9 +6,9 @@ import asyncio
 import json
 from pathlib import Path
 
-from loadtests.client import Mall, open_http
-from loadtests.replay import Options, replay
-from loadtests.server import ServerProcess, open_server
+from loadtests.kit.client import Mall, open_http
+from loadtests.kit.server import ServerProcess, open_server
+from loadtests.replay.__main__ import ReplayOptions, replay
 from tests.unit.loadtests.small_day import busy_day, write_day
 
 ORDERS = 10
@@ -18,7 +18,7 @@ EMAIL, PASSWORD = "admin@mall.example", "a password for tests"
 
 async def test_day_on_a_server_of_its_own_is_delivered_by_the_rules(tmp_path: Path) -> None:
     day, out = write_day(tmp_path / "day", busy_day(ORDERS)), tmp_path / "out"
-    report = await replay(Options(day, out, SPEEDUP, quiet=True))
+    report = await replay(ReplayOptions(day, out, SPEEDUP, quiet=True))
     assert (report["acknowledged"], report["delivered"]) == (ORDERS, ORDERS)
     for name in ("lost", "double_assigned", "feed_faults", "violations", "errors"):
         assert report[name] == [], name
@@ -30,7 +30,7 @@ async def test_day_on_a_server_of_its_own_is_delivered_by_the_rules(tmp_path: Pa
 async def test_day_survives_the_death_of_its_server(tmp_path: Path) -> None:
     day, out = write_day(tmp_path / "day", busy_day(ORDERS)), tmp_path / "out"
     async with open_server(tmp_path / "mall", {"MALL_SAMPLE": "off"}) as server:
-        options = Options(
+        options = ReplayOptions(
             day, out, SPEEDUP, url=server.url, admin_email=EMAIL, admin_password=PASSWORD, quiet=True
         )
         async with asyncio.TaskGroup() as tasks:

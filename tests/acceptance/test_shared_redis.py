@@ -13,8 +13,9 @@ import aiohttp
 import asyncpg
 import pytest
 
-from loadtests.client import PROTOCOL, Mall, open_http
-from loadtests.server import ServerProcess
+from loadtests.kit.client import Mall, open_http
+from loadtests.kit.protocol import PROTOCOL
+from loadtests.kit.server import ServerProcess
 from storage.embedded import EmbeddedValkey
 from storage.redis.client import open_redis
 from tests.acceptance.sample_mall import DROPOFF, fresh_key

@@ -15,10 +15,11 @@ import aiohttp
 import asyncpg
 import pytest
 
-from loadtests.chaos.instance import DriverIndex, open_fleet
+from loadtests.chaos.instance import ProxiedCluster, open_cluster
 from loadtests.chaos.plan import BLACK_HOLE, CUT_POSTGRES
 from loadtests.chaos.proxy import PASS
-from loadtests.client import PROTOCOL, Mall, open_http
+from loadtests.kit.client import Mall, open_http
+from loadtests.kit.protocol import PROTOCOL
 from storage.embedded.data_directory import SOCKET_NAME
 from tests.conftest import copy_database
 from tests.support.waiting import seconds_until
@@ -31,7 +32,7 @@ PATIENCE_S = 40.0
 class InstancesBehindProxies:
     """Two instances behind proxies, and a driver."""
 
-    fleet: DriverIndex
+    fleet: ProxiedCluster
     http: aiohttp.ClientSession
     database: Any
     token: str
@@ -56,7 +57,7 @@ async def instances(
     redis = Path(redis_url.removeprefix("unix://"))
     name = parts.path.removeprefix("/")
     async with (
-        open_fleet(2, short_tmp_path / f"sight-{name}", postgres, redis, name) as fleet,
+        open_cluster(2, short_tmp_path / f"sight-{name}", postgres, redis, name) as fleet,
         open_http() as http,
     ):
         database = await asyncpg.connect(url)

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
-from loadtests.client import open_http
-from loadtests.server import ServerProcess
+from loadtests.kit.client import open_http
+from loadtests.kit.server import ServerProcess
 from storage.embedded import EmbeddedValkey
 from tests.support.program import run
 

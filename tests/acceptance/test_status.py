@@ -14,8 +14,8 @@ from typing import Any
 import aiohttp
 import pytest
 
-from loadtests.client import open_http
-from loadtests.server import ServerProcess, open_server
+from loadtests.kit.client import open_http
+from loadtests.kit.server import ServerProcess, open_server
 from storage.embedded import EmbeddedValkey
 from tests.conftest import copy_database
 

@@ -12,8 +12,8 @@ import jsonschema
 import orjson
 import pytest
 
-from loadtests.client import Phone, open_http
-from loadtests.server import open_server
+from loadtests.kit.client import Phone, open_http
+from loadtests.kit.server import open_server
 from tests.acceptance.running_mall import MallDriver, MallZone, RunningMall, keys, refused
 from tests.support.waiting import until
 
@@ -53,7 +53,7 @@ async def test_order_goes_from_customer_to_door(mall: RunningMall) -> None:
         assert (await driver.post(order, "pickup"))["result"] == "picked_up"
         assert (await driver.post(order, "delivery"))["status"] == "delivered"
         await driver.event("order.delivered", order)
-        assert driver.phone.faults == []
+        assert driver.phone.position.faults == []
         seen = await mall.customer.do("GET", f"/api/v2/orders/{order}")
         assert (seen["status"], seen["driver_id"], seen["version"]) == ("delivered", driver.id, 5)
         history = (await mall.customer.do("GET", f"/api/v2/orders/{order}/events"))["items"]
@@ -546,7 +546,7 @@ async def test_phone_resumes_where_it_was(mall: RunningMall) -> None:
         assert driver.phone.welcome["resumed"] is True
         await driver.event("order.assigned", second)
         assert [e["seq"] for e in driver.phone.events] == [1, 2]
-        assert driver.phone.faults == []
+        assert driver.phone.position.faults == []
 
 
 async def test_phone_without_a_position_gets_a_snapshot(mall: RunningMall) -> None:
@@ -568,10 +568,10 @@ async def test_phone_without_a_position_gets_a_snapshot(mall: RunningMall) -> No
 
 async def test_position_of_another_epoch_gets_a_snapshot(mall: RunningMall) -> None:
     driver = await (await mall.zone()).driver()
-    driver.phone.epoch, driver.phone.seq = "elsewhere", 7
+    driver.phone.position.epoch, driver.phone.position.seq = "elsewhere", 7
     async with driver.phone.connected():
         assert driver.phone.welcome["resumed"] is False
-        assert driver.phone.seq == 0
+        assert driver.phone.position.seq == 0
 
 
 async def test_second_socket_closes_the_first(mall: RunningMall) -> None:

@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 
 from config.log_sampling import BURST
-from loadtests.client import open_http
-from loadtests.server import ServerProcess, open_server
+from loadtests.kit.client import open_http
+from loadtests.kit.server import ServerProcess, open_server
 
 LIMIT_S = 30.0
 UPGRADE = (

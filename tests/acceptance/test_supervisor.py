@@ -13,8 +13,8 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from loadtests.client import Mall, open_http
-from loadtests.server import ServerProcess
+from loadtests.kit.client import Mall, open_http
+from loadtests.kit.server import ServerProcess
 from storage.embedded import EmbeddedPostgres, EmbeddedValkey
 
 LIMIT_S = 60.0

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from loadtests.server import ROOT
+from loadtests.kit.server import ROOT
 
 WAIT_S = 60.0
 

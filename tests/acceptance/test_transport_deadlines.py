@@ -10,9 +10,9 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from loadtests.client import open_http
-from loadtests.server import ServerProcess, open_server
-from loadtests.slow.siege import besieging
+from loadtests.kit.client import open_http
+from loadtests.kit.server import ServerProcess, open_server
+from loadtests.slow.slow_clients import open_slow_clients
 from loadtests.slow.watch import connections, settle
 from tests.acceptance.raw_http import LIVENESS, read_answer
 from tests.support.server_log import ServerLog
@@ -108,7 +108,7 @@ async def test_siege_is_given_back_while_a_good_client_is_served(
     server: ServerProcess, http: aiohttp.ClientSession
 ) -> None:
     before = await connections(http, server)
-    async with besieging(server.port, SOCKETS, "mixed") as siege:
+    async with open_slow_clients(server.port, SOCKETS, "mixed") as siege:
         async with asyncio.timeout(40):
             while set(siege.closed) != {"head", "body", "read"}:
                 async with http.get(server.url + "/health/readiness") as response:

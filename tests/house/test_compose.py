@@ -12,7 +12,7 @@ import yaml
 from redis.asyncio import Redis
 from redis.exceptions import AuthenticationError, RedisError
 
-from loadtests.server import free_port
+from loadtests.kit.server import free_port
 from storage.embedded.binaries import find_valkey
 
 COMPOSE: dict[str, Any] = yaml.safe_load((Path(__file__).resolve().parents[2] / "compose.yaml").read_text())

@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[2]
 ROOMS = ("config", "actors", "storage", "dispatch", "api", "loadtests")
 PACKAGES = sorted(p.parent for room in ROOMS for p in (ROOT / room).rglob("__init__.py"))
 # Folders of tests whose map is not held yet.
-WITHOUT_MAP = ("unit/loadtests", "unit/loadtests_history")
+WITHOUT_MAP = ("unit/loadtests",)
 TESTS = ROOT / "tests"
 TEST_FOLDERS = sorted(
     p.parent

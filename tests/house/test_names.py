@@ -24,3 +24,7 @@ def duplicates(*rooms: str) -> dict[str, list[str]]:
 
 def test_no_two_classes_of_the_product_have_one_name() -> None:
     assert duplicates(*PRODUCT) == {}
+
+
+def test_no_two_classes_of_the_load_tests_have_one_name() -> None:
+    assert duplicates("loadtests") == {}

@@ -9,8 +9,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from loadtests.client import open_http
-from loadtests.server import open_server
+from loadtests.kit.client import open_http
+from loadtests.kit.server import open_server
 
 HERE = Path(__file__).parent
 REST = ("/api/v2/openapi.json", "/api/v1/openapi.json")

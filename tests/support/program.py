@@ -6,8 +6,8 @@ import asyncio
 import os
 import sys
 
-from loadtests.client import Mall
-from loadtests.server import ROOT
+from loadtests.kit.client import Mall
+from loadtests.kit.server import ROOT
 
 LIMIT_S = 60
 

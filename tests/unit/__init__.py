@@ -9,7 +9,6 @@ config/              settings, logs, outages
 dispatch/            actors of orders, drivers and zones, and the domain
 storage/             what of the stores needs no store
 loadtests/           the load tests' own parts
-loadtests_history/   the checker of recorded histories
 test_openapi.py      the OpenAPI document of version 2
 test_openapi_v1.py   the OpenAPI document of version 1
 test_asyncapi.py     the AsyncAPI document of the feed

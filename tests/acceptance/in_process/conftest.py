@@ -21,7 +21,7 @@ from api.operator import first_run
 from api.routes import ROUTES
 from api.server import http_server
 from config.settings import load_settings
-from loadtests.client import open_http
+from loadtests.kit.client import open_http
 from storage.servers import Addresses
 from tests.acceptance.in_process.in_process_server import BROKEN, InProcessServer, broken
 from tests.acceptance.raw_http import ALLOWED_ORIGIN

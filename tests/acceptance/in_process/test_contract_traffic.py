@@ -25,7 +25,7 @@ from api.feed.frames import FRAMES
 from api.feed.state import PING_S
 from api.operation import Operation
 from api.routes import ROUTES
-from loadtests.client import Mall, Phone
+from loadtests.kit.client import Mall, Phone
 from tests.acceptance.in_process.in_process_server import InProcessServer
 from tests.acceptance.sample_mall import DROPOFF
 from tests.support.waiting import until
@@ -330,7 +330,7 @@ async def _open_day(day: Day) -> None:
         await rival.ask("offer.accept", orders=["ord_999999"])
         await day.do("admin", "orders.ready_time", orders[0], {"ready_at": datetime.now(UTC).isoformat()})
         await rider.frame("event", type="order.ready_time")
-        await rider.say("ack", seq=rider.phone.seq)
+        await rider.say("ack", seq=rider.phone.position.seq)
         await rider.ask("order.pickup", order_id=orders[0])
         await rider.ask("order.delivery", order_id=orders[0])
         await rider.ask("order.delivery", order_id=orders[0])
@@ -352,10 +352,16 @@ async def _open_day(day: Day) -> None:
         await day.do("admin", "users.update", user, {"zone_id": other})
         await rider.frame("state.zone")
     resumed = Rider(day, "driver-f")
-    resumed.phone.epoch, resumed.phone.seq = rider.phone.epoch, (rider.phone.seq or 0) - 1
+    resumed.phone.position.epoch, resumed.phone.position.seq = (
+        rider.phone.position.epoch,
+        (rider.phone.position.seq or 0) - 1,
+    )
     async with resumed.phone.connected():
         day.frames["server.welcome"].append(resumed.phone.welcome)
-        hello = {"t": "hello", "resume": {"epoch": rider.phone.epoch, "seq": rider.phone.seq}}
+        hello = {
+            "t": "hello",
+            "resume": {"epoch": rider.phone.position.epoch, "seq": rider.phone.position.seq},
+        }
         day.frames["app.hello"].append(hello)
         assert resumed.phone.welcome["resumed"]
         await resumed.frame("event")

@@ -11,8 +11,8 @@ import asyncpg
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from loadtests.client import Mall, open_http
-from loadtests.server import open_server
+from loadtests.kit.client import Mall, open_http
+from loadtests.kit.server import open_server
 from tests.acceptance.raw_http import ALLOWED_ORIGIN, RunningServer
 from tests.acceptance.sample_mall import ORDER, PEOPLE, fresh_key
 from tests.acceptance.token_forge import TokenForge, lasting, own_key, parts

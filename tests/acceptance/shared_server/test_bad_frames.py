@@ -11,7 +11,7 @@ import aiohttp
 import pytest
 from aiohttp import WSMsgType
 
-from loadtests.wire import frame_bytes
+from loadtests.kit.wire import frame_bytes
 from tests.acceptance.raw_http import ALLOWED_ORIGIN, FEED, LEAK, UPGRADE, Headers, RunningServer, refusal
 from tests.acceptance.token_forge import TokenForge
 

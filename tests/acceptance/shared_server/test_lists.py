@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import asyncpg
 import pytest
 
-from loadtests.client import Mall
+from loadtests.kit.client import Mall
 from tests.acceptance.raw_http import RunningServer, faults, refusal
 from tests.support.waiting import until
 

@@ -8,8 +8,8 @@ import sys
 from dataclasses import dataclass
 from typing import Any
 
-from loadtests.client import Mall
-from loadtests.server import ROOT, ServerProcess
+from loadtests.kit.client import Mall
+from loadtests.kit.server import ROOT, ServerProcess
 from storage.embedded import EmbeddedValkey
 from tests.support.server_log import ServerLog
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from loadtests.client import Mall, open_http
-from loadtests.server import ServerProcess
+from loadtests.kit.client import Mall, open_http
+from loadtests.kit.server import ServerProcess
 from storage.embedded import EmbeddedValkey
 from tests.acceptance.two_instances.cluster import TwoInstances
 from tests.conftest import copy_database

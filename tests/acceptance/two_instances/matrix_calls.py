@@ -16,7 +16,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from api.auth.permissions import allows
 from api.operation import Operation
 from api.routes import OPERATIONS
-from loadtests.client import PROTOCOL, Mall
+from loadtests.kit.client import Mall
+from loadtests.kit.protocol import PROTOCOL
 from tests.acceptance.sample_mall import DROPOFF, SOON
 from tests.acceptance.token_forge import TokenForge
 from tests.acceptance.two_instances.cluster import PASSWORD, TwoInstances

@@ -10,8 +10,8 @@ from typing import Any
 import asyncpg
 import pytest
 
-from loadtests.client import Mall
-from loadtests.server import ROOT
+from loadtests.kit.client import Mall
+from loadtests.kit.server import ROOT
 from tests.acceptance.sample_mall import DROPOFF, fresh_key
 from tests.acceptance.two_instances.cluster import PASSWORD, TwoInstances
 from tests.support.waiting import seconds_until

@@ -12,7 +12,8 @@ from typing import Any
 import aiohttp
 import pytest
 
-from loadtests.client import PROTOCOL, Mall
+from loadtests.kit.client import Mall
+from loadtests.kit.protocol import PROTOCOL
 from tests.acceptance.two_instances.cluster import PASSWORD, TwoInstances
 from tests.support.waiting import seconds_until
 

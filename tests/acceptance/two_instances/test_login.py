@@ -16,9 +16,9 @@ import aiohttp
 import pytest
 from argon2 import PasswordHasher
 
-from loadtests.client import Mall, open_http
-from loadtests.server import open_server
-from loadtests.usage import cpu_s
+from loadtests.kit.client import Mall, open_http
+from loadtests.kit.process_usage import cpu_s
+from loadtests.kit.server import open_server
 from tests.acceptance.two_instances.cluster import PASSWORD, TwoInstances
 from tests.conftest import copy_database
 

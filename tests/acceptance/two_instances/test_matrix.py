@@ -7,7 +7,7 @@ import pytest
 from api.feed.frames import FRAMES
 from api.operation import Operation
 from api.routes import OPERATIONS, ROUTES
-from loadtests.client import Phone
+from loadtests.kit.client import Phone
 from tests.acceptance.two_instances.cluster import TwoInstances
 from tests.acceptance.two_instances.matrix import CALLERS, CELLS, FRAME_CELLS, OWN_FRAMES, statuses
 from tests.acceptance.two_instances.matrix_calls import MatrixCalls, set_up

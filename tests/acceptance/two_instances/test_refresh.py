@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from loadtests.client import Mall
+from loadtests.kit.client import Mall
 from tests.acceptance.two_instances.cluster import TwoInstances
 
 

@@ -8,7 +8,7 @@ import json
 
 import jwt
 
-from loadtests.client import Mall
+from loadtests.kit.client import Mall
 from tests.acceptance.two_instances.cluster import PASSWORD, TwoInstances
 from tests.support.waiting import seconds_until
 

@@ -11,7 +11,7 @@ import pytest
 
 from api.auth.permissions import allows
 from api.routes import ROUTES
-from loadtests.client import Phone
+from loadtests.kit.client import Phone
 from tests.acceptance.two_instances.cluster import TwoInstances
 from tests.acceptance.two_instances.matrix_calls import MatrixCalls, set_up
 from tests.acceptance.write_operations import WRITES

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from loadtests.bench.pairs import Turn, compare
+from loadtests.bench.pairs import TurnResult, compare
 
 
-def turn(per_s: float, server_us: float) -> Turn:
-    return Turn(per_s, server_us, 100.0, 10.0)
+def turn(per_s: float, server_us: float) -> TurnResult:
+    return TurnResult(per_s, server_us, 100.0, 10.0)
 
 
 def test_machine_that_slows_down_for_both_changes_nothing() -> None:
@@ -25,5 +25,5 @@ def test_one_pair_that_was_disturbed_does_not_count() -> None:
 
 
 def test_nothing_used_by_both_is_the_same() -> None:
-    nothing = Turn(5000, 150, 0.0, 10.0)
+    nothing = TurnResult(5000, 150, 0.0, 10.0)
     assert compare([nothing], [nothing])["postgres_us"] == 1.0

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from loadtests.bench.__main__ import measure_cell, middle
-from loadtests.bench.cells import Cell, Measure
-from loadtests.bench.stage import Peer
-from loadtests.usage import Usage
+from loadtests.bench.cells import BenchCase, BenchMeasure
+from loadtests.bench.setup import Peer
+from loadtests.kit.process_usage import Usage
 
-CELL = Cell("accept", 1, 64)
+CELL = BenchCase("accept", 1, 64)
 
 
-def measure(peer: str, won: int) -> Measure:
-    return Measure(peer, CELL, won, won, 0, 1.0, 1.0, 2.0, Usage(0.0, 0.0, 0.0))
+def measure(peer: str, won: int) -> BenchMeasure:
+    return BenchMeasure(peer, CELL, won, won, 0, 1.0, 1.0, 2.0, Usage(0.0, 0.0, 0.0))
 
 
 class Runner:
@@ -21,7 +21,7 @@ class Runner:
         self.won = won
         self.order: list[str] = []
 
-    async def measure(self, peer: Peer, cell: Cell) -> Measure:
+    async def measure(self, peer: Peer, cell: BenchCase) -> BenchMeasure:
         self.order.append(peer.letter)
         won = self.won[peer.letter].pop(0)
         if won is None:

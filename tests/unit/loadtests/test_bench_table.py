@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from loadtests.bench import table
-from loadtests.bench.cells import Cell, Measure
-from loadtests.usage import Usage
+from loadtests.bench.cells import BenchCase, BenchMeasure
+from loadtests.kit.process_usage import Usage
 
-ALONE, CONTESTED = Cell("accept", 1, 64), Cell("accept", 100, 64)
+ALONE, CONTESTED = BenchCase("accept", 1, 64), BenchCase("accept", 100, 64)
 
 
-def measured(peer: str, won_per_s: float, p99_ms: float = 10.0, cell: Cell = ALONE) -> Measure:
+def measured(peer: str, won_per_s: float, p99_ms: float = 10.0, cell: BenchCase = ALONE) -> BenchMeasure:
     won = int(won_per_s)
-    return Measure(peer, cell, won, won, 0, 1.0, 5.0, p99_ms, Usage(0.5, 0.2, 0.1))
+    return BenchMeasure(peer, cell, won, won, 0, 1.0, 5.0, p99_ms, Usage(0.5, 0.2, 0.1))
 
 
-def kept(*measures: Measure) -> dict[str, bool]:
+def kept(*measures: BenchMeasure) -> dict[str, bool]:
     return {limit.name.partition(",")[0]: limit.kept for limit in table.limits(measures)}
 
 
@@ -25,7 +25,7 @@ def test_ratio_below_the_promise_is_a_failure() -> None:
 
 
 def test_worst_cell_counts() -> None:
-    wide = Cell("accept", 1, 256)
+    wide = BenchCase("accept", 1, 256)
     good = (measured("a", 100), measured("b", 2_000))
     bad = (measured("a", 100, cell=wide), measured("b", 500, cell=wide))
     assert kept(*good)["accept: (b) against (a)"] is True

@@ -7,7 +7,7 @@ from itertools import islice, pairwise
 import pytest
 
 from loadtests.chaos import plan
-from loadtests.chaos.plan import BLACK_HOLE, CUTS, RESET, SMALLEST, Fault, draw_faults
+from loadtests.chaos.plan import BLACK_HOLE, CUTS, RESET, SMALLEST, PlannedFault, draw_faults
 
 KINDS = {
     plan.KILL, plan.KILL_ALL, plan.FREEZE, plan.RESTART, plan.SCALE, plan.FLUSH, plan.REDIS_RESTART,
@@ -15,7 +15,7 @@ KINDS = {
 }  # fmt: skip
 
 
-def drawn(seed: int, instances: int = 4, count: int = 200) -> list[Fault]:
+def drawn(seed: int, instances: int = 4, count: int = 200) -> list[PlannedFault]:
     """The first faults of a seed."""
     return list(islice(draw_faults(seed, instances), count))
 
@@ -59,8 +59,8 @@ def test_never_more_than_two_faults_at_once() -> None:
 
 
 def test_faults_that_touch_the_same_thing_exclude_each_other() -> None:
-    frozen, killed = Fault(plan.FREEZE, (1,)), Fault(plan.KILL_ALL, (0, 1, 2))
+    frozen, killed = PlannedFault(plan.FREEZE, (1,)), PlannedFault(plan.KILL_ALL, (0, 1, 2))
     assert frozen.needs & killed.needs
-    assert Fault(plan.FLUSH).needs & Fault(plan.REDIS_FREEZE).needs
-    assert not Fault(plan.FLUSH).needs & Fault(plan.POSTGRES_FREEZE).needs
-    assert not frozen.needs & Fault(plan.KILL, (0,)).needs
+    assert PlannedFault(plan.FLUSH).needs & PlannedFault(plan.REDIS_FREEZE).needs
+    assert not PlannedFault(plan.FLUSH).needs & PlannedFault(plan.POSTGRES_FREEZE).needs
+    assert not frozen.needs & PlannedFault(plan.KILL, (0,)).needs

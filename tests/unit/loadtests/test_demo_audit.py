@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from loadtests.client import Mall
-from loadtests.demo.audit import Findings
-from loadtests.demo.books import conclude
-from loadtests.demo.driver import Driver
-from loadtests.demo.handset import Handset
-from loadtests.demo.hours import Hours
-from loadtests.demo.ledger import Ledger, Note
+from loadtests.demo.audit import AuditFindings
+from loadtests.demo.audit_reads import conclude
+from loadtests.demo.driver import DemoDriver
+from loadtests.demo.flaky_phone import FlakyPhone
+from loadtests.demo.ledger import Note, OrderLedger
 from loadtests.demo.plan import make_plan
-from loadtests.demo.positions import Positions
-from loadtests.replay_line import Line
-from loadtests.replay_record import Won
-from loadtests.verdict import Report
+from loadtests.demo.run_clock import RunClock
+from loadtests.kit.client import Mall
+from loadtests.kit.phone_connection import PhoneConnection
+from loadtests.kit.report import LoadReport
+from loadtests.replay.record import Won
 
 
 def assigned(driver: str, version: int) -> dict[str, Any]:
@@ -36,8 +35,8 @@ def shown(status: str = "delivered", driver: str | None = "drv_1") -> dict[str, 
     return {"status": status, "driver_id": driver}
 
 
-def examined(note: Note, order: dict[str, Any] | None, history: list[dict[str, Any]]) -> Findings:
-    findings = Findings()
+def examined(note: Note, order: dict[str, Any] | None, history: list[dict[str, Any]]) -> AuditFindings:
+    findings = AuditFindings()
     findings.examine("ord_1", note, order, history)
     return findings
 
@@ -90,28 +89,18 @@ def test_delivery_that_no_driver_knows_of_is_found() -> None:
     assert found.misdelivered == ["ord_1 was delivered, and no driver knows of it"]
 
 
-def test_positions_one_after_another_are_in_order() -> None:
-    positions = Positions()
-    positions.start(40)
-    for seq in (41, 42, 43):
-        positions.take(seq)
-    assert (positions.last, positions.gaps, positions.duplicates) == (43, 0, 0)
-
-
-def test_position_that_is_missing_and_one_that_comes_twice_are_counted() -> None:
-    positions = Positions()
-    for seq in (1, 2, 5, 5, 6):
-        positions.take(seq)
-    assert (positions.last, positions.gaps, positions.duplicates) == (6, 2, 1)
-
-
-def concluded(findings: Findings, *, gap: bool = False, behind: int = 0, error: bool = False) -> Report:
+def concluded(
+    findings: AuditFindings, *, gap: bool = False, behind: int = 0, error: bool = False
+) -> LoadReport:
     """A report about one driver whose feed had a gap, or not."""
-    ledger = Ledger(Report("test"))
+    ledger = OrderLedger(LoadReport("test"))
     person = make_plan(1, 1, 60).drivers[0]
-    handset = Handset(Mall(None, ""))  # type: ignore[arg-type]
-    driver = Driver("drv_1", person, Line(handset, "test", ledger.counts), handset, ledger, Hours())
-    handset.positions.take(2 if gap else 1)
+    phone = FlakyPhone(Mall(None, ""))  # type: ignore[arg-type]
+    driver = DemoDriver(
+        "drv_1", person, PhoneConnection(phone, "test", ledger.counts), phone, ledger, RunClock()
+    )
+    phone.position.welcome({"t": "welcome", "epoch": "e", "seq": 0, "resumed": False})
+    phone.position.entry(2 if gap else 1)
     if error:
         ledger.fail("order.pickup", "no answer")
     conclude(ledger, [driver], findings, behind)
@@ -119,17 +108,17 @@ def concluded(findings: Findings, *, gap: bool = False, behind: int = 0, error: 
 
 
 def test_verdict_is_good_when_nothing_was_found() -> None:
-    assert concluded(Findings()).passed
+    assert concluded(AuditFindings()).passed
 
 
 def test_verdict_is_bad_for_every_single_fault() -> None:
-    assert not concluded(Findings(doubled=["x"])).passed
-    assert not concluded(Findings(lost=["x"])).passed
-    assert not concluded(Findings(misdelivered=["x"])).passed
-    assert not concluded(Findings(), gap=True).passed
-    assert not concluded(Findings(), behind=1).passed
-    assert not concluded(Findings(), error=True).passed
+    assert not concluded(AuditFindings(doubled=["x"])).passed
+    assert not concluded(AuditFindings(lost=["x"])).passed
+    assert not concluded(AuditFindings(misdelivered=["x"])).passed
+    assert not concluded(AuditFindings(), gap=True).passed
+    assert not concluded(AuditFindings(), behind=1).passed
+    assert not concluded(AuditFindings(), error=True).passed
 
 
 def test_findings_are_shown_as_sentences() -> None:
-    assert concluded(Findings(lost=["ord_1 is not there"])).facts["findings"] == ["ord_1 is not there"]
+    assert concluded(AuditFindings(lost=["ord_1 is not there"])).facts["findings"] == ["ord_1 is not there"]

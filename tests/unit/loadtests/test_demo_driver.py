@@ -7,15 +7,15 @@ from collections import Counter
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from loadtests.client import Mall
-from loadtests.demo.driver import DOINGS, OFFLINE, Driver
-from loadtests.demo.handset import Handset
-from loadtests.demo.hours import Hours, wait_or
-from loadtests.demo.ledger import Ledger
-from loadtests.demo.plan import Person
+from loadtests.demo.driver import DOINGS, OFFLINE, DemoDriver
+from loadtests.demo.flaky_phone import FlakyPhone
+from loadtests.demo.ledger import OrderLedger
+from loadtests.demo.plan import PlannedUser
+from loadtests.demo.run_clock import RunClock, wait_or
 from loadtests.demo.world import SPEED_MPS, SPEEDUP, Spot, distance_m, place_of, spot_of
-from loadtests.replay_line import Line
-from loadtests.verdict import Report
+from loadtests.kit.client import Mall
+from loadtests.kit.phone_connection import PhoneConnection
+from loadtests.kit.report import LoadReport
 from tests.simulation.loop import simulated
 
 STORE, HOME = Spot(400.0, 0.0), Spot(400.0, 1600.0)
@@ -23,11 +23,11 @@ STORE, HOME = Spot(400.0, 0.0), Spot(400.0, 1600.0)
 ACCEPTS, DECLINES = 1, 2
 
 
-class Services(Line):
+class Services(PhoneConnection):
     """Notes what the driver says, and when; answers at once."""
 
-    def __init__(self, handset: Handset) -> None:
-        super().__init__(handset, "test", Counter())
+    def __init__(self, phone: FlakyPhone) -> None:
+        super().__init__(phone, "test", Counter())
         self.said: list[tuple[float, str]] = []
         self.spots: list[Spot] = []
         self.seq = 0
@@ -57,29 +57,29 @@ class Services(Line):
             "order_id": "ord_1", "offer_id": "ofr_1_1", "version": 3, "status": "assigned",
             "store": place_of(STORE), "dropoff": place_of(HOME), "ready_at_ms": 0,
         }  # fmt: skip
-        self.phone.on_event({"seq": self.seq, "type": kind, "data": order})
+        self.phone._dispatch({"t": "event", "seq": self.seq, "type": kind, "data": order})
 
     @property
     def carried(self) -> list[str]:
         return [what for _, what in self.said if what != "availability"]
 
 
-Script = Callable[[Services, Hours], Coroutine[Any, Any, None]]
+Script = Callable[[Services, RunClock], Coroutine[Any, Any, None]]
 
 
-def work(script: Script, seed: int = ACCEPTS) -> tuple[Driver, Services, Ledger]:
+def work(script: Script, seed: int = ACCEPTS) -> tuple[DemoDriver, Services, OrderLedger]:
     """A driver's whole day, while the script plays the mall."""
-    hours, handset = Hours(), Handset(Mall(None, ""))  # type: ignore[arg-type]
-    services = Services(handset)
+    clock, phone = RunClock(), FlakyPhone(Mall(None, ""))  # type: ignore[arg-type]
+    services = Services(phone)
 
     async def play() -> None:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(driver.run())
-            tasks.create_task(script(services, hours))
+            tasks.create_task(script(services, clock))
 
     with simulated(1) as loop:
-        ledger = Ledger(Report("test"), loop.time, loop.time)
-        driver = Driver("drv_1", Person(Spot(0.0, 0.0), seed), services, handset, ledger, hours)
+        ledger = OrderLedger(LoadReport("test"), loop.time, loop.time)
+        driver = DemoDriver("drv_1", PlannedUser(Spot(0.0, 0.0), seed), services, phone, ledger, clock)
         loop.run_until_complete(play())
     return driver, services, ledger
 
@@ -87,17 +87,17 @@ def work(script: Script, seed: int = ACCEPTS) -> tuple[Driver, Services, Ledger]
 def offered(seconds: float, then: str = "") -> Script:
     """An offer after 2 s, perhaps another entry so much later, and closing time after half a minute."""
 
-    async def script(services: Services, hours: Hours) -> None:
-        await wait_or(hours.over, 2.0)
+    async def script(services: Services, clock: RunClock) -> None:
+        await wait_or(clock.over, 2.0)
         services.tell("offer")
-        await wait_or(hours.over, seconds)
+        await wait_or(clock.over, seconds)
         if then == "over":
-            hours.closing.set()
-            hours.over.set()
+            clock.closing.set()
+            clock.over.set()
         elif then:
             services.tell(then)
-        await wait_or(hours.over, 30.0)
-        hours.closing.set()
+        await wait_or(clock.over, 30.0)
+        clock.closing.set()
 
     return script
 
@@ -140,21 +140,21 @@ def test_driver_gives_up_what_it_carries_when_everybody_goes_home() -> None:
 
 
 def test_refusal_that_nobody_expects_is_an_error() -> None:
-    async def script(services: Services, hours: Hours) -> None:
+    async def script(services: Services, clock: RunClock) -> None:
         services.refusal = {"ok": False, "result": "invalid_transition", "status": "confirmed"}
-        await offered(0.0)(services, hours)
+        await offered(0.0)(services, clock)
 
     _, _, ledger = work(script)
     assert ledger.report.tally("order.pickup").errors == {"invalid_transition while confirmed": 1}
 
 
 def test_entry_that_was_passed_over_is_a_gap() -> None:
-    async def script(services: Services, hours: Hours) -> None:
+    async def script(services: Services, clock: RunClock) -> None:
         services.seq += 1
-        await offered(0.0)(services, hours)
+        await offered(0.0)(services, clock)
 
     driver, _, _ = work(script)
-    assert driver.handset.positions.gaps == 1
+    assert driver.phone.position.gaps == 1
 
 
 def test_every_doing_has_a_name() -> None:

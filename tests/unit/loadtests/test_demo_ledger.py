@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from rich.console import Console
 
-from loadtests.demo.hours import Hours
-from loadtests.demo.ledger import NEWS_MAX, STATES, TO_ACCEPTANCE, TO_OFFER, Ledger, Pace
-from loadtests.demo.picture import plain_line, take_picture
+from loadtests.demo.ledger import NEWS_MAX, STATES, TO_ACCEPTANCE, TO_OFFER, OrderLedger, RatePerMinute
+from loadtests.demo.run_clock import RunClock
 from loadtests.demo.screen import draw
-from loadtests.verdict import Report
+from loadtests.demo.summary import plain_line, summarize
+from loadtests.kit.report import LoadReport
 
 
 class Clock:
@@ -21,11 +21,11 @@ class Clock:
         return self.now_s
 
 
-def ledger_at(clock: Clock) -> Ledger:
-    return Ledger(Report("test"), clock, clock)
+def ledger_at(clock: Clock) -> OrderLedger:
+    return OrderLedger(LoadReport("test"), clock, clock)
 
 
-def carried_order(ledger: Ledger, clock: Clock, order: str = "ord_1") -> None:
+def carried_order(ledger: OrderLedger, clock: Clock, order: str = "ord_1") -> None:
     """Placed, offered after 1 s, won after 3 s."""
     ledger.placed(order, 0, clock())
     clock.now_s += 1.0
@@ -72,11 +72,11 @@ def test_offer_that_is_heard_before_the_acknowledgement_is_timed_as_well() -> No
 
 
 def test_pace_is_that_of_the_last_minute() -> None:
-    pace = Pace()
+    pace = RatePerMinute()
     for second in range(120):
         pace.tick(float(second))
     assert pace.per_min(119.0, 120.0) == 61
-    assert Pace().per_min(5.0, 5.0) == 0
+    assert RatePerMinute().per_min(5.0, 5.0) == 0
 
 
 def test_news_is_short_and_errors_are_in_it() -> None:
@@ -92,7 +92,7 @@ def test_news_is_short_and_errors_are_in_it() -> None:
 def test_picture_names_every_state_and_counts_what_is_there() -> None:
     ledger = ledger_at(clock := Clock())
     carried_order(ledger, clock)
-    picture = take_picture(ledger, [], Hours())
+    picture = summarize(ledger, [], RunClock())
     assert tuple(picture.orders) == STATES
     assert picture.orders["assigned"] == 1
     assert picture.to_acceptance_ms == (3000.0, 3000.0)
@@ -105,6 +105,6 @@ def test_view_shows_states_news_and_how_to_stop() -> None:
     carried_order(ledger, clock)
     console = Console(width=130, record=True, quiet=False, force_terminal=False)
     with console.capture() as seen:
-        console.print(draw(take_picture(ledger, [], Hours())))
+        console.print(draw(summarize(ledger, [], RunClock())))
     for word in ("picked up", "disconnected", "deliveries a minute", "ord_1 assigned to drv_1", "Ctrl-C"):
         assert word in seen.get()

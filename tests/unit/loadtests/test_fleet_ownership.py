@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 
 from actors.cluster.placement import desired
-from loadtests.fleet.ownership import Holding, holding_of, ideal_moves, is_balanced, moved, owners
+from loadtests.fleet.ownership import HeldShards, held_shards_of, ideal_moves, is_balanced, moved, owners
 
 
-def holding(instance: str, *shards: int, epoch: int = 1) -> Holding:
-    return Holding(instance, f"{instance}.1", dict.fromkeys(shards, epoch))
+def holding(instance: str, *shards: int, epoch: int = 1) -> HeldShards:
+    return HeldShards(instance, f"{instance}.1", dict.fromkeys(shards, epoch))
 
 
 def test_status_page_is_read() -> None:
@@ -20,7 +20,7 @@ def test_status_page_is_read() -> None:
         "incarnation": "mall-1.abc",
         "shards": {"owned": 2, "epochs": {"0": 3, "255": 9}},
     }
-    assert holding_of(status) == Holding("mall-1", "mall-1.abc", {0: 3, 255: 9})
+    assert held_shards_of(status) == HeldShards("mall-1", "mall-1.abc", {0: 3, 255: 9})
 
 
 @pytest.mark.parametrize("turned", [False, True])
@@ -41,7 +41,9 @@ def test_of_two_that_claim_a_shard_the_higher_epoch_counts(turned: bool) -> None
     ],
     ids=["in parts", "one has all", "one is nobody's", "one is both's", "one is silent", "all are"],
 )
-def test_two_are_balanced_when_they_have_all_shards_in_parts(holdings: list[Holding], balanced: bool) -> None:
+def test_two_are_balanced_when_they_have_all_shards_in_parts(
+    holdings: list[HeldShards], balanced: bool
+) -> None:
     assert is_balanced(holdings, 2, shards=3) is balanced
 
 

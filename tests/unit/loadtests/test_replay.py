@@ -14,16 +14,17 @@ from typing import Any
 import pytest
 
 from dispatch.domain.geo import Place, distance_m
-from loadtests.client import Closed, Phone
-from loadtests.replay import main, read_options
-from loadtests.replay_check import violations
-from loadtests.replay_day import Atlas, Day, DayClock, DayError, Point, Rules, read_day
-from loadtests.replay_line import Line
-from loadtests.replay_mall import rfc3339, twice
-from loadtests.replay_people import CrewError, customers_needed, read_minted
-from loadtests.replay_progress import status_line
-from loadtests.replay_record import START, Move, Record, Ride, Won
-from loadtests.replay_report import failed, measures, text, write_solution
+from loadtests.kit.client import Closed, Phone
+from loadtests.kit.feed_position import FeedPosition
+from loadtests.kit.phone_connection import PhoneConnection
+from loadtests.replay.__main__ import main, read_options
+from loadtests.replay.check import violations
+from loadtests.replay.day import Atlas, Day, DayClock, DayError, Point, Rules, read_day
+from loadtests.replay.mall import rfc3339, twice
+from loadtests.replay.people import UsersMissing, customers_needed, read_minted
+from loadtests.replay.progress import status_line
+from loadtests.replay.record import START, DayRecord, Move, Ride, Won
+from loadtests.replay.report import ReplayReport, measures, write_solution
 from tests.unit.loadtests.small_day import FILES, busy_day, write_day
 
 # c1 is at r1 after 3 minutes and waits there; c2 needs a minute to r2.
@@ -190,13 +191,15 @@ def _lines(folder: Path, name: str) -> list[str]:
 def test_replay_fails_for_what_must_not_be(name: str) -> None:
     good: dict[str, Any] = dict.fromkeys(("lost", "double_assigned", "feed_faults", "violations"), ())
     good |= {"orders": 2, "acknowledged": 2}
-    assert not failed(good)
-    assert failed(good | {name: ["o1"]})
-    assert failed(good | {"acknowledged": 1})
+    assert ReplayReport(good).passed
+    assert not ReplayReport(good | {name: ["o1"]}).passed
+    assert not ReplayReport(good | {"acknowledged": 1}).passed
 
 
 def test_text_of_the_report_counts_lists_and_shows_their_beginning() -> None:
-    shown = text({"orders": 3, "lost": [f"o{n}" for n in range(9)], "counts": {"b": 1, "a": 2}}).splitlines()
+    shown = ReplayReport(
+        {"orders": 3, "lost": [f"o{n}" for n in range(9)], "counts": {"b": 1, "a": 2}}
+    ).lines()
     assert [line.split() for line in shown] == [
         ["orders", "3"], ["lost", "9"], ["o0"], ["o1"], ["o2"], ["o3"], ["o4"],
         ["counts", "a", "2,", "b", "1"],
@@ -204,7 +207,9 @@ def test_text_of_the_report_counts_lists_and_shows_their_beginning() -> None:
 
 
 def test_progress_says_the_time_and_how_far_the_orders_are(day: Day) -> None:
-    record = Record({"o1": "ord_1"}, rides=[RIDES[0]], counts=Counter(assigned=2, handed_back=1, picked_up=1))
+    record = DayRecord(
+        {"o1": "ord_1"}, rides=[RIDES[0]], counts=Counter(assigned=2, handed_back=1, picked_up=1)
+    )
     line = status_line(day, DayClock(605, 60, lambda: 0.0), record)
     assert line == "10:05  placed 1/2  assigned 1  picked up 1  delivered 1"
 
@@ -315,7 +320,7 @@ def test_minted_people_must_be_enough(tmp_path: Path) -> None:
     path = tmp_path / "people"
     path.write_text("".join(json.dumps({"role": role}) + "\n" for role in ("driver", "customer")))
     assert len(read_minted(path, 1)) == 2
-    with pytest.raises(CrewError, match="2 drivers and a customer are needed"):
+    with pytest.raises(UsersMissing, match="2 drivers and a customer are needed"):
         read_minted(path, 2)
 
 
@@ -349,7 +354,8 @@ class BreakingPhone(Phone):
         self.connections = 0
         self.asked: list[dict[str, Any]] = []
         self.sent: list[dict[str, Any]] = []
-        self.seq = 7
+        self.position = FeedPosition()
+        self.position.seq = 7
         self._lost = False
 
     @asynccontextmanager
@@ -375,7 +381,7 @@ class BreakingPhone(Phone):
 
 async def _over_a_break(phone: BreakingPhone) -> Counter[str]:
     counts: Counter[str] = Counter()
-    line = Line(phone, "run-c1", counts)
+    line = PhoneConnection(phone, "run-c1", counts)
     async with asyncio.TaskGroup() as tasks:
         holding = tasks.create_task(line.hold())
         await line.say_where({"lat": 1.0, "lon": 2.0})

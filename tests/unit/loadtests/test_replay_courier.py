@@ -10,16 +10,16 @@ from typing import Any, cast
 
 import pytest
 
-from loadtests.client import Mall, Phone
-from loadtests.replay_courier import Rider, Shift
-from loadtests.replay_day import Atlas, Day, DayClock, read_day
-from loadtests.replay_line import Line
-from loadtests.replay_record import START, Move, Record
+from loadtests.kit.client import Mall, Phone
+from loadtests.kit.phone_connection import PhoneConnection
+from loadtests.replay.courier import ReplayContext, Rider
+from loadtests.replay.day import Atlas, Day, DayClock, read_day
+from loadtests.replay.record import START, DayRecord, Move
 from tests.simulation.loop import simulated
 from tests.unit.loadtests.small_day import write_day
 
 
-class Services(Line):
+class Services(PhoneConnection):
     """A line whose other end is the test: it notes what it is told, in which minute, and answers at once."""
 
     def __init__(self) -> None:
@@ -77,9 +77,9 @@ def day(tmp_path: Path) -> Day:
     return read_day(write_day(tmp_path / "small"))
 
 
-def work(day: Day, script: Script) -> tuple[Services, Record]:
+def work(day: Day, script: Script) -> tuple[Services, DayRecord]:
     """The first courier's whole shift, while the script plays the server."""
-    services, record = Services(), Record()
+    services, record = Services(), DayRecord()
 
     async def play(now: Callable[[], float]) -> None:
         clock = services.clock = DayClock(0, 60, now, now)
@@ -88,9 +88,9 @@ def work(day: Day, script: Script) -> tuple[Services, Record]:
             services.heard_frames.append((clock.minute(), "release", ""))
             services.tell("order.released", 20, number)
 
-        shift = Shift(day, clock, Atlas(day), record, asyncio.Event(), release)
+        context = ReplayContext(day, clock, Atlas(day), record, asyncio.Event(), release)
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(Rider(day.couriers["c1"], "drv_1", services, shift).run())
+            tasks.create_task(Rider(day.couriers["c1"], "drv_1", services, context).run())
             tasks.create_task(script(services, clock))
 
     with simulated(1) as loop:

@@ -10,19 +10,19 @@ import pytest
 
 from loadtests.rush.outcome import outcome
 from loadtests.rush.profiles import PROFILES, Profile
-from loadtests.rush.take import Take, read_take
+from loadtests.rush.results import RunResults, read_results
 
 SMOKE, FLASH, RECONNECT = PROFILES["smoke"], PROFILES["flash"], PROFILES["reconnect"]
 
 
-def good_take(profile: Profile) -> Take:
+def good_take(profile: Profile) -> RunResults:
     """A run that keeps every limit."""
-    take = Take()
-    take.report.took_s = 10.0
+    results = RunResults()
+    results.report.took_s = 10.0
     for name in ("GET /stores", "POST /orders", "WS hello", "WS offer", "WS offer.accept"):
         for _ in range(200):
-            take.report.done(name, 0.004)
-    take.counts.update(
+            results.report.done(name, 0.004)
+    results.counts.update(
         {
             "orders placed": profile.customers * 2,
             "orders delivered": profile.drivers * 2,
@@ -33,15 +33,15 @@ def good_take(profile: Profile) -> Take:
         }
     )
     if profile.stock is not None:
-        take.had = {"prd_1": profile.stock, "prd_2": profile.stock}
-        take.left = {"prd_1": 0, "prd_2": 10}
-        take.sold.update({"prd_1": profile.stock, "prd_2": profile.stock - 10})
-    take.lags.extend([0.001] * 50)
-    return take
+        results.had = {"prd_1": profile.stock, "prd_2": profile.stock}
+        results.left = {"prd_1": 0, "prd_2": 10}
+        results.sold.update({"prd_1": profile.stock, "prd_2": profile.stock - 10})
+    results.lags.extend([0.001] * 50)
+    return results
 
 
-def broken(profile: Profile, take: Take) -> list[str]:
-    report = outcome(profile, take)
+def broken(profile: Profile, results: RunResults) -> list[str]:
+    report = outcome(profile, results)
     assert report.passed is all(limit.kept for limit in report.limits)
     return [limit.name for limit in report.limits if not limit.kept]
 
@@ -64,26 +64,26 @@ def test_good_run_passes(profile: Profile) -> None:
     ],
 )
 def test_slow_operation_breaks_its_own_limit_alone(operation: str, limit: str) -> None:
-    take = good_take(SMOKE)
+    results = good_take(SMOKE)
     for _ in range(20):
-        take.report.done(operation, 2.0)
-    assert broken(SMOKE, take) == [limit]
+        results.report.done(operation, 2.0)
+    assert broken(SMOKE, results) == [limit]
 
 
-def _error(take: Take) -> None:
-    take.report.failed("POST /orders", "500 internal")
+def _error(results: RunResults) -> None:
+    results.report.failed("POST /orders", "500 internal")
 
 
-def _fault(take: Take) -> None:
-    take.faults.append("gap: 4 then 6")
+def _fault(results: RunResults) -> None:
+    results.faults.append("gap: 4 then 6")
 
 
-def _lag(take: Take) -> None:
-    take.lags.extend([3.0] * 50)
+def _lag(results: RunResults) -> None:
+    results.lags.extend([3.0] * 50)
 
 
-def _idle(take: Take) -> None:
-    take.counts["orders placed"] = 0
+def _idle(results: RunResults) -> None:
+    results.counts["orders placed"] = 0
 
 
 @pytest.mark.parametrize(
@@ -95,53 +95,53 @@ def _idle(take: Take) -> None:
         (_idle, "orders placed"),
     ],
 )
-def test_one_harm_breaks_one_limit(harm: Callable[[Take], None], limit: str) -> None:
-    take = good_take(SMOKE)
-    harm(take)
-    assert broken(SMOKE, take) == [limit]
+def test_one_harm_breaks_one_limit(harm: Callable[[RunResults], None], limit: str) -> None:
+    results = good_take(SMOKE)
+    harm(results)
+    assert broken(SMOKE, results) == [limit]
 
 
 def test_selling_what_is_not_there_fails_and_is_unaccounted_for() -> None:
-    take = good_take(FLASH)
-    take.sold["prd_1"] += 1
-    assert broken(FLASH, take) == ["units sold that were not there", "units unaccounted for"]
+    results = good_take(FLASH)
+    results.sold["prd_1"] += 1
+    assert broken(FLASH, results) == ["units sold that were not there", "units unaccounted for"]
 
 
 def test_stock_that_vanishes_is_unaccounted_for() -> None:
-    take = good_take(FLASH)
-    take.left["prd_2"] -= 3
-    assert broken(FLASH, take) == ["units unaccounted for"]
+    results = good_take(FLASH)
+    results.left["prd_2"] -= 3
+    assert broken(FLASH, results) == ["units unaccounted for"]
 
 
 def test_stock_that_could_not_be_counted_fails() -> None:
-    take = good_take(FLASH)
-    take.left.clear()
-    assert broken(FLASH, take) == ["products counted"]
+    results = good_take(FLASH)
+    results.left.clear()
+    assert broken(FLASH, results) == ["products counted"]
 
 
 def test_stock_of_orders_with_unknown_outcome_may_be_gone_or_not() -> None:
-    take = good_take(FLASH)
-    take.asked["prd_2"] = 3
-    assert broken(FLASH, take) == []
-    take.left["prd_2"] -= 3
-    assert broken(FLASH, take) == []
+    results = good_take(FLASH)
+    results.asked["prd_2"] = 3
+    assert broken(FLASH, results) == []
+    results.left["prd_2"] -= 3
+    assert broken(FLASH, results) == []
 
 
 def test_driver_that_did_not_resume_or_read_again_breaks_the_storm() -> None:
-    take = good_take(RECONNECT)
-    take.counts["resumed"] -= 1
-    take.counts["logs read again"] -= 1
-    assert broken(RECONNECT, take) == ["resumed", "logs read again"]
+    results = good_take(RECONNECT)
+    results.counts["resumed"] -= 1
+    results.counts["logs read again"] -= 1
+    assert broken(RECONNECT, results) == ["resumed", "logs read again"]
 
 
 def test_take_is_read_as_it_was_written(tmp_path: Path) -> None:
-    take = good_take(FLASH)
-    _error(take)
-    _fault(take)
-    take.asked.update({"prd_1": 2, "prd_2": 0})
-    take.write(tmp_path / "take.json")
-    again = read_take(tmp_path / "take.json")
-    assert outcome(FLASH, again).as_json() == outcome(FLASH, take).as_json()
+    results = good_take(FLASH)
+    _error(results)
+    _fault(results)
+    results.asked.update({"prd_1": 2, "prd_2": 0})
+    results.write(tmp_path / "take.json")
+    again = read_results(tmp_path / "take.json")
+    assert outcome(FLASH, again).as_json() == outcome(FLASH, results).as_json()
     assert again.report.tallies["POST /orders"].seconds == array("d", [0.004] * 200)
     assert again.asked == {"prd_1": 2}
     assert [path.name for path in tmp_path.iterdir()] == ["take.json"]

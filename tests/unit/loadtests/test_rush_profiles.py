@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from loadtests.rush.play import Part, Play, read_play
+from loadtests.rush.plan import Participant, RunPlan, read_plan
 from loadtests.rush.profiles import PROFILES, Profile
 
 ALL = pytest.mark.parametrize("profile", PROFILES.values(), ids=PROFILES)
@@ -69,10 +69,15 @@ def test_longer_run_does_not_ask_for_more_than_the_profile() -> None:
 
 @ALL
 def test_play_is_read_as_it_was_written_and_is_nobody_elses_to_read(profile: Profile, tmp_path: Path) -> None:
-    play = Play(
-        "http://mall", "owner", profile, (Part("a", "zon_1"),), (Part("b", "zon_2"),), ("prd_1", "prd_2")
+    plan = RunPlan(
+        "http://mall",
+        "owner",
+        profile,
+        (Participant("a", "zon_1"),),
+        (Participant("b", "zon_2"),),
+        ("prd_1", "prd_2"),
     )
     path = tmp_path / "play.json"
-    play.write(path)
-    assert read_play(path) == play
+    plan.write(path)
+    assert read_plan(path) == plan
     assert path.stat().st_mode & 0o077 == 0

@@ -12,8 +12,8 @@ import aiohttp
 import pytest
 
 from api.v1.routes import TABLE
-from loadtests.client import open_http
-from loadtests.server import open_server
+from loadtests.kit.client import open_http
+from loadtests.kit.server import open_server
 from tests.acceptance.raw_http import RunningServer
 from tests.acceptance.shared_server.versions.two_versions import BothVersions, Reply
 
