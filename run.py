@@ -35,10 +35,10 @@ from actors.runtime import Runtime
 from api.auth.passwords import Passwords
 from api.auth.stream_tickets import StreamTickets
 from api.contract.cursors import Cursors
-from api.feed.hub import Hub
 from api.feed.resubscription import Resubscription
 from api.http.observers import failed_chore, told, told_change
-from api.http.request import Services
+from api.http.order_answers import OrderAnswers
+from api.http.services import Services
 from api.operator import first_run
 from api.operator.database_commands import command_migrate, command_mint, command_verify
 from api.operator.mint import MintError
@@ -46,19 +46,11 @@ from api.operator.preflight import command_check
 from api.operator.reset_password import command_set_password
 from api.operator.rotate_key import command_rotate_key
 from api.ops import RuntimeCollector, status
-from api.ops.host_endpoint import supervise
 from api.payments.worker import open_payments, settle_payments
 from api.ratelimit.admission import open_limits
-from api.server.http_server import (
-    HttpServer,
-    Sockets,
-    StartError,
-    announce_servers,
-    bind_port,
-    greet,
-    open_network,
-    open_sockets,
-)
+from api.rest import serializers
+from api.server.host_endpoint import supervise
+from api.server.http_server import HttpServer, announce_servers, greet, open_network
 from api.server.supervisor import USURPED_CODE, Supervisor, make_instances
 from api.server.watchdogs import (
     collect_garbage,
@@ -72,6 +64,8 @@ from api.server.watchdogs import (
     watch_servers,
     watch_sight,
 )
+from api.subscriptions.hub import Hub
+from api.transport.listening_sockets import Sockets, StartError, bind_port, open_sockets
 from api.transport.runners import FastPathError
 from config import metrics
 from config.cli import make_parser
@@ -123,7 +117,7 @@ def _behaviours(feed_epoch: str) -> list[Behaviour]:
 
 
 @contextlib.asynccontextmanager
-async def open_office(
+async def open_services(
     settings: Settings, at: Addresses, peers: socket.socket, usurped: Callable[[], None]
 ) -> AsyncIterator[Services]:
     """Everything between the database and the door; `peers` takes the lines of other instances."""
@@ -179,6 +173,7 @@ async def open_office(
         services = Services(
             settings, database, redis, dispatch, tokens, passwords, Tickets(redis, entropy, keys), limits, hub, clock,
             entropy, cluster, Cursors(meta.peer_secret, clock), zones_due, payments=payments,
+            shown=OrderAnswers(serializers.order),
             cached=open_catalogue(database, redis, clock, entropy, keys),
             stream_tickets=StreamTickets(meta.peer_secret, clock, entropy),
         )  # fmt: skip
@@ -247,7 +242,7 @@ async def serve(settings: Settings, at: Addresses, sockets: Sockets) -> int:
         loop.add_signal_handler(number, end, number)
     if sockets.lifeline is not None:
         loop.add_reader(sockets.lifeline, end, signal.SIGTERM)
-    async with open_office(settings, at, sockets.peers, lambda: end(USURPED)) as services:
+    async with open_services(settings, at, sockets.peers, lambda: end(USURPED)) as services:
         collector = RuntimeCollector(services)
         metrics.REGISTRY.register(collector)
         try:

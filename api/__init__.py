@@ -10,11 +10,11 @@ routes.py           every operation of version 2
 rest/               handlers of version 2, one module per resource
 operator/           commands of an operator: first run, users in bulk, key rotation, preflight
 ops/                health, metrics, status of the instance and of the cluster
-feed/               the drivers' WebSocket: PROTOCOL.md, frames, session, hub
+feed/               the drivers' WebSocket: PROTOCOL.md, frames, session
 payments/           payment gateway over HTTP, sandbox, worker
 http/               request context, pipeline, pagination, conditional requests
-operation.py        declaration of an operation, beside its handler
 json_schema.py      building blocks of JSON Schemas
+subscriptions/      sockets and streams of this instance; the hub
 transport/          below HTTP: connections, deadlines, malformed requests
 ratelimit/          admission control: limits of users, addresses and of the whole instance
 auth/               permissions, access and refresh tokens, passwords

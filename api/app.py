@@ -12,9 +12,9 @@ from api.contract.json_body import BODY_BYTES_MAX
 from api.contract.versions import Lifecycle
 from api.http import front_pages
 from api.http.cors import allow_origins
+from api.http.operation import TABLE, Operation, Route
 from api.http.pipeline import UNKNOWN_PATH, bind, expect, outside, unknown
-from api.http.request import INTERNAL, SERVICES, Services
-from api.operation import Operation, Route
+from api.http.services import INTERNAL, SERVICES, Services
 from api.ops import health
 from api.routes import ROUTES, check_routes
 from api.transport.fast_path import PROMPTS, FastPath, Handler
@@ -44,6 +44,7 @@ def make_app(services: Services, routes: tuple[Operation, ...] = ROUTES) -> web.
     foreign = [outside] if services.settings.cors_origins else []
     app = web.Application(middlewares=foreign, client_max_size=BODY_BYTES_MAX)
     app[SERVICES] = services
+    app[TABLE] = routes
     bound = [(route, bind(route)) for known in routes for route in with_head(known)]
     addresses: list[version_routing.Address] = [
         (route.method, route.path, handler) for route, handler in bound

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from itertools import chain, groupby
 
-from api import version_routing
-from api.docs import asyncapi, browser_page, openapi, problem_pages
+from api.docs import asyncapi, browser_page, openapi, problem_pages, versions
 from api.feed import handshake
 from api.http import front_pages
-from api.operation import METHODS, Operation, Route
+from api.http.operation import METHODS, Operation, Route
 from api.ops import health
 from api.rest import (
     accounts,
@@ -43,7 +42,7 @@ _TABLES: tuple[Iterable[Operation], ...] = (
     health.operations,
     openapi.operations,
     browser_page.operations,
-    version_routing.operations,
+    versions.operations,
     asyncapi.operations,
     problem_pages.operations,
     front_pages.operations,

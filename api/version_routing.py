@@ -1,4 +1,4 @@
-"""Paths without a version, and the list of versions.
+"""Paths without a version.
 
 `/api/orders` is served by the version that the header `Mall-Api-Version` names, or by the default.
 """
@@ -7,21 +7,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable, Iterable
-from functools import cache
-from pathlib import Path
 
 from aiohttp import web
 
-from api.auth.permissions import DOCUMENTS
 from api.contract.problems import Problem
 from api.contract.versions import V1, V2, Lifecycle, Version, named_version, unsupported
-from api.docs.browser_page import BY_READER, is_read_by_a_person, page_at
 from api.http import pipeline
-from api.http.request import SERVICES, RequestContext, json_response
-from api.operation import Operation, Operations
+from api.http.services import SERVICES
 from api.v1.mount import Served
-
-operations = Operations(Operation)
 
 Bound = Callable[[web.Request], Awaitable[web.StreamResponse]]
 # Method, path, and the handler behind them.
@@ -84,41 +77,3 @@ class Unversioned:
         url = request.rel_url.with_path(version.prefix + request.path.removeprefix("/api/"))
         there = request.clone(rel_url=url)
         return await (self._old.unknown(there) if version is V1 else pipeline.unknown(there))
-
-
-@operations.declare(
-    "docs.versions",
-    "GET",
-    "/api/versions",
-    scope=None,
-    limit=DOCUMENTS,
-    quiet=True,
-    summary="The versions of the API, and when they end",
-)
-async def versions(context: RequestContext) -> web.Response:
-    """All versions: what is current, what is deprecated, and when it ends."""
-    services = context.services
-    shown = Lifecycle.of(services.settings).as_json(services.clock.wall())
-    return json_response(shown, headers={"Cache-Control": "public, max-age=300"})
-
-
-@cache
-def _guide() -> bytes:
-    return (Path(__file__).parent / "MIGRATION.md").read_bytes()
-
-
-@operations.declare(
-    "docs.migration",
-    "GET",
-    "/docs/migration",
-    scope=None,
-    limit=DOCUMENTS,
-    quiet=True,
-    summary="How to come from version 1 to version 2",
-    media="text/markdown",
-)
-async def guide(context: RequestContext) -> web.Response:
-    """How to change a client of version 1 into one of version 2: a page for people, Markdown for programs."""
-    if is_read_by_a_person(context):
-        return page_at(context, "migration")
-    return web.Response(body=_guide(), content_type="text/markdown", charset="utf-8", headers=BY_READER)

@@ -8,22 +8,36 @@ is safe (the fence), and a refused connection is no mere slowness.
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from collections import Counter
+from typing import Protocol
 
 from actors.cluster.leases import QUIET_S, LeasesAway, LeaseStore, Member
-
-if TYPE_CHECKING:
-    from actors.cluster.reconciler import Reconciler
 
 # Between two questions to the store; and until a peer is left to its lease.
 EVERY_S = 0.2
 GIVE_UP_S = 6.0
 
 
+class SuspicionListener(Protocol):
+    """The reconciler, as a suspicion concerns it."""
+
+    counts: Counter[str]
+
+    @property
+    def is_running(self) -> bool: ...
+
+    @property
+    def tasks(self) -> asyncio.TaskGroup: ...
+
+    def buried(self, member: Member) -> None:
+        """The member is dead: its shards are free."""
+        ...
+
+
 class FailureDetector:
     """Peers that are probably dead."""
 
-    def __init__(self, reconciler: Reconciler, leases: LeaseStore) -> None:
+    def __init__(self, reconciler: SuspicionListener, leases: LeaseStore) -> None:
         self._reconciler = reconciler
         self._leases = leases
         self._against: set[str] = set()

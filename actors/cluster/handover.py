@@ -14,20 +14,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from actors.cancellation import end
-from actors.cluster.leases import AILING, LeasesAway, LeaseStore
+from actors.cluster.leases import AILING, LeasesAway, LeaseStore, Member
 from actors.cluster.peer_links import PeerLinks
 from actors.cluster.transport import LinkLost
 from actors.counters import Samples
 from actors.errors import JournalError
-
-if TYPE_CHECKING:
-    from actors.cluster.reconciler import Reconciler
-    from actors.runtime import Runtime
+from actors.runtime import Runtime
 
 # Shards that one hand-over takes together. More and the first waits for the last one's commit.
 SHARDS_MAX = 8
@@ -39,11 +36,33 @@ TAKE_S = 2.0
 LOOK_S = 0.002
 
 
+class ShardOwner(Protocol):
+    """The reconciler, as hand-over needs it."""
+
+    member: Member
+    counts: Counter[str]
+
+    @property
+    def tasks(self) -> asyncio.TaskGroup: ...
+
+    def look(self) -> None:
+        """Something may have to be done."""
+        ...
+
+    def owned_by(self, incarnation: str, epochs: list[tuple[int, int]]) -> None:
+        """A peer serves these shards at these epochs."""
+        ...
+
+    async def own(self, shards: list[int]) -> list[tuple[int, int]]:
+        """Claim shards; returns them with their epochs."""
+        ...
+
+
 class Handover:
     """Gives shards away, one group at a time for each taker, and takes them."""
 
     def __init__(
-        self, reconciler: Reconciler, runtime: Runtime, leases: LeaseStore, peers: PeerLinks
+        self, reconciler: ShardOwner, runtime: Runtime, leases: LeaseStore, peers: PeerLinks
     ) -> None:
         self._reconciler = reconciler
         self._runtime = runtime

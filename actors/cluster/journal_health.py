@@ -7,16 +7,14 @@ it gives its shards to them and goes on as an edge; when nobody can, nothing mov
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import Protocol
 
-from actors.cluster.leases import ACTIVE
+from actors.cluster.leases import ACTIVE, Member
+from actors.cluster.membership import Membership
 from actors.cluster.peer_links import PeerLinks
 from actors.cluster.transport import LinkLost
 from actors.errors import JournalError
-
-if TYPE_CHECKING:
-    from actors.cluster.reconciler import Reconciler
-    from actors.runtime import Runtime
+from actors.runtime import Runtime
 
 LOOK_S = 0.5
 ANSWER_S = 1.0
@@ -26,10 +24,21 @@ WELL_S = 2.0
 ASK_S = 0.5
 
 
+class AilingMember(Protocol):
+    """The reconciler, as the health of its journal changes it."""
+
+    member: Member
+    membership: Membership
+
+    def ail(self, *, ailing: bool) -> None:
+        """Say to the others that this instance can, or cannot, write."""
+        ...
+
+
 class JournalHealth:
     """Looks at the journal twice a second."""
 
-    def __init__(self, reconciler: Reconciler, runtime: Runtime, peers: PeerLinks) -> None:
+    def __init__(self, reconciler: AilingMember, runtime: Runtime, peers: PeerLinks) -> None:
         self._reconciler = reconciler
         self._runtime = runtime
         self._peers = peers

@@ -11,6 +11,7 @@ openapi.py            the OpenAPI 3.1 document
 browser_page.py       the page that shows all documents
 feed_frames.py        schemas and examples of the feed's frames
 asyncapi.py           the AsyncAPI document of the feed
+versions.py           versions of the API, and the guide from version 1 to version 2
 problem_pages.py      all problem types as a list and as pages
 page.html, page.js, page.css   the page; it loads nothing from elsewhere
 """

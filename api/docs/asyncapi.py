@@ -18,12 +18,12 @@ from api.docs.feed_frames import HEARD_EXAMPLES, PARTS, SAID, SAID_EXAMPLES
 from api.docs.openapi import BEARER
 from api.docs.schemas import tightened
 from api.docs.static_document import Document
-from api.feed.close_codes import REASONS
 from api.feed.frames import FRAME_BYTES_MAX, FRAMES
 from api.feed.handshake import PROTOCOL
 from api.feed.handshake import operations as of_feed
+from api.http.operation import Operation, Operations
 from api.http.request import RequestContext
-from api.operation import Operation, Operations
+from api.subscriptions.close_codes import REASONS
 
 operations = Operations(Operation)
 

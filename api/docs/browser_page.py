@@ -10,8 +10,8 @@ from aiohttp import web
 
 from api.auth.permissions import DOCUMENTS
 from api.contract.problems import VERSION_HEADER
+from api.http.operation import Operation, Operations
 from api.http.request import RequestContext
-from api.operation import Operation, Operations
 
 operations = Operations(Operation)
 

@@ -23,8 +23,8 @@ from api.docs.headers import HEADERS, KEY, headers_of, taken
 from api.docs.response_schemas import components_of
 from api.docs.schemas import component_of, tightened
 from api.docs.static_document import Document
+from api.http.operation import TABLE, Operation, Operations
 from api.http.request import RequestContext
-from api.operation import Operation, Operations
 from dispatch.domain import ids
 
 operations = Operations(Operation)
@@ -306,10 +306,8 @@ def _used_only(document: dict[str, Any]) -> dict[str, Any]:
 
 
 @cache
-def _document() -> Document:
-    from api.routes import ROUTES
-
-    return Document(orjson.dumps(make_document(ROUTES)))
+def _document(table: tuple[Operation, ...]) -> Document:
+    return Document(orjson.dumps(make_document(table)))
 
 
 @operations.declare(
@@ -323,4 +321,4 @@ def _document() -> Document:
 )
 async def openapi(context: RequestContext) -> web.Response:
     """The document."""
-    return _document().answer(context)
+    return _document(context.request.app[TABLE]).answer(context)

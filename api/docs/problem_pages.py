@@ -14,8 +14,8 @@ from api.contract.problem_advice import remedy_of
 from api.contract.problems import KINDS, Problem
 from api.docs.browser_page import BY_READER, is_read_by_a_person, page_at
 from api.docs.static_document import Document
+from api.http.operation import Operation, Operations
 from api.http.request import RequestContext
-from api.operation import Operation, Operations
 
 operations = Operations(Operation)
 

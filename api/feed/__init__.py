@@ -5,8 +5,8 @@ PROTOCOL.md           the contract with driver apps
 frames.py             frames of clients: models, decoding
 handshake.py          upgrade, origin, bearer header or ticket
 origins.py            origins that may open a feed
-anonymous_sockets.py  sockets without a valid `hello` yet
 frame_limits.py       frames are counted and weighed before they are parsed
+socket_class.py       which WebSocket a feed has
 feed_socket.py        what a session needs of its WebSocket
 websocket.py          text frames go to a callback, not through aiohttp's queue
 stock_socket.py       the WebSocket of stock aiohttp instead (MALL_FAST_PATH=off)
@@ -16,7 +16,4 @@ commands.py           the command behind a frame
 pending_command.py    commands without a reply yet
 send_queue.py         frames that wait for the socket: reliable, and latest per topic
 resubscription.py     sessions whose driver's actor has a new owner
-close_codes.py        close codes
-timer_wheel.py        next look at each socket
-hub.py                all sockets and streams of this instance; the runtime's Emitter
 """

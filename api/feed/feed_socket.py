@@ -54,14 +54,3 @@ class FeedSocket(web.WebSocketResponse):
     def dismiss(self, code: int) -> None:
         """Give the task that waits for a message an ERROR with a close code instead."""
         raise NotImplementedError
-
-
-def socket_class(*, fast: bool) -> type[FeedSocket]:
-    """The class of sockets: the fast one, or the stock one, which needs none of aiohttp's insides."""
-    if fast:
-        from api.feed.websocket import Socket
-
-        return Socket
-    from api.feed.stock_socket import StockSocket
-
-    return StockSocket

@@ -16,14 +16,16 @@ from api import json_schema as s
 from api.auth.access_tokens import Principal
 from api.auth.permissions import TICKETS, Access, allows
 from api.contract.problems import Problem
-from api.feed import close_codes, frames
-from api.feed.feed_socket import FeedSocket, socket_class
+from api.feed import frames
+from api.feed.feed_socket import FeedSocket
 from api.feed.origins import REFUSED, may_open
 from api.feed.session import Session
+from api.feed.socket_class import socket_class
+from api.http.operation import Operation, Operations
 from api.http.pipeline import UNSEEN, finish, identify
 from api.http.request import RequestContext, json_response
-from api.operation import Operation, Operations
 from api.rest.answers import Seconds
+from api.subscriptions import close_codes
 from api.transport.errors import forget_frames
 from storage.errors import StorageError
 from storage.redis.tickets import TICKET_S

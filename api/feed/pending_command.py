@@ -7,7 +7,7 @@ task, no coroutine and no future lies between the actor and the socket, for each
 from __future__ import annotations
 
 from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import structlog
 
@@ -16,17 +16,36 @@ from api.contract.problems import KINDS
 from api.feed import frames
 from api.feed.commands import each_result, not_found, offer_result, offer_wish, order_wish, untouched
 from api.http.command_executor import problem_of, refusal_code
+from api.http.services import Services
 from api.transport.taskless import Taskless
 from config import metrics
 from dispatch.messages import Reply
 
 if TYPE_CHECKING:
     from actors.messages import Envelope
-    from api.feed.session import Session
     from api.http.command_executor import CommandExecutor
     from dispatch.service import Caller
 
 log = structlog.get_logger()
+
+
+class CommandSession(Protocol):
+    """A session, as the answer to one of its commands needs it."""
+
+    services: Services
+
+    @property
+    def driver_id(self) -> str:
+        """As the logs show it."""
+        ...
+
+    def push(self, frame: dict[str, Any]) -> None:
+        """Queue a frame that must arrive."""
+        ...
+
+    def answered(self) -> None:
+        """A command is answered: the next one may be read."""
+        ...
 
 
 class PendingCommand:
@@ -38,7 +57,7 @@ class PendingCommand:
 
     __slots__ = ("_answered", "_began", "_frame", "_question", "_session", "trace")
 
-    def __init__(self, session: Session, frame: Any, trace: str) -> None:
+    def __init__(self, session: CommandSession, frame: Any, trace: str) -> None:
         self.trace = trace
         self._question: Envelope | None = None
         self._session = session

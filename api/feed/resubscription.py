@@ -12,8 +12,8 @@ from typing import Protocol
 
 from actors.clock import Clock
 from actors.errors import ActorError
-from api.feed import close_codes
 from api.feed.state import FeedState
+from api.subscriptions import close_codes
 from dispatch.service import Dispatch
 
 # Bound at once: a hand-over of eight shards moves some three hundred of ten thousand sessions.

@@ -12,14 +12,15 @@ from aiohttp import WSMsgType
 
 from actors.shards import shard_of
 from api.auth.access_tokens import LEEWAY_S, BadToken, Blind, Principal
-from api.feed import close_codes, frames
+from api.feed import frames
 from api.feed.feed_socket import CONGESTED_BYTES, FeedSocket
 from api.feed.frame_limits import FRAMES_PER_S
 from api.feed.pending_command import PendingCommand, ask_actors
 from api.feed.send_queue import Overflow, SendQueue
 from api.feed.state import PING_S, Admission, Disposition, FeedState, command_cost
 from api.http.pipeline import UNSEEN
-from api.http.request import Services
+from api.http.services import Services
+from api.subscriptions import close_codes
 from config import metrics
 from dispatch import feed_frames
 from dispatch.domain import ids

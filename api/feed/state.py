@@ -11,7 +11,8 @@ from collections.abc import Mapping
 from enum import Enum
 from typing import Any, NamedTuple
 
-from api.feed import close_codes, frames
+from api.feed import frames
+from api.subscriptions import close_codes
 
 # Ping after this much silence; without any frame for this long the connection is dead.
 PING_S = 25.0

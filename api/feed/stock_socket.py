@@ -12,9 +12,9 @@ from typing import Any
 
 from aiohttp import WSMessage, WSMsgType
 
-from api.feed import close_codes
 from api.feed.feed_socket import CONGESTED_BYTES, FeedSocket, Listener
 from api.feed.frame_limits import BURST_FRAMES, ENOUGH, FRAMES_PER_S, PATIENCE_S, WEIGHT_BYTES
+from api.subscriptions import close_codes
 
 
 class StockSocket(FeedSocket):

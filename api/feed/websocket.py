@@ -12,9 +12,9 @@ from typing import Any
 import structlog
 from aiohttp import WSMessage, WSMsgType, web
 
-from api.feed import close_codes
 from api.feed.feed_socket import CONGESTED_BYTES, FeedSocket, Listener
 from api.feed.frame_limits import FrameMeter
+from api.subscriptions import close_codes
 from api.transport.aiohttp_internals import WebSocketDataQueue, WebSocketReader
 
 log = structlog.get_logger()

@@ -1,6 +1,8 @@
 """Requests and answers of version 2, whatever the resource.
 
 Map:
+services.py       Services: everything that a handler may use
+operation.py      declaration of an operation, beside its handler
 request.py        RequestContext: one request as a handler sees it
 command_executor.py one way in for commands on orders and drivers: REST and the feed
 pipeline.py       trace, authentication, limits, deadline, problems, log line and metrics around each handler

@@ -6,8 +6,8 @@ from aiohttp import web
 
 from api.auth.permissions import DOCUMENTS
 from api.contract.problems import EVERY_ANSWER
+from api.http.operation import Operation, Operations
 from api.http.request import RequestContext
-from api.operation import Operation, Operations
 
 operations = Operations(Operation)
 

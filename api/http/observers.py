@@ -8,13 +8,14 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from functools import cache, partial
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import structlog
 from aiohttp import web
 
 from actors.cluster.leases import LeasesAway
 from actors.errors import JournalError
+from api.auth.access_tokens import Principal
 from config import metrics
 from config.log_sampling import Sampler
 from config.outages import OUTAGES
@@ -22,9 +23,6 @@ from dispatch.domain import ids
 from dispatch.domain.commands import Decision
 from dispatch.domain.order import Order
 from storage.errors import Unreachable
-
-if TYPE_CHECKING:
-    from api.http.request import RequestContext
 
 log = structlog.get_logger()
 
@@ -153,7 +151,17 @@ def _subject(path: str) -> tuple[str, str] | None:
     return _SUBJECTS.get(found[1]) if found is not None else None
 
 
-def about_request(path: str, context: RequestContext, response: web.StreamResponse | None) -> dict[str, str]:
+class DescribedRequest(Protocol):
+    """A request as its log line needs it."""
+
+    request: web.Request
+    principal: Principal | None
+    about: dict[str, str]
+
+
+def about_request(
+    path: str, context: DescribedRequest, response: web.StreamResponse | None
+) -> dict[str, str]:
     """The ids of the order, the payment and the driver that a request is about: by them its line is found."""
     about, who, given = context.about, context.principal, ""
     subject = _subject(path)

@@ -1,4 +1,4 @@
-"""Orders as they were shown last: a customer's app looks every few seconds, and most looks find nothing new.
+"""Serialized answers for orders that have not changed: a customer's app polls, and most polls find nothing new.
 
 Bytes are kept with the very `Order` that they show, and orders never change: a new version, and one that was read
 again, is another object.
@@ -6,9 +6,11 @@ again, is another object.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from typing import Any
+
 import orjson
 
-from api.rest import serializers
 from dispatch.domain.order import Order
 from dispatch.domain.order_visibility import sees_all
 
@@ -18,21 +20,25 @@ KEPT_BYTES_MAX = 4_096
 
 
 class OrderAnswers:
-    """Answers by order and by who sees what; the one that was kept first is forgotten first."""
+    """Answers by order and by who sees what; the one that was kept first is forgotten first.
 
-    def __init__(self) -> None:
+    `serialize` gives an order as a user of this role and number may see it.
+    """
+
+    def __init__(self, serialize: Callable[[Order, str, int], Mapping[str, Any]]) -> None:
+        self._serialize = serialize
         self._kept: dict[tuple[int, str], tuple[Order, bytes]] = {}
 
     def __len__(self) -> int:
         return len(self._kept)
 
     def order(self, order: Order, role: str, number: int) -> bytes:
-        """The order as JSON, as `present.order` shows it to this user."""
+        """The order as JSON, as it is shown to this user."""
         view = "carrier" if role == "driver" and sees_all(order, number) else role
         known = self._kept.get((order.id, view))
         if known is not None and known[0] is order:
             return known[1]
-        body = orjson.dumps(serializers.order(order, role, number))
+        body = orjson.dumps(self._serialize(order, role, number))
         self._kept.pop((order.id, view), None)
         if len(body) <= KEPT_BYTES_MAX:
             if len(self._kept) >= KEPT_MAX:

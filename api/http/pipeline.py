@@ -26,8 +26,9 @@ from api.contract.problems import (
 from api.contract.versions import VERSIONS, check_agreement
 from api.http.cors import refused_preflight
 from api.http.observers import about_request
-from api.http.request import PATCH_TYPES, SERVICES, RequestContext
-from api.operation import Route
+from api.http.operation import Route
+from api.http.request import PATCH_TYPES, RequestContext
+from api.http.services import SERVICES
 from api.ratelimit.admission import mark, rank_of
 from config import metrics
 from config.log_sampling import STRANGERS

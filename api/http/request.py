@@ -1,51 +1,25 @@
-"""A request as a handler sees it, and what handlers work with."""
+"""RequestContext: one request as a handler sees it."""
 
 from __future__ import annotations
 
 import asyncio
 import re
-from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import orjson
-import structlog
 from aiohttp import HttpVersion11, web
 from multidict import CIMultiDict
 from pydantic import BaseModel
 
-from actors.clock import Clock, Randomness
-from actors.cluster.node import Cluster
-from api.auth.access_tokens import Principal, Tokens
-from api.auth.passwords import Passwords
-from api.auth.stream_tickets import StreamTickets
-from api.contract.cursors import Cursors
+from api.auth.access_tokens import Principal
 from api.contract.json_body import BODY_BYTES_MAX, parse_body, parse_value
 from api.contract.problems import EVERY_ANSWER, Fault, Problem, problem_response
-from api.http.command_executor import CommandExecutor
-from api.http.order_answers import OrderAnswers
-from api.ratelimit.admission import AdmissionControl
+from api.http.services import Services
 from api.transport.errors import BrokenBody, SlowBody, WastefulBody, forget_frames
-from config.settings import Settings
-from dispatch.accounts import Accounts
-from dispatch.catalogue import Catalogue
-from dispatch.credentials import Credentials
 from dispatch.domain import ids
-from dispatch.payments import Payments
-from dispatch.records import Records
-from dispatch.service import Caller, Dispatch
-from dispatch.sessions import Sessions
-from dispatch.users import Users
-from storage.catalogue import CatalogueCache
-from storage.health import Check, Prober, look_at_disk, look_at_leases
-from storage.postgres.database import Database
-from storage.redis.client import Client, ping
-from storage.redis.limits import Allowance, RateLimits
-from storage.redis.tickets import Tickets
-
-if TYPE_CHECKING:
-    from api.feed.hub import Hub
+from dispatch.service import Caller
+from storage.redis.limits import Allowance
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -65,76 +39,6 @@ _KEY = re.compile(r"[\x21-\x7e]{16,255}")
 _UNKNOWN = {ids.ORDER: "order_not_found", ids.DRIVER: "driver_not_found"}
 
 
-@dataclass
-class Services:
-    """Everything a handler may use. Made once per instance."""
-
-    settings: Settings
-    database: Database
-    redis: Client
-    dispatch: Dispatch
-    tokens: Tokens
-    passwords: Passwords
-    tickets: Tickets
-    limits: RateLimits
-    hub: Hub
-    clock: Clock
-    entropy: Randomness
-    cluster: Cluster
-    cursors: Cursors
-    # Set when shards were taken: their zones must be woken.
-    zones_due: asyncio.Event
-    cached: CatalogueCache = field(kw_only=True)
-    # Services over the database, made once from what is above.
-    accounts: Accounts = field(init=False)
-    users: Users = field(init=False)
-    sessions: Sessions = field(init=False)
-    catalogue: Catalogue = field(init=False)
-    records: Records = field(init=False)
-    credentials: Credentials = field(init=False)
-    stream_tickets: StreamTickets = field(kw_only=True)
-    shown: OrderAnswers = field(kw_only=True, default_factory=OrderAnswers)
-    # Actors in memory by kind, as counted for the last scrape.
-    residents: Counter[str] = field(default_factory=Counter)
-    draining: bool = False
-    started: bool = False
-    prober: Prober = field(init=False)
-    # None where no payment gateway is configured.
-    payments: Payments | None = None
-    watchdog: Callable[[], float] = field(default=lambda: 0.0)
-    # Bound once: the lazy kind binds anew for every line.
-    log: Any = field(default_factory=lambda: structlog.get_logger().bind())
-    admission: AdmissionControl = field(init=False)
-    commands: CommandExecutor = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.accounts = Accounts(self.database, self.entropy, self.tokens)
-        self.users = Users(self.database, self.dispatch, self.tokens)
-        self.sessions = Sessions(self.database, self.entropy, self.tokens)
-        self.catalogue = Catalogue(self.database, self.cached, self.dispatch)
-        self.records = Records(self.database)
-        self.credentials = Credentials(self.database)
-        checks: dict[str, Check] = {
-            "postgres": lambda: self.database.rows("ping"),
-            "redis": self._look_at_redis,
-        }
-        if self.settings.embedded:
-            checks["disk"] = lambda: look_at_disk(self.settings.data_dir)
-        self.prober = Prober(checks, self.clock)
-        self.admission = AdmissionControl(self.settings, self.limits)
-        self.commands = CommandExecutor(self.dispatch, self.admission)
-
-    async def _look_at_redis(self) -> None:
-        """It answers, and what we need it for can be done."""
-        await ping(self.redis)
-        look_at_leases(self.cluster.reconciler)
-
-
-SERVICES: web.AppKey[Services] = web.AppKey("office", Services)
-# Set in the operators' application.
-INTERNAL: web.AppKey[bool] = web.AppKey("internal", bool)
-
-
 def _say_continue(request: web.BaseRequest) -> None:
     """Tell a client that waits for it (`Expect: 100-continue`) to send its body."""
     # HTTP/1.0 has no interim answers (RFC 9110, 10.1.1).
@@ -143,7 +47,7 @@ def _say_continue(request: web.BaseRequest) -> None:
 
 
 class RequestContext:
-    """One request: its office, its caller, its parts.
+    """One request: its services, its caller, its parts.
 
     `allowance` is what the rate limits have said, for the answer's fields.
     """
@@ -302,7 +206,7 @@ class RequestContext:
         return key
 
     def caller(self, key: str = "", body: bytes = b"") -> Caller:
-        """The caller as the dispatch office knows it. Without a key of the client the command gets one of
+        """The caller as dispatch knows it. Without a key of the client the command gets one of
         its own, so that it, too, can be told apart after a lost answer.
         """
         key = key or f"auto:{self.services.entropy.trace()}"

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from actors.shards import SHARD_COUNT
 from api.operator.first_run import SHARD_FUNCTION
-from api.server.http_server import StartError, bind_port
+from api.transport.listening_sockets import StartError, bind_port
 from config.findings import Finding, fault, ok, report, warning
 from config.setting_warnings import doubts
 from config.settings import Settings

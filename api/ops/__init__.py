@@ -6,7 +6,6 @@ prometheus.py       counters of the runtime and the cluster as Prometheus metric
 instance_status.py  status of this instance
 cluster_status.py   status of all instances, asked over the links
 endpoints.py        /status and /metrics
-host_endpoint.py    one ops address for all instances of a machine
 exposition.py       metrics of several instances as one text
 allowed_hosts.py    host names under which the ops port answers
 status_html.py      the status as HTML

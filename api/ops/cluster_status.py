@@ -19,7 +19,7 @@ from actors.cluster.leases import Member
 from actors.cluster.transport import LinkLost
 from actors.shards import SHARD_COUNT
 from actors.values import frozen
-from api.http.request import Services
+from api.http.services import Services
 from api.ops.instance_status import TOP
 
 # An operator waits this long for an instance that is frozen or cut off.

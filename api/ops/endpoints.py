@@ -14,7 +14,8 @@ from prometheus_client.registry import Collector
 from api.contract.fields import Strict
 from api.contract.problems import EVERY_ANSWER, Problem
 from api.http.pipeline import finish, trace_of
-from api.http.request import SERVICES, RequestContext, json_response
+from api.http.request import RequestContext, json_response
+from api.http.services import SERVICES
 from api.ops import status_html
 from api.ops.cluster_status import cluster_status
 from api.ops.instance_status import residents, status

@@ -9,8 +9,9 @@ from pydantic import WithJsonSchema
 from typing_extensions import TypedDict
 
 from api import json_schema as s
-from api.http.request import INTERNAL, RequestContext, json_response
-from api.operation import Operation, Operations
+from api.http.operation import Operation, Operations
+from api.http.request import RequestContext, json_response
+from api.http.services import INTERNAL
 
 operations = Operations(Operation)
 

@@ -16,7 +16,7 @@ from typing import Any
 from actors.cell import FLUSHING, READY, STATES, Cell
 from actors.runtime import Runtime
 from actors.shards import SHARD_COUNT
-from api.http.request import Services
+from api.http.services import Services
 
 # Lines of a table that a person still reads.
 TOP = 20

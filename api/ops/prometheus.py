@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric, SummaryMetricFamily
 
 from actors.counters import Samples
-from api.http.request import Services
+from api.http.services import Services
 from config import metrics
 
 # Counters of the lines between instances, by their key in Peers.counts.

@@ -12,7 +12,7 @@ import structlog
 
 from actors.clock import Randomness
 from api.http.observers import failed_chore
-from api.http.request import Services
+from api.http.services import Services
 from api.payments.http_gateway import open_gateway
 from api.payments.sandbox import Sandbox
 from config import metrics

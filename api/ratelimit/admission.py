@@ -1,4 +1,4 @@
-"""The gate: how much one user, one address and all together may ask for.
+"""Admission control: how much one user, one address and all together may ask for.
 
 Four limits, each with a name of its own in the RateLimit fields (draft-ietf-httpapi-ratelimit-headers):
 the rate of a user, the rate of an address, how much one user has under way, and how much this instance has.
@@ -12,7 +12,7 @@ from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 from dataclasses import replace
 from hashlib import sha256
 from math import ceil
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn, Protocol
 
 import structlog
 from aiohttp import web
@@ -20,6 +20,7 @@ from aiohttp import web
 from actors.clock import Clock
 from actors.cluster.node import Cluster
 from actors.values import frozen
+from api.auth.access_tokens import Principal
 from api.auth.permissions import (
     AUTH,
     COMMANDS,
@@ -46,10 +47,6 @@ from storage.redis.client import Client
 from storage.redis.keys import Keyspace
 from storage.redis.limits import Allowance, Claim, Policy, RateLimits
 
-if TYPE_CHECKING:
-    from api.auth.access_tokens import Principal
-    from api.http.request import RequestContext
-
 log = structlog.get_logger()
 
 # What is let go of first when there is too much: browsing, other reads, other writes, and last what the mall lives on.
@@ -68,6 +65,31 @@ _LOOKS = Policy("looks", READS.limit, shared=False)
 # So that two policies of one request can be told apart.
 _OF_ADDRESS = "-address"
 UNDER_WAY = "under-way"
+
+
+class LimitedRequest(Protocol):
+    """A request as admission sees it: whose it is, where it came from, and what the limits have said of it."""
+
+    request: web.Request
+    principal: Principal | None
+    allowance: Allowance | None
+
+    @property
+    def who(self) -> Principal:
+        """The caller, once known."""
+        ...
+
+    def key(self, *, required: bool = False) -> str:
+        """The Idempotency-Key."""
+        ...
+
+
+class KnownKeys(Protocol):
+    """Says of a creation whether its key was used before; dispatch.records.Records."""
+
+    async def is_key_known(self, customer: int, route: str, digest: bytes) -> bool:
+        """True when the customer has created something under this key already; `digest` is its SHA-256."""
+        ...
 
 
 @frozen
@@ -98,9 +120,11 @@ class AdmissionControl:
     Args:
         settings: the numbers.
         limits: counts the rates.
+        keys: knows repetitions of creations, which count as reads.
     """
 
-    def __init__(self, settings: Settings, limits: RateLimits) -> None:
+    def __init__(self, settings: Settings, limits: RateLimits, keys: KnownKeys) -> None:
+        self._keys = keys
         self.on = settings.rate_limits == "on"
         self.limits = limits
         # By rank: with more requests than this in flight it is refused.
@@ -134,7 +158,7 @@ class AdmissionControl:
 
     # -- rates --------------------------------------------------------------------------------
 
-    async def admit(self, policy: Policy, context: RequestContext) -> None:
+    async def admit(self, policy: Policy, context: LimitedRequest) -> None:
         """Count a request whose caller is known, or that needs none.
 
         Raises:
@@ -170,14 +194,14 @@ class AdmissionControl:
         self.attempts.hasten(allowance, network)
         return allowance
 
-    async def take_back(self, context: RequestContext) -> None:
+    async def take_back(self, context: LimitedRequest) -> None:
         """An attempt has succeeded, or nothing came of it: it does not count for its network."""
         allowance = context.allowance
         if allowance is not None and allowance.receipt is not None:
             await self.limits.give_back(allowance.receipt)
             allowance.receipt, allowance.remaining = None, allowance.remaining + 1
 
-    def admit_stranger(self, context: RequestContext) -> None:
+    def admit_stranger(self, context: LimitedRequest) -> None:
         """Count a request whose token is not valid: guessing is limited by address.
 
         Raises:
@@ -185,7 +209,7 @@ class AdmissionControl:
         """
         self._judge(context, self.limits.hit_here(self.rule(STRANGERS).own, self.address_of(context.request)))
 
-    def admit_opening(self, context: RequestContext, number: int | None) -> None:
+    def admit_opening(self, context: LimitedRequest, number: int | None) -> None:
         """Count the opening of a feed: by driver, or, where nobody has said who it is, by address.
 
         Raises:
@@ -222,7 +246,7 @@ class AdmissionControl:
         metrics.RATE_LIMITED.labels(COMMANDS.name).inc()
         return max(allowance.wait_s, 0.001)
 
-    async def count_replay(self, context: RequestContext) -> None:
+    async def count_replay(self, context: LimitedRequest) -> None:
         """A creation turned out to be the repetition of an earlier one: it counts as a read. Where no read is left
         it goes on counting as a creation, so that repetitions are bounded, too.
         """
@@ -234,7 +258,7 @@ class AdmissionControl:
         if allowance.allowed:
             context.allowance = allowance
 
-    async def _is_replay(self, context: RequestContext) -> bool:
+    async def _is_replay(self, context: LimitedRequest) -> bool:
         """True for the repetition of a creation, which passes as a read although no creation is left."""
         number = context.who.number
         if not self.limits.hit_here(self.rule(_LOOKS).own, number).allowed:
@@ -243,7 +267,7 @@ class AdmissionControl:
             # What this policy counts is one of the two, in every version.
             route = PAY_ROUTE if context.request.path.endswith("/payments") else CREATE_ROUTE
             digest = sha256(context.key(required=True).encode()).digest()
-            known = await context.services.records.is_key_known(number, route, digest)
+            known = await self._keys.is_key_known(number, route, digest)
         except (Problem, StorageError):
             return False
         if not known:
@@ -253,14 +277,14 @@ class AdmissionControl:
             context.allowance = allowance
         return allowance.allowed
 
-    def _claims(self, rule: Rule, context: RequestContext) -> tuple[Claim, ...]:
+    def _claims(self, rule: Rule, context: LimitedRequest) -> tuple[Claim, ...]:
         return (rule.own, context.who.number), (rule.address, self.address_of(context.request))
 
     def address_of(self, request: web.BaseRequest) -> str:
         """What callers of one network are counted under: an address, or a /64; proxies of ours seen through."""
         return count_under(client_address(request.remote, request.headers, self._proxies))
 
-    def _judge(self, context: RequestContext, allowance: Allowance) -> None:
+    def _judge(self, context: LimitedRequest, allowance: Allowance) -> None:
         context.allowance = allowance
         if not allowance.allowed:
             self._refuse(context.request, allowance)

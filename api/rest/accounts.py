@@ -14,8 +14,8 @@ from api.auth.passwords import FAMILIAR_RANK
 from api.auth.permissions import AUTH, DOCUMENTS, READS, REFRESH, WRITES
 from api.contract.fields import Email, Name, Password, Strict
 from api.contract.problems import Problem
+from api.http.operation import Operation, Operations
 from api.http.request import RequestContext, json_response
-from api.operation import Operation, Operations
 from api.rest import login_throttle, serializers
 from api.rest.answers import UserAnswer
 from config import metrics

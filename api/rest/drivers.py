@@ -11,9 +11,9 @@ from typing_extensions import TypedDict
 from api import json_schema as s
 from api.auth.permissions import COMMANDS, LOCATIONS, READS
 from api.contract.fields import Lat, Lon, Metres, Strict, ZoneId
+from api.http.operation import Operation, Operations
 from api.http.pagination import LIST_PROBLEMS, Page, list_page
 from api.http.request import RequestContext, json_response
-from api.operation import Operation, Operations
 from api.rest import serializers
 from api.rest.answers import DriverAnswer, DriverRowsAnswer, Online, OrdersAnswer
 from config import metrics

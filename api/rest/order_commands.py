@@ -15,8 +15,8 @@ from api.contract.fields import DriverId, OfferId, Reason, StoreId, Strict, Time
 from api.contract.problems import Fault, Problem
 from api.http.command_executor import refusal_code
 from api.http.conditional import wanted_tags
+from api.http.operation import Operation, Operations
 from api.http.request import RequestContext, json_response
-from api.operation import Operation, Operations
 from api.rest import serializers
 from api.rest.answers import DoneAnswer
 from api.rest.orders import visible_order

@@ -11,8 +11,8 @@ from pydantic import Field, field_validator
 from api.auth.permissions import ORDERS
 from api.contract.fields import Address, Lat, Lon, Name, Notes, Phone, ProductId, Strict
 from api.contract.problems import Fault, Problem
+from api.http.operation import Operation, Operations
 from api.http.request import RequestContext, json_response
-from api.operation import Operation, Operations
 from api.rest import serializers
 from api.rest.answers import OrderAnswer
 from api.rest.products import Currency

@@ -12,9 +12,9 @@ from api.auth.permissions import READS
 from api.contract.fields import DriverId, StoreId, Time, ZoneId
 from api.contract.problems import Fault, Problem
 from api.http.conditional import tagged
+from api.http.operation import Operation, Operations
 from api.http.pagination import LIST_PROBLEMS, Page, list_page
 from api.http.request import RequestContext
-from api.operation import Operation, Operations
 from api.rest import serializers
 from api.rest.answers import OrderAnswer, OrdersAnswer
 from dispatch.domain import ids

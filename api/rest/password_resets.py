@@ -15,8 +15,8 @@ from typing_extensions import TypedDict
 from api import json_schema as s
 from api.auth.permissions import AUTH, WRITES
 from api.contract.fields import Password, Strict
+from api.http.operation import Operation, Operations
 from api.http.request import RequestContext, json_response
-from api.operation import Operation, Operations
 from api.rest import login_throttle, serializers
 from api.rest.answers import Moment
 from dispatch.domain import ids

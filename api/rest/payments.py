@@ -11,9 +11,9 @@ from api.auth.permissions import ORDERS, READS, WRITES
 from api.contract.fields import OrderId, Reason, Strict
 from api.contract.problems import Fault, Problem
 from api.http.conditional import row_tag, tagged
+from api.http.operation import Operation, Operations
 from api.http.pagination import LIST_PROBLEMS, Page, Truth, list_page
 from api.http.request import RequestContext, json_response
-from api.operation import Operation, Operations
 from api.rest import serializers
 from api.rest.answers import PaymentAnswer, PaymentsAnswer
 from config import metrics

@@ -20,9 +20,9 @@ from api.http.conditional import (
     wanted_tags,
     written,
 )
+from api.http.operation import Operation, Operations
 from api.http.pagination import LIST_PROBLEMS, Page, Prefix, Truth, list_page
 from api.http.request import RequestContext, json_response
-from api.operation import Operation, Operations
 from api.rest import serializers
 from api.rest.answers import StoreAnswer, StoresAnswer
 from dispatch.domain import ids

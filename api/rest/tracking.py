@@ -21,15 +21,15 @@ from api.auth.permissions import READS, TICKETS
 from api.auth.stream_tickets import LENGTH_MAX, PATTERN
 from api.contract.fields import Strict
 from api.contract.problems import Fault, Problem
-from api.feed.hub import Stream
+from api.http.operation import Operation, Operations
 from api.http.pagination import LIST_PROBLEMS, Page, list_page
 from api.http.pipeline import finish
 from api.http.request import RequestContext, json_response
-from api.operation import Operation, Operations
 from api.ratelimit.admission import mark
 from api.rest import serializers
 from api.rest.answers import EventsAnswer, Seconds
 from api.rest.orders import may_see, visible_order
+from api.subscriptions.hub import Stream
 from dispatch.domain.order import TERMINAL, Order
 from dispatch.order_actor import order_ref
 

@@ -12,9 +12,9 @@ from api.contract.fields import Email, Name, Password, Strict, ZoneId
 from api.contract.merge_patch import Patch, absent
 from api.contract.problems import Fault, Problem
 from api.http.conditional import WRITE_PROBLEMS, missed, row_tag, tagged, wanted_tags, written
+from api.http.operation import Operation, Operations
 from api.http.pagination import LIST_PROBLEMS, Page, list_page
 from api.http.request import RequestContext, json_response
-from api.operation import Operation, Operations
 from api.rest import serializers
 from api.rest.answers import UserAnswer, UsersAnswer
 from dispatch.domain import ids

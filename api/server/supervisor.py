@@ -7,7 +7,7 @@ it be killed all the same, the instances see their lifeline end and leave.
 
 Each slot has an ops port of its own, over all its lives. It is bound here, so that nobody else takes it, and listens
 only while its instance lives: nothing that is bound keeps a caller waiting. What the machine as a whole tells operators
-is served beside the supervisor (api/ops/host_endpoint.py), from `processes`.
+is served beside the supervisor (api/server/host_endpoint.py), from `processes`.
 
 A rolling restart begins with one instance more: there is a spare slot. When it serves, the old ones stop taking
 connections and leave one by one, each after the next new one has come; so every driver is sent away once, to an

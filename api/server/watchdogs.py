@@ -12,10 +12,10 @@ import structlog
 
 from actors.clock import Clock, Randomness
 from api.auth.access_tokens import BLIND_S, PUSHED_BLIND_S, Tokens
-from api.feed import close_codes
 from api.http.observers import failed_chore
-from api.http.request import Services
+from api.http.services import Services
 from api.operator.first_run import load_keys
+from api.subscriptions import close_codes
 from config import metrics
 from config.outages import OUTAGES
 from dispatch.credentials import Credentials

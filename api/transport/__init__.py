@@ -3,6 +3,7 @@
 Map:
 aiohttp_internals.py  the private parts of aiohttp that are used, checked when they are imported
 connection.py         server protocol: deadlines, refusal of malformed requests
+listening_sockets.py  sockets that are bound here or adopted from a supervisor
 listener.py           connections of one port, swept once a second
 runners.py            which of two servers runs an application
 stock.py              a server of stock aiohttp (MALL_FAST_PATH=off)

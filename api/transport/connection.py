@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from functools import partial
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, Protocol, cast
 
 import structlog
 from aiohttp import StreamReader, hdrs, web
@@ -27,7 +27,9 @@ from api.transport.aiohttp_internals import (
     name_server,
     written_bytes,
 )
+from api.transport.connection_limits import ConnectionCounts
 from api.transport.errors import BrokenBody, SlowBody, forget_frames
+from api.transport.fast_path import FastPath
 from api.transport.malformed import HEAD_BYTES_MAX, fault_of, is_plain
 from api.transport.parser_errors import judge
 from api.transport.refusals import refusal
@@ -36,9 +38,6 @@ from api.transport.socket_queue import queued_bytes
 from api.transport.taskless import Taskless
 from api.transport.whole_answer import whole_answer
 from config import metrics
-
-if TYPE_CHECKING:
-    from api.transport.listener import ConnectionListener
 
 log = structlog.get_logger()
 
@@ -60,6 +59,29 @@ Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 # Whatever answers without our applications, its Server field tells nobody which library is behind it.
 name_server("mall")
+
+
+class OpenConnections(Protocol):
+    """The connections of one port, as one of them needs them; api.transport.listener.ConnectionListener."""
+
+    open: set[Connection]
+    connection_counts: ConnectionCounts
+    fresh_trace: Callable[[], str]
+    fast_path: FastPath | None
+    swept_at: float
+    requests_count: int
+
+    def enter(self, connection: Connection) -> int:
+        """A new connection; returns which part of the sweep it belongs to."""
+        ...
+
+    def leave(self, connection: Connection, part: int) -> None:
+        """A connection that is lost."""
+        ...
+
+    def defer_close(self, end: Callable[[], None]) -> None:
+        """Have the rest of a lost connection done in its turn."""
+        ...
 
 
 class Connection(RequestBodies):
@@ -91,9 +113,9 @@ class Connection(RequestBodies):
     )
 
     def __init__(
-        self, listening: ConnectionListener, *, loop: asyncio.AbstractEventLoop, **options: Any
+        self, listening: OpenConnections, *, loop: asyncio.AbstractEventLoop, **options: Any
     ) -> None:
-        super().__init__(listening, loop=loop, **options)
+        super().__init__(cast(Any, listening), loop=loop, **options)
         self._listening = listening
         self._parked: asyncio.Future[None] | None = None
         # Stays until the connection is lost; aiohttp forgets its own when it begins to close.

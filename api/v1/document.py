@@ -17,8 +17,9 @@ from api.docs.examples import TRACE
 from api.docs.headers import headers_of
 from api.docs.openapi import make_document, query_parameters
 from api.docs.static_document import Document
+from api.http.operation import Operation
 from api.http.request import RequestContext
-from api.operation import Operation
+from api.routes import ROUTES
 from api.v1.examples import answers, bodies, refusals
 from api.v1.handlers import NULLABLE, TRANSITIONS, WHOLE, bare
 from api.v1.numbered_pages import LISTINGS, NumberedQuery
@@ -235,8 +236,6 @@ def _references(value: Any) -> set[str]:
 
 @cache
 def _document() -> Document:
-    from api.routes import ROUTES
-
     return Document(orjson.dumps(make_document_v1(ROUTES)))
 
 

@@ -11,8 +11,8 @@ from aiohttp import web
 from api.auth.permissions import COMMANDS, Access
 from api.contract.json_body import BODY_BYTES_MAX
 from api.contract.problems import Problem
+from api.http.operation import Route
 from api.http.pipeline import admit, permit
-from api.operation import Route
 from api.v1.request import RequestContextV1
 from api.v1.request_draft import Draft, refuse_body
 from api.v1.transforms import conditions, identity, keys, money, places

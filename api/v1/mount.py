@@ -12,8 +12,9 @@ from api.auth.permissions import Access
 from api.contract.problems import VERSION_HEADER, Problem
 from api.contract.versions import GUIDE, Lifecycle
 from api.http import pipeline
-from api.http.request import SERVICES, Handler
-from api.operation import Operation, Route
+from api.http.operation import Operation, Route
+from api.http.request import Handler
+from api.http.services import SERVICES
 from api.v1 import responses
 from api.v1.document import serve
 from api.v1.handlers import TRANSITION_ACCESS, HandlerV1

@@ -7,7 +7,8 @@ from typing import Any, cast
 from aiohttp import StreamReader, web
 from multidict import CIMultiDict, CIMultiDictProxy, MultiDict, MultiDictProxy
 
-from api.http.request import RequestContext, Services
+from api.http.request import RequestContext
+from api.http.services import Services
 from api.v1.request_draft import Draft
 
 # More than any body: the reader never asks the connection to pause.

@@ -7,6 +7,7 @@ Map:
 test_house.py     docstrings, tasks with owners, modules that import alone, the tests that the threat model names
 test_maps.py      maps of folders, in the docstrings of `__init__.py`: every file, and no other
 test_names.py     one name, one class
+test_imports.py   no circle of imports
 test_seam.py      only aiohttp_internals.py touches private parts of aiohttp
 test_services.py  api names no query and opens no transaction
 test_sql_text.py  the present text of the schema: comments, map

@@ -158,7 +158,7 @@ def test_stock_server_needs_no_insides() -> None:
 import sys, aiohttp.web_protocol
 del aiohttp.web_protocol.RequestHandler._waiter
 import run, api.app, api.feed.handshake
-from api.feed.feed_socket import socket_class
+from api.feed.socket_class import socket_class
 from api.transport.runners import runner_class
 print(runner_class(fast=False).__name__, socket_class(fast=False).__name__)
 print([name for name in sys.modules if name.endswith("aiohttp_internals")])

@@ -15,7 +15,7 @@ METHODS = {"rows", "row", "value", "page"}
 RECEIVERS = {"database", "_database", "transaction", "queries"}
 # What may all the same, and why.
 EXCEPTIONS = {
-    "api/http/request.py": "readiness asks whether Postgres answers",
+    "api/http/services.py": "readiness asks whether Postgres answers",
 }
 
 

@@ -129,7 +129,7 @@ class SimHub:
             found.push(emit.frame)
 
     def moved(self, shards: Container[int]) -> None:
-        """As api.feed.hub.Hub.moved."""
+        """As api.subscriptions.hub.Hub.moved."""
         for socket in list(self.sessions.values()):
             if socket.shard in shards:
                 self.resubscription.want(socket)

@@ -12,9 +12,9 @@ from jsonschema import Draft202012Validator
 from api.docs.asyncapi import ADDRESS, make_asyncapi
 from api.docs.feed_frames import HEARD_EXAMPLES, SAID, SAID_EXAMPLES, message_of
 from api.docs.openapi import make_document
-from api.feed.close_codes import REASONS
 from api.feed.frames import FRAMES, decode_frame
 from api.feed.handshake import operations
+from api.subscriptions.close_codes import REASONS
 
 DOCUMENT = make_asyncapi()
 

@@ -18,8 +18,8 @@ from api.contract.problems import KINDS
 from api.docs.examples import EXAMPLES
 from api.docs.openapi import is_elsewhere, make_document
 from api.docs.response_schemas import components_of
+from api.http.operation import Operation
 from api.http.pipeline import UNKNOWN_CANONICAL
-from api.operation import Operation
 from api.routes import ROUTES
 from config.settings import Settings
 

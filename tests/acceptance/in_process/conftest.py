@@ -20,6 +20,7 @@ from api import app
 from api.operator import first_run
 from api.routes import ROUTES
 from api.server import http_server
+from api.transport.listening_sockets import bind_port
 from config.settings import load_settings
 from loadtests.kit.client import open_http
 from storage.servers import Addresses
@@ -48,11 +49,11 @@ async def server(
     async def live(database_url: str) -> None:
         settings = load_settings(environ)
         routes = tuple(replace(r, handler=broken) if r.operation == BROKEN else r for r in ROUTES)
-        public, ops, peers = (http_server.bind_port("127.0.0.1", 0, "") for _ in range(3))
+        public, ops, peers = (bind_port("127.0.0.1", 0, "") for _ in range(3))
         async with AsyncExitStack() as stack:
             patch = stack.enter_context(pytest.MonkeyPatch.context())
             patch.setattr(http_server, "make_app", partial(app.make_app, routes=routes))
-            opening = run.open_office(settings, Addresses(database_url, redis_url), peers, over.set)
+            opening = run.open_services(settings, Addresses(database_url, redis_url), peers, over.set)
             services = await stack.enter_async_context(opening)
             await first_run.found(settings, services.database, services.passwords, services.entropy)
             await stack.enter_async_context(run.working(services))

@@ -17,7 +17,8 @@ from aiohttp import web
 from actors import errors as runtime_errors
 from api.contract.problems import Problem
 from api.feed import handshake
-from api.http.request import RequestContext, Services
+from api.http.request import RequestContext
+from api.http.services import Services
 from storage import errors as storage_errors
 from tests.acceptance.raw_http import JSON, Answer, RunningServer
 from tests.acceptance.sample_mall import ORDER, fresh_key

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import orjson
 import pytest
@@ -22,8 +22,9 @@ from api.docs.asyncapi import make_asyncapi
 from api.docs.feed_frames import ENTRIES, SAID, message_of
 from api.docs.openapi import is_elsewhere, make_document
 from api.feed.frames import FRAMES
+from api.feed.session import Session
 from api.feed.state import PING_S
-from api.operation import Operation
+from api.http.operation import Operation
 from api.routes import ROUTES
 from loadtests.kit.client import Mall, Phone
 from tests.acceptance.in_process.in_process_server import InProcessServer
@@ -391,7 +392,8 @@ async def _heartbeats(day: Day) -> None:
     """What comes by the clock, without waiting for it."""
     hub = day.server.services.hub
     async with day.riding("driver-f") as rider:
-        [session] = [s for s in hub.sessions.values() if s.principal.number == _number(day, "driver-f")]
+        [found] = [s for s in hub.sessions.values() if s.principal.number == _number(day, "driver-f")]
+        session = cast(Session, found)
         session.heartbeat(session.state.heard_at + PING_S)
         await rider.frame("ping")
         await rider.say("pong")

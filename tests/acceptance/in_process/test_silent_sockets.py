@@ -8,7 +8,7 @@ import pytest
 from aiohttp import WSMsgType
 
 from api.feed import handshake
-from api.feed.anonymous_sockets import AnonymousSockets
+from api.subscriptions.anonymous_sockets import AnonymousSockets
 from tests.acceptance.in_process.in_process_server import InProcessServer
 
 

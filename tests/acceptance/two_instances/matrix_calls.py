@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from api.auth.permissions import allows
-from api.operation import Operation
+from api.http.operation import Operation
 from api.routes import OPERATIONS
 from loadtests.kit.client import Mall
 from loadtests.kit.protocol import PROTOCOL

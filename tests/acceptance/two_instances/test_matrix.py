@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from api.feed.frames import FRAMES
-from api.operation import Operation
+from api.http.operation import Operation
 from api.routes import OPERATIONS, ROUTES
 from loadtests.kit.client import Phone
 from tests.acceptance.two_instances.cluster import TwoInstances

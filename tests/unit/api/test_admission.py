@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AbstractContextManager
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from multidict import CIMultiDict
@@ -41,9 +41,8 @@ async def admission() -> AsyncIterator[AdmissionControl]:
     """One with smaller numbers, and no Redis."""
     settings = load_settings({"MALL_UNDER_WAY_MAX": "2", "MALL_LIMIT_ORDERS_PER_MIN": "7"})
     async with open_redis(NOWHERE) as client:
-        yield AdmissionControl(
-            settings, RateLimits(client, LoopClock(asyncio.get_running_loop()), keys=Keyspace("one"))
-        )
+        limits = RateLimits(client, LoopClock(asyncio.get_running_loop()), keys=Keyspace("one"))
+        yield AdmissionControl(settings, limits, cast("Any", None))
 
 
 RANKS = {route.operation: rank_of(route.operation, route.access, streams=route.streams) for route in ROUTES}

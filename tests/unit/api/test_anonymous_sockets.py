@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 
-from api.feed.anonymous_sockets import AnonymousSockets
+from api.subscriptions.anonymous_sockets import AnonymousSockets
 
 
 class Street:

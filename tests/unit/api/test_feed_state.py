@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from api.feed import close_codes, frames
+from api.feed import frames
 from api.feed.frames import BadFrame, decode_frame
 from api.feed.state import (
     COMMANDS_MAX,
@@ -21,6 +21,7 @@ from api.feed.state import (
     FeedState,
     command_cost,
 )
+from api.subscriptions import close_codes
 
 NOW = 1_000.0
 # In seconds of another clock, so that nobody takes one for the other.

@@ -6,7 +6,7 @@ import socket
 
 import pytest
 
-from api.server.http_server import StartError, bind_port
+from api.transport.listening_sockets import StartError, bind_port
 
 
 def test_bound_port_refuses_whoever_comes_before_it_serves() -> None:

@@ -14,7 +14,8 @@ from config.settings import load_settings
 
 def network(remote: str | None) -> str:
     limits: Any = SimpleNamespace(clock=None)
-    services = SimpleNamespace(admission=AdmissionControl(load_settings({}), limits))
+    keys: Any = None
+    services = SimpleNamespace(admission=AdmissionControl(load_settings({}), limits, keys))
     context: Any = SimpleNamespace(request=SimpleNamespace(remote=remote, headers={}), services=services)
     return network_of(context)
 

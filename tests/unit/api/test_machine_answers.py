@@ -8,7 +8,7 @@ import aiohttp
 import pytest
 from aiohttp.base_protocol import BaseProtocol
 
-from api.ops import host_endpoint
+from api.server import host_endpoint
 
 
 def _body(*pieces: bytes) -> aiohttp.StreamReader:

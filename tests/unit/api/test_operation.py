@@ -14,8 +14,8 @@ from pydantic import BaseModel
 import api
 from api.app import make_app
 from api.auth.permissions import READS
+from api.http.operation import Operation, Operations, missing_of
 from api.http.request import RequestContext
-from api.operation import Operation, Operations, missing_of
 from api.rest.answers import OrderAnswer
 from api.routes import OPERATIONS, ROUTES, arranged, check_routes
 

@@ -21,7 +21,7 @@ SEEN_BY = [("customer", 100), ("admin", 9), ("driver", 7), ("driver", 8)]
 def test_everybody_sees_what_is_his_to_see_whoever_looked_before(
     first: tuple[str, int], then: tuple[str, int]
 ) -> None:
-    shown = OrderAnswers()
+    shown = OrderAnswers(serializers.order)
     for _ in range(2):
         for role, number in (first, then):
             seen = orjson.loads(shown.order(CARRIED, role, number))
@@ -30,7 +30,7 @@ def test_everybody_sees_what_is_his_to_see_whoever_looked_before(
 
 def test_same_version_that_was_read_again_is_shown_as_it_was_read() -> None:
     """A deletion of its customer leaves an order's version as it is."""
-    shown, was = OrderAnswers(), order(CONFIRMED)
+    shown, was = OrderAnswers(serializers.order), order(CONFIRMED)
     shown.order(was, "admin", 9)
     redacted = replace(was, facts=replace(was.facts, address="deleted"))
     assert orjson.loads(shown.order(redacted, "admin", 9))["dropoff"]["address"] == "deleted"
@@ -38,7 +38,7 @@ def test_same_version_that_was_read_again_is_shown_as_it_was_read() -> None:
 
 
 def test_what_is_kept_has_a_bound() -> None:
-    shown, one = OrderAnswers(), order(CONFIRMED)
+    shown, one = OrderAnswers(serializers.order), order(CONFIRMED)
     for number in range(KEPT_MAX + 10):
         shown.order(replace(one, facts=replace(one.facts, id=number)), "customer", 100)
     assert len(shown) == KEPT_MAX

@@ -10,11 +10,11 @@ import structlog
 
 from actors.clock import SystemRandomness
 from api.auth.access_tokens import ACCESS_S, BLIND_S, LEEWAY_S, Tokens, load_signing_key, make_signing_key
-from api.feed import close_codes
 from api.feed.frames import decode_frame
 from api.feed.session import Session
 from api.feed.state import COMMANDS_MAX, EXPIRY_NOTICE_S, PING_S, SILENT_S, STRIKES_MAX
 from api.http.command_executor import CommandExecutor
+from api.subscriptions import close_codes
 from tests.support.clocks import Hands
 
 NOW = 1_700_000_000.0

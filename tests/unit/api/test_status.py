@@ -27,7 +27,7 @@ from actors.cluster.transport import Ended, Greeting, Link, LinkLost, Receive
 from actors.messages import ActorId, Emit, Turn
 from actors.runtime import Runtime
 from actors.shards import SHARD_COUNT
-from api.http.request import Services
+from api.http.services import Services
 from api.ops import RuntimeCollector, status
 from api.ops.cluster_status import ClusterView, Silent, ask_all, merge, read_report
 from api.ops.endpoints import exposition, prefers_html

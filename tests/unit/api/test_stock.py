@@ -10,9 +10,9 @@ import aiohttp
 import pytest
 from aiohttp import WSMsgType, web
 
-from api.feed import close_codes
 from api.feed.frame_limits import BURST_FRAMES
 from api.feed.stock_socket import StockSocket
+from api.subscriptions import close_codes
 from api.transport import stock
 from api.transport.connection_limits import ConnectionCounts
 from api.transport.stock import StockRunner

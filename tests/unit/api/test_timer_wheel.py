@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from api.feed.timer_wheel import SLOTS, TimerWheel
+from api.subscriptions.timer_wheel import SLOTS, TimerWheel
 
 
 def socket(address: str = "fed_1") -> Any:

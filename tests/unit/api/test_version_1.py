@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from multidict import CIMultiDict
 
 from actors.clock import SystemRandomness
+from api.http.operation import Route
 from api.http.request import RequestContext, json_response
-from api.operation import Route
 from api.v1.handlers import TRIES, replaced
 from api.v1.request import RequestContextV1
 from api.v1.request_draft import Draft

@@ -9,8 +9,8 @@ from structlog.testing import capture_logs
 
 from actors.clock import SystemRandomness
 from api.auth.access_tokens import BLIND_S, PUSHED_BLIND_S, Tokens, load_signing_key, make_signing_key
-from api.feed import close_codes
 from api.server.watchdogs import heed_sight
+from api.subscriptions import close_codes
 from tests.support.clocks import Hands
 
 

@@ -12,7 +12,7 @@ import pytest
 from aiohttp import WSMsgType, web
 from aiohttp.test_utils import TestServer
 
-from api.feed import close_codes
+from api.subscriptions import close_codes
 from loadtests.kit import phone_cli as phone
 
 EPOCH = "a1b2c3"

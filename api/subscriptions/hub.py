@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
+from collections.abc import AsyncIterator, Callable, Container
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import orjson
 import structlog
@@ -18,17 +19,13 @@ from actors.cancellation import end
 from actors.clock import Clock, Randomness
 from actors.messages import Emit
 from actors.shards import shard_of
-from api.feed import close_codes
-from api.feed.anonymous_sockets import AnonymousSockets
-from api.feed.timer_wheel import TimerWheel
+from api.subscriptions import close_codes
+from api.subscriptions.anonymous_sockets import AnonymousSockets
+from api.subscriptions.subscriber import Subscriber
+from api.subscriptions.timer_wheel import TimerWheel
 from config import metrics
 from dispatch import feed_frames
 from dispatch.zone_actor import zone_ref
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Container
-
-    from api.feed.session import Session
 
 log = structlog.get_logger()
 
@@ -90,15 +87,15 @@ class Hub:
         self.home = home
         self.clock = clock
         self.entropy = entropy
-        self.sessions: dict[str, Session] = {}
+        self.sessions: dict[str, Subscriber] = {}
         self.draining = False
         self.anonymous = AnonymousSockets()
         # Where the actors are, and who binds sessions to them again; an instance that is alone needs neither.
         self.is_far: Callable[[int], bool] = _is_here
-        self.bind_again: Callable[[Session], None] = _leave_it
+        self.bind_again: Callable[[Any], None] = _leave_it
         self.want_board: Callable[[str], None] = _leave_it
         self._streams: dict[str, Stream] = {}
-        self._topics: dict[str, dict[str, Session]] = defaultdict(dict)
+        self._topics: dict[str, dict[str, Subscriber]] = defaultdict(dict)
         self._boards: dict[str, bytes] = {}
         self._changed_topics: dict[str, bytes] = {}
         self._topic_wake = asyncio.Event()
@@ -132,7 +129,7 @@ class Hub:
 
     # -- sessions -----------------------------------------------------------------------------
 
-    def add(self, session: Session) -> bool:
+    def add(self, session: Subscriber) -> bool:
         """Register a session; False when there are too many."""
         if len(self.sessions) >= SESSIONS_MAX:
             return False
@@ -142,13 +139,13 @@ class Hub:
         metrics.FEED_SESSIONS.set(len(self.sessions))
         return True
 
-    def remove(self, session: Session) -> None:
+    def remove(self, session: Subscriber) -> None:
         self.sessions.pop(session.address, None)
         self._timer_wheel.drop(session)
         self.subscribe(session, None)
         metrics.FEED_SESSIONS.set(len(self.sessions))
 
-    def subscribe(self, session: Session, topic: str | None) -> None:
+    def subscribe(self, session: Subscriber, topic: str | None) -> None:
         """Have the session follow one topic (its zone's board); it gets the present state at once."""
         if session.topic is not None:
             followers = self._topics[session.topic]
@@ -242,7 +239,7 @@ class Hub:
                 if number % FAN_OUT == 0:
                     await asyncio.sleep(0)
 
-    def look_at(self, session: Session) -> None:
+    def look_at(self, session: Subscriber) -> None:
         """A socket is due."""
         self._timer_wheel.put(session, session.heartbeat(self.clock.monotonic()))
 

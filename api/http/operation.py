@@ -21,6 +21,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import KW_ONLY, field
 from typing import Any, Concatenate, Generic, Literal, ParamSpec, TypeVar
 
+from aiohttp import web
 from pydantic import BaseModel
 
 from actors.values import frozen
@@ -183,3 +184,7 @@ class Operations(Generic[P]):
 
     def __getitem__(self, operation: str) -> Operation:
         return self._declared[operation]
+
+
+# The operations that an application serves, for the document that describes them.
+TABLE: web.AppKey[tuple[Operation, ...]] = web.AppKey("operations", tuple)

@@ -1,0 +1,108 @@
+"""Services: everything that a handler may use, made once per instance."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import structlog
+from aiohttp import web
+
+from actors.clock import Clock, Randomness
+from actors.cluster.node import Cluster
+from api.auth.access_tokens import Tokens
+from api.auth.passwords import Passwords
+from api.auth.stream_tickets import StreamTickets
+from api.contract.cursors import Cursors
+from api.http.command_executor import CommandExecutor
+from api.http.order_answers import OrderAnswers
+from api.ratelimit.admission import AdmissionControl
+from api.subscriptions.hub import Hub
+from config.settings import Settings
+from dispatch.accounts import Accounts
+from dispatch.catalogue import Catalogue
+from dispatch.credentials import Credentials
+from dispatch.payments import Payments
+from dispatch.records import Records
+from dispatch.service import Dispatch
+from dispatch.sessions import Sessions
+from dispatch.users import Users
+from storage.catalogue import CatalogueCache
+from storage.health import Check, Prober, look_at_disk, look_at_leases
+from storage.postgres.database import Database
+from storage.redis.client import Client, ping
+from storage.redis.limits import RateLimits
+from storage.redis.tickets import Tickets
+
+
+@dataclass
+class Services:
+    """What handlers, sessions and watchdogs of one instance share."""
+
+    settings: Settings
+    database: Database
+    redis: Client
+    dispatch: Dispatch
+    tokens: Tokens
+    passwords: Passwords
+    tickets: Tickets
+    limits: RateLimits
+    hub: Hub
+    clock: Clock
+    entropy: Randomness
+    cluster: Cluster
+    cursors: Cursors
+    # Set when shards were taken: their zones must be woken.
+    zones_due: asyncio.Event
+    cached: CatalogueCache = field(kw_only=True)
+    # Services over the database, made once from what is above.
+    accounts: Accounts = field(init=False)
+    users: Users = field(init=False)
+    sessions: Sessions = field(init=False)
+    catalogue: Catalogue = field(init=False)
+    records: Records = field(init=False)
+    credentials: Credentials = field(init=False)
+    stream_tickets: StreamTickets = field(kw_only=True)
+    shown: OrderAnswers = field(kw_only=True)
+    # Actors in memory by kind, as counted for the last scrape.
+    residents: Counter[str] = field(default_factory=Counter)
+    draining: bool = False
+    started: bool = False
+    prober: Prober = field(init=False)
+    # None where no payment gateway is configured.
+    payments: Payments | None = None
+    watchdog: Callable[[], float] = field(default=lambda: 0.0)
+    # Bound once: the lazy kind binds anew for every line.
+    log: Any = field(default_factory=lambda: structlog.get_logger().bind())
+    admission: AdmissionControl = field(init=False)
+    commands: CommandExecutor = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.accounts = Accounts(self.database, self.entropy, self.tokens)
+        self.users = Users(self.database, self.dispatch, self.tokens)
+        self.sessions = Sessions(self.database, self.entropy, self.tokens)
+        self.catalogue = Catalogue(self.database, self.cached, self.dispatch)
+        self.records = Records(self.database)
+        self.credentials = Credentials(self.database)
+        checks: dict[str, Check] = {
+            "postgres": lambda: self.database.rows("ping"),
+            "redis": self._look_at_redis,
+        }
+        if self.settings.embedded:
+            checks["disk"] = lambda: look_at_disk(self.settings.data_dir)
+        self.prober = Prober(checks, self.clock)
+        self.admission = AdmissionControl(self.settings, self.limits, self.records)
+        self.commands = CommandExecutor(self.dispatch, self.admission)
+
+    async def _look_at_redis(self) -> None:
+        """It answers, and what we need it for can be done."""
+        await ping(self.redis)
+        look_at_leases(self.cluster.reconciler)
+
+
+SERVICES: web.AppKey[Services] = web.AppKey("office", Services)
+# Set in the operators' application.
+INTERNAL: web.AppKey[bool] = web.AppKey("internal", bool)
