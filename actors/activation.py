@@ -1,8 +1,8 @@
-"""Activation in sets.
+"""Activation: reads the rows of actors that are not in memory, many in one query.
 
-Misses of one loop iteration become one query per kind (5,000 rows in 19 ms, measured; one query per
-actor would be 5,000 round trips), and at most four such queries are under way, so that ten thousand
-actors that wake at once do not bury the journal.
+All misses of one loop iteration become one query per kind (5,000 rows take 19 ms; one query per actor would be 5,000
+round trips). At most four of these queries run at once, so that ten thousand actors addressed at the same moment do not
+overload the journal.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from actors.ports import Journal
 
 QUERIES_MAX = 4
 ROWS_MAX = 1000
-# How long a number that has no row is remembered: a scan over numbers costs one query each, not more.
+# For this long a number without a row is remembered, so that repeated asks for it cost one query.
 UNKNOWN_S = 2.0
 UNKNOWN_MAX = 10_000
 RETRY_S = 0.1
 
 
 class InstallState(Protocol):
-    """Gives a cell the state of its row, and opens its mailbox."""
+    """Callback: sets a cell's state from its row, and opens its mailbox."""
 
     def __call__(self, cell: Cell, row: Mapping[str, Any], *, reason: str, trace: str = "") -> None: ...
 
@@ -55,7 +55,7 @@ class Activation:
         self._unknown: dict[object, float] = {}
 
     def want(self, cell: Cell) -> None:
-        """Have the cell's row read in the next round."""
+        """Read the cell's row with the next query."""
         self._missing[cell.id.kind].append(cell)
         self._wake.set()
 
@@ -65,14 +65,14 @@ class Activation:
         self.install(cell, row, reason="created", trace=trace)
 
     def reload(self, cell: Cell) -> None:
-        """Have the row read again before the next turn; the mailbox is kept."""
+        """Read the row again before the next turn. The mailbox is kept."""
         if self._cells.is_current(cell):
             cell.status = LOADING
             cell.pending = None
             self.want(cell)
 
     def is_unknown(self, actor: object) -> bool:
-        """True when the journal said a moment ago that there is no such row."""
+        """True if the journal had no row for this actor a moment ago."""
         until = self._unknown.get(actor)
         return until is not None and until > self._clock.monotonic()
 
@@ -108,7 +108,7 @@ class Activation:
             self._free.release()
 
     def _install(self, cell: Cell, row: Mapping[str, Any]) -> None:
-        """A row that its behaviour cannot read costs that actor, not the instance."""
+        """Install a row. If its behaviour cannot read it, only that actor fails."""
         try:
             self.install(cell, row, reason="loaded")
         except Exception as error:  # noqa: BLE001 - see above
@@ -124,7 +124,7 @@ class Activation:
             envelope.fail(NoSuchActor(str(cell.id)))
 
     async def _again(self, cells: list[Cell]) -> None:
-        """The journal is away: keep what may still be answered in time, refuse the rest."""
+        """After a failed query: keep messages whose deadline has not passed, and refuse the others."""
         await asyncio.sleep(RETRY_S)
         now = self._clock.monotonic()
         for cell in cells:
@@ -132,7 +132,7 @@ class Activation:
                 continue
             for envelope in cell.expire(now):
                 envelope.fail(DeadlinePassed())
-            # A cell that is read again keeps its state: sessions hang on it.
+            # A cell that is read again keeps its state, which has the addresses of its sessions.
             if cell.waiting or cell.state is not None:
                 self.want(cell)
             else:

@@ -1,4 +1,4 @@
-"""Many callers, one call: what piles up while a call is under way is the next call."""
+"""Batcher: requests that arrive during a call become the next call."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ B = TypeVar("B")
 
 
 class Batcher(Generic[A, B]):
-    """Collects requests and answers them by calls that take many.
+    """Collects requests and answers them in batches.
 
     Args:
-        call: answers a batch, in order; an answer may be the failure of that one alone. `NotWritten` for more than
-            one item divides the batch, so that one bad item harms nobody else; `Unanswered` is passed to each
-            caller or repeated.
-        repeat: how often a call without an answer is repeated; only for calls that are idempotent.
-        waiting_max: beyond it `ask` raises Overloaded.
+        call: answers a batch, in order; an answer may be an exception for that request alone. `NotWritten` for more
+            than one item divides the batch, so that one bad item does not fail the others. `Unanswered` is repeated, or
+            passed to each caller.
+        repeat: how often an unanswered call is repeated; for idempotent calls only.
+        waiting_max: limit of queued requests, above which `ask` raises Overloaded.
     """
 
     def __init__(
@@ -43,9 +43,9 @@ class Batcher(Generic[A, B]):
         return len(self._waiting)
 
     async def ask(self, request: A) -> B:
-        """The answer to one request.
+        """Queue a request and wait for its answer.
 
-        Cancellation leaves it unknown whether the request is still sent.
+        After a cancellation the request may still be sent.
         """
         if len(self._waiting) >= self._waiting_max:
             raise Overloaded("too many requests are waiting")
@@ -55,7 +55,7 @@ class Batcher(Generic[A, B]):
         return await future
 
     async def run(self) -> None:
-        """Answer until cancelled."""
+        """Make calls until cancelled."""
         while True:
             await self._wake.wait()
             while self._waiting:

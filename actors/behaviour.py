@@ -1,7 +1,7 @@
-"""What an actor is: a pure function from state and message to what should happen.
+"""Interface of an actor kind: a pure function from state and message to a result, `Done` or `Commit`.
 
-A turn never waits, so there is no reentrancy and no deadlock between actors, and the whole core can run
-in a simulator. Nothing a turn asks for leaves it before its commit.
+A turn never waits. So there is no reentrancy and no deadlock between actors, and a simulator can run them. No effect of
+a turn is carried out before its commit.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from actors.values import frozen
 
 @frozen
 class Outcome:
-    """The journal's word on one item: `ok` with facts, or the code of the guard that refused it.
+    """The journal's result for one item: `ok` with facts, or the code of the guard that refused it.
 
-    `stale` (the shard has a newer epoch) and `version` (the row moved) never reach the actor: the
-    runtime reloads it instead.
+    `stale` (the shard has a newer epoch) and `version` (the row has changed) do not reach the actor: the runtime drops
+    or reloads it instead.
     """
 
     code: str
@@ -29,19 +29,19 @@ class Outcome:
         return self.code == "ok"
 
 
-# What `then` gets when the row has shown that the commit happened, but its answer is lost: ok, no facts.
+# Passed to `then` when the commit's answer is lost, but the row shows that it was written: `ok`, without facts.
 SETTLED = Outcome("ok", {})
 
 
 @frozen
 class Done:
-    """A turn with nothing (more) to write.
+    """Result of a turn that has nothing to write, or whose commit is written.
 
     Attributes:
         state: the new state; None keeps the present one.
-        reply: what the asker gets.
-        due_ms: a durable timer that the commit behind this step has set, so that it need not be polled.
-        wake_s: ask for a `Wake` after that many seconds, with the tag `wake`.
+        reply: the asker's reply.
+        due_ms: due time of a durable timer that the commit has set; it is armed without waiting for the poll.
+        wake_s: send the actor a `Wake` after this many seconds, with the tag `wake`.
     """
 
     state: Any = None
@@ -56,11 +56,11 @@ class Done:
 
 @frozen
 class Commit:
-    """A turn that must be written first.
+    """Result of a turn that must be written before anything else happens.
 
     Attributes:
-        item: what the journal writes; the runtime adds shard, epoch and writer when it is sent.
-        then: what follows from the outcome: the new state, the reply, everything to tell.
+        item: what the journal writes; the commit lane adds shard, epoch and writer when it sends the item.
+        then: makes the new state, the reply and the effects from the outcome.
     """
 
     item: dict[str, Any]
@@ -71,15 +71,15 @@ Step = Done | Commit
 
 
 def newest_wins(newer: object, unread: object) -> bool:
-    """For actors that have no use for the older messages of a topic."""
+    """`supersedes` of actors that need only the newest message of a topic."""
     del newer, unread
     return True
 
 
 class Behaviour(Protocol):
-    """One kind of actor.
+    """Behaviour of one kind of actor.
 
-    Its states carry the ring of remembered commands as `recent` (see dedup.py), possibly empty.
+    Its states have a field `recent`, the ring of remembered commands (dedup.py), possibly empty.
     """
 
     kind: str
@@ -88,23 +88,23 @@ class Behaviour(Protocol):
     def restore(self, number: int, row: Mapping[str, Any], previous: Any) -> Any:
         """Build the state from the journal's row.
 
-        `previous` is the state in memory before a reload, or None: what is volatile (sessions,
-        positions) may be carried over from it, nothing else.
+        `previous` is the state in memory before a reload, or None. Only volatile fields (sessions, positions) may be
+        copied from it.
         """
         ...
 
     def activated(self, state: Any, turn: Turn) -> Done:
-        """What to say after the actor was loaded: hints that another instance may have failed to give."""
+        """Effects after a load: messages that another instance may have failed to send."""
         ...
 
     def decide(self, state: Any, message: object, turn: Turn) -> Step:
-        """One turn. Pure: same arguments, same answer."""
+        """Take one turn. Pure: the same arguments give the same result."""
         ...
 
     def supersedes(self, newer: object, unread: object) -> bool:
-        """Whether a newer message of a topic makes an unread one worthless; otherwise both are decided on."""
+        """True if a newer message of a topic replaces an unread one; otherwise both get a turn."""
         ...
 
     def idle_s(self, state: Any) -> float | None:
-        """After how many idle seconds the actor may leave memory; None pins it."""
+        """Idle seconds after which the actor may be passivated; None: never."""
         ...

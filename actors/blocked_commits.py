@@ -1,8 +1,8 @@
-"""Commits in whose way a lock of somebody else stands: set aside, so that the others of their lane go on.
+"""Commits that wait for a row lock of another program, set aside so that the rest of their lane goes on.
 
-Who holds a row in a session of psql for a minute stops what needs that very row, and nothing else. The first
-commit that meets the lock costs its lane one short wait; from then on the row is known, and what needs it does
-not go to the journal before a look has shown that it is free. A look waits for nobody.
+A psql session that holds a row for a minute delays commits that need this row, and no others. The first commit that
+meets the lock costs its lane one short wait. From then on the row is known to be locked, and commits that need it are
+not sent before a check has shown that it is free. A check does not wait for locks.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from actors.errors import ActorError, DeadlinePassed, JournalError
 from actors.messages import Envelope
 from actors.ports import Blocker, Journal
 
-# While something is locked, the journal is asked this often what is free by now.
+# Pause between two checks while some row is locked.
 LOOK_S = 0.1
-# Looked at together; what is behind them waits for the next look.
+# Commits in one check; the others wait for the next one.
 LOOK_ITEMS_MAX = 256
-# A row that is locked again and again, or in a way that no look shows, is left alone for longer each time: for
-# every wait of the lane that it costs. After this long without one it is forgotten.
+# A row that is locked again and again, or whose lock no check shows, is left alone for longer after each wait that it
+# costs the lane. After this long without a wait it is forgotten.
 REST_S_MIN = 0.1
 REST_S_MAX = 5.0
 FORGOTTEN_S = 30.0
@@ -35,7 +35,7 @@ FORGOTTEN_S = 30.0
 
 @dataclass(slots=True)
 class _Row:
-    """A locked row: one of the items that need it, who holds it, and until when it is left alone at least."""
+    """A locked row: an item that needs it, the lock's holder, and the earliest time of the next try."""
 
     item: Mapping[str, Any]
     blocker: Blocker
@@ -44,18 +44,18 @@ class _Row:
 
 @dataclass(slots=True)
 class _Waits:
-    """How often in a row a lane has waited for a row, and when last."""
+    """Number of consecutive waits of a lane for a row, and the time of the last one."""
 
     times: int
     at: float
 
 
 class BlockedCommits:
-    """Commits of one lane that are set aside.
+    """Commits of one commit lane that are set aside.
 
     Args:
-        put: queues a commit again; the lock that stood in its way is gone.
-        abandon: ends a commit that has waited for too long; nothing of it was written.
+        put: queues a commit again after its lock is gone.
+        abandon: ends a commit that has waited too long; nothing of it was written.
     """
 
     def __init__(
@@ -91,19 +91,19 @@ class BlockedCommits:
         return bool(self._rows)
 
     def holders(self) -> Counter[str]:
-        """Commits that wait, by the program that holds what they need."""
+        """Number of waiting commits, by the program that holds the lock."""
         waiting = (self._rows[key].blocker for _, key in self._held.values() if key in self._rows)
         return Counter(blocker.application or "unknown" for blocker in waiting)
 
     def blocker(self, cell: Cell) -> Blocker | None:
-        """Who is known to hold a row that this cell's commit needs."""
+        """The known holder of a row that this cell's commit needs, or None."""
         item = _item(cell)
         known = (self._rows.get(key) for key in self._journal.needs(item))
         return next((row.blocker for row in known if row is not None), None)
 
     def put(self, cell: Cell, blocker: Blocker, *, waited: bool) -> None:
-        """Keep this cell's commit, of which nothing was written, until the lock is gone; `waited` says that the lane
-        has waited for it.
+        """Set this cell's commit aside until the lock is gone. Nothing of it was written. `waited`: the lane has waited
+        for the lock.
         """
         assert cell.pending is not None
         cell.pending[0].not_written()
@@ -129,7 +129,7 @@ class BlockedCommits:
         self._rows[key].until = now + rest_s
 
     def recall(self, shards: Collection[int]) -> None:
-        """These shards are to go elsewhere: what was set aside stands first in its mailbox again."""
+        """Before a hand-over of these shards: put commits that are set aside back in front of their mailboxes."""
         for cell in [cell for cell in self._held if cell.shard in shards]:
             (envelope, _), _ = self._held.pop(cell)
             if cell.pending is not None and cell.pending[0] is envelope:
@@ -140,7 +140,7 @@ class BlockedCommits:
     # -- looking ------------------------------------------------------------------------------
 
     async def run(self) -> None:
-        """Look while something is locked, until cancelled."""
+        """Check locked rows until cancelled."""
         while True:
             await self._wake.wait()
             while self._held or self._rows:
@@ -153,7 +153,7 @@ class BlockedCommits:
             self._wake.clear()
 
     async def look(self) -> None:
-        """Queue again what nothing stands in the way of any more, and end what has waited for too long."""
+        """Queue commits again whose locks are gone, and end those that have waited too long."""
         self._give_up()
         cells = list(self._held)[:LOOK_ITEMS_MAX]
         held = [self._held[cell][0] for cell in cells]
@@ -177,19 +177,19 @@ class BlockedCommits:
     def _decide(self, cell: Cell, pending: tuple[Envelope, Commit], blocker: Blocker | None) -> None:
         kept = self._held.get(cell)
         if kept is None or kept[0] is not pending or cell.pending is not pending:
-            return  # it has gone elsewhere while we looked
+            return  # it was handed over during the check
         del self._held[cell]
         key = kept[1] if blocker is None else blocker.key
         if blocker is not None or key in self._rows:
             self._held[cell] = (
                 pending,
                 key,
-            )  # at the end: every look begins with those that waited longest for one
+            )  # at the end, so that the rows checked longest ago come first
         else:
             self._put(cell)
 
     def _give_up(self) -> None:
-        """Nobody waits for an answer for ever, and a cell whose commit was given up goes on with its mailbox."""
+        """End commits whose deadline has passed, so that their cells go on with their mailboxes."""
         now = self._clock.monotonic()
         for cell, (pending, _) in list(self._held.items()):
             if cell.pending is not pending or not self._cells.is_current(cell):
@@ -213,6 +213,6 @@ class BlockedCommits:
 
 
 def _item(cell: Cell) -> dict[str, Any]:
-    """What a cell wants written, as far as it says what it needs."""
+    """The item of a cell's commit with its shard, from which the rows it locks follow."""
     assert cell.pending is not None
     return {**cell.pending[1].item, "shard": cell.shard}

@@ -1,4 +1,4 @@
-"""The end of tasks that repeat for ever."""
+"""End of background loops, by cancellation."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ import asyncio
 from collections.abc import Iterable
 from typing import Any
 
-# Between two cancellations of one task; a farewell within it is not disturbed.
+# Pause between two cancellations of one task, so that its clean-up is not interrupted.
 AGAIN_S = 0.5
 
 
 async def end(tasks: Iterable[asyncio.Task[Any]]) -> None:
     """Cancel tasks until they have ended.
 
-    Once is not always enough: `asyncio.wait_for` of Python 3.11, which database drivers use, loses a
-    cancellation that comes at the moment of the result, and a loop that was told to end goes on for ever
-    (seen: an instance that did not leave, once in some thirty shutdowns of a whole cluster).
+    One cancellation is not always enough. `asyncio.wait_for` of Python 3.11, which database drivers use, loses a
+    cancellation that arrives together with the result, and the loop goes on for ever. (About one in thirty shutdowns of
+    a whole cluster left an instance running.)
     """
     left = [task for task in tasks if not task.done()]
     while left:

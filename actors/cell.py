@@ -1,8 +1,8 @@
-"""The record of an active actor.
+"""Cell: the record of an active actor in memory.
 
-No task and no queue per actor: 100,000 actors with a task and a queue each take half a gigabyte and a
-full collection over them takes half a second; slotted records with a mailbox only while it is needed
-take a twentieth of both.
+An actor has no task and no queue of its own. 100,000 actors with a task and a queue each take half a gigabyte, and a
+full collection over them takes half a second. Slotted records, with a mailbox only while there are messages, take a
+twentieth of both.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ STATES = ("loading", "ready", "flushing")
 
 
 class Cell:
-    """One activation.
+    """One activation of an actor: its state, its mailbox and its commit under way.
 
     Attributes:
-        status: LOADING (its row is being read), READY, or FLUSHING (a commit is under way: the mailbox
-            is parked, so no turn ever runs on a state that might not become true).
-        shard: number of the shard; its epoch is read from the ownership when an item is sent.
+        status: LOADING (its row is being read), READY, or FLUSHING (a commit is under way: there are no turns, because
+            the state might not become true).
+        shard: number of the shard; the ownership has its epoch, which is read when an item is sent.
         mailbox: messages in order of arrival; None while empty.
         latest: newest message per topic; None while empty.
-        pending: the envelope and the commit that wait for the journal.
-        writer: unique name of the commit under way; found in the row, it proves that it was written.
+        pending: the envelope and the commit that waits for the journal.
+        writer: unique name of the commit under way; if the row has it, the commit was written.
         used_at: monotonic second of the last turn.
-        queued: True while it stands in the ready queue.
-        turns: taken since it came into memory.
+        queued: True while the cell is in the ready queue.
+        turns: number of turns since the activation.
     """
 
     __slots__ = (
@@ -64,15 +64,15 @@ class Cell:
         return True
 
     def put_first(self, envelope: Envelope) -> None:
-        """Give a message its place back after its turn came to nothing."""
+        """Put a message back in front after a turn without effect."""
         if self.mailbox is None:
             self.mailbox = deque()
         self.mailbox.appendleft(envelope)
 
     def put_latest(self, topic: str, envelope: Envelope) -> None:
-        """Keep the newest message of a topic. The key stays where it was, so no topic starves.
+        """Keep the newest message of a topic. The topic keeps its place, so that no topic starves.
 
-        An unread one that the newest does not supersede is queued; a full mailbox drops it.
+        An unread message that the newest does not supersede is queued; a full mailbox drops it.
         """
         if self.latest is None:
             self.latest = {}
@@ -82,7 +82,7 @@ class Cell:
         self.latest[topic] = envelope
 
     def take(self) -> Envelope | None:
-        """The next message: queued ones first, then the latest values."""
+        """Take the next message: queued ones first, then the newest of each topic."""
         if self.mailbox:
             envelope = self.mailbox.popleft()
             if not self.mailbox:
@@ -101,7 +101,7 @@ class Cell:
         return bool(self.mailbox or self.latest)
 
     def expire(self, now: float) -> list[Envelope]:
-        """Take out what is too late; the rest keeps its place."""
+        """Take out messages whose deadline has passed. The others keep their places."""
         late = [e for e in (*(self.mailbox or ()), *(self.latest or {}).values()) if e.until <= now]
         if late:
             self.mailbox = deque(e for e in self.mailbox or () if e.until > now) or None
@@ -109,13 +109,13 @@ class Cell:
         return late
 
     def empty(self) -> list[Envelope]:
-        """Everything that waits; the mailbox is empty afterwards."""
+        """Take out all waiting messages."""
         waiting = [*(self.mailbox or ()), *(self.latest or {}).values()]
         self.mailbox = self.latest = None
         return waiting
 
     def drain(self) -> list[Envelope]:
-        """Everything that waits, and the message under way."""
+        """Take out all waiting messages, and the one whose commit is pending."""
         waiting = [self.pending[0]] if self.pending else []
         self.pending = None
         return waiting + self.empty()

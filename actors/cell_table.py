@@ -1,6 +1,6 @@
 """Table of owned cells: shards with their epochs, and the active actors under them.
 
-It is the lowest layer of the runtime: it routes nothing, runs nothing and writes nothing.
+The lowest layer of the runtime. It does not route messages, run turns or write.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from actors.cell import Cell
 from actors.messages import ActorId, Envelope
 from actors.shards import SHARD_COUNT, Ownership, Parked
 
-# Actors looked at before others get their turn of the loop: a walk over all of them without a pause blocks it.
+# Cells per slice of a walk over all cells. Between slices the event loop runs other callbacks.
 WALK = 1000
 
 
@@ -23,7 +23,7 @@ class CellTable:
     """Owned shards and their cells.
 
     Attributes:
-        owned: ownership by number of shard; None where another instance, or nobody, serves it.
+        owned: ownership by number of shard; None where another instance, or none, serves the shard.
     """
 
     def __init__(self, behaviours: Sequence[Behaviour], count: int = SHARD_COUNT) -> None:
@@ -36,13 +36,13 @@ class CellTable:
         self.owned[ownership.shard] = ownership
 
     def park(self, shard: int) -> None:
-        """From now on what arrives for the shard waits; what is in its mailboxes is still worked off."""
+        """Keep messages that arrive for the shard from now on. Turns of messages in mailboxes go on."""
         ownership = self.owned[shard]
         if ownership is not None and ownership.parked is None:
             self.own(replace(ownership, parked=deque()))
 
     def freeze(self, shards: Sequence[int]) -> None:
-        """No more turns in these parked shards: messages in mailboxes go in front of the parked ones."""
+        """Stop turns in these parked shards. Messages in mailboxes go in front of the parked ones."""
         for shard in shards:
             ownership = self.owned[shard]
             if ownership is not None and ownership.parked is not None:
@@ -50,7 +50,7 @@ class CellTable:
                 ownership.parked.extendleft(Parked(e) for e in reversed(waiting))
 
     def surrender(self, shard: int) -> list[Parked]:
-        """Drop a shard with its cells; returns everything that waited for it, in order of arrival."""
+        """Drop a shard with its cells. Returns its waiting messages in order of arrival."""
         ownership, self.owned[shard] = self.owned[shard], None
         if ownership is None:
             return []
@@ -61,11 +61,11 @@ class CellTable:
         return [o.shard for o in self.owned if o is not None]
 
     def leaving(self) -> list[int]:
-        """Shards that are being handed over."""
+        """Shards that are parked for a hand-over."""
         return [o.shard for o in self.owned if o is not None and o.parked is not None]
 
     def is_quiet(self, shard: int) -> bool:
-        """True when no commit of the shard is under way and nothing waits in its mailboxes."""
+        """True if the shard has no commit under way and no message in its mailboxes."""
         ownership = self.owned[shard]
         return ownership is None or not any(
             cell.pending is not None or cell.waiting for cell in ownership.cells.values()
@@ -77,16 +77,19 @@ class CellTable:
         return ownership is not None and any(c.pending is not None for c in ownership.cells.values())
 
     def predates_ownership(self, shard: int, envelope: Envelope) -> bool:
-        """True for an ask of another instance that was sent before we took the shard: it was meant for an owner before
-        us, and its edge may have had an answer of that one to a repetition. It asks again, if it still wants.
+        """True for an ask that another instance sent before this one took the shard.
+
+        It was meant for an earlier owner, which may have answered a repetition of it. Its edge repeats it if it still
+        waits.
         """
         ownership = self.owned[shard]
         late = ownership is not None and envelope.epoch < ownership.first
         return late and envelope.asked
 
     async def in_turn(self) -> AsyncIterator[Mapping[ActorId, Cell]]:
-        """The cells of every shard, as they are when its turn comes: the loop has others between the slices. Who
-        awaits while reading them reads a copy.
+        """Iterate over the cells of each shard, with pauses for the event loop.
+
+        A caller that awaits while it reads one shard's cells must copy them.
         """
         looked_at = 0
         for shard in range(len(self.owned)):
@@ -101,18 +104,18 @@ class CellTable:
     # -- cells --------------------------------------------------------------------------------
 
     def add(self, ownership: Ownership, to: ActorId) -> Cell:
-        """A new cell without a state, for an actor of an owned shard."""
+        """Add a cell without a state, for an actor of an owned shard."""
         cell = Cell(to, self._behaviours[to.kind], ownership.shard)
         ownership.cells[to] = cell
         return cell
 
     def is_current(self, cell: Cell) -> bool:
-        """True while this very activation is the owned one."""
+        """True while this activation is the one in the table."""
         ownership = self.owned[cell.shard]
         return ownership is not None and ownership.cells.get(cell.id) is cell
 
     def remove(self, cell: Cell) -> list[Envelope]:
-        """Drop an activation; returns what waited in it."""
+        """Drop an activation. Returns its waiting messages."""
         ownership = self.owned[cell.shard]
         if ownership is not None and ownership.cells.get(cell.id) is cell:
             del ownership.cells[cell.id]

@@ -1,7 +1,7 @@
 """Ports for time and randomness.
 
-Nothing else in `actors` and `dispatch` reads a clock or draws a random number, so that a simulator can
-own both and a run can be replayed from its seed.
+`actors` and `dispatch` read clocks and draw random numbers through these ports only. So a simulator controls both, and
+replays a run from its seed.
 """
 
 from __future__ import annotations
@@ -14,24 +14,24 @@ from collections import deque
 from collections.abc import Callable
 from typing import Protocol
 
-# A reading that is this far off, beside the time that its answer took, is no late one: somebody has set the clock of
-# the journal.
+# A reading that is off by more than this, apart from the time of its round trip, means that the journal's clock was
+# set.
 STEP_S = 0.5
 STEPS_KEPT = 16
-# A date so far ahead was written by a clock that has been set back since.
+# A date that is further ahead than this was written before the clock was set back.
 AHEAD_S = 5.0
 SLEW_S = 0.001
 
 
 class Clock(Protocol):
-    """Readings that are never mixed: durations by `monotonic`, leases by `boot`, dates by `wall`."""
+    """Three clocks that are never mixed: `monotonic` for durations, `boot` for leases, `wall` for dates."""
 
     def monotonic(self) -> float:
-        """Seconds that only rise, from an arbitrary start."""
+        """Seconds that never go back, from an arbitrary start."""
         ...
 
     def boot(self) -> float:
-        """Seconds that only rise, the time in which the machine slept included; for leases."""
+        """Seconds that never go back and include the machine's sleep; for leases."""
         ...
 
     def wall(self) -> float:
@@ -39,16 +39,17 @@ class Clock(Protocol):
         ...
 
     def steady(self) -> float:
-        """`wall` without its steps since the start: for what was judged once and goes on being so."""
+        """`wall` without the steps of the clock since the start; for decisions that must outlive a step."""
         ...
 
     def shift_of(self, wall_s: float) -> float:
-        """What to add to a date of the wall clock, because the clock was set since it was written."""
+        """Seconds to add to a date, because the clock was set after it was written."""
         ...
 
     def anchor(self, wall_s: float, took_s: float = 0.0) -> float:
-        """Say what the journal's clock showed, as an answer that took so long; returns the step, if somebody has
-        set that clock, else 0.
+        """Take in a reading of the journal's clock. Returns its step if somebody has set it, else 0.
+
+        `took_s`: how long the reading's query took.
         """
         ...
 
@@ -59,15 +60,15 @@ def now_ms_of(clock: Clock) -> int:
 
 
 def boot_clock() -> float:
-    """The machine's clock that goes on while the machine sleeps, where it has one (Linux)."""
+    """The machine's clock that runs during sleep, where there is one (Linux)."""
     return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
 
 
 class LoopClock:
     """The clock of an event loop, anchored to the journal's wall time.
 
-    Two instances never compare their own clocks: each adds its monotonic progress to the last reading
-    of the journal's clock. Under a simulated loop the same class shows virtual time.
+    Instances never compare their machines' clocks: each adds its monotonic progress to the last reading of the
+    journal's clock. Under a simulated loop this class shows virtual time.
 
     Args:
         boot: see `Clock.boot`; the loop's own time unless given.
@@ -84,7 +85,7 @@ class LoopClock:
         self._offset_s = (time.time() if wall_s is None else wall_s) - loop.time()
         self._is_anchored = wall_s is not None
         self._stepped_s = 0.0
-        # What the wall clock showed before and after each step, the newest last.
+        # Wall times before and after each step, the newest step last.
         self._steps: deque[tuple[float, float]] = deque(maxlen=STEPS_KEPT)
 
     def monotonic(self) -> float:
@@ -97,8 +98,10 @@ class LoopClock:
         return self._loop.time() + self._offset_s - self._stepped_s
 
     def shift_of(self, wall_s: float) -> float:
-        """A date that lies ahead was written before the clock was set back; one from before the clock was set ahead
-        tells it by its age.
+        """Seconds to add to a date, because the clock was set after it was written.
+
+        A date in the future was written before the clock was set back. A date of before a step ahead is known by its
+        age.
         """
         shift_s = 0.0
         for before_s, after_s in self._steps:
@@ -108,11 +111,11 @@ class LoopClock:
         return shift_s
 
     def anchor(self, wall_s: float, took_s: float = 0.0) -> float:
-        """Take a reading over.
+        """Take in a reading of the journal's clock.
 
-        A reading is late by its way back, so the highest offset seen is the best one. A lower one is
-        followed by a millisecond a reading, which keeps `wall` from running backwards: a timer that fired
-        must not find that it is not due yet. What is further behind than the answer took was set back.
+        A reading is late by its way back, so the highest offset is the best one. A lower offset is approached by a
+        millisecond per reading. So `wall` never runs backwards, and a timer that fired is still due in its turn. An
+        offset that is lower by more than the round trip means that the clock was set back.
         """
         offset_s = wall_s - self._loop.time()
         step_s = offset_s - self._offset_s
@@ -129,14 +132,14 @@ class LoopClock:
 
 
 class Randomness(Protocol):
-    """Chance: ids that nobody can guess, ids that only must not repeat, and jitter."""
+    """Random numbers: secret ids, ids that need only be unique, and jitter."""
 
     def token(self) -> str:
-        """32 hexadecimal digits that nobody can guess."""
+        """32 hexadecimal digits that cannot be guessed."""
         ...
 
     def trace(self) -> str:
-        """32 hexadecimal digits that do not repeat; nothing may depend on their being secret."""
+        """32 hexadecimal digits that do not repeat. They are not secret."""
         ...
 
     def random(self) -> float:
@@ -145,10 +148,10 @@ class Randomness(Protocol):
 
 
 class SystemRandomness:
-    """The operating system's randomness."""
+    """Randomness of the operating system."""
 
     def __init__(self) -> None:
-        # Seeded from the operating system; asking it each time costs a system call per request.
+        # Seeded once from the operating system, which saves a system call per request.
         self._traces = random.Random(secrets.randbits(256))  # noqa: S311 - no secrets
 
     def token(self) -> str:

@@ -1,15 +1,15 @@
-"""What the runtime counts. Plain integers: a scrape reads them, no turn pays for a metric library."""
+"""Counters of the runtime: plain integers that a scrape reads, so that no turn calls a metrics library."""
 
 from __future__ import annotations
 
 from collections import Counter, deque
 
-# Enough for a p99 of the last seconds under load.
+# Enough samples for the p99 of the last seconds under load.
 NEWEST = 4096
 
 
 class Samples:
-    """Durations or sizes: how many ever, their sum, and the newest of them."""
+    """Durations or sizes: their number, their sum, and the newest ones."""
 
     __slots__ = ("count", "newest", "total")
 
@@ -25,7 +25,7 @@ class Samples:
 
 
 class Counters:
-    """Counters since start and the newest durations; read by `/metrics` and `/status`."""
+    """Counters since the start, and the newest durations. `/metrics` and `/status` read them."""
 
     def __init__(self) -> None:
         self.turns: Counter[str] = Counter()

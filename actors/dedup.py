@@ -1,9 +1,8 @@
-"""Command ids, and the ring that remembers their answers.
+"""Deduplication of commands: command ids, and the ring of remembered replies.
 
-The ring is part of the actor's row and is written in the same commit as the effect, so a retry gets the
-same answer and has no second effect, also after a crash and on another instance. 32 entries are more
-than any order sees in its life; a driver that sends more commands than that within one network timeout
-is not a driver.
+The ring is part of the actor's row and is written in the same commit as the effect. So a retry gets the same reply and
+has no second effect, also after a crash and on another instance. 32 entries are more than any order gets in its life,
+and more commands than a driver sends within one network timeout.
 """
 
 from __future__ import annotations
@@ -21,16 +20,16 @@ Ring = tuple[tuple[str, str, Any], ...]
 
 
 def make_command(principal: str, name: str, target: str, key: str, body: bytes = b"") -> Command:
-    """The command of a client's key: 96-bit id, 64-bit fingerprint of the body."""
+    """Make a command from a client's key: 96-bit id, 64-bit fingerprint of the body."""
     joined = "\x1f".join((principal, name, target, key)).encode()
     return Command(blake2b(joined, digest_size=12).hexdigest(), blake2b(body, digest_size=8).hexdigest())
 
 
 def find(ring: Ring, command: Command) -> tuple[str, str, Any] | None:
-    """The remembered entry of this command, or None.
+    """Find the remembered entry of a command, or None.
 
     Raises:
-        CommandReused: the id is there with another fingerprint.
+        CommandReused: the ring has the id with another fingerprint.
     """
     for entry in ring:
         if entry[0] == command.id:
@@ -41,7 +40,7 @@ def find(ring: Ring, command: Command) -> tuple[str, str, Any] | None:
 
 
 def remember(ring: Ring, command: Command | None, reply: Any) -> Ring:
-    """The ring with this answer at its end, the oldest dropped beyond RING_SIZE.
+    """Append a reply to the ring; the oldest is dropped beyond RING_SIZE.
 
     `reply` is JSON: it is stored in the row.
     """
@@ -51,9 +50,9 @@ def remember(ring: Ring, command: Command | None, reply: Any) -> Ring:
 
 
 def ring_from(rows: Any) -> Ring:
-    """The ring as it comes out of a row (a JSON array of triples).
+    """Make the ring from its column, a JSON array of triples.
 
-    Answers are a few words and numbers; the words are shared between all rings.
+    Replies are a few words and numbers. All rings share the words.
     """
     return tuple((str(entry[0]), str(entry[1]), _shared(entry[2])) for entry in rows or ())
 

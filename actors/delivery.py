@@ -1,4 +1,4 @@
-"""Delivery of messages: into the mailbox of an actor, to the owner's instance, or back with an error."""
+"""Delivery: puts a message into its actor's mailbox, forwards it to the owner's instance, or refuses it."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from actors.ports import PeerTransport
 from actors.ready_queue import ReadyQueue
 from actors.shards import Parked, shard_of
 
-# Commits that may wait for the journal at once; beyond it commands are refused.
+# Limit of commits that wait for the journal; above it commands are refused.
 GATED_MAX = 10_000
-# Internal messages (tells, timers, query answers) outlive any outage that a client would wait for.
+# Deadline of internal messages (tells, timers, query answers): longer than any outage that a client waits out.
 TELL_BUDGET_S = 30.0
-# What a shard keeps while it is handed over; the rest is told to come back.
+# Messages that a shard keeps during its hand-over; more are refused as unavailable.
 PARKED_MAX = 2_000
 
 
 class Delivery:
-    """Routes messages of one instance.
+    """Delivers the messages of one instance.
 
     Args:
-        lanes: commit lanes, by number of shard modulo their count; their lengths bound what is accepted.
-        peers: the way to other instances; None for an instance that is alone.
+        lanes: commit lanes, by number of shard modulo their count; their lengths limit accepted commands.
+        peers: forwards messages to other instances; None for an instance that is alone.
         lost: called with a shard that another instance has claimed.
     """
 
@@ -64,15 +64,14 @@ class Delivery:
         latest: str | None = None,
         seed: Seed | None = None,
     ) -> None:
-        """Send a message that nobody waits for."""
+        """Send a message without a reply."""
         until = self._clock.monotonic() + TELL_BUDGET_S
         self.deliver(Envelope(to, message, until, trace=trace), latest=latest, seed=seed)
 
     def deliver(self, envelope: Envelope, *, latest: str | None = None, seed: Seed | None = None) -> None:
         """Put a message into its actor's mailbox, here or on the owner's instance.
 
-        A seed serves the actor of this instance, here and now; it never travels and never waits, for the
-        actor may have changed meanwhile.
+        A seed is used at once by an actor of this instance, or dropped: the row may change later.
         """
         to = envelope.to
         shard = shard_of(to)
@@ -122,7 +121,9 @@ class Delivery:
             self.refuse(parked.envelope, Unavailable("no owner"))
 
     def redirect(self, envelope: Envelope) -> None:
-        """The shard has gone while this waited or was under way: its new owner knows what became of it."""
+        """Forward a message whose shard was lost while it waited or was being committed. The new owner knows its
+        outcome.
+        """
         if self._peers is None:
             self.refuse(envelope, envelope.without_answer(Unavailable("ownership moved")))
         elif not envelope.given_up:
@@ -130,12 +131,12 @@ class Delivery:
             self._peers.forward(Parked(envelope))
 
     def refuse(self, envelope: Envelope, error: ActorError) -> None:
-        """Answer with an error, and count it."""
+        """Fail a message with an error, and count it."""
         self._counters.refusals[type(error).__name__] += 1
         envelope.fail(error)
 
     def fence_out(self, shard: int) -> None:
-        """Another instance has claimed the shard: drop what is in memory for it, and send on what waits."""
+        """Drop a shard that another instance has claimed, and forward its waiting messages."""
         if self._cells.owned[shard] is None:
             return
         self._log("lost_shard", shard=shard)

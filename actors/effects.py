@@ -42,12 +42,12 @@ class Effects:
         self._queries = asyncio.Semaphore(QUERIES_MAX)
 
     def start(self, tasks: asyncio.TaskGroup) -> None:
-        """From now on reads are tasks of this group."""
+        """Run reads as tasks of this group from now on."""
         self._loop = asyncio.get_running_loop()
         self._tasks = tasks
 
     def carry_out(self, cell: Cell, done: Done, trace: str) -> None:
-        """Everything that a turn wants done besides its reply and its state."""
+        """Carry out all effects of a turn: all but its reply and its state."""
         for tell in done.tells:
             told = trace if tell.trace is None else tell.trace
             self._delivery.tell(tell.to, tell.message, trace=told, latest=tell.latest)
@@ -66,7 +66,7 @@ class Effects:
             self._delivery.tell(cell.id, Wake(tag), trace=trace, latest=f"wake:{tag}")
 
     async def _read(self, to: ActorId, query: Query, trace: str) -> None:
-        """Read what an actor asked for. After some tries the actor hears that there is no answer."""
+        """Run a query and tell the actor its result, or `QueryFailed` after some tries."""
         async with self._queries:
             for tries in range(QUERY_TRIES):
                 try:

@@ -1,14 +1,14 @@
-"""What the runtime answers when it cannot answer with a reply.
+"""Errors of the runtime, and of the journal below it.
 
 ActorError
   NotProcessed          certainly no effect; may be repeated at once or later
     Overloaded          a bound was reached
     DeadlinePassed      the budget ran out before the turn began
     Unavailable         the owner or the journal cannot be reached
-    Moved               somebody else decides it by now (said by one instance to another, never to a client)
+    WrongOwner          another instance owns the actor (between instances only, never to a client)
   NoSuchActor           there is no row behind this id
   CommandReused         the command id was used before with another body
-  OutcomeUnknown        it may or may not have happened: repeat it with the same command id
+  OutcomeUnknown        the effect may or may not have happened: repeat with the same command id
   ActorCrashed          the actor failed in its turn; nothing was changed
 JournalError            what a journal raises (never leaves the runtime)
   NotWritten            the call was refused whole; nothing was written
@@ -19,7 +19,7 @@ from __future__ import annotations
 
 
 class ActorError(Exception):
-    """The runtime could not give a reply."""
+    """There is no reply."""
 
 
 class NotProcessed(ActorError):
@@ -27,44 +27,45 @@ class NotProcessed(ActorError):
 
 
 class Overloaded(NotProcessed):
-    """Too much is waiting already."""
+    """A limit of waiting messages was reached."""
 
 
 class DeadlinePassed(NotProcessed):
-    """The budget of the command ran out before it was begun."""
+    """The deadline passed before the turn began."""
 
 
 class Unavailable(NotProcessed):
-    """Nobody can decide this at the moment."""
+    """The actor's owner, or the journal, cannot be reached."""
 
 
 class WrongOwner(NotProcessed):
-    """The actor lives elsewhere by now, or here again after it was elsewhere: the edge asks once more."""
+    """Another instance owns the actor, or owned it in between. The edge repeats the ask."""
 
 
 class NoSuchActor(ActorError):
-    """There is nothing behind this id."""
+    """There is no row with this id."""
 
 
 class CommandReused(ActorError):
-    """This key was used before for something else."""
+    """The key was used before with another body."""
 
 
 class OutcomeUnknown(ActorError):
-    """Whether it happened is not known yet; repeat it with the same key."""
+    """The outcome is not known. Repeat with the same key."""
 
 
 class ActorCrashed(ActorError):
-    """The actor failed; nothing was changed."""
+    """The actor failed in its turn. Nothing was changed."""
 
 
 class JournalError(Exception):
-    """The journal did not do what was asked."""
+    """A call of the journal failed."""
 
 
 class NotWritten(JournalError):
-    """Refused as a whole; nothing was written. `transient` says that a repetition may succeed, `locked` that somebody
-    else holds a row that it needs.
+    """The call was refused as a whole. Nothing was written.
+
+    `transient`: a repetition may succeed. `locked`: another program holds a lock on a row of the batch.
     """
 
     def __init__(self, reason: str, *, transient: bool = False, locked: bool = False) -> None:
@@ -74,9 +75,9 @@ class NotWritten(JournalError):
 
 
 class Unanswered(JournalError):
-    """The connection ended before the answer: written or not, nobody knows yet.
+    """The connection ended before the answer. The outcome is not known.
 
-    `sent=False` says that there was no connection to begin with: certainly not written.
+    `sent=False`: there was no connection, so nothing was written.
     """
 
     def __init__(self, reason: str = "", *, sent: bool = True) -> None:

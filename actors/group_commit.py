@@ -1,15 +1,15 @@
-"""Group commit.
+"""Group commit: writes the commits that wait as one batch, and settles batches without an answer.
 
-A lane is one connection. Whenever it is free it sends everything that piled up meanwhile as one call:
-at low load a commit waits for nothing, at high load a batch grows by itself. (No artificial delay; the
-cost of a commit is shared by the batch: 589 accepts/s one by one, 18,700 at 64 in a call, measured on
-one lane of a two-core machine.)
+A commit lane is one connection. When it is free, it sends all waiting commits in one call. At low load a commit does
+not wait; at high load batches grow by themselves. There is no artificial delay. (589 accepts/s one by one, 18,700 at 64
+in a call, on one lane of a two-core machine.)
 
-A batch refused as a whole is bisected until the poisoned item is alone. A batch without an answer is
-*settled*: its shards are claimed again, which waits for the in-flight twin or kills it, and then the rows
-tell whether it was written. Until then nobody is told anything.
+A batch that is refused as a whole is bisected until the bad item is alone. A batch without an answer is *settled*: its
+shards are claimed again, which waits for the lost call or fences it out; then the rows show whether it was written.
+Until then no asker gets an answer.
 
-A batch that has met a lock of somebody else leaves behind what needs the locked row (blocked_commits.py), and goes on.
+A batch that meets a row lock of another program sets the commits aside that need the row (blocked_commits.py), and goes
+on.
 """
 
 from __future__ import annotations
@@ -42,18 +42,20 @@ from actors.ports import Blocker, Journal
 from actors.scheduler import Scheduler
 from actors.shards import Ownership
 
-# More items make the call longer than the two-second statement timeout allows on a slow disk, and keep
-# the first of them waiting for the last; fewer give away throughput.
+# A larger batch may exceed the two-second statement timeout on a slow disk, and its first item waits for the last. A
+# smaller one costs throughput.
 BATCH_ITEMS_MAX = 256
-# A deadlock or a serialisation failure goes away by itself; three times in a row is something else.
+# A deadlock or serialisation failure passes. Three in a row have another cause.
 TRANSIENT_TRIES = 3
-# First and longest pause between attempts to reach a journal that is down.
+# Shortest and longest pause between attempts while the journal is down.
 BACKOFF_S_MIN = 0.05
 BACKOFF_S_MAX = 1.0
 
 
 class _Waiting(NamedTuple):
-    """A commit in the queue: what the cell had pending then, since when, and whether its rows were just seen free."""
+    """A queued commit: its cell, the cell's pending commit at that time, when it was queued, and whether its rows are
+    known to be free.
+    """
 
     cell: Cell
     pending: tuple[Envelope, Commit] | None
@@ -62,11 +64,11 @@ class _Waiting(NamedTuple):
 
 
 class CommitLane:
-    """Commits the items of the shards that fall to it, one batch at a time.
+    """Writes the commits of its shards, one batch at a time.
 
     Attributes:
-        settling: the outcome of a batch is not known and being found out.
-        under_way, to_tell: items with the journal, and items it has answered for in this moment.
+        settling: True while a batch without an answer is being settled.
+        under_way, to_tell: items that the journal is writing, and items whose outcome is not applied yet.
     """
 
     def __init__(
@@ -110,7 +112,7 @@ class CommitLane:
         return len(self._waiting) + len(self.blocked)
 
     def put(self, cell: Cell, *, free: bool = False) -> None:
-        """Queue the commit that the cell holds as pending. `free`: a look has just shown that nobody locks its rows."""
+        """Queue the cell's pending commit. `free`: a check has just shown that its rows are not locked."""
         self._waiting.append(_Waiting(cell, cell.pending, self._clock.monotonic(), free))
         self._wake.set()
 
@@ -118,8 +120,8 @@ class CommitLane:
         self.put(cell, free=True)
 
     async def run(self) -> None:
-        """Commit until cancelled. Cancellation in mid-flush leaves the outcome unknown; that is legal:
-        nobody was told anything.
+        """Write batches until cancelled. A flush that is cancelled has an unknown outcome, and no asker has been
+        answered.
         """
         while True:
             await self._wake.wait()
@@ -137,7 +139,7 @@ class CommitLane:
             self._wake.clear()
 
     def _ready(self, taken: list[_Waiting]) -> list[Cell]:
-        """What of it is still wanted, and not known to be locked."""
+        """The commits that are still pending, without those whose rows are known to be locked."""
         wanted = [x for x in taken if x.pending is not None and x.cell.pending is x.pending]
         if not self.blocked.knows_locks:
             return [x.cell for x in wanted]
@@ -182,7 +184,7 @@ class CommitLane:
             return
 
     async def _part(self, batch: list[Cell], items: list[dict[str, Any]]) -> list[Cell] | None:
-        """Set aside what a lock stands in the way of; returns the others, or None when no lock shows."""
+        """Set the blocked commits of a batch aside. Returns the others, or None if no lock is found."""
         sent = [cell.pending for cell in batch]
         try:
             blockers = await self._journal.blocked(items)
@@ -193,7 +195,7 @@ class CommitLane:
         rest = []
         for cell, pending, blocker in zip(batch, sent, blockers, strict=True):
             if pending is None or cell.pending is not pending:
-                continue  # it has gone to somebody else meanwhile
+                continue  # it was redirected meanwhile
             if blocker is None:
                 rest.append(cell)
             else:
@@ -201,15 +203,16 @@ class CommitLane:
         return rest
 
     def _tell(self, batch: list[Cell], outcomes: list[Outcome]) -> None:
-        """What follows from a commit. The next batch was sent a moment before, so that the journal need not wait for
-        all the answers to this one (make bench, acceptances at 32 and 64 at once: 1.07 and 1.05 times as many).
+        """Apply the outcomes of a batch, after the next batch was sent, so that the journal does not wait for this.
+
+        (make bench, acceptances at 32 and 64 at once: 1.07 and 1.05 times as many.)
         """
         for cell, outcome in zip(batch, outcomes, strict=True):
             self._scheduler.committed(cell, outcome)
         self.to_tell -= len(batch)
 
     async def _wait(self, batch: list[Cell], tries: int) -> None:
-        """The journal is away and nothing was sent: nothing of it can have happened."""
+        """Pause after a batch could not be sent: certainly nothing was written."""
         for cell in batch:
             if cell.pending is not None:
                 cell.pending[0].not_written()
@@ -218,10 +221,10 @@ class CommitLane:
         self.settling = False
 
     def _item(self, cell: Cell) -> dict[str, Any] | None:
-        """The item as it is sent: shard and epoch are read here, together with the state they guard.
+        """The item to send. Shard and epoch are read here, together with the state that they guard.
 
         After `commit_sent`, a timeout means OutcomeUnknown. If the caller timed out before, the item is dropped: the
-        caller was told that nothing happened.
+        caller got "not processed".
         """
         ownership = self._cells.owned[cell.shard]
         if cell.pending is None or ownership is None or ownership.cells.get(cell.id) is not cell:
@@ -256,7 +259,7 @@ class CommitLane:
         return outcomes
 
     async def _divide(self, batch: list[Cell], error: NotWritten) -> None:
-        """Find the item that the journal cannot take; the others are not to blame."""
+        """Bisect a refused batch to find the item that the journal refuses."""
         if error.locked and len(batch) == 1:
             self._set_aside(batch[0])
         elif error.transient and not error.locked:
@@ -270,12 +273,12 @@ class CommitLane:
             middle = len(batch) // 2
             tries = (
                 TRANSIENT_TRIES - 1 if error.locked else 0
-            )  # each one more would be one more wait for the lock
+            )  # each further try would wait for the lock again
             await self._commit(batch[:middle], tries)
             await self._commit(batch[middle:], tries)
 
     def _set_aside(self, cell: Cell) -> None:
-        """No look shows who holds what it needs."""
+        """Set a commit aside whose lock's holder is not known."""
         if cell.pending is not None:
             item = cell.pending[1].item | {"shard": cell.shard}
             key = next(iter(self._journal.needs(item)))
@@ -290,10 +293,10 @@ class CommitLane:
         return ceiling * (0.5 + self._entropy.random() / 2)
 
     async def _settle(self, batch: list[Cell]) -> None:
-        """Learn what an unanswered commit did, and give true answers.
+        """Settle a batch: learn what an unanswered call has written, then answer.
 
-        The claim waits for the lost call's locks, and raises the epoch so that it can never land later;
-        only then are the rows believed.
+        The claim waits for the lost call's locks, and raises the epoch so that the call cannot be written later. Only
+        then are the rows read.
         """
         self.settling = True
         try:
@@ -314,7 +317,7 @@ class CommitLane:
             self.settling = False
 
     async def _claim_again(self, batch: list[Cell]) -> None:
-        """Raise the epochs of what is still ours; what has gone to somebody else is lost."""
+        """Raise the epochs of shards that are still owned, and drop those that another instance has claimed."""
         shards = sorted({cell.shard for cell in batch})
         tries, claims = 0, None
         while claims is None:
@@ -339,9 +342,9 @@ class CommitLane:
         first = ownership.first if kept else epoch
         self._cells.own(replace(ownership, epoch=epoch, first=first))
         if not kept:
-            # A claim of ours went unanswered before this one, and may have landed late: after another owner
-            # had come, written and gone (the model in actors/model tells the story). So nothing in memory
-            # is believed: what waits for its flush is decided anew, and every row is read again.
+            # An earlier claim of this instance had no answer, and may have been written late: after another owner
+            # claimed, wrote and left (see the model in actors/model). So nothing in memory is trusted: queued commits
+            # are decided again, and every row is read again.
             settling = set(map(id, batch))
             for cell in [c for c in ownership.cells.values() if id(c) not in settling]:
                 self._scheduler.redecide(cell)

@@ -1,4 +1,4 @@
-"""What travels between actors, the edge and the world."""
+"""Messages and envelopes: commands, tells, frames, queries and timers."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from actors.values import frozen
 
 
 class ActorId(NamedTuple):
-    """Kind and number; together they decide the shard."""
+    """Kind and number of an actor. Together they decide the shard."""
 
     kind: str
     number: int
@@ -22,11 +22,11 @@ class ActorId(NamedTuple):
 
 @frozen
 class Command:
-    """The identity of a client's intent.
+    """Identity of a client's command, for deduplication.
 
     Attributes:
         id: hash of principal, command, target and the client's key.
-        fingerprint: hash of the body; the same id with another fingerprint is refused.
+        fingerprint: hash of the body; a known id with another fingerprint is refused.
     """
 
     id: str
@@ -34,7 +34,7 @@ class Command:
 
 
 class Receiver(Protocol):
-    """Where a reply goes: a future of this loop, or a link to the instance that asked."""
+    """Destination of a reply: a future of this loop, or a link to the instance that asked."""
 
     def done(self) -> bool: ...
     def set_result(self, result: Any, /) -> None: ...
@@ -42,21 +42,21 @@ class Receiver(Protocol):
 
 
 class Envelope:
-    """A message on its way to one actor, and what may be said of it when nobody answers.
+    """A message on its way to one actor, and how far its outcome is known.
 
-    An asker may be told "not processed" only while that is certain. So an envelope knows how far it has come:
+    An asker may get "not processed" only while that is certain. So an envelope records how far it has come:
 
     - until `commit_sent()` nothing can have happened;
-    - from then on a timeout means "unknown", until the journal answers or `not_written()` takes it back;
-    - after `left_owner()` or `outcome_lost()` it is in doubt for good: an owner may have written it whose answer never
-      came, so `fail` turns every "not processed" into "unknown".
+    - from then on a timeout means "unknown", until the journal answers or `not_written()` resets it;
+    - after `left_owner()` or `outcome_lost()` it stays in doubt: an owner may have written it without an answer, so
+      `fail` turns every "not processed" into "unknown".
 
     Attributes:
-        until: monotonic second after which the turn is not begun any more.
-        attempts: how often it was put back after its actor had to be reloaded.
-        hop: how many links between instances it has crossed.
-        epoch: of one that has crossed a link, the newest epoch of its shard that the sender had heard of. Who has
-            taken the shard later does not decide it: another attempt may have been answered in between.
+        until: monotonic second after which no turn begins.
+        attempts: how often it was put back because its actor was reloaded.
+        hop: number of links between instances that it has crossed.
+        epoch: after a link, the newest epoch of its shard that the sender knew. An owner that has taken the shard later
+            does not decide it: another attempt may have been answered in between.
     """
 
     __slots__ = (
@@ -92,41 +92,41 @@ class Envelope:
     # -- how far it has come --------------------------------------------------------------------
 
     def commit_sent(self) -> None:
-        """Its commit, or the ask itself, is on its way: from now on nobody here knows the outcome."""
+        """Note that its commit, or the ask itself, was sent: its outcome is unknown until an answer."""
         self._sent = True
 
     def not_written(self) -> None:
-        """The journal or the owner has said that this attempt had no effect."""
+        """Note that the journal or the owner reported no effect."""
         self._sent = False
 
     def left_owner(self) -> None:
-        """Its owner gives it away. If a commit was sent, its outcome stays unknown to whoever has it next."""
+        """Note that it leaves its owner. If a commit was sent, its outcome stays unknown."""
         self._in_doubt = self._in_doubt or self._sent
 
     def outcome_lost(self) -> None:
-        """An owner may have written it and its answer is lost."""
+        """Note that an owner may have written it without an answer."""
         self._in_doubt = True
 
     # -- its asker ------------------------------------------------------------------------------
 
     @property
     def given_up(self) -> bool:
-        """True when the asker has got an answer already, such as that its time was up."""
+        """True if the asker has an answer already, for example a timeout."""
         return self._answered or (self._reply is not None and self._reply.done())
 
     @property
     def asked(self) -> bool:
-        """True while somebody waits for the reply."""
+        """True while the asker waits for the reply."""
         return self._reply is not None
 
     def answer(self, value: object) -> None:
-        """Give the reply, if somebody still waits for one."""
+        """Give the reply, if the asker still waits."""
         reply = self._let_go()
         if reply is not None and not reply.done():
             reply.set_result(value)
 
     def fail(self, error: ActorError) -> None:
-        """Answer with an error, if somebody still waits. In doubt nobody is told that nothing happened."""
+        """Answer with an error, if the asker still waits. In doubt, "not processed" becomes "unknown"."""
         if self._in_doubt and isinstance(error, NotProcessed):
             error = OutcomeUnknown()
         reply = self._let_go()
@@ -134,15 +134,15 @@ class Envelope:
             reply.set_exception(error)
 
     def give_up(self, error: NotProcessed) -> None:
-        """Nobody will answer any more: fail with this error if nothing can have happened, else with "unknown"."""
+        """End without an answer: fail with this error if nothing can have happened, else with "unknown"."""
         self.fail(self.without_answer(error))
 
     def without_answer(self, error: NotProcessed) -> ActorError:
-        """This error if nothing can have happened, else "unknown"."""
+        """Returns this error if nothing can have happened, else "unknown"."""
         return OutcomeUnknown() if self._sent else error
 
     def held(self) -> Envelope:
-        """A copy that has taken the asker over: answering this one answers nobody any more."""
+        """Move the asker to a copy. Answers to this envelope have no effect afterwards."""
         copy = Envelope(
             self.to, self.message, self.until,
             command=self.command, trace=self.trace, reply=self._let_go(),
@@ -152,18 +152,18 @@ class Envelope:
         return copy
 
     def _let_go(self) -> Receiver | None:
-        """The future, for the last time: the envelope may lie about until its deadline, the reply shall not."""
+        """Take the receiver out, so that the envelope does not keep the reply in memory until its deadline."""
         reply, self._reply = self._reply, None
         self._answered = self._answered or reply is not None
         return reply
 
 
 class Seed(NamedTuple):
-    """The row of an actor that was just created, so that it need not be read back.
+    """Row of an actor that was just created, which saves reading it.
 
     Attributes:
-        at: monotonic second before it was written or read. Whoever has owned the shard since then has seen
-            every change of it.
+        at: monotonic second before it was written or read. An owner of the shard since then has seen every later
+            change.
     """
 
     at: float
@@ -172,11 +172,11 @@ class Seed(NamedTuple):
 
 @frozen
 class Tell:
-    """A one-way message to another actor, sent after the commit. Losing it may cost time, never truth.
+    """One-way message to another actor, sent after the commit. A loss may cost time, never correctness.
 
     Attributes:
-        latest: when given, an unread message with the same value is replaced instead of queued behind.
-        trace: the trace it belongs to, where that is not the one of the turn.
+        latest: a topic; an unread message of the same topic is replaced.
+        trace: its trace, if that is not the turn's.
     """
 
     to: ActorId
@@ -187,13 +187,13 @@ class Tell:
 
 @frozen
 class Emit:
-    """A frame for a session or a topic, sent after the commit.
+    """Frame for a session or a topic, sent after the commit.
 
     Attributes:
-        to: session address or topic name; the emitter knows which.
+        to: session address or topic name.
         lane: `reliable` (bounded, in order), `latest` (the newest of a topic wins) or `close`.
-        topic: what a `latest` frame replaces.
-        frame: what to send, or a function that makes it when somebody listens; for `close`, the close code.
+        topic: topic of a `latest` frame, which replaces an unsent one of the same topic.
+        frame: the frame, or a function that makes it when it is needed; for `close`, the close code.
     """
 
     to: str
@@ -202,13 +202,13 @@ class Emit:
     topic: str = ""
 
     def made(self) -> Any:
-        """The frame itself, made now if it was not before; within the turn that has sent it."""
+        """Returns the frame, made now if necessary. Call it within the turn that emits it."""
         return self.frame() if callable(self.frame) else self.frame
 
 
 @frozen
 class Query:
-    """A read that an actor asks for in a turn; the answer comes back to it as a `QueryAnswer`."""
+    """Read that a turn asks for. The actor gets the result as a `QueryAnswer`."""
 
     name: str
     params: tuple[Any, ...] = ()
@@ -217,7 +217,7 @@ class Query:
 
 @frozen
 class QueryAnswer:
-    """The answer to a `Query`: whatever the journal's named read returns."""
+    """Result of a `Query`, as the journal's named read returns it."""
 
     query: Query
     result: Any
@@ -225,31 +225,31 @@ class QueryAnswer:
 
 @frozen
 class Due:
-    """A durable timer of the actor came due. Compared by its time: a timer that moved is not this one."""
+    """Durable timer that came due. An actor whose timer has another time by now ignores it."""
 
     at_ms: int
 
 
 @frozen
 class QueryFailed:
-    """There is no answer to a `Query`, and nobody tries any more."""
+    """Failure of a `Query` after all tries."""
 
     query: Query
 
 
 @frozen
 class Wake:
-    """A volatile timer: the actor asked to be woken; `tag` says for what."""
+    """Volatile timer that an actor has set with `wake_s`; `tag` is its purpose."""
 
     tag: str = ""
 
 
 @dataclass(slots=True)
 class Turn:
-    """What a turn may know besides state and message.
+    """Context of a turn: time, trace, command and deadline.
 
-    `epoch` and `serial`: of two turns of an actor, on whatever instances, the later one has the greater pair, and no
-    clock is asked. The epoch of the shard rises whenever it is claimed; `serial` counts the turns of one process.
+    `epoch` and `serial`: of two turns of an actor, also on different instances, the later one has the greater pair. No
+    clock is involved: the epoch of the shard rises with each claim, and `serial` counts the turns of one process.
     """
 
     now_ms: int

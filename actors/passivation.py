@@ -1,7 +1,7 @@
-"""Passivation: actors that nobody talks to leave memory. Nothing is lost by it: the row is the record.
+"""Passivation: removes idle actors from memory. Nothing is lost, because the row has the state.
 
-The sweep visits a few shards at a time, so that 100,000 cells never cost one long pause, and evicts the
-longest unused above a cap.
+It visits a few shards at a time, so that 100,000 cells do not cause one long pause. Above a limit of cells it removes
+the longest unused ones.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ from actors.clock import Clock
 from actors.counters import Counters
 from actors.shards import Ownership
 
-# Every shard is visited once in SHARDS / SHARDS_PER_STEP * STEP_S seconds: 256 / 8 * 0.25 = 8 s.
+# Each shard is visited every SHARDS / SHARDS_PER_STEP * STEP_S seconds: 256 / 8 * 0.25 = 8 s.
 STEP_S = 0.25
 SHARDS_PER_STEP = 8
 
 
 def may_leave(cell: Cell, now: float, *, at_once: bool = False) -> bool:
-    """True when nothing waits in or for the cell and it was idle for long enough.
+    """True if the cell has no message and no commit, and was idle for long enough.
 
-    Check and removal happen without an await between: no message can be lost.
+    There is no await between this check and the removal, so no message can be lost.
     """
     if cell.status != READY or cell.waiting or cell.queued:
         return False
@@ -40,7 +40,7 @@ class Passivation:
         self._cells_max = cells_max
 
     async def run(self) -> None:
-        """Sweep until cancelled."""
+        """Passivate until cancelled."""
         at = 0
         while True:
             await asyncio.sleep(STEP_S)
@@ -52,7 +52,7 @@ class Passivation:
                 at = (at + 1) % len(owned)
 
     def sweep(self, ownership: Ownership) -> None:
-        """Passivate what is idle in one shard, then the longest unused above the shard's share."""
+        """Passivate the idle cells of one shard, then the longest unused above the shard's share."""
         now = self._clock.monotonic()
         for cell in [c for c in ownership.cells.values() if may_leave(c, now)]:
             del ownership.cells[cell.id]

@@ -1,4 +1,4 @@
-"""What the runtime needs from the world. Other rooms plug real ones in, tests and the simulator their own."""
+"""Ports of the runtime: the journal, other instances, and sessions. Other packages implement them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from actors.values import frozen
 
 @frozen
 class ShardRow:
-    """What the journal says of a shard: its epoch, and the instance that claimed it last (None: nobody)."""
+    """Row of a shard: its epoch, and the instance that claimed it last (None: none did)."""
 
     epoch: int
     owner: str | None
@@ -21,9 +21,9 @@ class ShardRow:
 
 @frozen
 class Claim:
-    """A shard that was just claimed: its new epoch, and the one it had before.
+    """Result of a claim: the shard's new epoch, and the one before.
 
-    `epoch` is None where the shard has gone to somebody else and was left alone.
+    `epoch` is None if another instance has claimed the shard, and nothing was changed.
     """
 
     shard: int
@@ -33,13 +33,13 @@ class Claim:
 
 @frozen
 class Blocker:
-    """A lock of somebody else that stands in the way of a write.
+    """Lock of another program that blocks a write.
 
     Attributes:
-        key: what the write needs and cannot have; one of the journal's `needs` of it.
-        row: what is locked, for people.
-        pid: the holder's session; 0 when no look shows it.
-        user, application, state: of that session, as far as we may see them.
+        key: the locked row that the write needs; one of the journal's `needs`.
+        row: the locked row, for people.
+        pid: the holder's session; 0 if it is not known.
+        user, application, state: of that session, as far as they may be read.
     """
 
     key: str
@@ -50,7 +50,7 @@ class Blocker:
     state: str = ""
 
     def shown(self) -> dict[str, Any]:
-        """As a log line names it."""
+        """The lock as shown in log lines."""
         return {
             "row": self.row, "holder_pid": self.pid, "holder_user": self.user,
             "holder_application": self.application, "holder_state": self.state,
@@ -58,77 +58,77 @@ class Blocker:
 
 
 class Journal(Protocol):
-    """The durable record. Every method raises `Unanswered` when the connection dies under it."""
+    """Durable record of all actors. Each method raises `Unanswered` if its connection ends before the answer."""
 
     async def claim(
         self, shards: Sequence[int], owner: str, incarnation: str, expected: Sequence[int] | None = None
     ) -> list[Claim]:
-        """Raise the epochs of these shards; waits for every flush in flight that names them.
+        """Raise the epochs of these shards. Waits for all flushes under way that name them.
 
-        With `expected` epochs, a shard that neither has its own nor was claimed by this incarnation is
-        left alone.
+        With `expected` epochs, a shard stays unchanged if its epoch differs and this incarnation has not claimed it.
         """
         ...
 
     async def shards(self) -> Sequence[ShardRow]:
-        """All shards, by number. One query; waits for nobody."""
+        """All shards, by number. One query, without locks."""
         ...
 
     async def load(self, kind: str, numbers: Sequence[int]) -> Mapping[int, Mapping[str, Any]]:
-        """The rows of these actors, by number; unknown numbers are absent. One query."""
+        """Read the rows of these actors, by number, in one query. Unknown numbers are absent."""
         ...
 
     async def flush(self, lane: int, items: Sequence[Mapping[str, Any]]) -> list[Outcome]:
         """Write a batch: one call, one commit, one outcome per item, in order.
 
         Raises:
-            NotWritten: refused as a whole; `locked` when it waited too long for a lock of somebody else.
-            Unanswered: written or not.
+            NotWritten: refused as a whole; `locked` if it waited too long for a lock of another program.
+            Unanswered: the outcome is not known.
         """
         ...
 
     def needs(self, item: Mapping[str, Any]) -> Collection[str]:
-        """What the write of this item locks: names that its blockers have as `key`."""
+        """Names of the rows that a write of this item locks, as in `Blocker.key`."""
         ...
 
     async def blocked(self, items: Sequence[Mapping[str, Any]]) -> list[Blocker | None]:
-        """What stands in the way of each item at this moment. Waits for nobody, and writes nothing."""
+        """The lock that blocks each item now, or None. Does not wait for locks, and writes nothing."""
         ...
 
     async def due(
         self, shards: Sequence[int], from_ms: int, until_ms: int, limit: int
     ) -> list[tuple[ActorId, int]]:
-        """Actors of these shards whose timer is due in this span, the oldest first, with the due time."""
+        """Actors of these shards whose timers are due in this span, oldest first, with due times."""
         ...
 
     async def due_ahead(
         self, shards: Sequence[int], now_ms: int, limit: int
     ) -> list[tuple[ActorId, int, int]]:
-        """Actors of these shards whose timer is in the future and whose row was written there, too: by a clock that has
-        been set back since. With the due time, and the milliseconds that it was meant to wait.
+        """Actors whose timer and last change both lie in the future: written before the clock was set back.
+
+        Each with its due time, and the milliseconds that it was meant to wait.
         """
         ...
 
     async def read(self, query: Query) -> Any:
-        """Answer a named read."""
+        """Run a named read."""
         ...
 
     async def wall(self) -> float:
-        """The journal's clock, UTC seconds."""
+        """Time of the journal's clock, UTC seconds."""
         ...
 
 
 class PeerTransport(Protocol):
-    """The way to an actor that lives elsewhere."""
+    """Port for messages to actors on other instances."""
 
     def forward(self, parked: Parked) -> None:
-        """Send it to the owner, keep it until there is one, or fail it. Never waits."""
+        """Send a message to its owner, keep it until an owner is known, or fail it. Does not block."""
         ...
 
 
 class Emitter(Protocol):
-    """The way to sessions and topics."""
+    """Port for frames to sessions and topics."""
 
     def emit(self, emit: Emit, trace: str) -> None:
-        """Hand a frame over. Never waits; a session that is gone is no error."""
+        """Pass a frame on. Does not block; a session that has ended is no error."""
         ...

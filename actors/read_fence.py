@@ -1,9 +1,9 @@
 """Read fence: replies from memory wait until Postgres confirms the epoch.
 
-Writes need no lease: the journal's fence refuses a stale owner. An answer from memory alone (a read, "taken")
-has no such guard, so while the shard's lease is in doubt it waits until the journal has confirmed that the shard's
-epoch is still the one under which the memory was loaded. One query serves all that wait (0.23 ms for 64
-shards, measured), so a Redis that is away costs a read one round trip more, and nobody a wrong answer.
+Writes need no lease: the journal's fence refuses a stale owner. A reply from memory alone (a read, "taken") has no such
+guard. So while the shard's lease is in doubt, it waits until the journal confirms that the shard's epoch is still the
+one under which the state was loaded. One query serves all waiting replies (0.23 ms for 64 shards). So an outage of
+Redis costs a read one more round trip, and never gives a wrong answer.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from actors.errors import JournalError, Unavailable
 from actors.messages import Envelope
 from actors.ports import Journal
 
-# Answers that may wait at once; beyond it they are refused.
+# Limit of waiting replies; above it they are refused.
 DOUBTS_MAX = 10_000
 
 
@@ -32,9 +32,9 @@ class _Doubt(NamedTuple):
 
 
 class ReadFence:
-    """Replies that wait until the epoch of their shard is confirmed.
+    """Holds replies until the epoch of their shard is confirmed.
 
-    `sure` says of a shard that its lease is valid, so that its replies need not wait; set by the cluster.
+    `sure` is True of a shard whose lease is valid, so that its replies need not wait. The cluster sets it.
     """
 
     def __init__(
@@ -57,19 +57,19 @@ class ReadFence:
         self._ended = False
 
     def put(self, shard: int, envelope: Envelope, reply: object) -> None:
-        """Give this reply as soon as the shard's present epoch is confirmed."""
+        """Give this reply when the shard's present epoch is confirmed."""
         ownership = self._cells.owned[shard]
         if ownership is None or self._ended or len(self._waiting) >= DOUBTS_MAX:
             self._delivery.refuse(envelope, Unavailable("nobody knows whether this is still true"))
             return
-        # The envelope's reply is given later, or by whoever owns the shard then.
+        # The reply is given later, here or by the shard's new owner.
         held = envelope.held()
         self._deadlines.watch(held)
         self._waiting.append(_Doubt(shard, ownership.epoch, held, reply))
         self._wake.set()
 
     async def run(self) -> None:
-        """Confirm until cancelled; whoever still waits then is told that nobody knows."""
+        """Confirm epochs until cancelled. Replies that still wait then end as "unknown"."""
         waiting: list[_Doubt] = []
         try:
             while True:

@@ -1,4 +1,4 @@
-"""Ready queue: active cells that have a message, each once."""
+"""Ready queue: cells that have a message, each once."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ def _nobody() -> None:
 
 
 class ReadyQueue:
-    """Cells in the order of their turns. The first one that comes has a slice of turns scheduled on the loop.
+    """Cells in the order of their turns. The first cell that is queued schedules a slice of turns on the loop.
 
     Attributes:
-        cells: whose turn comes, the next one first.
+        cells: the queued cells, the next one first.
         scheduled: True while a slice is scheduled on the loop.
         run_slice: runs turns; set by the scheduler.
     """
@@ -31,11 +31,11 @@ class ReadyQueue:
         self.run_slice: Callable[[], None] = _nobody
 
     def start(self) -> None:
-        """From now on cells take their turns on the running loop."""
+        """Run turns on the running loop from now on."""
         self.loop = asyncio.get_running_loop()
 
     def put(self, cell: Cell) -> None:
-        """Queue a cell that is ready and has a message; one that is queued already keeps its place."""
+        """Queue a cell that is ready and has a message. A queued one keeps its place."""
         if cell.status == READY and not cell.queued and cell.waiting:
             cell.queued = True
             self.cells.append(cell)

@@ -1,10 +1,10 @@
-"""Runtime of one instance: its public face, and the place where its parts are put together.
+"""Runtime of one instance: its public interface, and the assembly of its parts.
 
     ask, tell ── Delivery ── mailbox ── ReadyQueue ── Scheduler ── CommitLane ── Journal
                     │                                    │              │
                  peers                                Effects ◄── after the commit
 
-Each part gets what it uses and no more; only this module knows all of them.
+Each part gets only what it uses. Only this module knows all of them.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ from actors.scheduler import Scheduler
 from actors.shards import SHARD_COUNT, Ownership, Parked
 from actors.timers import Timers
 
-# One, for a batch shared by twice as many costs each of them a quarter less of the server's and of Postgres's time
-# (loadtests/README.md). One lane carries more than one thread of Python can decide.
+# One lane: a batch of twice the size costs each commit a quarter less of the server's and of Postgres's time
+# (loadtests/README.md). One lane writes more than one Python thread can decide.
 LANES = 1
 CELLS_MAX = 120_000
-# How long commits under way may take when the runtime ends.
+# Time for commits under way when the runtime ends.
 DRAIN_S = 5.0
 
 
@@ -54,8 +54,8 @@ class Runtime:
     """Runs actors on one instance. Open it with `running()`.
 
     Args:
-        instance, incarnation: stable name, and the name of this life of it (made up when it is not given).
-        peers: the way to other instances. Without it the instance is alone, and everything is its own.
+        instance, incarnation: stable name, and the name of this life of the process (generated if absent).
+        peers: forwards messages to other instances. Without it the instance is alone and owns every shard.
         lost: called with a shard that another instance has claimed.
     """
 
@@ -121,7 +121,7 @@ class Runtime:
             )
             for index in range(LANES)
         ]  # fmt: skip
-        # Without a step between: every message passes here.
+        # Bound directly, because every message takes these calls.
         self.tell = delivery.tell
         self.deliver = delivery.deliver
         self.refuse = delivery.refuse
@@ -133,8 +133,9 @@ class Runtime:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Serve until the block ends. An instance that is alone owns everything from the first moment;
-        for others the reconciler of the cluster takes and gives shards while this runs.
+        """Run until the block ends.
+
+        An instance that is alone claims all shards first. In a cluster the reconciler takes and gives shards meanwhile.
         """
         self._ready.start()
         async with asyncio.TaskGroup() as tasks:
@@ -160,8 +161,8 @@ class Runtime:
                 self._abandon_all()
 
     async def _drain(self) -> None:
-        """Let commits under way finish, so that nobody is left without an answer who could have one. What a lock of
-        somebody else stands in the way of may wait for long: it was not written, and that is its answer.
+        """Let commits under way finish, so that their askers get answers. Commits that are set aside are not waited
+        for: they were not written, and their askers are told so.
         """
         try:
             async with asyncio.timeout(self.drain_s):
@@ -176,12 +177,12 @@ class Runtime:
                 parked.envelope.give_up(Unavailable("stopping"))
 
     async def take(self, shards: Sequence[int]) -> None:
-        """Claim shards whose lease was won; their actors load when they are first needed.
+        """Claim shards whose leases are held. Their actors are loaded when they get a message.
 
-        The order is: lease, epoch, and only then the first row is read.
+        The order is fixed: lease, epoch, and only then the first row is read.
 
         Raises:
-            JournalError: not claimed, or nobody knows; claiming again is the cure.
+            JournalError: not claimed, or not known; claim again.
         """
         claims = await self.journal.claim(sorted(shards), self.instance, self.incarnation)
         self.timers.forget(frozenset(shards))
@@ -197,33 +198,33 @@ class Runtime:
                 self.deliver(parked.envelope, latest=parked.latest)
 
     def park(self, shard: int) -> None:
-        """From now on what arrives for the shard waits; what is in its mailboxes is still worked off."""
+        """Keep messages that arrive for the shard from now on. Turns of messages in mailboxes go on."""
         self.cells.park(shard)
 
     def freeze(self, shards: Sequence[int]) -> None:
-        """No more turns in these parked shards: messages in mailboxes go in front of the parked ones."""
+        """Stop turns in these parked shards. Messages in mailboxes go in front of the parked ones."""
         for lane in self.lanes:
             lane.blocked.recall(shards)
         self.cells.freeze(shards)
 
     def surrender(self, shard: int) -> list[Parked]:
-        """Drop a shard; returns everything that waited for it, in order of arrival."""
+        """Drop a shard. Returns its waiting messages in order of arrival."""
         return self.cells.surrender(shard)
 
     # -- time ---------------------------------------------------------------------------------
 
     def now_ms(self) -> int:
-        """The journal's wall time in milliseconds."""
+        """Time of the journal's clock in milliseconds."""
         return now_ms_of(self.clock)
 
     @property
     def gated(self) -> int:
-        """Commits that wait for the journal."""
+        """Number of commits that wait for the journal."""
         return sum(len(lane) + lane.under_way + lane.to_tell for lane in self.lanes)
 
     @property
     def set_aside(self) -> int:
-        """Those among them that wait for a row lock of another program."""
+        """Number of commits that wait for a row lock of another program."""
         return sum(len(lane.blocked) for lane in self.lanes)
 
     # -- sending ------------------------------------------------------------------------------
@@ -237,12 +238,12 @@ class Runtime:
         command: Command | None = None,
         trace: str = "",
     ) -> Any:
-        """Have a message decided and wait for its reply.
+        """Send a message and wait for its reply.
 
         Raises:
             NotProcessed: certainly no effect.
-            NoSuchActor, CommandReused, ActorCrashed: as they say; no effect.
-            OutcomeUnknown: the budget ended after the turn began.
+            NoSuchActor, CommandReused, ActorCrashed: no effect; see errors.py.
+            OutcomeUnknown: the time ended after the commit was sent.
         """
         reply: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         envelope = self.ask_for(reply, to, message, budget_s=budget_s, command=command, trace=trace)
@@ -250,7 +251,7 @@ class Runtime:
             return await reply
         finally:
             self.forget(envelope)
-            del reply  # it holds an error, whose traceback holds this frame: a circle
+            del reply  # breaks a reference cycle: its error's traceback has this frame
 
     def ask_for(
         self,
@@ -262,8 +263,10 @@ class Runtime:
         command: Command | None = None,
         trace: str = "",
     ) -> Envelope:
-        """The same without waiting. `reply` may be resolved before this returns. It must not raise or call the runtime,
-        and its owner must call `forget()` afterwards.
+        """Send a message; the reply goes to a receiver.
+
+        `reply` may be resolved before this returns. It must not raise or call the runtime, and its owner must call
+        `forget()` afterwards.
         """
         until = self.clock.monotonic() + budget_s
         envelope = Envelope(to, message, until, command=command, trace=trace, reply=reply)

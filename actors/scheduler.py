@@ -1,8 +1,8 @@
-"""Scheduler: turns of cells, and what the journal's answer means for them.
+"""Scheduler: takes the turns of cells, and applies the journal's outcomes to them.
 
-A cell with a message stands once in the ready queue, takes one message a turn, and goes to the back, so
-that a hot actor starves nobody. A slice of turns ends after 2 ms and lets the loop serve its sockets.
-What a turn wants written waits in a commit lane; the cell is parked until the journal has answered.
+A cell with a message is in the ready queue once. It takes one message per turn and goes to the back, so that a busy
+actor does not starve others. A slice of turns ends after 2 ms, so that the loop serves its sockets. A turn's commit
+waits in a commit lane, and its cell takes no further turn until the journal has answered.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ from actors.timers import Timers
 
 SLICE_S = 0.002
 SLICE_TURNS = 64
-# A message is put back at most this often after its actor had to be reloaded.
+# A message is put back at most this often because its actor was reloaded.
 ATTEMPTS_MAX = 3
 
 
 class Commits(Protocol):
-    """Where a turn's commit waits for the journal; a commit lane."""
+    """Queue of commits, as the scheduler uses it: a commit lane."""
 
     def put(self, cell: Cell) -> None:
-        """Queue the commit that the cell holds as pending."""
+        """Queue the cell's pending commit."""
         ...
 
 
@@ -43,7 +43,7 @@ class Scheduler:
     """Runs the cells of one instance.
 
     Args:
-        lanes: where commits wait, by number of shard modulo their count.
+        lanes: commit lanes, by number of shard modulo their count.
     """
 
     def __init__(
@@ -98,14 +98,14 @@ class Scheduler:
             self._ready.scheduled = False
 
     def _broken(self, cell: Cell, error: Exception) -> None:
-        """The consequences of a turn have failed: an emitter, a state of the wrong shape."""
+        """Log a failure in the effects of a turn, and reload the cell."""
         self._counters.crashes[cell.id.kind] += 1
         self._log("crashed_turn", actor=str(cell.id), exc_info=error)
         if cell.status != FLUSHING:
             self._activation.reload(cell)
 
     def _turn(self, cell: Cell, now: float) -> None:
-        """One message: decided, and either finished or sent to be written."""
+        """Take one message: decide it, then finish it or queue its commit."""
         envelope = cell.take() if cell.status == READY and self._cells.is_current(cell) else None
         if envelope is None or envelope.given_up:
             return
@@ -133,7 +133,7 @@ class Scheduler:
             return
         if isinstance(step, Done):
             if envelope.asked and not self._read_fence.sure(cell.shard):
-                # Our lease may be over: what memory says counts when the epoch still stands.
+                # The lease may have ended: the reply waits until the epoch is confirmed.
                 self._read_fence.put(cell.shard, envelope, step.reply)
             self._finish(cell, envelope, step)
         else:
@@ -167,7 +167,7 @@ class Scheduler:
         self._activation.reload(cell)
 
     def _finish(self, cell: Cell, envelope: Envelope, done: Done) -> None:
-        """Everything after the commit, or after a turn that needed none: install, then tell."""
+        """Finish a turn after its commit, or without one: install the state, reply, carry out effects."""
         if done.state is not None:
             cell.state = done.state
         cell.status = READY
@@ -175,14 +175,14 @@ class Scheduler:
         self._effects.carry_out(cell, done, envelope.trace)
 
     def install(self, cell: Cell, row: Mapping[str, Any], *, reason: str, trace: str = "") -> None:
-        """Give a cell the state of a row that was read while the shard was ours, and open its mailbox."""
+        """Set a cell's state from a row that was read while the shard was owned, and open its mailbox."""
         if not self._cells.is_current(cell) or cell.status != LOADING:
             return
         cell.state = cell.behaviour.restore(cell.id.number, row, cell.state)
         cell.status = READY
         cell.used_at = self._clock.monotonic()
         self._counters.activations[reason] += 1
-        # What follows from waking belongs to what has woken it.
+        # Effects of the activation get the trace of the message that caused it.
         trace = trace or (cell.mailbox[0].trace if cell.mailbox else "") or self._entropy.trace()
         turn = Turn(now_ms_of(self._clock), trace)
         done = cell.behaviour.activated(cell.state, turn)
@@ -193,7 +193,7 @@ class Scheduler:
     # -- after the commit ---------------------------------------------------------------------
 
     def committed(self, cell: Cell, outcome: Outcome) -> None:
-        """The journal has answered for the pending commit of this cell."""
+        """Apply the journal's outcome to the pending commit of this cell."""
         if cell.pending is None:
             return
         envelope, commit = cell.pending
@@ -214,17 +214,16 @@ class Scheduler:
         self._ready.put(cell)
 
     def redecide(self, cell: Cell) -> None:
-        """The memory of this cell is in doubt: what it has decided and not sent is decided on the row."""
+        """Reload a cell whose state is in doubt. A pending commit that was not sent is decided again."""
         if cell.pending is not None:
             self._put_back(cell, cell.pending[0])
             cell.pending = None
         self._activation.reload(cell)
 
     def settled(self, cell: Cell, row: Mapping[str, Any], *, written: bool) -> None:
-        """The row has shown what became of a commit without an answer.
+        """Finish a commit without an answer, after its row has shown the outcome.
 
-        A written one is followed by everything that follows a commit, but for facts that the lost answer
-        took with it (see SETTLED).
+        A written commit gets its reply and its effects, without the facts of the lost answer (see SETTLED).
         """
         if cell.pending is None or not self._cells.is_current(cell):
             return
@@ -240,7 +239,7 @@ class Scheduler:
             self._effects.carry_out(cell, done, envelope.trace)
 
     def abandon(self, cell: Cell, error: ActorError) -> None:
-        """The pending commit was certainly not written and is not tried again."""
+        """End a pending commit that was certainly not written, with an error."""
         if cell.pending is None:
             return
         envelope, _ = cell.pending
@@ -250,7 +249,7 @@ class Scheduler:
         self._ready.put(cell)
 
     def redirect_all(self, cell: Cell) -> None:
-        """The cell is not owned any more: whoever waits in it is sent on."""
+        """Forward all messages of a cell that is no longer owned."""
         for envelope in cell.drain():
             self._delivery.redirect(envelope)
 
@@ -263,7 +262,7 @@ class Scheduler:
             cell.put_first(envelope)
 
     def _lost(self, cell: Cell, envelope: Envelope) -> None:
-        """A flush was refused as stale: certainly not written, and the shard is somebody else's."""
+        """Drop the shard after a stale flush: nothing was written, and another instance has claimed the shard."""
         envelope.not_written()
         self._log("refused_stale_flush", shard=cell.shard, actor=str(cell.id), trace_id=envelope.trace)
         self._delivery.fence_out(cell.shard)

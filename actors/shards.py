@@ -1,7 +1,7 @@
 """Shards: the unit of ownership.
 
-256 is fixed when a database is created (stored in `cluster_meta` and compared at start): about 400
-orders and 40 drivers each at full load, and enough for 25 instances by the rule of ten per instance.
+Their number is fixed when a database is created (`cluster_meta`, compared at start). 256 means about 400 orders and 40
+drivers per shard at full load, and at least ten shards each for 25 instances.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ SHARD_COUNT = 256
 
 
 def shard_of(to: ActorId) -> int:
-    """crc32 of `kind:number`, modulo the number of shards. Never Python's salted `hash`."""
+    """Shard of an actor: crc32 of `kind:number` modulo SHARD_COUNT. Python's `hash` is salted per process."""
     return crc32(f"{to.kind}:{to.number}".encode()) % SHARD_COUNT
 
 
 class Parked(NamedTuple):
-    """A message that arrived while its shard was being handed over, as it was delivered."""
+    """Message that arrived during the hand-over of its shard."""
 
     envelope: Envelope
     latest: str | None = None
@@ -32,16 +32,15 @@ class Parked(NamedTuple):
 
 @frozen
 class Ownership:
-    """The right to write a shard, together with the state that was loaded under it.
+    """Right to write a shard, together with the cells that were loaded under it.
 
-    Epoch and cells live in one object so that they can only be read, replaced or dropped together; a
-    command that kept an epoch from before an await and memory from after it double-books.
+    Epoch and cells are in one object, so that they are read, replaced and dropped together. A command with an epoch
+    from before an await and a state from after it would double-book.
 
     Attributes:
-        first: the epoch since which nobody else has served it.
-        since: monotonic second of the claim's answer; what was read before may be older than the epoch.
-        parked: what arrives while the shard is on its way to another instance, in order of arrival;
-            None while it stays.
+        first: the epoch since which no other instance has served it.
+        since: monotonic second of the claim's answer; rows read before may be older than the epoch.
+        parked: messages that arrive during a hand-over, in order of arrival; None otherwise.
     """
 
     shard: int

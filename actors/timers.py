@@ -1,14 +1,13 @@
-"""Durable timers.
+"""Durable timers: due times in actors' rows, polled and fired.
 
-A timer is a due time in the actor's row, written in the same commit as the state that wants it, so no
-crash loses one. The owner polls the due rows of its shards once a second and keeps what is near in a
-heap; a commit that sets a near timer puts it there at once. Firing is an ordinary message that carries
-the due time: an actor whose timer moved meanwhile ignores it. What is overdue after a takeover fires
-once, at most `BURST` a second.
+A timer is a due time in the actor's row, written in the same commit as the state, so no crash loses one. The owner
+polls the due rows of its shards once a second and keeps near ones in a heap; a commit that sets a near timer adds it at
+once. A timer fires as an ordinary message with the due time, and an actor whose timer has another time by now ignores
+it. Overdue timers fire once after a takeover, at most `BURST` a second.
 
-Somebody may set the journal's clock. What was written while it was ahead is due in an hour instead of in 20
-seconds: such rows, whose last change lies in the future, are looked for after a step and once a minute, and
-fire after the time that they were meant to wait.
+The journal's clock may be set. A timer that was written while the clock was an hour ahead would be due an hour late. So
+rows whose last change lies in the future are searched after a step and once a minute, and fire after the time that they
+were meant to wait.
 """
 
 from __future__ import annotations
@@ -30,21 +29,21 @@ from actors.ports import Journal
 from actors.shards import shard_of
 
 POLL_S = 1.0
-# Rows due within this time are fetched ahead: twice the poll, so that one failed poll delays nothing.
+# Rows due within this time are fetched ahead: twice the poll, so that one failed poll delays no timer.
 HORIZON_S = 2.0
-# Fired per poll after a takeover: a mall's worth of overdue offers must not push out live traffic.
+# Limit of timers fired per poll: after a takeover, the overdue offers of a mall must not delay live traffic.
 BURST = 500
-# A fired timer whose actor chose to leave it in place is not fired again while remembered here.
+# A fired timer that its actor leaves in place is not fired again while it is remembered here.
 FIRED_MAX = 200_000
 BUDGET_S = 10.0
-# A poll begins this long before the last one that succeeded: a row may be committed some seconds after the
-# moment that it names. Every so many polls a whole one finds what fell through.
+# A poll begins this long before the last successful one, because a row may be committed some seconds after its due
+# time. Every WHOLE_EVERY polls, a whole one finds rows that were missed.
 LOOK_BACK_S = 5.0
 WHOLE_EVERY = 60
 
 
 class Timers:
-    """The near timers of this instance."""
+    """Near timers of this instance."""
 
     def __init__(
         self,
@@ -64,7 +63,7 @@ class Timers:
         self._cells = cells
         self._delivery = delivery
         self._log = log
-        self._heap: list[tuple[int, ActorId, int]] = []  # when to fire, whom, and the due time in its row
+        self._heap: list[tuple[int, ActorId, int]] = []  # time to fire, actor, and the due time in its row
         self._armed: dict[ActorId, int] = {}
         self._fired: dict[ActorId, int] = {}
         self._changed = asyncio.Event()
@@ -75,7 +74,7 @@ class Timers:
         return len(self._armed)
 
     def arm(self, actor: ActorId, due_ms: int) -> None:
-        """Fire at `due_ms` if that is near; a far one is found by a later poll."""
+        """Arm a timer if it is near. A later poll finds a far one."""
         if due_ms > now_ms_of(self._clock) + HORIZON_S * 1000:
             if self._armed.get(actor) != due_ms:
                 self._armed.pop(actor, None)
@@ -90,8 +89,10 @@ class Timers:
         self._changed.set()
 
     def without_echo(self, actor: ActorId, done: Done, now_ms: int) -> Done:
-        """The first step of an actor that was just made. Its row is due at once, so that it speaks even if nobody wakes
-        it. One that is awake, and whose words go no further than this instance, need not say them again.
+        """Effects of a new actor's activation without its first timer, if they stay on this instance.
+
+        A new row is due at once, so that the actor tells its zone even if no message activates it. An actor that was
+        activated and told a zone of this instance need not do so again.
         """
         owned = self._cells.owned
         is_due = done.due_ms is not None and done.due_ms <= now_ms
@@ -101,20 +102,20 @@ class Timers:
         return replace(done, due_ms=None)
 
     def settle(self, actor: ActorId, due_ms: int) -> None:
-        """What this timer is there for is done, or on its way: it is not fired again."""
+        """Remember that a timer has done its work, so that it is not fired again."""
         if len(self._fired) >= FIRED_MAX:
             self._fired.clear()
         self._fired[actor] = due_ms
 
     def forget(self, shards: Set[int]) -> None:
-        """These shards have just become ours: whatever was fired before they came is read afresh."""
+        """Forget the fired timers of shards that were just claimed."""
         for memory in (self._armed, self._fired):
             for actor in [actor for actor in memory if shard_of(actor) in shards]:
                 del memory[actor]
         self._polls = 0
 
     async def run_poll(self) -> None:
-        """Fetch due rows once a second, until cancelled. A journal that is away is asked again."""
+        """Poll due rows once a second until cancelled. Retries when the journal is away."""
         while True:
             shards = self._cells.held()
             if shards:
@@ -127,7 +128,7 @@ class Timers:
             await asyncio.sleep(POLL_S)
 
     async def _anchor(self) -> None:
-        """Ask the journal's clock, and notice when somebody has set it: what is armed is read afresh."""
+        """Read the journal's clock. After a step of it, all armed timers are read again."""
         clock = self._clock
         asked_at = clock.monotonic()
         wall_s = await self._journal.wall()
@@ -140,13 +141,13 @@ class Timers:
             self._polls = 0
 
     async def _poll_ahead(self, shards: list[int]) -> None:
-        """Arm what was written while the clock was ahead."""
+        """Arm timers that were written while the clock was ahead."""
         now_ms = now_ms_of(self._clock)
         for actor, due_ms, wait_ms in await self._journal.due_ahead(shards, now_ms, BURST):
             self._arm(actor, due_ms, now_ms + wait_ms)
 
     async def _poll(self, shards: list[int]) -> None:
-        """Arm what is due. Timers that were fired and left in place are not read again each second."""
+        """Arm due timers. Timers that were fired and left in place are not read every second."""
         now_ms = now_ms_of(self._clock)
         whole = self._polls % WHOLE_EVERY == 0
         since_ms = 0 if whole else int(self._read_ms - LOOK_BACK_S * 1000)
@@ -161,10 +162,10 @@ class Timers:
         for actor, due_ms in fresh[:BURST]:
             self.arm(actor, due_ms)
         if not whole or len(fresh) <= BURST:
-            self._polls += 1  # a backlog is worked off by whole polls
+            self._polls += 1  # a backlog needs whole polls
 
     async def run_fire(self) -> None:
-        """Fire what is due, until cancelled."""
+        """Fire due timers until cancelled."""
         while True:
             wait_s = self._fire()
             self._changed.clear()
@@ -175,7 +176,7 @@ class Timers:
                 continue
 
     def _fire(self) -> float:
-        """Send what is due; returns how long to sleep."""
+        """Fire due timers. Returns the seconds to sleep."""
         now_ms = now_ms_of(self._clock)
         while self._heap and self._heap[0][0] <= now_ms:
             fire_ms, actor, due_ms = heapq.heappop(self._heap)
@@ -183,7 +184,7 @@ class Timers:
                 continue
             del self._armed[actor]
             if self._cells.owned[shard_of(actor)] is None:
-                continue  # its new owner has it in its own heap
+                continue  # its new owner has it in its heap
             self.settle(actor, due_ms)
             self._counters.timers_fired += 1
             self._counters.timer_late_s.add((now_ms - fire_ms) / 1000)
@@ -193,18 +194,18 @@ class Timers:
         return min(POLL_S, max(0.001, (self._heap[0][0] - now_ms) / 1000))
 
     def _send(self, actor: ActorId, due_ms: int) -> None:
-        """Fire one timer. If its message comes to nothing, the next poll finds the row again."""
+        """Fire one timer. If its message has no effect, the next poll finds the row again."""
         handled: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
 
         def check(future: asyncio.Future[Any]) -> None:
             if not future.cancelled() and future.exception() is not None:
-                # After a pause, for it may be the actor itself that fails.
+                # After a pause, because the actor itself may be failing.
                 asyncio.get_running_loop().call_later(POLL_S, again)
 
         def again() -> None:
             if self._fired.get(actor) == due_ms:
                 del self._fired[actor]
-                self._polls = 0  # the row may be too old for a short look back
+                self._polls = 0  # the row may be older than the overlap of polls
 
         handled.add_done_callback(check)
         until = self._clock.monotonic() + BUDGET_S

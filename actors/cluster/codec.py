@@ -1,7 +1,7 @@
 """Messages and replies as JSON values, and back.
 
-Only types that were named when the codec was made cross the line, so a peer can send nothing that this
-program does not know; pydantic checks every field on arrival. What is not one of them must be plain JSON.
+Only types that were given to the codec travel, so a peer cannot send an unknown one. pydantic checks each field on
+arrival. Any other value must be plain JSON.
 """
 
 from __future__ import annotations
@@ -15,19 +15,19 @@ _PLAIN = (type(None), bool, int, float, str, list, dict)
 
 
 class Untransferable(Exception):
-    """This value stays on its instance: its type was not named."""
+    """The value cannot travel: the codec does not have its type."""
 
 
 class UndecodableValue(Exception):
-    """What arrived is no value of the type that it claims to be."""
+    """A received value is not of the type that it names."""
 
 
 class Codec:
-    """Values of the named types (dataclasses, named tuples) and plain JSON.
+    """Encodes and decodes values of the given types (dataclasses, named tuples) and plain JSON.
 
     Args:
-        types: types that may travel, each under the name of its class.
-        former: names under which renamed types travelled in the version before. They are sent under that name, for a
+        types: types that may travel, each under its class name.
+        former: class names of renamed types in the previous version. They are sent under the former name, because a
             peer of that version knows no other, and read under both.
     """
 
@@ -43,10 +43,10 @@ class Codec:
             self._names[kind] = former.get(kind, kind.__name__)
 
     def pack(self, value: object) -> list[Any]:
-        """`[type, JSON value]`.
+        """Encode a value as `[type, JSON value]`.
 
         Raises:
-            Untransferable: neither a named type nor plain JSON.
+            Untransferable: neither one of the types nor plain JSON.
         """
         name = self._names.get(type(value))
         if name is not None:
@@ -56,10 +56,10 @@ class Codec:
         raise Untransferable(type(value).__name__)
 
     def unpack(self, packed: Any) -> Any:
-        """What `pack` was given.
+        """Decode what `pack` has encoded.
 
         Raises:
-            Garbled: an unknown type, or fields that do not fit.
+            UndecodableValue: an unknown type, or fields that do not fit.
         """
         try:
             name, value = packed

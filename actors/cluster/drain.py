@@ -1,4 +1,4 @@
-"""How an instance leaves the cluster: its shards first, its name last."""
+"""Drain: an instance leaves the cluster, shards first, member record last."""
 
 from __future__ import annotations
 
@@ -13,14 +13,15 @@ FORSAKE_S = 1.0
 
 
 async def leave(reconciler: Reconciler, within_s: float) -> None:
-    """Give every shard to those who stay, as far as that goes in time. Needs neither lease store nor journal to
-    end: what is not given by then is taken over when the leases are gone.
+    """Hand over every shard to the other members, within a limit of time.
+
+    It ends also without lease store and journal. Shards that are left are taken over when their leases end.
     """
     shards = reconciler.runtime.cells
     try:
         async with asyncio.timeout(within_s):
             reconciler.become(DRAINING)
-            with suppress(TimeoutError):  # somebody may have come since the last tick
+            with suppress(TimeoutError):  # a member may have joined since the last tick
                 async with asyncio.timeout(RENEW_S):
                     await reconciler.next_tick()
             while shards.held() and _has_heirs(reconciler):
@@ -31,14 +32,15 @@ async def leave(reconciler: Reconciler, within_s: float) -> None:
 
 
 def _has_heirs(reconciler: Reconciler) -> bool:
-    """True while somebody serves, or is about to."""
+    """True while another member serves, or is joining."""
     states = {member.state for member in reconciler.membership.members}
     return bool(states & {ACTIVE, JOINING}) and reconciler.lease_state.sure()
 
 
 async def forsake(reconciler: Reconciler) -> None:
-    """After the last commit, with the keeper closed: remove the own leases and record, so that nobody waits for
-    them to end.
+    """Remove the own leases and member record, so that the other members need not wait for their end.
+
+    To be called after the last commit, when the reconciler has ended.
     """
     runtime = reconciler.runtime
     try:
@@ -50,7 +52,7 @@ async def forsake(reconciler: Reconciler) -> None:
 
 @asynccontextmanager
 async def forsaking(reconciler: Reconciler) -> AsyncIterator[None]:
-    """Forsake when the block ends, also when a room in it failed to close: it commits nothing any more."""
+    """Forsake at the end of the block, also after an error: there are no more commits."""
     try:
         yield
     finally:

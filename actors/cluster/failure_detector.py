@@ -1,8 +1,8 @@
-"""The fast path to a takeover.
+"""Failure detector: the fast path to a takeover.
 
-A peer whose line was reset and at whose address nobody listens is probably dead; its leases would last up to
-four seconds more. So the store is asked to remove them as soon as they were quiet for QUIET_S. Stealing early
-is safe (the fence), and a refused connection is no mere slowness.
+A peer is probably dead if its link was reset and its address refuses connections. Its leases would last up to four more
+seconds. So the lease store is asked to remove them as soon as they were not renewed for QUIET_S. An early takeover is
+safe (the fence), and a slow peer does not refuse connections.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from typing import Protocol
 
 from actors.cluster.leases import QUIET_S, LeasesAway, LeaseStore, Member
 
-# Between two questions to the store; and until a peer is left to its lease.
+# Pause between two tries at the store; and the time after which the peer is left to its lease.
 EVERY_S = 0.2
 GIVE_UP_S = 6.0
 
 
 class SuspicionListener(Protocol):
-    """The reconciler, as a suspicion concerns it."""
+    """Receiver of confirmed failures: the reconciler."""
 
     counts: Counter[str]
 
@@ -30,12 +30,12 @@ class SuspicionListener(Protocol):
     def tasks(self) -> asyncio.TaskGroup: ...
 
     def buried(self, member: Member) -> None:
-        """The member is dead: its shards are free."""
+        """Note that the member is dead and its shards are free."""
         ...
 
 
 class FailureDetector:
-    """Peers that are probably dead."""
+    """Peers that are probably dead, each with a task that finds out."""
 
     def __init__(self, reconciler: SuspicionListener, leases: LeaseStore) -> None:
         self._reconciler = reconciler
@@ -43,7 +43,7 @@ class FailureDetector:
         self._against: set[str] = set()
 
     def raise_against(self, member: Member) -> None:
-        """Find out whether it still renews. Once at a time for each."""
+        """Find out whether a peer still renews its leases; one task per peer."""
         if member.incarnation not in self._against and self._reconciler.is_running:
             self._against.add(member.incarnation)
             self._reconciler.tasks.create_task(self._ask(member), name=f"suspect {member.incarnation}")

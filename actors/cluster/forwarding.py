@@ -1,17 +1,17 @@
-"""Messages on their way to an actor that lives elsewhere.
+"""Forwarding: asks and tells to actors on other instances.
 
-The instance that got a request is its edge. The edge alone repeats: an ask that came over a line is served,
-kept (while its shard is being handed over), or sent back with `moved` or a failure; it never travels on. (A tell
-does, once.) One sending happens at most once; repetitions carry the same command id, which the owner's ring knows,
-so they have one effect. An ask without a command id is a read or can be repeated as it is.
+The instance that got a request is its edge. Only the edge repeats. An ask that came over a link is served, kept (during
+a hand-over), or sent back with `moved` or a failure; it is never forwarded. (A tell is, once.) One attempt is delivered
+at most once. Repetitions have the same command id, which the owner's ring knows, so they have one effect. An ask
+without a command id is a read, or may be repeated as it is.
 
-The ring knows effects, and not refusals. So no attempt may come to life after the answer to a later one ("all
-your slots are taken", which a moment later is not so any more). It cannot: it does not travel on; it names the
-newest epoch that its edge knew, and who took the shard later sends it back; and a line that was made anew ends the
-one before it, with what was not read from that.
+The ring has effects, but not refusals. So no attempt may take effect after a later attempt was refused ("all your slots
+are taken" may be over a moment later). Three rules prevent it: an ask is not forwarded; it names the newest epoch that
+its edge knew, and an owner that claimed the shard later sends it back; a new link ends the one before it, with all
+unread frames.
 
-While nobody is known to serve a shard its messages wait here, bounded in number and by their own deadlines,
-and leave as soon as somebody says that the shard is theirs.
+While no owner of a shard is known, its messages wait here, limited in number and by their deadlines. They leave as soon
+as an owner is known.
 """
 
 from __future__ import annotations
@@ -41,17 +41,17 @@ from actors.shards import Parked, shard_of
 if TYPE_CHECKING:
     from actors.runtime import Runtime
 
-# Of a tell. An ask crosses one line.
+# Links that a tell may cross. An ask crosses one.
 HOPS_MAX = 2
-# The epoch that an ask names is this at least. Builds before asks named one had the number of lines here, 0 or 1.
+# Least epoch that an ask names. Older versions send the number of links in this place, 0 or 1.
 EPOCH_MIN = 2
-# Repetitions after a definite "not now", and the first pause before one; each is four times the last.
+# Repetitions after a definite "not now", and the first pause; each further pause is four times as long.
 ATTEMPTS_MAX = 5
 BACKOFF_S = 0.005
-# Asks under way to one peer; beyond it the peer is too slow and the client is told so at once.
+# Limit of asks under way to one peer. Above it the peer is too slow, and the client gets an error at once.
 UNDER_WAY_MAX = 4_000
 WAITING_MAX = 10_000
-# Between two looks at messages without an owner; the news of one wakes them at once.
+# Pause between two checks of messages without an owner; the news of an owner triggers one at once.
 LOOK_S = 0.05
 _ERRORS: dict[str, type[ActorError]] = {
     name: kind
@@ -61,7 +61,7 @@ _ERRORS: dict[str, type[ActorError]] = {
 
 
 class PendingAsk(NamedTuple):
-    """An ask that was sent."""
+    """An ask that was sent and not answered."""
 
     parked: Parked
     link: Link
@@ -69,7 +69,7 @@ class PendingAsk(NamedTuple):
 
 
 class FarReply:
-    """The asker is on another instance."""
+    """Receiver of a reply whose asker is on another instance."""
 
     __slots__ = ("_corr", "_done", "_forwarding", "_link", "_shard")
 
@@ -117,12 +117,12 @@ class Forwarding:
 
     @property
     def under_way(self) -> int:
-        """Asks that other instances have not answered yet."""
+        """Number of asks that other instances have not answered."""
         return len(self._asked)
 
     @property
     def waiting(self) -> int:
-        """Messages for shards that nobody is known to serve."""
+        """Number of messages for shards without a known owner."""
         return self._count
 
     def _own(self) -> Runtime:
@@ -132,7 +132,7 @@ class Forwarding:
     # -- out ----------------------------------------------------------------------------------
 
     def forward(self, parked: Parked) -> None:
-        """Send it to the owner, keep it until there is one, or fail it. Never waits."""
+        """Send a message to its owner, keep it until an owner is known, or fail it. Does not block."""
         envelope, runtime = parked.envelope, self._own()
         if envelope.given_up:
             return
@@ -167,7 +167,7 @@ class Forwarding:
         try:
             payload = self._codec.pack(envelope.message)
         except Untransferable:
-            # It belongs to the memory that has gone with the shard; whoever owns it now asks for itself.
+            # It belongs to state that was dropped with the shard. The new owner has its own.
             runtime.refuse(envelope, Unavailable("this message does not travel"))
             return
         to, command = envelope.to, envelope.command
@@ -211,7 +211,7 @@ class Forwarding:
         self._wake.set()
 
     def _later(self, parked: Parked, *, counted: bool) -> None:
-        """Try again after a pause; the edge does that, nobody else."""
+        """Try again after a pause. Only the edge does so."""
         envelope, runtime = parked.envelope, self._own()
         envelope.attempts += counted
         if envelope.attempts > ATTEMPTS_MAX:
@@ -222,12 +222,12 @@ class Forwarding:
         asyncio.get_running_loop().call_later(pause_s, self._redeliver, parked)
 
     def _redeliver(self, parked: Parked) -> None:
-        """Perhaps the shard is ours by now."""
+        """Deliver again: the shard may be owned here by now."""
         if not parked.envelope.given_up:
             self._own().deliver(parked.envelope, latest=parked.latest)
 
     async def run(self) -> None:
-        """Look after what waits for an owner, until cancelled."""
+        """Send or expire messages that wait for an owner, until cancelled."""
         while True:
             await self._wake.wait()
             self._wake.clear()
@@ -249,7 +249,7 @@ class Forwarding:
                 self._redeliver(parked)
 
     def abandon(self) -> None:
-        """This instance ends: whoever still waits here is told so."""
+        """Fail everything that waits, at the end of this instance."""
         self._stopped = True
         for corr in list(self._asked):
             asked = self._settle(corr)
@@ -264,8 +264,10 @@ class Forwarding:
     # -- what changes on the way --------------------------------------------------------------
 
     def moved(self, shards: list[int]) -> None:
-        """These have another owner now: what waits for one leaves, what is under way to the old one is sent
-        once more (it may be frozen; if it has answered already, the ring knows).
+        """These shards have a new owner: send it the waiting messages, and repeat asks that are under way to the old
+        one.
+
+        The old owner may be frozen. If it has decided already, the ring has the reply.
         """
         for shard in shards:
             self._release(shard)
@@ -281,12 +283,12 @@ class Forwarding:
         self._later(asked.parked, counted=False)
 
     def line_up(self, incarnation: str) -> None:
-        """There is a line to it again."""
+        """Send waiting messages to a peer that has a link again."""
         for shard in [s for s in self._waiting if self.routing_table.owner(s) == incarnation]:
             self._release(shard)
 
     def link_lost(self, link: Link) -> None:
-        """Whatever was under way on it: nobody knows, and the ring will tell."""
+        """Repeat asks that were under way on a lost link: their outcome is unknown, and the ring has their effects."""
         for corr in [corr for corr, asked in self._asked.items() if asked.link is link]:
             asked = self._settle(corr)
             if asked is not None:
@@ -296,7 +298,7 @@ class Forwarding:
     # -- in -----------------------------------------------------------------------------------
 
     def receive(self, link: Link, frame: list[Any]) -> None:
-        """A frame of this module; anything else is garbled."""
+        """Handle a frame of this module; any other frame is an error."""
         match frame[0]:
             case "A":
                 self._ask(link, frame)
@@ -318,7 +320,7 @@ class Forwarding:
         shard = shard_of(to)
         ownership = runtime.cells.owned[shard]
         if ownership is not None and epoch > ownership.epoch and ownership.parked is None:
-            runtime.fence_out(shard)  # who has heard of a newer claim than ours is right
+            runtime.fence_out(shard)  # the sender knows a newer claim than ours
             ownership = None
         if epoch < EPOCH_MIN and ownership is not None:
             epoch = ownership.epoch
@@ -328,7 +330,7 @@ class Forwarding:
         try:
             message = self._codec.unpack(payload)
         except UndecodableValue:
-            # Of a newer build, in a rolling upgrade: it certainly had no effect here, and its edge may say so.
+            # From a newer version, in a rolling upgrade. It certainly had no effect here.
             self.peers.send(link, ["F", corr, Unavailable.__name__, "its owner does not know this command"])
             raise
         envelope = Envelope(
@@ -350,7 +352,7 @@ class Forwarding:
         runtime.deliver(envelope, latest=latest)
 
     def send_back(self, link: Link, corr: int, shard: int) -> None:
-        """Have the edge ask whoever serves the shard now, which may be ourselves once more."""
+        """Send an ask back, so that its edge asks the present owner, which may be this instance."""
         ownership, me = self._own().cells.owned[shard], self.peers.me.incarnation
         owner, epoch = self.routing_table.owner(shard), self.routing_table.epoch(shard)
         if ownership is not None:
@@ -361,7 +363,7 @@ class Forwarding:
         self.peers.send(link, ["M", corr, shard, owner, epoch])
 
     def reply(self, link: Link, corr: int, value: object) -> None:
-        """Answer an ask that came over a line."""
+        """Answer an ask that came over a link."""
         try:
             packed = self._codec.pack(list(value) if type(value) is tuple else value)
         except Untransferable as error:
@@ -385,7 +387,7 @@ class Forwarding:
             self._own().refuse(envelope, _ERRORS.get(name, ActorCrashed)(detail))
 
     def _has_moved(self, corr: int, shard: int, owner: str, epoch: int) -> None:
-        """The receiver does not serve it; perhaps it knows who does."""
+        """Handle `moved`: the receiver does not serve the shard; it may name the owner."""
         asked = self._settle(corr)
         if asked is None:
             return

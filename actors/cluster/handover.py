@@ -1,13 +1,13 @@
-"""Hand-over of shards from an owner to the instance that should have them.
+"""Hand-over: moves shards from their owner to the instance that should serve them.
 
-1. The giver parks what arrives for them, and lets what is under way finish (one commit, a few milliseconds).
-2. It passes the leases on, in one step: there is no moment without a holder.
-3. It calls the taker, which claims (the epoch rises: the giver is fenced off from here on) and serves.
-4. It drops its memory and sends on what was parked; asks of other instances go back to them, who know the taker.
+1. The giver parks arriving messages, and lets commits under way finish (a few milliseconds). 2. It transfers the leases
+in one step: they always have a holder. 3. It calls the taker, which claims and serves. The epoch rises: from here on
+the giver is fenced out. 4. It drops its cells and forwards the parked messages. Asks of other instances go back to
+them; they know the taker.
 
-If the taker does not answer in time the giver takes the leases back and claims again; if that fails, too,
-somebody else has them by now, and the parked messages are sent to whoever it is. Whatever happens, a shard's
-memory is never used after its epoch may have risen: the giver serves again only after a claim of its own.
+If the taker does not answer in time, the giver takes the leases back and claims again. If that fails too, another
+instance has them, and the parked messages go to it. A shard's cells are never used after its epoch may have risen: the
+giver serves again only after a claim of its own.
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ from actors.counters import Samples
 from actors.errors import JournalError
 from actors.runtime import Runtime
 
-# Shards that one hand-over takes together. More and the first waits for the last one's commit.
+# Shards per hand-over. With more, the first shard waits for the last one's commit.
 SHARDS_MAX = 8
-# For the mailboxes to run empty; what is left in them then travels with the parked.
+# Time for mailboxes to run empty; messages left in them go with the parked ones.
 QUIET_S = 0.2
-# For commits under way: the flush's own limit is 3 s, and who needs longer keeps its shards for now.
+# Time for commits under way: a flush is limited to 3 s. After that the shards stay here for now.
 COMMIT_S = 1.0
 TAKE_S = 2.0
 LOOK_S = 0.002
 
 
 class ShardOwner(Protocol):
-    """The reconciler, as hand-over needs it."""
+    """Owner of shards, as hand-over needs it: the reconciler."""
 
     member: Member
     counts: Counter[str]
@@ -46,20 +46,20 @@ class ShardOwner(Protocol):
     def tasks(self) -> asyncio.TaskGroup: ...
 
     def look(self) -> None:
-        """Something may have to be done."""
+        """Ask for a look at all shards."""
         ...
 
     def owned_by(self, incarnation: str, epochs: list[tuple[int, int]]) -> None:
-        """A peer serves these shards at these epochs."""
+        """Note that a peer serves these shards at these epochs."""
         ...
 
     async def own(self, shards: list[int]) -> list[tuple[int, int]]:
-        """Claim shards; returns them with their epochs."""
+        """Claim shards. Returns them with their epochs."""
         ...
 
 
 class Handover:
-    """Gives shards away, one group at a time for each taker, and takes them."""
+    """Gives shards to other instances, one group at a time per taker, and takes shards from them."""
 
     def __init__(
         self, reconciler: ShardOwner, runtime: Runtime, leases: LeaseStore, peers: PeerLinks
@@ -74,15 +74,15 @@ class Handover:
         self.seconds = Samples()
 
     def moves(self, shard: int) -> bool:
-        """True while it is being given or taken."""
+        """True while the shard is being given or taken."""
         return shard in self._moving
 
     async def end(self) -> None:
-        """End what is under way; the next owner claims what was left half done."""
+        """Cancel hand-overs under way. The next owner claims shards that were left in between."""
         await end(list(self._giving.values()))
 
     async def changed(self) -> None:
-        """Wait until a hand-over has ended, or half a second."""
+        """Wait until a hand-over has ended, for half a second at most."""
         self._change.clear()
         try:
             async with asyncio.timeout(0.5):
@@ -91,7 +91,7 @@ class Handover:
             pass
 
     def give(self, wanted: Sequence[str]) -> None:
-        """Start what should be given and can be: to members that serve and have a line."""
+        """Start hand-overs to members that serve and have a link."""
         me = self._runtime.incarnation
         stranded = [s for s in self._runtime.cells.leaving() if wanted[s] == me and s not in self._moving]
         if stranded and me not in self._giving:
@@ -138,7 +138,7 @@ class Handover:
             self._reconciler.look()
 
     async def _serve_again(self, shards: list[int]) -> None:
-        """They were to be given away, and are ours after all."""
+        """Serve parked shards again whose hand-over is cancelled."""
         self._moving.update(shards)
         try:
             await self._take_back(shards, self._runtime.incarnation)
@@ -152,13 +152,13 @@ class Handover:
         return ownership is not None and ownership.parked is not None
 
     async def _finish(self, shards: Sequence[int]) -> None:
-        """Wait for commits under way, and a moment for the mailboxes.
+        """Wait for commits under way, and shortly for the mailboxes.
 
         Raises:
             TimeoutError: a commit is still under way.
         """
         if self._reconciler.member.state == AILING:
-            return  # no commit will end; whoever waits for one is sent on, and the ring knows what became of it
+            return  # no commit will end; their messages are forwarded, and the ring has their effects
         runtime, clock = self._runtime, self._runtime.clock
         end = clock.monotonic() + QUIET_S
         while clock.monotonic() < end and not all(map(runtime.cells.is_quiet, shards)):  # noqa: ASYNC110 - milliseconds
@@ -169,18 +169,18 @@ class Handover:
                 await asyncio.sleep(LOOK_S)
 
     def hand_on(self, shard: int) -> None:
-        """It is served elsewhere now: send on, or back, what waited."""
+        """Drop a shard that another instance serves now, and forward or send back its messages."""
         for parked in self._runtime.surrender(shard):
             envelope = parked.envelope
             envelope.left_owner()
             self._runtime.deliver(envelope, latest=parked.latest)
 
     async def _take_back(self, shards: Sequence[int], taker: str) -> None:
-        """It came to nothing: serve again what is still ours, under a new epoch and from the rows."""
+        """Serve shards of a failed hand-over again, under a new epoch and from their rows."""
         if not shards:
             return
         me = self._runtime.incarnation
-        with contextlib.suppress(LeasesAway):  # the claim decides who serves
+        with contextlib.suppress(LeasesAway):  # the claim decides which instance serves
             await self._leases.transfer(shards, taker, me)
         tries = 0
         while self._reconciler.member.state != AILING:
@@ -201,7 +201,7 @@ class Handover:
                 await asyncio.sleep(min(1.0, 0.05 * 2**tries))
 
     async def take(self, shards: Any) -> list[tuple[int, int]]:
-        """A peer has passed the leases of these shards to us."""
+        """Claim shards whose leases a peer has transferred to this instance."""
         numbers = [int(s) for s in shards]
         self._moving.update(numbers)
         try:

@@ -1,7 +1,7 @@
-"""Whether this instance reaches the journal.
+"""Journal health: whether this instance reaches the journal.
 
-One that does not cannot commit, and its shards would stand still for as long as that lasts. When others can,
-it gives its shards to them and goes on as an edge; when nobody can, nothing moves, for it would help nobody.
+An instance without the journal cannot commit, and its shards would not make progress. If other members reach it, this
+instance gives them its shards and goes on as an edge. If no member does, no shard moves.
 """
 
 from __future__ import annotations
@@ -18,25 +18,25 @@ from actors.runtime import Runtime
 
 LOOK_S = 0.5
 ANSWER_S = 1.0
-# A restart of the journal is over by then; giving shards away and back for it would cost more.
+# A restart of the journal takes less; moving shards away and back would cost more.
 PATIENCE_S = 3.0
 WELL_S = 2.0
 ASK_S = 0.5
 
 
 class AilingMember(Protocol):
-    """The reconciler, as the health of its journal changes it."""
+    """Receiver of changes of journal health: the reconciler."""
 
     member: Member
     membership: Membership
 
     def ail(self, *, ailing: bool) -> None:
-        """Say to the others that this instance can, or cannot, write."""
+        """Tell the other members that this instance can or cannot write."""
         ...
 
 
 class JournalHealth:
-    """Looks at the journal twice a second."""
+    """Checks the journal twice a second."""
 
     def __init__(self, reconciler: AilingMember, runtime: Runtime, peers: PeerLinks) -> None:
         self._reconciler = reconciler
@@ -46,16 +46,16 @@ class JournalHealth:
 
     @property
     def silent_s(self) -> float:
-        """Since the journal's last answer."""
+        """Seconds since the journal's last answer."""
         return self._runtime.clock.monotonic() - self._seen_at
 
     @property
     def is_well(self) -> bool:
-        """True when the journal has answered a moment ago."""
+        """True if the journal has answered recently."""
         return self.silent_s < WELL_S
 
     async def run(self) -> None:
-        """Look until cancelled."""
+        """Check until cancelled."""
         self._seen_at = self._runtime.clock.monotonic()
         while True:
             await asyncio.sleep(LOOK_S)
@@ -70,7 +70,7 @@ class JournalHealth:
                     self._reconciler.ail(ailing=True)
 
     async def _others_are_well(self) -> bool:
-        """True when some active peer says that it reaches the journal."""
+        """True if an active peer reports that it reaches the journal."""
         for member in list(self._reconciler.membership.active.values()):
             if member.incarnation in self._peers.links:
                 try:

@@ -1,8 +1,8 @@
-"""How long an instance may believe in its leases.
+"""Lease state: how long an instance may rely on its leases.
 
-LEASED until VALID_S after the last good renewal was *sent*; then UNSURE: nothing proves that the leases are
-lost, and nothing that they are held. UNSURE ends when a renewal succeeds and afterwards the epochs of
-everything held have been compared with the journal: somebody may have come and gone meanwhile.
+LEASED until VALID_S after the last good renewal was *sent*; then UNSURE: the leases may be held or lost. UNSURE ends
+after a successful renewal and a comparison of all held epochs with the journal: another owner may have come and gone
+meanwhile.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ LEASED, UNSURE = "leased", "unsure"
 
 
 class LeaseState:
-    """The lease state of an instance as a whole."""
+    """Lease state of one instance, for all its shards."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -23,7 +23,7 @@ class LeaseState:
         self.gaps = 0
 
     def renewed(self, sent_at: float) -> None:
-        """A renewal that was sent then has succeeded."""
+        """Note a successful renewal, by the time when it was sent."""
         if self._renewed_at is not None and sent_at >= self._renewed_at + VALID_S:
             self._checked = False
             self.gaps += 1
@@ -32,20 +32,20 @@ class LeaseState:
 
     @property
     def must_check(self) -> bool:
-        """True when the epochs must be compared before the leases are believed again."""
+        """True if epochs must be compared before the leases count again."""
         return not self._checked
 
     def checked(self) -> None:
-        """The epochs of everything held are the journal's, or were given up."""
+        """Note that all held epochs are the journal's; others were given up."""
         self._checked = True
 
     @property
     def margin_s(self) -> float:
-        """Seconds for which the leases are still good; negative when they are not."""
+        """Seconds for which the leases are still valid; negative afterwards."""
         return -1.0 if self._renewed_at is None else self._renewed_at + VALID_S - self._clock.boot()
 
     def sure(self) -> bool:
-        """True while what is held may be believed without asking the journal."""
+        """True while replies from memory need no check with the journal."""
         return (
             self._checked and self._renewed_at is not None and self._clock.boot() < self._renewed_at + VALID_S
         )

@@ -1,8 +1,7 @@
-"""Leases: who should serve a shard. Liveness only; safety is the epoch in the journal.
+"""Port of the lease store. Leases say which instance should serve a shard; safety is the epoch in the journal.
 
-A lease may vanish at any moment (its time ran out, Redis was emptied, a replica took over), and nothing
-wrong comes of it: it says who should try, and the journal's fence says who may write. The numbers are one
-set; changing one means looking at all.
+A lease may vanish at any time (it ended, Redis was emptied, a replica took over) without harm: the journal's fence
+decides which instance may write. The durations below depend on each other.
 """
 
 from __future__ import annotations
@@ -16,15 +15,15 @@ from actors.values import frozen
 # Three renewals in a row may fail.
 LEASE_S = 4.0
 RENEW_S = 1.0
-# Each pause between renewals is up to this share longer or shorter, so that instances do not march in step.
+# Jitter: each pause between renewals is up to this share longer or shorter, so that instances do not renew in step.
 RENEW_JITTER = 0.1
-# Clocks may run apart by 5 % of a lease, and a scheduler may be half a second late.
+# Allowance: clocks may differ by 5 % of a lease, and a scheduler may be half a second late.
 MARGIN_S = 0.5 + 0.05 * LEASE_S
-# A lease is believed this long, counted from before its renewal was sent.
+# A lease is valid for this long, counted from before its renewal was sent.
 VALID_S = LEASE_S - MARGIN_S
-# An instance whose line was refused and that renewed nothing for this long is taken for dead.
+# An instance that refuses connections and renewed nothing for this long is considered dead.
 QUIET_S = 1.5
-# A loop that made no progress for this long does not get its leases renewed: somebody else should serve.
+# An event loop without progress for this long gets no renewals: another instance should serve.
 LOOP_DEAD_S = 2.0
 
 JOINING, ACTIVE, AILING, DRAINING = "joining", "active", "ailing", "draining"
@@ -36,18 +35,18 @@ class LeasesAway(Exception):
 
 @frozen
 class Member:
-    """One life of an instance, as it tells the others about itself.
+    """Member record: one life of an instance, as published to the others.
 
     Attributes:
         instance: stable name; a restart under the same name gets the same shards.
-        incarnation: this life of it.
-        address: `host:port` where it takes the lines of its peers.
-        state: JOINING (not yet able to serve), ACTIVE, AILING (cannot reach the journal, others can: gives
-            its shards away until it can again), or DRAINING (gives everything away and leaves).
+        incarnation: name of this life of it.
+        address: `host:port` where it accepts links of its peers.
+        state: JOINING (cannot serve yet), ACTIVE, AILING (does not reach the journal while others do, and gives its
+            shards away), or DRAINING (gives its shards away and leaves).
         version: of the program.
-        since_ms: when this life began, by the journal's clock; for people.
-        life: its number, which the journal gives out: of two lives the one that began later has the higher one,
-            whatever clocks say. 0: a program that does not count them, so an older one.
+        since_ms: start of this life by the journal's clock; for people.
+        life: number of this life, from the journal: a later life has a higher one, independent of clocks. 0: an older
+            version, without numbers.
     """
 
     instance: str
@@ -61,7 +60,7 @@ class Member:
 
 @frozen
 class Holding:
-    """What an instance says with each tick. Immutable: another thread reads it."""
+    """What an instance publishes with each tick: its record and its shards. Immutable, because another thread reads it."""
 
     member: Member
     shards: tuple[int, ...] = ()
@@ -69,18 +68,18 @@ class Holding:
 
 @frozen
 class Tick:
-    """What one renewal has shown.
+    """Result of one renewal.
 
     Attributes:
-        sent_at: reading of the boot clock before it was sent; leases are good until `sent_at + VALID_S`.
-        gen: a token that changes when the store has lost its memory.
-        young: True while that was less than LEASE_S ago.
-        members: everybody whose record is alive, ordered by instance.
-        holders: the incarnation that holds each shard, "" for nobody; by number of shard. Held shards
-            that had no holder any more were taken back for the caller in the same step.
-        before: whose record stood under the caller's name; another incarnation is an old life of it, or
-            somebody else who uses the name.
-        removed: keys that none of us can have written, and that would have failed every tick: what, and why.
+        sent_at: boot time before it was sent; leases are valid until `sent_at + VALID_S`.
+        gen: generation: a token that changes when the store has lost its data.
+        young: True until LEASE_S after the store lost its data.
+        members: members whose records are alive, ordered by instance.
+        holders: the incarnation that holds each shard, "" for none; by number of shard. Held shards without a holder
+            were taken back for the caller in the same step.
+        before: incarnation of the record that was under the caller's name; another one is an earlier life, or another
+            process that uses the name.
+        removed: keys that no instance can have written and that would fail every tick, each with the reason.
     """
 
     sent_at: float
@@ -93,46 +92,47 @@ class Tick:
 
 
 class LeaseStore(Protocol):
-    """The lease store as one instance uses it. All methods raise `LeasesAway`; none repeats by itself."""
+    """Lease store of one instance. All methods raise `LeasesAway`; none retries."""
 
     def ticking(
         self, holding: Callable[[], Holding], told: Callable[[Tick | None], None]
     ) -> AbstractAsyncContextManager[None]:
-        """Renew membership and leases every RENEW_S until the block ends, independently of the loop's
-        pauses, but not past LOOP_DEAD_S without progress of the loop.
+        """Renew membership and leases every RENEW_S until the block ends.
 
-        `holding` is asked before each tick, perhaps in another thread; `told` is called on the loop with
-        what the tick has shown, or None when it failed.
+        Pauses of the event loop do not delay renewals, but a loop without progress for LOOP_DEAD_S gets none.
+
+        `holding` is called before each tick, perhaps in another thread. `told` is called on the loop with the tick's
+        result, or None after a failure.
         """
         ...
 
     def hurry(self) -> None:
-        """Have the next tick now."""
+        """Run the next tick now."""
         ...
 
     async def acquire(self, incarnation: str, shards: Sequence[int], *, proven: bool) -> list[int]:
-        """Take shards that nobody holds; returns what was won.
+        """Acquire leases of shards without a holder. Returns those acquired.
 
-        A store that has just lost its memory refuses unless `proven`: the journal names the caller, or
-        nobody, as the owner of these shards.
+        A store that has just lost its data refuses unless `proven`: the journal names the caller, or none, as the
+        owner.
         """
         ...
 
     async def transfer(self, shards: Sequence[int], giver: str, taker: str) -> list[int]:
-        """Pass leases on, without a moment in which nobody holds them; returns what was passed on."""
+        """Transfer leases in one step, so that they always have a holder. Returns those transferred."""
         ...
 
     async def release(self, incarnation: str, shards: Sequence[int]) -> None:
-        """Give up leases that are still held by this incarnation."""
+        """Release leases that this incarnation still holds."""
         ...
 
     async def suspect(self, incarnation: str, instance: str, quiet_s: float) -> bool:
         """Remove an incarnation and its leases if it renewed nothing for `quiet_s`.
 
-        Returns True when it is gone: removed now, or before.
+        Returns True if it is gone, now or before.
         """
         ...
 
     async def leave(self, incarnation: str, instance: str) -> None:
-        """Remove the own record and all own leases."""
+        """Remove the own member record and all own leases."""
         ...

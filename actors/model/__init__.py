@@ -1,7 +1,7 @@
-"""The protocol of ownership as a model that a checker searches to the end: `make model`.
+"""TLA+ model of the ownership protocol, searched exhaustively by a model checker: `make model`.
 
-`Ownership.tla` is the protocol, with a switch for each way in which it might have been built wrongly;
-`../group_commit.py`, `claim_shards` and `flush` are the code that it stands for. The server imports nothing of it.
+`Ownership.tla` is the protocol, with a switch for each wrong variant. It stands for the code of `../group_commit.py`,
+`claim_shards` and `flush`. The server does not import this package.
 
 Map:
 __main__.py    runs everything that is expected, and prints a table

@@ -13,7 +13,7 @@ from time import perf_counter
 from actors.model.cases import VARIANTS, Case, correct_cases, other_cases, story_cases
 from actors.model.checker import Checker, CheckerError, ModelResult
 
-# The machine that this has to be quick on has two cores. Long searches share them, short ones run side by side.
+# Made for a machine of two cores: long searches use both, short ones run side by side.
 CORES = 2
 
 _ROW = "{:<35} {:<24} {:<9} {:<9} {:>9} {:>5} {:>6}"
@@ -25,7 +25,7 @@ def _say(text: str = "") -> None:
 
 
 def row(case: Case, verdict: ModelResult) -> str:
-    """One line of the table; a wrong one ends in an exclamation mark."""
+    """One line of the table. An unexpected verdict ends in an exclamation mark."""
     link = _ROW.format(
         case.name,
         " ".join(case.properties),
@@ -39,7 +39,7 @@ def row(case: Case, verdict: ModelResult) -> str:
 
 
 def check_all(checker: Checker) -> int:
-    """Search everything; returns how many verdicts were not the expected ones."""
+    """Run all searches. Returns the number of unexpected verdicts."""
     wrong, began = 0, perf_counter()
     _say(_ROW.format("protocol", "properties", "expected", "found", "states", "steps", "s"))
     for case in correct_cases():
@@ -58,7 +58,7 @@ def check_all(checker: Checker) -> int:
 
 
 def tell_story(checker: Checker, name: str) -> None:
-    """Print the shortest way in which a variant breaks each of its properties."""
+    """Print the shortest trace in which a variant breaks each of its properties."""
     for case in story_cases(name):
         _say(f"== {name}: {' '.join(case.properties)}")
         output = checker.search(case, 1).output

