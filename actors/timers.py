@@ -108,7 +108,7 @@ class Timers:
         self._fired[actor] = due_ms
 
     def forget(self, shards: Set[int]) -> None:
-        """Forget the fired timers of shards that were just claimed."""
+        """Forget armed and fired timers of shards that were just claimed; the next poll reads them again."""
         for memory in (self._armed, self._fired):
             for actor in [actor for actor in memory if shard_of(actor) in shards]:
                 del memory[actor]

@@ -60,7 +60,7 @@ class Member:
 
 @frozen
 class Holding:
-    """What an instance publishes with each tick: its record and its shards. Immutable, because another thread reads it."""
+    """Record and shards that an instance publishes with each tick. Immutable: another thread reads it."""
 
     member: Member
     shards: tuple[int, ...] = ()

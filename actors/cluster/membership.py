@@ -1,8 +1,8 @@
-"""Who takes part: the members of the last ticks, less sudden disappearances that were not confirmed.
+"""Membership: the members of the last ticks. A sudden disappearance counts only when it is confirmed.
 
-A member whose record is missing from one tick may have been slow, or the store may have lost its memory; its
-shards stay its own until a second tick agrees. A store without memory (a new generation, or nobody left but
-us) is believed only after a whole lease. Who said goodbye, or was found dead by its line, is gone at once.
+A member whose record is missing from one tick may have been slow, or the store may have lost its data. It keeps its
+shards until a second tick confirms it. A store without data (a new generation, or no other member left) counts only
+after a whole lease. A member that drains, or that the failure detector found dead, is removed at once.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ AGREEING_TICKS = 2
 
 
 class Membership:
-    """The view of one instance."""
+    """Members as one instance sees them."""
 
     def __init__(self, me: str) -> None:
         self._me = me
@@ -25,7 +25,7 @@ class Membership:
         self._gen_since = 0.0
 
     def learn(self, tick: Tick) -> None:
-        """Take a tick over."""
+        """Take in the result of a tick."""
         if tick.gen != self._gen:
             self._gen, self._gen_since = tick.gen, tick.sent_at
         seen = {m.incarnation: m for m in tick.members if m.incarnation not in self._dead}
@@ -46,7 +46,7 @@ class Membership:
         self._dead &= {m.incarnation for m in tick.members}
 
     def defer_close(self, incarnation: str, *, certain: bool = False) -> None:
-        """This member is gone. `certain`: the store has removed it, an older tick may still show it."""
+        """Remove a member that is gone. `certain`: the store has removed it, though an older tick may show it."""
         self._known.pop(incarnation, None)
         self._missed.pop(incarnation, None)
         self._missed_since.pop(incarnation, None)
@@ -54,26 +54,26 @@ class Membership:
             self._dead.add(incarnation)
 
     def update(self, member: Member) -> None:
-        """What a member says of itself. Nobody comes back from draining: an older record is ignored."""
+        """Take in a member's own record. A draining member does not become active again: older records are ignored."""
         known = self._known.get(member.incarnation)
         if known is None or known.state != DRAINING:
             self._known[member.incarnation] = member
 
     @property
     def in_doubt(self) -> bool:
-        """True while somebody is missing and not yet believed to be gone."""
+        """True while a member is missing and not yet considered gone."""
         return bool(self._missed)
 
     @property
     def members(self) -> list[Member]:
-        """Everybody, by name."""
+        """All members, by name."""
         return sorted(self._known.values(), key=lambda m: (m.instance, m.incarnation))
 
     @property
     def active(self) -> dict[str, Member]:
-        """Those that serve shards, by stable name; of two lives of one the one seen last."""
+        """Members that serve shards, by stable name; of two lives of one instance, the one seen last."""
         return {m.instance: m for m in self._known.values() if m.state == ACTIVE}
 
     def of(self, incarnation: str) -> Member | None:
-        """The member of this incarnation, if it is one."""
+        """The member with this incarnation, or None."""
         return self._known.get(incarnation)

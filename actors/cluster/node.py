@@ -1,4 +1,4 @@
-"""One instance's part in the cluster: everything of this room, put together."""
+"""Assembly of the cluster's parts for one instance."""
 
 from __future__ import annotations
 
@@ -22,26 +22,28 @@ from actors.shards import SHARD_COUNT
 
 
 def _ignore(*_: Any, **__: Any) -> None:
-    """Nobody wants to know."""
+    """Ignore the call."""
 
 
 async def _nothing() -> dict[str, Any]:
-    """There is nothing to say."""
+    """Empty status."""
     return {}
 
 
 class Cluster:
-    """Give `peers` to the runtime as its emitter and `forwarding` as its way to others, `lost` as its `lost`;
-    then `attach` the runtime and open `running()` inside the runtime's.
+    """Cluster node of one instance.
+
+    Give `peers` to the runtime as its emitter, `forwarding` as its peers, and `lost` as its `lost`. Then `attach` the
+    runtime, and open `running()` inside the runtime's.
 
     Args:
-        codec: knows the messages and replies that travel.
+        codec: encodes messages and replies that travel.
         life: the number of this life of the instance, see leases.Member.
-        taken: told which shards this instance has just begun to serve.
-        moved: told which shards have another owner, or one whose words may have been lost: sessions of
-            their actors must be bound again.
-        usurped: told when a younger life runs under our name.
-        status: what to tell a peer that asks how we are.
+        taken: called with shards that this instance has just begun to serve.
+        moved: called with shards that have a new owner, or whose owner's frames may be lost: sessions of their actors
+            must be bound again.
+        usurped: called when a younger life of this instance runs.
+        status: makes the status that peers ask for.
     """
 
     def __init__(
@@ -72,7 +74,7 @@ class Cluster:
         self._reconciler: Reconciler | None = None
 
     def attach(self, runtime: Runtime) -> None:
-        """The runtime whose messages travel."""
+        """Set the runtime. To be called once, before `running`."""
         self.forwarding.runtime = runtime
         self._reconciler = Reconciler(
             runtime, self.leases, self.peers, self.routing_table,
@@ -87,11 +89,11 @@ class Cluster:
         return self._reconciler
 
     def lost(self, shard: int) -> None:
-        """Tell the keeper that somebody else has claimed a shard."""
+        """Tell the reconciler that another instance has claimed a shard."""
         self.reconciler.lost(shard)
 
     def _cut_off(self, incarnation: str) -> None:
-        """The line to it has ended: what its actors said to sessions here may be lost."""
+        """A link to a peer has ended: frames of its actors for sessions here may be lost."""
         self._listener(frozenset(s for s in range(SHARD_COUNT) if self.routing_table.owner(s) == incarnation))
 
     def _moved(self, shards: list[int]) -> None:
@@ -100,7 +102,7 @@ class Cluster:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Take part until the block ends."""
+        """Take part in the cluster until the block ends."""
         async with self.peers.running(), asyncio.TaskGroup() as tasks:
             waiting = tasks.create_task(self.forwarding.run(), name="messages without an owner")
             try:

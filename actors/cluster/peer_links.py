@@ -1,17 +1,17 @@
-"""Lines to all other members, and what goes over them besides forwarded messages.
+"""Links to all other members: frames, calls between instances, and frames for sessions elsewhere.
 
-Every instance dials every other one, so there are two lines between a pair: each carries the requests of
-the end that dialled, and the answers to them. Frames are JSON arrays that begin with their kind:
+Each instance dials every other one, so there are two links between a pair. Each link carries the requests of the end
+that dialled, and the answers to them. Frames are JSON arrays that begin with their kind:
 
     A  ask       R reply  F failure  M moved        forwarding.py
     T  tell
     E  emit      a frame for a session or a topic on the instance that holds the sockets
     O  owned     the sender serves these shards: [[shard, epoch], ...]
-    N  new       the sender has just made this line, its nth, and those before it end: what it sent there may be lost
+    N  new       the sender has made this link, its nth, and ends those before it: frames sent there may be lost
     W  who       does the receiver serve these shards? It answers with O.
     C  call      a question from instance to instance, answered by R or F: hand-over, status
-    P  ping      a line without any frame for SILENT_S has ended
-    B  bye       the sender leaves by itself: nobody need suspect it
+    P  ping      a link without any frame for SILENT_S is closed
+    B  bye       the sender leaves by itself: it must not be suspected
 """
 
 from __future__ import annotations
@@ -34,19 +34,19 @@ from actors.messages import Emit
 from actors.ports import Emitter
 
 PING_S = 1.0
-# A frozen peer keeps its sockets: by then its leases are gone, too.
+# A frozen peer keeps its sockets open. By this time its leases have ended too.
 SILENT_S = 5.0
 REDIAL_S_MIN = 0.1
 REDIAL_S_MAX = 1.0
-# A member whom we cannot reach for so many tries in a row is worth a line: MALL_PEER_HOST may be wrong there.
+# After this many failed tries in a row a log line is written: the member's MALL_PEER_HOST may be wrong.
 TRIES_SAID = 10
 CALL_S = 2.0
-# Lives of peers whose newest line is remembered: more than any network delays the lines of.
+# Number of peers' lives whose newest link is remembered: more than a network can delay.
 LIVES_REMEMBERED = 1_000
 
 
 class Courier(Protocol):
-    """Who takes the frames of forwarded messages."""
+    """Receiver of frames with forwarded messages."""
 
     def receive(self, link: Link, frame: list[Any]) -> None: ...
     def line_up(self, incarnation: str) -> None: ...
@@ -54,7 +54,7 @@ class Courier(Protocol):
 
 
 class Post(Protocol):
-    """Who is told what the lines bring; the keeper of the cluster."""
+    """Callbacks for cluster frames; the reconciler implements them."""
 
     def owned_by(self, incarnation: str, epochs: list[tuple[int, int]]) -> None: ...
     def mine(self, shards: Iterable[int] | None) -> list[tuple[int, int]]: ...
@@ -65,10 +65,10 @@ class Post(Protocol):
 
 
 class PeerLinks:
-    """The lines of one instance; also the runtime's emitter.
+    """Links of one instance. Also the runtime's emitter.
 
     Args:
-        emitter: sessions and topics of this instance.
+        emitter: emitter for sessions and topics of this instance.
     """
 
     def __init__(
@@ -96,12 +96,12 @@ class PeerLinks:
         self._tasks: asyncio.TaskGroup | None = None
 
     def connect(self, courier: Courier, post: Post) -> None:
-        """Say who takes what arrives. Once, before `running`."""
+        """Set the receivers of arriving frames. To be called once, before `running`."""
         self._courier, self._post = courier, post
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Take and make lines until the block ends; then say goodbye on each."""
+        """Accept and make links until the block ends; then send `B` on each."""
         async with self._transport.serving(self.me, self._receive, self._line_ended) as address:
             self.address = address
             async with asyncio.TaskGroup() as tasks:
@@ -119,13 +119,13 @@ class PeerLinks:
                         answer.cancel()
 
     def has_dialled(self, incarnation: str) -> bool:
-        """True while there is a line that this peer has made: what its actors say to our sessions arrives."""
+        """True while a link that this peer has made is open, so that frames of its actors arrive."""
         return incarnation in self._dialled_by.values()
 
     # -- members ------------------------------------------------------------------------------
 
     def meet(self, members: Iterable[Member]) -> None:
-        """Have a line to each of these, and to nobody else."""
+        """Keep a link to each of these members, and to no other."""
         wanted = {m.incarnation: m for m in members if m.incarnation != self.me.incarnation}
         for incarnation in [i for i in self._keeping if i not in wanted]:
             self._keeping.pop(incarnation).cancel()
@@ -136,7 +136,7 @@ class PeerLinks:
                 self._keeping[incarnation] = task
 
     async def _keep(self, member: Member) -> None:
-        """A line to this member, made anew whenever it ends, until cancelled."""
+        """Keep a link to this member, and dial again whenever it ends, until cancelled."""
         assert self._courier is not None
         assert self._post is not None
         wait_s, link, tries = REDIAL_S_MIN, None, 0
@@ -191,7 +191,7 @@ class PeerLinks:
             if not answer.done():
                 answer.set_exception(LinkLost("ended before the answer"))
         if ended is None:
-            return  # one that they dialled: they make it anew
+            return  # the peer dialled it and dials again
         if self.links.get(link.peer.incarnation) is link:
             del self.links[link.peer.incarnation]
         self.counts["lines_lost"] += 1
@@ -218,11 +218,11 @@ class PeerLinks:
     # -- frames -------------------------------------------------------------------------------
 
     def send(self, link: Link, frame: list[Any]) -> bool:
-        """Send one frame; False when the line is full or gone."""
+        """Send one frame. False if the link is full or closed."""
         return link.send(orjson.dumps(frame))
 
     def broadcast(self, frame: list[Any]) -> None:
-        """Send one frame to everybody."""
+        """Send one frame to all peers."""
         body = orjson.dumps(frame)
         for link in list(self.links.values()):
             link.send(body)
@@ -267,8 +267,10 @@ class PeerLinks:
                 self._courier.receive(link, frame)
 
     def _is_newest(self, link: Link, number: int = 0) -> bool:
-        """A peer that makes a line has given up those before it: what was asked there is asked again on this one, and
-        what has not been read from them shall not be read afterwards. A slow network may show us the newer line first.
+        """True for a peer's newest link. Its older links are closed.
+
+        A peer repeats the asks of an older link on the newer one, so unread frames of the older one must not be read
+        later. A slow network may deliver the newer link first.
         """
         peer = link.peer.incarnation
         newest = self._newest.pop(peer, 0)
@@ -287,10 +289,10 @@ class PeerLinks:
     # -- calls --------------------------------------------------------------------------------
 
     async def call(self, incarnation: str, name: str, value: Any, wait_s: float = CALL_S) -> Any:
-        """Ask an instance something.
+        """Call an instance and wait for its answer.
 
         Raises:
-            LinkLost: there is no line, it ended, or the other end has failed.
+            LinkLost: there is no link, it ended, or the other end has failed.
             TimeoutError: no answer within `wait_s`.
         """
         link = self.links.get(incarnation)

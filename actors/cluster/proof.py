@@ -1,20 +1,19 @@
-"""What two instances prove to each other when they greet: that both know the secret, here and now.
+"""Handshake proofs: both ends of a link prove that they know the cluster's secret.
 
-A proof is HMAC-SHA256, in hexadecimal digits, over these fields, each as UTF-8 behind its length in bytes (four, the
-highest first), so that no two lists of fields are the same bytes:
+A proof is HMAC-SHA256, in hexadecimal digits, over these fields. Each field is UTF-8 with its length in front (four
+bytes, big-endian), so that different lists of fields have different bytes:
 
     "mall-peer-2", direction, cluster,
     instance and incarnation of the client, instance and incarnation of the server,
     the client's nonce, the server's nonce,
     SHA-256 of the server's certificate in hexadecimal digits, "" without TLS
 
-The direction is "server" in the server's proof and "client" in the client's, so that neither can be sent back as the
-other. With the certificate in it, whoever sits in between and has a certificate of his own can pass nothing on.
-tests/integration/test_lines.py has a vector.
+The direction is "server" in the server's proof and "client" in the client's, so that neither can be replayed as the
+other. It contains the certificate, so that a man in the middle with another certificate cannot relay it.
+tests/integration/test_lines.py has a test vector.
 
-The version before joined its fields by U+001F. It is still understood, for a rolling upgrade: between two parties one
-of whom does not know better, without TLS, and only while no field holds that character, so that there the bytes are
-the fields, too.
+The previous version joined its fields by U+001F. This form is still accepted for a rolling upgrade: if one end knows no
+other, without TLS, and only if no field contains that character, so that the bytes are unambiguous.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ from actors.values import frozen
 
 VERSION = 2
 LABEL = "mall-peer-2"
-# Of a name, a nonce: what is longer or has control characters is no greeting.
+# Longest name or nonce. Longer ones, and control characters, are refused.
 FIELD_CHARS_MAX = 200
 NONCE_CHARS_MIN = 16
 
@@ -38,7 +37,7 @@ Direction = Literal["client", "server"]
 
 @frozen
 class Meeting:
-    """Everything that a proof is about."""
+    """Fields that a proof covers."""
 
     cluster: str
     client: Greeting
@@ -55,16 +54,16 @@ class Meeting:
         )  # fmt: skip
 
     def proof(self, secret: bytes, direction: Direction) -> str:
-        """The proof of one side."""
+        """Proof of one end."""
         fields = (LABEL, direction, *self._fields(), self.certificate)
         data = b"".join(struct.pack(">I", len(x)) + x for x in (field.encode() for field in fields))
         return hmac.new(secret, data, "sha256").hexdigest()
 
     def old_proof(self, secret: bytes, direction: Direction) -> str:
-        """The same as the version before makes it.
+        """Proof as the previous version makes it.
 
         Raises:
-            ValueError: its bytes would not be the fields, or the line has TLS, which that version does not know.
+            ValueError: its bytes would be ambiguous, or the link has TLS, which that version does not know.
         """
         fields = (direction, *self._fields())
         if self.certificate or any("\x1f" in field for field in fields):
@@ -73,10 +72,10 @@ class Meeting:
 
 
 def read_field(value: object, least: int = 1) -> str:
-    """A name or a nonce that a peer has said.
+    """Read a name or a nonce that a peer has sent.
 
     Raises:
-        ValueError: it is none.
+        ValueError: it is not a valid one.
     """
     if not isinstance(value, str) or not least <= len(value) <= FIELD_CHARS_MAX or not value.isprintable():
         raise ValueError("no name")

@@ -1,8 +1,8 @@
-"""The keeper: compares what this instance should serve with what it serves, and does the next step.
+"""Reconciler: compares the shards that this instance should serve with those it serves, and takes the next step.
 
-Level-triggered: every tick of the lease store, and every event that may matter, ends in one look at the
-whole. Each step can be repeated, and none depends on another having happened, so a step that fails is simply
-found again. There is no coordinator and no global barrier; each shard moves by itself.
+Level-triggered: each tick of the lease store, and each event that may matter, causes one look at all shards. Each step
+can be repeated and depends on no other, so the next look finds a failed step again. There is no coordinator and no
+global barrier; each shard moves by itself.
 
     should be | lease of           | here     | step
     ----------|--------------------|----------|------------------------------------------------------
@@ -48,22 +48,21 @@ from actors.cluster.transport import Greeting
 from actors.errors import JournalError
 from actors.runtime import Runtime
 
-# A newcomer serves at the latest after this long, lines or not: a peer may be out of reach for good.
+# A new member serves after this long at the latest, also without all links: a peer may stay unreachable.
 JOIN_S = 3.0
 
 
-# Somebody is missing: the next tick comes after this long instead of a second.
+# Pause before the next tick while a member is missing, instead of a second.
 DOUBT_S = 0.25
 
 
 class Reconciler:
-    """Ownership of one instance. Open it with `running()`, inside the runtime's and the peers'; see drain.py
-    for its end.
+    """Ownership of one instance. Open it with `running()`, inside the runtime's and the peers'. drain.py ends it.
 
     Args:
-        taken: told which shards this instance has just begun to serve.
-        usurped: told when a younger life runs under our name: this one should end.
-        status: what to answer when a peer asks how we are.
+        taken: called with shards that this instance has just begun to serve.
+        usurped: called when a younger life of this instance runs, so that this one ends.
+        status: makes the status that peers ask for.
     """
 
     def __init__(
@@ -96,7 +95,7 @@ class Reconciler:
         self._cut_off = cut_off
         self._status = status
         self._usurped = usurped
-        # Set once: this instance serves, and every shard has an owner that is known.
+        # Set once this instance serves and each shard has a known owner.
         self.settled = asyncio.Event()
         self._wake = asyncio.Event()
         self._claiming = asyncio.Lock()
@@ -108,7 +107,7 @@ class Reconciler:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Take part until the block ends. To leave well, see drain.py."""
+        """Reconcile until the block ends. See drain.py for a clean leave."""
         runtime = self.runtime
         runtime.read_fence.sure = self._is_sure
         self.member = replace(self.member, address=self._peers.address, since_ms=runtime.now_ms())
@@ -136,10 +135,10 @@ class Reconciler:
         return self._tasks
 
     def _is_sure(self, shard: int) -> bool:
-        """Asked once for each answer from memory: every no is an answer that waits for its epoch's check.
+        """True if a reply from memory needs no check of its epoch. Called for each one.
 
-        A shard whose lease is in another name, although it is served here, is a doubt of its own: that
-        lease may end and be taken by a third while all our renewals succeed.
+        A shard that is served here under another holder's lease is in doubt too: that lease may end and go to a third
+        instance while all renewals of this one succeed.
         """
         sure = shard not in self._doubtful and self.lease_state.sure()
         if not sure:
@@ -173,24 +172,24 @@ class Reconciler:
         self.look()
 
     def _mind_rival(self, before: Member | None) -> None:
-        """Two lives under one name would take each other's shards for ever: the older one ends."""
+        """End the older of two lives under one name, which would take each other's shards for ever."""
         me = self.member
         if before is not None and before.incarnation != me.incarnation and before.life > me.life:
             self.runtime.log("found_younger_life", instance=me.instance, rival=before.address)
             self._usurped()
 
     def look(self) -> None:
-        """Something may have to be done."""
+        """Schedule a look at all shards."""
         self._wake.set()
 
     def lost(self, shard: int) -> None:
-        """Somebody else has claimed it; who, the others know."""
+        """Note that another instance has claimed a shard, and ask the peers for its owner."""
         self._routing_table.forget(shard, self.runtime.incarnation)
         self._peers.broadcast(["W", [shard]])
         self.look()
 
     def owned_by(self, incarnation: str, epochs: list[tuple[int, int]]) -> None:
-        """A peer says that it serves these shards at these epochs; a higher epoch than ours ends ours."""
+        """Note that a peer serves these shards at these epochs. A higher epoch than ours ends our ownership."""
         self._routing_table.hear(incarnation, epochs, self.runtime.clock.boot())
         for shard, epoch in epochs:
             ownership = self.runtime.cells.owned[shard]
@@ -201,26 +200,26 @@ class Reconciler:
                     self.runtime.fence_out(shard)
 
     def mine(self, shards: Iterable[int] | None) -> list[tuple[int, int]]:
-        """Which of these (None: of all) are served here, with their epochs."""
+        """Those of these shards (None: of all) that are served here, with their epochs."""
         owned = self.runtime.cells.owned
         looked = owned if shards is None else [owned[s] for s in shards]
         return [(o.shard, o.epoch) for o in looked if o is not None and o.parked is None]
 
     def cut_off(self, incarnation: str) -> None:
-        """A line to a peer has ended: what was on it may be lost, and its shards may be free."""
+        """A link to a peer has ended: its frames may be lost, and its shards may be free."""
         self._cut_off(incarnation)
         self.leases.hurry()
         asyncio.get_running_loop().call_later(DOUBT_S, self.leases.hurry)
 
     def dialled(self, incarnation: str, *, known: bool) -> None:
-        """A peer has made a line to us: what it said on the one before may be lost."""
+        """A peer has made a link: frames on its link before may be lost."""
         self._cut_off(incarnation)
         if not known:
-            self.leases.hurry()  # a newcomer, or one that we had given up: we have no line to it yet
+            self.leases.hurry()  # a new member, or one considered gone: there is no link to it yet
         self.look()
 
     async def called(self, name: str, peer: Greeting, value: Any) -> Any:
-        """A peer asks something."""
+        """Answer a peer's call."""
         if name == "take":
             giver = self.membership.of(peer.incarnation)
             if giver is not None:
@@ -254,7 +253,7 @@ class Reconciler:
                 await asyncio.sleep(RENEW_S)
 
     async def _look(self) -> None:
-        """One step for everything that is not as it should be."""
+        """Take one step for each shard that is not as it should be."""
         self._peers.meet(self.membership.members)
         if self.lease_state.must_check and self.lease_state.margin_s > 0:
             await self._check(self.runtime.cells.held())
@@ -263,7 +262,7 @@ class Reconciler:
             self.become(ACTIVE)
         tick = self.tick
         if tick is None or not self.lease_state.sure():
-            return  # who cannot renew what it has takes nothing and gives nothing
+            return  # without renewals, shards are neither taken nor given
         await self._check(self._foreign(tick))
         wanted, me = self.wanted(), self.runtime.incarnation
         await self._take([s for s, owner in enumerate(wanted) if owner == me], tick)
@@ -280,7 +279,7 @@ class Reconciler:
         return tuple(names.get(name, "") for name in desired(active, versions=versions))
 
     def _may_serve(self) -> bool:
-        """Warm: a tick has shown who is there, and there are lines to and from each of them."""
+        """True if a tick has shown the members, and there are links to and from each of them."""
         if self.tick is None:
             return False
         others = [m.incarnation for m in self.membership.members if m.incarnation != self.runtime.incarnation]
@@ -288,7 +287,7 @@ class Reconciler:
         return late or all(i in self._peers.links and self._peers.has_dialled(i) for i in others)
 
     def become(self, state: str) -> None:
-        """Tell the others what may be expected of us."""
+        """Change the own member state and tell the others."""
         self.member = replace(self.member, state=state)
         self.membership.update(self.member)
         self.runtime.log("changed_state", state=state)
@@ -296,7 +295,7 @@ class Reconciler:
         self.look()
 
     def _foreign(self, tick: Tick) -> list[int]:
-        """Shards that are served here although their lease is somebody else's."""
+        """Shards that are served here although another incarnation has their lease."""
         me = self.runtime.incarnation
         return [
             s for s in self.runtime.cells.held()
@@ -306,7 +305,7 @@ class Reconciler:
         ]  # fmt: skip
 
     async def _check(self, shards: Sequence[int]) -> None:
-        """Give up those of these shards that somebody else has claimed."""
+        """Compare epochs with the journal, and drop those of these shards that another instance has claimed."""
         if not shards:
             return
         rows = await self.runtime.journal.shards()
@@ -337,10 +336,10 @@ class Reconciler:
             await self.own(won)
 
     async def own(self, shards: Sequence[int]) -> list[tuple[int, int]]:
-        """Claim shards whose lease is ours, and serve them; returns them with their epochs."""
+        """Claim shards whose leases are held, and serve them. Returns them with their epochs."""
         runtime, owned = self.runtime, self.runtime.cells.owned
         async with self._claiming:
-            # A giver's call and our own look may come to the same shards: one claim is enough.
+            # A giver's call and a look may find the same shards: one claim is enough.
             missing = [s for s in shards if (o := owned[s]) is None or o.parked is not None]
             if missing:
                 await runtime.take(missing)
@@ -370,11 +369,11 @@ class Reconciler:
     # -- the dead and the ailing --------------------------------------------------------------
 
     def suspect(self, member: Member) -> None:
-        """Its line has ended and nobody listens at its address."""
+        """Suspect a member whose link has ended and whose address refuses connections."""
         self.failure_detector.raise_against(member)
 
     def buried(self, member: Member) -> None:
-        """The store has removed a dead peer: its shards are free."""
+        """Take in that the lease store has removed a dead peer: its shards are free."""
         self.counts["buried"] += 1
         self.runtime.log("buried_peer", peer=member.incarnation)
         self.membership.defer_close(member.incarnation, certain=True)
@@ -382,14 +381,14 @@ class Reconciler:
         self.leases.hurry()
 
     def ail(self, *, ailing: bool) -> None:
-        """The journal is out of our reach and not of others', or within reach again."""
+        """Change between AILING and ACTIVE: only this instance lost the journal, or it has it again."""
         if ailing and self.member.state == ACTIVE:
             self.become(AILING)
         elif not ailing and self.member.state == AILING:
             self.become(ACTIVE)
 
     async def next_tick(self) -> None:
-        """Wait for the next good tick."""
+        """Wait for the next successful tick."""
         self._ticked.clear()
         self.leases.hurry()
         await self._ticked.wait()

@@ -1,8 +1,8 @@
-"""Where each shard is served, as far as this instance knows.
+"""Routing table: the owner of each shard, as far as this instance knows.
 
-Three sources, the newest wins: the lease store's word (every second), a peer's word that it has taken a shard
-(at once), and the own ownership. The directory may be wrong at any time; a message that was sent to the wrong
-instance comes back with a better address or with the request to wait.
+Three sources, of which the newest wins: the lease store (every second), a peer's message that it has taken a shard (at
+once), and the own ownership. The table may be wrong at any time. A message to the wrong instance comes back with a
+better address, or with the request to wait.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from actors.shards import SHARD_COUNT
 
 
 class RoutingTable:
-    """Incarnation by shard, "" where nobody is known.
+    """Incarnation by shard; "" where the owner is not known.
 
     Args:
-        moved: told of every shard whose owner has changed.
+        moved: called with each shard whose owner has changed.
     """
 
     def __init__(self, moved: Callable[[list[int]], None]) -> None:
@@ -27,7 +27,7 @@ class RoutingTable:
         self._moved = moved
 
     def owner(self, shard: int) -> str:
-        """The incarnation that serves it, or ""."""
+        """The incarnation that serves a shard, or ""."""
         return self._owners[shard]
 
     def counts(self) -> dict[str, int]:
@@ -38,9 +38,9 @@ class RoutingTable:
         return counts
 
     def learn(self, tick: Tick, me: str, mine: Callable[[int], bool]) -> None:
-        """Take over what a tick has shown, but for what was heard since it was sent.
+        """Take in a tick's holders, except where newer news was heard after it was sent.
 
-        Of our own shards we know better: a lease that names us before we have claimed is no ownership.
+        Own shards are known here: a lease in our name without a claim is not ownership.
         """
         changed = []
         for shard, holder in enumerate(tick.holders):
@@ -52,7 +52,7 @@ class RoutingTable:
         self._tell(changed)
 
     def hear(self, owner: str, epochs: Iterable[tuple[int, int]], now: float) -> None:
-        """Somebody has claimed these shards at these epochs; older news than ours is dropped."""
+        """Take in that an instance has claimed these shards at these epochs. Older news is ignored."""
         changed = []
         for shard, epoch in epochs:
             if epoch < self._epochs[shard]:
@@ -64,17 +64,17 @@ class RoutingTable:
         self._tell(changed)
 
     def forget(self, shard: int, owner: str) -> None:
-        """`owner` does not serve this shard after all."""
+        """Remove `owner` from a shard that it does not serve."""
         if self._owners[shard] == owner:
             self._owners[shard] = ""
 
     def forget_all(self, owner: str) -> None:
-        """`owner` is gone."""
+        """Remove `owner` from all shards."""
         for shard in range(len(self._owners)):
             self.forget(shard, owner)
 
     def epoch(self, shard: int) -> int:
-        """The newest epoch heard of."""
+        """The newest known epoch of a shard."""
         return self._epochs[shard]
 
     def _tell(self, changed: list[int]) -> None:

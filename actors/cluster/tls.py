@@ -1,7 +1,7 @@
-"""TLS for lines between instances, with certificates of a private authority on both sides.
+"""TLS for links between instances, with certificates of a private authority on both sides.
 
-Names are not compared: instances are dialled by addresses, and who an instance is, the proof of the greeting says,
-which holds the server's certificate (proof.py).
+Host names are not checked, because instances are dialled by address. The handshake's proof identifies an instance, and
+covers the server's certificate (proof.py).
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from actors.values import frozen
 
 
 class TlsError(Exception):
-    """The certificate, the key or the authority cannot be used; the message says which and why."""
+    """The certificate, key or authority cannot be used. The message says which and why."""
 
 
 @frozen
 class PeerTls:
-    """What one instance needs: contexts for both ends, and the fingerprint of its own certificate."""
+    """TLS of one instance: contexts for both ends, and the fingerprint of its certificate."""
 
     server: ssl.SSLContext
     client: ssl.SSLContext
@@ -28,10 +28,10 @@ class PeerTls:
 
 
 def load_peer_tls(certificate: Path, key: Path, authority: Path) -> PeerTls:
-    """Read the three files, in PEM.
+    """Load certificate, key and authority from PEM files.
 
     Raises:
-        TlsError: one cannot be read, or they do not belong together.
+        TlsError: a file cannot be read, or they do not belong together.
     """
     contexts = []
     for purpose in (ssl.PROTOCOL_TLS_SERVER, ssl.PROTOCOL_TLS_CLIENT):
@@ -55,7 +55,7 @@ def load_peer_tls(certificate: Path, key: Path, authority: Path) -> PeerTls:
 
 
 def _first(path: Path) -> bytes:
-    """The first certificate of a file: the instance's own, those after it lead to the authority."""
+    """The first certificate of a file: the instance's own. Those after it are its chain."""
     end = "-----END CERTIFICATE-----"
     text = path.read_text()
     return ssl.PEM_cert_to_DER_cert(text[text.index("-----BEGIN CERTIFICATE-----") : text.index(end)] + end)
@@ -67,7 +67,7 @@ def fingerprint(certificate: bytes) -> str:
 
 
 def is_loopback(host: str) -> bool:
-    """True when what is said there leaves the machine in no way."""
+    """True for a loopback address, whose traffic does not leave the machine."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:

@@ -1,4 +1,4 @@
-"""Lines between instances, as the cluster needs them. Frames are bytes; a line keeps their order or ends."""
+"""Ports for links between instances. Frames are bytes; a link keeps their order or ends."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import Protocol
 
 from actors.values import frozen
 
-# More than this waiting in one line, and what comes next is refused at once: the peer is too slow.
+# Limit of bytes queued on one link. Above it frames are refused at once: the peer is too slow.
 LINE_BYTES_MAX = 8 * 1024 * 1024
 FRAME_BYTES_MAX = 1024 * 1024
 
 
 class LinkLost(Exception):
-    """The line has ended, or could not be made. `refused`: nobody listens at that address."""
+    """The link has ended, or could not be made. `refused`: the address refuses connections."""
 
     def __init__(self, reason: str, *, refused: bool = False) -> None:
         super().__init__(reason)
@@ -23,42 +23,42 @@ class LinkLost(Exception):
 
 @frozen
 class Greeting:
-    """Who is at the other end; proven by the shared secret."""
+    """Identity of the other end, proven in the handshake."""
 
     instance: str
     incarnation: str
 
 
 class Link(Protocol):
-    """One connection to a peer, from its greeting on."""
+    """Connection to a peer, after the handshake."""
 
     peer: Greeting
 
     def send(self, frame: bytes) -> bool:
-        """Queue a frame; False when the line is full or gone. Never waits."""
+        """Queue a frame. False if the link is full or closed. Does not block."""
         ...
 
     def close(self) -> None:
-        """End it, after what is queued."""
+        """Close the link after its queued frames."""
         ...
 
 
-# Called for every frame of a line, and once when it has ended.
+# Called for each frame of a link, and once when it has ended.
 Receive = Callable[[Link, bytes], None]
 Ended = Callable[[Link], None]
 
 
 class Transport(Protocol):
-    """How lines are made."""
+    """Makes and accepts links."""
 
     def serving(self, me: Greeting, receive: Receive, ended: Ended) -> AbstractAsyncContextManager[str]:
-        """Take lines until the block ends; gives the address that peers dial."""
+        """Accept links until the block ends. Gives the address that peers dial."""
         ...
 
     async def dial(self, address: str, me: Greeting, receive: Receive, ended: Ended) -> Link:
-        """Make a line.
+        """Dial a peer.
 
         Raises:
-            LinkLost: nobody there, not in time, or not one of us.
+            LinkLost: no peer answers, not in time, or it is not of this cluster.
         """
         ...
