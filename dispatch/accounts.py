@@ -23,7 +23,7 @@ from dispatch.ports import AccessTokens, Queries, QueryPool, Row
 from storage.email_addresses import normal_form
 from storage.errors import Duplicate
 
-# The status of an account that nobody can find any more.
+# Status of a deleted account.
 DELETED = "deleted"
 RESET_S = 3600
 RESET_PREFIX = "rst_"
@@ -31,14 +31,14 @@ RESET_PREFIX = "rst_"
 
 @frozen
 class ResetToken:
-    """A token that lets its holder choose a password, once. The database keeps its hash."""
+    """One-use token to set a new password. The database keeps its hash."""
 
     text: str
     expires_at: datetime
 
 
 async def find_user(queries: Queries, number: int) -> Row:
-    """A user's row, with a driver's zone and capacity.
+    """Read a user's row, with a driver's zone and capacity.
 
     Raises:
         NoSuchUser: there is none, or it was deleted.
@@ -76,7 +76,7 @@ class Accounts:
         return row
 
     async def for_login(self, email_form: str, network: str) -> Row | None:
-        """The account of an address in its normal form; `known` says whether it was used from this network before."""
+        """The account of an address in its normal form. `known`: it has logged in from this network before."""
         row: Row | None = await self._database.row("user_for_login", email_form, network)
         return row
 
@@ -113,7 +113,7 @@ class Accounts:
         self._cut_off(ended)
 
     async def require(self, number: int) -> None:
-        """Check that there is such a user.
+        """Check that a user exists.
 
         Raises:
             NoSuchUser: there is none, or it was deleted.
@@ -121,7 +121,7 @@ class Accounts:
         await find_user(self._database, number)
 
     async def replace_password(self, number: int, password_hash: str) -> None:
-        """Replace a password without knowing the one before. Every session of the account ends.
+        """Replace a password without the old one. Every session of the account ends.
 
         Raises:
             AccountClosed: the account is banned or deleted.

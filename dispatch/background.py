@@ -1,6 +1,6 @@
-"""Background rounds. Each is bounded, repeats for ever, and may fail without harm: the next one repairs it.
+"""Background tasks. Each round is bounded and may fail without harm: the next round repairs it.
 
-Losing any of them costs time or a worse first offer, never truth.
+A missed round costs time or a worse first offer, never correctness.
 """
 
 from __future__ import annotations
@@ -14,32 +14,32 @@ from actors.values import frozen
 from dispatch.domain.geo import Place
 from dispatch.service import Dispatch
 
-# A zone that was made on another instance plans by then; those of shards just taken at once.
+# A zone that another instance has created begins within this time; those of shards just taken, at once.
 ZONES_S = 5.0
-# Places are written at most this often: a restart begins with places this old.
+# Positions are written at most this often. After a restart they are this old.
 POSITIONS_S = 10.0
-# A feed that missed its hint is found by then.
+# A feed that missed a message is found within this time.
 FEEDS_S = 10.0
 TRIM_S = 600.0
-# Feed entries are kept this long; a client that was away longer gets a snapshot.
+# Feed entries are kept for this long. A client that was away longer gets a snapshot.
 FEED_DAYS = 7
 TRIM_ROWS = 5_000
-# At most a million rows a round, and room for others between the bites.
+# A million rows a round at most, with pauses between the statements.
 TRIM_BITES = 200
 TRIM_PAUSE_S = 0.05
-# Rows asked for or written by one statement.
+# Rows that one statement reads or writes.
 CHUNK = 1_000
 
 
 class BackgroundRows(Protocol):
-    """The named blocks that chores need; storage provides them."""
+    """Named queries of the background tasks; storage implements them."""
 
     async def rows(self, name: str, *args: Any) -> Sequence[Any]: ...
 
 
 @frozen
 class BackgroundTask:
-    """A round and how often it runs; at once when `due` is set."""
+    """One background task: its round and its interval. A round begins at once when `due` is set."""
 
     name: str
     every_s: float
@@ -48,7 +48,7 @@ class BackgroundTask:
 
 
 class BackgroundTasks:
-    """The rounds of one instance. `failed` and `done` are told about each."""
+    """Background tasks of one instance. `failed` and `done` are called after each round."""
 
     def __init__(
         self,
@@ -75,7 +75,7 @@ class BackgroundTasks:
         )
 
     async def run(self, chore: BackgroundTask) -> None:
-        """Repeat a chore until cancelled. Its failure is counted, not passed on."""
+        """Repeat a task's rounds until cancelled. Failures are counted, not raised."""
         clock = self._dispatch.runtime.clock
         while True:
             await self._pause(chore)
@@ -97,23 +97,23 @@ class BackgroundTasks:
         chore.due.clear()
 
     async def wake_zones(self) -> None:
-        """Have every zone of our shards in memory: nobody else would wake them."""
+        """Activate every zone of the owned shards, because a zone gets no message while it sleeps."""
         numbers = [row["id"] for row in await self._rows.rows("zones_of_all")]
         self._dispatch.wake_zones(numbers)
 
     async def save_positions(self) -> None:
-        """Write the places that changed since the last round."""
+        """Write positions that changed since the last round."""
         places = await self._dispatch.places()
         moved = {n: place for n, place in places.items() if self._saved.get(n) != place}
         items = [{"id": n, "lat": p.lat, "lon": p.lon} for n, p in sorted(moved.items())]
         for start in range(0, len(items), CHUNK):
             await self._rows.rows("save_positions", items[start : start + CHUNK])
-        self._saved = places  # not what they are by now: that is written in the next round
+        self._saved = places  # newer positions are written in the next round
 
     async def sweep_feeds(self) -> None:
-        """Compare connected drivers with their rows: feeds that are behind, orders that they do not carry.
+        """Compare connected drivers with their rows: feed positions and carried orders.
 
-        What is carried is corrected when two looks in a row agree: one may be older than the newest hint.
+        Carried orders are corrected when two reads in a row agree: one read may be older than the newest message.
         """
         known = await self._dispatch.known()
         numbers = sorted(known)
@@ -133,7 +133,7 @@ class BackgroundTasks:
         self._doubts = doubts
 
     async def trim_expired(self) -> None:
-        """Delete feed entries, idempotency keys and sessions past their time, in small bites."""
+        """Delete expired feed entries, idempotency keys and sessions, in small statements."""
         for _ in range(TRIM_BITES):
             found = await self._rows.rows("trim_expired", FEED_DAYS, TRIM_ROWS)
             if not found or found[0][0] < TRIM_ROWS:

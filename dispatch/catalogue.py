@@ -1,7 +1,7 @@
 """The catalogue: zones, stores, products, their lists and their conditional writes.
 
-An order is placed against the rows themselves; what customers read may come from a cache, which every write here
-invalidates after its commit.
+An order is checked against the rows. Customers' reads may come from a cache, which each write here invalidates after
+its commit.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from storage.postgres.list_queries import After
 
 
 class ZoneActors(Protocol):
-    """What `Dispatch` does with the actors of zones."""
+    """Messages to the actors of zones; `Dispatch` implements them."""
 
     def wake_zone(self, number: int) -> None: ...
 
@@ -27,9 +27,9 @@ class ZoneActors(Protocol):
 class Catalogue:
     """Zones, stores and products.
 
-    A conditional write takes `tags`: the versions that the caller has seen, None for any. It returns None when there
-    is no row with one of them. `changes` are fields by name: an absent one stays as it is, None removes where there
-    may be nothing, and an empty mapping only looks.
+    A conditional write takes `tags`: the versions that the caller has seen, or None for any. It returns None if the row
+    has none of them. `changes` are fields by name: an absent field stays, None clears an optional field, and an empty
+    mapping only reads.
     """
 
     def __init__(self, database: QueryPool, cached: CachedReads, zones: ZoneActors) -> None:
@@ -78,7 +78,7 @@ class Catalogue:
     async def change_zone(
         self, number: int, tags: Sequence[str] | None, changes: Mapping[str, Any], trace: str
     ) -> Row | None:
-        """Change a zone's settings; its actor hears of it, and open orders follow within a second."""
+        """Change a zone's settings and tell its actor. Open orders follow within a second."""
         new = changes.get
         row: Row | None = await self._database.row(
             "zone_update", number, tags, new("name"), new("mode"), new("wave_size"), new("offer_ttl_s"), new("area"),
@@ -110,12 +110,12 @@ class Catalogue:
     async def first_stores(
         self, filters: Mapping[str, Any], sort: str, after: After | None, limit: int
     ) -> list[Any]:
-        """The same through the cache, for the first page of the usual length, of a zone or of all."""
+        """The first page of stores of default length, through the cache, of a zone or of all."""
         load = partial(self.stores, filters, sort, after, limit)
         return await self._cached.stores(filters.get("zone_id"), load)
 
     async def stores_near(self, lat: float, lon: float, radius_m: float, limit: int) -> list[Any]:
-        """Stores around a place, the nearest first, each with its `distance_m`."""
+        """Stores around a place, nearest first, each with its `distance_m`."""
         return await self._database.rows("store_near", lat, lon, radius_m, limit)
 
     async def add_store(
@@ -144,7 +144,7 @@ class Catalogue:
     async def change_store(
         self, number: int, tags: Sequence[str] | None, changes: Mapping[str, Any]
     ) -> Row | None:
-        """Change a store. `active: False` takes it off the mall; its orders keep their history."""
+        """Change a store. `active: False` removes it from the shop; its orders keep their history."""
         new = changes.get
         row: Row | None = await self._database.row(
             "store_update", number, tags, new("name"), new("lat"), new("lon"), new("preparation_s"), new("active"),
@@ -174,14 +174,14 @@ class Catalogue:
     async def first_products(
         self, filters: Mapping[str, Any], sort: str, after: After | None, limit: int
     ) -> list[Any]:
-        """The same through the cache, for the first page of the usual length of the store `store_id`."""
+        """The first page of a store's products of default length, through the cache."""
         load = partial(self.products, filters, sort, after, limit)
         return await self._cached.shelf(filters["store_id"], load)
 
     async def add_product(
         self, *, store_id: int, name: str, price_minor: int, currency: str, stock: int | None
     ) -> Row:
-        """Create a product; without a stock it never runs out.
+        """Create a product. Without a stock it is always available.
 
         Raises:
             UnknownStore: there is no such store.

@@ -1,4 +1,4 @@
-"""What every instance looks at again and again to judge access tokens: signing keys, and what was revoked."""
+"""Credentials that each instance polls to verify access tokens: signing keys and revocations."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dispatch.ports import QueryPool, Row
 
 
 class RotationPending(Exception):
-    """A key waits to sign already. Nothing was changed."""
+    """A new key is published already and does not sign yet. Nothing was changed."""
 
     def __init__(self, kid: str, signs_at: datetime) -> None:
         super().__init__(kid)
@@ -18,15 +18,15 @@ class RotationPending(Exception):
 
 
 class Credentials:
-    """Signing keys and revocations of all instances of this database."""
+    """Signing keys and revocations, shared by all instances of a database."""
 
     def __init__(self, database: QueryPool) -> None:
         self._database = database
 
     async def signing_keys(self, make: Callable[[], tuple[str, str]]) -> list[Row]:
-        """The keys that verify, the newest first.
+        """Keys that verify, newest first.
 
-        Where there is none yet, `make` draws the id and the PEM of one: of two first instances one inserts its own.
+        If there is none, `make` creates the id and PEM of one. Of two first instances, one inserts its own.
         """
         rows = await self._database.rows("signing_keys")
         if not rows:
@@ -37,15 +37,15 @@ class Credentials:
         return rows
 
     async def rotate(self, kid: str, pem: str, *, lead_s: float, lives_s: float, at_once: bool) -> datetime:
-        """Publish a key that signs after `lead_s`; the others verify for `lives_s` after that.
+        """Publish a key that signs after `lead_s`. The other keys verify for `lives_s` after that.
 
-        With `at_once` it overtakes a rotation that is not over, and minted tokens of the others end, too.
+        With `at_once` it replaces a rotation under way, and minted tokens of the other keys end too.
 
         Returns:
-            When the key signs.
+            The time from which the key signs.
 
         Raises:
-            RotationPending: the last rotation is not over.
+            RotationPending: the last rotation is still under way.
         """
         async with self._database.transaction() as transaction:
             await transaction.rows("signing_keys_lock")
@@ -58,10 +58,10 @@ class Credentials:
         return signs_at
 
     async def trim(self) -> None:
-        """Delete the keys that verify nothing any more."""
+        """Delete keys that no longer verify."""
         await self._database.rows("signing_keys_trim")
 
     async def revocations(self, within_s: float) -> Row:
-        """`sessions` that have ended within this time, and `users` that are shut out."""
+        """Revocations: `sessions` that ended within this time, and `users` that are banned or deleted."""
         row: Row = (await self._database.rows("revocations", within_s))[0]
         return row

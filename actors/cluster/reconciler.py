@@ -287,7 +287,7 @@ class Reconciler:
         return late or all(i in self._peers.links and self._peers.has_dialled(i) for i in others)
 
     def become(self, state: str) -> None:
-        """Change the own member state and tell the others."""
+        """Change the own member state, and publish it with an early tick."""
         self.member = replace(self.member, state=state)
         self.membership.update(self.member)
         self.runtime.log("changed_state", state=state)

@@ -1,7 +1,7 @@
-"""What may be wanted of an order, and what a decision is.
+"""Commands of an order, and the decision about one.
 
-Commands are requests; a `Decision` names everything that must become true together. `verb` is what a command is
-called in the names of commands (`dispatch/service.py`), the same over REST and over the feed: never change it.
+A command is a request. A `Decision` has everything that must be written together. `verb` is the command's name in its
+id (`dispatch/service.py`), the same over REST and the feed: never change it.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from actors.values import frozen
 from dispatch.domain.order import Order, Paid
 from dispatch.domain.refusals import Refused
 
-# A card order that was not paid by then is cancelled and its stock given back.
+# A card order that is not paid in this time is cancelled, and its stock returned.
 PAYMENT_WINDOW_MS = 15 * 60 * 1000
 
 
 @frozen
 class By:
-    """Who wants it: a role and an id such as `usr_3`."""
+    """Author of a command: a role, and an id like `usr_3`."""
 
     role: str
     id: str
@@ -27,7 +27,7 @@ class By:
 
 @frozen
 class Accept:
-    """A driver accepts; the first wins."""
+    """A driver accepts. The first one wins."""
 
     verb: ClassVar[str] = "accept"
     driver_id: int
@@ -46,7 +46,7 @@ class Decline:
 
 @frozen
 class PickUp:
-    """The driver has the goods."""
+    """The driver has picked up the goods."""
 
     verb: ClassVar[str] = "pickup"
     driver_id: int
@@ -54,7 +54,7 @@ class PickUp:
 
 @frozen
 class Deliver:
-    """The customer has the goods."""
+    """The driver has delivered the goods."""
 
     verb: ClassVar[str] = "delivery"
     driver_id: int
@@ -71,10 +71,10 @@ class Fail:
 
 @frozen
 class Cancel:
-    """Customer or admin cancel.
+    """A customer or an admin cancels.
 
-    `versions`: only if the order has one of these; None: whatever it has. Not a part of what is wanted, so a repetition
-    under the same key may have seen another one.
+    `versions`: only if the order has one of these; None: any. It is not part of the fingerprint, so a repetition under
+    the same key may name another version.
     """
 
     verb: ClassVar[str] = "cancellation"
@@ -103,7 +103,7 @@ class Assign:
 
 @frozen
 class Reassign:
-    """An operator hands the order over to another driver, in one step."""
+    """An operator moves the order to another driver in one step."""
 
     verb: ClassVar[str] = "reassignment"
     by: By
@@ -113,8 +113,9 @@ class Reassign:
 
 @frozen
 class Conclude:
-    """An operator ends an order whose driver cannot. `outcome` is `delivered`, `failed`, or `returned`: the goods are
-    in the store again.
+    """An operator ends an order whose driver cannot.
+
+    `outcome` is `delivered`, `failed`, or `returned` (the goods are in the store again).
     """
 
     verb: ClassVar[str] = "conclusion"
@@ -125,9 +126,9 @@ class Conclude:
 
 @frozen
 class SetReady:
-    """The store's side says when the goods will be ready.
+    """An operator sets the time when the goods will be ready.
 
-    `store_id`: those of this pick-up; None: of all.
+    `store_id`: the pick-up; None: all of them.
     """
 
     verb: ClassVar[str] = "ready-time"
@@ -138,16 +139,16 @@ class SetReady:
 
 @frozen
 class Pay:
-    """The money for the order is held."""
+    """The money for the order is held by the payment gateway."""
 
     payment_id: int
 
 
 @frozen
 class NotePayment:
-    """Something became of a payment after its hold; the order's history tells it.
+    """A payment has changed after its hold. The order's history gets an entry.
 
-    `event` is the entry's type, `by` and `reason` whose will it was and why, `data` the entry's details.
+    `event`, `by`, `reason` and `data` are the entry's type, author, reason and details.
     """
 
     paid: Paid
@@ -159,7 +160,7 @@ class NotePayment:
 
 @frozen
 class MakeOffers:
-    """The zone proposes the next wave. `round` and `wave` say what it knew: an older view is ignored."""
+    """The zone proposes the next wave of offers. `round` and `wave` are those it knew: an older view is ignored."""
 
     round: int
     wave: int
@@ -170,8 +171,9 @@ class MakeOffers:
 
 @frozen
 class Withdraw:
-    """The zone takes offers back from drivers that cannot take the order. `why` is `offline` (gone, banned, in
-    another zone) or `busy` (no free slot is left).
+    """The zone withdraws offers from drivers that cannot take the order.
+
+    `why` is `offline` (gone, banned, in another zone) or `busy` (no free slot).
     """
 
     driver_ids: tuple[int, ...]
@@ -180,19 +182,20 @@ class Withdraw:
 
 @frozen
 class GiveUp:
-    """Nobody takes the order, and the zone waits so long: operators are told when a quarter of that is left, then the
-    order is cancelled.
+    """The zone asks to end the search for a driver after `after_ms`.
+
+    When a quarter of that is left, operators get a notice. At the end the order is cancelled.
     """
 
     after_ms: int
 
     @property
     def notice_ms(self) -> int:
-        """How long before the end operators are told."""
+        """Time between the notice for operators and the end."""
         return self.after_ms // 4
 
     def due_ms(self, order: Order) -> int:
-        """When there is something to say of an order that looks for a driver: to operators, then to everybody."""
+        """Time of the next step for an order in search of a driver: the notice, then the end."""
         end_ms = order.looking_since_ms + self.after_ms
         if order.warned_ms is None:
             return end_ms - self.notice_ms
@@ -211,7 +214,7 @@ class Expire:
     at_ms: int
 
 
-# What a client may want of an order, under a key of its own.
+# Commands that a client may send under an idempotency key.
 Wish = Accept | Decline | PickUp | Deliver | Fail | Cancel | Release | Assign | Reassign | Conclude | SetReady
 OrderCommand = (
     Accept | Decline | PickUp | Deliver | Fail | Cancel | Release | Assign | Reassign | Conclude | SetReady | Pay
@@ -222,7 +225,7 @@ OrderCommand = (
 
 @frozen
 class FeedEntry:
-    """One entry for one driver's feed, committed together with the change."""
+    """Entry for one driver's feed, committed together with the change."""
 
     driver_id: int
     type: str
@@ -231,17 +234,17 @@ class FeedEntry:
 
 @frozen
 class Decision:
-    """What must become true, all of it or nothing.
+    """Changes that must be written together.
 
     Attributes:
-        order: the next version.
-        event: type of the history entry, `by` whom, why, and details.
-        take: the driver that must be online and have a free slot, or None.
-        zone_id: when given, the driver taken must belong to this zone.
-        free: the assignment ends.
-        restock: the items go back on the shelf.
-        revoked: drivers whose offer dies with this decision, with the offer's id.
-        answer: the code that the asker gets.
+        order: the order's next version.
+        event: type of the history entry; `by`, `reason` and `data` are its author, reason and details.
+        take: the driver whose slot is taken, who must be online and have a free one; or None.
+        zone_id: if given, that driver must belong to this zone.
+        free: the assignment ends, and its slot is free.
+        restock: the items return to the stock.
+        revoked: drivers whose offers end with this decision, with the offers' ids.
+        answer: the code of the reply.
     """
 
     order: Order
@@ -261,7 +264,7 @@ class Decision:
 
 @frozen
 class Unchanged:
-    """Nothing to write: it is so already."""
+    """Result of a command that changes nothing, because the order is in this state already."""
 
     answer: str
 

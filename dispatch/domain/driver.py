@@ -1,4 +1,4 @@
-"""The driver: its row, its availability."""
+"""Driver: its row and its availability."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from actors.values import frozen
 
 ONLINE = "online"
 OFFLINE = "offline"
-# No status of its own: the driver has said that it is online, and whatever it says next makes that true again.
+# Not a status in the row: the driver is online by its own choice, and its next message ends this state.
 UNREACHABLE = "unreachable"
 
-# More orders than this in one car is no delivery by hand.
+# Limit of orders that a driver carries at once.
 CAPACITY_MAX = 20
 
 
@@ -21,8 +21,8 @@ class Driver:
     """A driver as committed.
 
     Attributes:
-        unreachable_ms: since when it is not asked though it said that it is online; None for a driver who is.
-        carrying: ids of the orders it holds; follows from the assignments, not from this row's version.
+        unreachable_ms: since when the driver, though online, gets no offers; None if it gets them.
+        carrying: ids of carried orders; they follow from the assignments, not from this row's version.
     """
 
     id: int
@@ -37,11 +37,11 @@ class Driver:
 
     @property
     def state(self) -> str:
-        """What it is worth to dispatch: `online`, `offline`, or `unreachable`."""
+        """Availability for dispatch: `online`, `offline`, or `unreachable`."""
         return UNREACHABLE if self.status == ONLINE and self.unreachable_ms is not None else self.status
 
     def loaded_with(self, carrying: frozenset[int]) -> Driver:
-        """The same, carrying these orders."""
+        """Copy of the driver with these carried orders."""
         return Driver(
             self.id, self.zone_id, self.name, self.status, self.capacity, self.version, carrying, self.recent,
             self.unreachable_ms,
@@ -49,12 +49,12 @@ class Driver:
 
     @property
     def free(self) -> int:
-        """Slots that are not taken."""
+        """Number of free slots."""
         return max(0, self.capacity - len(self.carrying))
 
 
 def driver_from(row: Mapping[str, Any], recent: tuple[tuple[str, str, Any], ...]) -> Driver:
-    """The driver behind a row."""
+    """Make a driver from its row."""
     return Driver(
         id=row["id"],
         zone_id=row["zone_id"],

@@ -1,7 +1,7 @@
-"""Where the free drivers of a zone are: a grid, so that the nearest are found without asking everybody.
+"""Driver index: a grid of a zone's free drivers, for nearest-neighbour search.
 
-With 10,000 drivers a look at all of them takes 1.5 ms an order, the grid 0.02 (measured). It looks at the
-cells around the order, ring by ring, and stops when no nearer driver can come.
+With 10,000 drivers, a scan of all takes 1.5 ms per order, the grid 0.02 ms. A search goes through the cells around the
+order, ring by ring, and stops when no nearer driver is possible.
 """
 
 from __future__ import annotations
@@ -12,15 +12,15 @@ from math import cos, floor, radians
 
 from dispatch.domain.geo import Place, turn_deg
 
-# About 550 m to the north; in a city some dozens of drivers stand in each.
+# Size of a cell: about 550 m north to south; in a city it has some dozens of drivers.
 CELL_DEG = 0.005
-# Columns of cells round the globe: the last one is the neighbour of the first.
+# Columns of cells round the globe; the last one is next to the first.
 COLUMNS = 72_000
-# Metres in a degree to the north; as far as anything can be; and what a flat distance may be wrong by.
+# Metres per degree of latitude; the greatest distance; and the relative error of a flat distance.
 DEGREE_M = 111_195.0
 GLOBE_M = 20_037_508.0
 SLACK = 1.05
-# Beyond so many rings a look at every cell that is not empty costs less.
+# Beyond this many rings, a scan of all cells that are not empty costs less.
 RINGS_MAX = 12
 
 Cell = tuple[int, int]
@@ -31,7 +31,7 @@ def _cell_of(place: Place) -> Cell:
 
 
 class DriverIndex:
-    """Drivers with a free slot: who, where, and how many orders each could take more."""
+    """Drivers with a free slot, with their positions and numbers of free slots."""
 
     def __init__(self) -> None:
         self._slots: dict[int, int] = {}
@@ -44,7 +44,7 @@ class DriverIndex:
         return len(self._slots)
 
     def put(self, driver_id: int, place: Place | None, slots: int) -> None:
-        """The driver is here and has so many slots free; none takes it out."""
+        """Set a driver's place and number of free slots. Zero slots remove it."""
         self.drop(driver_id)
         if slots > 0:
             self._slots[driver_id] = slots
@@ -56,7 +56,7 @@ class DriverIndex:
                 self._cells.setdefault(_cell_of(place), {})[driver_id] = place
 
     def drop(self, driver_id: int) -> None:
-        """The driver is gone, or has no slot."""
+        """Remove a driver."""
         slots = self._slots.pop(driver_id, None)
         if slots is None:
             return
@@ -72,30 +72,30 @@ class DriverIndex:
             del self._cells[cell]
 
     def place_of(self, driver_id: int) -> Place | None:
-        """Where a driver of the fleet is, if it has said so."""
+        """Place of a driver, or None if it is unknown."""
         return self._places[driver_id]
 
     def slots_of(self, driver_id: int) -> int:
-        """How many orders the driver could take; 0 for one that is not in the fleet."""
+        """Number of a driver's free slots; 0 for a driver that is not in the index."""
         return self._slots.get(driver_id, 0)
 
     def within(self, drivers: Set[int]) -> bool:
-        """True when there is no driver in the fleet but these."""
+        """True if the index has no drivers but these."""
         return self._slots.keys() <= drivers
 
     def slots_left(self, offered: Mapping[int, int]) -> int:
-        """How many slots are free and not spoken for."""
+        """Number of free slots without an offer."""
         return self._free - sum(min(count, self._slots.get(driver, 0)) for driver, count in offered.items())
 
     def nearest(
         self, at: Place, k: int, without: Container[int], offered: Mapping[int, int], reach_m: float = GLOBE_M
     ) -> list[int]:
-        """The k nearest drivers, the nearest first; ties go to the lower id.
+        """The k nearest drivers, nearest first. Ties go to the lower id.
 
-        `without`: drivers that are not asked. `offered`: slots that are spoken for, by driver. `reach_m`: who is
-        clearly farther away is left out.
+        `without`: drivers to exclude. `offered`: number of slots with offers, by driver. `reach_m`: drivers that are
+        clearly farther away are excluded.
 
-        Flat distance orders a city as the sphere does. Drivers whose place is unknown come last.
+        Within a city, flat distance gives the same order as the sphere. Drivers without a known place come last.
         """
 
         def free(driver: int) -> bool:
@@ -111,7 +111,7 @@ class DriverIndex:
                     far = north * north + east * east
                     if far <= limit_deg * limit_deg:
                         found.append((far, driver))
-            # Whoever stands in a later ring is farther away than this one reaches.
+            # Drivers in later rings are farther away than this one reaches.
             near = reach_deg * reach_deg
             if near > limit_deg * limit_deg:
                 break
@@ -123,7 +123,7 @@ class DriverIndex:
         return nearest
 
     def _around(self, at: Place, shrink: float) -> Iterator[tuple[float, Iterable[tuple[int, Place]]]]:
-        """Rings of cells from the inside out, each with the distance (degrees) that it covers whole."""
+        """Rings of cells from the inside out, each with the distance in degrees that it covers completely."""
         row, column = _cell_of(at)
         width_deg = CELL_DEG * min(shrink, 1.0)
         rings = RINGS_MAX if len(self._cells) > (2 * RINGS_MAX + 1) else 0
@@ -140,12 +140,12 @@ class DriverIndex:
 
 
 def _columns_between(one: int, other: int) -> int:
-    """How many columns east the one lies, the short way round."""
+    """Columns from one to the other, the short way round."""
     return (one - other + COLUMNS // 2) % COLUMNS - COLUMNS // 2
 
 
 def _ring(row: int, column: int, ring: int) -> Iterator[Cell]:
-    """The cells at this distance; the whole square's border."""
+    """Cells at this distance: the border of a square."""
     if ring == 0:
         yield row, column
         return

@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import asin, cos, radians, sin, sqrt
 from typing import NamedTuple
 
-# The mean radius that PostGIS uses for spheres, so that both bodies of the radius search agree exactly.
+# The mean radius that PostGIS uses for spheres, so that both implementations of the radius search agree.
 EARTH_RADIUS_M = 6_371_008.7714
 
 
@@ -17,7 +17,7 @@ class Place(NamedTuple):
 
 
 def turn_deg(east_deg: float) -> float:
-    """A difference of two longitudes the short way round, from -180 to 180: 179.9 and -179.9 are 0.2 apart."""
+    """Difference of two longitudes, the short way round, from -180 to 180: 179.9 and -179.9 differ by 0.2."""
     if east_deg > 180:
         return east_deg - 360
     return east_deg + 360 if east_deg < -180 else east_deg

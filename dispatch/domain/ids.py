@@ -1,6 +1,6 @@
-"""Public ids: a prefix that says what it is, and the number of the row.
+"""Public ids: a prefix for the kind, and the number of the row.
 
-Numbers stay below 2^53 so that every JSON client reads them exactly (v1 shows the bare number).
+Numbers stay below 2^53, so that every JSON client reads them exactly (version 1 shows the bare number).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def public_id(prefix: str, number: int) -> str:
 
 
 def parse_id(prefix: str, text: str) -> int | None:
-    """The number behind a public id of this kind, or None if it is none."""
+    """The number of a public id of this kind, or None if the text is not one."""
     head, _, tail = text.partition("_")
     if head != prefix or _NUMBER.fullmatch(tail) is None:
         return None
@@ -35,10 +35,10 @@ def parse_id(prefix: str, text: str) -> int | None:
 
 
 def offer_id(order: int, count: int) -> str:
-    """The id of an order's offer number `count`; numbers never repeat within an order."""
+    """Id of an order's offer number `count`. Numbers do not repeat within an order."""
     return f"ofr_{order}_{count}"
 
 
 def round_id(order: int, number: int) -> str:
-    """What an acceptance names in `open` mode: the round of the order, as shown on the board."""
+    """Id of an order's round, which an acceptance in `open` mode names. The board shows it."""
     return f"rnd_{order}_{number}"

@@ -1,9 +1,9 @@
-"""Who is offered what: a pure function from a zone's picture to proposals.
+"""Matching: a pure function from a zone's open orders and free drivers to proposals of offers.
 
-This plan is the simple one: the oldest order first, the k nearest drivers with a free slot that were not
-asked in this round. A driver has at most as many offers open as it has free slots, so that an acceptance
-rarely finds the driver busy. When all were asked in vain, they are asked again. Nobody is asked who is too far away,
-and one whom the order was taken from only when nobody else is there. Who has not said where he is may be near: he
+The oldest order comes first. It is offered to the k nearest drivers with a free slot that had no offer of it in this
+round. A driver has at most as many open offers as free slots, so that an acceptance rarely finds the driver busy. When
+all drivers had an offer without success, they get another one. Drivers that are too far away get none. A driver from
+whom the order was taken gets one only if there is no other driver. A driver without a known place may be near, and
 comes last.
 """
 
@@ -20,10 +20,10 @@ from dispatch.domain.geo import Place, distance_m
 
 @frozen
 class OpenOrder:
-    """An order that looks for a driver and has no live offer.
+    """Order in search of a driver, without a live offer.
 
-    `may_repeat`: it is time to ask those again who were asked in vain. `released`: drivers that it was taken from not
-    long ago; they are asked when nobody else is there.
+    `may_repeat`: drivers that had an offer in this round may get another. `released`: drivers from whom the order was
+    taken recently; they get an offer only if there is no other driver.
     """
 
     id: int
@@ -38,11 +38,11 @@ class OpenOrder:
 
 @frozen
 class Proposal:
-    """Offer this order to these drivers, the nearest first.
+    """Proposal: offer this order to these drivers, nearest first.
 
     Attributes:
-        distances_m: from driver to pick-up, in the same order; -1 where the driver's place is unknown.
-        again: the drivers were asked before in this round.
+        distances_m: from driver to pick-up, in the same order; -1 if the driver's place is unknown.
+        again: the drivers had an offer before in this round.
     """
 
     order: OpenOrder
@@ -54,10 +54,10 @@ class Proposal:
 def plan(
     orders: Iterable[OpenOrder], fleet: DriverIndex, k: int, *, offered: Mapping[int, int], reach_m: int
 ) -> list[Proposal]:
-    """Proposals for one moment. Deterministic: ties go to the lower id.
+    """Match orders with drivers. Deterministic: ties go to the lower id.
 
-    `k` drivers are asked at once. `offered`: slots that are spoken for by live offers, by driver. `reach_m`: nobody
-    who is farther from the pick-up is asked.
+    `k`: drivers per order. `offered`: number of slots with live offers, by driver. `reach_m`: greatest distance from
+    the pick-up.
     """
     spoken = Counter(offered)
     left = fleet.slots_left(spoken)
@@ -65,9 +65,9 @@ def plan(
     proposals = []
     for order in sorted(orders, key=lambda x: (x.created_ms, x.id)):
         if left <= 0:
-            break  # nobody has a slot left
+            break  # no slot is left
         if order.pickup in deserted or (not order.may_repeat and fleet.within(order.tried)):
-            continue  # everybody who is here was asked a moment ago
+            continue  # all drivers had an offer a moment ago
         look = partial(fleet.nearest, order.pickup, reach_m=reach_m)
         asked, again = _chosen(order, look, k, spoken)
         metres = [_metres(order.pickup, fleet.place_of(driver)) for driver in asked]
@@ -86,12 +86,11 @@ def plan(
 def _chosen(
     order: OpenOrder, look: Callable[..., list[int]], k: int, spoken: Mapping[int, int]
 ) -> tuple[list[int], bool]:
-    """Whom to ask, and whether they were asked before."""
+    """Drivers for an order's next wave, and whether they had an offer before."""
     asked = look(k, order.tried | order.released if order.released else order.tried, spoken)
     if asked:
         return asked, False
-    # Somebody else is there, though perhaps with an offer at the moment: then it is not yet the turn of those whom the
-    # order was taken from.
+    # There are other drivers, though perhaps all have offers now: drivers from whom the order was taken wait.
     spared = order.released if order.released and look(1, order.released, {}) else frozenset[int]()
     if order.released and not spared:
         asked = look(k, order.tried, spoken)

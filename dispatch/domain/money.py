@@ -1,4 +1,4 @@
-"""Money: whole minor units and an ISO 4217 currency. Never a float."""
+"""Money: integer minor units and an ISO 4217 currency, never a float."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What operators do for a driver who cannot: hand an order over, and end it."""
+"""Decisions about commands of operators: hand an order over to another driver, and end it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dispatch.domain.order import TRANSITIONS, Order
 from dispatch.domain.order_visibility import order_for_driver
 from dispatch.domain.refusals import Refused
 
-# Of drivers that an order was taken from, so many are remembered.
+# Number of drivers that an order remembers as released.
 RELEASED_MAX = 8
 
 FEED_TYPES = {
@@ -28,7 +28,7 @@ REACHED = {
 
 
 def hand_over(order: Order, command: Reassign, before: int, now_ms: int) -> Verdict:
-    """The order goes from the driver that carries it to another one; its status stays."""
+    """Decide a hand-over from the carrying driver to another one. The status stays."""
     if before == command.driver_id:
         return Unchanged("reassigned")
     moved = order.moved(
@@ -51,13 +51,13 @@ def hand_over(order: Order, command: Reassign, before: int, now_ms: int) -> Verd
 
 
 def released(order: Order, driver_id: int, now_ms: int) -> tuple[tuple[int, int], ...]:
-    """Whom the order was taken from, with this driver as the newest."""
+    """Drivers from whom the order was taken, with this driver as the newest."""
     others = tuple((driver, at_ms) for driver, at_ms in order.released if driver != driver_id)
     return (*others, (driver_id, now_ms))[-RELEASED_MAX:]
 
 
 def conclude(order: Order, command: Conclude, now_ms: int) -> Verdict:
-    """The order ends as the operator says."""
+    """Decide the end of an order by an operator."""
     event = command.outcome
     status = TRANSITIONS.get((order.status, event))
     if status is None:
@@ -76,7 +76,7 @@ def conclude(order: Order, command: Conclude, now_ms: int) -> Verdict:
         data={} if driver is None else {"driver_id": public_id(DRIVER, driver)},
         feed=() if driver is None else (FeedEntry(driver, FEED_TYPES[event], entry),),
         free=driver is not None,
-        # What was never fetched is in the store still.
+        # Goods that were not picked up are still in the store.
         restock=event == "returned" or (event == "failed" and order.status != o.PICKED_UP),
         revoked=tuple((x.driver_id, x.id) for x in order.offers),
         why="cancelled",

@@ -1,4 +1,4 @@
-"""The order: its facts, its state, and the one table of legal transitions."""
+"""Order: its facts, its state, and the table of legal transitions."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ STATUSES = (
 TERMINAL = frozenset({DELIVERED, CANCELLED, UNDELIVERABLE})
 CARRIED = frozenset({ASSIGNED, PICKED_UP})
 
-# (from, event) -> to. The database holds the same pairs and refuses every other one.
+# (from, event) -> to. The database has the same pairs and refuses all others.
 TRANSITIONS: Mapping[tuple[str, str], str] = {
     (AWAITING_PAYMENT, "paid"): CONFIRMED,
     (AWAITING_PAYMENT, "cancelled"): CANCELLED,
@@ -45,7 +45,7 @@ TRANSITIONS: Mapping[tuple[str, str], str] = {
     (ASSIGNED, "returned"): UNDELIVERABLE,
     (PICKED_UP, "returned"): UNDELIVERABLE,
 }
-# Moves of that table that only an operator can make, for a driver whose phone is dead, or for an order without one.
+# Transitions that only an operator can cause, for a driver without a working phone or an order without a driver.
 OPERATED = frozenset(
     {
         (CONFIRMED, "delivered"), (CONFIRMED, "failed"), (CONFIRMED, "returned"),
@@ -59,7 +59,7 @@ OPEN = "open"
 
 @frozen
 class Offer:
-    """A promise to one driver: until `expires_ms` the order may be yours."""
+    """Offer to one driver, who may accept the order until `expires_ms`."""
 
     id: str
     driver_id: int
@@ -68,7 +68,7 @@ class Offer:
 
 @frozen
 class Item:
-    """A line of an order, at the price of the moment it was placed."""
+    """Item of an order, at the price when it was placed."""
 
     product_id: int
     name: str
@@ -78,13 +78,13 @@ class Item:
 
 @frozen
 class Paid:
-    """A payment as the order's history knows it.
+    """Payment as the order knows it.
 
     Attributes:
         status: `held`, `captured`, `voided`, `refunding` or `refunded`.
-        refunded_minor: how much of it was given back.
-        version: of the payment; 0: only that it is held is known.
-        stuck: it waits for an operator.
+        refunded_minor: amount that was refunded.
+        version: version of the payment; 0: only the hold is known.
+        stuck: the payment waits for an operator.
     """
 
     id: int
@@ -97,11 +97,11 @@ class Paid:
 
 @frozen
 class Pickup:
-    """A store that the order is fetched from, as it was when the order was placed.
+    """Pick-up at one store, as the store was when the order was placed.
 
     Attributes:
-        number: the order's number there, as on a receipt: counted from 1 by each store on each day.
-        lines: which of the order's items are fetched here, by index; empty: all of them.
+        number: the order's number at the store, as on a receipt: from 1, for each store and day.
+        lines: indexes of the order's items that are picked up here; empty: all.
     """
 
     store_id: int
@@ -111,13 +111,13 @@ class Pickup:
     lines: tuple[int, ...] = ()
 
 
-# A field that stays as it is, where None means something.
+# Marks a field that stays as it is, where None is a value.
 _SAME: Any = object()
 
 
 @frozen
 class Facts:
-    """What never changes about an order. Its pick-ups are stores of one zone, in the order of the items."""
+    """Immutable facts of an order. Its pick-ups are stores of one zone, in the order of the items."""
 
     id: int
     zone_id: int
@@ -137,41 +137,41 @@ class Facts:
 
     @property
     def first(self) -> Pickup:
-        """The store of the first item: what can name one store only names this one."""
+        """Pick-up of the first item, for places that can show only one."""
         return self.pickups[0]
 
     def items_of(self, pickup: Pickup) -> tuple[Item, ...]:
-        """What is fetched there."""
+        """Items of a pick-up."""
         return tuple([self.items[line] for line in pickup.lines]) if pickup.lines else self.items
 
     @property
     def total(self) -> Money:
-        """What the order costs."""
+        """Total price of the order."""
         return Money(self.total_minor, self.currency)
 
     def price(self, item: Item) -> Money:
-        """What one piece of an item costs."""
+        """Price of one piece of an item."""
         return Money(item.price_minor, self.currency)
 
 
 @frozen
 class Order:
-    """An order as committed.
+    """Order as committed.
 
     Attributes:
         version: rises by one with each commit.
-        ready: when the goods of each pick-up will be ready.
-        round: rises with each release; an acceptance of an earlier round wins nothing.
-        wave: how many waves of offers this round has seen.
-        offers: the live ones.
-        offer_count: offers ever made; numbers the next.
-        tried: drivers that had an offer in this round and did not take it.
-        due_ms: when the order wants to be woken, or None.
-        released: drivers that the order was taken from, and when; the newest ones.
-        since_ms: when the present search for a driver began, where that was not with its creation.
-        warned_ms: when operators were told that nobody takes it, in this search.
+        ready: time when the goods of each pick-up will be ready.
+        round: rises with each release; an acceptance of an earlier round is refused.
+        wave: number of waves of offers in this round.
+        offers: the live offers.
+        offer_count: number of offers ever made; it numbers the next one.
+        tried: drivers that had an offer in this round and did not accept it.
+        due_ms: time of the order's timer, or None.
+        released: drivers from whom the order was taken, with times; the newest ones.
+        since_ms: start of the present search for a driver, if it was not the order's creation.
+        warned_ms: time of the notice for operators in this search.
         recent: remembered commands (id, fingerprint, answer).
-        payments: those that held money.
+        payments: payments that held money.
     """
 
     facts: Facts
@@ -195,7 +195,7 @@ class Order:
 
     @property
     def looking_since_ms(self) -> int:
-        """When it began to look for a driver."""
+        """Start of the present search for a driver."""
         return self.facts.created_ms if self.since_ms is None else self.since_ms
 
     @property
@@ -204,7 +204,7 @@ class Order:
 
     @property
     def ready_ms(self) -> int:
-        """When all goods will be ready."""
+        """Time when all goods will be ready."""
         return max(self.ready)
 
     @property
@@ -220,7 +220,7 @@ class Order:
         return next((o for o in self.offers if o.driver_id == driver_id), None)
 
     def search(self) -> dict[str, Any]:
-        """What has no column of its own: the search for a driver, and the payments of an order that has any."""
+        """JSON of the fields without a column: the search for a driver, and payments."""
         found: dict[str, Any] = {
             "wave": self.wave,
             "count": self.offer_count,
@@ -258,7 +258,7 @@ class Order:
         warned_ms: int | None = _SAME,
         payments: tuple[Paid, ...] = _SAME,
     ) -> Order:
-        """The next version of this order. (Written out: `dataclasses.replace` takes three times as long.)"""
+        """Next version of this order. (`dataclasses.replace` takes three times as long.)"""
         return Order(
             self.facts,
             status,
@@ -281,7 +281,7 @@ class Order:
         )
 
     def remembering(self, recent: tuple[tuple[str, str, Any], ...]) -> Order:
-        """This very version with another memory of commands."""
+        """This version with another ring of commands."""
         return Order(
             self.facts, self.status, self.version, self.mode, self.ready, self.updated_ms, self.driver_id,
             self.round, self.wave, self.offers, self.offer_count, self.tried, self.due_ms, recent, self.released,
@@ -289,12 +289,12 @@ class Order:
         )  # fmt: skip
 
 
-# Stores are few, their orders many: each of these keeps its store's one place instead of a copy.
+# Stores are few and orders many, so all orders of a store share one place.
 _store_place = lru_cache(maxsize=10_000)(Place)
 
 
 def _pickups(rows: Sequence[Sequence[Any]]) -> tuple[Pickup, ...]:
-    """The pick-ups behind their column; almost every order has one, which needs no list of lines."""
+    """Make pick-ups from their column. Most orders have one, which needs no list of items."""
     one = len(rows) == 1
     return tuple(
         [
@@ -305,9 +305,9 @@ def _pickups(rows: Sequence[Sequence[Any]]) -> tuple[Pickup, ...]:
 
 
 def order_from(row: Mapping[str, Any], recent: tuple[tuple[str, str, Any], ...]) -> Order:
-    """The order behind a row.
+    """Make an order from its row.
 
-    Names that many orders share are interned: 100,000 orders are in memory at once.
+    Strings that many orders share are interned, because 100,000 orders are in memory at once.
     """
     search = row["search"] or {}
     facts = Facts(
@@ -325,7 +325,7 @@ def order_from(row: Mapping[str, Any], recent: tuple[tuple[str, str, Any], ...])
         created_ms=row["created_ms"],
         contact_name=row["contact_name"],
         contact_phone=row["contact_phone"],
-        # Answers that were kept under keys before there was such a column do not know.
+        # Answers that were stored under idempotency keys by older versions lack this column.
         driver_pay_minor=row.get("driver_pay_minor"),
     )
     return Order(

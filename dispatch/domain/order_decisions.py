@@ -1,7 +1,7 @@
-"""What a command does to an order: a decision, a refusal, or nothing.
+"""Decisions about each command of an order: a decision, a refusal, or no change.
 
-Pure: no clock, no database, no await. A decision names everything that must be written together; the
-database checks the driver (online, free slot) and the transition once more before it believes it.
+Pure: no clock, no database, no await. A decision has everything that must be written together. The database checks the
+driver (online, free slot) and the transition again.
 """
 
 from __future__ import annotations
@@ -48,12 +48,12 @@ from dispatch.domain.search_decisions import give_up, set_mode, withdraw
 
 
 def driver_by(driver_id: int) -> By:
-    """A driver as the one who wants it."""
+    """A driver as the author of a command."""
     return By("driver", public_id(DRIVER, driver_id))
 
 
 def decide(order: Order, command: OrderCommand, now_ms: int) -> Verdict:
-    """What this command does to this order now."""
+    """Decide this command on this order now."""
     match command:
         case Accept():
             return _accept(order, command, now_ms)
@@ -121,7 +121,7 @@ def _accept(order: Order, command: Accept, now_ms: int) -> Verdict:
 
 
 def _offer_refusal(order: Order, command: Accept, now_ms: int) -> Refused | None:
-    """Why this driver may not take a confirmed order, or None."""
+    """Refusal of a driver's acceptance of a confirmed order, or None."""
     if order.mode == o.OPEN:
         if command.offer_id is not None and command.offer_id != order.round_id:
             return Refused(r.OFFER_EXPIRED, order.status)
@@ -184,7 +184,7 @@ def _decline(order: Order, command: Decline, now_ms: int) -> Verdict:
 
 
 def _by_carrier(order: Order, driver_id: int, event: str, now_ms: int, reason: str | None = None) -> Verdict:
-    """Pick-up, delivery and failure: only by the driver that carries the order."""
+    """Decide pick-up, delivery or failure, which only the carrying driver may report."""
     if order.driver_id != driver_id:
         return Refused(r.NOT_YOURS, order.status)
     status = TRANSITIONS.get((order.status, event))
@@ -339,7 +339,7 @@ def _offer(order: Order, command: MakeOffers, now_ms: int) -> Verdict:
 
 
 def _expire(order: Order, command: Expire, now_ms: int) -> Verdict:
-    """The timer: an unpaid order ends, a wave of offers lapses."""
+    """Decide the order's timer: an unpaid order ends, a wave of offers expires."""
     if order.due_ms != command.at_ms:
         return Unchanged("moved")
     now_ms = max(now_ms, command.at_ms)

@@ -1,6 +1,6 @@
-"""What a driver sees of an order: enough to decide, everything while it carries the order, then little again.
+"""Visibility of an order for drivers: enough to decide, everything while they carry it, little afterwards.
 
-One function shows orders to drivers, and it looks at the order itself: there is no way to ask for more.
+One function shows orders to drivers, and it decides by the order itself, so that no caller can ask for more.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from dispatch.domain.geo import Place, distance_m
 from dispatch.domain.ids import ORDER, STORE, public_id
 from dispatch.domain.order import CARRIED, Facts, Offer, Order, Pickup
 
-# The area of a drop-off is a cell of a fixed grid, shown by its middle: asking again tells no more.
+# The area of a drop-off is a cell of a fixed grid, shown by its centre, so that repeated reads reveal no more.
 AREA_DEG = 0.005
-# From the middle to a corner of a cell at the equator, where cells are largest.
+# From the centre to a corner of a cell at the equator, where cells are largest.
 AREA_RADIUS_M = 400
 
 
 class StoreSeen(TypedDict):
-    """Shared by everything that shows the store: nobody changes it."""
+    """Store as shown to drivers. Shared between answers: do not change it."""
 
     id: str
     name: str
@@ -45,12 +45,12 @@ class PaySeen(TypedDict):
 
 
 def sees_all(order: Order, driver_id: int | None) -> bool:
-    """True while the driver carries the order: then address, notes and contact are its business."""
+    """True while the driver carries the order, and so may see address, notes and contact."""
     return order.driver_id is not None and order.driver_id == driver_id and order.status in CARRIED
 
 
 def area(place: Place) -> Place:
-    """The middle of the cell that the place is in."""
+    """Centre of the grid cell of a place."""
     return Place(_cell(place.lat), _cell(place.lon))
 
 
@@ -59,18 +59,18 @@ def _cell(degrees: float) -> float:
 
 
 def store_of(pickup: Pickup) -> StoreSeen:
-    """The store of a pick-up."""
+    """Store of a pick-up, as shown."""
     return _store(pickup.store_id, pickup.name, pickup.place)
 
 
 @lru_cache(maxsize=4096)
 def _store(number: int, name: str, place: Place) -> StoreSeen:
-    """Stores are few, and each of their orders is shown several times."""
+    """Cached: stores are few, and each order is shown several times."""
     return {"id": public_id(STORE, number), "name": name, "lat": place.lat, "lon": place.lon}
 
 
 def dropoff(order: Order, driver_id: int | None) -> DropoffSeen:
-    """Where the order goes: the door, or the area with how far it reaches."""
+    """Drop-off of the order: the exact place, or the area with its radius."""
     facts = order.facts
     return _door(facts) if sees_all(order, driver_id) else _area(facts.dropoff)
 
@@ -85,25 +85,25 @@ def _area(place: Place) -> DropoffSeen:
 
 
 def contact(order: Order) -> ContactSeen:
-    """Whom to ask for at the door."""
+    """Contact at the drop-off."""
     return {"name": order.facts.contact_name, "phone": order.facts.contact_phone}
 
 
 def pay(order: Order) -> PaySeen | None:
-    """What its driver is paid for the delivery, where the zone said so when the order was placed."""
+    """The driver's pay for the delivery, if the zone had one when the order was placed."""
     minor = order.facts.driver_pay_minor
     return None if minor is None else {"amount_minor": minor, "currency": order.facts.currency}
 
 
 def _way_m(stops: list[Place]) -> int:
-    """The way from stop to stop, as the crow flies."""
+    """Straight-line distance from stop to stop."""
     return round(sum(map(distance_m, stops, stops[1:])))
 
 
 def order_for_driver(order: Order, driver_id: int | None = None) -> dict[str, Any]:
-    """What this driver sees of an order; without one: what everybody sees who may take it.
+    """Order as this driver sees it; without a driver, as all drivers see it who may accept it.
 
-    `collect` is the cash to ask for at the door, `pay` what the driver gets. `store` is the first of the pick-ups.
+    `collect` is the cash to collect, `pay` the driver's pay, `store` the first pick-up.
     """
     facts, whole = order.facts, sees_all(order, driver_id)
     to = _door(facts) if whole else _area(facts.dropoff)
@@ -140,12 +140,12 @@ def order_for_driver(order: Order, driver_id: int | None = None) -> dict[str, An
 
 
 def offer_terms(offer: Offer) -> dict[str, Any]:
-    """What an offer says besides the order."""
+    """Fields of an offer besides the order."""
     return {"offer_id": offer.id, "expires_at_ms": offer.expires_ms}
 
 
 def redacted(shown: dict[str, Any]) -> dict[str, Any]:
-    """What `order_for_driver` has shown once, without what the driver must not see any more."""
+    """An earlier result of `order_for_driver`, without fields that the driver must no longer see."""
     to = _area(Place(shown["dropoff"]["lat"], shown["dropoff"]["lon"]))
     stores = [Place(x["store"]["lat"], x["store"]["lon"]) for x in shown["pickups"]]
     way_m = _way_m([*stores, Place(to["lat"], to["lon"])])

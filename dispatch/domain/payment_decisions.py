@@ -1,4 +1,4 @@
-"""What becomes of the money of an order, as far as the order knows."""
+"""Decisions about payments of an order."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from dispatch.domain.refusals import Refused
 
 
 def pay(order: Order, command: Pay, now_ms: int) -> Verdict:
-    """The money is held, so that the search for a driver may begin."""
+    """Decide that the money is held: the search for a driver begins."""
     if order.status == o.CANCELLED:
         return Refused(r.ORDER_CLOSED, order.status)
     if order.status != o.AWAITING_PAYMENT:
         return Unchanged("paid")
-    # Due at once, as an order that needs no payment: whoever takes over from here tells the zone.
+    # Due at once, as an order without card payment: after a crash the timer tells the zone.
     held = Paid(command.payment_id, "held", order.facts.total_minor)
     return Decision(
         order=order.moved(
@@ -33,7 +33,7 @@ def pay(order: Order, command: Pay, now_ms: int) -> Verdict:
 
 
 def note_payment(order: Order, command: NotePayment, now_ms: int) -> Verdict:
-    """Also for orders that have ended: their money moves afterwards."""
+    """Decide a history entry about a payment. Orders that have ended get entries too."""
     paid = command.paid
     if any(p.id == paid.id and p.version >= paid.version for p in order.payments):
         return Unchanged("noted")

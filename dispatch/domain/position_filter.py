@@ -1,7 +1,7 @@
-"""Which positions are believed.
+"""Filter of implausible positions.
 
-A phone that knows nothing reports 0,0; one indoors is wrong by kilometres; one that was deceived jumps. Such a fix is
-kept apart: the driver stays where it was.
+A phone without a fix reports 0,0. Indoors a fix may be wrong by kilometres, and a spoofed one jumps. An implausible fix
+is set aside, and the driver keeps its last place.
 """
 
 from __future__ import annotations
@@ -9,13 +9,13 @@ from __future__ import annotations
 from actors.values import frozen
 from dispatch.domain.geo import Place, distance_m
 
-# Nobody delivers within a hundred metres of 0,0, in the Gulf of Guinea.
+# There are no deliveries near 0,0, in the Gulf of Guinea.
 NOWHERE_DEG = 0.001
 INACCURATE_M = 5_000.0
-# Faster than any vehicle with goods, and what two fixes may differ by that a phone sends at once after a silence.
+# Greatest plausible speed, and the distance by which two fixes may differ that a phone sends together after a silence.
 SPEED_MAX_MPS = 70.0
 JUMP_FREE_M = 1_000.0
-# After so many jumps in a row, over so long, it is the known place that is wrong.
+# After this many jumps in a row, over this time, the known place is considered wrong.
 JUMPS_MAX = 3
 JUMPS_OVER_MS = 15_000
 
@@ -25,12 +25,12 @@ DOUBTS = (NOWHERE, INACCURATE, JUMP)
 
 @frozen
 class Track:
-    """What is known of the fixes of a driver; volatile.
+    """Recent fixes of a driver; volatile.
 
     Attributes:
-        at_ms: when the place that is believed was reported; None for one that was read from the row.
-        apart: the newest fix that is kept apart.
-        jumps, since_ms: so many in a row disagree with the known place, and since when.
+        at_ms: time when the accepted place was reported; None if it was read from the row.
+        apart: the newest fix that was set aside.
+        jumps, since_ms: number of consecutive fixes that disagree with the known place, and the time of the first.
     """
 
     at_ms: int | None = None
@@ -41,7 +41,7 @@ class Track:
     def judge(
         self, known: Place | None, place: Place, accuracy_m: float | None, now_ms: int
     ) -> tuple[Track, str | None]:
-        """The track with this fix, and why it is not believed, or None."""
+        """The track with this fix, and the reason to reject the fix, or None."""
         doubt = _doubt(place, accuracy_m)
         if doubt is not None:
             return Track(self.at_ms, place, self.jumps, self.since_ms), doubt
@@ -54,15 +54,15 @@ class Track:
 
 
 def supersedes(place: Place, accuracy_m: float | None, unread: Place) -> bool:
-    """True when a fix makes an older one, on which nobody has decided, worthless: it will be believed if that one is.
+    """True if a fix may replace an older unread one, because it is accepted whenever that one is.
 
-    A fix that may be doubted must not displace the last good one.
+    An implausible fix must not replace the last good one.
     """
     return _doubt(place, accuracy_m) is None and _possible(unread, place, 0)
 
 
 def _doubt(place: Place, accuracy_m: float | None) -> str | None:
-    """Why a fix is not believed, wherever the driver was before; None for one that can be."""
+    """Reason to reject a fix independently of the last place, or None."""
     if abs(place.lat) < NOWHERE_DEG and abs(place.lon) < NOWHERE_DEG:
         return NOWHERE
     if accuracy_m is not None and accuracy_m > INACCURATE_M:
@@ -71,5 +71,5 @@ def _doubt(place: Place, accuracy_m: float | None) -> str | None:
 
 
 def _possible(known: Place, place: Place, after_ms: int) -> bool:
-    """True when a vehicle can have come so far."""
+    """True if a vehicle can have covered this distance."""
     return distance_m(known, place) <= JUMP_FREE_M + SPEED_MAX_MPS * max(0, after_ms) / 1000

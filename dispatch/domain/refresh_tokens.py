@@ -1,16 +1,15 @@
 """Refresh tokens: one family per session, each token made from the one before.
 
-A token holds its session, its place in the family, what the whole family shares, and a key of 256 bits. The
-next key is the HMAC of the key before over a salt that is drawn then. The row keeps hashes and the latest salts:
-whoever shows a token that was replaced a moment ago can be handed the current one again, and whoever reads
-the database learns no token at all.
+A token has its session, its counter, a secret that the family shares, and a key of 256 bits. The next key is the HMAC
+of the last key over a new random salt. The row keeps hashes and the latest salts. So a client with a token that was
+just replaced can get the current one again, and a reader of the database learns no token.
 
-The rules (`judge`), for a client that loses an answer must not be logged out, and a thief must:
-- the current token is replaced;
+The rules (`judge`): a client that lost an answer must not be logged out, and a thief must be.
+- the current token is replaced.
 - the one just before it, and any other that was replaced within REPLACED_S, get the current one again: the
-  answer was lost, or several windows refresh at once. Of two holders of a stolen token who always follow each
-  other so closely neither is noticed; that is the price;
-- any older one ends the session: somebody has a copy.
+  answer was lost, or several windows refresh at once. The price: two holders of a stolen token that always refresh this
+  close together are not noticed.
+- any older one ends the session, because the token was copied.
 """
 
 from __future__ import annotations
@@ -25,12 +24,12 @@ from typing import Literal
 
 from actors.values import frozen
 
-# A session that was not refreshed for a week is over, and each after a month.
+# A session ends after a week without a refresh, and after a month in any case.
 IDLE_S = 7 * 24 * 3600
 ABSOLUTE_S = 30 * 24 * 3600
-# Answers that cross each other on a bad line do so within this.
+# Requests and answers that cross on a bad connection do so within this time.
 REPLACED_S = 10.0
-# Replacements that are remembered: within ten seconds an honest client makes one or two.
+# Number of replacements remembered. An honest client makes one or two within REPLACED_S.
 SALTS_MAX = 4
 SALT_BYTES = 16
 
@@ -43,13 +42,13 @@ RefreshDecision = Literal["rotate", "repeat", "end", "unknown"]
 
 @frozen
 class RefreshToken:
-    """A token taken apart.
+    """Parts of a refresh token.
 
     Attributes:
-        session: of the session, 16 bytes; its id is `ses_` and their digits.
-        counter: how many came before it.
-        family: what all tokens of the session share; proves that a token was ours once.
-        key: what only this token has.
+        session: the session's 16 bytes; its id is `ses_` and their hexadecimal digits.
+        counter: number of tokens before it.
+        family: secret of the session's tokens; proves that a token was issued here.
+        key: secret of this token alone.
     """
 
     session: bytes
@@ -64,7 +63,7 @@ class RefreshToken:
 
     @property
     def text(self) -> str:
-        """As the client gets it."""
+        """Token as text, for the client."""
         raw = self.session + self.counter.to_bytes(4, "big") + self.family + self.key
         return _PREFIX + base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
 
@@ -77,18 +76,18 @@ class RefreshToken:
         return sha256(self.key).digest()
 
     def next(self, salt: bytes) -> RefreshToken:
-        """The token that replaces this one."""
+        """Make the token that replaces this one."""
         key = hmac.digest(self.key, b"mall refresh" + salt, "sha256")
         return replace(self, counter=self.counter + 1, key=key)
 
 
 def read_token(text: str) -> RefreshToken | None:
-    """The parts of a token; None when it cannot be one of ours."""
+    """Parse a token; None if it is malformed."""
     if _TEXT.fullmatch(text) is None:
         return None
     raw = base64.urlsafe_b64decode(text.removeprefix(_PREFIX) + "=")
     token = RefreshToken(raw[_SESSION], int.from_bytes(raw[_COUNTER], "big"), raw[_FAMILY], raw[_KEY])
-    # The last character has spare bits; only one way to write them is right.
+    # The last character has spare bits, which must be zero.
     return token if token.text == text else None
 
 
@@ -101,13 +100,13 @@ def judge(
     salts: Sequence[bytes],
     ages_s: Sequence[float],
 ) -> tuple[RefreshDecision, RefreshToken]:
-    """What a token that was shown leads to, and the session's current token where it does.
+    """Decide about a token, and make the session's current one if it is granted.
 
-    `counter`, `token_hash` and `family_hash` are of the session's row; `salts` and `ages_s` of its latest
-    replacements, the newest last, and how long ago each was.
+    `counter`, `token_hash` and `family_hash` are from the session's row; `salts` and `ages_s` are those of its latest
+    replacements, newest last.
     """
     if not hmac.compare_digest(given.family_hash, family_hash):
-        return "unknown", given  # nobody's: it must not end a session
+        return "unknown", given  # unknown: it must not end a session
     behind = counter - given.counter
     if not 0 <= behind <= len(salts):
         return "end", given

@@ -1,4 +1,4 @@
-"""Why a command was refused. A refusal has no effect; its code is part of the API."""
+"""Codes of refusals. A refused command has no effect. The codes are part of the API."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ NOT_A_PICKUP = "not_a_pickup"
 
 @frozen
 class Refused:
-    """The command came to nothing, and this is why.
+    """Refusal of a command.
 
     Attributes:
         code: one of the constants above.

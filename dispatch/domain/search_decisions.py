@@ -1,4 +1,4 @@
-"""What a zone decides about the search for a driver, apart from the offers themselves."""
+"""Decisions about the search for a driver, apart from making offers."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from dispatch.domain.refusals import Refused
 
 
 def withdraw(order: Order, command: Withdraw, now_ms: int) -> Verdict:
-    """Offers to drivers that cannot take the order die."""
+    """Decide to end offers to drivers that cannot take the order."""
     dead = tuple(x for x in order.offers if x.driver_id in command.driver_ids)
     if order.status != o.CONFIRMED or not dead:
         return Refused(r.NOT_OFFERED, order.status)
     left = tuple(x for x in order.offers if x not in dead)
-    # Who was busy has not been asked: as soon as a slot is free it is its turn again.
+    # A busy driver counts as not asked: it gets an offer again when a slot is free.
     asked = () if command.why == "busy" else tuple(x.driver_id for x in dead)
     return Decision(
         order=order.moved(
@@ -36,7 +36,7 @@ def withdraw(order: Order, command: Withdraw, now_ms: int) -> Verdict:
 
 
 def give_up(order: Order, command: GiveUp, now_ms: int) -> Verdict | None:
-    """The notice for operators, or None when it is over."""
+    """Decide the notice for operators; None if the order is to be cancelled."""
     if order.status != o.CONFIRMED:
         return Refused(r.ORDER_CLOSED, order.status)
     end_ms = order.looking_since_ms + command.after_ms
@@ -57,7 +57,7 @@ def give_up(order: Order, command: GiveUp, now_ms: int) -> Verdict | None:
 
 
 def set_mode(order: Order, command: SetMode, now_ms: int) -> Verdict:
-    """The zone offers in another way; a new round begins."""
+    """Decide a change of the zone's mode: a new round begins."""
     if order.mode == command.mode or order.status not in (o.CONFIRMED, o.AWAITING_PAYMENT):
         return Unchanged("mode_set")
     return Decision(
