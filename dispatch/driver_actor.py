@@ -1,8 +1,8 @@
-"""Drivers as actors: availability, place, what they carry, and their feed.
+"""Driver actors: availability, place, carried orders, and the feed.
 
-Only this actor emits to the driver's feed. Commits of order actors append entries to the log and say so
-(`FeedGrew`); the next one in order is sent from the message, a gap is read from the log first. So a
-session sees every position once and in order, whatever got lost on the way here.
+Only this actor emits to the driver's feed. Commits of order actors append entries to the log and send `FeedGrew`. The
+next entry in order is sent from the message; a gap is read from the log first. So a session gets each position once and
+in order, whatever messages were lost.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from dispatch.driver_state import DriverState, entry_from, item_of, seen_of, sup
 from dispatch.feed_tail import Tail, contiguous
 
 IDLE_S = 120.0
-# A field of the row that stays as it is, where None means something.
+# Marks a field that stays as it is, where None is a value.
 KEEP: Any = object()
-# Entries read at once to close a gap; a client that missed more is better served with a snapshot.
+# Limit of entries read to close a gap. A client that missed more gets a snapshot.
 REPLAY_MAX = 200
 
 
@@ -43,7 +43,7 @@ def _uncounted(why: str) -> None:
 class DriverBehaviour:
     """Implements actors.behaviour.Behaviour for drivers.
 
-    `doubted` is told why a fix was not believed.
+    `doubted` is called with the reason when a fix is rejected.
     """
 
     kind = "driver"
@@ -58,7 +58,7 @@ class DriverBehaviour:
         del number
         driver = driver_from(row, ring_from(row["recent"]))
         if previous is not None:
-            # After a reload the session stays; what it missed is read from the log by activated().
+            # After a reload the session stays; activated() reads missed entries from the log.
             return replace(previous, driver=driver, reading=False)
         place = None if row["lat"] is None else Place(row["lat"], row["lon"])
         return DriverState(driver, last_seq=row["feed_seq"], place=place)
@@ -78,7 +78,7 @@ class DriverBehaviour:
         return None if state.session is not None else IDLE_S
 
     def decide(self, state: DriverState, message: object, turn: Turn) -> Step:
-        if isinstance(message, m.FeedGrew):  # most of what comes
+        if isinstance(message, m.FeedGrew):  # most messages are of this type
             step: Step = self._grew(state, message)
         else:
             step = self._turn(state, message, turn)
@@ -137,7 +137,7 @@ class DriverBehaviour:
     # -- what the driver is -------------------------------------------------------------------
 
     def _reach(self, state: DriverState, message: Wake | m.Alive | m.TakeOffline, turn: Turn) -> Step:
-        """Whether the driver can be asked, as others see it: the clock, a sign of life, an operator."""
+        """Handle changes of reachability: a timer, a sign of life, an operator."""
         match message:
             case m.Alive():
                 heard = replace(state, signs=replace(state.signs, unseen=0))
@@ -153,7 +153,7 @@ class DriverBehaviour:
                 return self._set(state, turn, UNREACHABLE, unreachable_ms=turn.now_ms, show=True)
 
     def _passed(self, state: DriverState, died: m.OfferDied, turn: Turn) -> Step:
-        """An offer's time was up; of the second one in a row that nobody has looked at the driver is to blame."""
+        """Handle an expired offer. After two in a row that were not shown, the driver is unreachable."""
         passed = replace(state, signs=state.signs.passed(died.offer_id))
         emits = self._latest(state, f"offer:{died.offer_id}", feed_frames.revoked(died))
         if passed.signs.unseen < UNSEEN_MAX or passed.driver.state != ONLINE:
@@ -189,7 +189,7 @@ class DriverBehaviour:
         unreachable_ms: int | None = KEEP,
         show: bool = False,
     ) -> Step:
-        """Change the driver's row; an unchanged one costs no commit. `show`: its app is told how it stands."""
+        """Change the driver's row; without a change there is no commit. `show`: send the app its availability."""
         old = state.driver
         new = replace(
             old,
@@ -241,7 +241,7 @@ class DriverBehaviour:
         return (Emit(state.session, "latest", frame, topic),)
 
     def _grew(self, state: DriverState, grew: m.FeedGrew) -> Step:
-        """What a commit changed for this driver: what it carries, and its log."""
+        """Handle a commit that changed the driver's carried orders or its feed."""
         entry, carrying = grew.entry, state.driver.carrying
         if grew.alive and state.signs.unseen:
             state = replace(state, signs=replace(state.signs, unseen=0))
@@ -252,7 +252,7 @@ class DriverBehaviour:
         tells: tuple[Tell, ...] = ()
         if carrying is not state.driver.carrying:
             state = state.with_driver(state.driver.loaded_with(carrying))
-            # Of an order of its own that was taken the zone hears from the order itself.
+            # If the order is of the driver's zone, the order's actor tells the zone.
             known = grew.freed is None and grew.zone_id == state.driver.zone_id
             tells = () if known else (self._to_zone(state),)
         if entry is not None and entry.seq == state.last_seq + 1:
@@ -263,7 +263,7 @@ class DriverBehaviour:
         return replace(done, state=done.state or state, tells=tells)
 
     def _append(self, state: DriverState, entries: tuple[m.Entry, ...], tells: tuple[Tell, ...] = ()) -> Done:
-        """Entries that follow last_seq without a gap: keep them, and send them to a live session."""
+        """Append entries that follow last_seq without a gap, and send them to a live session."""
         moved = state.grown(entries)
         if state.session is None or state.joining:
             return Done(state=moved, tells=tells)
@@ -289,7 +289,7 @@ class DriverBehaviour:
         return self._snapshot_read(state, answer.result, turn.now_ms)
 
     def _unanswered(self, state: DriverState, failed: QueryFailed) -> Step:
-        """The log could not be read: the next hint or look tries again; a session that waits comes back."""
+        """Handle a failed read of the log: the next message tries again; a waiting session is closed."""
         tag = failed.query.tag
         if tag == "gap":
             return Done(state=replace(state, reading=False))
@@ -303,11 +303,11 @@ class DriverBehaviour:
         fresh = tuple(e for e in entries if e.seq > state.last_seq)
         state = replace(state, reading=False)
         if answer.query.params[1] > state.last_seq:
-            return self._catch_up(state)  # it was asked before a session joined further back
+            return self._catch_up(state)  # a session with an earlier position joined after this query
         if not fresh:
             return Done(state=state)
         if fresh[0].seq != state.last_seq + 1:
-            # The log was trimmed below us: only a snapshot is complete. The client asks for one.
+            # The log was trimmed above last_seq: only a snapshot is complete. The client asks for one.
             close = (
                 () if state.session is None else (Emit(state.session, "close", feed_frames.POSITION_LOST),)
             )
@@ -320,9 +320,9 @@ class DriverBehaviour:
         return done
 
     def _connect(self, state: DriverState, message: m.Connect, turn: Turn) -> Step:
-        """A new session takes over: the old one is closed, the new one gets what it missed or a snapshot.
+        """Bind a session: close the old one, and send missed entries or a snapshot.
 
-        A session that is bound already asks again when it may have missed something.
+        A bound session connects again when it may have missed entries.
         """
         emits: tuple[Emit, ...] = ()
         mine = state.session_number if message.session == state.session else None
@@ -350,7 +350,7 @@ class DriverBehaviour:
         return Done(state=joined, reply=reply, emits=emits, queries=(query,))
 
     def _replay_read(self, state: DriverState, answer: QueryAnswer) -> Step:
-        """What the log has after the resume position: complete, or a snapshot instead. Never a part."""
+        """Handle the log after the resume position: send all of it, or ask for a snapshot."""
         after = answer.query.params[1]
         entries = tuple(entry_from(row) for row in answer.result)
         complete = bool(entries) and entries[0].seq == after + 1 and len(entries) <= REPLAY_MAX
@@ -374,7 +374,7 @@ class DriverBehaviour:
         entries: tuple[m.Entry, ...],
         snapshot: dict[str, Any] | None,
     ) -> Step:
-        """Bring what was read and what arrived meanwhile together, without a gap."""
+        """Merge entries that were read with those that arrived meanwhile, without a gap."""
         at = entries[-1].seq if entries else seq
         later = tuple(e for e in state.tail if e.seq > at)
         complete = state.last_seq <= at or (bool(later) and later[0].seq == at + 1)

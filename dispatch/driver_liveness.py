@@ -1,4 +1,4 @@
-"""Signs of life in the turns of a driver's actor, and what is added to a step because of them."""
+"""Signs of life in the turns of a driver actor."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from dispatch import messages as m
 from dispatch.domain.liveness import GRACE_MS
 from dispatch.driver_state import DriverState
 
-# The tag of the timer that looks for a session that has not come back.
+# Tag of the timer that ends the grace period of a lost session.
 GRACE = "grace"
-# What a driver, or its app, does by itself. (FeedGrew says it of orders.)
+# Messages that a driver or its app causes. (For orders, FeedGrew has `alive`.)
 _SIGNS = (m.PositionReported, m.OfferSeen, m.Connect, m.SetAvailability)
 
 
 def is_sign(message: object) -> bool:
-    """True for what a driver, or its app, has done by itself."""
+    """True for a message that the driver or its app has caused."""
     return isinstance(message, _SIGNS) or (isinstance(message, m.FeedGrew) and message.alive)
 
 
 def without_session(done: Done, turn: Turn) -> Done:
-    """The step of a driver who had a session; if it has none any more, the grace begins."""
+    """The step, with the grace period's timer if it ends the driver's session."""
     state: DriverState = done.state
     if state.session is not None:
         return done
@@ -31,7 +31,7 @@ def without_session(done: Done, turn: Turn) -> Done:
 
 
 def also(step: Step, tell: Tell) -> Step:
-    """The step, and this tell with it."""
+    """The step with one more tell."""
     if isinstance(step, Done):
         return replace(step, tells=(*step.tells, tell))
     then = step.then
@@ -44,7 +44,7 @@ def also(step: Step, tell: Tell) -> Step:
 
 
 def emitting(step: Step, emits: tuple[Emit, ...]) -> Step:
-    """The step, with these frames before its own."""
+    """The step with these frames before its own."""
     if isinstance(step, Done):
         return replace(step, emits=(*emits, *step.emits))
     then = step.then

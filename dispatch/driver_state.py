@@ -1,4 +1,4 @@
-"""What a driver's actor has in memory: the committed facts, where the driver is, and the end of its feed."""
+"""State of a driver actor: the committed row, the driver's place, and the feed tail."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from dispatch.domain.liveness import Liveness
 from dispatch.domain.position_filter import Track
 from dispatch.feed_tail import EMPTY, Tail
 
-# A position that overtook another one was sent within this; who counts anew is heard after it.
+# Positions can overtake each other within this time. After it, a lower counter means that the client counts anew.
 LATE_MS = 10_000
 
 
 @frozen
 class Counted:
-    """The newest position by the client's own count: whose count it is, how far it was, and when."""
+    """Newest position by the client's counter: session, counter and time."""
 
     session: str = ""
     cseq: int = -1
     at_ms: int = 0
 
     def is_newer(self, message: m.PositionReported, now_ms: int) -> bool:
-        """True when a position of the same session came later and is here already."""
+        """True if a later position of the same session has arrived already."""
         return (
             message.cseq is not None
             and message.session == self.session
@@ -36,7 +36,7 @@ class Counted:
         )
 
     def with_(self, message: m.PositionReported, now_ms: int) -> Counted:
-        """With this position as the newest."""
+        """Copy with this position as the newest."""
         return self if message.cseq is None else Counted(message.session, message.cseq, now_ms)
 
 
@@ -47,13 +47,12 @@ class DriverState:
     Attributes:
         driver: as committed.
         place, counted: last position, and the client's counter of it; volatile.
-        session: address of the live session, or None; `session_number` is
-            greater than of those before it.
-        joining: the session waits for its replay or snapshot; entries are kept in the tail meanwhile.
-        last_seq: newest position known to be committed and seen here.
+        session: address of the live session, or None; `session_number` is greater than those of earlier sessions.
+        joining: the session waits for its replay or snapshot; new entries are kept in the tail.
+        last_seq: newest feed position that has arrived here.
         tail: the newest entries up to last_seq, contiguous.
-        reading: a read of the log is under way.
-        signs, track: what was heard of it lately, and what is known of its fixes.
+        reading: True while a read of the log is under way.
+        signs, track: recent signs of life, and recent fixes.
     """
 
     driver: Driver
@@ -72,24 +71,24 @@ class DriverState:
     def recent(self) -> Ring:
         return self.driver.recent
 
-    # Written out, for they are taken with every commit: `dataclasses.replace` takes three times as long.
+    # Written out because each commit uses them: `dataclasses.replace` takes three times as long.
 
     def with_driver(self, driver: Driver) -> DriverState:
-        """The same with other committed facts."""
+        """Copy with another driver row."""
         return DriverState(
             driver, self.last_seq, self.tail, self.place, self.counted, self.session, self.joining, self.reading,
             self.session_number, self.signs, self.track,
         )  # fmt: skip
 
     def grown(self, entries: tuple[m.Entry, ...]) -> DriverState:
-        """The same with a longer log, by entries that follow it."""
+        """Copy with entries appended to the feed tail."""
         return DriverState(
             self.driver, entries[-1].seq, self.tail.grown(entries), self.place, self.counted, self.session,
             self.joining, self.reading, self.session_number, self.signs, self.track,
         )  # fmt: skip
 
     def at(self, place: Place | None, counted: Counted, track: Track) -> DriverState:
-        """The same in another place."""
+        """Copy with another place."""
         return DriverState(
             self.driver, self.last_seq, self.tail, place, counted, self.session, self.joining, self.reading,
             self.session_number, self.signs, track,
@@ -97,19 +96,19 @@ class DriverState:
 
 
 def supersedes(newer: object, unread: object) -> bool:
-    """Whether the newest message of a topic makes an unread one worthless: a fix that may be doubted does not."""
+    """True if a newer message of a topic replaces an unread one; an implausible fix does not."""
     if isinstance(newer, m.PositionReported) and isinstance(unread, m.PositionReported):
         return position_filter.supersedes(newer.place, newer.accuracy_m, unread.place)
     return True
 
 
 def entry_from(row: Any) -> m.Entry:
-    """The entry behind a row of the log."""
+    """Make an entry from its row."""
     return m.Entry(row["seq"], row["type"], row["at_ms"], row["trace"], row["data"])
 
 
 def seen_of(state: DriverState) -> m.DriverSeen:
-    """What a driver is, for those who ask."""
+    """Make the reply to `DriverView`."""
     d = state.driver
     return m.DriverSeen(
         d.id, d.zone_id, d.name, d.status, d.capacity, tuple(sorted(d.carrying)),
@@ -118,7 +117,7 @@ def seen_of(state: DriverState) -> m.DriverSeen:
 
 
 def item_of(driver: Driver, version: int) -> dict[str, Any]:
-    """What flush() writes of a driver that had this version."""
+    """Make the journal item of a driver."""
     return {
         "kind": "driver",
         "id": driver.id,

@@ -1,4 +1,4 @@
-"""Refusals of the services over accounts and the catalogue. Nothing was changed.
+"""Errors of the services for accounts and the catalogue. Nothing was changed.
 
 ServiceError
   NoSuchUser          there is no such user, or it was deleted
@@ -34,7 +34,7 @@ class AccountClosed(ServiceError):
 
 
 class LastAdmin(ServiceError):
-    """The last administrator stays one."""
+    """The last administrator cannot be banned, demoted or deleted."""
 
 
 class UserBusy(ServiceError):
@@ -46,7 +46,7 @@ class StillCarrying(UserBusy):
 
 
 class PasswordReplaced(ServiceError):
-    """The account's password is not the one that was verified any more."""
+    """The password has changed since it was verified."""
 
 
 class SessionOver(ServiceError):

@@ -1,4 +1,4 @@
-"""The frames that a driver's actor puts into its feed; api/feed/PROTOCOL.md describes all of them."""
+"""Frames of the driver feed that driver and zone actors make. api/feed/PROTOCOL.md describes them."""
 
 from __future__ import annotations
 
@@ -11,20 +11,18 @@ from dispatch.domain.ids import ZONE, public_id
 from dispatch.domain.order import Order
 from dispatch.domain.order_visibility import offer_terms, order_for_driver, redacted
 
-# Close codes that the actor decides on; the session has more.
+# Close codes that the actor uses; the session has more.
 SUPERSEDED = 4006
 DISABLED = 4007
 POSITION_LOST = 4204
 UNREADABLE = 4205
 
-# Entries after which the order is not the driver's business any more.
+# Entries after which the driver no longer has the order.
 _LETTING_GO = frozenset({"order.delivered", "order.undeliverable", "order.cancelled", "order.released"})
 
 
 def replayed(entries: Sequence[m.Entry]) -> list[dict[str, Any]]:
-    """Entries that are sent later than they were written: of an order that the driver let go meanwhile, as a later
-    one of them says, they tell what everybody may know.
-    """
+    """Entries for a replay. Entries of an order that the driver no longer has are redacted."""
     frames, over = [], set()
     for entry in reversed(entries):
         number = entry.data.get("order_id")
@@ -35,7 +33,7 @@ def replayed(entries: Sequence[m.Entry]) -> list[dict[str, Any]]:
 
 
 def event(entry: m.Entry) -> dict[str, Any]:
-    """One entry of the log."""
+    """Frame of one entry of the log."""
     return {
         "t": "event",
         "seq": entry.seq,
@@ -55,7 +53,7 @@ def welcome(
     resumed: bool,
     snapshot: dict[str, Any] | None,
 ) -> dict[str, Any]:
-    """The first frame of a session. `seq` is the position that replay or snapshot starts from."""
+    """First frame of a session. `seq` is the position from which replay or snapshot starts."""
     frame: dict[str, Any] = {
         "t": "welcome",
         "session": session,
@@ -72,7 +70,7 @@ def welcome(
 def snapshot(
     driver_id: int, status: str, capacity: int, orders: Sequence[Order], offered: Sequence[Order], now_ms: int
 ) -> dict[str, Any]:
-    """All that a driver must know, as of one position: what it carries and what it is offered."""
+    """Snapshot of a driver at one position: carried orders and live offers."""
     live = [(order, offer) for order in offered if (offer := order.offer_for(driver_id)) is not None]
     return {
         "status": status,
@@ -85,38 +83,38 @@ def snapshot(
 
 
 def revoked(died: m.OfferDied) -> dict[str, Any]:
-    """An offer that can win nothing any more."""
+    """Frame for an offer that has ended."""
     return {"t": "offer.revoked", "offer_id": died.offer_id, "order_id": died.order_id, "why": died.why}
 
 
 def zone(zone_id: int) -> dict[str, Any]:
-    """The driver was moved to another zone."""
+    """Frame for a driver's change of zone."""
     return {"t": "state", "topic": "zone", "data": {"zone_id": public_id(ZONE, zone_id)}}
 
 
 def availability(driver: Driver) -> dict[str, Any]:
-    """How the driver stands: not by what it said, but by what became of it."""
+    """Frame for the driver's availability as dispatch sees it."""
     data = {"status": driver.status, "state": driver.state}
     return {"t": "state", "topic": "availability", "data": data}
 
 
 def board_topic(zone_id: int) -> str:
-    """The topic of a zone's board."""
+    """Topic of a zone's board."""
     return f"board:{zone_id}"
 
 
 def zone_of(topic: str) -> int:
-    """The zone of a board's topic."""
+    """Zone of a board's topic."""
     return int(topic.removeprefix("board:"))
 
 
 def board_entry(order: Order) -> dict[str, Any]:
-    """An open order on the board of its zone."""
+    """Entry of an open order on its zone's board."""
     return order_for_driver(order) | {"offer_id": order.round_id}
 
 
 def board(zone_id: int, entries: Sequence[dict[str, Any]], total: int) -> dict[str, Any]:
-    """The open orders of a zone in `open` mode, the oldest first; `total` counts those left out, too."""
+    """Board of a zone in `open` mode: its open orders, oldest first. `total` includes those left out."""
     return {
         "t": "state",
         "topic": "board",

@@ -1,4 +1,4 @@
-"""The end of a driver's log in memory."""
+"""Feed tail: the newest entries of a driver's log, in memory."""
 
 from __future__ import annotations
 
@@ -6,19 +6,18 @@ from collections.abc import Iterator, Sequence
 
 from dispatch.messages import Entry
 
-# Entries kept in memory per online driver: enough for a lift ride, so that a reconnect reads no rows.
+# Entries in memory per online driver: enough for a ride in a lift, so that a reconnect reads no rows.
 TAIL_MAX = 64
-# Entries beyond it that are kept until as many are dropped at once.
+# Additional entries that are kept until they are dropped together.
 SLACK = 16
 
 
 class Tail:
-    """The newest entries of one log, without a gap: a value, and cheap to lengthen.
+    """Newest entries of one log, without a gap. An immutable value that is cheap to extend.
 
-    Every commit of a driver's order lengthens it. As a tuple it was copied each time, and each copy was walked by the
-    collector, entry after entry: a third of the collector's time under acceptances. So a tail is a window on a list
-    that it shares with those it was grown from. Who is the newest appends; whoever finds the list longer
-    than its window copies what it sees first.
+    Each commit of a driver's order extends it. A tuple was copied each time, and the garbage collector walked each
+    copy, which took a third of its time under acceptances. So a tail is a window on a list that it shares with the
+    tails before it. The newest tail appends to the list; an older one copies its window first.
     """
 
     __slots__ = ("_end", "_first", "_log")
@@ -28,7 +27,7 @@ class Tail:
         self._first, self._end = 0, len(self._log)
 
     def grown(self, entries: Sequence[Entry]) -> Tail:
-        """With these at its end, which follow it without a gap; the oldest beyond TAIL_MAX are dropped."""
+        """Tail with entries appended, which follow without a gap. The oldest beyond TAIL_MAX are dropped."""
         log, first = self._log, self._first
         if len(log) != self._end or first >= SLACK or not log:
             log, first = log[first : self._end], 0
@@ -39,7 +38,7 @@ class Tail:
         return moved
 
     def after(self, seq: int) -> tuple[Entry, ...] | None:
-        """The entries behind a position; None when some of them may have been dropped."""
+        """Entries after a position; None if some of them may have been dropped."""
         if not len(self):
             return None
         missed = seq + 1 - self._log[self._first].seq

@@ -1,4 +1,4 @@
-"""What the actors of a mall tell each other, and what they answer."""
+"""Messages between actors, and their replies."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from dispatch.domain.order import Order
 
 
 class Reply(NamedTuple):
-    """The answer to a command: `code` says what became of it, the rest what the order is now.
+    """Reply to a command: `code` is its result, `status` and `version` are the order's.
 
     Stored as a JSON triple under the command's id.
     """
@@ -27,19 +27,19 @@ class Reply(NamedTuple):
 
 @frozen
 class View:
-    """Answered with the committed order."""
+    """Asks for the committed order."""
 
 
 @frozen
 class Created:
-    """The order was placed a moment ago; its row comes along as the seed."""
+    """The order was just created. Its row comes along as the seed."""
 
 
 @frozen
 class Watch:
-    """Stream the order's changes to this address; answered with the order as it is, or None for one too many.
+    """Stream the order's changes to this address. The reply is the order, or None above the limit of watchers.
 
-    `user`: whose stream it is; 0 from an instance that does not say.
+    `user`: the stream's user; 0 from an older version.
     """
 
     to: str
@@ -55,7 +55,7 @@ class Unwatch:
 
 
 class Entry(NamedTuple):
-    """One entry of a driver's feed."""
+    """Entry of a driver's feed."""
 
     seq: int
     type: str
@@ -66,10 +66,10 @@ class Entry(NamedTuple):
 
 @frozen
 class FeedGrew:
-    """A commit has appended this entry; without one, nobody knows at which position.
+    """A commit has appended this entry; None if its position is not known.
 
-    `took` and `freed`: the order that the driver carries since this commit, or does not any more; `zone_id`:
-    the order's. `alive`: the driver itself has wanted it.
+    `took` and `freed`: the order that the driver carries since this commit, or no longer carries; `zone_id`: its zone.
+    `alive`: the driver has caused the commit.
     """
 
     entry: Entry | None
@@ -81,14 +81,14 @@ class FeedGrew:
 
 @frozen
 class Carries:
-    """Looks at the rows have shown, twice, that the driver carries just these orders."""
+    """Two reads of the rows have shown that the driver carries exactly these orders."""
 
     order_ids: frozenset[int]
 
 
 @frozen
 class FeedAt:
-    """A look at the row: the feed has reached this position."""
+    """A read of the row has shown this feed position."""
 
     seq: int
 
@@ -102,7 +102,7 @@ class Carrying:
 
 @frozen
 class OfferDied:
-    """An offer of this driver can win nothing any more."""
+    """An offer of this driver has ended."""
 
     offer_id: str
     order_id: str
@@ -111,14 +111,14 @@ class OfferDied:
 
 @frozen
 class OfferSeen:
-    """The driver's app shows this offer, or the driver has declined it."""
+    """The driver's app has shown this offer, or the driver has declined it."""
 
     offer_id: str
 
 
 @frozen
 class Alive:
-    """A sign of life of a driver who counts as unreachable."""
+    """An unreachable driver has given a sign of life."""
 
 
 @frozen
@@ -133,7 +133,7 @@ class SetAvailability:
 
 @frozen
 class SetDriver:
-    """An operator changes the driver; None keeps."""
+    """An operator changes the driver. None: no change."""
 
     zone_id: int | None = None
     capacity: int | None = None
@@ -141,14 +141,14 @@ class SetDriver:
 
 @frozen
 class Banned:
-    """The account was closed: no session, no offers."""
+    """The account was closed: the session ends, and there are no offers."""
 
 
 @frozen
 class PositionReported:
-    """Where the driver is, give or take `accuracy_m`. `cseq` is the client's counter: an older position never wins.
+    """Position of the driver, with `accuracy_m`. `cseq` is the client's counter: an older position is ignored.
 
-    `session`: whose counter it is, a socket's address or a login; "" from an instance that does not say.
+    `session`: the counter's owner, a socket's address or a login; "" from an older version.
     """
 
     place: Place
@@ -159,11 +159,12 @@ class PositionReported:
 
 @frozen
 class Connect:
-    """A session wants the feed; `resume_seq` is the last position it has, None for a fresh start.
+    """Binds a session to the feed. `resume_seq` is its last position; None: a new start.
 
-    Of two sessions the one whose handshake came later has the feed, in whatever order they are bound again after the
-    actor has moved: the actor gives each a `number` then, and the session brings it from then on. `numbered`: the
-    sender understands `Connected`. `again`: it has had its welcome. `opened_ms` is for owners of the version before.
+    Of two sessions, the one with the later handshake has the feed, in whatever order they are bound again after a
+    change of owner: at the handshake the actor gives each a `number`, which the session sends from then on. `numbered`:
+    the sender understands `Connected`. `again`: the session has had its welcome. `opened_ms` is for owners of the
+    previous version.
     """
 
     session: str
@@ -176,7 +177,7 @@ class Connect:
 
 
 class Connected(NamedTuple):
-    """The answer to `Connect`: the session's number, the shard's epoch and a serial within it. No clock is in it."""
+    """Reply to `Connect`: the session's number, made of the shard's epoch and a serial, without a clock."""
 
     epoch: int
     serial: int
@@ -189,12 +190,12 @@ class Disconnect:
 
 @frozen
 class DriverView:
-    """Answered with the driver as committed and its place."""
+    """Asks for the committed driver and its place."""
 
 
 @frozen
 class DriverSeen:
-    """What a driver is, as its actor answers `DriverView`."""
+    """Reply to `DriverView`."""
 
     id: int
     zone_id: int
@@ -220,7 +221,7 @@ class OrderChanged:
 
 @frozen
 class DriverChanged:
-    """What the zone must know about a driver."""
+    """The driver as its zone must know it."""
 
     driver_id: int
     online: bool
@@ -230,30 +231,30 @@ class DriverChanged:
 
     @property
     def free(self) -> int:
-        """Slots that are not taken."""
+        """Number of free slots."""
         return max(0, self.capacity - len(self.carrying))
 
 
 @frozen
 class Reconfigured:
-    """The zone's settings were changed."""
+    """The zone's settings have changed."""
 
 
 @frozen
 class ShowBoard:
-    """An instance has followers of the zone's board, and no board."""
+    """An instance has subscribers of the zone's board, but no board."""
 
 
 @frozen
 class ZoneView:
-    """Answered with counts for the status page."""
+    """Asks for counts for the status page."""
 
 
 # -- to watchers ----------------------------------------------------------------------------------
 
 
 def order_change(order: Order, decision: Decision) -> dict[str, Any]:
-    """A change of an order, as a watcher sees it."""
+    """Make the frame of an order's change for its watchers."""
     return {
         "order_id": public_id(ORDER, order.id),
         "version": order.version,

@@ -1,4 +1,4 @@
-"""Orders as actors: the pure decision of domain/order_decisions.py, wrapped in commits and hints."""
+"""Order actors: run the decisions of domain/order_decisions.py, commit them, and tell feeds and zones."""
 
 from __future__ import annotations
 
@@ -40,15 +40,15 @@ from dispatch.domain.order import CARRIED, CONFIRMED, TERMINAL, Order, order_fro
 from dispatch.domain.order_decisions import decide
 from dispatch.domain.refusals import Refused
 
-# A finished order is read once more by its customer, seldom later; an open one is talked to all the time.
+# A finished order is read once more by its customer, seldom later. An open one gets messages all the time.
 IDLE_TERMINAL_S = 30.0
 IDLE_S = 120.0
-# Streams that follow one order: of its driver and a few people of the mall, and beyond them those of its customer.
+# Limit of streams that watch one order: its driver's and operators'. Its customer's are not limited by it.
 WATCHERS_MAX = 50
-# Of one user: all devices, and what a phone that changes networks leaves behind for a moment.
+# Limit per user: all devices, and old streams of a phone that changes networks.
 WATCHERS_OF_USER_MAX = 8
 
-# In place of the columns in the row of an order that was placed a moment ago: the order.
+# Key in the seed of a new order: the order itself, in place of its columns.
 MADE = "made"
 
 _GUARDS = {
@@ -66,11 +66,11 @@ _COMMANDS = (
 
 @frozen
 class OrderState:
-    """An active order.
+    """State of an order actor.
 
     Attributes:
         order: as committed.
-        watchers: addresses of the streams that follow it, and whose each is; volatile.
+        watchers: addresses of the streams that watch it, with their users; volatile.
     """
 
     order: Order
@@ -87,7 +87,7 @@ def order_ref(number: int) -> ActorId:
 
 
 def _nobody(order: Order, decision: Decision, trace: str) -> None:
-    """Nobody wants to know."""
+    """Ignore the call."""
     del order, decision, trace
 
 
@@ -95,7 +95,8 @@ class OrderBehaviour:
     """Implements actors.behaviour.Behaviour for orders.
 
     Args:
-        told: hears of each committed change that no command has asked for: offers, their end, a payment window's.
+        told: called after each committed change without a client's command: offers, their end, the payment window's
+            end.
     """
 
     kind = "order"
@@ -112,7 +113,7 @@ class OrderBehaviour:
         return OrderState(made or order_from(row, ring_from(row["recent"])), watchers)
 
     def activated(self, state: OrderState, turn: Turn) -> Done:
-        """Say again what a crash may have left unsaid: losing these costs time, repeating them nothing."""
+        """Repeat messages that a crash may have prevented. Receivers ignore repetitions."""
         del turn
         order = state.order
         if order.status in TERMINAL:
@@ -131,7 +132,7 @@ class OrderBehaviour:
         if isinstance(message, m.View):
             return Done(reply=state.order)
         if isinstance(message, m.Created):
-            return Done()  # its seed has woken the actor, which told the zone
+            return Done()  # the activation with its seed has told the zone
         if isinstance(message, m.Watch):
             return self._watch(state, message)
         if isinstance(message, m.Unwatch):
@@ -156,7 +157,7 @@ class OrderBehaviour:
         order = state.order
         verdict = decide(order, message, turn.now_ms)
         if isinstance(verdict, Refused):
-            # The zone acted on an older view: it gets the newest.
+            # The zone acted on an older view, and gets the newest.
             quiet = isinstance(message, MakeOffers | Withdraw | GiveUp)
             return Done(
                 reply=m.Reply(verdict.code, verdict.status, order.version),
@@ -195,7 +196,7 @@ class OrderBehaviour:
     def _tells(
         self, before: Order, order: Order, decision: Decision, outcome: Outcome, turn: Turn
     ) -> tuple[Tell, ...]:
-        """After the commit: the feeds' owners, the zone, and drivers whose offer died."""
+        """Messages after the commit: to drivers with feed entries, to the zone, and to drivers whose offers ended."""
         seqs = outcome.facts.get("seqs")
         took, freed = decision.take, before.driver_id if decision.free else None
         tells = []
@@ -208,7 +209,7 @@ class OrderBehaviour:
             ]
         for index, entry in enumerate(decision.feed):
             number = entry.driver_id
-            # Without the answer the position is not known: the driver's actor looks for itself.
+            # Without the commit's answer the position is not known: the driver's actor reads its log.
             at = (
                 None
                 if seqs is None
@@ -233,7 +234,7 @@ class OrderBehaviour:
 
 
 def _item(before: Order, order: Order, decision: Decision, turn: Turn) -> dict[str, Any]:
-    """What flush() writes; see storage/postgres/migrations/sql/0019_reassignment.sql."""
+    """Make the journal item; see storage/postgres/functions/flush.sql."""
     return {
         "kind": "order",
         "id": order.id,

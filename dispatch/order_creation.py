@@ -1,4 +1,4 @@
-"""What a customer orders, within which bounds, and what became of it."""
+"""Values of order creation: the order, its limits, and the result."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from dispatch.domain.order import Order, order_from
 
 @frozen
 class NewOrder:
-    """What a customer orders; `lines` are (product number, quantity).
+    """New order of a customer. `lines` are (product number, quantity).
 
     Attributes:
-        contact_name, contact_phone: whom to ask for at the door; no name: the customer.
-        expected: what the customer thinks that it costs; another price refuses the order.
+        contact_name, contact_phone: contact at the drop-off; without a name: the customer.
+        expected: total that the customer was shown; at another price the order is refused.
     """
 
     lines: tuple[tuple[int, int], ...]
@@ -32,7 +32,7 @@ class NewOrder:
 
 @frozen
 class Bounds:
-    """What a customer may hold at once: card orders that are not paid, and pieces that others cannot buy meanwhile."""
+    """Limits per customer: unpaid card orders, and pieces that they reserve."""
 
     unpaid_orders: int = 5
     held_pieces: int = 1000
@@ -40,7 +40,7 @@ class Bounds:
 
 @frozen
 class Placed:
-    """What became of a new order: `code` is `created` or why not; `facts` what was stored under the key."""
+    """Result of a creation: `code` is `created` or the refusal, `facts` are stored under the key."""
 
     code: str
     replayed: bool
@@ -55,7 +55,7 @@ class Placed:
 
 
 def placed_from(answer: Mapping[str, Any]) -> Placed:
-    """What became of an order, as the database says it."""
+    """Make the result from the database's answer."""
     code, facts = answer["code"], answer["facts"]
     made = order_from(facts, ()) if code == "created" else None
     return Placed(code, bool(answer.get("replayed")), facts, made)

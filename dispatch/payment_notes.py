@@ -1,4 +1,4 @@
-"""What an order's history says of a payment, out of the payment's row."""
+"""Payment notes: history entries of an order about its payment."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dispatch.domain.order import Paid
 
 
 def payment_note(row: Mapping[str, Any]) -> NotePayment:
-    """The entry for the present version of a payment: a row of `payment_rows`."""
+    """Make the history entry for the present version of a payment, from a row of `payment_rows`."""
     stuck = row["stuck_code"] is not None
     paid = Paid(
         row["id"], row["status"], row["amount_minor"], row["refunded_minor"], row["version"], stuck

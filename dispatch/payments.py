@@ -1,9 +1,9 @@
-"""Payments of card orders: hold, capture on delivery, release when the order ends otherwise, refund by an admin.
+"""Payments of card orders: hold, capture on delivery, void if the order ends otherwise, refund by an admin.
 
-The gateway is somebody else's database, so nothing can be atomic with it. Each payment is a row with a status
-that says how far it came (a recovery point), and a step is repeated until its outcome is known: the key that
-the gateway gets follows from the payment's number and the step, so asking again never charges twice. (The
-scheme: Brandur Leach, "Implementing Stripe-like Idempotency Keys in Postgres".)
+The gateway is an external system, so no step can be atomic with it. Each payment is a row whose status is a recovery
+point, and a step is repeated until its outcome is known. The gateway's idempotency key follows from the payment's
+number and the step, so a repetition never charges twice. (The scheme: Brandur Leach, "Implementing Stripe-like
+Idempotency Keys in Postgres".)
 
     payment   | order                     | step                                  | then
     ----------|---------------------------|---------------------------------------|---------------------
@@ -14,13 +14,13 @@ scheme: Brandur Leach, "Implementing Stripe-like Idempotency Keys in Postgres".)
     held      | delivered                 | capture                               | captured
     refunding | any                       | refund, in whole or in part           | refunded, captured
 
-A gateway says no for good (GatewayRefused), does not say what became of it (GatewayUnsure), or has certainly done
-nothing yet (GatewayLater). The first ends a hold, and makes any other step stuck; the others are asked again, for a
-day at most. A payment that is stuck waits for an operator, who looks at the gateway's books and settles it.
+A gateway may refuse for good (GatewayRefused), leave the outcome unknown (GatewayUnsure), or certainly have done
+nothing (GatewayLater). A refusal ends a hold, and makes any other step stuck. The others are repeated, for a day at
+most. A stuck payment waits for an operator, who checks it at the gateway and settles it.
 
-An order that ends wakes its payment in its own commit (a trigger), so no order's end can be missed. Whoever
-works at a payment has moved its `due_at` ahead; if it dies, anybody finds the row due again. The order's history
-hears of every outcome after the hold; the row remembers which version of it the order knows.
+The commit that ends an order sets its payment's `due_at` (a trigger), so no end can be missed. An instance that claims
+a payment moves its `due_at` ahead; if it dies, any instance finds the row due again. The order's history gets each
+outcome after the hold; the row has the version that the order knows.
 """
 
 from __future__ import annotations
@@ -41,29 +41,29 @@ from dispatch.domain.refusals import ORDER_CLOSED
 from dispatch.service import KEY_TTL_S, Caller, Dispatch
 
 PAY_ROUTE = "POST /payments"
-# Longer than the slowest step: a gateway's deadline and an order's, with room.
+# Longer than the slowest step: the deadlines of a gateway call and of an order's command.
 LEASE_S = 12.0
-# Between two tries of a step, doubling; after so long it is given up, and the payment is stuck.
+# Pause between two tries of a step, doubling. After GIVE_UP_S the payment is stuck.
 RETRY_S, RETRY_MAX_S = 0.5, 60.0
-# Nothing is put off for longer: what is due later was so by a clock that has been set back.
+# No step is put off for longer. A row that is due later was written before the clock was set back.
 LATEST_S = 2 * RETRY_MAX_S + LEASE_S
 GIVE_UP_S = 24 * 3600.0
-# A hold that the gateway has certainly not made is declined after so many tries: the customer waits, for 8 s.
+# After this many tries (8 s), a hold that the gateway has certainly not made is declined, because the customer waits.
 HOLD_TRIES = 5
-# Payments worked at together; one instance then holds as many calls to the gateway open.
+# Payments processed at once; also the limit of open calls to the gateway.
 BATCH = 16
 
 
 class GatewayUnsure(Exception):
-    """The gateway gave no answer, or none that can be understood: ask again with the same key."""
+    """No answer, or an unreadable one: the outcome is unknown. Repeat with the same key."""
 
 
 class GatewayLater(Exception):
-    """The gateway has certainly done nothing: it cannot be reached, is busy, or does not know us. Ask again later."""
+    """The gateway has certainly done nothing: unreachable, busy, or not authenticated. Repeat later."""
 
 
 class GatewayRefused(Exception):
-    """The gateway says no, and will say so again; `code` is its own."""
+    """The gateway refuses, also if asked again. `code` is the gateway's."""
 
     def __init__(self, code: str) -> None:
         super().__init__(code)
@@ -72,20 +72,20 @@ class GatewayRefused(Exception):
 
 @frozen
 class Held:
-    """The money is held under this reference."""
+    """Result of a hold: the money is held under this reference."""
 
     ref: str
 
 
 @frozen
 class Declined:
-    """The card was refused, with the gateway's code."""
+    """Result of a hold: the card was declined, with the gateway's code."""
 
     code: str
 
 
 class Gateway(Protocol):
-    """What a payment provider does for us. The same key has one effect, however often it is sent.
+    """Port of a payment provider. A key has one effect, however often it is sent.
 
     All methods raise GatewayUnsure, GatewayLater and GatewayRefused.
     """
@@ -93,7 +93,7 @@ class Gateway(Protocol):
     async def hold(self, key: str, amount: Money, token: str) -> Held | Declined: ...
 
     async def cancel(self, key: str) -> None:
-        """See to it that no money is held under this key of a hold, now or later."""
+        """Ensure that no money is held under this key of a hold, now or later."""
 
     async def capture(self, key: str, ref: str) -> None: ...
 
@@ -103,7 +103,7 @@ class Gateway(Protocol):
 
 
 class PaymentRows(Protocol):
-    """The named blocks that payments need; storage provides them."""
+    """Named queries of payments; storage implements them."""
 
     async def rows(self, name: str, *args: Any) -> Sequence[Any]: ...
 
@@ -112,11 +112,11 @@ class PaymentRows(Protocol):
 
 @frozen
 class PaymentResult:
-    """What became of a request to pay.
+    """Result of a request to pay.
 
     Attributes:
-        code: `held`, `declined`, `pending` (not known yet), or why there is no payment.
-        facts: the payment as it is kept under the key, or what the refusal is about.
+        code: `held`, `declined`, `pending` (not known yet), or the refusal.
+        facts: the payment as stored under the key, or details of the refusal.
     """
 
     code: str
@@ -125,10 +125,10 @@ class PaymentResult:
 
 
 class Payments:
-    """The cashier of one instance.
+    """Payments service of one instance.
 
     Args:
-        observe: told the step, its outcome (`ok`, `declined`, `refused`, `later`, `unsure`) and its seconds.
+        observe: called with each step, its outcome (`ok`, `declined`, `refused`, `later`, `unsure`) and its seconds.
     """
 
     def __init__(
@@ -148,8 +148,8 @@ class Payments:
     async def pay(self, caller: Caller, order: int, token: str) -> PaymentResult:
         """Hold the money for an order under the caller's key, and confirm the order.
 
-        The intention is committed before the gateway is called; cancelled or killed after that, somebody
-        finishes it within LEASE_S.
+        The payment is committed before the gateway is called. If this call is cancelled or the process dies after that,
+        an instance continues it within LEASE_S.
         """
         request = {
             "customer": caller.number, "route": PAY_ROUTE, "order": order, "method": "card", "token": token,
@@ -166,7 +166,7 @@ class Payments:
     async def refund(
         self, caller: Caller, number: int, amount_minor: int | None = None, reason: str | None = None
     ) -> Mapping[str, Any]:
-        """Give money of a captured payment back: so much, or all that is left.
+        """Refund a captured payment: an amount, or all that is left.
 
         Returns:
             `code`: `refunding` (not known yet), `captured` or `refunded` (done, with something left or not), or a
@@ -183,7 +183,7 @@ class Payments:
         return answer
 
     async def settle(self, caller: Caller, number: int, outcome: str, reason: str) -> str:
-        """An operator says how a payment that is stuck has ended (`captured`, `voided`, `refunded`), or `retry`.
+        """Settle a stuck payment by an operator: its outcome (`captured`, `voided`, `refunded`), or `retry`.
 
         Returns:
             `settled`, or a refusal: `not_found`, `invalid_transition`.
@@ -195,7 +195,7 @@ class Payments:
         return code
 
     async def settle_due(self) -> None:
-        """Take the next step of every payment that is due, those of instances that died included."""
+        """Take the next step of each due payment, including those of instances that died."""
         while True:
             claimed = await self._rows.rows("payments_claim", BATCH, LEASE_S)
             async with asyncio.TaskGroup() as tasks:
@@ -205,12 +205,12 @@ class Payments:
                 return
 
     async def wake_late(self) -> int:
-        """Have looked at what a clock that was ahead has put off for too long; returns how many."""
+        """Make payments due that a clock ahead has put off for too long. Returns their number."""
         [(woken,)] = await self._rows.rows("payments_wake_late", LATEST_S)
         return int(woken)
 
     async def _advance(self, payment: Mapping[str, Any]) -> Mapping[str, Any]:
-        """The next step, if there is one, and the word to the order; returns what may be seen of the payment."""
+        """Take the next step and tell the order. Returns the payment as shown."""
         status, stuck = payment["status"], payment["stuck_code"] is not None
         try:
             if not stuck and status in ("pending", "held", "refunding"):
@@ -252,10 +252,10 @@ class Payments:
         shown = await self._move(payment, "held", next_s=LEASE_S, ref=outcome.ref)
         if shown["status"] == "held":
             await self._advance({**payment, "status": "held", "gateway_ref": outcome.ref, "attempts": 0})
-        return shown  # as it was when the hold succeeded: a repetition gets the same
+        return shown  # as it was after the hold: a repetition gets the same
 
     async def _cancel(self, payment: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Nobody needs the money any more: nothing is to be held, whatever became of the question."""
+        """Cancel a hold whose outcome is unknown, after the order has ended."""
         await self._call("cancel", payment)
         return await self._move(payment, "voided", decline="order_closed")
 
@@ -275,7 +275,7 @@ class Payments:
         return await self._move(payment, "held")
 
     async def _end(self, payment: Mapping[str, Any], to: str) -> Mapping[str, Any]:
-        """Write an outcome, and have the order's history tell it; whoever finds the row due again tells it then."""
+        """Write an outcome, and tell the order's history. If that fails, the row is due again."""
         shown = await self._move(payment, to, next_s=LEASE_S)
         await self._tell_row(shown["id"])
         return shown
@@ -291,7 +291,7 @@ class Payments:
             await self._tell(payment)
 
     async def _tell(self, payment: Mapping[str, Any]) -> None:
-        """Have the order's history tell what became of the payment, once for each version of it.
+        """Tell the order's history about the payment, once for each version of it.
 
         Raises:
             ActorError: the order cannot be reached.
@@ -301,7 +301,7 @@ class Payments:
         await self._rows.value("payment_told", payment["id"], payment["version"], payment["wakes"])
 
     async def _call(self, step: str, payment: Mapping[str, Any]) -> Held | Declined | None:
-        """Ask the gateway.
+        """Call the gateway for one step.
 
         Raises:
             GatewayUnsure, GatewayLater, GatewayRefused: see there.
@@ -339,7 +339,7 @@ class Payments:
         next_s: float | None = None,
         **said: str | bool,
     ) -> Mapping[str, Any]:
-        """Write an outcome (`said`: ref, decline, unsure, stuck); when somebody else was faster, theirs counts."""
+        """Write an outcome (`said`: ref, decline, unsure, stuck), unless another instance was faster."""
         outcome = {
             "id": payment["id"], "from": payment["status"], "to": to, "wakes": payment["wakes"], "next_s": next_s,
             "route": PAY_ROUTE, **said,
@@ -348,6 +348,6 @@ class Payments:
         return shown if shown is not None else (await self._rows.rows("payment_get", payment["id"]))[0]
 
     def _pause_s(self, attempts: int) -> float:
-        """Doubling from RETRY_S, up to half of it more, so that many do not return together."""
+        """Pause before the next try: doubling from RETRY_S, with jitter of up to a half."""
         pause_s: float = min(RETRY_MAX_S, RETRY_S * 2.0 ** min(attempts, 20))
         return pause_s * (1 + self._entropy.random() / 2)

@@ -1,4 +1,4 @@
-"""What the services over tables need of storage and of the instance that they run in."""
+"""Ports of the services: queries, transactions, access tokens, cached reads."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import Any, Protocol
 from storage.postgres.list_queries import After
 
 Row = Mapping[str, Any]
-# Reads the rows of a page; a cache may answer in its place.
+# Reads the rows of a page. A cache may answer instead.
 LoadRows = Callable[[], Awaitable[list[Any]]]
 
 
 class Queries(Protocol):
-    """Named queries on one connection, inside a transaction; storage provides them."""
+    """Named queries on one connection, inside a transaction; storage implements them."""
 
     async def rows(self, name: str, *args: Any) -> list[Any]: ...
 
@@ -23,7 +23,7 @@ class Queries(Protocol):
 
 
 class QueryPool(Queries, Protocol):
-    """The same on any connection of a pool, each query a transaction of its own.
+    """Named queries on any connection of a pool, each in a transaction of its own.
 
     Methods of both raise StorageError: see storage/errors.py.
     """
@@ -34,16 +34,16 @@ class QueryPool(Queries, Protocol):
     async def page(
         self, name: str, filters: Mapping[str, Any], sort: str, after: After | None, limit: int
     ) -> list[Any]:
-        """At most `limit` rows of a list, behind the row that `after` names; each has its `sort_key`."""
+        """At most `limit` rows of a list, after the row that `after` names. Each has its `sort_key`."""
         ...
 
     def transaction(self) -> AbstractAsyncContextManager[Queries]:
-        """Several queries, all or nothing: an exception inside rolls back."""
+        """Transaction for several queries. An exception inside rolls back."""
         ...
 
 
 class LoadPage(Protocol):
-    """Reads one page of a list, as `QueryPool.page` does."""
+    """Reads one page of a list, like `QueryPool.page`."""
 
     async def __call__(
         self, filters: Mapping[str, Any], sort: str, after: After | None, limit: int
@@ -51,22 +51,23 @@ class LoadPage(Protocol):
 
 
 class AccessTokens(Protocol):
-    """The access tokens that this instance accepts."""
+    """Access tokens as this instance accepts them."""
 
     def cut_off(self, *, session: str | None = None, user: int | None = None) -> None:
-        """Refuse those of a session or of a user from now on. Other instances find the revocation in the database."""
+        """Refuse the tokens of a session or of a user from now on. Other instances read the revocation from the
+        database.
+        """
         ...
 
 
 class CachedReads(Protocol):
     """Stores and products through a cache.
 
-    Reads raise StorageError where neither the cache nor Postgres has an answer. A write must be reported after its
-    commit.
+    Reads raise StorageError if neither the cache nor Postgres answers. A write must be reported after its commit.
     """
 
     async def run(self) -> None:
-        """Send the invalidations that the cache still owes, until cancelled."""
+        """Send pending invalidations until cancelled."""
 
     async def product(self, number: int) -> Row | None:
         """A product. Its stock may be two seconds old."""
@@ -74,11 +75,11 @@ class CachedReads(Protocol):
     async def store(self, number: int) -> Row | None: ...
 
     async def shelf(self, store: int, load: LoadRows) -> list[Any]:
-        """The first page of a store's products, of the usual length and without filters."""
+        """The first page of a store's products, of default length and without filters."""
         ...
 
     async def stores(self, zone: int | None, load: LoadRows) -> list[Any]:
-        """The first page of stores, of a zone or of all, of the usual length and without other filters."""
+        """The first page of stores, of a zone or of all, of default length and without other filters."""
         ...
 
     async def product_changed(self, row: Row) -> None: ...

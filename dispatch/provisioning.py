@@ -1,4 +1,4 @@
-"""What operators put into a database without a running instance: the first rows, and users in bulk."""
+"""Provisioning of a database without a running instance: first rows, sample data, users in bulk."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SampleStore = tuple[str, float, float, int, tuple[tuple[str, int, int | None], .
 
 
 class RoleDiffers(Exception):
-    """A user to be minted exists already with another role. Nothing was changed."""
+    """A user to be created in bulk exists with another role. Nothing was changed."""
 
     def __init__(self, email: str) -> None:
         super().__init__(email)
@@ -25,7 +25,7 @@ class RoleDiffers(Exception):
 
 @frozen
 class FirstUser:
-    """A user that a new database begins with."""
+    """User of a new database."""
 
     email: str
     password_hash: str
@@ -33,13 +33,13 @@ class FirstUser:
 
 
 class Provisioning:
-    """A database before its first request, and what load tests and operators add in bulk."""
+    """Writes the first rows of a database, and users in bulk."""
 
     def __init__(self, database: QueryPool) -> None:
         self._database = database
 
     async def meta(self) -> Row:
-        """What was fixed when the database was created."""
+        """Values that were fixed when the database was created."""
         row: Row = await self._database.row("cluster_meta")
         return row
 
@@ -48,7 +48,7 @@ class Provisioning:
         return float(await self._database.value("wall_clock"))
 
     async def has_admin(self) -> bool:
-        """True when there is an administrator."""
+        """True if there is an administrator."""
         return bool(await self._database.value("admin_exists"))
 
     async def add_admin(self, user: FirstUser) -> None:
@@ -64,11 +64,11 @@ class Provisioning:
             raise EmailTaken from None
 
     async def has_zone(self) -> bool:
-        """True when there is any zone."""
+        """True if there is any zone."""
         return bool(await self._database.value("zone_exists"))
 
     async def is_zone(self, number: int) -> bool:
-        """True when there is this zone."""
+        """True if there is this zone."""
         return await self._database.row("zone_get", number) is not None
 
     async def add_sample(
@@ -79,7 +79,7 @@ class Provisioning:
         customer: FirstUser,
         driver: FirstUser,
     ) -> None:
-        """Create a small mall with a customer and a driver of two orders at once, all or nothing."""
+        """Create a sample mall, with a customer and a driver of capacity two, all or nothing."""
         async with self._database.transaction() as transaction:
             settings = zone_name, "waves", 3, 30, None, 50_000, 600, 3600, None
             zone = await transaction.row("zone_insert", *settings)
@@ -106,12 +106,12 @@ class Provisioning:
         zone: int | None,
         capacity: int,
     ) -> list[tuple[Row, str]]:
-        """Users by (address, name), each with a session of this length; returns their rows and sessions, by number.
+        """Create users by (address, name), each with a session of this length. Returns rows and sessions by number.
 
         A user that exists keeps its row. Drivers are made with zone and capacity.
 
         Raises:
-            RoleDiffers: one of them exists with another role.
+            RoleDiffers: a user exists with another role.
         """
         emails, names = [email for email, _ in users], [name for _, name in users]
         forms = [normal_form(email) for email in emails]

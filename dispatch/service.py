@@ -1,5 +1,6 @@
-"""Everything that can be asked of orders, drivers and zones, one short method each. REST and the feed call the same
-ones; what may be wanted of an order is in `domain/commands.py`, and goes through `command`.
+"""Dispatch service: every operation on orders, drivers and zones, one short method each.
+
+REST and the feed call the same methods. Commands of orders are in `domain/commands.py` and go through `command`.
 """
 
 from __future__ import annotations
@@ -29,29 +30,29 @@ from dispatch.order_creation import Bounds, NewOrder, Placed, placed_from
 from dispatch.payment_notes import payment_note
 from dispatch.zone_actor import zone_ref
 
-# Keys are remembered for a week: longer than any client retries.
+# Idempotency keys are kept for a week: longer than any client retries.
 KEY_TTL_S = 7 * 24 * 3600
 CREATE_ROUTE = "POST /orders"
-# A creation that got no answer is asked for again under its key; five times is two seconds.
+# An unanswered creation is repeated under its key; five tries take two seconds.
 CREATE_TRIES = 5
-# Somebody else holds what a creation needs: it is asked for again after this long.
+# Pause before a creation is repeated that another program's lock has blocked.
 LOCKED_S = 0.2
-# One batch at a time, for what waits meanwhile makes the next one larger (make bench, 64 at once, six pairs: 1.22
-# times as many a second as with two, at 0.87 and 0.90 times the server's and Postgres's time).
+# One batch at a time, because requests that wait meanwhile make the next one larger (make bench, 64 at once, six pairs:
+# 1.22 times as many a second as with two, at 0.87 and 0.90 times the server's and Postgres's time).
 CREATE_LANES = 1
 
 
 class Placer(Protocol):
-    """Places batches of orders; storage provides it."""
+    """Creates batches of orders; storage implements it."""
 
     async def place(self, requests: Sequence[dict[str, Any]]) -> list[dict[str, Any] | JournalError]: ...
 
 
 @frozen
 class Caller:
-    """Who speaks: role and user number, and the trace of the request.
+    """Caller of an operation: role, user number, and the request's trace.
 
-    `key` is the client's idempotency key, or "" for none; `body` what a creation said, for its fingerprint.
+    `key` is the client's idempotency key, or ""; `body` is a creation's body, for its fingerprint.
     """
 
     role: str
@@ -61,8 +62,9 @@ class Caller:
     body: bytes = b""
 
     def command(self, name: str, target: int, message: object) -> Command | None:
-        """The command id of this call, or None without a key. The fingerprint is of the message, so that
-        REST and feed may repeat each other's.
+        """Make the command of this call; None without a key.
+
+        The fingerprint is of the message, so that REST and the feed can repeat each other's commands.
         """
         if not self.key:
             return None
@@ -71,13 +73,13 @@ class Caller:
 
     @property
     def by(self) -> By:
-        """As the history shows it."""
+        """The caller as an order's history shows it."""
         prefix = "drv" if self.role == "driver" else "usr"
         return By(self.role, f"{prefix}_{self.number}")
 
 
 class Dispatch:
-    """The dispatch office of one instance."""
+    """Dispatch service of one instance."""
 
     def __init__(self, runtime: Runtime, placer: Placer, bounds: Bounds | None = None) -> None:
         self.runtime = runtime
@@ -87,7 +89,7 @@ class Dispatch:
         )
 
     async def run(self) -> None:
-        """Serve creations until cancelled: while one batch is being written, the next one gathers."""
+        """Write batches of creations until cancelled. Requests that arrive during one batch make the next."""
         async with asyncio.TaskGroup() as tasks:
             for _ in range(CREATE_LANES):
                 tasks.create_task(self.creations.run(), name="creations")
@@ -95,7 +97,7 @@ class Dispatch:
     # -- orders -------------------------------------------------------------------------------
 
     async def create_order(self, caller: Caller, new: NewOrder, budget_s: float = 5.0) -> Placed:
-        """Place an order under the caller's key; the same key and body always get the same answer.
+        """Create an order under the caller's key. The same key and body always get the same answer.
 
         Raises:
             NotProcessed: nothing happened.
@@ -132,14 +134,14 @@ class Dispatch:
             raise OutcomeUnknown from error
         placed = placed_from(answer)
         if placed.made is not None and not placed.replayed:
-            # A hint: the due row in the same commit is the truth.
+            # May be lost: the due row is in the same commit, and the timer poll finds it.
             seed = Seed(began, {MADE: placed.made})
             self.runtime.tell(order_ref(placed.made.id), m.Created(), trace=caller.trace, seed=seed)
         return placed
 
     async def _created(self, request: dict[str, Any], until: float) -> dict[str, Any]:
-        """The answer to a creation. One in whose way a lock of somebody else stands is asked for again, for as long as
-        there is time: the others of its batch have gone on.
+        """Queue a creation and return its answer. One that another program's lock blocks is repeated until its
+        deadline.
         """
         while True:
             try:
@@ -150,7 +152,7 @@ class Dispatch:
             await asyncio.sleep(LOCKED_S)
 
     async def order(self, number: int, trace: str = "") -> Order:
-        """The order as its owner has committed it.
+        """The order as committed, from its actor.
 
         Raises:
             NoSuchActor: there is none.
@@ -159,32 +161,32 @@ class Dispatch:
         return order
 
     async def pay(self, number: int, payment_id: int, trace: str) -> m.Reply:
-        """The money for the order is held: `paid`, or `order_closed` when the order has ended unpaid.
+        """Tell an order that its money is held. Returns `paid`, or `order_closed` if the order has ended.
 
-        Saying it again changes nothing, so no key is needed.
+        A repetition changes nothing, so no key is needed.
         """
         answer = await self.runtime.ask(order_ref(number), d.Pay(payment_id), trace=trace)
         return m.Reply(*answer)
 
     async def note_payment(self, row: Mapping[str, Any]) -> None:
-        """Something became of a payment, as its row says: the order's history tells it, once.
+        """Tell an order's history about its payment, once for each version of the payment's row.
 
         Raises:
-            ActorError: the order cannot be reached; it is to be told again.
+            ActorError: the order cannot be reached; repeat.
         """
         await self.runtime.ask(order_ref(row["order_id"]), payment_note(row), trace=row["trace"])
 
     async def watch(self, number: int, address: str, user: int, trace: str) -> Order | None:
-        """Stream the order's changes to a session address of this user; None when too many watch already."""
+        """Stream an order's changes to an address of this user. None above the limit of watchers."""
         order: Order | None = await self.runtime.ask(order_ref(number), m.Watch(address, user), trace=trace)
         return order
 
     def unwatch(self, number: int, address: str) -> None:
-        """End a stream."""
+        """End a stream of an order's changes."""
         self.runtime.tell(order_ref(number), m.Unwatch(address))
 
     async def command(self, caller: Caller, number: int, wish: d.Wish) -> m.Reply:
-        """What becomes of a wish: the order's answer.
+        """Send a command to its order and wait for the reply.
 
         Raises:
             NoSuchActor: there is no such order.
@@ -200,7 +202,7 @@ class Dispatch:
         return m.Reply(*answer)
 
     def command_for(self, reply: Receiver, caller: Caller, number: int, wish: d.Wish) -> Envelope:
-        """The same without waiting: see Runtime.ask_for. The answer is a Reply's three parts, in a row."""
+        """Send a command; the reply goes to a receiver, as the three parts of a Reply. See Runtime.ask_for."""
         return self.runtime.ask_for(
             reply,
             order_ref(number),
@@ -221,12 +223,12 @@ class Dispatch:
         return seen
 
     async def set_availability(self, caller: Caller, status: str) -> m.Reply:
-        """A driver goes online or offline. Offline it gets no offers; what it carries it still delivers."""
+        """Set a driver online or offline. Offline, a driver gets no offers, but delivers its orders."""
         assert status in (ONLINE, OFFLINE)
         return await self._driver(caller, "availability", caller.number, m.SetAvailability(status))
 
     def set_availability_for(self, reply: Receiver, caller: Caller, status: str) -> Envelope:
-        """The same without waiting, as `command_for`."""
+        """Set a driver online or offline; the reply goes to a receiver."""
         assert status in (ONLINE, OFFLINE)
         message = m.SetAvailability(status)
         return self.runtime.ask_for(
@@ -240,15 +242,15 @@ class Dispatch:
     async def set_driver(
         self, caller: Caller, number: int, zone_id: int | None, capacity: int | None
     ) -> m.Reply:
-        """An admin moves a driver to another zone or changes its capacity."""
+        """Change a driver's zone or capacity."""
         return await self._driver(caller, "driver", number, m.SetDriver(zone_id, capacity))
 
     async def ban_driver(self, caller: Caller, number: int) -> m.Reply:
-        """No more offers, and the session ends."""
+        """Ban a driver: no more offers, and the session ends."""
         return await self._driver(caller, "ban", number, m.Banned())
 
     async def take_offline(self, caller: Caller, number: int) -> m.Reply:
-        """An operator takes a driver offline; its offers die, what it carries it still delivers."""
+        """Take a driver offline for an operator. Its offers end; it delivers its orders."""
         return await self._driver(caller, "take-offline", number, m.TakeOffline())
 
     def locate(
@@ -261,16 +263,16 @@ class Dispatch:
         accuracy_m: float | None = None,
         session: str = "",
     ) -> None:
-        """Where the driver is: the newest position wins, older ones are never queued. `cseq` counts in `session`."""
+        """Report a driver's position. The newest replaces unread ones. `cseq` counts within `session`."""
         message = m.PositionReported(place, cseq, accuracy_m, session)
         self.runtime.tell(driver_ref(number), message, trace=trace, latest="place")
 
     def offer_seen(self, number: int, offer_id: str) -> None:
-        """The driver's app shows an offer."""
+        """Report that the driver's app shows an offer."""
         self.runtime.tell(driver_ref(number), m.OfferSeen(offer_id))
 
     def alive(self, number: int) -> None:
-        """A sign of life of a driver who counts as unreachable; asking twice is asking once."""
+        """Report a sign of life of an unreachable driver. Unread repetitions are merged."""
         self.runtime.tell(driver_ref(number), m.Alive(), latest="alive")
 
     async def connect(
@@ -285,10 +287,10 @@ class Dispatch:
         again: bool = False,
         number: tuple[int, int] | None = None,
     ) -> tuple[int, int] | None:
-        """Bind a session to the driver's feed, or, with its `number`, bind it again; the welcome comes as a frame.
+        """Bind a session to the driver's feed, or bind it again by its `number`. The welcome comes as a frame.
 
         Returns:
-            The session's number; None from an owner of the version before.
+            The session's number; None from an owner of the previous version.
         """
         message = m.Connect(session, epoch, seq, opened_ms, again, number, numbered=True)
         answer = await self.runtime.ask(driver_ref(driver), message, trace=trace)
@@ -310,33 +312,33 @@ class Dispatch:
     # -- zones --------------------------------------------------------------------------------
 
     def wake_zone(self, number: int) -> None:
-        """Have the zone's actor in memory; it plans by itself from then on."""
+        """Activate a zone's actor, which then works by itself."""
         self.runtime.tell(zone_ref(number), m.ZoneView())
 
     def wake_zones(self, numbers: Iterable[int]) -> None:
-        """The same for those of these zones that belong here and sleep."""
+        """Activate those of these zones that are owned here and not in memory."""
         for number in numbers:
             ownership = self.runtime.cells.owned[shard_of(zone_ref(number))]
             if ownership is not None and zone_ref(number) not in ownership.cells:
                 self.wake_zone(number)
 
     def show_board(self, number: int) -> None:
-        """Have the zone show its board again, to all instances; asking twice is asking once."""
+        """Ask a zone to send its board to all instances. Unread repetitions are merged."""
         self.runtime.tell(zone_ref(number), m.ShowBoard(), latest="board")
 
     def reconfigure_zone(self, number: int, trace: str) -> None:
-        """The zone's settings were changed in the catalogue."""
+        """Tell a zone that its settings have changed."""
         self.runtime.tell(zone_ref(number), m.Reconfigured(), trace=trace)
 
     async def drivers(self) -> AsyncIterator[DriverState]:
-        """Every driver in memory, each as it is when its turn comes."""
+        """Iterate over the states of all drivers in memory."""
         async for cells in self.runtime.cells.in_turn():
             for actor, cell in list(cells.items()):
                 if actor.kind == "driver" and cell.state is not None:
                     yield cell.state
 
     async def known(self) -> dict[int, tuple[int, frozenset[int]]]:
-        """Last feed position and carried orders of every driver with a live session here."""
+        """Last feed position and carried orders of each driver in memory with a live session."""
         return {
             d.driver.id: (d.last_seq, d.driver.carrying)
             async for d in self.drivers()
@@ -344,13 +346,13 @@ class Dispatch:
         }
 
     async def places(self) -> dict[int, Place]:
-        """The place of every driver in memory that said where it is."""
+        """Known places of all drivers in memory."""
         return {d.driver.id: d.place async for d in self.drivers() if d.place is not None}
 
     def feed_at(self, number: int, seq: int) -> None:
-        """A look at the row has shown that the driver's feed has reached this position."""
+        """Tell a driver's actor the feed position that its row has."""
         self.runtime.tell(driver_ref(number), m.FeedAt(seq), latest="feed_at")
 
     def carries(self, number: int, order_ids: frozenset[int]) -> None:
-        """Looks at the rows have shown what the driver carries."""
+        """Tell a driver's actor which orders it carries by the rows."""
         self.runtime.tell(driver_ref(number), m.Carries(order_ids), latest="carries")

@@ -1,4 +1,4 @@
-"""Sessions: opened by a login, renewed by refresh tokens, ended by logout or by a token that was copied."""
+"""Sessions: opened by a login, renewed by refresh tokens, ended by a logout or a copied token."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from dispatch.ports import AccessTokens, Queries, QueryPool, Row
 
 @frozen
 class OpenSession:
-    """A session that goes on: its user, the role at this moment, the current refresh token."""
+    """Open session: its user, the user's present role, the current refresh token."""
 
     role: str
     user: int
@@ -27,11 +27,11 @@ class OpenSession:
 
 @frozen
 class Refreshed:
-    """What a refresh token has led to.
+    """Result of a refresh.
 
     Attributes:
         decision: see dispatch/domain/refresh_tokens.py.
-        session: None where the token is refused.
+        session: None if the token is refused.
     """
 
     decision: RefreshDecision
@@ -47,11 +47,11 @@ class Sessions:
         self._tokens = tokens
 
     async def open(self, user: int, verified: str, network: str) -> OpenSession | None:
-        """Open a session after the password behind the hash `verified` was shown.
+        """Open a session after the password was verified against the hash `verified`.
 
         Returns:
-            None when this is not the account's hash any more, or the account was closed: the password was verified
-            without a lock, so the statement that inserts the session compares the hash again.
+            None if the account has another hash by now, or was closed. The password was verified without a lock, so the
+            statement that inserts the session compares the hash again.
         """
         first = RefreshToken(self._draw(16), 0, self._draw(16), self._draw(32))
         holder = await self._database.row(
@@ -61,10 +61,10 @@ class Sessions:
         return None if holder is None else OpenSession(holder["role"], user, first)
 
     async def refresh(self, given: RefreshToken) -> Refreshed:
-        """Renew a session by one of its refresh tokens.
+        """Renew a session with one of its refresh tokens.
 
-        The row's lock makes rotations and revocations take turns. A decision to end the session is committed,
-        although the token is refused.
+        The row's lock serialises rotations and revocations. A decision to end the session is committed, although the
+        token is refused.
         """
         async with self._database.transaction() as transaction:
             row = await transaction.row("session_lock", given.session_id)
@@ -80,7 +80,7 @@ class Sessions:
         return Refreshed(decision, OpenSession(row["role"], row["user_id"], current))
 
     async def end(self, session: str) -> None:
-        """End a session; its access tokens are refused here at once, elsewhere within a second."""
+        """End a session. Its access tokens are refused here at once, on other instances within a second."""
         await self._database.rows("session_revoke", session)
         self._tokens.cut_off(session=session)
 
@@ -94,12 +94,12 @@ class Sessions:
         return following
 
     def _draw(self, size_bytes: int) -> bytes:
-        """Bytes that nobody can guess."""
+        """Random bytes that cannot be guessed."""
         return bytes.fromhex("".join(self._entropy.token() for _ in range(size_bytes // 16)))
 
 
 def _decide(given: RefreshToken, row: Row | None) -> tuple[RefreshDecision, RefreshToken]:
-    """What a token leads to, by the row of its session."""
+    """Decide about a token by the row of its session."""
     if row is None or row["revoked"] or row["expired"] or row["status"] != "active":
         return "unknown", given
     return judge(

@@ -20,37 +20,37 @@ from storage.postgres.list_queries import After
 
 T = TypeVar("T")
 
-# Makes the caller of one command, with a key of its own: a repeated key would get the first command's answer.
+# Makes the caller of one command, with a new key: a repeated key would get the first command's answer.
 MakeCaller = Callable[[], Caller]
 
 
 class DriverActors(Protocol):
-    """What `Dispatch` does with the actors of drivers.
+    """Messages to the actors of drivers; `Dispatch` implements them.
 
-    Methods raise ActorError: see actors/errors.py.
+    Methods raise ActorError (actors/errors.py).
     """
 
     async def driver(self, number: int, trace: str = "") -> object:
-        """The driver as its actor sees it; wakes the actor."""
+        """The driver from its actor, which is activated."""
 
     async def set_driver(
         self, caller: Caller, number: int, zone_id: int | None, capacity: int | None
     ) -> object:
-        """Change zone and capacity; None stays as it is."""
+        """Change zone and capacity. None: no change."""
 
     async def ban_driver(self, caller: Caller, number: int) -> object:
-        """Take the driver offline; the feed session ends."""
+        """Take the driver offline. The feed session ends."""
 
 
 def driver_item(number: int, zone_id: int | None, capacity: int) -> dict[str, Any]:
-    """A driver as the query `create_drivers` takes it."""
+    """A driver's parameters for the query `create_drivers`."""
     return {"id": number, "shard": shard_of(ActorId("driver", number)), "zone": zone_id, "capacity": capacity}
 
 
 class Users:
     """Users of any role.
 
-    A conditional write takes `tags`: the versions that the caller has seen, None for any. It returns None when the
+    A conditional write takes `tags`: the versions that the caller has seen, or None for any. It returns None if the
     user has none of them.
     """
 
@@ -83,7 +83,7 @@ class Users:
         zone_id: int | None = None,
         capacity: int | None = None,
     ) -> Row:
-        """Create a user; a driver gets its row in the same transaction.
+        """Create a user. A driver's row is created in the same transaction.
 
         Raises:
             EmailTaken: another account has this address.
@@ -105,21 +105,23 @@ class Users:
     async def change(
         self, caller: MakeCaller, seen: Row, tags: Sequence[str] | None, changes: Mapping[str, Any]
     ) -> Row | None:
-        """Change the fields that are named. With another address, role or status the user's sessions end; a driver
-        who is banned, or gets another role, goes offline.
+        """Change the given fields of a user.
+
+        With another address, role or status the user's sessions end. A driver that is banned or gets another role goes
+        offline.
 
         Args:
             caller: makes the administrator's commands to the driver's actor.
-            seen: the user as `user` gave it; `changes` were checked against its role.
+            seen: the user as returned by `user`; `changes` were checked against its role.
             tags: versions, see the class.
             changes: name, status, email, role, zone_id, capacity.
 
         Raises:
             EmailTaken: another account has this address.
             LastAdmin: the last administrator stays one.
-            StillCarrying: a driver who carries orders gets no other role.
+            StillCarrying: a driver with carried orders cannot get another role.
             NotProcessed: the role has changed since `seen`; nothing was done.
-            OutcomeUnknown: the account is banned, but nobody knows whether its driver is offline.
+            OutcomeUnknown: the account is banned, but it is not known whether its driver is offline.
         """
         work = partial(self._change, caller, seen, tags, changes)
         changed = await self._with_driver(seen, caller, work)
@@ -130,7 +132,7 @@ class Users:
         return changed
 
     async def delete(self, caller: MakeCaller, seen: Row, tags: Sequence[str] | None) -> Row | None:
-        """Delete a user: nothing of the person is left but a number, to which finished orders refer.
+        """Delete a user. Only a number stays, to which finished orders refer.
 
         Returns:
             The user as it was.
@@ -143,16 +145,16 @@ class Users:
         return await self._with_driver(seen, caller, partial(self._delete, caller, seen, tags))
 
     async def _with_driver(self, seen: Row, caller: MakeCaller, work: Callable[[], Awaitable[T]]) -> T:
-        """Change the account, and have the driver's actor do its part: both or neither.
+        """Change the account and its driver's actor, both or neither.
 
         The row's lock is held until the actor has committed. A request that waits for the lock holds a connection that
-        the actor may need, so an instance does this for one driver at a time, and wakes the actor before.
+        the actor may need. So an instance does this for one driver at a time, and activates the actor first.
 
         Raises:
-            EmailTaken, LastAdmin: a rule of the database stands in the way.
+            EmailTaken, LastAdmin: a constraint of the database refuses it.
         """
         try:
-            if seen["zone_id"] is None:  # never was a driver
+            if seen["zone_id"] is None:  # was never a driver
                 return await work()
             await self._drivers.driver(seen["id"], caller().trace)
             async with self._driver_changes:
@@ -190,7 +192,7 @@ class Users:
     async def _change_driver(
         self, transaction: Queries, caller: MakeCaller, row: Row, changes: Mapping[str, Any]
     ) -> None:
-        """Create the driver of a user who becomes one; change zone and capacity of one who is."""
+        """Create the driver of a user that becomes one, or change a driver's zone and capacity."""
         zone_id, capacity = changes.get("zone_id"), changes.get("capacity")
         if not row["drives"]:
             item = driver_item(row["id"], zone_id, 1 if capacity is None else capacity)
@@ -213,11 +215,11 @@ class Users:
         return row
 
     async def _ban_again(self, caller: MakeCaller, number: int) -> None:
-        """Ban the driver once more after the account was closed: it may have come back online in between."""
+        """Ban the driver again after the account was closed: it may have gone online in between."""
         try:
             await self._drivers.ban_driver(caller(), number)
         except NotProcessed:
-            # The rest of the request was done, so the answer must not say that nothing was.
+            # The rest of the request was done, so the answer must not be "not processed".
             raise OutcomeUnknown from None
 
     def _cut_off(self, ended: list[Row]) -> None:
@@ -226,10 +228,10 @@ class Users:
 
 
 async def _lock(transaction: Queries, seen: Row, tags: Sequence[str] | None) -> Row | None:
-    """The row, locked; None when it has none of these tags.
+    """Read and lock the row; None if it has none of these tags.
 
     Raises:
-        NotProcessed: it is of another role than a moment ago, when it was decided how to change it.
+        NotProcessed: its role has changed since it was decided how to change the user.
     """
     row: Row | None = await transaction.row("user_lock", seen["id"], tags)
     if row is not None and (row["role"], row["drives"]) != (seen["role"], seen["zone_id"] is not None):
@@ -238,7 +240,7 @@ async def _lock(transaction: Queries, seen: Row, tags: Sequence[str] | None) -> 
 
 
 async def _end_sessions(transaction: Queries, row: Row, changes: Mapping[str, Any]) -> list[Row]:
-    """End the user's sessions where the change is one that ends them; returns those that have ended."""
+    """End the user's sessions if the change requires it. Returns those that have ended."""
     other_role = changes.get("role", row["role"]) != row["role"]
     other_email = "email" in changes and changes["email"] != row["email"]
     if other_role or other_email or changes.get("status") == "banned":

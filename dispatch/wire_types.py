@@ -1,4 +1,4 @@
-"""Messages that may travel between instances."""
+"""Wire types: messages that may travel between instances."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dispatch import messages as m
 from dispatch.domain import commands as c
 from dispatch.domain.order import Order
 
-# Anything else stays on its instance: timers, wakes and answers of reads belong to the memory that asked.
+# All others stay on their instance: timers, wakes and results of queries belong to the state that asked.
 TRAVELLERS: tuple[type, ...] = (
     # to orders
     m.View, m.Created, m.Watch, m.Unwatch,
@@ -27,7 +27,7 @@ TRAVELLERS: tuple[type, ...] = (
     m.Reply, m.Connected, m.DriverSeen, Order,
 )  # fmt: skip
 
-# Sent under the name that the version before knows. One version later they can travel under their own.
+# Sent under the name that the previous version knows. In the next version they can travel under their own.
 FORMER_NAMES: Mapping[type, str] = {
     m.PositionReported: "MovedTo", m.OrderChanged: "OrderMoved", m.DriverChanged: "DriverMoved",
 }  # fmt: skip
@@ -35,5 +35,5 @@ FORMER_NAMES: Mapping[type, str] = {
 
 @cache
 def travellers() -> Codec:
-    """The codec of these messages; made once, for building it takes a tenth of a second."""
+    """Codec of these messages. Made once, because building it takes a tenth of a second."""
     return Codec(TRAVELLERS, FORMER_NAMES)

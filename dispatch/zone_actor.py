@@ -1,9 +1,9 @@
-"""Zones as actors: the picture of one mall, and who is offered what.
+"""Zone actors: match a zone's open orders with its free drivers, and show its board.
 
-A zone has nothing to commit: offers are rows of their orders. Its picture is compared with the rows when
-it is activated and again every 15 s, so a lost message costs seconds, never an order: numbers and versions
-are read, and only what differs is read whole, in slices (all of 5,000 open orders at once took 350 ms of
-the loop's time). Because no commit can fail here, the state is changed in place.
+A zone commits nothing: offers are part of their orders. Its picture of orders and drivers is compared with the rows at
+activation and every 15 s, so a lost message costs seconds, never an order. The comparison reads numbers and versions,
+and then only orders that differ, in slices (5,000 open orders at once took 350 ms of the loop's time). No commit can
+fail here, so the state is changed in place.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ from dispatch.zone_state import ZoneState, within
 TICK_S = 1.0
 TICK = "tick"
 REBUILD_MS = 15_000
-# Changes that arrive together are planned together; a driver does not feel a fiftieth of a second.
+# Changes within this time are matched together.
 PLAN_GAP_MS = 20
-# When everybody was asked in vain, this long until they are asked again.
+# When all drivers had an offer without success, they get another one after this time.
 REPEAT_MS = 5_000
 BOARD_GAP_MS = 500
 BOARD_ORDERS_MAX = 50
-# Orders that are read whole in one slice.
+# Orders that one query reads.
 SLICE = 250
 
 
@@ -48,7 +48,7 @@ class ZoneBehaviour:
     """Implements actors.behaviour.Behaviour for zones."""
 
     kind = "zone"
-    # Every order and driver of a mall may speak at once after a takeover.
+    # After a takeover, all orders and drivers of a mall may send messages at once.
     mailbox_limit = 100_000
     supersedes = staticmethod(newest_wins)
 
@@ -100,11 +100,11 @@ class ZoneBehaviour:
         state.touched.add(order.id)
         known = state.orders.get(order.id)
         if known is not None and known.version >= order.version:
-            return Done()  # said again, or late
+            return Done()  # repeated, or late
         return self._take_over(state, order, turn)
 
     def _take_over(self, state: ZoneState, order: Order, turn: Turn) -> Done:
-        """News of an order, told or read."""
+        """Take in the newest version of an order."""
         state.proposed.pop(order.id, None)
         state.board_dirty = True
         if order.status != CONFIRMED:
@@ -119,7 +119,7 @@ class ZoneBehaviour:
 
     @staticmethod
     def _taken(state: ZoneState, order: Order) -> None:
-        """The winner's slot is gone before its own actor can say so, for the next plan."""
+        """Take the winner's slot at once: its own actor's message may come after the next matching."""
         driver = state.drivers.get(order.driver_id or 0) if state.mode == WAVES else None
         if driver is not None and order.status in CARRIED:
             state.seat(replace(driver, carrying=driver.carrying | {order.id}))
@@ -140,7 +140,7 @@ class ZoneBehaviour:
 
     def _ask_picture(self, state: ZoneState, turn: Turn) -> tuple[Query, ...]:
         state.rebuilt_ms = turn.now_ms
-        # Shown again as well: an instance may have missed it, or have no sockets for longer than it knows.
+        # Also send the board again: an instance may have missed it.
         state.board_dirty = True
         state.touched.clear()
         state.met.clear()
@@ -148,7 +148,7 @@ class ZoneBehaviour:
         return orders, Query("zone_drivers", (state.id,), tag="drivers")
 
     def _compare_orders(self, state: ZoneState, rows: Sequence[Any], turn: Turn) -> Done:
-        """Believe the rows, but for what was heard of after they were read."""
+        """Compare the picture with the rows of open orders, except orders with news since the query."""
         there = {row[0]: row[1] for row in rows}
         for number in [n for n in state.orders if n not in there and n not in state.touched]:
             state.dismiss(number)
@@ -166,7 +166,7 @@ class ZoneBehaviour:
         return replace(self._act(state, turn), queries=queries)
 
     def _fill(self, state: ZoneState, rows: Sequence[Any], turn: Turn) -> Done:
-        """Orders that were not known, or not as they are now."""
+        """Take in orders that were missing or outdated."""
         tells: list[Tell] = []
         for row in rows:
             order = order_from(row, ring_from(row["recent"]))
@@ -184,7 +184,7 @@ class ZoneBehaviour:
         return replace(done, tells=(*tells, *done.tells))
 
     def _compare_drivers(self, state: ZoneState, rows: Sequence[Any], turn: Turn) -> Done:
-        """The same for drivers. The place in memory is newer than the row, which is written now and then."""
+        """Compare the picture with the rows of drivers. Places in memory are newer than the rows."""
         there = set()
         for number, lat, lon, capacity, carried in rows:
             there.add(number)
@@ -224,7 +224,7 @@ class ZoneBehaviour:
         return self._act(state, turn, now=True)
 
     def _tick(self, state: ZoneState, turn: Turn) -> Done:
-        """Once a second, for ever: what was lost or came to nothing is seen again."""
+        """Do the work of each second: match again, compare with the rows, end hopeless searches."""
         done = self._act(state, turn, now=True, everybody=True)
         queries: tuple[Query, ...] = ()
         if not within(turn.now_ms, state.rebuilt_ms, REBUILD_MS):
@@ -235,7 +235,7 @@ class ZoneBehaviour:
         return Done(tells=tells, emits=done.emits, queries=queries, wake_s=TICK_S, wake=TICK)
 
     def _act(self, state: ZoneState, turn: Turn, *, now: bool = False, everybody: bool = False) -> Done:
-        """Plan and show the board, unless that was done a moment ago: then ask to be woken for it."""
+        """Match or show the board; if that was done a moment ago, do so later."""
         gap = PLAN_GAP_MS if state.mode == WAVES else BOARD_GAP_MS
         last = state.planned_ms if state.mode == WAVES else state.board_ms
         if not now and within(turn.now_ms, last, gap):
@@ -244,7 +244,7 @@ class ZoneBehaviour:
             state.waking = True
             return Done(wake_s=gap / 1000, wake="plan")
         if state.mode == OPEN:
-            state.suspects.clear()  # nobody has an offer here
+            state.suspects.clear()  # there are no offers in this mode
             return Done(emits=self._board(state, turn))
         state.planned_ms = turn.now_ms
         ends = withdrawals(state, turn.now_ms, everybody=everybody)
@@ -258,7 +258,7 @@ class ZoneBehaviour:
 
     @staticmethod
     def _show(state: ZoneState) -> dict[str, Any]:
-        """The board, for those who follow it; entries of orders that stay as they were are kept."""
+        """Make the board. Entries of unchanged orders are reused."""
         before, state.shown = state.shown, {}
         for order in state.oldest(BOARD_ORDERS_MAX):
             known = before.get(order.id)

@@ -1,4 +1,4 @@
-"""What a zone ends: offers that can come to nothing, and orders that nobody takes."""
+"""Zone expiry: ends offers that cannot succeed, and searches that find no driver."""
 
 from __future__ import annotations
 
@@ -6,17 +6,19 @@ from actors.messages import ActorId, Tell
 from dispatch.domain.commands import Withdraw
 from dispatch.zone_state import ZoneState, within
 
-# A proposal that was not heard of again by then is made anew.
+# A proposal without an answer from its order is repeated after this time.
 PROPOSED_MS = 3_000
-# Orders that are given up with one beat; after an outage there may be thousands.
+# Limit of `GiveUp` messages per second; after an outage there may be thousands of orders.
 GIVE_UP_MAX = 100
 
 
 def withdrawals(state: ZoneState, now_ms: int, *, everybody: bool) -> list[Tell]:
-    """Offers that can come to nothing: their driver is not here, or has fewer slots free than offers (the older orders
-    keep theirs). Their orders shall ask others. Said again with each beat until it is so.
+    """Withdraw offers that cannot succeed, so that their orders are offered to others.
 
-    `everybody`: look at all drivers with offers, not only at the suspects.
+    Their driver is not online, or has fewer free slots than offers (the older orders keep theirs). The message is
+    repeated every second until the offer has ended.
+
+    `everybody`: check all drivers with offers, not only the suspects.
     """
     if not state.manned or not (everybody or state.suspects):
         return []
@@ -41,10 +43,10 @@ def withdrawals(state: ZoneState, now_ms: int, *, everybody: bool) -> list[Tell]
 
 
 def given_up(state: ZoneState, now_ms: int) -> list[Tell]:
-    """Orders that nobody takes: each decides whether operators are to be told, or that it is over."""
+    """Tell orders without a driver that their time is up. Each decides on a notice for operators or its end."""
     wish = state.give_up
     if wish is None or (state.end_ms is not None and now_ms < state.end_ms):
-        return []  # each beat comes here, and a zone may have thousands of orders
+        return []  # called every second, and a zone may have thousands of orders
     tells, ends = list[Tell](), list[int]()
     for order in state.orders.values():
         told_ms = state.pressed.get(order.id)

@@ -1,4 +1,4 @@
-"""What a zone's actor has in memory: its open orders, its drivers, and what is on its way between them."""
+"""State of a zone actor: open orders, online drivers, and proposals under way."""
 
 from __future__ import annotations
 
@@ -15,28 +15,28 @@ from dispatch.domain.order import Order
 
 
 def within(now_ms: int, then_ms: int, span_ms: float) -> bool:
-    """True when `then` was less than a span ago. A clock that was set back counts as elapsed."""
+    """True if `then` was less than a span ago. If the clock was set back, the span counts as over."""
     return 0 <= now_ms - then_ms < span_ms
 
 
 @dataclass(slots=True)
 class ZoneState:
-    """A zone in memory.
+    """State of a zone.
 
     Attributes:
         orders: confirmed orders by id.
             In order of creation, unless `mixed`.
         drivers: online drivers by id.
-        fleet: those of them with a free slot, by place.
-        proposed: orders whose proposal is on its way: when it was made, and to whom.
-        traces: the trace of the last change of each order; its offers continue it.
-        touched, met: orders and drivers that were heard of since the picture was asked for; they are newer.
-        suspects: drivers who may have offers that they cannot take; looked at with the next plan.
-        give_up: what orders are told that nobody takes for too long; None: they wait for ever.
-        end_ms: no order is to be told so earlier; None: that is not known.
-        pressed: orders that were told to give up, and when.
-        shown: the entries of the last board by order, with the version that each is of: most stay as they are.
-        manned: the drivers have been read since the zone was activated: who is not known is not there.
+        fleet: drivers with a free slot, by place.
+        proposed: orders with a proposal under way: its time and its drivers.
+        traces: trace of each order's last change, for its offers.
+        touched, met: orders and drivers with news since the last comparison began; newer than the rows.
+        suspects: drivers who may have offers that they cannot accept; checked with the next matching.
+        give_up: message for orders without a driver; None: they wait for ever.
+        end_ms: earliest time at which an order gets it; None: not known.
+        pressed: orders that got it, with times.
+        shown: entries of the last board by order, with their versions; most are reused.
+        manned: True once the drivers were read after the activation: an unknown driver is not online.
     """
 
     id: int
@@ -72,7 +72,7 @@ class ZoneState:
         return ()
 
     def set(self, row: Mapping[str, Any]) -> None:
-        """The zone's settings."""
+        """Set the zone's settings."""
         self.mode, self.wave_size = row["mode"], row["wave_size"]
         self.offer_ttl_ms = row["offer_ttl_s"] * 1000
         self.reach_m, self.pause_ms = row["offer_distance_max_m"], row["release_pause_s"] * 1000
@@ -81,7 +81,7 @@ class ZoneState:
         self.end_ms = None
 
     def admit(self, order: Order) -> None:
-        """The order looks for a driver."""
+        """Add an order in search of a driver."""
         if order.id not in self.orders:
             self.mixed = self.mixed or order.facts.created_ms < self.newest_ms
             self.newest_ms = max(self.newest_ms, order.facts.created_ms)
@@ -93,14 +93,14 @@ class ZoneState:
                 self.suspects.add(offer.driver_id)
 
     def dismiss(self, number: int) -> None:
-        """The order does not look for a driver, or not any more."""
+        """Remove an order that is not in search of a driver."""
         self.orders.pop(number, None)
         self.traces.pop(number, None)
         self.proposed.pop(number, None)
         self.pressed.pop(number, None)
 
     def oldest(self, count: int) -> list[Order]:
-        """The orders that were created first."""
+        """The oldest orders."""
         if self.mixed:
             by_age = sorted(self.orders.values(), key=lambda o: (o.facts.created_ms, o.id))
             self.orders = {order.id: order for order in by_age}
@@ -108,12 +108,12 @@ class ZoneState:
         return list(islice(self.orders.values(), count))
 
     def seat(self, driver: m.DriverChanged) -> None:
-        """The driver is online, and this is what is known of it."""
+        """Add or update an online driver."""
         self.drivers[driver.driver_id] = driver
         self.fleet.put(driver.driver_id, driver.place, driver.free)
 
     def unseat(self, number: int) -> None:
-        """The driver is not online."""
+        """Remove a driver that is not online."""
         self.drivers.pop(number, None)
         self.fleet.drop(number)
         self.suspects.add(number)
