@@ -1,12 +1,12 @@
-"""The floor plan: opens every room in order and closes them in reverse. The only place where rooms meet.
+"""Program: opens all parts in order and closes them in reverse. Only this module imports all packages.
 
 serve    start an instance (with embedded servers where no addresses are given)
-migrate  bring the database to this version's schema
-mint     make users with tokens in bulk, for load tests
-check    look at everything a start needs, change nothing; ends with 1 when something stands in the way
-rotate-key  make a new signing key
-set-password  give an account another password
-verify   audit every invariant of the record; ends with 1 when one is broken
+migrate  migrate the database to this version's schema
+mint     create users with tokens in bulk, for load tests
+check    check everything that a start needs, without changes; exit code 1 if a start would fail
+rotate-key  create a new signing key
+set-password  set an account's password
+verify   audit all invariants of the database; exit code 1 if one is broken
 """
 
 from __future__ import annotations
@@ -96,14 +96,14 @@ from storage.servers import Addresses, open_servers
 
 log = structlog.get_logger()
 
-# Postgres may come up after us when a whole machine boots.
+# When a machine boots, Postgres may start after this program.
 DATABASE_WAIT_S = 30.0
-# In place of a signal: another instance has our name.
+# In place of a signal number: another instance has this one's name.
 USURPED = -1
-# Whatever happens, an instance that was told to leave is gone by then: 9 s for sockets and shards, the rest for
-# answers under way and the last commits.
+# Time for sockets and shards when the instance ends. The rest of the limit for everything is for answers under way and
+# the last commits.
 FAREWELL_S = 9.0
-# Without Redis nothing can be served; the doors open all the same, and readiness says why.
+# After this time the ports open also without Redis. Nothing can be served then, and readiness reports why.
 SETTLED_S = 10.0
 
 
@@ -111,7 +111,7 @@ SETTLED_S = 10.0
 
 
 def _behaviours(feed_epoch: str) -> list[Behaviour]:
-    """What the three kinds of actors do."""
+    """Behaviours of the three kinds of actors."""
     driver = DriverBehaviour(feed_epoch, metrics.count_apart)
     return [OrderBehaviour(told_change), driver, ZoneBehaviour()]
 
@@ -120,7 +120,7 @@ def _behaviours(feed_epoch: str) -> list[Behaviour]:
 async def open_services(
     settings: Settings, at: Addresses, peers: socket.socket, usurped: Callable[[], None]
 ) -> AsyncIterator[Services]:
-    """Everything between the database and the door; `peers` takes the lines of other instances."""
+    """Open all parts between the database and the HTTP server. `peers` is the listening socket for other instances."""
     clock, entropy = LoopClock(asyncio.get_running_loop(), boot=boot_clock), SystemRandomness()
     async with contextlib.AsyncExitStack() as stack:
         size = settings.pool_size
@@ -182,7 +182,7 @@ async def open_services(
 
 @contextlib.asynccontextmanager
 async def working(services: Services) -> AsyncIterator[None]:
-    """Runtime, sockets and chores at work until the block ends."""
+    """Run actors, sessions and background tasks until the block ends."""
     runtime, dispatch, hub = services.dispatch.runtime, services.dispatch, services.hub
     resubscription = Resubscription(hub, dispatch)
     hub.bind_again, hub.is_far = resubscription.want, lambda shard: runtime.cells.owned[shard] is None
@@ -225,7 +225,7 @@ async def _settle(services: Services) -> None:
 
 
 async def serve(settings: Settings, at: Addresses, sockets: Sockets) -> int:
-    """Serve until SIGTERM, Ctrl-C, or the end of the lifeline; returns the exit code."""
+    """Serve until SIGTERM, Ctrl-C, or the end of the supervisor. Returns the exit code."""
     loop, stop, reason = asyncio.get_running_loop(), asyncio.Event(), [0]
 
     def end(number: int) -> None:
@@ -237,7 +237,7 @@ async def serve(settings: Settings, at: Addresses, sockets: Sockets) -> int:
     await migrate(at.database_url)
     full = asyncio.Event()
     loop.add_signal_handler(signal.SIGUSR1, full.set)
-    # Until here a signal ends the process at once; from here on it says farewell.
+    # Before this line a signal ends the process at once; from here on it drains first.
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, end, number)
     if sockets.lifeline is not None:
@@ -247,7 +247,7 @@ async def serve(settings: Settings, at: Addresses, sockets: Sockets) -> int:
         metrics.REGISTRY.register(collector)
         try:
             welcome = []
-            if sockets.lifeline is None:  # its supervisor has founded, and nobody does so again
+            if sockets.lifeline is None:  # the supervisor has prepared the database already
                 welcome = await first_run.found(
                     settings, services.database, services.passwords, services.entropy
                 )
@@ -269,7 +269,7 @@ def _give_way(settings: Settings) -> int:
 
 
 async def prepare(settings: Settings, at: Addresses) -> list[str]:
-    """Schema, administrator and sample, once for several instances."""
+    """Prepare the database once for all instances: schema, administrator and sample."""
     await wait_for(at.database_url, DATABASE_WAIT_S)
     await migrate(at.database_url)
     passwords = Passwords()
@@ -281,7 +281,7 @@ async def prepare(settings: Settings, at: Addresses) -> list[str]:
 
 
 def _announce(settings: Settings, sockets: Sockets, lines: Sequence[str], missing: str) -> None:
-    """Say that the doors are open, and what is missing: to the operator, or to the supervisor that does."""
+    """Announce that the ports are open, and what is missing, to the operator or to the supervisor."""
     if sockets.ready is not None:
         os.write(sockets.ready, b"1")
         os.close(sockets.ready)
@@ -290,8 +290,9 @@ def _announce(settings: Settings, sockets: Sockets, lines: Sequence[str], missin
 
 
 async def _farewell(services: Services, doors: HttpServer, *, quick: bool) -> None:
-    """Readiness off, no new connections, sockets sent away one after the other while the shards go to those
-    who stay; the rest is the reverse of opening. Until its end this instance answers what it is asked.
+    """Drain: readiness off, no new connections, sockets closed one after the other during hand-over of the shards.
+
+    Requests are answered until the end. Everything else is closed in reverse order of opening.
     """
     services.draining = True
     log.info("draining_instance")
@@ -320,7 +321,7 @@ def command_serve(settings: Settings, options: argparse.Namespace) -> int:
     with contextlib.ExitStack() as stack:
         sockets = open_sockets(settings, options)
         stack.callback(sockets.close)
-        # A Ctrl-C while the servers start must still stop them.
+        # A Ctrl-C during the servers' start must still stop them.
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
         announce_servers(settings)
         at = stack.enter_context(open_servers(settings))
@@ -332,13 +333,13 @@ def command_serve(settings: Settings, options: argparse.Namespace) -> int:
 
 
 def command_supervise(settings: Settings, count: int) -> int:
-    """Start several instances behind one port, and keep them alive."""
+    """Start several instances behind one port, and restart those that end."""
     with contextlib.ExitStack() as stack:
         public = bind_port(settings.host, settings.port, "MALL_PORT")
         stack.callback(public.close)
         machine, *ops = [
             bind_port(settings.ops_host, settings.ops_port and settings.ops_port + i, "MALL_OPS_PORT")
-            for i in range(count + 2)  # one for the machine, one for the spare of rolling restarts
+            for i in range(count + 2)  # one for the supervisor, one for the additional instance of a rolling restart
         ]
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
         announce_servers(settings)
@@ -347,7 +348,7 @@ def command_supervise(settings: Settings, count: int) -> int:
         lines = asyncio.run(prepare(settings, at))
         environ = {"DATABASE_URL": at.database_url, "REDIS_URL": at.redis_url}
         if settings.embedded and settings.gateway_url is None:
-            environ["MALL_GATEWAY_URL"] = "sandbox"  # its instances have a DATABASE_URL
+            environ["MALL_GATEWAY_URL"] = "sandbox"  # the instances have a DATABASE_URL
         supervisor = Supervisor(
             make_instances(settings.instance, __file__, public, ops, os.environ | environ),
             lambda: greet(settings, public, machine, lines, "supervisor"),
@@ -368,7 +369,7 @@ WORK: dict[str, Callable[[Settings, argparse.Namespace], int]] = {
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command; every foreseen failure is one line, not a stack trace."""
+    """Run a command. Each expected failure is one line, not a stack trace."""
     options = make_parser().parse_args(arguments)
     wrong = 1 if options.command == "check" else 2
     try:

@@ -1,4 +1,4 @@
-"""What can be asked of the program."""
+"""Command line: parser, and the list of settings for `--help`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def _zone(text: str) -> int:
 
 
 def make_parser() -> argparse.ArgumentParser:
-    """The command line."""
+    """Make the parser."""
     parser = argparse.ArgumentParser(
         prog="run.py",
         description="Mall Delivery Dispatch",
@@ -26,7 +26,7 @@ def make_parser() -> argparse.ArgumentParser:
     serving = commands.add_parser("serve", help="start an instance, or several")
     serving.add_argument("--instances", type=int, default=1, help="so many, behind one port")
     for name in ("public", "ops", "ready", "lifeline"):
-        # Descriptors that the supervisor hands to its instances.
+        # File descriptors that the supervisor passes to its instances.
         serving.add_argument(f"--{name}", type=int, help=argparse.SUPPRESS)
     commands.add_parser("migrate", help="migrate the database")
     commands.add_parser("check", help="look at what a start needs")

@@ -1,4 +1,4 @@
-"""What a look at the surroundings finds: good, doubtful, or in the way, each with what to do about it."""
+"""Findings of preflight checks: ok, warning or fault, each with a remedy."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from difflib import get_close_matches
 from typing import Literal
 
 Weight = Literal["ok", "warning", "fault"]
-# Lines that belong together begin in one column.
+# Width of the first column.
 _COLUMN = 9
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that was looked at.
+    """Result of one check.
 
     Attributes:
-        weight: `fault` stands in the way of a start; `warning` does not.
-        text: what is so, without secrets.
-        remedy: what to do about it; may have several lines.
+        weight: a `fault` prevents a start; a `warning` does not.
+        text: the finding, without secrets.
+        remedy: what an operator should do; may have several lines.
     """
 
     weight: Weight
@@ -27,29 +27,29 @@ class Finding:
     remedy: str = ""
 
     def lines(self) -> str:
-        """As an operator reads it."""
+        """The finding as lines for an operator."""
         head = self.weight.upper() if self.weight == "fault" else self.weight
         indented = [" " * _COLUMN + line for part in (self.text, self.remedy) for line in part.splitlines()]
         return "\n".join([head.ljust(_COLUMN) + indented[0].strip(), *indented[1:]])
 
 
 def ok(text: str) -> Finding:
-    """Something is as it should be."""
+    """Make a finding without a problem."""
     return Finding("ok", text)
 
 
 def warning(text: str, remedy: str = "") -> Finding:
-    """Something is doubtful; a start works all the same."""
+    """Make a finding that does not prevent a start."""
     return Finding("warning", text, remedy)
 
 
 def fault(text: str, remedy: str = "") -> Finding:
-    """Something stands in the way of a start."""
+    """Make a finding that prevents a start."""
     return Finding("fault", text, remedy)
 
 
 def report(findings: Iterable[Finding]) -> tuple[str, int]:
-    """All of them as a text, and the exit code: 1 when one stands in the way."""
+    """All findings as text, and the exit code: 1 if there is a fault."""
     found = list(findings)
     faults = sum(finding.weight == "fault" for finding in found)
     verdict = "Nothing stands in the way of a start."
@@ -59,9 +59,9 @@ def report(findings: Iterable[Finding]) -> tuple[str, int]:
 
 
 def unknown_name(name: str, known: Sequence[str]) -> str:
-    """A variable that is none, and the nearest that is one.
+    """Warning for an unknown variable, with the most similar known one.
 
-    Misspelt, it would leave the default in force, and nobody would notice.
+    A misspelt variable would silently leave the default in force.
     """
     near = get_close_matches(name, known, n=1, cutoff=0.6)
     return f"{name}: there is no such setting" + (f"; did you mean {near[0]}?" if near else "")

@@ -1,19 +1,19 @@
-"""Lines that strangers cause: some of each kind are written, the rest is counted in the next one that is."""
+"""Sampling of log lines that clients can cause: some of each kind are written, and the next one counts the others."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
 
-# So many lines of one kind in so long.
+# Lines of one kind per window of time.
 BURST = 10
 WINDOW_S = 10.0
-# Kinds are codes of ours; should they ever be a stranger's words, memory stays bounded.
+# Kinds are codes of this program. The limit bounds memory in any case.
 KINDS_MAX = 500
 
 
 class Sampler:
-    """Says which lines are written.
+    """Decides which lines are written.
 
     Args:
         clock: monotonic seconds.
@@ -25,7 +25,7 @@ class Sampler:
         self._kinds: dict[str, tuple[float, int, int]] = {}
 
     def take(self, kind: str) -> int | None:
-        """How many lines of this kind were left out before this one; None when this one is left out, too."""
+        """Number of lines of this kind left out before this one; None if this one is left out too."""
         now = self._clock()
         began, written, left_out = self._kinds.get(kind, (now, 0, 0))
         if now - began >= WINDOW_S:
@@ -39,5 +39,5 @@ class Sampler:
         return left_out
 
 
-# One for a process, as metrics are.
+# One per process, like metrics.
 STRANGERS = Sampler()

@@ -1,4 +1,4 @@
-"""Every metric, declared once. Names begin with `mall_`, units are base units, labels are bounded."""
+"""All metrics, each declared once. Names begin with `mall_`, units are base units, labels are bounded."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ FEED_LATE_SECONDS = Histogram(
     "mall_feed_late_seconds", "From the commit's time to the socket.", buckets=_FAST, registry=REGISTRY
 )
 FEED_SWEPT = Counter("mall_feed_swept_total", "Feeds found behind their row by the sweep.", registry=REGISTRY)
-# Finer about 20 ms, which is what we promise (make resident WHAT=lag): a quantile is linear within a bucket.
+# Finer near 20 ms, the limit that is promised (make resident WHAT=lag): a quantile is linear within a bucket.
 _LAG = (
     0.001, 0.0025, 0.005, 0.0075, 0.01, 0.0125, 0.015, 0.0175, 0.02, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5,
 )  # fmt: skip
@@ -128,16 +128,16 @@ CHORE_FAILURES = Counter(
 
 
 class ApiUse(Collector):
-    """Requests per version of the API, summed when somebody looks: each request is counted once already."""
+    """Collector of requests per version of the API, summed at each scrape from the counters of requests."""
 
     def describe(self) -> Iterable[CounterMetricFamily]:
-        """What it is."""
+        """Describe the metric."""
         return [
             CounterMetricFamily("mall_api_requests", "Requests by version of the API.", labels=["version"])
         ]
 
     def collect(self) -> Iterable[CounterMetricFamily]:
-        """The sums of now."""
+        """The present sums."""
         used = dict.fromkeys("12", 0.0)
         for metric in REQUESTS.collect():
             for sample in metric.samples:
@@ -159,13 +159,13 @@ REGISTRY.register(ApiUse())
 
 
 def count_apart(why: str) -> None:
-    """A position was not believed."""
+    """Count a rejected position."""
     FIXES_APART.labels(why).inc()
 
 
 @cache
 def request_count(route: str, method: str, status: int) -> Counter:
-    """The child of REQUESTS. Looking one up costs more than counting; there are few, so they are kept."""
+    """The child of REQUESTS. Children are cached, because a lookup costs more than the count."""
     return REQUESTS.labels(route, method, status)
 
 

@@ -1,8 +1,8 @@
-"""What an instance depends on: one line when it is lost, one when it is back with the time between, none meanwhile.
+"""Outages of dependencies: one log line when one is lost, one when it is back with the duration, none between.
 
-A store is looked at once a second (`look`). What fails because a store is away (`absorb`) waits for a moment: if the
-store is lost, its one line stands for all of them; if it was a single failure, that is written. Peers are lost and
-found by their lines (`lose`, `find`), without a look.
+A store is checked once a second (`look`). A failure because of a store (`absorb`) is held back for a moment: if the
+store is lost, its line stands for all failures; a single failure is written. Peers are lost and found by their links
+(`lose`, `find`).
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ import structlog
 
 log = structlog.get_logger()
 
-# One failed look may be a busy moment.
+# One failed check may be a busy moment.
 FAILED_LOOKS = 2
-# One good look may be luck.
+# One successful check may be chance.
 GOOD_LOOKS = 2
-# A store that is away is known to be lost by then.
+# Failures are held back for this long; a store that is away is known as lost by then.
 HOLD_S = 4.0
-# What all instances stand on.
+# Dependencies that all instances share.
 STORES = frozenset({"postgres", "redis", "disk"})
-# More consequences than this are not held back for each store.
+# Limit of failures held back per store.
 HELD_MAX = 50
 
 Write = Callable[[], None]
@@ -43,7 +43,7 @@ class _State:
 
 
 class Outages:
-    """What is lost at the moment.
+    """Dependencies that are lost now.
 
     Args:
         clock: monotonic seconds.
@@ -54,14 +54,14 @@ class Outages:
         self._states: dict[str, _State] = {}
 
     def is_lost(self, what: str) -> bool:
-        """True between its two lines."""
+        """True while a dependency is lost."""
         state = self._states.get(what)
         return state is not None and state.lost
 
     # -- stores -------------------------------------------------------------------------------
 
     def look(self, what: str, reason: str | None) -> None:
-        """What a look has found: None when all is well, else what is wrong."""
+        """Take in a check of a store: None if it is well, else the problem."""
         state, now = self._states.setdefault(what, _State()), self._clock()
         if reason is None:
             self._well(what, state, now)
@@ -87,7 +87,7 @@ class Outages:
             state.held.popleft()[1]()
 
     def absorb(self, what: str, write: Write) -> None:
-        """Something has failed because of it; `write` says so, if nothing greater explains it."""
+        """Hold back a failure because of a store. `write` logs it, unless the store's outage explains it."""
         state = self._states.setdefault(what, _State())
         if state.lost:
             state.absorbed += 1
@@ -97,7 +97,7 @@ class Outages:
             write()
 
     def release(self) -> None:
-        """Write what is held back: nobody will look any more."""
+        """Write all failures that are held back, at the end of the checks."""
         for state in self._states.values():
             while state.held:
                 state.held.popleft()[1]()
@@ -105,7 +105,7 @@ class Outages:
     # -- peers --------------------------------------------------------------------------------
 
     def lose(self, what: str, reason: str, **about: Any) -> None:
-        """It is lost, if it was not already."""
+        """Note that a peer is lost."""
         state = self._states.setdefault(what, _State())
         if state.lost:
             state.absorbed += 1
@@ -114,7 +114,7 @@ class Outages:
         self._say_lost(what, state, reason, **about)
 
     def find(self, what: str, **about: Any) -> None:
-        """It is there; that is worth a line if it was lost."""
+        """Note that a peer is there, with a line if it was lost."""
         state = self._states.get(what)
         if state is not None and state.lost:
             self._say_back(what, state, self._clock(), **about)
@@ -124,7 +124,7 @@ class Outages:
 
     def _say_lost(self, what: str, state: _State, reason: str, **about: Any) -> None:
         state.lost, state.good = True, 0
-        # A peer that is gone is taken over from; these have nobody to do it.
+        # A lost peer is taken over; a lost store has no replacement.
         say = log.error if what in STORES else log.warning
         say("lost", what=what, reason=reason, **about)
 

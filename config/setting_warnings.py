@@ -1,4 +1,4 @@
-"""What is allowed in the settings and yet seldom meant: said by `check` and by each start."""
+"""Warnings about settings that are allowed but seldom meant. `check` and each start show them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from config.settings import Settings
 
 
 def doubts(settings: Settings) -> list[Finding]:
-    """What an operator should know before the first customer does."""
+    """Warnings for an operator."""
     found = []
     if not settings.embedded and settings.gateway_url is None:
         found.append(
@@ -57,7 +57,7 @@ def _is_open_line(url: str) -> bool:
 
 
 def _is_here(host: str) -> bool:
-    """Whether a name or an address is this machine's own, which nobody else reaches."""
+    """True for a loopback name or address, which only this machine reaches."""
     try:
         return ip_address(host).is_loopback
     except ValueError:

@@ -1,4 +1,4 @@
-"""Every setting, once. Read from the environment at start, and refused there if it is wrong."""
+"""All settings, each declared once. Read from the environment and validated at start."""
 
 from __future__ import annotations
 
@@ -30,24 +30,23 @@ from config.sample_secrets import DIFFERENT_MIN, is_sample
 
 Switch = Literal["on", "off"]
 Port = Annotated[int, Field(ge=0, le=65535)]
-# A log of each hit is kept, so a limit has to have a limit.
-# With a host where browsers have one; Cordova's pages say `file://`.
+# Each hit is stored, so a limit needs a maximum. With a host, as browsers send it; Cordova's pages send `file://`.
 _ORIGIN = r"(?!https?://$)[a-z][a-z0-9+.-]*://([A-Za-z0-9._~-]+|\[[0-9a-fA-F:.]+\])?(:[0-9]{1,5})?"
 PerMin = Annotated[int, Field(ge=1, le=10_000)]
 
 
 def _own_name() -> str:
-    """A name that instances on other hosts do not have."""
+    """Default name that instances on other hosts do not have."""
     host = re.sub(r"[^a-z0-9.-]", "-", socket.gethostname().lower()).strip("-.")[:40]
     return f"{host or 'mall'}-1"
 
 
 class SettingsError(Exception):
-    """The environment is wrong; the message names each variable and what is wrong with it."""
+    """The environment is invalid. The message names each variable and its problem."""
 
 
 class Settings(BaseModel):
-    """What an instance needs to know. Field `x` is read from the variable in its alias."""
+    """Settings of an instance. Field `x` is read from the variable in its alias."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", populate_by_name=True)
 
@@ -338,7 +337,7 @@ class Settings(BaseModel):
     @field_validator("admin_password")
     @classmethod
     def _composed(cls, value: str | None) -> str | None:
-        # As a login does, or the two would not meet.
+        # Same normal form as at login, or the account would not be found.
         return None if value is None else unicodedata.normalize("NFC", value)
 
     @model_validator(mode="after")
@@ -360,11 +359,11 @@ class Settings(BaseModel):
 
     @property
     def embedded(self) -> bool:
-        """True when the database is the embedded one."""
+        """True if the database is the embedded one."""
         return self.database_url is None
 
 
-# Where embedded servers' programs are looked for reads these itself: they must work for tools without settings.
+# The search for embedded servers' programs reads these itself, for tools without settings.
 ELSEWHERE = {
     "MALL_POSTGRES_BIN": "Folder of initdb and postgres for the embedded Postgres. Absent: one is looked for.",
     "MALL_REDIS_SERVER": "Program for the embedded Redis. Absent: one is looked for.",
@@ -372,14 +371,14 @@ ELSEWHERE = {
 
 
 def load_settings(environ: Mapping[str, str] | None = None, *, founds: bool = True) -> Settings:
-    """Read the settings; an empty variable counts as absent.
+    """Read the settings. An empty variable counts as absent.
 
     Args:
-        environ: variables; those of the process when absent.
-        founds: who reads them makes the first administrator, so it needs a password for it.
+        environ: the variables; by default those of the process.
+        founds: the caller creates the first administrator, so its password is required.
 
     Raises:
-        SettingsError: names every variable that is wrong, or that there is none of.
+        SettingsError: names each variable that is invalid or unknown.
     """
     given = {name.upper(): value for name, value in (os.environ if environ is None else environ).items()}
     known = [*(str(field.alias) for field in Settings.model_fields.values()), *ELSEWHERE]

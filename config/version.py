@@ -1,3 +1,3 @@
-"""This version, where a program finds it that was copied and not installed."""
+"""Version of the program, for programs that were copied and not installed."""
 
 VERSION = "0.1.0"

@@ -118,7 +118,7 @@ class Users:
 
         Raises:
             EmailTaken: another account has this address.
-            LastAdmin: the last administrator stays one.
+            LastAdmin: the last administrator cannot be banned, demoted or deleted.
             StillCarrying: a driver with carried orders cannot get another role.
             NotProcessed: the role has changed since `seen`; nothing was done.
             OutcomeUnknown: the account is banned, but it is not known whether its driver is offline.
@@ -138,7 +138,7 @@ class Users:
             The user as it was.
 
         Raises:
-            LastAdmin: the last administrator stays one.
+            LastAdmin: the last administrator cannot be banned, demoted or deleted.
             UserBusy: orders of the user are under way.
             NotProcessed: the role has changed since `seen`; nothing was done.
         """
