@@ -1,8 +1,7 @@
-"""What everybody reads of the catalogue, by way of the cache: single products and stores, and the first
-pages that shops open with.
+"""Cached reads of the catalogue: single products and stores, and the first pages of lists.
 
-A product's version does not change with its stock: orders take from it all the time. So a product whose
-stock is limited is shown as it was at most STOCK_S ago; an order is always judged by the row itself.
+A product's version does not change with its stock, which each order changes. So a product with a limited stock is shown
+as it was at most STOCK_S ago. An order is always checked against the row.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from storage.redis.client import Client
 from storage.redis.keys import Keyspace
 
 PRODUCT_S, STORE_S = 300.0, 600.0
-# A page is looked at for longer than that. Add the half second of storage.redis.cache.NEAR_S.
+# A customer looks at a page for longer than that. storage.redis.cache.NEAR_S is added to it.
 STOCK_S = 2.0
 
 Row = Mapping[str, Any]
@@ -28,7 +27,7 @@ Rows = Callable[[], Awaitable[list[Any]]]
 
 
 def _fresh_s(found: Any) -> float | None:
-    """How long products may be shown."""
+    """Seconds for which products may be shown."""
     rows = found if isinstance(found, list) else (found or {},)
     return STOCK_S if any(row.get("stock") is not None for row in rows) else None
 
@@ -40,18 +39,18 @@ STORES = CacheKind("stores", STORE_S)
 
 
 class CatalogueCache:
-    """Cached reads, and what must be said after a write."""
+    """Cached reads of products and stores, and their invalidation after writes."""
 
     def __init__(self, database: Database, cache: Cache) -> None:
         self._database = database
         self.cache = cache
 
     async def run(self) -> None:
-        """Send the invalidations that are still owed, until cancelled."""
+        """Send pending invalidations until cancelled."""
         await self.cache.run()
 
     async def product(self, number: int) -> Row | None:
-        """A product as `product_get` has it, its stock as it was at most STOCK_S ago.
+        """A product as `product_get` returns it, with its stock of at most STOCK_S ago.
 
         Raises:
             StorageError: neither the cache nor Postgres has an answer.
@@ -61,7 +60,7 @@ class CatalogueCache:
         return found
 
     async def store(self, number: int) -> Row | None:
-        """A store as `store_get` has it.
+        """A store as `store_get` returns it.
 
         Raises:
             StorageError: neither the cache nor Postgres has an answer.
@@ -71,7 +70,7 @@ class CatalogueCache:
         return found
 
     async def shelf(self, store: int, load: Rows) -> list[Any]:
-        """The first page of a store's products, of the usual length and without filters, as `load` reads it.
+        """The first page of a store's products, of default length and without filters, as `load` reads it.
 
         Raises:
             StorageError: neither the cache nor Postgres has an answer.
@@ -80,7 +79,7 @@ class CatalogueCache:
         return rows
 
     async def stores(self, zone: int | None, load: Rows) -> list[Any]:
-        """The first page of stores, of a zone or of all, of the usual length and without other filters.
+        """The first page of stores, of a zone or of all, of default length and without other filters.
 
         Raises:
             StorageError: neither the cache nor Postgres has an answer.
@@ -89,18 +88,18 @@ class CatalogueCache:
         return rows
 
     async def product_changed(self, row: Row) -> None:
-        """A product was made or changed: `row` is committed."""
+        """Invalidate a product after the commit of its `row`."""
         await self.cache.forget((f"product:{row['id']}", f"shelf:{row['store_id']}"))
 
     async def store_changed(self, row: Row) -> None:
-        """A store was made or changed: `row` is committed."""
+        """Invalidate a store after the commit of its `row`."""
         await self.cache.forget((f"store:{row['id']}", f"stores:{row['zone_id']}", "stores:all"))
 
 
 def open_catalogue(
     database: Database, redis: Client, clock: Clock, entropy: Randomness, keys: Keyspace
 ) -> CatalogueCache:
-    """The catalogue of an instance; `keys` are those of all that share this database."""
+    """Make the cached catalogue of an instance. `keys` are the cluster's."""
     failed = metrics.REDIS_ERRORS.labels("cache").inc
     entries = CacheStore(redis, clock, entropy, keys, failed)
     return CatalogueCache(database, Cache(entries, clock, entropy, _count))

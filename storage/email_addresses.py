@@ -1,4 +1,4 @@
-"""E-mail addresses of accounts: the one form under which an account is found, however its address is written."""
+"""Normal form of e-mail addresses, under which an account is found."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import unicodedata
 
 
 def normal_form(address: str) -> str:
-    """The form that is compared: without differences of case and composition (Unicode's canonical caseless matching).
+    """Normal form of an address: Unicode's canonical caseless matching.
 
-    It is computed here and nowhere else, and stored beside the address: Postgres folds other letters than Python, and
-    each version of either folds its own.
+    It is computed only here, and stored beside the address, because case folding differs between Postgres and Python
+    and between their versions.
     """
     folded = unicodedata.normalize("NFD", address).casefold()
     return unicodedata.normalize("NFC", unicodedata.normalize("NFD", folded))

@@ -1,8 +1,8 @@
-"""A real Postgres and a real Redis-compatible server in a data folder, for one process.
+"""Embedded servers: Postgres and Valkey in a data folder, for one process.
 
-Everything is synchronous: servers are started before there is an event loop, from the main thread.
-The layout of a data folder is `postgres/` and `valkey/` (the data and, when the path is short
-enough, the sockets), and for each server a `.log` and a `.lock`.
+All calls are synchronous: servers are started from the main thread, before there is an event loop. The layout of a data
+folder is `postgres/` and `valkey/` (the data and, when the path is short enough, the sockets), and for each server a
+`.log` and a `.lock`.
 
 Map:
 postgres.py        the embedded Postgres
@@ -42,27 +42,27 @@ __all__ = [
 
 @frozen
 class Servers:
-    """Two running servers, and where they are. They also stop when this process ends in any way."""
+    """Two running servers and their addresses. They also stop when this process ends in any way."""
 
     database_url: str
     redis_url: str
     _running: ExitStack = field(repr=False, compare=False)
 
     def stop(self) -> None:
-        """Stops both and waits; harmless the second time."""
+        """Stop both and wait. Idempotent."""
         self._running.close()
 
 
 def start_embedded(data_dir: Path, *, durable: bool = True, postgres_bin: Path | None = None) -> Servers:
-    """Starts both servers side by side and waits until both can be used.
+    """Start both servers in parallel and wait until both can be used.
 
     Args:
-        data_dir: where their data is or will be; private to the user who first used it.
+        data_dir: where their data is or will be; private to its first user.
         durable: False for tests: a crash of the machine may cost the data.
-        postgres_bin: the folder of initdb and postgres; None looks for one.
+        postgres_bin: the folder of initdb and postgres; None: search for one.
 
     Raises:
-        EmbeddedError: a server cannot run; then neither does, and existing data is untouched.
+        EmbeddedError: a server cannot run; both are stopped, and existing data is untouched.
     """
     postgres = EmbeddedPostgres(data_dir, postgres_bin, durable)
     valkey = EmbeddedValkey(data_dir, durable=durable)
@@ -78,7 +78,7 @@ def start_embedded(data_dir: Path, *, durable: bool = True, postgres_bin: Path |
 
 @contextmanager
 def open_embedded(data_dir: Path, *, durable: bool = True) -> Iterator[Servers]:
-    """Both servers for the length of a `with` block.
+    """Run both servers until the block ends.
 
     Raises:
         EmbeddedError: a server cannot run.

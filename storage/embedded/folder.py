@@ -1,4 +1,4 @@
-"""The data folder: making it, holding it alone, and keeping its logs small."""
+"""Data folder of the embedded servers: creation, lock and logs."""
 
 import fcntl
 import hashlib
@@ -14,10 +14,10 @@ _LOG_BYTES_READ = 16 << 10
 
 
 def prepare(data_dir: Path) -> None:
-    """Makes the data folder when it is missing, private to its owner.
+    """Create the data folder if it is missing, private to its owner.
 
     Raises:
-        EmbeddedError: the path is taken by something that is not a data folder of ours.
+        EmbeddedError: the path is not a data folder of this program.
         OSError: it cannot be made.
     """
     if data_dir.exists() and not data_dir.is_dir():
@@ -31,14 +31,14 @@ def prepare(data_dir: Path) -> None:
 
 
 def short_key(folder: Path) -> str:
-    """A short name that always stands for this folder, for things that must live outside it."""
+    """Short, stable name of this folder, for files that must be outside it."""
     return hashlib.blake2b(os.fsencode(folder), digest_size=6).hexdigest()
 
 
 def open_own(path: Path, flags: int) -> int:
-    """Opens a file of ours, made if missing; what root makes belongs to the folder's owner.
+    """Open a file, created if missing. A file that root creates gets the folder's owner.
 
-    Without that, one run as root would lock the ordinary owner out of his own folder.
+    Otherwise one run as root would lock the owner out of the folder.
 
     Raises:
         OSError: it cannot be opened.
@@ -51,14 +51,14 @@ def open_own(path: Path, flags: int) -> int:
 
 
 class FolderLock:
-    """Keeps a folder to one server; the kernel lets go when the holder dies, however it dies."""
+    """Lock that gives a folder to one server. The kernel releases it when the holder dies."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._descriptor: int | None = None
 
     def acquire(self) -> None:
-        """Takes the lock.
+        """Acquire the lock.
 
         Raises:
             EmbeddedError: another process (or this one, elsewhere) holds it.
@@ -79,7 +79,7 @@ class FolderLock:
         self._descriptor = descriptor
 
     def release(self) -> None:
-        """Lets go; harmless when not held. The file stays: removing it would race with a taker."""
+        """Release the lock, if it is held. The file stays: its removal would race with an `acquire`."""
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
@@ -95,19 +95,19 @@ class FolderLock:
 
 
 def last_lines(text: str) -> str:
-    """As much of what a program said as fits an error message."""
+    """The last lines of a program's output, for an error message."""
     return "\n".join(text.strip().splitlines()[-_LINES_TOLD:])
 
 
 class ServerLog:
-    """A server's log file: appended to, set aside at start once it is large."""
+    """A server's log file: appended to, and set aside at a start once it is large."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._start = 0
 
     def open(self) -> int:
-        """Opens the log for a server that starts now.
+        """Open the log for a server that starts now.
 
         Raises:
             OSError: it cannot be opened.
@@ -119,7 +119,7 @@ class ServerLog:
         return descriptor
 
     def last_lines(self) -> str:
-        """The last lines that the server wrote since it was started."""
+        """The last lines that the server has written since its start."""
         with self._path.open("rb") as log:
             end = log.seek(0, os.SEEK_END)
             log.seek(max(self._start, end - _LOG_BYTES_READ))
@@ -133,10 +133,10 @@ class ServerLog:
 
 
 def private_folder(path: Path, owner: int) -> None:
-    """Makes a folder that only `owner` (and root) can enter, in a place where anybody can make one.
+    """Create a folder that only `owner` and root can enter, in a world-writable place.
 
     Raises:
-        EmbeddedError: somebody else made it, or it is open to others.
+        EmbeddedError: another user has made it, or others can enter it.
         OSError: it cannot be made.
     """
     try:

@@ -1,9 +1,8 @@
-"""The Postgres programs, placed where the account that runs them can reach them.
+"""Links the Postgres programs into a folder that the server's account can reach.
 
-A virtual environment in root's home is closed to `nobody`. Its Postgres is then hard-linked (copied
-where links cannot go) into a folder that everybody can enter: under 0.1 s and no disk space, and nothing
-about the original changes. The links are made anew at every start, so they never go stale, and are
-removed at stop.
+Other accounts cannot read a virtual environment in root's home. Its Postgres is then hard-linked (or copied, across
+file systems) into a folder that all users can enter. This takes under 0.1 s and no disk space, and the original does
+not change. The links are made at each start, so that they are never stale, and removed at stop.
 """
 
 import os
@@ -19,36 +18,36 @@ from storage.embedded.folder import short_key
 from storage.embedded.os_account import Account
 from storage.embedded.process import run_to_end
 
-# First where only root can write and no cleaner comes by.
+# First, places where only root can write and that are not cleaned automatically.
 _PLACES = ("/var/cache", "/var/tmp")  # noqa: S108 - _fresh refuses what is not root's
 _NOT_NEEDED = shutil.ignore_patterns("include", "pkgconfig", "pgxs", "*.a")
 
 
 @frozen
 class Install:
-    """Postgres programs that their account can run."""
+    """Postgres programs that the server's account can run."""
 
     bin_dir: Path
     major: int
-    # Ours to remove when the server has stopped.
+    # Linked folder, to be removed when the server has stopped.
     linked: Path | None = None
 
     def remove_links(self) -> None:
-        """Removes what was linked for this start; the original install stays."""
+        """Remove the links of this start. The original programs stay."""
         if self.linked is not None:
             shutil.rmtree(self.linked, ignore_errors=True)
 
 
 def usable_install(bin_dir: Path, account: Account | None, data_dir: Path) -> Install:
-    """The programs of `bin_dir`, linked elsewhere when `account` cannot run them where they are.
+    """The programs of `bin_dir`, linked elsewhere if `account` cannot run them in their place.
 
     Args:
         bin_dir: the folder that holds initdb and postgres.
-        account: who will run them.
-        data_dir: whom the links are for; no two live servers have the same.
+        account: the account that will run them.
+        data_dir: the server's data folder, which names the links.
 
     Raises:
-        EmbeddedError: they cannot be run.
+        EmbeddedError: the programs cannot be run.
     """
     version, complaint = version_of(bin_dir, account)
     if version is not None:
@@ -73,9 +72,9 @@ def usable_install(bin_dir: Path, account: Account | None, data_dir: Path) -> In
 
 
 def version_of(bin_dir: Path, account: Account | None) -> tuple[int | None, str]:
-    """The major version, or None and the reason why it cannot be told."""
+    """The major version, or None and the reason why it is unknown."""
     try:
-        # initdb and not postgres: it loads libpq too, which may be out of reach on its own.
+        # initdb and not postgres, because it loads libpq too, which may be unreachable by itself.
         status, said = run_to_end([str(bin_dir / "initdb"), "--version"], account=account)
     except OSError as error:
         return None, str(error)
@@ -86,10 +85,9 @@ def version_of(bin_dir: Path, account: Account | None) -> tuple[int | None, str]
 
 
 def _link_install(bin_dir: Path, target: Path) -> Path:
-    """Links the tree around `bin_dir` into `target`; returns the new bin folder.
+    """Link the tree around `bin_dir` into `target`. Returns the new bin folder.
 
-    Two levels of folder names are kept, because repaired wheels look for their libraries in
-    ../../../<package>.libs.
+    Two levels of folder names are kept, because repaired wheels search their libraries in ../../../<package>.libs.
     """
     tree = bin_dir.resolve().parent
     libraries = tree.parent.with_name(f"{tree.parent.name}.libs")
@@ -98,14 +96,14 @@ def _link_install(bin_dir: Path, target: Path) -> Path:
     _link_tree(tree, moved)
     if libraries.is_dir():
         _link_tree(libraries, target / libraries.name)
-    # mkdir and copytree bow to the umask, or copy the mode that kept others out.
+    # mkdir and copytree apply the umask, or copy a mode that excludes other users.
     for folder, _, _ in os.walk(target):
         Path(folder).chmod(0o755)
     return moved / bin_dir.name
 
 
 def _fresh(target: Path) -> None:
-    """Makes an empty folder of our own, in place of what an earlier run may have left."""
+    """Create an empty folder, in place of one of an earlier run."""
     if os.path.lexists(target):
         found = target.lstat()
         if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid():
@@ -119,7 +117,7 @@ def _link_tree(source: Path, target: Path) -> None:
 
 
 def _link(source: str, target: str) -> None:
-    """Links a file, or copies it when links cannot cross to here or others may not read it."""
+    """Link a file, or copy it if a link is impossible or others may not read it."""
     mode = os.stat(source).st_mode
     program = bool(mode & stat.S_IXUSR)
     open_to_all = mode & stat.S_IROTH and (mode & stat.S_IXOTH or not program)

@@ -1,19 +1,16 @@
-"""As whom Postgres runs, and how it reaches our folders.
+"""Operating system account of Postgres, and its access to the data folder.
 
-Postgres refuses to run as root. When we are root it therefore runs as the owner of its existing
-data, and on fresh data as `mall-postgres`, which is made where it is missing, or else as the
-`postgres` of the system. Never as `nobody`: many programs run as that, and whoever has the same user
-id walks through /proc/<pid>/cwd into the data. Data that an earlier version gave to `nobody` are
-given to the new account. Where there is none and none can be made, root is refused.
+Postgres refuses to run as root. If this program is root, Postgres runs as the owner of its existing data, and with new
+data as `mall-postgres`, which is created if missing, or else as the system's `postgres`. It never runs as `nobody`:
+many programs do, and a process with the same user id can enter the data through /proc/<pid>/cwd. Data that an earlier
+version gave to `nobody` gets the new account. Without any account root is refused.
 
-That account usually cannot walk to a data folder which root keeps under, say, /root. Three cures
-were weighed. Opening the folders above up for others changes things that are not ours. Keeping the
-data elsewhere, with a note of where, splits it from the folder that people back up, move and
-delete. So instead root opens the folder and Postgres inherits the descriptor: /proc/self/fd/N then
-names the folder itself, and nothing above it is ever walked. No permission changes and no data
-moves. (/proc/self/cwd would be simpler, but up to Postgres 15 looking up its own program leaves the
-working directory and cannot get back in.) Without /proc, so on macOS, root needs a data folder that
-the account can reach.
+The account usually cannot reach a data folder under /root. To open the folders above it would change permissions of
+foreign folders. To keep the data elsewhere would separate it from the folder that people back up, move and delete. So
+root opens the folder and Postgres inherits the descriptor: /proc/self/fd/N names the folder itself, without its
+parents. No permission changes and no data moves. (/proc/self/cwd would be simpler, but up to Postgres 15 the search for
+its own program leaves the working directory and cannot return.) Without /proc, as on macOS, root needs a data folder
+that the account can reach.
 """
 
 import os
@@ -29,7 +26,7 @@ from storage.embedded.errors import EmbeddedError
 
 _DESCRIPTORS = Path("/proc/self/fd")
 OWN = "mall-postgres"
-# Accounts of Postgres alone, the best first.
+# Accounts that only Postgres uses, the preferred one first.
 _DEDICATED = (OWN, "postgres", "_postgres")
 _MAKING = (
     ("useradd", "--system", "--user-group", "--no-create-home", "--home-dir", "/nonexistent",
@@ -41,7 +38,7 @@ _MAKING_SECONDS = 20.0
 
 @frozen
 class Account:
-    """The user and group that a server process drops to."""
+    """User and group of a server process."""
 
     uid: int
     gid: int
@@ -49,18 +46,18 @@ class Account:
 
 @frozen
 class Reach:
-    """The names under which a server opens folders, and the descriptors it must inherit for it."""
+    """Paths under which a server opens its folders, and the descriptors that it must inherit."""
 
     names: tuple[str, ...]
     descriptors: tuple[int, ...] = ()
 
 
 def postgres_account(cluster: Path) -> Account | None:
-    """Whom to drop to for a Postgres on `cluster`; None means to stay who we are.
+    """The account for a Postgres on `cluster`; None: the present user.
 
     Raises:
         OSError: `cluster` exists and cannot be examined.
-        EmbeddedError: we are root, and there is nobody to drop to.
+        EmbeddedError: this is root, and there is no account for Postgres.
     """
     if os.geteuid() != 0:
         return None
@@ -72,7 +69,7 @@ def postgres_account(cluster: Path) -> Account | None:
 
 
 def _is_left_to_nobody(cluster: Path) -> bool:
-    """Data of root that `nobody` owns; where it owns the folder above, too, it is the user who began."""
+    """True for data that an earlier version gave to `nobody`; not if `nobody` owns the folder above too."""
     owner = cluster.stat().st_uid
     return owner != cluster.parent.stat().st_uid and owner in _nobodies()
 
@@ -94,7 +91,7 @@ def _dedicated_account() -> Account:
                     subprocess.run(
                         [path, *options], capture_output=True, timeout=_MAKING_SECONDS, check=False
                     )
-                # Whoever made it: two starts may try at once.
+                # Looked up again, because two starts may create it at once.
                 found = _find()
             if found is not None:
                 break
@@ -110,7 +107,7 @@ def _find() -> Account | None:
     for name in _DEDICATED:
         with suppress(KeyError):
             entry = pwd.getpwnam(name)
-            # The account of the system's own Postgres will do only when there is no other way.
+            # The system's own Postgres account is the last choice.
             if name == OWN or not _can_make():
                 return Account(entry.pw_uid, entry.pw_gid)
     return None
@@ -123,7 +120,7 @@ def _can_make() -> bool:
 
 
 def adopt(cluster: Path, account: Account | None) -> None:
-    """Give data to the account that will serve it, where it is somebody else's. Nobody may be serving it.
+    """Give data to the account that will serve it, if another one owns it. No server may run on it.
 
     Raises:
         OSError: the file system refuses.
@@ -133,13 +130,13 @@ def adopt(cluster: Path, account: Account | None) -> None:
     for _, folders, files, here in os.fwalk(cluster, topdown=False, follow_symlinks=False):
         for name in (*folders, *files):
             os.chown(name, account.uid, account.gid, dir_fd=here, follow_symlinks=False)
-    # Last, so that a start which was cut short begins again.
+    # Last, so that an interrupted start repeats it.
     os.chown(cluster, account.uid, account.gid)
 
 
 @contextmanager
 def reach(account: Account | None, *folders: Path) -> Iterator[Reach]:
-    """How `account` reaches `folders`; valid inside the block, and in processes spawned there.
+    """Paths under which `account` reaches `folders`; valid inside the block and in its child processes.
 
     Raises:
         OSError: a folder cannot be opened.
@@ -157,7 +154,7 @@ def reach(account: Account | None, *folders: Path) -> Iterator[Reach]:
 
 
 def give(path: Path, account: Account | None) -> None:
-    """Makes a path of ours belong to the account; does nothing when we stay who we are.
+    """Give a path to the account, if there is one.
 
     Raises:
         OSError: the file system refuses.

@@ -1,4 +1,4 @@
-"""Who is let into an embedded Postgres: users of this machine whom the kernel vouches for, and nobody by his word."""
+"""Peer authentication of an embedded Postgres: the kernel identifies the users of this machine."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ _NAMES = "mall_ident.conf"
 
 
 def write_guard(cluster: Path, data_dir: Path, seen_as: str, account: Account | None) -> list[str]:
-    """Write the rules anew; returns the settings with which Postgres reads them.
+    """Write the rules. Returns the settings with which Postgres reads them.
 
     Args:
         cluster: Postgres's folder.
-        data_dir: whose owner is let in.
-        seen_as: the folder's name for Postgres.
-        account: as whom Postgres runs.
+        data_dir: its owner may connect.
+        seen_as: the folder's path as Postgres sees it.
+        account: the account of Postgres.
 
     Raises:
         OSError: they cannot be written.

@@ -1,4 +1,4 @@
-"""A real Postgres in a data folder, supervised by us."""
+"""Embedded Postgres in a data folder, run as a child process."""
 
 import os
 import signal
@@ -28,7 +28,7 @@ from storage.embedded.unix_sockets import forget_socket_folder, postgres_answers
 
 StopMode = Literal["fast", "immediate"]
 
-# Recovery after a crash reads the whole log of changes since the last checkpoint.
+# Recovery after a crash reads the log since the last checkpoint.
 _START_SECONDS = 120.0
 _STOPPING: dict[StopMode, list[tuple[signal.Signals, float]]] = {
     "fast": [(signal.SIGINT, 20.0), (signal.SIGQUIT, 5.0)],
@@ -48,15 +48,15 @@ _FORGETFUL = ("fsync=off", "full_page_writes=off")
 
 
 class EmbeddedPostgres:
-    """One Postgres server on the subfolder `postgres` of a data folder.
+    """Postgres server on the subfolder `postgres` of a data folder.
 
     Args:
         data_dir: the data folder; made when missing.
         bin_dir: the folder of initdb and postgres; None looks for one.
         durable: False gives up safety against a crash of the machine (not of the server) for speed.
             That holds for the folder's data from then on, not for the one run.
-        guarded: only root, who started us and who owns the data folder are let in, as the kernel names
-            them. Without it whoever reaches the socket is.
+        guarded: only root, the user of this process and the owner of the data folder may connect, as the kernel
+            identifies them. Without it, any user that reaches the socket.
     """
 
     def __init__(
@@ -75,30 +75,30 @@ class EmbeddedPostgres:
 
     @property
     def database_url(self) -> str:
-        """Where our database is, for asyncpg and libpq alike; set by the first start."""
+        """URL of the database, for asyncpg and libpq; set by the first start."""
         return f"postgresql://{USER}@/{DATABASE}?host={quote(str(self._sockets))}"
 
     @property
     def server_url(self) -> str:
-        """The same for the role that owns our database and is no superuser; `give_to_server` makes it."""
+        """URL for the role that owns the database without being a superuser; `give_to_server` creates it."""
         return self.database_url.replace(f"//{USER}@", f"//{SERVER}@")
 
     @property
     def pid(self) -> int | None:
-        """The server's process; None while there is none."""
+        """Pid of the server; None while it does not run."""
         return None if self._process is None else self._process.pid
 
     def start(self) -> None:
-        """Starts the server and waits until our database can be used; again after a stop, too.
+        """Start the server and wait until the database can be used. May be repeated after a stop.
 
         Raises:
-            EmbeddedError: it cannot; nothing is left running, and existing data is untouched.
+            EmbeddedError: it cannot start; no process is left, and existing data is untouched.
         """
         self.launch()
         self.wait_ready()
 
     def launch(self) -> None:
-        """The first half of `start`: makes the data if needed and starts the process.
+        """First half of `start`: create the data if needed and start the process.
 
         Raises:
             EmbeddedError: it cannot.
@@ -116,7 +116,7 @@ class EmbeddedPostgres:
                 raise
 
     def wait_ready(self) -> None:
-        """The second half of `start`.
+        """Second half of `start`: wait until the database can be used.
 
         Raises:
             EmbeddedError: the server ended or did not answer in time; it is stopped.
@@ -135,20 +135,20 @@ class EmbeddedPostgres:
             raise
 
     def stop(self, mode: StopMode = "fast") -> None:
-        """Stops the server and waits; harmless when it does not run.
+        """Stop the server and wait. Does nothing if it does not run.
 
         Args:
-            mode: "fast" ends all sessions and writes everything out; "immediate" ends at once and
-                leaves the rest to recovery at the next start. What does not obey is killed.
+            mode: "fast" ends all sessions and writes all data; "immediate" ends at once and leaves the rest to recovery
+                at the next start. A server that does not stop is killed.
         """
         self._end(_STOPPING[mode])
 
     def kill(self) -> None:
-        """Kills the server process with SIGKILL, as a crash would. The next start recovers."""
+        """Kill the server with SIGKILL, like a crash. The next start recovers."""
         self._end([])
 
     def restart(self, mode: StopMode = "fast") -> None:
-        """Stops and starts again, under the same URL.
+        """Stop and start again, under the same URL.
 
         Raises:
             EmbeddedError: it cannot start.
@@ -196,7 +196,7 @@ class EmbeddedPostgres:
                 return ServerProcess(
                     [str(install.bin_dir / "postgres"), "-D", data, *options],
                     output=output,
-                    # A fast shutdown: sessions without a server process behind them are no use.
+                    # A fast shutdown, without waiting for sessions.
                     death_signal=signal.SIGINT,
                     cwd="/",
                     account=account,
@@ -224,7 +224,7 @@ class EmbeddedPostgres:
         self._let_go()
 
     def _let_go(self) -> None:
-        """Gives back all that a start takes, save the process."""
+        """Release all resources of a start except the process."""
         if self._install is not None:
             self._install.remove_links()
             self._install = None

@@ -1,4 +1,4 @@
-"""A look at what the embedded servers need, at their files only: nothing is started and nothing is made."""
+"""Preflight checks of the embedded servers, by their files only; nothing is started or created."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from storage.embedded.unix_sockets import somebody_answers
 
 
 def embedded_answers(database_url: str) -> bool:
-    """Whether somebody listens at the socket of this embedded Postgres."""
+    """True if a process listens at the socket of this embedded Postgres."""
     [folder] = parse_qs(urlsplit(database_url).query).get("host", [""])
     return somebody_answers(Path(folder) / SOCKET_NAME)
 
 
 def look_at_embedded(data_dir: Path, *, postgres: bool, valkey: bool) -> list[Finding]:
-    """Whether the programs are there, and what the data folder holds.
+    """Check that the programs exist, and the contents of the data folder.
 
     Args:
         data_dir: where the data is or will be.

@@ -1,7 +1,7 @@
-"""Child processes that end when we end, even by kill -9, and not before.
+"""Child processes that end when their parent ends, even by kill -9.
 
-Linux tells a process when its parent dies (PR_SET_PDEATHSIG). Elsewhere a tiny watchdog process
-does: it holds the other end of a pipe of ours, which closes with us.
+Linux signals a process when its parent dies (PR_SET_PDEATHSIG). On other systems a small watchdog process does so: it
+holds the other end of a pipe that closes when the parent ends.
 """
 
 import contextlib
@@ -22,18 +22,18 @@ from storage.embedded.os_account import Account
 _POLL_SECONDS = 0.01
 _PR_SET_PDEATHSIG = 1
 _KERNEL_TELLS = sys.platform == "linux"
-# A server takes its settings from us alone, not from variables such as PGDATA or LC_ALL.
+# A server gets its settings from here only, not from variables like PGDATA or LC_ALL.
 _PASSED_ON = ("PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "TMPDIR")
 _WATCHDOG = "import os, sys; sys.stdin.read(); os.kill(int(sys.argv[1]), int(sys.argv[2]))"
-# A server that lost its supervisor stops by itself, after writing out what it must.
+# Time for a server that lost its supervisor to write its data and stop.
 _ORPHAN_SECONDS = 5.0
 
-# Whether all the processes that work in a folder can be found.
+# True if /proc shows all processes that work in a folder.
 PROC_TELLS = Path("/proc/self/cwd").exists()
 
 
 def wait_until(condition: Callable[[], bool], seconds: float) -> bool:
-    """Polls the condition every 10 ms; returns whether it came true in time."""
+    """Poll the condition every 10 ms. Returns True if it came true in time."""
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:
@@ -43,18 +43,18 @@ def wait_until(condition: Callable[[], bool], seconds: float) -> bool:
 
 
 def require_main_thread() -> None:
-    """Checks that servers may be started here.
+    """Check that servers may be started on this thread.
 
     Raises:
-        EmbeddedError: on any other thread. To Linux "the parent died" means that the thread which
-            started the child ended, so a server started by a worker would stop with that worker.
+        EmbeddedError: on any other thread. For Linux, the parent has died when the thread that started the child has
+            ended, so a server started by a worker thread would stop with it.
     """
     if threading.current_thread() is not threading.main_thread():
         raise EmbeddedError("Embedded servers can only be started from the main thread.")
 
 
 class ServerProcess:
-    """A running server in the foreground of its own session: a Ctrl-C does not reach it."""
+    """Running server in its own session, which a Ctrl-C does not reach."""
 
     def __init__(
         self,
@@ -80,9 +80,9 @@ class ServerProcess:
         return self._process.poll() is None
 
     def end(self, *steps: tuple[signal.Signals, float]) -> None:
-        """Sends each signal in turn until the process ends; gives each the seconds beside it.
+        """Send each signal in turn until the process ends, each with its seconds to wait.
 
-        After the last one it is killed.
+        After the last one the process is killed.
         """
         if self._watchdog is not None:
             self._watchdog.kill()
@@ -105,7 +105,7 @@ def run_to_end(
     given: str = "",
     seconds: float = 120.0,
 ) -> tuple[int, str]:
-    """Runs a program to its end; returns its exit status and all that it said.
+    """Run a program to its end. Returns its exit status and its output.
 
     Raises:
         EmbeddedError: it did not end in time.
@@ -123,7 +123,7 @@ def run_to_end(
     try:
         said, _ = process.communicate(given.encode(), timeout=seconds)
     except BaseException as error:
-        # The whole session: initdb leaves the real work to children of its own.
+        # The whole session, because initdb works in child processes.
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
@@ -134,24 +134,24 @@ def run_to_end(
 
 
 def processes_inside(folder: Path, program: str) -> list[int]:
-    """The running processes called `program` that work in `folder`, where /proc can tell."""
+    """Running processes of `program` that work in `folder`, as far as /proc shows them."""
     found: list[int] = []
     for entry in Path("/proc").glob("[0-9]*"):
         try:
             name = (entry / "comm").read_text().strip()
-            # The kernel keeps 15 letters of a name.
+            # The kernel keeps 15 characters of a name.
             if name == program[:15] and (entry / "cwd").samefile(folder):
                 found.append(int(entry.name))
         except OSError:
-            continue  # it ended meanwhile, or belongs to somebody else and so not to our folder
+            continue  # it ended meanwhile, or belongs to another user and so not to this folder
     return sorted(found)
 
 
 def wait_for_orphans(folder: Path, program: str) -> None:
-    """Waits until no `program` works in `folder`. The caller holds the folder's lock.
+    """Wait until no `program` works in `folder`. The caller holds the folder's lock.
 
     Raises:
-        EmbeddedError: one goes on running.
+        EmbeddedError: one keeps running.
     """
     if not wait_until(lambda: not processes_inside(folder, program), _ORPHAN_SECONDS):
         pids = ", ".join(str(pid) for pid in processes_inside(folder, program))
@@ -172,7 +172,7 @@ def _spawn(
 ) -> subprocess.Popen[bytes]:
     environment = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
     with warnings.catch_warnings():
-        # Forking beside other threads is risky only for code that takes locks; ours takes none.
+        # A fork beside other threads is risky only for code that takes locks; this code takes none.
         warnings.simplefilter("ignore", DeprecationWarning)
         return subprocess.Popen(
             arguments,
@@ -192,26 +192,26 @@ def _spawn(
 
 
 def _dying_with_us(death_signal: signal.Signals) -> Callable[[], None]:
-    """What a child does before it becomes the server.
+    """Setup in a child before it becomes the server.
 
-    It runs after the change of user, which would clear the setting, and the setting outlives exec.
+    It runs after the change of user, which would clear the setting. The setting survives exec.
     """
     prctl = ctypes.CDLL(None, use_errno=True).prctl
     parent = os.getpid()
 
     def arm() -> None:
         prctl(_PR_SET_PDEATHSIG, int(death_signal), 0, 0, 0)
-        if os.getppid() != parent:  # died before we asked to be told
+        if os.getppid() != parent:  # the parent died before the setting
             os._exit(1)
 
     return arm
 
 
 def _watch(pid: int, death_signal: signal.Signals) -> subprocess.Popen[bytes]:
-    """Starts the watchdog of a process, for systems other than Linux."""
+    """Start the watchdog of a process, on systems other than Linux."""
     return subprocess.Popen(
         [sys.executable, "-I", "-S", "-c", _WATCHDOG, str(pid), str(int(death_signal))],
         stdin=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,  # that the process is gone already is no news
+        stderr=subprocess.DEVNULL,  # the process may have ended already
         start_new_session=True,
     )

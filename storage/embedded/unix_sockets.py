@@ -1,4 +1,4 @@
-"""Unix sockets: where they live, whether somebody answers there, and who."""
+"""Unix sockets of the embedded servers: their folders, and checks for a listening server."""
 
 import os
 import re
@@ -12,21 +12,21 @@ from typing import BinaryIO
 from storage.embedded.errors import EmbeddedError
 from storage.embedded.folder import private_folder, short_key
 
-# The kernel's limit is 108 bytes on Linux and 104 on macOS, the closing zero byte included.
+# The kernel's limit is 108 bytes on Linux and 104 on macOS, including the final zero byte.
 _LONGEST = 100
-# A comma parts hosts in a Postgres URL, and a server's command line has its own ideas about spaces.
+# A comma separates hosts in a Postgres URL, and a server's command line splits at spaces.
 _PLAIN = re.compile(r"[A-Za-z0-9/._+@-]+")
 _ANSWER_SECONDS = 2.0
 _PROTOCOL_3 = 3 << 16
 
 
 def socket_folder(home: Path, name: str, owner: int) -> Path:
-    """Where a socket called `name` lives: in `home`, or in a short private folder standing for it.
+    """Folder of a socket called `name`: `home`, or a short private folder in its place.
 
-    The short folder's name is derived from `home`, so it is the same at every start.
+    The short folder's name is derived from `home`, so it is the same at each start.
 
     Raises:
-        EmbeddedError: no place is short enough, or somebody squats on ours.
+        EmbeddedError: no place is short enough, or another user occupies it.
         OSError: the short folder cannot be made.
     """
     if _fits(home / name):
@@ -43,7 +43,7 @@ def socket_folder(home: Path, name: str, owner: int) -> Path:
 
 
 def forget_socket_folder(folder: Path, home: Path) -> None:
-    """Removes the short folder of `home`, if that is what `folder` is and it is empty."""
+    """Remove `folder` if it is the short folder of `home` and empty."""
     if folder != home:
         try:
             folder.rmdir()
@@ -56,10 +56,10 @@ def _fits(path: Path) -> bool:
 
 
 def refuse_taken(path: Path) -> None:
-    """Checks that no living server listens on a socket that one of ours is about to take.
+    """Check that no server listens on a socket that is about to be used.
 
     Raises:
-        EmbeddedError: one does.
+        EmbeddedError: a server listens.
     """
     connection = _connect(path)
     if connection is None:
@@ -73,7 +73,7 @@ def refuse_taken(path: Path) -> None:
 
 
 def somebody_answers(path: Path) -> bool:
-    """Whether somebody listens at `path`."""
+    """True if a process listens at `path`."""
     connection = _connect(path)
     if connection is None:
         return False
@@ -82,7 +82,7 @@ def somebody_answers(path: Path) -> bool:
 
 
 def valkey_answers(path: Path) -> bool:
-    """Whether a Valkey at `path` is ready for commands: listening, and done loading its data."""
+    """True if a Valkey at `path` is ready for commands, with its data loaded."""
     connection = _connect(path)
     if connection is None:
         return False
@@ -95,7 +95,7 @@ def valkey_answers(path: Path) -> bool:
 
 
 def postgres_answers(path: Path, user: str, database: str) -> bool:
-    """Whether a Postgres at `path` lets `user` into `database` now; False while it starts.
+    """True if a Postgres at `path` accepts `user` in `database`; False while it starts.
 
     Raises:
         EmbeddedError: it refuses for good, as when there is no such database.
@@ -118,13 +118,12 @@ def postgres_answers(path: Path, user: str, database: str) -> bool:
 
 
 def _refusal(replies: BinaryIO) -> dict[bytes, str] | None:
-    """The fields of the error with which Postgres ends a greeting; None when it lets us in.
+    """Fields of the error with which Postgres refuses a connection; None if it accepts.
 
-    Being let in is the end of the greeting and not its start: whether there is such a database is
-    looked up only after the user is found welcome.
+    Only the end of the startup shows it: Postgres looks up the database after the authentication.
 
     Raises:
-        struct.error: it hung up, as a server that stops does.
+        struct.error: it closed the connection, like a server that stops.
     """
     while True:
         kind, length = struct.unpack("!cI", replies.read(5))

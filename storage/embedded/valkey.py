@@ -1,7 +1,7 @@
-"""A real Redis-compatible server in a data folder, supervised by us.
+"""Embedded Valkey in a data folder, run as a child process.
 
-Nothing in it must outlive a crash: what counts is in Postgres. It still keeps a log of its changes,
-since that costs little and saves sessions from starting cold.
+None of its data must survive a crash, because Postgres has the durable data. It still keeps a log of changes, which
+costs little and saves a cold start.
 """
 
 import os
@@ -27,12 +27,12 @@ _OPTIONS = (
     *("--maxmemory-policy", "noeviction"),
     *("--appendfsync", "everysec"),
 )
-# What it may have kept: a folder since Redis 7, a file before.
+# Names of kept data: a folder since Redis 7, a file before.
 _KEPT = ("appendonlydir", "appendonly.aof")
 
 
 class EmbeddedValkey:
-    """One server on the subfolder `valkey` of a data folder.
+    """Redis-compatible server on the subfolder `valkey` of a data folder.
 
     Args:
         data_dir: the data folder; made when missing.
@@ -52,7 +52,7 @@ class EmbeddedValkey:
 
     @property
     def redis_url(self) -> str:
-        """Where the server is; set by the first start."""
+        """URL of the server; set by the first start."""
         return f"unix://{self._sockets / SOCKET_NAME}"
 
     @property
@@ -61,16 +61,16 @@ class EmbeddedValkey:
         return None if self._process is None else self._process.pid
 
     def start(self) -> None:
-        """Starts the server and waits until it answers; may be called again after a stop.
+        """Start the server and wait until it answers. May be repeated after a stop.
 
         Raises:
-            EmbeddedError: it cannot; nothing is left running.
+            EmbeddedError: it cannot start; no process is left.
         """
         self.launch()
         self.wait_ready()
 
     def launch(self) -> None:
-        """The first half of `start`: starts the process.
+        """First half of `start`: start the process.
 
         Raises:
             EmbeddedError: it cannot.
@@ -85,7 +85,7 @@ class EmbeddedValkey:
                 self.home.mkdir(mode=0o700, exist_ok=True)
                 self._sockets = socket_folder(self.home, SOCKET_NAME, os.geteuid())
                 program = self._program or find_valkey()
-                # Two writers would ruin the kept data.
+                # Two writers would corrupt the kept data.
                 wait_for_orphans(self.home, program.resolve().name)
                 refuse_taken(self._sockets / SOCKET_NAME)
                 self._process = self._serve(program)
@@ -116,7 +116,7 @@ class EmbeddedValkey:
         self._end(*_STOPPING)
 
     def kill(self) -> None:
-        """Kills the server with SIGKILL, as a crash would."""
+        """Kill the server with SIGKILL, like a crash."""
         self._end()
 
     def _serve(self, program: Path) -> ServerProcess:
@@ -131,7 +131,7 @@ class EmbeddedValkey:
                 ],
                 output=output,
                 death_signal=signal.SIGTERM,
-                cwd=str(self.home),  # where it keeps its files
+                cwd=str(self.home),  # the folder of its files
             )
         finally:
             os.close(output)
@@ -142,9 +142,9 @@ class EmbeddedValkey:
             raise EmbeddedError(f"Valkey did not answer within {_START_SECONDS:.0f} s. {self._log.told()}")
 
     def _set_kept_aside(self) -> bool:
-        """Sets kept data aside that the server cannot read; returns whether there was any.
+        """Set data aside that the server cannot read. Returns True if there was any.
 
-        Damaged or made by a newer version: in both cases a fresh start is worth more than the data.
+        It is damaged, or of a newer version. In both cases an empty start is better than none.
 
         Raises:
             EmbeddedError: the disk is full, which is not the data's fault.
