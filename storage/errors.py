@@ -1,4 +1,4 @@
-"""What goes wrong in the cellar.
+"""Errors of the stores.
 
 StorageError
   Unreachable       Postgres or Redis cannot be reached, or did not answer in time
@@ -13,23 +13,23 @@ from __future__ import annotations
 
 
 class StorageError(Exception):
-    """The store did not do what was asked."""
+    """A call of a store failed."""
 
 
 class Unreachable(StorageError):
-    """The store cannot be reached."""
+    """The store cannot be reached, or did not answer in time."""
 
 
 class NotDone(Unreachable):
-    """Nothing was done: there was no connection, or the server has rolled it back."""
+    """Nothing was done: there was no connection, or the server has rolled back."""
 
 
 class Locked(NotDone):
-    """Nothing was done: somebody else holds a row that is needed."""
+    """Nothing was done: another session holds a lock on a row that is needed."""
 
 
 class Duplicate(StorageError):
-    """This value exists already."""
+    """A unique value exists already."""
 
     def __init__(self, constraint: str) -> None:
         super().__init__(constraint)
@@ -37,7 +37,7 @@ class Duplicate(StorageError):
 
 
 class WriteRefused(StorageError):
-    """The database does not allow what it would lead to."""
+    """A constraint of the database refuses the write."""
 
     def __init__(self, constraint: str) -> None:
         super().__init__(constraint)
@@ -45,7 +45,7 @@ class WriteRefused(StorageError):
 
 
 class MissingReference(StorageError):
-    """What is referred to does not exist."""
+    """A referenced row does not exist."""
 
     def __init__(self, constraint: str) -> None:
         super().__init__(constraint)

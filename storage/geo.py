@@ -1,10 +1,10 @@
-"""Distances as the database computes them (`metres_between` in SQL), for what stands in for it."""
+"""Distances as the database computes them (`metres_between` in SQL), for the store in memory."""
 
 from __future__ import annotations
 
 from math import asin, cos, radians, sin, sqrt
 
-# Of the sphere that PostGIS uses: a third of twice the equator's radius and the poles' (WGS 84).
+# Radius of PostGIS's sphere: a third of twice the equator's radius and the poles' (WGS 84).
 EARTH_RADIUS_M = 6_371_008.771_415_059_8
 
 

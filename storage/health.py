@@ -1,9 +1,9 @@
-"""What a readiness probe looks at, and what it makes of it.
+"""Readiness checks: components, and how their failures decide readiness.
 
-All instances share their Postgres: if each called itself unready the moment it is away, the service would
-vanish instead of answering 503 with Retry-After. So Postgres counts as lost only after several looks and some
-time. Redis is needed by nothing that is owned already: without it an instance is degraded, and ready. (The
-caution is Colin Breck's, "Kubernetes Liveness and Readiness Probes: How to Avoid Shooting Yourself in the Foot".)
+All instances share their Postgres. If each became unready at its first failure, the service would vanish instead of
+answering 503 with Retry-After. So Postgres counts as lost only after several failed checks over some time. Owned shards
+do not need Redis: without it an instance is degraded, and ready. (The caution is Colin Breck's, "Kubernetes Liveness
+and Readiness Probes: How to Avoid Shooting Yourself in the Foot".)
 """
 
 from __future__ import annotations
@@ -20,25 +20,25 @@ from storage.errors import StorageError
 
 Check: TypeAlias = Callable[[], Awaitable[object]]
 
-# Each look at a component may take this long.
+# Limit of time for one check of a component.
 CHECK_S = 0.5
-# Probes that come more often than this share one look.
+# Probes within this time share one check.
 FRESH_S = 1.0
-# Postgres is lost after so many failed looks in a row, over so long.
+# Postgres is lost after this many failed checks in a row, over this time.
 LOST_LOOKS, LOST_S = 3, 15.0
-# A data folder with less room than this stops Postgres from writing.
+# With less space than this, Postgres stops writing.
 DISK_BYTES_MIN, DISK_SHARE_MIN = 200 * 1024 * 1024, 0.05
 
 
 class DiskFull(StorageError):
-    """There is too little room left."""
+    """There is too little disk space."""
 
 
 async def look_at_disk(folder: Path) -> None:
-    """See that there is room where we write; in a thread, for a mount may hang.
+    """Check the disk space of the data folder; in a thread, because a mount may hang.
 
     Raises:
-        DiskFull: there is not.
+        DiskFull: there is too little space.
     """
     seen = await asyncio.to_thread(os.statvfs, folder)
     free_bytes = seen.f_bavail * seen.f_frsize
@@ -47,33 +47,33 @@ async def look_at_disk(folder: Path) -> None:
 
 
 class LeasesStuck(StorageError):
-    """Redis answers, and yet leases cannot be renewed."""
+    """Redis answers, but leases cannot be renewed."""
 
 
 def look_at_leases(reconciler: Reconciler) -> None:
-    """See that the leases are renewed: Redis may answer a ping and refuse what we live on.
+    """Check that the leases are renewed: Redis may answer a ping and refuse writes.
 
     Raises:
-        LeasesStuck: they are not; the message says what Redis has answered.
+        LeasesStuck: they are not renewed; the message has Redis's answer.
     """
-    trouble = str(getattr(reconciler.leases, "trouble", ""))  # the store in memory has none
+    trouble = str(getattr(reconciler.leases, "trouble", ""))  # the store in memory does not have it
     if trouble and not reconciler.lease_state.sure():
         raise LeasesStuck(f"leases cannot be renewed: {trouble}")
 
 
 class Prober:
-    """Looks at components, at most once in FRESH_S however many ask.
+    """Checks components, at most once in FRESH_S for all callers.
 
     Args:
-        checks: by name of the component; `postgres`, `redis` and `disk` mean something to `is_fit`. A check
-            raises StorageError or OSError, or takes too long, when its component is down.
+        checks: by name of the component; `is_fit` uses `postgres`, `redis` and `disk`. A check of a component that is
+            down raises StorageError or OSError, or takes too long.
     """
 
     def __init__(self, checks: Mapping[str, Check], clock: Clock) -> None:
         self._checks = checks
         self._clock = clock
         self._seen: dict[str, str] = {}
-        # Why a component is down, for logs.
+        # Reason why a component is down, for logs.
         self.reasons: dict[str, str] = {}
         self._seen_at = float("-inf")
         self._failed_since: float | None = None
@@ -81,7 +81,7 @@ class Prober:
         self._looking = asyncio.Lock()
 
     async def look(self) -> Mapping[str, str]:
-        """Each component, `up` or `down`, as of a second ago at most."""
+        """State of each component, `up` or `down`, of a second ago at most."""
         async with self._looking:
             if self._clock.monotonic() - self._seen_at >= FRESH_S:
                 async with asyncio.TaskGroup() as tasks:
@@ -95,7 +95,7 @@ class Prober:
         return self._seen
 
     def is_fit(self) -> bool:
-        """True unless Postgres is lost or the disk is full, as of the last look."""
+        """True unless the last check found Postgres lost or the disk full."""
         failed_s = 0.0 if self._failed_since is None else self._clock.monotonic() - self._failed_since
         lost = self._failed_looks >= LOST_LOOKS and failed_s >= LOST_S
         return not lost and self._seen.get("disk", "up") == "up"

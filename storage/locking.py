@@ -1,4 +1,4 @@
-"""What the write of an item locks, as its blockers are named: the same for Postgres and its twin in memory."""
+"""Names of the rows that a write locks, the same for Postgres and the store in memory."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Find = Callable[[str], tuple[str, int, str, str, str] | None]
 
 
 def needs(item: Mapping[str, Any]) -> tuple[str, ...]:
-    """Keys of what an item locks, its own row first. `restock` stands for products whose numbers it does not say."""
+    """Keys of the rows that an item locks, its own row first. `restock` stands for the products of its order."""
     own, shard = f"{item['kind']} {item['id']}", f"shard {item['shard']}"
     if item["kind"] == "driver":
         return own, shard, "table"
@@ -21,8 +21,10 @@ def needs(item: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def blocker_of(item: Mapping[str, Any], find: Find) -> Blocker | None:
-    """Which lock stands in the way of an item. `find` gives what is locked, pid, user, application and state of the
-    holder by a key; `restock 7` asks for the products of order 7.
+    """The lock that blocks an item, or None.
+
+    `find` returns the locked row, and the holder's pid, user, application and state, by a key. `restock 7` stands for
+    the products of order 7.
     """
     for key in needs(item):
         found = find(f"restock {item['id']}" if key == "restock" else key)

@@ -1,4 +1,4 @@
-"""The servers beside us: given by address, or embedded in the data folder."""
+"""Postgres and Redis servers: given by address, or embedded in the data folder."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from storage.postgres.ownership_transfer import hand_over
 
 @frozen
 class Addresses:
-    """Where the servers are."""
+    """Addresses of the servers."""
 
     database_url: str
     redis_url: str
@@ -26,7 +26,7 @@ class Addresses:
 
 @contextlib.contextmanager
 def open_servers(settings: Settings) -> Iterator[Addresses]:
-    """The given addresses, or embedded servers in the data folder, started side by side.
+    """Use the given addresses, or start embedded servers in the data folder.
 
     Raises:
         EmbeddedError: an embedded server cannot run.
@@ -56,12 +56,12 @@ def open_servers(settings: Settings) -> Iterator[Addresses]:
 
 
 def _note(settings: Settings) -> Path:
-    """Where a running server leaves its addresses for `mint` and `check`."""
+    """File in which a running server writes its addresses, for `mint` and `check`."""
     return settings.data_dir / "addresses.json"
 
 
 def running_servers(settings: Settings) -> Addresses | None:
-    """The servers of a running instance on this data folder; None where there is none, whatever it left behind."""
+    """Servers of a running instance on this data folder; None if no instance runs."""
     try:
         found = Addresses(**json.loads(_note(settings).read_text()))
     except (OSError, ValueError, TypeError):
@@ -71,7 +71,7 @@ def running_servers(settings: Settings) -> Addresses | None:
 
 @contextlib.contextmanager
 def reach_servers(settings: Settings) -> Iterator[Addresses]:
-    """The servers of a running instance, or our own for a moment."""
+    """Servers of a running instance, or servers started until the block ends."""
     found = running_servers(settings)
     if found is not None:
         yield found

@@ -1,6 +1,6 @@
-"""Journal and leases in memory: same rules, same answers, no server.
+"""Journal and leases in memory: the same rules and answers as Postgres and Redis, without a server.
 
-Unit tests and the simulator use them; tests/contracts holds each and the real one to one suite.
+Unit tests and the simulator use them. tests/contracts runs one suite on each and its real counterpart.
 
 Map:
 journal.py         MemoryJournal: claim, load, flush, due, read

@@ -1,4 +1,4 @@
-"""The timers of the twin's orders."""
+"""Timers of orders in memory."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from actors.messages import ActorId
 
 
 class DueOrders:
-    """Reads what is due among its orders."""
+    """Reads due orders."""
 
     orders: dict[int, dict[str, Any]]
 

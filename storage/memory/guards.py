@@ -1,11 +1,11 @@
-"""Which changes of orders the twin's store lets through: order_move_legal() and flush_orders() in SQL."""
+"""Guards of order changes in memory, like order_move_legal() and flush_orders() in SQL."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-# The pairs of order_move_legal(); a test compares all three tables.
+# The pairs of order_move_legal(). A test compares all three tables.
 LEGAL_MOVES = frozenset(
     {
         ("awaiting_payment", "confirmed"),
@@ -28,14 +28,12 @@ CARRIED = ("assigned", "picked_up")
 
 
 def is_over(item: Mapping[str, Any]) -> bool:
-    """True for an order that is handed over from the driver that carries it to another one."""
+    """True for a hand-over from the carrying driver to another one."""
     return bool(item.get("free")) and item["status"] in CARRIED
 
 
 def is_legal(row: Mapping[str, Any], item: Mapping[str, Any]) -> bool:
-    """True when the order may become that, and is carried by whom it was given to, from the taking of a slot to its
-    freeing.
-    """
+    """True if the transition is legal, and the driver only changes together with the slot."""
     before, after, over = row["status"], item["status"], is_over(item)
     if before != after and (before, after) not in LEGAL_MOVES:
         return False

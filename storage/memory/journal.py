@@ -1,7 +1,6 @@
-"""Postgres's functions, once more, over dictionaries.
+"""Journal in memory: Postgres's functions over dictionaries.
 
-Every call is one instant: there is nothing to interleave with. What can go wrong between caller and
-store (delays, lost requests, lost answers, restarts) is added by the simulator around it.
+Each call is atomic. The simulator adds faults between caller and store (delays, lost requests, lost answers, restarts).
 """
 
 from __future__ import annotations
@@ -44,9 +43,9 @@ class MemoryJournal(DueOrders, MemoryPlacing):
         # Names of customers.
         self.users: dict[int, str] = {}
         self.assignments: dict[int, tuple[int, int]] = {}
-        # Slots that were left by hand-overs of the batch that is written: they count as taken until its end.
+        # Slots left by hand-overs of the present batch. They count as taken until its end.
         self._left: list[tuple[int, int]] = []
-        # What of an order's items was taken from a stock and has not come back.
+        # Items of orders that were taken from a stock and not returned.
         self.taken: dict[int, list[tuple[int, int]]] = {}
         self.store_days: Counter[tuple[int, int]] = Counter()
         self.order_events: list[Row] = []
@@ -135,7 +134,7 @@ class MemoryJournal(DueOrders, MemoryPlacing):
         return [order for order, (who, _) in self.assignments.items() if who == driver]
 
     async def flush(self, lane: int, items: Sequence[Mapping[str, Any]]) -> list[Outcome]:
-        """Drivers first; slots that are freed can be taken from the next batch on, as in the SQL."""
+        """Write drivers first. A freed slot can be taken from the next batch on, as in the SQL."""
         del lane
         self.locks.refuse(items, self.orders)
         outcomes: dict[int, Outcome] = {}
@@ -250,7 +249,7 @@ class MemoryJournal(DueOrders, MemoryPlacing):
                 raise ValueError(query.name)
 
     async def rows(self, name: str, *args: Any) -> Sequence[Any]:
-        """The blocks that chores use."""
+        """Named queries of background tasks."""
         match name:
             case "feed_positions":
                 return [

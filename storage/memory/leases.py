@@ -1,7 +1,7 @@
-"""The leases' twin in memory: the scripts in storage/redis/lua, once more, over dictionaries.
+"""Leases in memory: the scripts of storage/redis/lua over dictionaries.
 
-Every call is one instant; delays and losses are added by the wire, which the simulator brings. Time comes
-only from the clocks given, chance only from Entropy.
+Each call is atomic. The simulator's `wire` adds delays and losses. Time and random numbers come only from the given
+clocks and entropy.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from actors.shards import SHARD_COUNT
 
 T = TypeVar("T")
 
-# As in the real one: however often somebody hurries, a hundred ticks a second at most.
+# As in the real store: a hundred ticks a second at most, however often `hurry` is called.
 GAP_S = 0.01
 
 
 @dataclass(slots=True)
 class _Known:
-    """Keys with their values and the ends of their lives, as Redis keeps them."""
+    """Keys with values and expiry times, as in Redis."""
 
     gen: str = ""
     young_until_ms: int = 0
@@ -33,11 +33,11 @@ class _Known:
 
 
 class LeaseTable:
-    """What Redis would hold.
+    """State that Redis would hold, shared by several stores.
 
     Args:
-        clock: the store's own, seconds.
-        lease_s: how long records and leases live.
+        clock: the store's clock, seconds.
+        lease_s: lifetime of records and leases.
     """
 
     def __init__(self, clock: Callable[[], float], lease_s: float = LEASE_S) -> None:
@@ -47,17 +47,17 @@ class LeaseTable:
         self._known = _Known()
 
     def snapshot(self) -> _Known:
-        """What a replica or a file would know at this moment."""
+        """Copy of the state, as a replica or a file would have it."""
         known = self._known
         return replace(known, records=dict(known.records), leases=dict(known.leases))
 
     def restore(self, known: _Known) -> None:
-        """Another process goes on with what this one knew at some earlier moment."""
+        """Continue with an earlier snapshot, like another Redis process."""
         self._known = known
         self._process += 1
 
     def flush(self) -> None:
-        """Lose everything."""
+        """Lose all data."""
         self._known = _Known()
 
     def tick(self, holding: Holding, token: str, sent_at: float) -> Tick:
@@ -133,7 +133,7 @@ class LeaseTable:
         return instance in self._known.records and self._known.records[instance][0].incarnation == incarnation
 
     def _expire(self) -> int:
-        """Forget what has ended; returns the time in ms, the finest that Redis knows."""
+        """Remove expired keys. Returns the time in milliseconds, Redis's resolution."""
         now_ms = round(self._clock() * 1000)
         self._known.records = {k: kept for k, kept in self._known.records.items() if kept[1] > now_ms}
         self._known.leases = {k: kept for k, kept in self._known.leases.items() if kept[1] > now_ms}
@@ -141,7 +141,7 @@ class LeaseTable:
 
 
 class Wire(Protocol):
-    """The way to the table and back. May delay, may lose the call or its answer by raising LeasesAway."""
+    """Calls the table. May delay the call, or lose it or its answer by raising LeasesAway."""
 
     def __call__(self, call: Callable[[], T], /) -> Awaitable[T]: ...
 
@@ -154,14 +154,14 @@ async def at_once(call: Callable[[], T]) -> T:
 class MemoryLeases:
     """Implements actors.cluster.leases.LeaseStore over a table that several of these share.
 
-    Ticks are a task on the loop: with a simulated loop all of it can be replayed from a seed. Where the real
-    one survives an error in `holding` or `told`, this one lets it end the block: a simulation should see it.
+    Ticks are a task on the loop, so that a simulated run can be replayed from its seed. The real store survives an
+    error in `holding` or `told`. Here it ends the block, so that a simulation sees it.
 
     Args:
         table: what Redis would hold.
-        clock: the boot clock of this instance, seconds; may run apart from the table's.
+        clock: the boot clock of this instance, seconds; may differ from the table's.
         entropy: tokens and jitter.
-        wire: every call goes through it.
+        wire: all calls go through it.
         renew_s: pause between ticks.
     """
 
@@ -193,7 +193,7 @@ class MemoryLeases:
                 ticker.cancel()
 
     def hurry(self) -> None:
-        """Have the next tick now."""
+        """Run the next tick now."""
         self._wake.set()
 
     async def acquire(self, incarnation: str, shards: Sequence[int], *, proven: bool) -> list[int]:

@@ -1,4 +1,4 @@
-"""Rows that somebody holds in the twin's store."""
+"""Locked rows in the store in memory."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ Holder = tuple[int, str, str, str]
 
 
 class Locks(dict[str, Holder]):
-    """Pid, user, application and state of who holds a row, by its name, such as "driver 3" or "product 2"."""
+    """Pid, user, application and state of each row's holder, by the row's name ("driver 3", "product 2")."""
 
     def blocked(
         self, items: Sequence[Mapping[str, Any]], orders: Mapping[int, Mapping[str, Any]]
     ) -> list[Blocker | None]:
-        """What stands in the way of each item."""
+        """The lock that blocks each item, or None."""
 
         def find(key: str) -> tuple[str, int, str, str, str] | None:
             kind, _, number = key.partition(" ")
@@ -29,16 +29,16 @@ class Locks(dict[str, Holder]):
         return [blocker_of(item, find) for item in items]
 
     def refuse(self, items: Sequence[Mapping[str, Any]], orders: Mapping[int, Mapping[str, Any]]) -> None:
-        """Let a batch through, or not.
+        """Refuse a batch that needs a locked row.
 
         Raises:
-            NotWritten: something stands in its way.
+            NotWritten: a row is locked.
         """
         if self and any(self.blocked(items, orders)):
             raise NotWritten("locked", locked=True)
 
     def refusal(self, request: Mapping[str, Any]) -> NotWritten | None:
-        """The answer to the creation of an order that must wait."""
+        """The answer to a creation that needs a locked row, or None."""
         needed = {f"product {line['product']}" for line in request["lines"]} | {
             f"customer {request['customer']}"
         }

@@ -1,4 +1,4 @@
-"""create_orders() of Postgres, once more, over dictionaries."""
+"""Creation of orders in memory: create_orders() over dictionaries."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def _unlike_the_first(values: Sequence[Any]) -> list[int]:
 
 
 class MemoryPlacing:
-    """Implements dispatch.service.Placer; the dictionaries are those of MemoryJournal."""
+    """Implements dispatch.service.Placer; it uses the dictionaries of MemoryJournal."""
 
     _wall: Callable[[], float]
     orders: dict[int, Row]
@@ -90,7 +90,7 @@ class MemoryPlacing:
         return self._bounded(request, sum(n for p, n in known if p["stock"] is not None))
 
     def _bounded(self, request: Mapping[str, Any], wanted: int) -> tuple[str, Row]:
-        """Whether the customer may hold this much more."""
+        """True if the customer's limits allow this order."""
         mine = [
             order
             for order in self.orders.values()

@@ -1,4 +1,4 @@
-"""Postgres: the record. README.md says which statement does what.
+"""Postgres: the durable store. README.md says which statement does what.
 
 Map:
 database.py            one pool, named statements, deadlines, slow-query log

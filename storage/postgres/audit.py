@@ -1,8 +1,8 @@
-"""The auditor: whether everything that must be so is so, in any database of this product.
+"""Audit: checks all invariants of a database.
 
-One read-only transaction sees one moment, also of a database that is being written to, and waits for no
-writer and blocks none. The checks are the blocks of sql/audit.sql; large tables are read in slices, so
-that neither a statement's time nor what it holds grows with the database.
+One read-only transaction has one snapshot, also of a database in use, and neither waits for writers nor blocks them.
+The checks are the blocks of sql/audit.sql. Large tables are read in slices, so that a statement's time and memory do
+not grow with the database.
 """
 
 from __future__ import annotations
@@ -24,23 +24,24 @@ from storage.postgres.database import CONNECT_S, Connection
 from storage.postgres.migrate import MigrationError
 from storage.postgres.queries import BLOCKS
 
-# Rows that are named of each check; the rest is counted.
+# Rows shown of each check; the others are counted.
 ROWS_SHOWN = 10
-# Rows to a slice. A driver's feed of a week is some hundred entries, an order's history some ten.
+# Rows per slice. A driver's feed of a week has some hundred entries, an order's history some ten.
 SLICE_ROWS = {"orders": 20_000, "drivers": 1_000, "users": 20_000, "products": 50_000}
-# Bounds of bigint: what no id should be is looked at, too.
+# Bounds of bigint: ids outside the legal range are checked too.
 ID_MIN, ID_MAX = -(1 << 63), (1 << 63) - 1
 
 SETTINGS = {
     "application_name": "mall verify",
-    # A slice takes a second or so; ten minutes mean that something is wrong with the plan or the disk.
+    # A slice takes about a second. Ten minutes mean a problem of the plan or the disk.
     "statement_timeout": "600000",
-    # We wait for nobody but a migration, which has the tables to itself.
+    # Only a migration locks the tables against reads.
     "lock_timeout": "10000",
     "idle_in_transaction_session_timeout": "60000",
-    # Every slice is planned for its own bounds.
+    # Each slice is planned for its own bounds.
     "plan_cache_mode": "force_custom_plan",
-    # A table that was not analysed yet looks small, and a loop over it is quadratic; hashing a slice never is.
+    # A table that was not analysed looks small to the planner, and a nested loop over it is quadratic. A hash join of a
+    # slice is not.
     "enable_nestloop": "off",
     "jit": "off",
     "timezone": "UTC",
@@ -52,15 +53,15 @@ Bounds: TypeAlias = "tuple[int, int]"
 
 @frozen
 class Law:
-    """What the domain promises and the database does not know.
+    """Rules of the domain that the database does not have.
 
     Attributes:
-        transitions: the transition table, (status, event) to the next status.
-        carried: the statuses in which a driver has the order.
-        feed_days: how long entries of drivers' feeds are kept.
+        transitions: the transition table: (status, event) to next status.
+        carried: statuses in which a driver has the order.
+        feed_days: days for which feed entries are kept.
 
     Raises:
-        ValueError: an event leads to two statuses, so that a history does not tell them apart.
+        ValueError: an event leads to two statuses, so that a history is ambiguous.
     """
 
     transitions: Mapping[tuple[str, str], str]
@@ -75,11 +76,11 @@ class Law:
 
     @property
     def terminal(self) -> frozenset[str]:
-        """Statuses that nothing leads out of."""
+        """Statuses without a transition to another one."""
         return frozenset(self.transitions.values()) - {before for before, _ in self.transitions}
 
     def arguments(self, name: str) -> tuple[Any, ...]:
-        """What checks take besides their bounds, by the name in `Check.takes`."""
+        """Parameters of checks besides bounds, by the name in `Check.takes`."""
         befores, events = zip(*self.transitions, strict=True)
         moves = (list(befores), list(events), list(self.transitions.values()))
         ends = (sorted(self.terminal),)
@@ -92,13 +93,13 @@ class Law:
 
 @frozen
 class Check:
-    """An invariant: block `audit_<name>` finds what breaks it.
+    """Check of an invariant: block `audit_<name>` finds violations.
 
     Attributes:
-        scope: whose ids the slices are of.
-        takes: what the block is given besides the bounds of a slice; see `Law.arguments`.
-        kind: the block gives (id, shard) of these actors, and the shard is computed here: Postgres has
-            no crc32 before 18.
+        scope: the table whose ids are sliced.
+        takes: parameters of the block besides the bounds of a slice; see `Law.arguments`.
+        kind: the block returns (id, shard) of these actors, and the shard is checked here: Postgres before 18 has no
+            crc32.
     """
 
     name: str
@@ -166,7 +167,7 @@ CHECKS = (
 
 @frozen
 class Violation:
-    """What a check has found: how many rows break it, and of the first ones the key and what is wrong."""
+    """Violations found by a check: their number, and key and problem of the first ones."""
 
     check: Check
     broken: int
@@ -175,18 +176,18 @@ class Violation:
 
 @frozen
 class AuditReport:
-    """What an audit has found. `took_s` is how long the snapshot was held."""
+    """Result of an audit. `took_s` is the snapshot's duration."""
 
     findings: tuple[Violation, ...]
     took_s: float
 
     @property
     def holds(self) -> bool:
-        """True when nothing is broken."""
+        """True if no invariant is broken."""
         return not any(finding.broken for finding in self.findings)
 
     def text(self, *, as_json: bool = False) -> str:
-        """A line per invariant for people, with the rows under what is broken; or JSON for machines."""
+        """Report for people, with a line per invariant and the rows of violations; or JSON."""
         if as_json:
             return orjson.dumps(self._shown(), option=orjson.OPT_INDENT_2).decode()
         lines = []
@@ -216,22 +217,21 @@ class AuditReport:
 
 
 async def audit(database_url: str, law: Law) -> AuditReport:
-    """Run every check on one moment of the database. Needs SELECT on all tables, and writes nothing.
+    """Run all checks on one snapshot of a database. Needs SELECT on all tables, and writes nothing.
 
-    The snapshot is held for the length of the audit: meanwhile vacuum removes nothing that is younger,
-    and a migration waits.
+    The snapshot lasts as long as the audit. Meanwhile vacuum removes no younger rows, and a migration waits.
 
     Raises:
-        Unreachable: nobody answers at this address, or stops answering.
-        MigrationError: it has not the tables of this version.
-        StorageError: it refuses: no such database, no right to read, a statement took too long.
+        Unreachable: the server does not answer.
+        MigrationError: it does not have the tables of this version.
+        StorageError: the server refuses: no such database, no right to read, a statement took too long.
     """
     async with _snapshot(database_url) as connection:
         return await examine(connection, law)
 
 
 async def examine(connection: Connection, law: Law) -> AuditReport:
-    """Run every check on what this connection sees: in one transaction, or it is not one moment."""
+    """Run all checks on a connection. For one snapshot it must be in a transaction."""
     began = perf_counter()
     slices: dict[str, list[Bounds]] = {
         table: [x async for x in _slices(connection, table, rows)] for table, rows in SLICE_ROWS.items()
@@ -242,7 +242,7 @@ async def examine(connection: Connection, law: Law) -> AuditReport:
 
 @asynccontextmanager
 async def _snapshot(database_url: str) -> AsyncIterator[Connection]:
-    """A connection that sees one moment and can write nothing; its errors are ours."""
+    """Connection with one read-only snapshot. Raises StorageError for the driver's errors."""
     try:
         connection: Connection = await asyncpg.connect(
             database_url, timeout=CONNECT_S, server_settings=SETTINGS
@@ -266,7 +266,7 @@ async def _snapshot(database_url: str) -> AsyncIterator[Connection]:
 
 
 async def _slices(connection: Connection, table: str, rows: int) -> AsyncIterator[Bounds]:
-    """Bounds (above, up to) of some rows each, which together cover every number."""
+    """Bounds (above, up to) of slices, which together cover all numbers."""
     above = ID_MIN
     while (last := await connection.fetchval(BLOCKS[f"slice_of_{table}"], above, rows)) is not None:
         yield above, last
@@ -277,7 +277,7 @@ async def _slices(connection: Connection, table: str, rows: int) -> AsyncIterato
 async def _examine(
     connection: Connection, check: Check, law: Law, slices: Mapping[str, Sequence[Bounds]]
 ) -> Violation:
-    """One check over all of its slices."""
+    """Run one check on all slices."""
     broken = 0
     shown: list[tuple[str, str]] = []
     for bounds in slices.get(check.scope, [()]):
@@ -292,7 +292,7 @@ _PREFIX = {"order": "ord", "driver": "drv"}
 
 
 def _misplaced(kind: str, rows: Sequence[asyncpg.Record]) -> list[tuple[str, str]]:
-    """Actors whose shard is not that of their number."""
+    """Find actors whose shard does not follow from their number."""
     found = []
     for row in rows:
         shard = shard_of(ActorId(kind, row["id"]))

@@ -1,4 +1,4 @@
-"""One pool, named blocks, deadlines, and a log of slow queries."""
+"""Connection pool with named statements, deadlines, and a log of slow queries."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from storage.postgres.errors import spoils_connection, storage_error
 from storage.postgres.list_queries import After, list_statement
 from storage.postgres.queries import BLOCKS
 
-# A statement that runs longer holds locks that others wait for; nothing here needs a tenth of it.
+# Statement timeout: a long statement holds locks. No statement here needs a tenth of it.
 STATEMENT_TIMEOUT_MS = 2000
-# How long a caller waits for a connection before it is told to come back.
+# Limit of a caller's wait for a connection.
 ACQUIRE_S = 1.0
 CONNECT_S = 2.0
-# The client's own patience: a little more than the server's, so that the server's answer wins.
+# The client's deadline: slightly more than the server's, so that the server's answer comes first.
 COMMAND_S = 2.5
 SLOW_S = 0.1
 
@@ -38,7 +38,7 @@ def _ignore_slow(name: str, seconds: float) -> None:
 
 
 async def prepare_connection(connection: Connection) -> None:
-    """JSON travels as bytes, by orjson."""
+    """Set up a connection: JSON as bytes, by orjson."""
     await connection.set_type_codec(
         "jsonb",
         schema="pg_catalog",
@@ -49,7 +49,7 @@ async def prepare_connection(connection: Connection) -> None:
 
 
 async def _no_reset(connection: object) -> None:
-    """We change no session state, so there is nothing to reset (150 us saved per use, measured)."""
+    """Nothing: session state is never changed, so a reset is not needed (saves 150 us per use)."""
     del connection
 
 
@@ -57,7 +57,7 @@ SERVER_SETTINGS = {
     "role": "mall_app",
     "statement_timeout": str(STATEMENT_TIMEOUT_MS),
     "lock_timeout": "1000",
-    # A client that freezes inside a transaction may hold its locks no longer than this.
+    # Limit for the locks of a client that freezes inside a transaction.
     "idle_in_transaction_session_timeout": "2000",
     "application_name": "mall",
     "timezone": "UTC",
@@ -67,7 +67,7 @@ SERVER_SETTINGS = {
 
 @asynccontextmanager
 async def _translated() -> AsyncIterator[None]:
-    """Driver errors become ours; nothing above this room knows the driver."""
+    """Turn errors of the driver into StorageError."""
     try:
         yield
     except Exception as error:
@@ -78,7 +78,7 @@ async def _translated() -> AsyncIterator[None]:
 
 
 class Database:
-    """Runs named blocks on a pool. Open it with `open_database`."""
+    """Runs named statements on a pool. Open it with `open_database`."""
 
     def __init__(self, pool: asyncpg.Pool[asyncpg.Record], observe: Observe, slow: Observe) -> None:
         self.pool = pool
@@ -91,8 +91,8 @@ class Database:
             async with _translated():
                 connection = await self.pool.acquire(timeout=ACQUIRE_S)
         except StorageError as error:
-            raise NotDone(str(error)) from None  # whatever it was: nothing was begun
-        # Giving the connection back talks to the server, too, and fails when that hangs.
+            raise NotDone(str(error)) from None  # nothing was begun
+        # The release of a connection calls the server, and fails if it hangs.
         async with _translated():
             try:
                 yield connection
@@ -106,14 +106,14 @@ class Database:
     async def _give_back(self, connection: Any) -> None:
         """Return a connection to the pool.
 
-        asyncpg 0.32 does it a turn of the loop later; a connection that is lost in between has returned by itself by
-        then, and it complains. That complaint took the place of whatever ended the block, and ended the instance
-        (make chaos, seed 12: Postgres frozen, a probe that had waited long enough).
+        asyncpg 0.32 does so one loop iteration later. A connection that was lost in between has returned by itself by
+        then, and asyncpg raises. That error replaced the one that had ended the block, and ended the instance (make
+        chaos, seed 12: Postgres frozen, a probe at its deadline).
         """
         try:
             await self.pool.release(connection)
         except asyncpg.InternalClientError:
-            if connection._con is not None:  # it is still lent out: something else is wrong
+            if connection._con is not None:  # it is still in use: another error
                 raise
 
     def _count(self, name: str, began: float) -> None:
@@ -123,7 +123,7 @@ class Database:
             self._slow(name, seconds)
 
     async def rows(self, name: str, *args: Any) -> list[Any]:
-        """All rows of a block.
+        """All rows of a statement.
 
         Raises:
             Unreachable, Duplicate, MissingReference: see storage/errors.py.
@@ -153,7 +153,7 @@ class Database:
         return await self._fetch(name, text, (limit, *(filters[n] for n in names), *behind))
 
     async def row(self, name: str, *args: Any) -> Any:
-        """The first row of a block, or None."""
+        """The first row of a statement, or None."""
         found = await self.rows(name, *args)
         return found[0] if found else None
 
@@ -164,14 +164,15 @@ class Database:
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Transaction]:
-        """Several blocks on one connection, all or nothing. For catalogue and accounts only: locks are held
-        between round trips, which living actors never do.
+        """Transaction on one connection.
+
+        For catalogue and accounts only: it holds locks between round trips, which actors never do.
         """
         async with self._connection() as connection, connection.transaction():
             yield Transaction(connection, self._count)
 
     def sizes(self) -> dict[str, int]:
-        """Connections of the pool: open, idle, at most."""
+        """Numbers of connections: open, idle, limit."""
         return {
             "open": self.pool.get_size(),
             "idle": self.pool.get_idle_size(),
@@ -187,7 +188,7 @@ class Transaction:
         self._count = count
 
     async def rows(self, name: str, *args: Any) -> list[Any]:
-        """All rows of a block."""
+        """All rows of a statement."""
         began = perf_counter()
         try:
             return list(await self._connection.fetch(BLOCKS[name], *args))
@@ -195,7 +196,7 @@ class Transaction:
             self._count(name, began)
 
     async def row(self, name: str, *args: Any) -> Any:
-        """The first row of a block, or None."""
+        """The first row of a statement, or None."""
         found = await self.rows(name, *args)
         return found[0] if found else None
 
@@ -208,10 +209,10 @@ async def open_database(
     observe: Observe = _nothing,
     slow: Observe = _ignore_slow,
 ) -> AsyncIterator[Database]:
-    """A pool as the restricted role.
+    """Open a pool that works as the restricted role.
 
     Raises:
-        Unreachable: nobody answers at this address.
+        Unreachable: the server does not answer.
     """
     async with _translated():
         pool = await asyncpg.create_pool(
@@ -234,11 +235,10 @@ async def open_database(
             pool.terminate()
 
 
-# A batch touches few rows of large tables by their keys. Left to itself the planner takes a table that was
-# empty a minute ago for empty still, and reads all of it once per item.
-#
-# A batch waits for nobody's lock for long: others wait behind it. Ours hold theirs for the milliseconds of a call; what
-# somebody else holds is set aside (actors/blocked_commits.py).
+# A batch touches few rows of large tables by their keys. By default the planner may assume that a table that was empty
+# a minute ago is still empty, and scan it once per item.  A batch waits for nobody's lock for long: others wait behind
+# it. Ours hold theirs for the milliseconds of a call; what somebody else holds is set aside
+# (actors/blocked_commits.py).
 LANE_LOCK_TIMEOUT_MS = 100
 LANE_SETTINGS = SERVER_SETTINGS | {
     "lock_timeout": str(LANE_LOCK_TIMEOUT_MS),
@@ -250,7 +250,7 @@ LANE_SETTINGS = SERVER_SETTINGS | {
 
 
 async def connect_lane(url: str) -> Connection:
-    """A connection of its own, for a lane."""
+    """Open a connection for a commit lane."""
     connection: Connection = await asyncpg.connect(
         url, timeout=CONNECT_S, command_timeout=None, server_settings=LANE_SETTINGS
     )

@@ -1,8 +1,8 @@
-"""What a failure of the driver means: one table for reads, for the catalogue and for the journal.
+"""Meaning of the driver's errors: one table for reads, the catalogue and the journal.
 
-Whoever asked must hear the truth: certainly not done, nobody knows, or a fault of ours. What a server says decides, by
-its SQLSTATE: an error of a statement means that its transaction is rolled back, whatever the reason. It is a fault of
-ours only where a repetition would end the same way on a healthy server with our schema.
+A caller must get the right outcome: certainly not done, not known, or a bug. The server's SQLSTATE decides: an error of
+a statement means that its transaction is rolled back, whatever the reason. It is a bug only if a repetition would fail
+in the same way on a healthy server with this schema.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ from storage.errors import (
 
 
 class Meaning(Enum):
-    """What became of the call."""
+    """Outcome of a failed call."""
 
-    LOCKED = auto()  # rolled back: somebody else holds a row that it needs
-    NOT_DONE = auto()  # rolled back, or never begun; it may succeed a moment later
-    UNKNOWN = auto()  # the connection is lost, or in a state that nobody expected
+    LOCKED = auto()  # rolled back: another session holds a row that it needs
+    NOT_DONE = auto()  # rolled back, or never begun; a repetition may succeed
+    UNKNOWN = auto()  # the connection is lost, or in an unexpected state
     DUPLICATE = auto()  # rolled back: a unique value exists already
     MISSING = auto()  # rolled back: a row that was referred to does not exist
-    REFUSED = auto()  # rolled back: a rule of ours stands in the way
-    FAULT = auto()  # rolled back, and so it would be the next time
+    REFUSED = auto()  # rolled back: a constraint refuses it
+    FAULT = auto()  # rolled back, as every repetition would be
 
 
 _STATES = {
@@ -40,19 +40,19 @@ _STATES = {
     "23505": Meaning.DUPLICATE,
     "23503": Meaning.MISSING,
     "23514": Meaning.REFUSED,
-    # Not told whether the commit was before or after.
+    # It is not known whether the commit came before.
     "40003": Meaning.UNKNOWN,
-    # A definite answer, although its class is one of intervention: the statement's timeout, or a person.
+    # A definite answer in spite of its class: the statement timeout, or a cancel by a person.
     "57014": Meaning.NOT_DONE,
     "57P03": Meaning.NOT_DONE,
-    # A server that is only read from: somebody else is the primary now.
+    # A read-only server: another one is the primary now.
     "25006": Meaning.NOT_DONE,
     "25P03": Meaning.NOT_DONE,
     "25P04": Meaning.NOT_DONE,
-    # A prepared statement that is gone (DISCARD ALL, a pooler between us and the server).
+    # A lost prepared statement (DISCARD ALL, or a connection pooler).
     "26000": Meaning.NOT_DONE,
     "42P05": Meaning.NOT_DONE,
-    # The schema is being changed, or a right was taken away: the statement was refused, and people mend it.
+    # The schema is being changed, or a right was revoked: the statement was refused, and an operator must act.
     "3D000": Meaning.NOT_DONE,
     "3F000": Meaning.NOT_DONE,
     "42501": Meaning.NOT_DONE,
@@ -62,19 +62,19 @@ _STATES = {
     "42883": Meaning.NOT_DONE,
     "42P01": Meaning.NOT_DONE,
     "55006": Meaning.NOT_DONE,
-    # What a plan was made for was dropped or changed under it.
+    # An object of the plan was dropped or changed.
     "XX000": Meaning.NOT_DONE,
 }
 _CLASSES = {
     "08": Meaning.UNKNOWN,
-    "28": Meaning.NOT_DONE,  # of a new connection: its password was changed
+    "28": Meaning.NOT_DONE,  # of a new connection: the password was changed
     "40": Meaning.NOT_DONE,
-    "53": Meaning.NOT_DONE,  # disk, memory or connections are used up
+    "53": Meaning.NOT_DONE,  # disk, memory or connections are exhausted
     "57": Meaning.UNKNOWN,
     "58": Meaning.NOT_DONE,  # the server's disk
     "72": Meaning.NOT_DONE,
 }
-# Of the driver itself: what it could not encode it has not sent.
+# Errors of the driver itself: a value that it could not encode was not sent.
 _NEVER_SENT = (
     asyncpg.exceptions._base.DataError,
     asyncpg.UnsupportedClientFeatureError,
@@ -85,9 +85,9 @@ _LOST = (OSError, TimeoutError, EOFError, asyncpg.InterfaceError, asyncpg.Intern
 
 
 def meaning_of(error: BaseException) -> Meaning | None:
-    """What a failure means; None for one that is not of the driver or of the way to the server."""
+    """Outcome of a failure; None for an error that is not of the driver or the connection."""
     if isinstance(error, asyncpg.InvalidCachedStatementError):
-        return Meaning.NOT_DONE  # inside a transaction; elsewhere the driver has repeated it
+        return Meaning.NOT_DONE  # inside a transaction; outside of one the driver has repeated it
     if isinstance(error, asyncpg.FatalPostgresError):
         return Meaning.UNKNOWN
     if isinstance(error, asyncpg.PostgresError):
@@ -97,21 +97,21 @@ def meaning_of(error: BaseException) -> Meaning | None:
         return Meaning.FAULT
     if isinstance(error, _LOST):
         return Meaning.UNKNOWN
-    # uvloop, where one writes to a connection that was lost a moment ago.
+    # uvloop raises it for a write to a connection that was just lost.
     if isinstance(error, RuntimeError) and "the handler is closed" in str(error):
         return Meaning.UNKNOWN
     return None
 
 
 def spoils_connection(error: BaseException) -> bool:
-    """True when the connection would fail in this way for ever: what it has prepared is gone."""
+    """True if the connection is unusable: its prepared statements are lost."""
     return isinstance(error, asyncpg.InvalidSQLStatementNameError | asyncpg.DuplicatePreparedStatementError)
 
 
 def storage_error(error: BaseException) -> StorageError | None:
-    """Our word for a failure; None for one that is not the store's.
+    """Make the StorageError for a failure; None for an error that is not the store's.
 
-    The text of a driver's error may quote the row, password hash and all: what leaves is the kind of fault.
+    The text of a driver's error may quote the row with its password hash, so only the kind of error is kept.
     """
     name, constraint = type(error).__name__, getattr(error, "constraint_name", None) or ""
     match meaning_of(error):
@@ -134,14 +134,14 @@ def storage_error(error: BaseException) -> StorageError | None:
 
 
 def journal_error(error: BaseException) -> JournalError:
-    """The runtime's word for a failure of a writing call."""
+    """Make the JournalError for a failure of a write."""
     name = type(error).__name__
     meaning = meaning_of(error)
     if meaning in (None, Meaning.UNKNOWN):
         return Unanswered(name)
     if meaning is Meaning.LOCKED:
         return NotWritten(name, locked=True)
-    # An internal error of the server may be the fault of one item: the batch is divided until that one is alone.
+    # One item may cause an internal error of the server: the batch is divided until that item is alone.
     if meaning is Meaning.NOT_DONE and not isinstance(error, asyncpg.InternalServerError):
         return NotWritten(name, transient=True)
     return NotWritten(f"{name} {getattr(error, 'sqlstate', None) or ''}".strip())

@@ -1,8 +1,8 @@
-"""Which body the search around a place has: PostGIS where the database offers it, a box and the sphere elsewhere.
+"""Implementation of the search around a place: PostGIS if the database has it, else a bounding box and the sphere.
 
-Both are held to one contract (tests/contracts/test_geo.py): the same stores, the same distances to a
-millimetre, on the same sphere. Measured with `make bench-geo` (loadtests/README.md has the figures): the box
-needs nothing and is as good for a mall; PostGIS pays where a page is wanted out of many near stores.
+Both pass one contract (tests/contracts/test_geo.py): the same stores, the same distances to a millimetre, on the same
+sphere. By `make bench-geo` (figures in loadtests/README.md) the box is as good for a mall and needs no extension.
+PostGIS is faster for a page out of many near stores.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ import asyncpg
 
 
 async def choose_body(database_url: str, *, postgis: bool = True) -> str:
-    """Choose anew, as every start does; returns `postgis` or `box`.
+    """Choose the implementation, at each start. Returns `postgis` or `box`.
 
     Args:
-        database_url: of the tables' owner.
-        postgis: False to do without it.
+        database_url: URL of the tables' owner.
+        postgis: False: never use it.
     """
     owner = await asyncpg.connect(database_url)
     try:

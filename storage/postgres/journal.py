@@ -1,7 +1,6 @@
-"""The actors' Journal over Postgres.
+"""Journal of the actors over Postgres.
 
-Each lane has a connection of its own: a flush is one round trip in autocommit, so a client that freezes
-holds no lock while the server waits for it.
+Each commit lane has a connection. A flush is one round trip in autocommit, so a frozen client holds no locks.
 """
 
 from __future__ import annotations
@@ -22,9 +21,9 @@ from storage.locking import blocker_of, needs
 from storage.postgres.database import Connection, Database, Observe, connect_lane
 from storage.postgres.errors import journal_error, spoils_connection
 
-# A flush that was not answered by then is given up as unknown; the server's own limit is 2 s.
+# Deadline of a flush, whose outcome is unknown afterwards. The server's limit is 2 s.
 FLUSH_S = 3.0
-# Rows turned into timers before others get their turn of the loop: after 15,000 creations it took 18 ms.
+# Rows per slice of the event loop: all rows after 15,000 creations took 18 ms.
 SLICE = 1000
 _FLUSH = "SELECT flush($1::integer[], $2::bigint[], $3::bigint[], $4::jsonb, $5::jsonb, $6::boolean)"
 _HOLDER = ("username", "application", "state")
@@ -41,14 +40,14 @@ class PostgresJournal:
         self._lanes: dict[int, Connection] = {}
 
     async def close(self) -> None:
-        """End the lanes' connections; what is under way stays unknown."""
+        """End the lanes' connections. Calls under way have an unknown outcome."""
         for lane in list(self._lanes):
             self._drop(lane)
 
     def _drop(self, lane: int) -> None:
         connection = self._lanes.pop(lane, None)
         if connection is not None:
-            # Never close() on a suspect connection: it waits for a server that may not answer.
+            # No close() on a suspect connection: it waits for a server that may not answer.
             connection.terminate()
 
     async def _lane(self, lane: int) -> Connection:
@@ -58,7 +57,7 @@ class PostgresJournal:
         return connection
 
     async def flush(self, lane: int, items: Sequence[Mapping[str, Any]]) -> list[Outcome]:
-        """One server-side call; see functions/flush.sql."""
+        """Write a batch in one call of flush(); see functions/flush.sql."""
         try:
             connection = await self._lane(lane)
         except Exception as error:  # noqa: BLE001 - whatever it was, nothing was sent
@@ -83,7 +82,7 @@ class PostgresJournal:
         return needs(item)
 
     async def blocked(self, items: Sequence[Mapping[str, Any]]) -> list[Blocker | None]:
-        """See functions/blockers.sql."""
+        """The lock that blocks each item, or None; see functions/blockers.sql."""
         shards, drivers, orders, *_ = _arguments(items)
         restocked = [item["id"] for item in items if item.get("restock")]
         rows = await self._read("blockers", shards, drivers, orders, restocked)
@@ -127,7 +126,7 @@ class PostgresJournal:
         return float(rows[0][0])
 
     async def read(self, query: Query) -> Any:
-        """Named reads of actors: `driver_snapshot` gives one row, the others all."""
+        """Run a named read of an actor. `driver_snapshot` returns one row, the others all rows."""
         rows = await self._read(query.name, *query.params)
         if query.name == "driver_snapshot":
             return rows[0] if rows else None
@@ -141,7 +140,7 @@ class PostgresJournal:
 
 
 def _arguments(items: Sequence[Mapping[str, Any]]) -> tuple[Any, ...]:
-    """What flush() takes: everything to lock, and the items by kind."""
+    """Arguments of flush(): the rows to lock, and the items by kind."""
     shards, orders, drivers, restock = set(), [], [], False
     numbers: list[int] = []
     locked: set[int] = set()
@@ -162,7 +161,7 @@ def _arguments(items: Sequence[Mapping[str, Any]]) -> tuple[Any, ...]:
 
 
 def _outcomes(items: Sequence[Mapping[str, Any]], answer: Mapping[str, Any]) -> list[Outcome]:
-    """An outcome per item, in the order of the items."""
+    """Outcomes in the order of the items."""
     orders: list[tuple[str, dict[str, Any]]] = [
         (code, {"slot": slot, "seqs": []}) for code, slot in answer["orders"]
     ]

@@ -1,15 +1,14 @@
-"""Lists a page at a time: sql/lists/*.sql, with only those conditions that a request has given.
+"""List queries: pages of sql/lists/*.sql, with only the conditions of a request.
 
-A list that names every filter as `$3 IS NULL OR column = $3` has one plan for all of them, and it reads the
-whole table. So the text is put together for each set of filters, from parts that stand in the file, and
-never from a request: a request only chooses among their names. Their number is bounded, and so is the cache.
+A query with each filter as `$3 IS NULL OR column = $3` has one plan for all of them, which reads the whole table. So
+the text is assembled for each set of filters, from parts of the file. A request only chooses names of parts, and never
+adds text. The number of sets is bounded, and so is the cache.
 
-How a block is read: `-- id: column` is what tells rows of the same key apart; each `-- by name: sorted by;
-shown as; compared with` is a sort, the last two saying how its key leaves and comes back; each
-`-- if name: condition` is a filter. `$` stands for the value. `{key}`, `{rows}`, `{order}` and `{limit}` are
-filled in. Pages follow each other by key and id, so a row that others come and go around is met exactly
-once, and the last page costs what the first one does. Only a row whose own key is changed meanwhile, a
-product that gets another price in a walk by price, may be met in both places or in neither.
+Syntax of a block: `-- id: column` is the tie-breaker of rows with the same key. Each `-- by name: sorted by; shown as;
+compared with` is a sort; the last two convert its key to and from a cursor. Each `-- if name: condition` is a filter.
+`$` stands for the value. `{key}`, `{rows}`, `{order}` and `{limit}` are filled in. Pages follow each other by key and
+id. So inserts and deletions of other rows do not repeat or hide a row, and the last page costs as much as the first.
+Only a row whose own key changes meanwhile, like a product's price in a walk by price, may appear twice or not at all.
 """
 
 from __future__ import annotations
@@ -23,14 +22,14 @@ from typing import NamedTuple
 
 from storage.postgres.queries import load_blocks
 
-# Texts kept ready: more than all sets of filters that people use, fewer than all that there could be.
+# Size of the cache: more than the sets of filters in use, fewer than all possible ones.
 TEXTS_MAX = 512
 
 _PART = re.compile(r"^-- (id|by|if)(?: ([a-z_]+))?: (.+)\n?", re.MULTILINE)
 
 
 class Key(NamedTuple):
-    """A sort: the expression, how its value leaves, and what a cursor's value is compared as."""
+    """Sort key: its expression, how its value is shown, and the type with which a cursor's value is compared."""
 
     expression: str
     shown: str
@@ -38,19 +37,19 @@ class Key(NamedTuple):
 
 
 class After(NamedTuple):
-    """Where a page begins: behind the row of this key and this id."""
+    """Start of a page: after the row with this key and id."""
 
     key: int | str
     id: int
 
     def values(self, sort: str) -> tuple[int | str, ...]:
-        """The parameters of a statement that follows this row."""
+        """Parameters of a statement for the page after this row."""
         return (self.id,) if sort in ("id", "-id") else (self.key, self.id)
 
 
 @dataclass(frozen=True)
 class ListQuery:
-    """A list that can be sorted and filtered.
+    """List with its sorts and filters.
 
     Attributes:
         keys: its sorts by name; `id` is always one.
@@ -63,13 +62,12 @@ class ListQuery:
     conditions: Mapping[str, str] = field(hash=False)
 
     def statement(self, filters: tuple[str, ...], sort: str, *, following: bool) -> str:
-        """The SQL for these filters; parameters: the limit, the filters in this order, then those of the
-        row that the page follows.
+        """SQL for these filters. Parameters: the limit, the filters in this order, then those of `After`.
 
         Args:
             filters: names of conditions.
-            sort: name of a key, with a minus in front for the largest first.
-            following: a page behind a row, not the first one.
+            sort: name of a key, with a minus in front for descending order.
+            following: a page after a row, not the first one.
 
         Raises:
             KeyError: a name is not one of this list's.
@@ -97,10 +95,10 @@ class ListQuery:
 
 
 def load_listings(folder: Path) -> dict[str, ListQuery]:
-    """All lists of a folder.
+    """Load all lists of a folder.
 
     Raises:
-        ValueError: a list does not say what its id is.
+        ValueError: a list has no id.
     """
     found = {}
     for name, block in load_blocks(folder).items():
@@ -124,5 +122,5 @@ LISTINGS = load_listings(Path(__file__).parent / "sql" / "lists")
 
 @lru_cache(TEXTS_MAX)
 def list_statement(name: str, filters: tuple[str, ...], sort: str, following: bool) -> str:
-    """The SQL of a page; see Listing.statement."""
+    """SQL of a page; see ListQuery.statement."""
     return LISTINGS[name].statement(filters, sort, following=following)

@@ -1,8 +1,8 @@
-"""Migrations: alembic's bookkeeping over plain SQL files.
+"""Migrations: plain SQL files, with alembic's revisions.
 
-A revision's file holds many statements and function bodies, which the extended protocol refuses in one
-call; so they run through the raw asyncpg connection's simple protocol. Many instances may migrate at
-once: the first takes an advisory lock, the others find nothing left to do.
+A revision's file has many statements and function bodies, which the extended protocol refuses in one call. So it runs
+through the simple protocol of the raw asyncpg connection. Several instances may migrate at once: the first takes an
+advisory lock, and the others find nothing to do.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ import asyncpg
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 _ROOM = Path(__file__).parent / "migrations"
-# Any number will do as long as nobody else in this database uses it.
+# Any number that no other program uses in this database.
 _LOCK = 7_061_944_301
-# An instance that works as another role than the one that migrated leaves the choice alone.
-# Since Postgres 16 who creates a role may give it to others, but not work as it: not before he has it given.
+# An instance with another role than the migration's keeps the choice. Since Postgres 16 who creates a role may give it
+# to others, but not work as it: not before he has it given.
 _ENTER = """DO $$ BEGIN
     IF NOT pg_has_role(current_user, 'mall_app',
                        CASE WHEN current_setting('server_version_num')::int >= 160000 THEN 'SET' ELSE 'MEMBER' END) THEN
@@ -30,8 +30,7 @@ END $$"""
 _CHOOSE = """SELECT choose_stores_near() FROM pg_proc p
  WHERE p.oid = 'choose_stores_near(boolean)'::regprocedure AND pg_has_role(current_user, p.proowner, 'USAGE')"""
 
-# What is recorded is what this revision has made: afterwards `verify` can tell what was changed by hand.
-# A revision of before knows no record.
+# Record the schema that this revision has made, so that `verify` finds changes by hand. Older revisions have no record.
 _RECORD = """DO $$ BEGIN
     IF EXISTS (SELECT FROM pg_proc p WHERE p.oid = to_regprocedure('record_schema(text)')
                   AND pg_has_role(current_user, p.proowner, 'USAGE')) THEN
@@ -41,11 +40,11 @@ END $$"""
 
 
 class MigrationError(Exception):
-    """The database cannot be brought to this version; the message says what to do."""
+    """The database cannot be migrated to this version. The message says what to do."""
 
 
 def run_sql(name: str) -> None:
-    """Run a revision's file on the connection of the migration under way."""
+    """Run a revision's SQL file on the migration's connection."""
 
     async def work(connection: Connection) -> None:
         await connection.execute((_ROOM / "sql" / name).read_text())
@@ -54,11 +53,11 @@ def run_sql(name: str) -> None:
 
 
 def run(work: Callable[[Connection], Awaitable[None]]) -> None:
-    """Have a revision's work done on the connection of the migration under way."""
+    """Run a revision's function on the migration's connection."""
     from alembic import op
     from sqlalchemy.util import await_only
 
-    # Open the transaction that alembic's own bookkeeping will share: all of a revision or nothing.
+    # Open the transaction that alembic shares: all of a revision or nothing.
     op.get_bind().exec_driver_sql("SELECT 1")
     raw = op.get_bind().connection.driver_connection
     assert raw is not None
@@ -66,12 +65,12 @@ def run(work: Callable[[Connection], Awaitable[None]]) -> None:
 
 
 async def migrate(database_url: str, to: str = "head") -> str:
-    """Bring the database to the newest revision, or to an older one, and return its name.
+    """Migrate the database to the newest revision, or to an older one. Returns its name.
 
     Raises:
         MigrationError: the database is newer than this program, or refuses.
     """
-    # Importing alembic costs 0.2 s; only this path pays.
+    # Imported here because the import takes 0.2 s.
     from sqlalchemy.exc import DBAPIError
     from sqlalchemy.ext.asyncio import create_async_engine
     from sqlalchemy.pool import NullPool
@@ -79,13 +78,13 @@ async def migrate(database_url: str, to: str = "head") -> str:
     engine = create_async_engine(_sqlalchemy_url(database_url), poolclass=NullPool)
     try:
         async with engine.connect() as connection:
-            # The lock outlives alembic's transactions; the connection's end releases it.
+            # The lock outlives alembic's transactions. The end of the connection releases it.
             await connection.exec_driver_sql(f"SELECT pg_advisory_lock({_LOCK})")
             await connection.commit()
             try:
                 revision = await connection.run_sync(_upgrade, to)
                 await connection.exec_driver_sql(_ENTER)
-                # Each time: PostGIS may have come or gone since.
+                # At each start: PostGIS may have been added or removed.
                 await connection.exec_driver_sql(_CHOOSE)
                 await connection.exec_driver_sql(_RECORD.format(revision))
             except (asyncpg.PostgresError, DBAPIError) as error:
@@ -98,10 +97,10 @@ async def migrate(database_url: str, to: str = "head") -> str:
 
 
 async def wait_for(database_url: str, limit_s: float) -> None:
-    """Return once Postgres takes connections; it may come up after us when a whole machine boots.
+    """Wait until Postgres accepts connections. When a machine boots, it may start after this program.
 
     Raises:
-        MigrationError: it did not within the limit, or it refuses us for good.
+        MigrationError: it did not within the limit, or it refuses for good.
     """
     loop = asyncio.get_running_loop()
     until = loop.time() + limit_s
@@ -122,7 +121,7 @@ async def wait_for(database_url: str, limit_s: float) -> None:
 
 
 def _refused(error: Exception) -> str:
-    """One line: SQLAlchemy's own text goes on with the statement and a link."""
+    """Error text in one line: SQLAlchemy's text also has the statement and a link."""
     said = str(getattr(error, "orig", None) or error).partition("\n")[0]
     if "permission denied" in said or "must be owner" in said:
         said += "; `python run.py check` says what is missing and who can give it"
@@ -138,7 +137,7 @@ def _config() -> Any:
 
 
 def newest_revision() -> tuple[str, frozenset[str]]:
-    """The revision that this version makes, and all that it knows."""
+    """The newest revision of this version, and all revisions that it knows."""
     from alembic.script import ScriptDirectory
 
     scripts = ScriptDirectory.from_config(_config())

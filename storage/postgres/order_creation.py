@@ -1,7 +1,7 @@
-"""Placing orders: one server-side call for all that are waiting.
+"""Order creation: one call of create_orders() for all waiting requests.
 
-Order ids come from a sequence in blocks, because the shard is a function of the id and is computed here;
-a crash loses the rest of a block, never reuses it.
+Order ids come from a sequence in blocks, because the shard follows from the id and is computed here. A crash loses the
+rest of a block, which is never reused.
 """
 
 from __future__ import annotations
@@ -17,22 +17,22 @@ from actors.shards import shard_of
 from storage.errors import Locked, NotDone, StorageError, Unreachable
 from storage.postgres.database import Database
 
-# At 2,000 orders a second one block lasts a quarter of a second; a restart wastes at most this many.
+# At 2,000 orders a second a block lasts a quarter of a second. A restart loses at most this many ids.
 ID_BLOCK = 500
 
 
-# A batch that has met a lock which nobody shows is sent again so often.
+# Tries of a batch that meets a lock whose holder is not found.
 LOCK_TRIES = 2
-# What was locked is looked at before it is needed again, for this long.
+# For this long a locked row is checked before it is used again.
 SUSPECT_S = 30.0
 
 
 class OrderPlacer:
-    """`create_orders` for batches; to be put behind a Batcher.
+    """Creates batches of orders, for a Batcher.
 
     Args:
-        log: told who holds what a batch has waited for.
-        monotonic: seconds that only rise.
+        log: called with the holder of a lock that a batch has waited for.
+        monotonic: seconds that never go back.
     """
 
     def __init__(
@@ -48,10 +48,10 @@ class OrderPlacer:
         self._suspect_until = 0.0
 
     async def place(self, requests: Sequence[dict[str, Any]]) -> list[Any]:
-        """Create orders; one answer per request, in order: `{code, facts, replayed}`, or NotWritten where
-        somebody else holds what it needs.
+        """Create orders; one answer per request, in order: `{code, facts, replayed}`, or NotWritten if another session
+        holds a row that it needs.
 
-        Idempotent by (customer, route, key): a call that was not answered may be repeated.
+        Idempotent by (customer, route, key): an unanswered call may be repeated.
 
         Raises:
             NotWritten, Unanswered: see actors/errors.py.
@@ -85,7 +85,7 @@ class OrderPlacer:
         return list(await self._database.value("create_orders", items))
 
     async def _blocked(self, requests: Sequence[dict[str, Any]]) -> dict[int, JournalError]:
-        """Those of the requests that need what somebody else holds; the first lock is logged once."""
+        """Requests that need a locked row, by index. The first lock is logged once."""
         products = sorted({line["product"] for request in requests for line in request["lines"]})
         customers = sorted({request["customer"] for request in requests})
         rows = await self._database.rows("creation_blockers", products, customers)
@@ -111,7 +111,7 @@ class OrderPlacer:
 
 
 def _needs(request: dict[str, Any]) -> list[str]:
-    """What the creation of an order locks, as `creation_blockers` names it."""
+    """Rows that the creation of an order locks, as `creation_blockers` names them."""
     return [
         "table", f"customer {request['customer']}", *(f"product {line['product']}" for line in request["lines"])
     ]  # fmt: skip

@@ -1,7 +1,7 @@
-"""What an embedded database is given away to: a role that owns it and is no superuser.
+"""Ownership transfer: gives an embedded database to a role that is not a superuser.
 
-The first role of a Postgres is its superuser for ever. The server does not work as that: whoever gets a statement
-past it would read files and start programs.
+The first role of a Postgres is always a superuser. The server does not work as this role, because an injected statement
+could read files and start programs.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ HAND_OVER_S = 60.0
 
 
 def hand_over(superuser_url: str, role: str) -> None:
-    """Make the role, and have it own the database and everything of ours in it; harmless when it does already.
+    """Create the role, and make it the owner of the database and its objects. Idempotent.
 
     Raises:
         PostgresError, OSError: Postgres refuses.
@@ -30,6 +30,6 @@ def hand_over(superuser_url: str, role: str) -> None:
         finally:
             await connection.close()
 
-    # In a thread: the caller may have a loop.
+    # In a thread, because the caller may have a running loop.
     with ThreadPoolExecutor(1) as pool:
         pool.submit(asyncio.run, work()).result()

@@ -1,4 +1,4 @@
-"""A look at a Postgres before a start: everything that could stand in the way, and nothing is changed."""
+"""Preflight checks of a Postgres server, without changes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from storage.postgres.migrate import newest_revision
 ROLE = "mall_app"
 CONNECT_S = 5.0
 OLDEST, NEWEST = 15, 18
-# The whole look is a reader: Postgres itself refuses whatever would change something.
+# The transaction is read-only: Postgres itself refuses changes.
 _READER = {
     "default_transaction_read_only": "on",
     "statement_timeout": "5000",
@@ -27,7 +27,7 @@ _GENERAL = """SELECT current_setting('server_version_num')::int / 10000 AS major
     (SELECT count(*)::int FROM pg_stat_activity WHERE backend_type = 'client backend') AS connections,
     current_database() AS database, current_user AS me, current_schema() AS home,
     to_regclass('public.alembic_version') IS NOT NULL AS founded"""
-# Who may SET ROLE: from Postgres 16 on a right of its own, which who creates a role does not have.
+# The right to SET ROLE: since Postgres 16 a separate one, which a role's creator does not have.
 _RIGHTS = """SELECT r.rolsuper OR r.rolcreaterole AS creates_roles, r.rolsuper AS super,
     EXISTS (SELECT FROM pg_roles WHERE rolname = $1) AS role_exists,
     COALESCE((SELECT pg_has_role(current_user, oid, $2) FROM pg_roles WHERE rolname = $1), false) AS may_become,
@@ -41,7 +41,7 @@ _TABLES = ["cluster_meta", "shard", "orders", "drivers", "users", "payments", "o
 
 
 def address_of(url: str) -> str:
-    """Where a URL points, without its password."""
+    """Address of a URL, without its password."""
     parts = urlsplit(url)
     where = parts.netloc.rpartition("@")[2] or unquote(parts.query.partition("host=")[2])
     user = f"{unquote(parts.username)} at " if parts.username else ""
@@ -49,12 +49,12 @@ def address_of(url: str) -> str:
 
 
 async def look_at_postgres(url: str, pool_size: int, shards: tuple[int, str]) -> list[Finding]:
-    """Everything a start needs of this database.
+    """Check everything that a start needs of a database.
 
     Args:
-        url: where it is.
-        pool_size: connections that one instance takes.
-        shards: how many, and by which function; a database is for one plan.
+        url: its address.
+        pool_size: connections that one instance uses.
+        shards: their number and function; a database is made for one of each.
     """
     findings: list[Finding] = []
     try:
@@ -75,7 +75,7 @@ async def _reading(url: str) -> AsyncIterator[Connection]:
 
 
 def refusal(url: str, error: Exception) -> Finding:
-    """Why nobody lets us in, and what to do; the error's own text may hold secrets and stays here."""
+    """Finding for a refused connection, with a remedy, without the error's text, which may have secrets."""
     where, parts = address_of(url), urlsplit(url)
     user, database = unquote(parts.username or ""), unquote(parts.path.lstrip("/"))
     if isinstance(error, asyncpg.InvalidPasswordError):
@@ -144,7 +144,7 @@ def _version(major: int) -> Finding:
 
 
 def _connections(general: asyncpg.Record, pool_size: int) -> list[Finding]:
-    # Beside the pool: the lane of commits, the one of creations, and a migration.
+    # Besides the pool: the commit lane, the creations' connection, and a migration.
     wanted, left = pool_size + 3, general["connections_max"] - general["connections"]
     if wanted <= left:
         return []
@@ -170,7 +170,7 @@ def _schema(revision: str | None, newest: str, known: frozenset[str]) -> Finding
 
 
 def _role(rights: asyncpg.Record, me: str, *, newer: bool) -> list[Finding]:
-    """Whether the server can work as its role, or a start can see to it."""
+    """Check that the server can work as its role, or that a start can create it."""
     create, grant = f"CREATE ROLE {ROLE} NOLOGIN;", f'GRANT {ROLE} TO "{me}";'
     if not rights["role_exists"]:
         if rights["creates_roles"]:

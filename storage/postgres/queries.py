@@ -1,6 +1,6 @@
 """Named SQL blocks: `-- name: x` in sql/*.sql becomes `BLOCKS["x"]`.
 
-The name is also the metric label and what the slow-query log shows.
+The name is also the label of its metric and its name in the slow-query log.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ _HEAD = re.compile(r"^-- name: ([a-z_]+)$", re.MULTILINE)
 
 
 def load_blocks(folder: Path) -> dict[str, str]:
-    """All blocks of a folder.
+    """Load all blocks of a folder.
 
     Raises:
         ValueError: two blocks share a name, or a file has none.

@@ -1,4 +1,4 @@
-"""Alembic's entry: runs on the connection that storage/postgres/migrate.py hands over."""
+"""Alembic's entry point: runs on the connection of storage/postgres/migrate.py."""
 
 from alembic import context
 
