@@ -1,13 +1,13 @@
-"""A cache beside Postgres: who needs a value looks here, asks Postgres if it is missing, and puts it here.
+"""Cache-aside for Postgres: a reader looks in the cache, queries Postgres on a miss, and stores the value.
 
-Two steps. Near: this instance's memory, NEAR_S from the beginning of the look, so that a change shows
-everywhere within that time. Far: Redis, shared by all instances (storage/redis/cache_store.py has how a change
-gets there). Callers of one instance who want the same value at once share one look and one query; two
-instances may each send one: a lock between them would cost every miss a round trip to save one query.
+There are two levels. Near: this instance's memory, for NEAR_S from the start of the read, so that a change shows
+everywhere within that time. Far: Redis, shared by all instances (cache_store.py describes invalidation). Concurrent
+callers of one instance share one read and one query. Two instances may each send a query: a lock between them would
+cost each miss a round trip to save one query.
 
-Redis may be gone, slow or empty at any time: then Postgres is asked, and nobody waits longer than
-BUDGET_S. An instance that dies between its commit and its mark leaves the old value until the end
-of its life; so does a change by hand in the database.
+Redis may be away, slow or empty at any time. Then Postgres is queried, and a caller waits for Redis at most BUDGET_S.
+If an instance dies between its commit and its mark, the old value stays until it expires; so it does after a change by
+hand in the database.
 """
 
 from __future__ import annotations
@@ -27,19 +27,19 @@ from storage.redis.cache_store import CacheStore
 
 # Half of the second within which a change must show everywhere.
 NEAR_S = 0.5
-# Each at most a page of rows, 25 KB: 25 MB at worst.
+# Each value is a page of rows at most, 25 KB: 25 MB in the worst case.
 NEAR_MAX = 1000
-# Lives differ by this share, so that what was put together does not end together.
+# Jitter of lifetimes, so that values stored together do not expire together.
 JITTER = 0.1
-# That there is no such row is believed for so long.
+# Lifetime of a missing row.
 MISSING_S = 5.0
-# Marks that Redis did not take are sent again that often, for as many places at most.
+# Interval at which failed marks are repeated, and the limit of places with one.
 OWED_S = 0.2
 OWED_MAX = 10_000
 _BATCH = 500
 
 Load = Callable[[], Awaitable[Any]]
-# Which cache, and how a value was had: hit, miss, stale or bypass.
+# Called with the cache's name and the result of a read: hit, miss, stale or bypass.
 Count = Callable[[str, str], None]
 
 
@@ -50,12 +50,12 @@ def _as_long_as_kept(value: Any) -> float | None:
 
 @frozen
 class CacheKind:
-    """What is kept: its name in the metric, how long, and how long it is fresh.
+    """Kind of values: its metric's name, its lifetime, and its time of freshness.
 
     Attributes:
-        life_s: how long a value is kept.
-        fresh_s: tells for how long a value may be shown; None: as long as it is kept. An older one is
-            shown only while Postgres cannot be asked.
+        life_s: lifetime of a value.
+        fresh_s: returns how long a value may be shown; None: its lifetime. An older value is shown only while Postgres
+            is away.
     """
 
     name: str
@@ -70,14 +70,14 @@ class _Near:
 
 
 class _Abandoned:
-    """What those who wait are told when the one who asks for all is cancelled: ask again."""
+    """Tells waiting callers to retry, because the caller that queried for all was cancelled."""
 
 
 _ABANDONED = _Abandoned()
 
 
 class Cache:
-    """Values by place; a value is None (no such row), a row as a dict, or a list of rows. Do not change them."""
+    """Values by place: None (no row), a row as a dict, or a list of rows. Do not change them."""
 
     def __init__(self, entries: CacheStore, clock: Clock, entropy: Randomness, count: Count) -> None:
         self._entries = entries
@@ -90,7 +90,7 @@ class Cache:
         self._owes = asyncio.Event()
 
     async def get(self, kind: CacheKind, place: str, load: Load) -> Any:
-        """The value of a place; `load` asks Postgres for rows, one row or None.
+        """Read the value of a place. `load` queries Postgres for rows, a row or None.
 
         Raises:
             StorageError: what `load` raised.
@@ -109,8 +109,10 @@ class Cache:
                 return value
 
     async def forget(self, places: Iterable[str]) -> None:
-        """Call it after the commit of a change: whoever asks from now on, here, gets what is so now, and
-        whoever asks elsewhere within NEAR_S. Never fails: what Redis does not take is sent again.
+        """Invalidate places after the commit of a change.
+
+        Reads here see the change from now on, reads on other instances within NEAR_S. Never fails: if Redis is away,
+        the marks are repeated.
         """
         wanted = list(places)
         try:
@@ -118,13 +120,13 @@ class Cache:
         except Unreachable:
             self._owe(wanted)
         finally:
-            # After the mark: a look of a moment before must not be kept here.
+            # After the mark, so that a read from before it is not kept here.
             for place in wanted:
                 self._near.pop(place, None)
                 self._flights.pop(place, None)
 
     async def run(self) -> None:
-        """Send what is owed, until cancelled."""
+        """Repeat failed marks until cancelled."""
         while True:
             await self._owes.wait()
             self._owes.clear()
@@ -146,14 +148,14 @@ class Cache:
         self._owes.set()
 
     async def _lead(self, kind: CacheKind, place: str, load: Load) -> Any:
-        """Ask for all who want this place now."""
+        """Read a place for all callers that wait for it."""
         flight: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self._flights[place] = flight
         try:
             value = await self._find(kind, place, load, flight)
         except Exception as error:
             flight.set_exception(error)
-            flight.exception()  # perhaps nobody waits
+            flight.exception()  # there may be no waiting caller
             raise
         except BaseException:
             flight.set_result(_ABANDONED)
@@ -196,7 +198,7 @@ class Cache:
         life_s = self._life_s(kind, value)
         fresh_s = kind.fresh_s(value)
         until = asked_s + (life_s if fresh_s is None else min(fresh_s, life_s))
-        with suppress(Unreachable):  # the next reader asks Postgres, too
+        with suppress(Unreachable):  # the next reader queries Postgres too
             await self._entries.put(place, seen, orjson.dumps([until, value]), life_s)
         self._keep_near(place, flight, value, began_s)
         return value
@@ -207,7 +209,7 @@ class Cache:
 
     def _keep_near(self, place: str, flight: asyncio.Future[Any], value: Any, began_s: float) -> None:
         if self._flights.get(place) is not flight:
-            return  # changed meanwhile
+            return  # invalidated meanwhile
         self._near.pop(place, None)
         self._near[place] = _Near(value, began_s + NEAR_S)
         while len(self._near) > NEAR_MAX:
@@ -215,7 +217,7 @@ class Cache:
 
 
 def plain(found: Any) -> Any:
-    """Rows as dicts, whatever they were."""
+    """Convert rows to dicts."""
     if found is None:
         return None
     if isinstance(found, list):
@@ -227,7 +229,7 @@ def _unpack(data: bytes) -> tuple[float, Any]:
     until, value = orjson.loads(data)
     for row in value if isinstance(value, list) else (value or {},):
         for name, text in row.items():
-            # JSON knows no times; columns of them are called so.
+            # JSON has no times. Columns of times have names with this ending.
             if name.endswith("_at") and isinstance(text, str):
                 row[name] = datetime.fromisoformat(text)
     return until, value

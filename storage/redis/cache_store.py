@@ -1,9 +1,9 @@
-"""Places in Redis where the cache keeps values, with a stamp each.
+"""Cache entries in Redis, each with a stamp.
 
-A place is empty, holds a value, or holds a mark: "changed a moment ago". Both begin with a stamp that never
-repeats. Who writes a row marks its places after the commit; who reads one notes the stamp, asks Postgres,
-and puts the value only if the place still has that stamp. So whoever read the row before the commit
-cannot put it back after the mark, however slow it was.
+A place is empty, has a value, or has a mark ("just changed"). Values and marks begin with a unique stamp. A writer
+marks the places of a row after its commit. A reader notes the stamp, queries Postgres, and puts the value only if the
+place still has that stamp. So a reader that read the row before the commit cannot put it after the mark, however slow
+it is.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ from storage.redis.keys import Keyspace
 T = TypeVar("T")
 
 _PUT = (Path(__file__).parent / "lua" / "put.lua").read_text()
-# A cache that takes longer than a query by primary key (1 ms) helps nobody; this leaves room for a busy loop.
+# A cache slower than a query by primary key (1 ms) is useless; this leaves room for a busy loop.
 BUDGET_S = 0.05
-# More under way than that, and Postgres is asked directly: the client has 32 connections for everybody.
+# With more calls than this under way, Postgres is queried directly: the client's 32 connections are shared.
 CALLS_MAX = 16
-# How long a mark stays, and how old a look may be when its value is put: the former must be longer, so that
-# no value of before the mark finds the place empty again. A query takes 3.5 s at most, waiting included.
+# Lifetime of a mark, and greatest age of a look when its value is put. The first must be longer, so that an old value
+# never finds the place empty after a mark. A query takes 3.5 s at most, including its wait.
 MARK_S = 10.0
 LOOK_S = 5.0
-# So many failures in a row open the breaker, for so long; then one call tries.
+# This many failures in a row open the breaker for this long. Then one call is tried.
 FAILURES_MAX = 3
 OPEN_S = 1.0
 # A letter (V value, M mark) and 16 hexadecimal digits.
@@ -39,7 +39,7 @@ STAMP_BYTES = 17
 
 
 class Look(NamedTuple):
-    """What was found in a place: its stamp (empty: nothing there), the value if there is one, and when."""
+    """Result of a look at a place: its stamp (empty: no entry), its value if it has one, and the time."""
 
     stamp: bytes
     value: bytes | None
@@ -47,7 +47,7 @@ class Look(NamedTuple):
 
 
 class Breaker:
-    """Keeps callers away from a server that fails, and lets one of them try now and then."""
+    """Circuit breaker: blocks calls to a failing server, and lets one try at intervals."""
 
     def __init__(self, clock: Clock, entropy: Randomness) -> None:
         self._clock = clock
@@ -57,7 +57,7 @@ class Breaker:
 
     @property
     def lets_pass(self) -> bool:
-        """False while nobody should try; each True of a breaker that was open is one trial."""
+        """False while calls are blocked. Each True of an open breaker is one trial."""
         if self._failures < FAILURES_MAX:
             return True
         now_s = self._clock.monotonic()
@@ -77,16 +77,16 @@ class Breaker:
         self._failures = 0
 
     def _wait(self, now_s: float) -> None:
-        # Instances whose breakers opened together should not try together.
+        # Jitter, so that instances whose breakers opened together do not try together.
         self._closed_from_s = now_s + OPEN_S * (0.75 + self._entropy.random() / 2)
 
 
 class CacheStore:
-    """Looks at places, puts values, marks changes; each within BUDGET_S.
+    """Reads places, puts values and marks changes, each within BUDGET_S.
 
     Args:
-        keys: of the cluster.
-        failed: called whenever Redis could not be asked.
+        keys: keys of the cluster.
+        failed: called after each failed call.
         budget_s: how long a call may take.
     """
 
@@ -103,7 +103,7 @@ class CacheStore:
         self._script = client.register_script(_PUT)
         self._clock = clock
         self._entropy = entropy
-        # The number changes with the form of what is kept, so that two versions of this program can share Redis.
+        # The number changes with the format of values, so that two versions of this program can share Redis.
         self._base = keys.beginning("cache", "1")
         self._failed = failed
         self._budget_s = budget_s
@@ -111,7 +111,7 @@ class CacheStore:
         self._under_way = 0
 
     async def look(self, place: str) -> Look:
-        """What is in a place.
+        """Look at a place.
 
         Raises:
             Unreachable: Redis was not asked, or did not answer in time.
@@ -124,7 +124,7 @@ class CacheStore:
         return Look(stamp, value if stamp[:1] == b"V" else None, at_s)
 
     async def _get(self, key: str) -> object:
-        """What is there. What is no string was made by somebody else: it goes, or it would open the breaker for all."""
+        """Read a key. One of another type was made by another program and is deleted, or it would open the breaker."""
         try:
             return await self._client.get(key)
         except ResponseError as error:
@@ -134,7 +134,7 @@ class CacheStore:
             return None
 
     async def put(self, place: str, seen: Look, value: bytes, life_s: float) -> bool:
-        """Put a value where `seen` was seen; False if the place has changed since, or it is too long ago.
+        """Put a value if the place still has the stamp of `seen`. False if it has changed, or `seen` is too old.
 
         Raises:
             Unreachable: Redis was not asked, or did not answer in time.
@@ -145,10 +145,10 @@ class CacheStore:
         return bool(await self._ask(lambda: self._script(keys=[self._base + place], args=args)))
 
     async def mark(self, places: Sequence[str]) -> None:
-        """Say that the rows behind these places have changed; what was there is gone.
+        """Mark these places as changed, in place of their values.
 
         Raises:
-            Unreachable: perhaps nothing was marked; repeat it.
+            Unreachable: marked or not; repeat.
         """
         stamp, life_ms = self._stamp(b"M"), round(MARK_S * 1000)
 

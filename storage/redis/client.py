@@ -1,8 +1,7 @@
-"""The Redis client.
+"""Redis client with short timeouts, and the meaning of its errors.
 
-redis-py's defaults repeat a command ten times with growing pauses: a dead server would cost each request
-four seconds (measured). Ours gives up within a fifth of a second, because everything in Redis has a
-fallback.
+By default redis-py repeats a command ten times with growing pauses: a dead server would cost each request four seconds.
+This client gives up within a fifth of a second, because each use of Redis has a fallback.
 """
 
 from __future__ import annotations
@@ -27,8 +26,8 @@ from storage.errors import Unreachable
 
 TIMEOUT_S = 0.2
 
-# Whatever a command may fail with when the server or the way to it does. uvloop says RuntimeError ("the
-# handler is closed") where one writes to a connection that was reset a moment ago.
+# Errors of a command when the server or the connection fails. uvloop raises RuntimeError ("the handler is closed") for
+# a write to a connection that was just reset.
 FAILURES = (RedisError, OSError, TimeoutError, RuntimeError)
 
 Client = Redis
@@ -36,7 +35,7 @@ Client = Redis
 
 @asynccontextmanager
 async def open_redis(url: str) -> AsyncIterator[Client]:
-    """A client for commands. Connects when first used: an instance starts without Redis, too."""
+    """Open a client for commands. It connects when first used, so that an instance also starts without Redis."""
     client: Client = Redis.from_url(
         url,
         socket_timeout=TIMEOUT_S,
@@ -51,7 +50,7 @@ async def open_redis(url: str) -> AsyncIterator[Client]:
 
 
 async def ping(client: Client) -> None:
-    """Answer, or raise Unreachable, which says why."""
+    """Ping the server. Raises Unreachable with the reason."""
     try:
         await client.ping()
     except FAILURES as error:
@@ -60,19 +59,19 @@ async def ping(client: Client) -> None:
 
 @frozen
 class Reason:
-    """Why Redis does not do what it is asked, in an operator's words; holds no secret."""
+    """Reason of a failure, in an operator's words, without secrets."""
 
     text: str
     remedy: str
 
 
 def reason_of(error: BaseException) -> Reason:
-    """What a failure means. Who is refused hears the same at every try, whoever is not there may come."""
-    # The asynchronous client wraps what the greeting met into a ConnectionError that says nothing.
+    """Make the reason of a failure. A refusal repeats at each try; an absent server may return."""
+    # The asynchronous client wraps errors of the handshake into a ConnectionError without a text.
     while isinstance(error.__cause__ or error.__context__, RedisError):
         error = error.__cause__ or error.__context__ or error
     if isinstance(error, AuthenticationError | AuthorizationError) or "NOAUTH" in str(error):
-        # redis-py tells the two apart by the server's text only.
+        # redis-py distinguishes the two by the server's text only.
         if any(sign in str(error) for sign in ("NOAUTH", "uthentication required", "HELLO must be called")):
             return Reason("authentication: it asks for a password", "put its password into REDIS_URL")
         return Reason(

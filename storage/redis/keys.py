@@ -1,4 +1,4 @@
-"""Names of keys. Clusters may share a server, so every key names its cluster, and nothing takes a bare text for one."""
+"""Keys of a cluster. Clusters may share a server, so each key begins with its cluster's name."""
 
 from __future__ import annotations
 
@@ -7,16 +7,18 @@ from actors.values import frozen
 
 @frozen
 class Keyspace:
-    """The keys of one cluster.
+    """Keyspace of one cluster.
 
     Attributes:
-        cluster: its name; two databases never have the same (api/operator/first_run.py).
+        cluster: its name; different databases have different names (api/operator/first_run.py).
     """
 
     cluster: str
 
     def beginning(self, *rooms: str) -> str:
-        """What keys of one use begin with. The braces make a hash tag: on a Redis cluster all keys of ours are in one
-        slot, as scripts and transactions need it.
+        """Prefix of the keys of one use.
+
+        The braces make a hash tag: in a Redis cluster all keys of one cluster are in one slot, as scripts and
+        transactions require.
         """
         return ":".join((f"{{mall-{self.cluster}}}", *rooms, ""))

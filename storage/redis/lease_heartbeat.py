@@ -1,8 +1,8 @@
-"""The thread that keeps an instance's leases alive.
+"""Lease heartbeat: the thread that renews an instance's leases.
 
-A thread with a connection of its own, because a slow turn of the event loop must not cost the leases; and
-tied to the loop's progress, because a loop that stands still must lose them. (A collection of garbage that
-holds the interpreter stops this thread, too.)
+A thread with its own connection, because a slow iteration of the event loop must not cost the leases. It depends on the
+loop's progress, because an instance with a blocked loop must lose them. (A garbage collection that holds the
+interpreter stops this thread too.)
 """
 
 from __future__ import annotations
@@ -28,19 +28,19 @@ from actors.shards import SHARD_COUNT
 from actors.values import frozen
 
 _TICK = (Path(__file__).parent / "lua" / "tick.lua").read_text()
-# Connecting and asking may each take this long: together less than JOIN_S, and less than RENEW_S.
+# Limit for connecting and for a call: together less than JOIN_S, and less than RENEW_S.
 TIMEOUT_S = 0.4
-# How long the end of the block waits for the thread.
+# Limit of the wait for the thread at the end of the block.
 JOIN_S = 1.0
-# The loop shows its progress this often: a small part of LOOP_DEAD_S.
+# Interval at which the loop reports progress: a small part of LOOP_DEAD_S.
 PULSE_S = 0.1
-# However often somebody hurries: a hundred ticks a second at most.
+# A hundred ticks a second at most, however often `hurry` is called.
 GAP_S = 0.01
 
 
 @frozen
 class Timing:
-    """The lengths that a test may shorten, in seconds; see actors/cluster/leases.py."""
+    """Durations that tests may shorten, in seconds; see actors/cluster/leases.py."""
 
     lease_s: float = LEASE_S
     renew_s: float = RENEW_S
@@ -52,14 +52,14 @@ class Timing:
 
 
 class Renewal:
-    """The call that renews, blocking. Connects when first used, and anew after `close`.
+    """Blocking renewal call. Connects when first used, and again after `close`.
 
     Args:
-        url: of the Redis server.
-        base: what every key begins with; contains a hash tag.
+        url: URL of the Redis server.
+        base: prefix of all keys, with a hash tag.
         clock: the boot clock.
-        entropy: asked for tokens, in the thread of the ticker.
-        lease_ms: how long records and leases live.
+        entropy: makes tokens, in the heartbeat's thread.
+        lease_ms: lifetime of records and leases.
     """
 
     def __init__(
@@ -74,10 +74,10 @@ class Renewal:
         self._script: Script | None = None
 
     def tick(self, holding: Holding) -> Tick:
-        """Renew once; with 256 shards held 0.45 ms (median measured on a local Valkey).
+        """Renew once. Takes 0.45 ms with 256 shards (median on a local Valkey).
 
         Raises:
-            RedisError, OSError: the server did not answer in time, or not sensibly.
+            RedisError, OSError: the server did not answer in time, or with an unexpected value.
         """
         if self._script is None:
             self._client = _connect(self._url)
@@ -91,14 +91,14 @@ class Renewal:
         return _read_tick(sent_at, self._script(keys=[self._base], args=args))
 
     def close(self) -> None:
-        """End the connection."""
+        """Close the connection."""
         client, self._client, self._script = self._client, None, None
         if client is not None:
             client.close()
 
 
 def _connect(url: str) -> Redis:
-    """A client without retries and without a greeting: whoever hangs is found out by one timeout."""
+    """A client without retries and without a handshake, so that one timeout finds a hanging server."""
     return Redis.from_url(
         url,
         protocol=2,
@@ -127,7 +127,7 @@ def _read_tick(sent_at: float, reply: Any) -> Tick:
 
 
 def _read_member(record: bytes) -> Member | None:
-    """None for a record that another version wrote and this one cannot read: one peer less, not no peers."""
+    """Read a member record; None if another version's record is unreadable, so that only this peer is missing."""
     try:
         facts = orjson.loads(record)
         return Member(
@@ -144,15 +144,15 @@ def _read_member(record: bytes) -> Member | None:
 
 
 class LeaseHeartbeat:
-    """Renews until its block ends.
+    """Renews leases until its block ends.
 
     Args:
-        renewal: used by the thread alone.
-        holding: asked in the thread before each tick.
-        told: called on the loop with each tick, or None when it failed; not after the block.
+        renewal: used by the thread only.
+        holding: called in the thread before each tick.
+        told: called on the loop with each tick, or None after a failure; not after the block.
         clock: the boot clock.
-        entropy: asked for jitter, in the thread.
-        timing: lengths.
+        entropy: makes jitter, in the thread.
+        timing: durations.
     """
 
     def __init__(
@@ -174,14 +174,14 @@ class LeaseHeartbeat:
         self._progress_at = clock()
         self._ended = threading.Event()
         self._wake = threading.Event()
-        # A daemon: should a name server hang longer than JOIN_S, the program can end nevertheless.
+        # A daemon thread, so that the program can end if a name server hangs longer than JOIN_S.
         self._thread = threading.Thread(target=self._run, name="lease ticker", daemon=True)
-        # Why the last tick failed; "" when it did not.
+        # Reason of the last tick's failure; "" after a success.
         self.trouble = ""
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Tick until the block ends; waits at most JOIN_S for the thread, without blocking the loop."""
+        """Tick until the block ends. Waits at most JOIN_S for the thread, without blocking the loop."""
         self._thread.start()
         async with asyncio.TaskGroup() as tasks:
             pulse = tasks.create_task(self._show_progress(), name="lease pulse")
@@ -194,7 +194,7 @@ class LeaseHeartbeat:
                 await asyncio.to_thread(self._thread.join, JOIN_S)
 
     def hurry(self) -> None:
-        """Have the next tick now."""
+        """Run the next tick now."""
         self._wake.set()
 
     async def _show_progress(self) -> None:
@@ -204,11 +204,11 @@ class LeaseHeartbeat:
 
     def _run(self) -> None:
         while not self._ended.is_set():
-            # Before `holding` is asked: what changes from here on hurries the tick after this one.
+            # Before `holding` is called: a later change hurries the tick after this one.
             self._wake.clear()
             began = self._clock()
             self._report(self._tick())
-            # Counted from the beginning: a tick that timed out does not put the next one off.
+            # Counted from the tick's start, so that a timeout does not delay the next one.
             pause_s = self._timing.renew_s * (1 + RENEW_JITTER * (2 * self._entropy.random() - 1))
             if not self._ended.wait(GAP_S):
                 self._wake.wait(min(pause_s, max(0.0, pause_s - (self._clock() - began))))
@@ -229,12 +229,12 @@ class LeaseHeartbeat:
         return tick
 
     def _close(self) -> None:
-        # A connection that is broken may fail to close; it is forgotten either way.
+        # A broken connection may fail to close. It is dropped in any case.
         with suppress(Exception):
             self._renewal.close()
 
     def _report(self, tick: Tick | None) -> None:
-        # A loop that was closed without ending the block has nobody left to tell.
+        # The loop was closed without ending the block.
         with suppress(RuntimeError):
             self._loop.call_soon_threadsafe(self._deliver, tick)
 

@@ -1,7 +1,7 @@
-"""Leases in Redis: implements actors.cluster.leases.LeaseStore.
+"""Lease store in Redis: implements actors.cluster.leases.LeaseStore.
 
-Every call is one script, so each is one instant to all others. Nothing is repeated here: who calls compares
-what should be with what is every second anyway.
+Each call is one script, and so atomic. There are no retries here: the reconciler compares desired and actual state
+every second.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ _LUA = Path(__file__).parent / "lua"
 
 
 class RedisLeases:
-    """The lease store of one instance. Connects when first used, to be closed by `close`.
+    """Lease store of one instance. Connects when first used. Close it with `close`.
 
     Args:
         url: of the Redis server.
-        entropy: tokens and jitter; also drawn in another thread.
+        entropy: tokens and jitter; also used in another thread.
         keys: of the cluster.
         clock: the boot clock, seconds; readings are compared with `Tick.sent_at` only.
         timing: shortened by tests. All instances of a cluster must agree on the length of a lease.
@@ -65,19 +65,19 @@ class RedisLeases:
         self._suspect = self._script("suspect")
 
     async def close(self) -> None:
-        """End the connections. Outside of `ticking`."""
+        """Close the connections. To be called outside of `ticking`."""
         await self._client.aclose()
 
     @property
     def trouble(self) -> str:
-        """Why the last tick failed; "" when it did not. For logs and /status."""
+        """Reason of the last tick's failure, for logs and /status; "" after a success."""
         return "" if self._ticker is None else self._ticker.trouble
 
     @asynccontextmanager
     async def ticking(
         self, holding: Callable[[], Holding], told: Callable[[Tick | None], None]
     ) -> AsyncIterator[None]:
-        """Renew in a thread until the block ends. `holding` is asked in that thread."""
+        """Renew in a thread until the block ends. `holding` is called in that thread."""
         renewal = Renewal(self._url, self._base, self._clock, self._entropy, self._timing.lease_ms)
         ticker = LeaseHeartbeat(renewal, holding, told, self._clock, self._entropy, self._timing)
         self._ticker = ticker
@@ -85,33 +85,33 @@ class RedisLeases:
             yield
 
     def hurry(self) -> None:
-        """Have the next tick now; nothing outside of `ticking`."""
+        """Run the next tick now. Does nothing outside of `ticking`."""
         if self._ticker is not None:
             self._ticker.hurry()
 
     async def acquire(self, incarnation: str, shards: Sequence[int], *, proven: bool) -> list[int]:
-        """Take shards that nobody holds, not even the caller; returns what was won.
+        """Acquire leases of shards without any holder. Returns those acquired.
 
         Raises:
-            LeasesAway: no answer in time; taken or not, the next tick shows it.
+            LeasesAway: no answer in time; the next tick shows the outcome.
         """
         won = await self._call(self._acquire, incarnation, self._timing.lease_ms, int(proven), *shards)
         return [int(shard) for shard in won]
 
     async def transfer(self, shards: Sequence[int], giver: str, taker: str) -> list[int]:
-        """Pass leases on; returns what was passed on.
+        """Transfer leases. Returns those transferred.
 
         Raises:
-            LeasesAway: no answer in time; passed on or not, the next tick shows it.
+            LeasesAway: no answer in time; the next tick shows the outcome of the transfer.
         """
         passed = await self._call(self._transfer, giver, taker, self._timing.lease_ms, *shards)
         return [int(shard) for shard in passed]
 
     async def release(self, incarnation: str, shards: Sequence[int]) -> None:
-        """Give up leases that are still held by this incarnation.
+        """Release leases that this incarnation still holds.
 
         Raises:
-            LeasesAway: no answer in time; the leases end by themselves if nobody renews them.
+            LeasesAway: no answer in time; the leases expire without renewal.
         """
         await self._call(self._release, incarnation, "", *shards)
 
@@ -127,10 +127,10 @@ class RedisLeases:
         return bool(gone)
 
     async def leave(self, incarnation: str, instance: str) -> None:
-        """Remove the own record and all own leases. After `ticking`: a tick would bring them back.
+        """Remove the own record and all own leases. To be called after `ticking`: a tick would restore them.
 
         Raises:
-            LeasesAway: no answer in time; all of it ends by itself within a lease.
+            LeasesAway: no answer in time; they expire within a lease.
         """
         await self._call(self._release, incarnation, instance, *range(SHARD_COUNT))
 

@@ -1,8 +1,8 @@
 """Rate limits: exact in any window, across all instances.
 
-Redis counts for all (shared_window.py). Each instance also keeps what it has let through itself. So whoever is over the
-limit is refused without asking Redis, and no instance ever lets more than the limit through, whatever becomes of Redis.
-Without it an instance allows its share: the limit divided by the number of instances, at least one.
+Redis counts for all instances (shared_window.py). Each instance also records the hits that it has allowed. So a client
+over its limit is refused without a call of Redis, and no instance allows more than the limit, whatever the state of
+Redis. Without Redis an instance allows its share: the limit divided by the number of instances, at least one.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ __all__ = ["BUDGET_S", "Allowance", "Claim", "Policy", "RateLimits", "Receipt"]
 
 @dataclass(slots=True)
 class Allowance:
-    """What the limits say to one request.
+    """Decision of the limits about one request.
 
     Attributes:
-        allowed: it may pass.
-        policy: the one that is nearest to its limit, or that refuses for the longest time.
-        remaining: how many more may pass at once.
-        wait_s: how long until there is one more.
+        allowed: True if the request may pass.
+        policy: the policy nearest to its limit, or the one that refuses for the longest time.
+        remaining: number of further requests that may pass now.
+        wait_s: seconds until one more may pass.
         violated: names of the policies that refuse.
         receipt: for `move`; None when nothing was counted.
     """
@@ -43,16 +43,16 @@ class Allowance:
 
 
 class RateLimits:
-    """Counts hits. Only within `running()` Redis is asked.
+    """Rate limits of one instance. Redis is used only within `running()`.
 
     Args:
         client: of Redis.
         clock: its monotonic seconds.
         keys: of the cluster.
-        instances: how many share the limits now.
+        instances: number of instances that share the limits.
         failed: called for each call to Redis that failed.
-        changed: called with True when counting goes on without Redis, with False when Redis is back.
-        budget_s: what an answer of Redis may cost a request.
+        changed: called with True when Redis is lost, with False when it is back.
+        budget_s: limit of a request's wait for Redis.
     """
 
     def __init__(
@@ -78,12 +78,12 @@ class RateLimits:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Ask Redis until the block ends."""
+        """Use Redis until the block ends."""
         async with self._together.running():
             yield
 
     async def hit(self, *claims: Claim) -> Allowance:
-        """Count one request under all claims, or under none if one of them is at its limit."""
+        """Count one request under all claims, or under none if one is at its limit."""
         now = self._clock.monotonic()
         refused = self._refusal(claims, now)
         if refused is not None:
@@ -98,7 +98,7 @@ class RateLimits:
         return self._hit_alone(claims, now)
 
     def hit_here(self, policy: Policy, who: int | str, times: int = 1) -> Allowance:
-        """Count one request, or several together, in this instance alone; never waits."""
+        """Count one or several requests in this instance only, without waiting."""
         now, key, limit = self._clock.monotonic(), (policy.name, who), policy.limit
         used = self._local.used(key, policy.window_s, now)
         if used + times <= limit:
@@ -111,7 +111,7 @@ class RateLimits:
         return Allowance(False, policy, 0, wait_s, (policy.name,))
 
     async def move(self, receipt: Receipt, *claims: Claim) -> Allowance:
-        """Give a hit back and count it under other claims; if one of these is at its limit, neither."""
+        """Move a hit to other claims, unless one of these is at its limit."""
         now = self._clock.monotonic()
         verdict = self._refusal(claims, now)
         if verdict is None and not self.alone and receipt.stamp:
@@ -128,7 +128,7 @@ class RateLimits:
         return verdict
 
     async def give_back(self, receipt: Receipt) -> None:
-        """Take a hit back. What Redis does not hear of there counts until its window has passed."""
+        """Take a hit back. If Redis is not reached, the hit counts there until its window has passed."""
         if not self.alone and receipt.stamp:
             with suppress(JournalError, Overloaded):
                 await self._together.ask(Ask((), receipt))
@@ -136,10 +136,10 @@ class RateLimits:
             self._local.take_back((policy.name, who), receipt.at)
 
     def _refusal(self, claims: Sequence[Claim], now: float, sharers: int = 1) -> Allowance | None:
-        """What our own log says, if it refuses; of each limit we may have one part in `sharers`.
+        """Refusal by the local log, or None. This instance's share of each limit is one part in `sharers`.
 
-        A hit is noted here with the time when it was sent to Redis, which is earlier than the time that
-        Redis notes: who is refused here would be refused there, too.
+        A hit is recorded here with the time when it was sent to Redis, which is earlier than Redis's own time. So a
+        request that is refused here would be refused there too.
         """
         violated, slowest, wait_s = [], None, -1.0
         for policy, who in claims:
@@ -169,10 +169,10 @@ class RateLimits:
         return Allowance(True, tightest, least, wait_s, (), Receipt(claims, now, ""))
 
     def _settle(self, claims: tuple[Claim, ...], answer: list[int], now: float) -> Allowance:
-        """The verdict of Redis. `now`: when it was asked."""
+        """Decision by Redis's answer. `now`: the time of the call."""
         if not answer[0]:
             return _refused(claims, answer)
-        # After an outage Redis knows less than we do.
+        # After an outage Redis has fewer hits than the local log.
         refused = self._refusal(claims, now)
         if refused is not None:
             return refused
@@ -190,7 +190,7 @@ def _part(policy: Policy, sharers: int) -> int:
 
 
 def _refused(claims: Sequence[Claim], answer: list[int]) -> Allowance:
-    """Of those that are at their limit, the one that is so for the longest."""
+    """The policy at its limit that refuses for the longest time."""
     violated, slowest, wait_us = [], claims[0][0], 0
     for i, (policy, _) in enumerate(claims):
         used, free_us = answer[2 + 2 * i : 4 + 2 * i]

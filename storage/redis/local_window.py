@@ -1,12 +1,12 @@
-"""A sliding log in the memory of one instance: what the limits fall back to, and what they know without asking."""
+"""Sliding window in the memory of one instance: the fallback of rate limits, and their first check."""
 
 from __future__ import annotations
 
 from bisect import bisect_right, insort
 
-# No window is longer, so that a log whose last hit is older than this is of no use.
+# The longest window. A log whose last hit is older is dropped.
 WINDOW_S_MAX = 60
-# About 50 MB in all; beyond either those who were quiet the longest are forgotten.
+# Limits of hits and keys, about 50 MB. Above either, the keys without hits for the longest time are dropped.
 HITS_MAX = 1_000_000
 KEYS_MAX = 50_000
 
@@ -14,7 +14,7 @@ Key = tuple[str, int | str]
 
 
 class LocalWindow:
-    """The times of the last hits under each key. Times are seconds of one clock that only rises."""
+    """Times of the last hits of each key, in seconds of a monotonic clock."""
 
     def __init__(self, hits_max: int = HITS_MAX, keys_max: int = KEYS_MAX) -> None:
         self._hits_max = hits_max
@@ -24,11 +24,11 @@ class LocalWindow:
         self._held = 0
 
     def __len__(self) -> int:
-        """Hits that are held, past ones included."""
+        """Number of hits in memory, including past ones."""
         return self._held
 
     def used(self, key: Key, window_s: float, now: float) -> int:
-        """Hits within the window that ends now."""
+        """Number of hits in the window that ends now."""
         log = self._logs.get(key)
         if log is None:
             return 0
@@ -52,13 +52,13 @@ class LocalWindow:
             log = []
             self._forget_past(at)
         self._logs[key] = log
-        insort(log, at)  # of two that asked Redis at once, the later one may come back first
+        insort(log, at)  # of two concurrent calls of Redis, the later one may return first
         self._held += 1
         while len(self._logs) > self._keys_max or (self._held > self._hits_max and len(self._logs) > 1):
             self._forget(next(iter(self._logs)))
 
     def take_back(self, key: Key, at: float) -> None:
-        """Give back a hit that was counted at this time; nothing when it is past."""
+        """Take back a hit that was counted at this time, unless it is past."""
         log = self._logs.get(key)
         if log is not None and at in log:
             log.remove(at)
@@ -67,7 +67,7 @@ class LocalWindow:
                 del self._logs[key]
 
     def _forget_past(self, now: float) -> None:
-        """For each key that comes, two that are past go: they never pile up."""
+        """Drop two past keys for each new one, so that they do not accumulate."""
         for _ in range(2):
             quiet = next(iter(self._logs), None)
             if quiet is None or self._logs[quiet][-1] > now - WINDOW_S_MAX:

@@ -1,4 +1,4 @@
-"""A look at a Redis before a start: everything that could stand in the way, and nothing is changed."""
+"""Preflight checks of a Redis server, without changes."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ OLDEST = (6, 2)
 
 
 def address_of(url: str) -> str:
-    """Where a URL points, without its password."""
+    """Address of a URL, without its password."""
     parts = urlsplit(url)
     return parts.netloc.rpartition("@")[2] + parts.path
 
 
 async def look_at_redis(url: str) -> list[Finding]:
-    """Everything a start needs of this server."""
+    """Check everything that a start needs of a server."""
     where = address_of(url)
     try:
         client: Redis = Redis.from_url(
@@ -34,7 +34,7 @@ async def look_at_redis(url: str) -> list[Finding]:
         return [fault(f"REDIS_URL is no address of a Redis: {error}", "correct REDIS_URL")]
     try:
         await client.ping()
-        # Everything here is a script: leases, limits, tickets.
+        # Leases, limits and tickets use scripts.
         await client.eval("return 1", 0)
         return await _look(client, where)
     except FAILURES as error:

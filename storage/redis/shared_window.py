@@ -1,8 +1,8 @@
-"""The sliding log in Redis: many requests in one call, and a call that does not answer turns all away.
+"""Sliding window in Redis: counts many requests in one call, and is bypassed after a call without an answer.
 
-Requests that arrive while enough calls are under way wait and are counted by the next one: never more than a round
-trip for a request, and a hundredth of one in a rush. One call that gets no answer in time turns all others away
-until a probe finds Redis again, so that an outage costs those few that are under way BUDGET_S, and all others nothing.
+Requests that arrive while enough calls are under way wait for the next call. So a request costs one round trip at most,
+and a hundredth of one under load. After one call without an answer in time, all others bypass Redis until a probe
+succeeds. So an outage costs the few requests under way BUDGET_S, and the others nothing.
 """
 
 from __future__ import annotations
@@ -25,27 +25,28 @@ from storage.redis.keys import Keyspace
 from storage.redis.local_window import WINDOW_S_MAX
 
 _SCRIPT = (Path(__file__).parent / "lua" / "shared_window.lua").read_text()
-# What an answer of Redis may cost a request.
+# Limit of a request's wait for Redis.
 BUDGET_S = 0.05
-# If our own loop stood still for longer than this when the budget ran out, the answer may lie there unread: it gets
-# as much time again, in which we look.
+# If the event loop was blocked for longer than this when the budget ran out, the answer may be unread: the call gets
+# the same time again.
 LATE_S = 0.01
 PROBE_S = 0.5
-# At the start: connecting, and bringing the script.
+# Limit for connecting and loading the script at the start.
 WARM_S = 2.0
-# A request of nobody, under a limit of one in a millisecond.
+# The probe's request, under a limit of one per millisecond.
 _PROBE: tuple[int | str, ...] = (0, "", 1, 1, 1000)
-# So many requests with two keys each keep Redis busy for a millisecond.
+# This many requests of two keys each keep Redis busy for a millisecond.
 BATCH_MAX = 128
 WAITING_MAX = 2000
-# So many requests ask by themselves, and so many batches are on their way, before others wait and become a batch.
+# Limits of single calls and of batches under way. Above them, requests wait and become a batch.
 LANES = 2
 
 
 @frozen
 class Policy:
-    """At most `limit` requests in any `window_s` seconds (at most WINDOW_S_MAX). `shared`: counted by all instances
-    together; otherwise each counts for itself, in memory.
+    """Limit of requests in any `window_s` seconds (at most WINDOW_S_MAX).
+
+    `shared`: counted by all instances together; otherwise by each for itself, in memory.
     """
 
     name: str
@@ -57,15 +58,13 @@ class Policy:
         assert 0 < self.window_s <= WINDOW_S_MAX
 
 
-# Who is held to which policy: a number of a user, or an address.
+# A policy, and the user or address that it is applied to.
 Claim = tuple[Policy, int | str]
 
 
 @dataclass(slots=True)
 class Receipt:
-    """A hit that may be given back: where it was counted, when by our clock, and when by that of Redis ("": it was
-    not counted there).
-    """
+    """Receipt of a hit: its claims, its time by the local clock, and by Redis's clock ("": not counted there)."""
 
     claims: tuple[Claim, ...]
     at: float
@@ -74,21 +73,21 @@ class Receipt:
 
 @dataclass(slots=True)
 class Ask:
-    """One request: where it is to be counted, and a hit that is given back if it is."""
+    """Request to count: its claims, and a hit that is given back if it is counted."""
 
     claims: tuple[Claim, ...]
     back: Receipt | None = None
 
 
 class SharedWindow:
-    """Counts in Redis, within `running()`.
+    """Counts requests in Redis, within `running()`.
 
     Args:
         client: of Redis.
         keys: of the cluster.
-        failed: called for each call that failed.
-        changed: called with True when Redis is away, with False when it is back.
-        budget_s: what an answer may cost a request.
+        failed: called after each failed call.
+        changed: called with True when Redis is lost, with False when it is back again.
+        budget_s: limit of a request's wait.
     """
 
     def __init__(
@@ -114,12 +113,12 @@ class SharedWindow:
 
     @property
     def away(self) -> bool:
-        """True while nobody should ask."""
+        """True while Redis is bypassed."""
         return self._away.is_set() or not self._running
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Ask until the block ends."""
+        """Make calls until the block ends."""
         await self._warm()
         async with asyncio.TaskGroup() as tasks:
             loops = [tasks.create_task(self._batches.run(), name="limits") for _ in range(LANES)]
@@ -132,14 +131,15 @@ class SharedWindow:
                 await end(loops)
 
     async def ask(self, ask: Ask) -> list[int]:
-        """Allowed or not, the time by Redis, and for each claim the hits used and the microseconds until one is free.
+        """Count a request: allowed or not, Redis's time, and per claim the hits used and microseconds until one is
+        free.
 
         Raises:
             NotWritten, Unanswered, Overloaded: nothing.
         """
         if self._direct >= LANES:
             return await self._batches.ask(ask)
-        # With little to do the way over a batch costs more than it saves.
+        # At low load a batch costs more than it saves.
         self._direct += 1
         try:
             [answer] = await self._ask_for(ask)
@@ -151,7 +151,7 @@ class SharedWindow:
         return await self._ask_for(*batch)
 
     async def _ask_for(self, *batch: Ask) -> list[list[int]]:
-        """One call for many requests.
+        """Make one call for many requests.
 
         Raises:
             NotWritten: Redis is away.
@@ -185,14 +185,14 @@ class SharedWindow:
 
     async def _run(self, keys: list[str], args: Sequence[Any]) -> Any:
         try:
-            # The script object would do the same, at a tenth of the price of the whole call.
+            # redis-py's script object would do the same, but costs a tenth of the whole call.
             return await self._client.evalsha(self._script.sha, len(keys), *keys, *args)
         except NoScriptError:
             return await self._script(keys=keys, args=args)
 
     @staticmethod
     def _expire(budget: asyncio.Timeout, due: float) -> None:
-        """The budget is used up, by Redis or by ourselves."""
+        """Handle the end of the budget, which Redis or the local loop has used up."""
         now = asyncio.get_running_loop().time()
         budget.reschedule(now if now - due < LATE_S else now + LATE_S)
 
@@ -200,14 +200,14 @@ class SharedWindow:
         return f"{self._base}{claim[0].name}:{claim[1]}"
 
     def _turn_away(self) -> None:
-        """Count without Redis from now on."""
+        """Bypass Redis from now on."""
         self._failed()
         if not self._away.is_set():
             self._away.set()
             self._changed(True)
 
     async def _warm(self) -> None:
-        """Connect, and bring the script: no request should have to."""
+        """Connect and load the script, so that no request has to."""
         try:
             async with asyncio.timeout(WARM_S), asyncio.TaskGroup() as tasks:
                 for _ in range(2 * LANES):
@@ -216,11 +216,11 @@ class SharedWindow:
             self._turn_away()
 
     async def _probe(self) -> None:
-        """While Redis is away, look whether it can count again; no request waits for that."""
+        """Probe Redis while it is bypassed, without a waiting request."""
         while True:
             await self._away.wait()
             await asyncio.sleep(PROBE_S)
-            with suppress(Exception):  # whatever it is, the next look must come
+            with suppress(Exception):  # after any error the next probe must follow
                 await self._call([f"{self._base}probe"], list(_PROBE))
                 self._away.clear()
                 self._changed(False)

@@ -1,4 +1,4 @@
-"""One-use tickets: a browser cannot set headers on a WebSocket, and a token in a URL ends up in logs."""
+"""One-use tickets for sockets: a browser cannot set headers on a WebSocket, and tokens in URLs get into logs."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from storage.errors import Unreachable
 from storage.redis.client import FAILURES, Client
 from storage.redis.keys import Keyspace
 
-# Long enough to open a socket on a bad line, too short to be worth stealing.
+# Long enough to open a socket on a bad connection, too short to be worth stealing.
 TICKET_S = 30
 
 
 class Tickets:
-    """Issues and redeems tickets of one cluster: those of another that shares the server mean nothing here."""
+    """Issues and redeems tickets of one cluster. Tickets of another cluster on the same server are invalid."""
 
     def __init__(self, client: Client, entropy: Randomness, keys: Keyspace) -> None:
         self._client = client
@@ -23,10 +23,10 @@ class Tickets:
         self._entropy = entropy
 
     async def issue(self, claims: dict[str, object]) -> str:
-        """A new ticket that stands for these claims, once, within TICKET_S.
+        """Issue a ticket for these claims, valid once and for TICKET_S.
 
         Raises:
-            Unreachable: no Redis, no tickets; the bearer header works without.
+            Unreachable: Redis is away; the bearer header works without it.
         """
         ticket = f"tkt_{self._entropy.token()}{self._entropy.token()}"
         try:
@@ -38,7 +38,7 @@ class Tickets:
         return ticket
 
     async def redeem(self, ticket: str) -> dict[str, object] | None:
-        """The claims behind a ticket; None when there are none (any more). A second call gets None.
+        """Redeem a ticket for its claims; None if it is unknown, expired or used.
 
         Raises:
             Unreachable: Redis does not answer.
