@@ -339,7 +339,7 @@ def command_supervise(settings: Settings, count: int) -> int:
         stack.callback(public.close)
         machine, *ops = [
             bind_port(settings.ops_host, settings.ops_port and settings.ops_port + i, "MALL_OPS_PORT")
-            for i in range(count + 2)  # one for the supervisor, one for the additional instance of a rolling restart
+            for i in range(count + 2)  # the supervisor, and a rolling restart's spare
         ]
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
         announce_servers(settings)

@@ -2,17 +2,17 @@
 
 ActorError
   NotProcessed          certainly no effect; may be repeated at once or later
-    Overloaded          a bound was reached
-    DeadlinePassed      the budget ran out before the turn began
+    Overloaded          a limit was reached
+    DeadlinePassed      the deadline passed before the turn began
     Unavailable         the owner or the journal cannot be reached
     WrongOwner          another instance owns the actor (between instances only, never to a client)
-  NoSuchActor           there is no row behind this id
+  NoSuchActor           there is no row with this id
   CommandReused         the command id was used before with another body
   OutcomeUnknown        the effect may or may not have happened: repeat with the same command id
   ActorCrashed          the actor failed in its turn; nothing was changed
 JournalError            what a journal raises (never leaves the runtime)
-  NotWritten            the call was refused whole; nothing was written
-  Unanswered            the connection died before the answer
+  NotWritten            the call was refused as a whole; nothing was written
+  Unanswered            the connection ended before the answer
 """
 
 from __future__ import annotations

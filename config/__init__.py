@@ -8,7 +8,7 @@ findings.py          result of a preflight check
 cli.py               command line
 version.py           version of the program
 outages.py           one log line when a dependency is lost, one when it is back
-log_sampling.py      log lines that strangers cause are sampled
+log_sampling.py      sampling of log lines that clients can cause
 logs.py              structlog behind a bounded buffer and a writer thread
 metrics.py           every metric
 """

@@ -11,7 +11,7 @@ driver_state.py     state of a driver's actor
 driver_liveness.py  signs of life in its turns
 driver_actor.py     drivers as actors: availability, position, feed
 zone_state.py       state of a zone's actor
-zone_expiry.py      ends offers that cannot lead to anything, and orders that nobody takes
+zone_expiry.py      ends offers that cannot lead to anything, and searches that find no driver
 zone_actor.py       zones as actors: open orders, free drivers, offers
 order_creation.py   what a customer orders, and the result
 accounts.py         registration, passwords, reset links

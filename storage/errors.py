@@ -3,10 +3,10 @@
 StorageError
   Unreachable       Postgres or Redis cannot be reached, or did not answer in time
     NotDone         certainly nothing was done: no connection, or rolled back
-      Locked        somebody else holds a row that is needed
+      Locked        another session holds a lock on a row that is needed
   Duplicate         a unique value exists already; `constraint` says which
-  Refused           a rule of the database stands in the way; `constraint` says which
-  MissingReference  a row that was referred to does not exist; `constraint` says which
+  WriteRefused      a constraint of the database refuses the write; `constraint` says which
+  MissingReference  a referenced row does not exist; `constraint` says which
 """
 
 from __future__ import annotations

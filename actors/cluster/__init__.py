@@ -7,7 +7,7 @@ instance that got the request) · attempt (one sending of an ask) · hop (of a t
 Map:
 leases.py            port of the lease store; members, ticks, all durations of leases
 placement.py         desired owner of each shard (pure)
-membership.py        who takes part
+membership.py        members of the last ticks
 lease_state.py       how long this instance may believe in its leases
 routing_table.py     owner of each shard, as far as this instance knows
 transport.py         ports Transport and Link

@@ -9,7 +9,7 @@ that dialled, and the answers to them. Frames are JSON arrays that begin with th
     O  owned     the sender serves these shards: [[shard, epoch], ...]
     N  new       the sender has made this link, its nth, and ends those before it: frames sent there may be lost
     W  who       does the receiver serve these shards? It answers with O.
-    C  call      a question from instance to instance, answered by R or F: hand-over, status
+    C  call      a call between instances, answered by R or F: hand-over, status
     P  ping      a link without any frame for SILENT_S is closed
     B  bye       the sender leaves by itself: it must not be suspected
 """

@@ -6,13 +6,13 @@ global barrier; each shard moves by itself.
 
     should be | lease of           | here     | step
     ----------|--------------------|----------|------------------------------------------------------
-    mine      | nobody             | not mine | acquire, claim
+    mine      | no instance        | not mine | acquire, claim
     mine      | me                 | not mine | claim
     mine      | an old life of me  | not mine | transfer to this life, claim
-    mine      | somebody else      | not mine | wait: its holder gives it, or its lease ends
+    mine      | another instance   | not mine | wait: its holder gives it, or its lease ends
     another's | me                 | mine     | hand over (handover.py), once the other is active
     another's | me                 | not mine | release
-    any       | somebody else      | mine     | compare epochs with the journal; lost, or keep
+    any       | another instance   | mine     | compare epochs with the journal; lost, or keep
 """
 
 from __future__ import annotations

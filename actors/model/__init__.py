@@ -5,6 +5,6 @@
 
 Map:
 __main__.py    runs everything that is expected, and prints a table
-cases.py       what is expected: ours holds, each variant breaks what it should
+cases.py       searches and expected verdicts: the protocol holds, each variant breaks properties
 checker.py     TLC, and the Java it runs on
 """

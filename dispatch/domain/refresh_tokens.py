@@ -5,10 +5,10 @@ of the last key over a new random salt. The row keeps hashes and the latest salt
 just replaced can get the current one again, and a reader of the database learns no token.
 
 The rules (`judge`): a client that lost an answer must not be logged out, and a thief must be.
-- the current token is replaced.
+- the current token is replaced;
 - the one just before it, and any other that was replaced within REPLACED_S, get the current one again: the
-  answer was lost, or several windows refresh at once. The price: two holders of a stolen token that always refresh this
-  close together are not noticed.
+  answer was lost, or several windows refresh at once. (The price: two holders of a stolen token that always refresh
+  this close together are not noticed);
 - any older one ends the session, because the token was copied.
 """
 

@@ -236,9 +236,10 @@ async def open_database(
 
 
 # A batch touches few rows of large tables by their keys. By default the planner may assume that a table that was empty
-# a minute ago is still empty, and scan it once per item.  A batch waits for nobody's lock for long: others wait behind
-# it. Ours hold theirs for the milliseconds of a call; what somebody else holds is set aside
-# (actors/blocked_commits.py).
+# a minute ago is still empty, and scan it once per item.
+#
+# A batch waits for a lock only shortly, because other batches wait behind it. This program holds its own locks for the
+# milliseconds of a call; a commit that needs a row locked by another program is set aside (actors/blocked_commits.py).
 LANE_LOCK_TIMEOUT_MS = 100
 LANE_SETTINGS = SERVER_SETTINGS | {
     "lock_timeout": str(LANE_LOCK_TIMEOUT_MS),

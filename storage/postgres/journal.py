@@ -57,7 +57,7 @@ class PostgresJournal:
         return connection
 
     async def flush(self, lane: int, items: Sequence[Mapping[str, Any]]) -> list[Outcome]:
-        """Write a batch in one call of flush(); see functions/flush.sql."""
+        """Write a batch in one server-side call; see functions/flush.sql."""
         try:
             connection = await self._lane(lane)
         except Exception as error:  # noqa: BLE001 - whatever it was, nothing was sent

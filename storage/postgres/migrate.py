@@ -19,14 +19,14 @@ Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 _ROOM = Path(__file__).parent / "migrations"
 # Any number that no other program uses in this database.
 _LOCK = 7_061_944_301
-# An instance with another role than the migration's keeps the choice. Since Postgres 16 who creates a role may give it
-# to others, but not work as it: not before he has it given.
+# Since Postgres 16 a role's creator may grant it to others, but must grant it to himself before he can work as it.
 _ENTER = """DO $$ BEGIN
     IF NOT pg_has_role(current_user, 'mall_app',
                        CASE WHEN current_setting('server_version_num')::int >= 160000 THEN 'SET' ELSE 'MEMBER' END) THEN
         EXECUTE format('GRANT mall_app TO %I', current_user);
     END IF;
 END $$"""
+# Without effect for a role that does not own the function.
 _CHOOSE = """SELECT choose_stores_near() FROM pg_proc p
  WHERE p.oid = 'choose_stores_near(boolean)'::regprocedure AND pg_has_role(current_user, p.proowner, 'USAGE')"""
 

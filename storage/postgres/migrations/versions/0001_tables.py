@@ -1,4 +1,4 @@
-"""Tables of the record."""
+"""Tables."""
 
 from storage.postgres.migrate import run_sql
 

@@ -1,4 +1,4 @@
-"""Functions of the record."""
+"""Functions."""
 
 from storage.postgres.migrate import run_sql
 

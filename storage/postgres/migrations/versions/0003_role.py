@@ -1,4 +1,4 @@
-"""Role of the record."""
+"""Role of the server."""
 
 from storage.postgres.migrate import run_sql
 

@@ -1,4 +1,4 @@
-"""How far stores deliver, and which are near."""
+"""Delivery radius of stores, and the search for near stores."""
 
 from storage.postgres.migrate import run_sql
 

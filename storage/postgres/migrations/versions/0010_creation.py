@@ -1,4 +1,4 @@
-"""Orders are created in batches by a few statements, as decisions are written."""
+"""Orders are created in batches by a few statements."""
 
 from storage.postgres.migrate import run_sql
 

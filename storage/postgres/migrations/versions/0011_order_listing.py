@@ -1,4 +1,4 @@
-"""What lists of orders go by lies in a table of its own, which is written once."""
+"""Table of the columns by which orders are listed, written once per order."""
 
 from storage.postgres.migrate import run_sql
 

@@ -1,4 +1,4 @@
-"""The free slot of a driver is found by one look."""
+"""A driver's free slot is found by one lookup."""
 
 from storage.postgres.migrate import run_sql
 

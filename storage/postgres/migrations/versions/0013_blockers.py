@@ -1,4 +1,4 @@
-"""Who holds the lock that a batch of commits has waited for."""
+"""Function that finds the holder of a lock that blocks a batch of commits."""
 
 from storage.postgres.migrate import run_sql
 

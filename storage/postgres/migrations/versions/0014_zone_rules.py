@@ -1,4 +1,4 @@
-"""What a zone says about who is asked, and for how long."""
+"""Settings of zones for offers: greatest distance, pauses and durations."""
 
 from storage.postgres.migrate import run_sql
 

@@ -1,4 +1,4 @@
-"""A driver who cannot be reached is not asked."""
+"""Drivers have a time since when they are unreachable; they get no offers meanwhile."""
 
 from storage.postgres.migrate import run_sql
 

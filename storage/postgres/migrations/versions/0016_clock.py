@@ -1,4 +1,4 @@
-"""Steps of payments that a clock has put off for too long are due."""
+"""Payments that a clock ahead has put off for too long become due."""
 
 from storage.postgres.migrate import run_sql
 

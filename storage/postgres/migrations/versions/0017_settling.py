@@ -1,4 +1,4 @@
-"""Payments that end, are stuck, or are given back in parts."""
+"""Payments that are settled, stuck, or refunded in parts."""
 
 from storage.postgres.migrate import run_sql
 

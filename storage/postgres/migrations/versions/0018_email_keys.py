@@ -1,4 +1,4 @@
-"""The form under which an account is found is stored with its address."""
+"""The normal form of an e-mail address is stored beside the address."""
 
 from storage.email_addresses import normal_form
 from storage.postgres.migrate import Connection, run, run_sql

@@ -1,4 +1,4 @@
-"""An operator hands an order over in one step, and ends what its driver cannot end."""
+"""Operators hand an order over in one step, and end one for its driver."""
 
 from storage.postgres.migrate import run_sql
 

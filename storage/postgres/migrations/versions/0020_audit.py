@@ -1,4 +1,4 @@
-"""What tells later that something was changed by hand."""
+"""Record of the schema, by which changes by hand are found."""
 
 from storage.postgres.migrate import run_sql
 

@@ -1,4 +1,4 @@
-"""Accounts that are looked after: resets, other addresses and roles, deletion; an admin always stays."""
+"""Accounts: reset tokens, changes of address and role, deletion; the last admin stays."""
 
 from storage.postgres.migrate import run_sql
 

@@ -1,4 +1,4 @@
-"""What an order was placed with is stored with it: its stores, their numbers, what was taken from the stock."""
+"""Orders keep their pick-ups, their numbers, and what they took from the stock."""
 
 from storage.postgres.migrate import run_sql
 

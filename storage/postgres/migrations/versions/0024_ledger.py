@@ -1,4 +1,4 @@
-"""What a stock was meant to be."""
+"""Ledger of stocks, by which an audit checks them."""
 
 from storage.postgres.migrate import run_sql
 

@@ -1,4 +1,4 @@
-"""A deletion redacts what tells of a person's orders elsewhere."""
+"""The deletion of an account also redacts stored answers and drivers' feeds."""
 
 from storage.postgres.migrate import run_sql
 

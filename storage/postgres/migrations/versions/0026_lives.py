@@ -1,4 +1,4 @@
-"""Lives of instances are numbered."""
+"""Numbers of instances' lives."""
 
 from storage.postgres.migrate import run_sql
 

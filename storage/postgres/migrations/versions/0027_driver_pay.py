@@ -1,4 +1,4 @@
-"""Zones say what a driver is paid for a delivery, and orders keep it."""
+"""Zones have a driver's pay for a delivery, and orders keep it."""
 
 from storage.postgres.migrate import run_sql
 
