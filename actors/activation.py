@@ -77,7 +77,7 @@ class Activation:
         return until is not None and until > self._clock.monotonic()
 
     async def run(self, tasks: asyncio.TaskGroup) -> None:
-        """Load until cancelled; each query is a task of the given group."""
+        """Read rows until cancelled. Each query is a task of the given group."""
         while True:
             await self._wake.wait()
             self._wake.clear()

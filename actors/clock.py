@@ -55,7 +55,7 @@ class Clock(Protocol):
 
 
 def now_ms_of(clock: Clock) -> int:
-    """The journal's wall time in milliseconds."""
+    """Time of the journal's clock in milliseconds."""
     return int(clock.wall() * 1000)
 
 

@@ -1,4 +1,4 @@
-"""Settings, logs, metrics. Imports nothing of ours.
+"""Settings, logs, metrics. Imports no other package of this program.
 
 Map:
 settings.py          every setting, with its environment variable

@@ -1,4 +1,4 @@
-"""Dispatch: what orders, drivers and zones do.
+"""Dispatch: actors, services and domain of orders, drivers and zones.
 
 Map:
 domain/             decisions and values; pure, standard library only

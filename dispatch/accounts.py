@@ -50,7 +50,7 @@ async def find_user(queries: Queries, number: int) -> Row:
 
 
 class Accounts:
-    """Accounts, their passwords, and the tokens that reset these."""
+    """Accounts, their passwords, and reset tokens."""
 
     def __init__(self, database: QueryPool, entropy: Randomness, tokens: AccessTokens) -> None:
         self._database = database
@@ -86,7 +86,7 @@ class Accounts:
         return row
 
     async def count_known(self, network: str, limit: int) -> int:
-        """How many accounts have logged in from a network, `limit` at most."""
+        """Number of accounts that have logged in from a network, `limit` at most."""
         return int(await self._database.value("network_accounts", network, limit))
 
     # -- passwords ------------------------------------------------------------------------------------
@@ -178,7 +178,7 @@ class Accounts:
 
 
 async def _replace(transaction: Queries, number: int, password_hash: str) -> list[Row]:
-    """Replace the password and end all sessions; returns those that have ended.
+    """Replace the password and end all sessions. Returns those that have ended.
 
     Raises:
         AccountClosed: the account is banned or deleted.

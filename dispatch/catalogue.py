@@ -38,7 +38,7 @@ class Catalogue:
         self._zones = zones
 
     async def run(self) -> None:
-        """Send the invalidations that the cache still owes, until cancelled."""
+        """Send pending invalidations of the cache until cancelled."""
         await self._cached.run()
 
     # -- zones ----------------------------------------------------------------------------------------
@@ -67,7 +67,7 @@ class Catalogue:
         give_up_after_s: int | None,
         driver_pay_minor: int | None,
     ) -> Row:
-        """Create a zone, and wake its actor."""
+        """Create a zone, and activate its actor."""
         row: Row = await self._database.row(
             "zone_insert", name, mode, wave_size, offer_ttl_s, area, offer_distance_max_m, release_pause_s,
             give_up_after_s, driver_pay_minor,
@@ -128,7 +128,7 @@ class Catalogue:
         preparation_s: int,
         delivery_radius_m: int | None,
     ) -> Row:
-        """Create a store; without a radius it delivers anywhere.
+        """Create a store. Without a radius it delivers anywhere.
 
         Raises:
             UnknownZone: there is no such zone.

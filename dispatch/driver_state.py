@@ -42,7 +42,7 @@ class Counted:
 
 @frozen
 class DriverState:
-    """An active driver.
+    """State of a driver actor.
 
     Attributes:
         driver: as committed.

@@ -49,7 +49,7 @@ class Placed:
 
     @property
     def order(self) -> Order:
-        """The order as it was created."""
+        """The order as created."""
         assert self.made is not None, "it was not"
         return self.made
 

@@ -297,7 +297,7 @@ class Dispatch:
         return m.Connected(*answer) if len(answer) == 2 else None
 
     def disconnect(self, number: int, session: str) -> None:
-        """The session has ended."""
+        """Tell a driver's actor that its session has ended."""
         self.runtime.tell(driver_ref(number), m.Disconnect(session))
 
     async def _driver(self, caller: Caller, name: str, number: int, message: object) -> m.Reply:

@@ -62,7 +62,7 @@ def _first(path: Path) -> bytes:
 
 
 def fingerprint(certificate: bytes) -> str:
-    """SHA-256 of a certificate in DER."""
+    """Fingerprint of a certificate: SHA-256 of its DER."""
     return sha256(certificate).hexdigest()
 
 

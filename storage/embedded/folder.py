@@ -127,7 +127,7 @@ class ServerLog:
         return last_lines(text)
 
     def told(self) -> str:
-        """The last lines, as the end of an error message."""
+        """The log's last lines, as the end of an error message."""
         lines = self.last_lines()
         return f"The end of {self._path}:\n{lines}" if lines else f"It left {self._path} empty."
 

@@ -57,7 +57,7 @@ class EmbeddedValkey:
 
     @property
     def pid(self) -> int | None:
-        """The server's process; None while there is none."""
+        """Pid of the server; None while it does not run."""
         return None if self._process is None else self._process.pid
 
     def start(self) -> None:
@@ -94,7 +94,7 @@ class EmbeddedValkey:
                 raise
 
     def wait_ready(self) -> None:
-        """The second half of `start`.
+        """Second half of `start`: wait until the server answers.
 
         Raises:
             EmbeddedError: the server ended or did not answer in time; it is stopped.
@@ -112,7 +112,7 @@ class EmbeddedValkey:
             raise
 
     def stop(self) -> None:
-        """Stops the server and waits; harmless when it does not run."""
+        """Stop the server and wait. Does nothing if it does not run."""
         self._end(*_STOPPING)
 
     def kill(self) -> None:
@@ -169,6 +169,6 @@ class EmbeddedValkey:
         self._let_go()
 
     def _let_go(self) -> None:
-        """Gives back all that a start takes, save the process."""
+        """Release all resources of a start except the process."""
         forget_socket_folder(self._sockets, self.home)
         self._lock.release()

@@ -147,7 +147,7 @@ class Wire(Protocol):
 
 
 async def at_once(call: Callable[[], T]) -> T:
-    """A wire without delay and loss."""
+    """Wire without delay and loss."""
     return call()
 
 

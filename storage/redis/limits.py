@@ -73,7 +73,7 @@ class RateLimits:
 
     @property
     def alone(self) -> bool:
-        """True while this instance counts without Redis."""
+        """True while Redis is away and this instance counts alone."""
         return self._together.away
 
     @asynccontextmanager

@@ -41,7 +41,7 @@ class LocalWindow:
         return len(log)
 
     def wait_s(self, key: Key, limit: int, window_s: float, now: float) -> float:
-        """Seconds until fewer than `limit` are used, or, if fewer are, until one more is free."""
+        """Seconds until fewer than `limit` are used; if fewer are used now, until one more is free."""
         log = self._logs.get(key)
         return log[max(0, len(log) - limit)] + window_s - now if log else window_s
 

@@ -17,8 +17,10 @@ def upgrade() -> None:
 
 
 async def _fill(connection: Connection) -> None:
-    """Of two accounts whose addresses turn out to be one the older keeps it; the other is found by its number alone
-    until an admin gives it another address.
+    """Store the normal form of each address.
+
+    Of two accounts with the same normal form, the older keeps it. The other one has its number only, until an admin
+    gives it another address.
     """
     found = await connection.fetch(_REST)
     forms = {row["id"]: normal_form(row["email"]) for row in found}
