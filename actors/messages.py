@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any, NamedTuple, Protocol
 
 from actors.errors import ActorError, NotProcessed, OutcomeUnknown
@@ -185,19 +186,32 @@ class Tell:
     trace: str | None = None
 
 
+class Delivery(StrEnum):
+    """How a frame is delivered; the values travel between instances."""
+
+    # Bounded and in order.
+    RELIABLE = "reliable"
+    # The newest frame of a topic replaces an older one that waits.
+    LATEST = "latest"
+    # To all followers of a topic.
+    TOPIC = "topic"
+    # Ends the session with a close code.
+    CLOSE = "close"
+
+
 @frozen
 class Emit:
     """A frame for a session or a topic, sent after the commit.
 
     Attributes:
         to: session address or topic name; the emitter knows which.
-        lane: `reliable` (bounded, in order), `latest` (the newest of a topic wins) or `close`.
+        delivery: how it is delivered.
         topic: what a `latest` frame replaces.
         frame: what to send, or a function that makes it when somebody listens; for `close`, the close code.
     """
 
     to: str
-    lane: str
+    delivery: Delivery
     frame: Any
     topic: str = ""
 

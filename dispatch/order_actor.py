@@ -8,7 +8,7 @@ from typing import Any
 
 from actors.behaviour import Commit, Done, Outcome, Step, newest_wins
 from actors.dedup import Ring, remember, ring_from
-from actors.messages import ActorId, Due, Emit, Tell, Turn
+from actors.messages import ActorId, Delivery, Due, Emit, Tell, Turn
 from actors.values import frozen
 from dispatch import messages as m
 from dispatch.domain import refusals as r
@@ -186,7 +186,9 @@ class OrderBehaviour:
                 state=OrderState(order, state.watchers),
                 reply=reply,
                 tells=self._tells(state.order, order, decision, outcome, turn),
-                emits=tuple(Emit(to, "reliable", m.order_change(order, decision)) for to in state.watchers),
+                emits=tuple(
+                    Emit(to, Delivery.RELIABLE, m.order_change(order, decision)) for to in state.watchers
+                ),
                 due_ms=order.due_ms,
             )
 

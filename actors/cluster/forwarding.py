@@ -263,7 +263,7 @@ class Forwarding:
 
     # -- what changes on the way --------------------------------------------------------------
 
-    def moved(self, shards: list[int]) -> None:
+    def owner_changed(self, shards: list[int]) -> None:
         """These have another owner now: what waits for one leaves, what is under way to the old one is sent
         once more (it may be frozen; if it has answered already, the ring knows).
         """

@@ -38,7 +38,7 @@ class Cluster:
         codec: knows the messages and replies that travel.
         life: the number of this life of the instance, see leases.Member.
         taken: told which shards this instance has just begun to serve.
-        moved: told which shards have another owner, or one whose words may have been lost: sessions of
+        owner_changed: told which shards have another owner, or one whose words may have been lost: sessions of
             their actors must be bound again.
         usurped: told when a younger life runs under our name.
         status: what to tell a peer that asks how we are.
@@ -58,17 +58,17 @@ class Cluster:
         life: int = 0,
         log: Callable[..., None] = _ignore,
         taken: Callable[[Sequence[int]], None] = _ignore,
-        moved: Callable[[frozenset[int]], None] = _ignore,
+        owner_changed: Callable[[frozenset[int]], None] = _ignore,
         usurped: Callable[[], None] = _ignore,
         status: Callable[[], Awaitable[Any]] = _nothing,
     ) -> None:
         self.me = me
         self.leases = leases
         self.peers = PeerLinks(me, transport, emitter, clock, log)
-        self.routing_table = RoutingTable(self._moved)
+        self.routing_table = RoutingTable(self._owner_changed)
         self.forwarding = Forwarding(self.peers, self.routing_table, codec, entropy.random)
         self.version, self.life = version, life
-        self._taken, self._listener, self._status, self._usurped = taken, moved, status, usurped
+        self._taken, self._listener, self._status, self._usurped = taken, owner_changed, status, usurped
         self._reconciler: Reconciler | None = None
 
     def attach(self, runtime: Runtime) -> None:
@@ -94,8 +94,8 @@ class Cluster:
         """The line to it has ended: what its actors said to sessions here may be lost."""
         self._listener(frozenset(s for s in range(SHARD_COUNT) if self.routing_table.owner(s) == incarnation))
 
-    def _moved(self, shards: list[int]) -> None:
-        self.forwarding.moved(shards)
+    def _owner_changed(self, shards: list[int]) -> None:
+        self.forwarding.owner_changed(shards)
         self._listener(frozenset(shards))
 
     @asynccontextmanager

@@ -17,7 +17,7 @@ import structlog
 
 from actors.cancellation import end
 from actors.clock import Clock, Randomness
-from actors.messages import Emit
+from actors.messages import Delivery, Emit
 from actors.shards import shard_of
 from api.subscriptions import close_codes
 from api.subscriptions.anonymous_sockets import AnonymousSockets
@@ -165,7 +165,7 @@ class Hub:
     def emit(self, emit: Emit, trace: str) -> None:
         """Implements actors.ports.Emitter."""
         del trace  # event frames carry their own
-        if emit.lane == "topic":
+        if emit.delivery is Delivery.TOPIC:
             if emit.to not in self._topics:
                 # Nobody would see it; who comes later asks for a new one.
                 self._boards.pop(emit.to, None)
@@ -177,9 +177,9 @@ class Hub:
             return
         session = self.sessions.get(emit.to)
         if session is not None:
-            if emit.lane == "close":
+            if emit.delivery is Delivery.CLOSE:
                 session.close(emit.frame)
-            elif emit.lane == "latest":
+            elif emit.delivery is Delivery.LATEST:
                 session.push_latest(emit.topic, emit.frame)
             else:
                 session.push(emit.frame)
@@ -211,7 +211,7 @@ class Hub:
     def close_stream(self, stream: Stream) -> None:
         self._streams.pop(stream.address, None)
 
-    def moved(self, shards: Container[int]) -> None:
+    def owner_changed(self, shards: Container[int]) -> None:
         """The actors of these shards live elsewhere now, or may have been misheard: bind to them again."""
         for session in self.sessions.values():
             if session.shard in shards:

@@ -25,7 +25,18 @@ from actors.errors import (
     Unanswered,
     WrongOwner,
 )
-from actors.messages import ActorId, Due, Emit, Envelope, Query, QueryAnswer, QueryFailed, Tell, Turn
+from actors.messages import (
+    ActorId,
+    Delivery,
+    Due,
+    Emit,
+    Envelope,
+    Query,
+    QueryAnswer,
+    QueryFailed,
+    Tell,
+    Turn,
+)
 from actors.ports import Blocker, Claim, ShardRow
 from actors.runtime import Runtime
 from actors.shards import shard_of
@@ -97,7 +108,7 @@ class Counter:
                 state=replace(state, value=value, version=state.version + 1, recent=recent),
                 reply=value,
                 tells=(Tell(ActorId("counter", 2), "get"),) if message == "add and tell" else (),
-                emits=(Emit("session", "reliable", value),),
+                emits=(Emit("session", Delivery.RELIABLE, value),),
             )
 
         return Commit(item, then)

@@ -1,4 +1,4 @@
-"""Delivery of messages: into the mailbox of an actor, to the owner's instance, or back with an error."""
+"""Router of messages: into the mailbox of an actor, to the owner's instance, or back with an error."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ TELL_BUDGET_S = 30.0
 PARKED_MAX = 2_000
 
 
-class Delivery:
+class Router:
     """Routes messages of one instance.
 
     Args:
