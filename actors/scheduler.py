@@ -167,12 +167,18 @@ class Scheduler:
         self._activation.reload(cell)
 
     def _finish(self, cell: Cell, envelope: Envelope, done: Done) -> None:
-        """Everything after the commit, or after a turn that needed none: install, then tell."""
+        """Everything after the commit, or after a turn that needed none: install, then tell.
+
+        Messages go first: a receiver that writes at the end of this turn of the loop then has the frames that they lead
+        to, too, and sends them in one packet with its reply. The reply is given even if they fail.
+        """
         if done.state is not None:
             cell.state = done.state
         cell.status = READY
-        envelope.answer(done.reply)
-        self._effects.carry_out(cell, done, envelope.trace)
+        try:
+            self._effects.carry_out(cell, done, envelope.trace)
+        finally:
+            envelope.answer(done.reply)
 
     def install(self, cell: Cell, row: Mapping[str, Any], *, reason: str, trace: str = "") -> None:
         """Give a cell the state of a row that was read while the shard was ours, and open its mailbox."""
