@@ -154,21 +154,21 @@ class OrderBehaviour:
 
     def _command(self, state: OrderState, message: OrderCommand, turn: Turn) -> Step:
         order = state.order
-        verdict = decide(order, message, turn.now_ms)
-        if isinstance(verdict, Refused):
+        decided = decide(order, message, turn.now_ms)
+        if isinstance(decided, Refused):
             # The zone acted on an older view: it gets the newest.
             quiet = isinstance(message, MakeOffers | Withdraw | GiveUp)
             return Done(
-                reply=m.Reply(verdict.code, verdict.status, order.version),
+                reply=m.Reply(decided.code, decided.status, order.version),
                 tells=(self._to_zone(order),) if quiet else (),
             )
-        if isinstance(verdict, Unchanged):
-            known = isinstance(message, Expire) and verdict.answer == "open"
+        if isinstance(decided, Unchanged):
+            known = isinstance(message, Expire) and decided.answer == "open"
             return Done(
-                reply=m.Reply(verdict.answer, order.status, order.version),
+                reply=m.Reply(decided.answer, order.status, order.version),
                 tells=(self._to_zone(order),) if known else (),
             )
-        return self._write(state, verdict, turn)
+        return self._write(state, decided, turn)
 
     def _write(self, state: OrderState, decision: Decision, turn: Turn) -> Commit:
         order = decision.order

@@ -274,8 +274,8 @@ def _assign(order: Order, command: Assign, now_ms: int) -> Verdict:
 
 def _reassign(order: Order, command: Reassign, now_ms: int) -> Verdict:
     if order.driver_id is None or order.status not in o.CARRIED:
-        verdict = _assign(order, Assign(command.by, command.driver_id), now_ms)
-        return replace(verdict, reason=command.reason) if isinstance(verdict, Decision) else verdict
+        decided = _assign(order, Assign(command.by, command.driver_id), now_ms)
+        return replace(decided, reason=command.reason) if isinstance(decided, Decision) else decided
     return hand_over(order, command, order.driver_id, now_ms)
 
 
