@@ -21,7 +21,7 @@ from tests.support.server_log import ServerLog
 
 _numbers = itertools.count(1)
 # In a rolling upgrade the second instance is of another version: a checkout of that commit.
-SECOND_TREE = Path(os.environ.get("MALL_SECOND_TREE") or ROOT)
+SECOND_TREE = Path(os.environ.get("TEST_SECOND_TREE") or ROOT)
 
 
 @pytest.fixture(scope="module")
