@@ -132,7 +132,7 @@ INSIDES: Mapping[str, Mapping[str, str | None]] = {
 
 
 class InsidesChanged(ImportError):
-    """The installed aiohttp differs from the one that the fast path was written for; the message lists what is missing."""
+    """The installed aiohttp differs from the one the fast path was written for; the message lists what is missing."""
 
 
 def _owner(path: str) -> Any:

@@ -196,7 +196,7 @@ class Connection(RequestBodies):
             self._part_of_body(self._current_request.content, len(data))
 
     def resume_reading(self, resume_parser: bool = True) -> None:
-        """Resume only when reading is paused: each finished body calls this, and aiohttp would parse and resume each time."""
+        """Resume only when reading is paused: each finished body calls this, and aiohttp would parse each time."""
         if self._reading_paused:
             super().resume_reading(resume_parser)
 

@@ -101,7 +101,7 @@ def _guard(fresh_trace: Callable[[], str]) -> Any:
             response = await handler(request)
         except (web.HTTPException, ConnectionError):
             raise
-        except Exception as error:  # an internal error is answered, too
+        except Exception as error:  # noqa: BLE001 - an internal error is answered, too
             response = _failed(error, fresh_trace())
         if not response.prepared:
             if hdrs.UPGRADE in request.headers and leaves_http(request):

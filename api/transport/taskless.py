@@ -49,7 +49,7 @@ class Taskless(Generic[T]):
             future = self._work.send(None)
         except StopIteration as end:
             self._done(end.value)
-        except (Exception, asyncio.CancelledError) as error:  # every command gets an answer
+        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - every command gets an answer
             # The awaited future was cancelled; there is no task that could have been meant.
             self._failed(error)
         else:
