@@ -104,7 +104,7 @@ class Rule:
 
 
 def rank_of(operation: str, access: Access, *, streams: bool) -> int | None:
-    """Rank of an operation in load shedding; None: never refused. Probes must be answered; a socket is not a request."""
+    """Rank of an operation in load shedding; None: never refused, as probes, and sockets, which are not requests."""
     room, _, verb = operation.partition(".")
     if room == "health" or (room == "feed" and streams):
         return None
@@ -179,7 +179,7 @@ class AdmissionControl:
         elif policy.shared:
             allowance = await self.limits.hit(*self._claims(rule, context))
         else:
-            # Real-time traffic has a limit that no honest driver reaches. Each instance counts alone, because a driver's
+            # Real-time traffic has a limit that no honest driver reaches. Each instance counts alone: a driver's
             # requests come over one connection, and so none of them waits for Redis.
             allowance = self.limits.hit_here(rule.own, who.number)
         if not allowance.allowed and policy.name == ORDERS.name and await self._is_replay(context):
@@ -309,7 +309,7 @@ class AdmissionControl:
     # -- in flight ----------------------------------------------------------------------------
 
     def under_way(self, who: Principal | None, *, streams: bool) -> AbstractContextManager[None]:
-        """A context in which a request of this caller is in flight; streams and requests without a caller are not counted.
+        """A context in which a request of this caller is in flight; streams and anonymous requests are not counted.
 
         Raises:
             Problem: rate_limited, on entering, when the caller has too many.
