@@ -182,7 +182,7 @@ def finish(response: web.StreamResponse, trace: str) -> None:
 
 
 def _known(context: RequestContext, error: web.HTTPException) -> web.Response:
-    """aiohttp's own refusals in our form."""
+    """Our form of aiohttp's own refusals."""
     problem = _known_problem(error)
     context.code = problem.code
     return problem_response(problem, context.trace)

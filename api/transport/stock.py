@@ -76,7 +76,7 @@ class StockRunner(web.AppRunner):
 
 
 def _quiet_logger() -> logging.Logger:
-    """aiohttp's log without a stack for each client that does not speak HTTP; the guard logs internal errors."""
+    """The log of aiohttp without a stack for each client that does not speak HTTP; the guard logs internal errors."""
     logger = logging.getLogger("aiohttp.server")
     logger.addFilter(_is_ours)
     return logger
