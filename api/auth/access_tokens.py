@@ -64,8 +64,9 @@ class Blind(Exception):
 
 @frozen
 class Principal:
-    """An authenticated caller: role, user number, session, and the token's end in the clock's `steady` seconds, which a
-    change of Postgres's clock does not move.
+    """An authenticated caller.
+
+    The token's end is in the clock's `steady` seconds, which a change of Postgres's clock does not move.
     """
 
     role: str
@@ -76,8 +77,9 @@ class Principal:
 
 @frozen
 class SigningKey:
-    """A key pair and its id. It verifies at once and signs from `signs_at` on (UTC seconds), when all caches of the
-    public keys contain it.
+    """A key pair and its id.
+
+    It verifies at once and signs from `signs_at` on (UTC seconds), when all caches of the public keys contain it.
     """
 
     kid: str
@@ -182,8 +184,10 @@ class Tokens:
     def issue(
         self, role: str, number: int, session: str, lifetime_s: int = ACCESS_S, *, newest: bool = False
     ) -> str:
-        """Issue an access token. `newest`: sign with the newest key, though others may not have seen it yet, because a
-        token that lives for hours must outlive the key before.
+        """Issue an access token.
+
+        `newest`: sign with the newest key, though others may not have seen it yet, because a token that lives for hours
+        must outlive the key before.
         """
         now = int(self._clock.wall())
         claims = {
@@ -257,14 +261,16 @@ class Tokens:
         return self._clock.monotonic()
 
     def is_blind(self, bound_s: float = BLIND_S) -> bool:
-        """True when the last read of the revocations is older than the bound: a token that was revoked on another
-        instance may be accepted.
+        """True when the last read of the revocations is older than the bound.
+
+        A token that was revoked on another instance may be accepted then.
         """
         return self._clock.monotonic() - self._looked_at > bound_s
 
     def shut_out(self, sessions: Iterable[str], users: Iterable[int], asked_at: float | None = None) -> None:
-        """Apply a read of the revocations that was sent at `asked_at` (monotonic seconds); the result may be
-        as old as that.
+        """Apply the result of a read of the revocations.
+
+        The read was sent at `asked_at` (monotonic seconds), and its result may be as old as that.
         """
         now, found = self._clock.monotonic(), frozenset(sessions)
         for session in self._sessions - found:

@@ -61,8 +61,9 @@ class Passwords:
         return fits and encoded is not None
 
     async def stronger(self, encoded: str, password: str) -> str | None:
-        """A new hash of a verified password, when the stored one took less effort than today's; None when that is good
-        as it is, or when the queue is full.
+        """A stronger hash of a verified password, when the stored one took less effort than today's.
+
+        None when the stored one is good as it is, or when the queue is full.
         """
         if not self._hasher.check_needs_rehash(encoded):
             return None

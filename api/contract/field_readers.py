@@ -1,5 +1,6 @@
-"""Readers of numbers and times (api/contract/literals.py), put into the models of requests by `Strict`, so that every
-field uses them.
+"""Readers of numbers and times (api/contract/literals.py) in the models of requests.
+
+`Strict` inserts them, so that every field uses them.
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ def absent() -> Any:
 
 
 class Patch(Strict):
-    """What a PATCH says."""
+    """Base of the models of a PATCH."""
 
     @property
     def changes(self) -> bool:

@@ -175,7 +175,7 @@ class Fault:
     detail: str
 
     def as_json(self) -> dict[str, str]:
-        """As a member of `errors`."""
+        """The fault as a member of `errors`."""
         return {"location": self.location, "pointer": self.pointer, "code": self.code, "detail": self.detail}
 
 

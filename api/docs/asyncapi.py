@@ -1,5 +1,6 @@
-"""AsyncAPI document of the drivers' feed. It is built from the models that check the frames of apps, and from the
-table of close codes.
+"""AsyncAPI document of the drivers' feed.
+
+It is built from the models that check the frames of apps, and from the table of close codes.
 """
 
 from __future__ import annotations

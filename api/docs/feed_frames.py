@@ -1,5 +1,6 @@
-"""Schemas and examples of the frames that the server sends over the feed (JSON Schema 2020-12). The app's frames have
-models in api/feed/frames.py; tests validate real traffic against both.
+"""Schemas and examples of the frames that the server sends over the feed (JSON Schema 2020-12).
+
+The app's frames have models in api/feed/frames.py; tests validate real traffic against both.
 """
 
 from __future__ import annotations

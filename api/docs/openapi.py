@@ -1,5 +1,6 @@
-"""OpenAPI 3.1 document of version 2. It is built from the declarations, models and problems that are enforced, so it
-cannot differ from them.
+"""OpenAPI 3.1 document of version 2.
+
+It is built from the declarations, models and problems that are enforced, so it cannot differ from them.
 """
 
 from __future__ import annotations

@@ -1,5 +1,7 @@
-"""Schemas of answers (JSON Schema 2020-12): generated from the types that operations declare, and written by hand for
-problems and stream events. Schemas of requests come from their pydantic models.
+"""Schemas of answers (JSON Schema 2020-12).
+
+They are generated from the types that operations declare, and written by hand for problems and stream events. Schemas
+of requests come from their pydantic models.
 """
 
 from __future__ import annotations

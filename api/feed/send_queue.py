@@ -57,8 +57,9 @@ class SendQueue:
         self._latest[topic] = frame if isinstance(frame, bytes) else orjson.dumps(frame)
 
     def take(self, bytes_max: int) -> bytes:
-        """The next frames in wire form (RFC 6455, unmasked text), reliable ones first: at least one if any waits, more
-        while they fit.
+        """The next frames in wire form (RFC 6455, unmasked text), reliable ones first.
+
+        At least one if any waits, more while they fit.
         """
         parts: list[bytes] = []
         size = 0

@@ -217,8 +217,9 @@ class Session:
             asyncio.get_running_loop().call_later(FAREWELL_S, self._abort)
 
     async def end(self, code: int) -> None:
-        """Close from the socket's own handler: waits until the close was sent, because the socket ends when the
-        handler does.
+        """Close from the socket's own handler.
+
+        It waits until the close was sent, because the socket ends when the handler does.
         """
         if self.state.close(code):
             metrics.FEED_CLOSES.labels(code).inc()

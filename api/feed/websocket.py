@@ -36,8 +36,10 @@ class _Frames(WebSocketDataQueue):
         self.leaving = False
 
     def feed_data(self, data: Any, size: int) -> None:
-        """Receive a message. It must not pass one that still waits, and must not raise: the reader is compiled code,
-        which would only print the error.
+        """Receive a message.
+
+        It must not pass one that still waits, and must not raise: the reader is compiled code, which would only print
+        the error.
         """
         listener = self.listener
         try:

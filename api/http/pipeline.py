@@ -292,8 +292,9 @@ def _record(
 
 
 async def unknown(request: web.Request) -> web.StreamResponse:
-    """Handler of requests that match no route: an unknown path, or a known one with another method. It is registered
-    after all other routes; a middleware would see these requests, too, but would cost every request.
+    """Handler of requests that match no route: an unknown path, or a known one with another method.
+
+    It is registered after all other routes; a middleware would see these requests, too, but would cost every request.
     """
     services = request.app[SERVICES]
     try:

@@ -206,8 +206,9 @@ class RequestContext:
         return key
 
     def caller(self, key: str = "", body: bytes = b"") -> Caller:
-        """The caller in dispatch's form. Without a client's key the command gets a fresh one, so that it can also be
-        identified after a lost answer.
+        """The caller in dispatch's form.
+
+        Without a client's key the command gets a fresh one, so that it can also be identified after a lost answer.
         """
         key = key or f"auto:{self.services.entropy.trace()}"
         return Caller(self.who.role, self.who.number, self.trace, key, body)

@@ -95,8 +95,9 @@ class KnownKeys(Protocol):
 
 @frozen
 class Rule:
-    """A policy with the numbers of the settings, for one user (or one address without a user) and for one address with
-    all its users.
+    """A policy with the numbers of the settings.
+
+    `own` limits one user (or one address without a user), `address` one address with all its users.
     """
 
     own: Policy
@@ -235,8 +236,9 @@ class AdmissionControl:
             self._refuse(request, allowance)
 
     def count_commands(self, number: int, times: int) -> float:
-        """Count commands of the feed together with those over REST; returns 0, or, when none was counted, the seconds
-        after which they may be repeated.
+        """Count commands of the feed together with those over REST.
+
+        Returns 0, or, when none was counted, the seconds after which they may be repeated.
         """
         if not self.on:
             return 0.0
@@ -248,8 +250,9 @@ class AdmissionControl:
         return max(allowance.wait_s, 0.001)
 
     async def count_replay(self, context: LimitedRequest) -> None:
-        """Count the repetition of an earlier creation as a read instead. Without a read left it goes on counting as a
-        creation, so that repetitions are limited, too.
+        """Count the repetition of an earlier creation as a read instead.
+
+        Without a read left it goes on counting as a creation, so that repetitions are limited, too.
         """
         counted = context.allowance
         receipt = None if counted is None else counted.receipt

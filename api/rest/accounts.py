@@ -128,8 +128,10 @@ async def register(context: RequestContext) -> web.Response:
     problems=("invalid_credentials", "account_disabled"),
 )
 async def login(context: RequestContext) -> web.Response:
-    """Log in with e-mail and password. A missing account, one without a password, and a closed one take the same time
-    and look like a wrong password; api/rest/login_throttle.py limits guessing.
+    """Log in with e-mail and password.
+
+    A missing account, one without a password, and a closed one take the same time and look like a wrong password;
+    api/rest/login_throttle.py limits guessing.
     """
     body = await context.body(Login)
     async with login_throttle.trying(context), login_throttle.ranked(context) as rank:
@@ -142,8 +144,9 @@ async def login(context: RequestContext) -> web.Response:
 
 
 async def _admitted(context: RequestContext, form: str, password: str, rank: int) -> tuple[Any, TokensAnswer]:
-    """The account of this address and password, and tokens for it. The attempt waits in this rank, or in the first one
-    when the account was used from this network before.
+    """The account of this address and password, and tokens for it.
+
+    The attempt waits in this rank, or in the first one when the account was used from this network before.
 
     Raises:
         Problem: the password is wrong, the account is closed, or too many attempts were made.

@@ -115,7 +115,7 @@ class ProductAnswer(TypedDict):
 
 
 class StopShown(TypedDict):
-    """A store that an order is fetched from, as it was when the order was placed."""
+    """A store of an order's pick-up, as of the time of the order."""
 
     id: StoreId
     name: Named
@@ -246,7 +246,7 @@ class PaymentAnswer(TypedDict):
 
 
 class DriverKnown(TypedDict):
-    """What a driver's own view and its row in a list have in common."""
+    """Members that a driver's own view and its row in a list have in common."""
 
     id: DriverId
     name: Named

@@ -98,8 +98,10 @@ async def count_registration(context: RequestContext) -> None:
 
 @asynccontextmanager
 async def trying(context: RequestContext) -> AsyncIterator[None]:
-    """A context of an unauthenticated attempt. It counts for its network unless it succeeds
-    (`AdmissionControl.take_back`) or was not carried out; then the refusal says when its turn is.
+    """A context of an unauthenticated attempt.
+
+    It counts for its network unless it succeeds (`AdmissionControl.take_back`) or was not carried out; then the refusal
+    says when its turn is.
     """
     admission = context.services.admission
     network = admission.address_of(context.request)

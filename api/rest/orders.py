@@ -47,8 +47,10 @@ Statuses = Annotated[
 
 
 class OrderPage(Page):
-    """Query of the list of orders. `created_after` includes the moment and `created_before` excludes it, so that spans
-    join. `store_id` filters by store, `number` by the number on a receipt of that store.
+    """Query of the list of orders.
+
+    `created_after` includes the moment and `created_before` excludes it, so that spans join. `store_id` filters by
+    store, `number` by the number on a receipt of that store.
     """
 
     status: Statuses | None = None

@@ -37,7 +37,7 @@ class Amount(Strict):
 
 
 class PaymentPage(Page):
-    """`stuck=true`: those that wait for an operator."""
+    """Query of payments: `stuck=true` selects those that wait for an operator."""
 
     order_id: OrderId | None = None
     status: Status | None = None
@@ -193,8 +193,9 @@ async def get(context: RequestContext) -> web.Response:
     key="optional",
 )
 async def refund(context: RequestContext) -> web.Response:
-    """Refund a captured payment, whole or in part. Under one key it happens once; a repetition without key and amount
-    changes nothing.
+    """Refund a captured payment, whole or in part.
+
+    Under one key it happens once; a repetition without key and amount changes nothing.
     """
     number = context.number(ids.PAYMENT)
     body = await context.optional_body(RefundBody)

@@ -145,8 +145,9 @@ async def get(context: RequestContext) -> web.Response:
 
 
 async def _seen(context: RequestContext, number: int) -> Mapping[str, Any] | None:
-    """The product as the caller may see it. An admin gets the present state: the tag contains the stock, and a
-    cached tag would be refused.
+    """The product as the caller may see it.
+
+    An admin gets the present state: the tag contains the stock, and a cached tag would be refused.
     """
     catalogue = context.services.catalogue
     return await (catalogue.product_now if context.who.role == "admin" else catalogue.product)(number)

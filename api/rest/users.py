@@ -152,8 +152,10 @@ async def get_list(context: RequestContext) -> web.Response:
     etag="sent",
 )
 async def update(context: RequestContext) -> web.Response:
-    """Change a user in the version that If-Match names. A new address, role or status ends the sessions; a user who is
-    banned, or is no driver any more, goes offline. The last admin keeps the role.
+    """Change a user in the version that If-Match names.
+
+    A new address, role or status ends the sessions; a user who is banned, or is no driver any more, goes offline. The
+    last admin keeps the role.
     """
     number, tags, body = context.number(ids.USER), wanted_tags(context), await context.body(UserChange)
     users = context.services.users
@@ -183,8 +185,9 @@ async def update(context: RequestContext) -> web.Response:
     problems=(*WRITE_PROBLEMS, "last_admin", "user_busy"),
 )
 async def delete(context: RequestContext) -> web.Response:
-    """Delete a user in the version that If-Match names: only a number remains, to which finished orders refer. It is
-    refused while orders are under way, and for the last admin.
+    """Delete a user in the version that If-Match names: only a number remains, to which finished orders refer.
+
+    It is refused while orders are under way, and for the last admin.
     """
     number, tags = context.number(ids.USER), wanted_tags(context)
     await context.no_body()

@@ -129,8 +129,9 @@ class HostEndpoint:
         return "\n".join(lines) + "\n"
 
     async def status(self, request: web.Request) -> web.Response:
-        """Status of the cluster from the first instance that answers, with the processes of this machine under
-        `machine`. With `local=1` the processes alone, without a query.
+        """Status of the cluster from the first instance that answers.
+
+        The processes of this machine are under `machine`. With `local=1` only they are returned.
         """
         if set(request.query) - {"local"} or request.query.get("local", "0") not in ("0", "1"):
             return self._refuse(request, Problem("malformed_request", "The only parameter is local, 0 or 1."))

@@ -34,15 +34,15 @@ WALK = 1000
 LAG_S = 0.1
 # Probes look as often; they share the result (storage/health.py).
 SERVERS_S = 1.0
-# A whole collection looks at every object of every actor and socket: 0.7 to 1 s at 10,000 sockets, 18 s
-# apart, in the middle of any request (measured before this was here). Actors' states hold no
-# cycles; what does, the young generations find. They count what is made less what dies, so where states
-# are replaced and connections kept they are not looked at for seconds, and then for 0.15 s at once
-# (10,000 connections, measured): a clock drives them instead. Under 4,000 acceptances a second each look took 3 to
-# 15 ms (what lives is cold by then) and found nothing, so looks are samples, of the last 20 ms of every tenth
-# turn: the rest is frozen, which costs nothing, and melts for the whole round, together with the 90,000 objects of
-# the start (40 ms).
-# The thresholds are for a flood between two ticks: lower, they looked at what lives on a second time.
+# A full collection examines every object of every actor and socket: 0.7 to 1 s at 10,000 sockets, every 18 s, in the
+# middle of any request (measured without these settings). Actors' states contain no cycles, and the young generations
+# find the others. Python triggers them by the number of new objects less the freed ones. Where states are replaced and
+# connections kept, that leaves them idle for seconds, and then takes 0.15 s at once (10,000 connections, measured). A
+# clock triggers them instead. Under 4,000 acceptances a second each collection took 3 to 15 ms, as old objects are not
+# in the processor's caches, and found nothing. So collections are samples: they examine the objects made in the last
+# 20 ms of every tenth turn. All others are frozen, which costs nothing, and are unfrozen for the full collection,
+# together with the 90,000 objects of the start (40 ms).
+# The thresholds are for a flood between two turns: with lower ones, old objects were examined a second time.
 GC_THRESHOLDS = (50_000, 1, 1_000_000)
 GC_YOUNG_S = 0.1
 # While nothing is found, one turn in this many is examined.
@@ -77,8 +77,9 @@ async def open_tokens(credentials: Credentials, clock: Clock, entropy: Randomnes
 
 
 async def watch_revocations(services: Services) -> None:
-    """Read the revocations twice a second, and close the sockets of newly revoked sessions and users; read the signing
-    keys every second.
+    """Read the revocations twice a second, and the signing keys every second.
+
+    The sockets of newly revoked sessions and users are closed.
     """
     seen: frozenset[str | int] = frozenset()
     for turn in itertools.count():
@@ -96,8 +97,9 @@ async def watch_revocations(services: Services) -> None:
 
 
 async def watch_sight(services: Services) -> None:
-    """Log once when the revocations cannot be read, and once when they can again; after PUSHED_BLIND_S of it, close
-    the sockets, which would go on receiving orders.
+    """Log once when the revocations cannot be read, and once when they can again.
+
+    After PUSHED_BLIND_S without them, close the sockets, which would go on receiving orders.
     """
     lost_at: float | None = None
     while True:
@@ -167,8 +169,10 @@ async def watch_loop(services: Services) -> None:
 
 
 def collect_young(turn: int, found: int) -> int:
-    """Collect the objects made since the last freeze, then freeze them. It runs in every turn while the last one found
-    garbage, else in one of GC_LOOK; objects that are not examined wait for the full collection.
+    """Collect the objects made since the last freeze, then freeze them.
+
+    It runs in every turn while the last one found garbage, else in one of GC_LOOK; objects that are not examined wait
+    for the full collection.
 
     Args:
         turn: its number since the full collection.

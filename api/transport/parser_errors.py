@@ -13,7 +13,7 @@ from api.transport.aiohttp_internals import (
 from api.transport.malformed import TARGET_BYTES_MAX
 
 Verdict = tuple[str, str]
-"""A reason, which is a label of a metric, and the code of the problem."""
+"""Classification of an error: a reason, which is a label of a metric, and the code of the problem."""
 
 
 def judge(error: BaseException) -> Verdict:

@@ -1,5 +1,7 @@
-"""Examples of the document of version 1. Answers are version 2's examples, translated; bodies are written here, and
-tests translate them into the models of version 2.
+"""Examples of the document of version 1.
+
+Answers are version 2's examples, translated; bodies are written here, and tests translate them into the models of
+version 2.
 """
 
 from __future__ import annotations

@@ -91,8 +91,9 @@ NULLABLE = frozenset({"area", "stock"})
 
 
 def replaced(operation: str, path: str, routes: Routes) -> HandlerV1:
-    """Handler of PUT: a merge patch of all fields, against the present version, so that the last write wins. DELETE
-    works likewise.
+    """Handler of PUT: a merge patch of all fields, against the present version, so that the last write wins.
+
+    DELETE works likewise.
     """
     read = routes[operation.replace(".update", ".get").replace(".delete", ".get")].handler
 

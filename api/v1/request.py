@@ -16,8 +16,9 @@ _BUFFER_BYTES = 1 << 20
 
 
 class Forwarded:
-    """Substitute for a web.Request: path ids, query, headers and body are those of version 2, all other attributes are
-    the original request's.
+    """Substitute for a web.Request.
+
+    Path ids, query, headers and body are those of version 2, all other attributes are the original request's.
     """
 
     def __init__(

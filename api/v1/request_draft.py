@@ -72,8 +72,9 @@ def _exact(digits: str) -> Decimal | int:
 
 
 def refuse_body(faults: Iterable[tuple[str, str, str]]) -> None:
-    """Refuse the body for faults (pointer, code, text), if any. The pointers are those of version 1, and lose
-    their `#`, so that they are not translated again.
+    """Refuse the body for faults (pointer, code, text), if any.
+
+    The pointers are those of version 1, and lose their `#`, so that they are not translated again.
 
     Raises:
         Problem: `invalid`.

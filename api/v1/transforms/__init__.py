@@ -1,5 +1,6 @@
-"""Transforms between the versions, one module per difference: `forward` rewrites requests, `backward` answers, `field`
-the paths that a refusal names.
+"""Transforms between the versions, one module per difference.
+
+`forward` rewrites requests, `backward` answers, `field` the paths that a refusal names.
 
 Map:
 tree.py         walks through JSON

@@ -14,8 +14,9 @@ _OPTIONAL = frozenset({"orders.create"})
 
 
 def forward(draft: Draft, context: RequestContext) -> None:
-    """Give a request without a key a fresh one. Keys of version 1 never equal those of version 2, so an answer is not
-    replayed in the other version's form.
+    """Give a request without a key a fresh one.
+
+    Keys of version 1 never equal those of version 2, so an answer is not replayed in the other version's form.
     """
     try:
         key = context.key()

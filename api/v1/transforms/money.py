@@ -1,5 +1,7 @@
-"""Transform of money. Version 1 has a decimal amount beside its currency (`"price": 12.50, "currency": "EUR"`),
-version 2 has minor units with the currency (`"price": {"amount_minor": 1250, "currency": "EUR"}`).
+"""Transform of money.
+
+Version 1 has a decimal amount beside its currency (`"price": 12.50, "currency": "EUR"`), version 2 has minor units with
+the currency (`"price": {"amount_minor": 1250, "currency": "EUR"}`).
 
 Floats are not used: amounts are read and written as decimals with the currency's number of digits.
 """
