@@ -1,4 +1,4 @@
-"""Resubscription: sessions are bound again when their driver's actor has a new owner, or when its link was cut.
+"""Resubscription: sessions are bound again when their driver's actor has a new owner, or when the link to it was cut.
 
 The client notices nothing: the actor sends the missed entries, and the session drops those that it has sent already.
 """

@@ -65,7 +65,7 @@ class LoginAttempts:
         return Policy(f"{policy.name}-tries", TRIES * limit, policy.window_s, shared=False)
 
     def accounts(self, network: str) -> int | None:
-        """Number of accounts that have logged in from the network lately; None when the database must be asked."""
+        """Number of accounts that have logged in from the network lately; None when the database must be queried."""
         found = self._accounts.get(network)
         return None if found is None or found[1] < self._clock.monotonic() else found[0]
 

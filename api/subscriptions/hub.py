@@ -243,7 +243,7 @@ class Hub:
         self._timer_wheel.put(session, session.heartbeat(self.clock.monotonic()))
 
     async def drain(self, window_s: float) -> None:
-        """Close all sockets, spread evenly over the window; each client is told its own moment."""
+        """Close all sockets, spread evenly over the window; each client gets its own moment to reconnect."""
         self.draining = True
         sessions = list(self.sessions.values())
         began = self.clock.monotonic()
