@@ -87,9 +87,8 @@ def id_schema(prefix: str) -> dict[str, Any]:
 class Strict(BaseModel):
     """Base of request models: unknown fields are refused, nothing is converted.
 
-    Numbers and times follow the grammar of literals.py: pydantic alone takes `"1795967293"` and a blank instead of the
-    T for times,
-    `1_0` in a query for ten, and refuses `1.0` where documents say `integer`.
+    Numbers and times follow the grammar of literals.py. pydantic alone accepts `"1795967293"` and a blank instead of
+    the T as times, and `1_0` in a query as ten, and refuses `1.0` where the documents say `integer`.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)

@@ -186,7 +186,7 @@ class Problem(Exception):
         code: key of KINDS.
         detail: a sentence about this occurrence that is safe to show.
         faults: the faults of the input, at most 50.
-        headers: further headers, such as Retry-After.
+        headers: further headers, for example Retry-After.
         extra: further members, for example the order's status.
     """
 

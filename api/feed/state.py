@@ -18,7 +18,7 @@ PING_S = 25.0
 SILENT_S = 37.5
 # The token's end is announced this long before.
 EXPIRY_NOTICE_S = 60.0
-# Commands of one socket at once; what comes after them waits. A phone that was offline sends many.
+# Commands of one socket at once; further frames wait. A phone that was offline sends many.
 COMMANDS_MAX = 16
 # Undecodable frames until the socket is closed.
 STRIKES_MAX = 50

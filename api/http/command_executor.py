@@ -84,7 +84,7 @@ class CommandExecutor:
         """Send a command to its order and wait for the answer.
 
         Raises:
-            Problem: there is no such order.
+            Problem: the order does not exist.
             ActorError: no answer; `problem_of` says what that means.
         """
         try:
@@ -104,7 +104,7 @@ class CommandExecutor:
         """Take a driver offline for an operator, and wait for the answer.
 
         Raises:
-            Problem: there is no such driver.
+            Problem: the driver does not exist.
             ActorError: as `execute`.
         """
         try:

@@ -67,7 +67,7 @@ def translate_schemas(schemas: dict[str, Schema]) -> dict[str, Schema]:
             "more_stores",
             {**WHOLE, "description": "How many it is fetched from besides `store`."},
         )
-    if "Event" in schemas:  # an account's number, or what else it was
+    if "Event" in schemas:  # an account's number, or a text
         by = schemas["Event"]["properties"]["by"]["properties"]
         by["id"] = {"anyOf": [ID, TEXT, {"type": "null"}]}
     schemas["Error"] = ERROR
