@@ -147,7 +147,7 @@ async def open_services(
             life=await database.value("begin_life"),
             log=told,
             taken=lambda _: zones_due.set(),
-            moved=hub.moved,
+            owner_changed=hub.owner_changed,
             usurped=usurped,
             status=lambda: status(services),
         )

@@ -25,7 +25,7 @@ deadlines.py        deadlines of asks
 counters.py         plain counters that metrics read
 cell_table.py       owned shards and their cells
 ready_queue.py      cells that have a message
-delivery.py         messages into mailboxes, to other instances, or back
+router.py           messages into mailboxes, to other instances, or back
 effects.py          tells, frames, reads and timers after the commit
 scheduler.py        turns, and what the journal's answer means for them
 read_fence.py       replies from memory wait until Postgres confirms the epoch

@@ -8,10 +8,10 @@ from collections.abc import Callable
 from actors.behaviour import Done
 from actors.cell import Cell
 from actors.cell_table import CellTable
-from actors.delivery import Delivery
 from actors.errors import JournalError
 from actors.messages import ActorId, Query, QueryAnswer, QueryFailed, Wake
 from actors.ports import Emitter, Journal
+from actors.router import Router
 from actors.timers import Timers
 
 QUERIES_MAX = 16
@@ -27,14 +27,14 @@ class Effects:
         journal: Journal,
         emitter: Emitter,
         cells: CellTable,
-        delivery: Delivery,
+        router: Router,
         timers: Timers,
         log: Callable[..., None],
     ) -> None:
         self._journal = journal
         self._emitter = emitter
         self._cells = cells
-        self._delivery = delivery
+        self._router = router
         self._timers = timers
         self._log = log
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -50,7 +50,7 @@ class Effects:
         """Carry out all effects of a turn: all but its reply and its state."""
         for tell in done.tells:
             told = trace if tell.trace is None else tell.trace
-            self._delivery.tell(tell.to, tell.message, trace=told, latest=tell.latest)
+            self._router.tell(tell.to, tell.message, trace=told, latest=tell.latest)
         for emit in done.emits:
             self._emitter.emit(emit, trace)
         for query in done.queries:
@@ -63,7 +63,7 @@ class Effects:
 
     def _wake(self, cell: Cell, tag: str, trace: str) -> None:
         if self._cells.is_current(cell):
-            self._delivery.tell(cell.id, Wake(tag), trace=trace, latest=f"wake:{tag}")
+            self._router.tell(cell.id, Wake(tag), trace=trace, latest=f"wake:{tag}")
 
     async def _read(self, to: ActorId, query: Query, trace: str) -> None:
         """Run a query and tell the actor its result, or `QueryFailed` after some tries."""
@@ -71,7 +71,7 @@ class Effects:
             for tries in range(QUERY_TRIES):
                 try:
                     result = await self._journal.read(query)
-                    self._delivery.tell(to, QueryAnswer(query, result), trace=trace)
+                    self._router.tell(to, QueryAnswer(query, result), trace=trace)
                     return
                 except JournalError:
                     await asyncio.sleep(0.1 * 2**tries)
@@ -79,4 +79,4 @@ class Effects:
                     self._log("failed_read", actor=str(to), query=query.name, exc_info=error)
                     break
         self._log("gave_up_read", actor=str(to), query=query.name)
-        self._delivery.tell(to, QueryFailed(query), trace=trace)
+        self._router.tell(to, QueryFailed(query), trace=trace)

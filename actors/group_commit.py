@@ -26,7 +26,6 @@ from actors.cell import Cell
 from actors.cell_table import CellTable
 from actors.clock import Clock, Randomness
 from actors.counters import Counters
-from actors.delivery import Delivery
 from actors.errors import (
     ActorCrashed,
     DeadlinePassed,
@@ -39,6 +38,7 @@ from actors.errors import (
 )
 from actors.messages import Envelope
 from actors.ports import Blocker, Journal
+from actors.router import Router
 from actors.scheduler import Scheduler
 from actors.shards import Ownership
 
@@ -82,7 +82,7 @@ class CommitLane:
         entropy: Randomness,
         counters: Counters,
         cells: CellTable,
-        delivery: Delivery,
+        router: Router,
         scheduler: Scheduler,
         log: Callable[..., None],
     ) -> None:
@@ -101,7 +101,7 @@ class CommitLane:
         self._entropy = entropy
         self._counters = counters
         self._cells = cells
-        self._delivery = delivery
+        self._router = router
         self._scheduler = scheduler
         self._log = log
         self._waiting: deque[_Waiting] = deque()
@@ -333,7 +333,7 @@ class CommitLane:
         for claim in claims:
             ownership = self._cells.owned[claim.shard]
             if claim.epoch is None:
-                self._delivery.fence_out(claim.shard)
+                self._router.fence_out(claim.shard)
             elif ownership is not None:
                 self._renew(ownership, claim.epoch, claim.previous_epoch, batch)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any, NamedTuple, Protocol
 
 from actors.errors import ActorError, NotProcessed, OutcomeUnknown
@@ -185,19 +186,32 @@ class Tell:
     trace: str | None = None
 
 
+class Delivery(StrEnum):
+    """Kind of delivery of a frame. The values travel between instances."""
+
+    # Bounded and in order.
+    RELIABLE = "reliable"
+    # The newest frame of a topic replaces an older one that waits.
+    LATEST = "latest"
+    # To all subscribers of a topic.
+    TOPIC = "topic"
+    # Ends the session with a close code.
+    CLOSE = "close"
+
+
 @frozen
 class Emit:
     """Frame for a session or a topic, sent after the commit.
 
     Attributes:
         to: session address or topic name.
-        lane: `reliable` (bounded, in order), `latest` (the newest of a topic wins) or `close`.
-        topic: topic of a `latest` frame, which replaces an unsent one of the same topic.
-        frame: the frame, or a function that makes it when it is needed; for `close`, the close code.
+        delivery: kind of delivery.
+        topic: topic of a LATEST frame, which replaces an unsent one of the same topic.
+        frame: the frame, or a function that makes it when it is needed; for CLOSE, the close code.
     """
 
     to: str
-    lane: str
+    delivery: Delivery
     frame: Any
     topic: str = ""
 

@@ -15,10 +15,10 @@ from typing import NamedTuple
 from actors.cell_table import CellTable
 from actors.counters import Counters
 from actors.deadlines import Deadlines
-from actors.delivery import Delivery
 from actors.errors import JournalError, Unavailable
 from actors.messages import Envelope
 from actors.ports import Journal
+from actors.router import Router
 
 # Limit of waiting replies; above it they are refused.
 DOUBTS_MAX = 10_000
@@ -44,14 +44,14 @@ class ReadFence:
         counters: Counters,
         cells: CellTable,
         deadlines: Deadlines,
-        delivery: Delivery,
+        router: Router,
     ) -> None:
         self.sure: Callable[[int], bool] = lambda _: True
         self._journal = journal
         self._counters = counters
         self._cells = cells
         self._deadlines = deadlines
-        self._delivery = delivery
+        self._router = router
         self._waiting: list[_Doubt] = []
         self._wake = asyncio.Event()
         self._ended = False
@@ -60,7 +60,7 @@ class ReadFence:
         """Give this reply when the shard's present epoch is confirmed."""
         ownership = self._cells.owned[shard]
         if ownership is None or self._ended or len(self._waiting) >= DOUBTS_MAX:
-            self._delivery.refuse(envelope, Unavailable("nobody knows whether this is still true"))
+            self._router.refuse(envelope, Unavailable("nobody knows whether this is still true"))
             return
         # The reply is given later, here or by the shard's new owner.
         held = envelope.held()
@@ -88,12 +88,12 @@ class ReadFence:
             rows = await self._journal.shards()
         except JournalError:
             for doubt in waiting:
-                self._delivery.refuse(doubt.envelope, Unavailable("the journal is away"))
+                self._router.refuse(doubt.envelope, Unavailable("the journal is away"))
             return
         for doubt in waiting:
             if rows[doubt.shard].epoch == doubt.epoch:
                 doubt.envelope.answer(doubt.reply)
             else:
                 self._counters.stale_answers += 1
-                self._delivery.fence_out(doubt.shard)
-                self._delivery.redirect(doubt.envelope)
+                self._router.fence_out(doubt.shard)
+                self._router.redirect(doubt.envelope)

@@ -1,6 +1,6 @@
 """Runtime of one instance: its public interface, and the assembly of its parts.
 
-    ask, tell ── Delivery ── mailbox ── ReadyQueue ── Scheduler ── CommitLane ── Journal
+    ask, tell ── Router ── mailbox ── ReadyQueue ── Scheduler ── CommitLane ── Journal
                     │                                    │              │
                  peers                                Effects ◄── after the commit
 
@@ -21,7 +21,6 @@ from actors.cell_table import CellTable
 from actors.clock import Clock, Randomness, now_ms_of
 from actors.counters import Counters
 from actors.deadlines import Deadlines
-from actors.delivery import Delivery
 from actors.effects import Effects
 from actors.errors import Unavailable
 from actors.group_commit import CommitLane
@@ -30,6 +29,7 @@ from actors.passivation import Passivation
 from actors.ports import Emitter, Journal, PeerTransport
 from actors.read_fence import ReadFence
 from actors.ready_queue import ReadyQueue
+from actors.router import Router
 from actors.scheduler import Scheduler
 from actors.shards import SHARD_COUNT, Ownership, Parked
 from actors.timers import Timers
@@ -90,7 +90,7 @@ class Runtime:
         self._deadlines = Deadlines(clock)
         self._activation = Activation(journal, clock, cells, log)
         self._passivation = Passivation(clock, counters, cells, cells_max)
-        self._delivery = delivery = Delivery(
+        self._router = router = Router(
             clock=clock, counters=counters, cells=cells, ready=ready, activation=self._activation, lanes=self.lanes,
             peers=peers, log=log, lost=lost,
         )  # fmt: skip
@@ -100,32 +100,32 @@ class Runtime:
             entropy=entropy,
             counters=counters,
             cells=cells,
-            delivery=delivery,
+            router=router,
             log=log,
         )
         self.read_fence = ReadFence(
-            journal=journal, counters=counters, cells=cells, deadlines=self._deadlines, delivery=delivery
+            journal=journal, counters=counters, cells=cells, deadlines=self._deadlines, router=router
         )
         self._effects = Effects(
-            journal=journal, emitter=emitter, cells=cells, delivery=delivery, timers=self.timers, log=log
+            journal=journal, emitter=emitter, cells=cells, router=router, timers=self.timers, log=log
         )
         scheduler = Scheduler(
-            clock=clock, entropy=entropy, counters=counters, cells=cells, ready=ready, delivery=delivery,
+            clock=clock, entropy=entropy, counters=counters, cells=cells, ready=ready, router=router,
             activation=self._activation, timers=self.timers, effects=self._effects, read_fence=self.read_fence,
             lanes=self.lanes, log=log,
         )  # fmt: skip
         self.lanes += [
             CommitLane(
                 index, instance=instance, incarnation=self.incarnation, journal=journal, clock=clock, entropy=entropy,
-                counters=counters, cells=cells, delivery=delivery, scheduler=scheduler, log=log,
+                counters=counters, cells=cells, router=router, scheduler=scheduler, log=log,
             )
             for index in range(LANES)
         ]  # fmt: skip
         # Bound directly, because every message takes these calls.
-        self.tell = delivery.tell
-        self.deliver = delivery.deliver
-        self.refuse = delivery.refuse
-        self.fence_out = delivery.fence_out
+        self.tell = router.tell
+        self.deliver = router.deliver
+        self.refuse = router.refuse
+        self.fence_out = router.fence_out
         self.watch = self._deadlines.watch
         self.forget = self._deadlines.forget
 

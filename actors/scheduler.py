@@ -17,12 +17,12 @@ from actors.cell import FLUSHING, LOADING, READY, Cell
 from actors.cell_table import CellTable
 from actors.clock import Clock, Randomness, now_ms_of
 from actors.counters import Counters
-from actors.delivery import Delivery
 from actors.effects import Effects
 from actors.errors import ActorCrashed, ActorError, CommandReused, DeadlinePassed, Unavailable, WrongOwner
 from actors.messages import Envelope, Turn
 from actors.read_fence import ReadFence
 from actors.ready_queue import ReadyQueue
+from actors.router import Router
 from actors.timers import Timers
 
 SLICE_S = 0.002
@@ -54,7 +54,7 @@ class Scheduler:
         counters: Counters,
         cells: CellTable,
         ready: ReadyQueue,
-        delivery: Delivery,
+        router: Router,
         activation: Activation,
         timers: Timers,
         effects: Effects,
@@ -67,7 +67,7 @@ class Scheduler:
         self._counters = counters
         self._cells = cells
         self._ready = ready
-        self._delivery = delivery
+        self._router = router
         self._activation = activation
         self._timers = timers
         self._effects = effects
@@ -110,7 +110,7 @@ class Scheduler:
         if envelope is None or envelope.given_up:
             return
         if envelope.until <= now:
-            self._delivery.refuse(envelope, DeadlinePassed())
+            self._router.refuse(envelope, DeadlinePassed())
             return
         if envelope.hop and self._cells.predates_ownership(cell.shard, envelope):
             envelope.left_owner()
@@ -146,7 +146,7 @@ class Scheduler:
         try:
             entry = dedup.find(cell.state.recent, envelope.command)
         except CommandReused as error:
-            self._delivery.refuse(envelope, error)
+            self._router.refuse(envelope, error)
             return True
         if entry is None:
             return False
@@ -167,12 +167,18 @@ class Scheduler:
         self._activation.reload(cell)
 
     def _finish(self, cell: Cell, envelope: Envelope, done: Done) -> None:
-        """Finish a turn after its commit, or without one: install the state, reply, carry out effects."""
+        """Finish a turn after its commit, or without one: install the state, carry out effects, reply.
+
+        Effects come first: a receiver that writes at the end of this loop iteration then has their frames too, and
+        sends them in one packet with its reply. The reply is given even if they fail.
+        """
         if done.state is not None:
             cell.state = done.state
         cell.status = READY
-        envelope.answer(done.reply)
-        self._effects.carry_out(cell, done, envelope.trace)
+        try:
+            self._effects.carry_out(cell, done, envelope.trace)
+        finally:
+            envelope.answer(done.reply)
 
     def install(self, cell: Cell, row: Mapping[str, Any], *, reason: str, trace: str = "") -> None:
         """Set a cell's state from a row that was read while the shard was owned, and open its mailbox."""
@@ -244,20 +250,20 @@ class Scheduler:
             return
         envelope, _ = cell.pending
         cell.pending = None
-        self._delivery.refuse(envelope, error)
+        self._router.refuse(envelope, error)
         cell.status = READY
         self._ready.put(cell)
 
     def redirect_all(self, cell: Cell) -> None:
         """Forward all messages of a cell that is no longer owned."""
         for envelope in cell.drain():
-            self._delivery.redirect(envelope)
+            self._router.redirect(envelope)
 
     def _put_back(self, cell: Cell, envelope: Envelope) -> None:
         envelope.attempts += 1
         envelope.not_written()
         if envelope.attempts > ATTEMPTS_MAX:
-            self._delivery.refuse(envelope, Unavailable("the actor keeps moving"))
+            self._router.refuse(envelope, Unavailable("the actor keeps moving"))
         else:
             cell.put_first(envelope)
 
@@ -265,5 +271,5 @@ class Scheduler:
         """Drop the shard after a stale flush: nothing was written, and another instance has claimed the shard."""
         envelope.not_written()
         self._log("refused_stale_flush", shard=cell.shard, actor=str(cell.id), trace_id=envelope.trace)
-        self._delivery.fence_out(cell.shard)
+        self._router.fence_out(cell.shard)
         self.redirect_all(cell)

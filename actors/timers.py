@@ -22,10 +22,10 @@ from actors.behaviour import Done
 from actors.cell_table import CellTable
 from actors.clock import Clock, Randomness, now_ms_of
 from actors.counters import Counters
-from actors.delivery import Delivery
 from actors.errors import JournalError
 from actors.messages import ActorId, Due, Envelope
 from actors.ports import Journal
+from actors.router import Router
 from actors.shards import shard_of
 
 POLL_S = 1.0
@@ -53,7 +53,7 @@ class Timers:
         entropy: Randomness,
         counters: Counters,
         cells: CellTable,
-        delivery: Delivery,
+        router: Router,
         log: Callable[..., None],
     ) -> None:
         self._journal = journal
@@ -61,7 +61,7 @@ class Timers:
         self._entropy = entropy
         self._counters = counters
         self._cells = cells
-        self._delivery = delivery
+        self._router = router
         self._log = log
         self._heap: list[tuple[int, ActorId, int]] = []  # time to fire, actor, and the due time in its row
         self._armed: dict[ActorId, int] = {}
@@ -210,4 +210,4 @@ class Timers:
         handled.add_done_callback(check)
         until = self._clock.monotonic() + BUDGET_S
         message = Envelope(actor, Due(due_ms), until, trace=self._entropy.trace(), reply=handled)
-        self._delivery.deliver(message)
+        self._router.deliver(message)

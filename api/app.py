@@ -1,4 +1,4 @@
-"""The two applications: the public one, and the one for operators."""
+"""The two web applications: the public one, and the operators'."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from api.v1 import mount
 
 
 def with_head(route: Route) -> tuple[Route, ...]:
-    """The route, and for a GET that ends by itself also its HEAD (RFC 9110: where one works, so does the other)."""
+    """The route, and for a GET that ends by itself also its HEAD (RFC 9110 wants both)."""
     if route.method != "GET" or route.streams:
         return (route,)
     return route, replace(route, method="HEAD")
 
 
 def prompts_of(app: web.Application, bound: Iterable[tuple[Route, Handler]]) -> FastPath:
-    """The routes that need no task: all that they wait for has a deadline, and none of it is Redis."""
+    """Table of the routes that need no task: all that they wait for has a deadline, and none of it is Redis."""
     fast_path = FastPath(app)
     for route, handler in bound:
         if route.prompt and route.limit is not None and not route.limit.shared:
@@ -38,9 +38,9 @@ def prompts_of(app: web.Application, bound: Iterable[tuple[Route, Handler]]) -> 
 
 
 def make_app(services: Services, routes: tuple[Operation, ...] = ROUTES) -> web.Application:
-    """The public application: REST, the feed, and probes."""
+    """Build the public application: REST, the feed, and probes."""
     check_routes(routes)
-    # Only preflights have handlers that are not ours.
+    # Only CORS preflights have handlers that are not ours.
     foreign = [outside] if services.settings.cors_origins else []
     app = web.Application(middlewares=foreign, client_max_size=BODY_BYTES_MAX)
     app[SERVICES] = services
@@ -50,7 +50,7 @@ def make_app(services: Services, routes: tuple[Operation, ...] = ROUTES) -> web.
         (route.method, route.path, handler) for route, handler in bound
     ]
     added = [app.router.add_route(*address, expect_handler=expect) for address in addresses]
-    if not foreign:  # aiohttp-cors wants to see every answer
+    if not foreign:  # aiohttp-cors must see every answer
         app[PROMPTS] = prompts_of(app, bound)
     added += _add_versions(app, routes, addresses)
     app.router.add_route("*", UNKNOWN_PATH, unknown, expect_handler=expect)
@@ -61,7 +61,7 @@ def make_app(services: Services, routes: tuple[Operation, ...] = ROUTES) -> web.
 def _add_versions(
     app: web.Application, routes: tuple[Operation, ...], addresses: list[version_routing.Address]
 ) -> list[web.AbstractRoute]:
-    """Version 1, and the paths that leave the version to a header."""
+    """Add version 1, and the paths without a version."""
     lifecycle = Lifecycle.of(app[SERVICES].settings)
     old = mount.Served(routes, lifecycle)
     unversioned = version_routing.Unversioned(lifecycle, old)
@@ -75,7 +75,7 @@ def _add_versions(
 
 
 def make_ops_app(services: Services) -> web.Application:
-    """The operators' application: metrics, status, probes. Never on a public port."""
+    """Build the operators' application: metrics, status, probes. Never on a public port."""
     app = web.Application(
         middlewares=[ops.only_hosts(services.settings.ops_names, services.entropy.trace), outside]
     )

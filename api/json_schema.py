@@ -1,6 +1,4 @@
-"""JSON schemas of the values that answers and frames consist of (JSON Schema 2020-12): every text, number and list
-has its bounds.
-"""
+"""JSON Schema builders for answers and frames (JSON Schema 2020-12): every text, number and list has bounds."""
 
 from __future__ import annotations
 
@@ -10,17 +8,17 @@ from api.contract.fields import id_schema
 from dispatch.domain.ids import NUMBER_MAX
 from dispatch.domain.order import STATUSES
 
-# More than any list shows; orders of a driver, keys and the like are far fewer.
+# More than any list has; a driver's orders, keys and the like are far fewer.
 ROWS_MAX = 1000
 
 
 def identifier(prefix: str) -> dict[str, Any]:
-    """A public id of this kind."""
+    """Schema of a public id of this kind."""
     return id_schema(prefix)
 
 
 def object_of(properties: dict[str, Any], optional: tuple[str, ...] = ()) -> dict[str, Any]:
-    """Exactly these members: an answer with another one is not what was promised."""
+    """Schema of an object with exactly these members, because the API promises no others."""
     return {
         "type": "object",
         "properties": properties,
@@ -29,36 +27,36 @@ def object_of(properties: dict[str, Any], optional: tuple[str, ...] = ()) -> dic
     }
 
 
-# For texts that may be anything; NUL is in none.
+# Any text; no text contains NUL.
 ANYTHING = "^[^\\u0000]*$"
 
 
 def text(length_max: int, pattern: str | None = None) -> dict[str, Any]:
-    """A text; without a pattern anything but what fields refuse."""
+    """Schema of a text; without a pattern, any text that fields accept."""
     return {"type": "string", "maxLength": length_max, "pattern": pattern or ANYTHING}
 
 
 def one_of(*values: str) -> dict[str, Any]:
-    """One of these words."""
+    """Schema of an enumeration of these texts."""
     return {"type": "string", "enum": list(values)}
 
 
 def list_of(items: dict[str, Any], count_max: int = ROWS_MAX) -> dict[str, Any]:
-    """So many at most."""
+    """Schema of a list with this many items at most."""
     return {"type": "array", "items": items, "maxItems": count_max}
 
 
 def whole(least: int, most: int) -> dict[str, Any]:
-    """A whole number between these, both included."""
+    """Schema of an integer between these bounds, both included."""
     return {"type": "integer", "format": "int64", "minimum": least, "maximum": most}
 
 
 def or_null(schema: dict[str, Any]) -> dict[str, Any]:
-    """That, or null."""
+    """Schema of this value, or null."""
     return {"anyOf": [schema, {"type": "null"}]}
 
 
-# Names, sentences, codes; those that matter have their own.
+# Names, sentences, codes without a schema of their own.
 TEXT: dict[str, Any] = text(500)
 WHOLE: dict[str, Any] = whole(0, NUMBER_MAX)
 REAL: dict[str, Any] = {"type": "number", "format": "double", "minimum": -1e15, "maximum": 1e15}
@@ -77,11 +75,11 @@ TOKEN = text(4096, "^[A-Za-z0-9_.-]+$")
 LAT: dict[str, Any] = {"type": "number", "format": "double", "minimum": -90, "maximum": 90}
 LON: dict[str, Any] = {"type": "number", "format": "double", "minimum": -180, "maximum": 180}
 PLACE = object_of({"lat": LAT, "lon": LON})
-# A store that an order is fetched from, as it was when the order was placed.
+# A store of an order's pick-up, as of the time of the order.
 STOP = object_of({"id": identifier("sto"), "name": NAME, "lat": LAT, "lon": LON})
-# As on a receipt: each store counts its orders from 1 every day.
+# The number on a receipt: each store counts its orders from 1 every day.
 NUMBER = whole(1, 1_000_000)
-# How far the area of a drop-off reaches from its middle; 0: it is the door itself.
+# Radius of a drop-off's area in metres; 0: an exact point.
 RADIUS = whole(0, 1000)
 CONTACT = object_of({"name": or_null(NAME), "phone": or_null(text(30))})
 STATUS: dict[str, Any] = one_of(*STATUSES)

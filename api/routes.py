@@ -1,4 +1,4 @@
-"""The table of operations: every declaration of version 2, in the order in which the router tries them."""
+"""Table of operations: every declaration of version 2, in the order in which the router tries them."""
 
 from __future__ import annotations
 
@@ -50,10 +50,10 @@ _TABLES: tuple[Iterable[Operation], ...] = (
 
 
 def arranged(tables: Iterable[Iterable[Operation]]) -> tuple[Operation, ...]:
-    """The operations in the router's order: the busiest of each resource first, the methods of a path together.
+    """Sort operations for the router: the busiest of each resource first, the methods of a path together.
 
-    aiohttp tries the paths below one prefix one after the other, and makes one resource of a path only where its
-    methods follow each other.
+    aiohttp tries the paths below one prefix one after the other, and merges the methods of a path only when they follow
+    each other.
     """
     found: list[Operation] = []
     for _, of_resource in groupby(chain.from_iterable(tables), lambda one: one.resource):
@@ -63,10 +63,10 @@ def arranged(tables: Iterable[Iterable[Operation]]) -> tuple[Operation, ...]:
 
 
 def check_routes(routes: Iterable[Route]) -> None:
-    """No operation, and no method of a path, stands twice.
+    """Check that no operation, and no method of a path, occurs twice.
 
     Raises:
-        ValueError: names those that do; such a server must not start.
+        ValueError: names the duplicates; the server does not start then.
     """
     routes = [*routes]
     for said in ([one.operation for one in routes], [f"{one.method} {one.path}" for one in routes]):

@@ -1,4 +1,4 @@
-"""Paths without a version.
+"""Routing of paths without a version.
 
 `/api/orders` is served by the version that the header `Mall-Api-Version` names, or by the default.
 """
@@ -17,24 +17,24 @@ from api.http.services import SERVICES
 from api.v1.mount import Served
 
 Bound = Callable[[web.Request], Awaitable[web.StreamResponse]]
-# Method, path, and the handler behind them.
+# Method, path, and aiohttp handler.
 Address = tuple[str, str, Bound]
 
 UNKNOWN_PATH = "/api/{tail:.*}"
-# The one path under /api that is of no version.
+# The one path under /api without a version.
 VERSIONS_PATH = "/api/versions"
 _VERSIONED = re.compile(r"/api/v([0-9]+)(?:/|$)", re.ASCII)
 
 
 class Unversioned:
-    """The paths that name no version."""
+    """Handlers of paths that name no version."""
 
     def __init__(self, lifecycle: Lifecycle, old: Served) -> None:
         self._lifecycle = lifecycle
         self._old = old
 
     def bound(self, addresses: Iterable[Address]) -> list[Address]:
-        """For every versioned path the same without its version."""
+        """The unversioned address of every versioned one."""
         found: dict[tuple[str, str], dict[str, Bound]] = {}
         for method, path, handler in addresses:
             for version in (V1, V2):
@@ -61,7 +61,7 @@ class Unversioned:
         return named or self._lifecycle.default(request.app[SERVICES].clock.wall())
 
     async def unknown(self, request: web.Request) -> web.StreamResponse:
-        """Paths and methods that no route takes."""
+        """Refuse paths and methods that match no route."""
         found = _VERSIONED.match(request.path)
         try:
             if request.path == VERSIONS_PATH or (found is not None and found[1] == V2.number):
@@ -73,7 +73,7 @@ class Unversioned:
             return pipeline.refuse(request, problem)
 
     async def _unknown_in(self, version: Version, request: web.Request) -> web.StreamResponse:
-        """Refused as the version would refuse it: its methods are another's faults."""
+        """Refuse a path as its version does; another version may have other methods."""
         url = request.rel_url.with_path(version.prefix + request.path.removeprefix("/api/"))
         there = request.clone(rel_url=url)
         return await (self._old.unknown(there) if version is V1 else pipeline.unknown(there))

@@ -13,7 +13,7 @@ from typing import Any
 
 from actors.behaviour import Commit, Done, Outcome, Step
 from actors.dedup import remember, ring_from
-from actors.messages import ActorId, Emit, Query, QueryAnswer, QueryFailed, Tell, Turn, Wake
+from actors.messages import ActorId, Delivery, Emit, Query, QueryAnswer, QueryFailed, Tell, Turn, Wake
 from dispatch import feed_frames
 from dispatch import messages as m
 from dispatch.domain.driver import OFFLINE, ONLINE, UNREACHABLE, driver_from
@@ -168,14 +168,14 @@ class DriverBehaviour:
         if doubt is not None:
             self._doubted(doubt)
             return Done(state=state.at(state.place, counted, track))
-        moved = state.at(message.place, counted, track)
-        return Done(state=moved, tells=(self._to_zone(moved),))
+        next_state = state.at(message.place, counted, track)
+        return Done(state=next_state, tells=(self._to_zone(next_state),))
 
     def _carry(self, state: DriverState, carrying: frozenset[int]) -> Step:
         if carrying == state.driver.carrying:
             return Done()
-        moved = state.with_driver(state.driver.loaded_with(carrying))
-        return Done(state=moved, tells=(self._to_zone(moved),))
+        next_state = state.with_driver(state.driver.loaded_with(carrying))
+        return Done(state=next_state, tells=(self._to_zone(next_state),))
 
     def _set(
         self,
@@ -207,38 +207,38 @@ class DriverBehaviour:
 
         def then(outcome: Outcome) -> Done:
             assert outcome.ok, outcome
-            moved = replace(state, driver=new)
-            tells = [self._to_zone(moved)]
+            next_state = replace(state, driver=new)
+            tells = [self._to_zone(next_state)]
             if old.zone_id != new.zone_id:
                 gone = m.DriverChanged(old.id, False, 0, frozenset(), None)
                 tells.append(Tell(ActorId("zone", old.zone_id), gone, latest=f"driver:{old.id}"))
             emits = (
                 ()
                 if old.zone_id == new.zone_id
-                else self._latest(moved, "zone", feed_frames.zone(new.zone_id))
+                else self._latest(next_state, "zone", feed_frames.zone(new.zone_id))
             )
             if show:
-                emits = self._latest(moved, "availability", feed_frames.availability(new))
-            return Done(state=moved, reply=reply, tells=tuple(tells), emits=emits)
+                emits = self._latest(next_state, "availability", feed_frames.availability(new))
+            return Done(state=next_state, reply=reply, tells=tuple(tells), emits=emits)
 
         return Commit(item_of(new, old.version), then)
 
     def _ban(self, state: DriverState, turn: Turn) -> Step:
         step = self._set(state, turn, "banned", status=OFFLINE, unreachable_ms=None)
-        close = () if state.session is None else (Emit(state.session, "close", feed_frames.DISABLED),)
+        close = () if state.session is None else (Emit(state.session, Delivery.CLOSE, feed_frames.DISABLED),)
         return emitting(step, close)
 
     def _to_zone(self, state: DriverState) -> Tell:
         d = state.driver
-        moved = m.DriverChanged(d.id, d.state == ONLINE, d.capacity, d.carrying, state.place)
-        return Tell(ActorId("zone", d.zone_id), moved, latest=f"driver:{d.id}")
+        changed = m.DriverChanged(d.id, d.state == ONLINE, d.capacity, d.carrying, state.place)
+        return Tell(ActorId("zone", d.zone_id), changed, latest=f"driver:{d.id}")
 
     # -- the feed -----------------------------------------------------------------------------
 
     def _latest(self, state: DriverState, topic: str, frame: dict[str, Any]) -> tuple[Emit, ...]:
         if state.session is None or state.joining:
             return ()
-        return (Emit(state.session, "latest", frame, topic),)
+        return (Emit(state.session, Delivery.LATEST, frame, topic),)
 
     def _grew(self, state: DriverState, grew: m.FeedGrew) -> Step:
         """Handle a commit that changed the driver's carried orders or its feed."""
@@ -264,11 +264,11 @@ class DriverBehaviour:
 
     def _append(self, state: DriverState, entries: tuple[m.Entry, ...], tells: tuple[Tell, ...] = ()) -> Done:
         """Append entries that follow last_seq without a gap, and send them to a live session."""
-        moved = state.grown(entries)
+        next_state = state.grown(entries)
         if state.session is None or state.joining:
-            return Done(state=moved, tells=tells)
-        emits = tuple([Emit(state.session, "reliable", feed_frames.event(entry)) for entry in entries])
-        return Done(state=moved, tells=tells, emits=emits)
+            return Done(state=next_state, tells=tells)
+        emits = tuple([Emit(state.session, Delivery.RELIABLE, feed_frames.event(entry)) for entry in entries])
+        return Done(state=next_state, tells=tells, emits=emits)
 
     def _read_after(self, state: DriverState) -> Query:
         return Query("feed_after", (state.driver.id, state.last_seq, REPLAY_MAX), tag="gap")
@@ -295,7 +295,7 @@ class DriverBehaviour:
             return Done(state=replace(state, reading=False))
         if not (isinstance(tag, tuple) and tag[1] == state.session and state.joining):
             return Done()
-        close = Emit(str(state.session), "close", feed_frames.UNREADABLE)
+        close = Emit(str(state.session), Delivery.CLOSE, feed_frames.UNREADABLE)
         return Done(state=replace(state, session=None, joining=False), emits=(close,))
 
     def _gap_read(self, state: DriverState, answer: QueryAnswer) -> Step:
@@ -309,10 +309,14 @@ class DriverBehaviour:
         if fresh[0].seq != state.last_seq + 1:
             # The log was trimmed above last_seq: only a snapshot is complete. The client asks for one.
             close = (
-                () if state.session is None else (Emit(state.session, "close", feed_frames.POSITION_LOST),)
+                ()
+                if state.session is None
+                else (Emit(state.session, Delivery.CLOSE, feed_frames.POSITION_LOST),)
             )
-            moved = replace(state, last_seq=fresh[-1].seq, tail=Tail(fresh[-1:]), session=None, joining=False)
-            return Done(state=moved, emits=close)
+            next_state = replace(
+                state, last_seq=fresh[-1].seq, tail=Tail(fresh[-1:]), session=None, joining=False
+            )
+            return Done(state=next_state, emits=close)
         done = self._append(state, fresh)
         if len(entries) == REPLAY_MAX:
             more = replace(done.state, reading=True)
@@ -333,8 +337,10 @@ class DriverBehaviour:
         after = message.resume_seq
         if state.session not in (None, message.session):
             if number < state.session_number:
-                return Done(reply=reply, emits=(Emit(message.session, "close", feed_frames.SUPERSEDED),))
-            emits = (Emit(str(state.session), "close", feed_frames.SUPERSEDED),)
+                return Done(
+                    reply=reply, emits=(Emit(message.session, Delivery.CLOSE, feed_frames.SUPERSEDED),)
+                )
+            emits = (Emit(str(state.session), Delivery.CLOSE, feed_frames.SUPERSEDED),)
         elif message.again and state.session and not state.joining and after == state.last_seq:
             return Done(reply=reply)
         joined = replace(state, session=message.session, session_number=number, joining=True)
@@ -361,7 +367,7 @@ class DriverBehaviour:
 
     def _snapshot_read(self, state: DriverState, row: Any, now_ms: int) -> Step:
         if row is None:
-            return Done(emits=(Emit(str(state.session), "close", feed_frames.DISABLED),))
+            return Done(emits=(Emit(str(state.session), Delivery.CLOSE, feed_frames.DISABLED),))
         carried, offered = ([order_from(x, ()) for x in row[kind]] for kind in ("carried", "offered"))
         number = state.driver.id
         snapshot = feed_frames.snapshot(number, row["status"], row["capacity"], carried, offered, now_ms)
@@ -382,8 +388,8 @@ class DriverBehaviour:
         merged = {e.seq: e for e in (*entries, *state.tail)}
         tail = contiguous([merged[seq] for seq in sorted(merged)], last)
         sent = (*entries, *(later if complete else ()))
-        moved = replace(state, last_seq=last, tail=tail)
-        done = self._welcome(moved, seq, resumed=snapshot is None, entries=sent, snapshot=snapshot)
+        next_state = replace(state, last_seq=last, tail=tail)
+        done = self._welcome(next_state, seq, resumed=snapshot is None, entries=sent, snapshot=snapshot)
         if complete:
             return done
         more = replace(done.state, reading=True)
@@ -402,6 +408,6 @@ class DriverBehaviour:
         frame = feed_frames.welcome(
             session, self._epoch, seq, state.driver.zone_id, resumed=resumed, snapshot=snapshot
         )
-        emits = [Emit(session, "reliable", frame)]
-        emits += [Emit(session, "reliable", frame) for frame in feed_frames.replayed(entries)]
+        emits = [Emit(session, Delivery.RELIABLE, frame)]
+        emits += [Emit(session, Delivery.RELIABLE, frame) for frame in feed_frames.replayed(entries)]
         return Done(state=replace(state, joining=False), emits=tuple(emits))

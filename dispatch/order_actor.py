@@ -8,7 +8,7 @@ from typing import Any
 
 from actors.behaviour import Commit, Done, Outcome, Step, newest_wins
 from actors.dedup import Ring, remember, ring_from
-from actors.messages import ActorId, Due, Emit, Tell, Turn
+from actors.messages import ActorId, Delivery, Due, Emit, Tell, Turn
 from actors.values import frozen
 from dispatch import messages as m
 from dispatch.domain import refusals as r
@@ -155,21 +155,21 @@ class OrderBehaviour:
 
     def _command(self, state: OrderState, message: OrderCommand, turn: Turn) -> Step:
         order = state.order
-        verdict = decide(order, message, turn.now_ms)
-        if isinstance(verdict, Refused):
-            # The zone acted on an older view, and gets the newest.
+        decided = decide(order, message, turn.now_ms)
+        if isinstance(decided, Refused):
+            # The zone acted on an older view: it gets the newest.
             quiet = isinstance(message, MakeOffers | Withdraw | GiveUp)
             return Done(
-                reply=m.Reply(verdict.code, verdict.status, order.version),
+                reply=m.Reply(decided.code, decided.status, order.version),
                 tells=(self._to_zone(order),) if quiet else (),
             )
-        if isinstance(verdict, Unchanged):
-            known = isinstance(message, Expire) and verdict.answer == "open"
+        if isinstance(decided, Unchanged):
+            known = isinstance(message, Expire) and decided.answer == "open"
             return Done(
-                reply=m.Reply(verdict.answer, order.status, order.version),
+                reply=m.Reply(decided.answer, order.status, order.version),
                 tells=(self._to_zone(order),) if known else (),
             )
-        return self._write(state, verdict, turn)
+        return self._write(state, decided, turn)
 
     def _write(self, state: OrderState, decision: Decision, turn: Turn) -> Commit:
         order = decision.order
@@ -187,7 +187,9 @@ class OrderBehaviour:
                 state=OrderState(order, state.watchers),
                 reply=reply,
                 tells=self._tells(state.order, order, decision, outcome, turn),
-                emits=tuple(Emit(to, "reliable", m.order_change(order, decision)) for to in state.watchers),
+                emits=tuple(
+                    Emit(to, Delivery.RELIABLE, m.order_change(order, decision)) for to in state.watchers
+                ),
                 due_ms=order.due_ms,
             )
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from actors.behaviour import Done, Step, newest_wins
 from actors.dedup import ring_from
-from actors.messages import ActorId, Emit, Query, QueryAnswer, QueryFailed, Tell, Turn, Wake
+from actors.messages import ActorId, Delivery, Emit, Query, QueryAnswer, QueryFailed, Tell, Turn, Wake
 from dispatch import feed_frames
 from dispatch import messages as m
 from dispatch.domain.commands import MakeOffers, SetMode
@@ -206,7 +206,9 @@ class ZoneBehaviour:
         closing = state.mode == OPEN and row["mode"] != OPEN
         state.set(row)
         state.board_dirty = True
-        empty = Emit(feed_frames.board_topic(state.id), "topic", feed_frames.board(state.id, [], 0), "board")
+        empty = Emit(
+            feed_frames.board_topic(state.id), Delivery.TOPIC, feed_frames.board(state.id, [], 0), "board"
+        )
         wrong = [n for n, order in state.orders.items() if order.mode != state.mode]
         switch = tuple(Tell(ActorId("order", number), SetMode(state.mode)) for number in wrong)
         queries = self._ask_picture(state, turn)
@@ -254,7 +256,7 @@ class ZoneBehaviour:
         if not state.board_dirty:
             return ()
         state.board_dirty, state.board_ms = False, turn.now_ms
-        return (Emit(feed_frames.board_topic(state.id), "topic", partial(self._show, state), "board"),)
+        return (Emit(feed_frames.board_topic(state.id), Delivery.TOPIC, partial(self._show, state), "board"),)
 
     @staticmethod
     def _show(state: ZoneState) -> dict[str, Any]:

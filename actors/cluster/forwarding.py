@@ -263,9 +263,8 @@ class Forwarding:
 
     # -- what changes on the way --------------------------------------------------------------
 
-    def moved(self, shards: list[int]) -> None:
-        """These shards have a new owner: send it the waiting messages, and repeat asks that are under way to the old
-        one.
+    def owner_changed(self, shards: list[int]) -> None:
+        """Send the waiting messages of shards to their new owner, and repeat asks that are under way to the old one.
 
         The old owner may be frozen. If it has decided already, the ring has the reply.
         """

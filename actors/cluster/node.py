@@ -40,8 +40,8 @@ class Cluster:
         codec: encodes messages and replies that travel.
         life: the number of this life of the instance, see leases.Member.
         taken: called with shards that this instance has just begun to serve.
-        moved: called with shards that have a new owner, or whose owner's frames may be lost: sessions of their actors
-            must be bound again.
+        owner_changed: called with shards that have a new owner, or whose owner's frames may be lost: sessions of their
+            actors must be bound again.
         usurped: called when a younger life of this instance runs.
         status: makes the status that peers ask for.
     """
@@ -60,17 +60,17 @@ class Cluster:
         life: int = 0,
         log: Callable[..., None] = _ignore,
         taken: Callable[[Sequence[int]], None] = _ignore,
-        moved: Callable[[frozenset[int]], None] = _ignore,
+        owner_changed: Callable[[frozenset[int]], None] = _ignore,
         usurped: Callable[[], None] = _ignore,
         status: Callable[[], Awaitable[Any]] = _nothing,
     ) -> None:
         self.me = me
         self.leases = leases
         self.peers = PeerLinks(me, transport, emitter, clock, log)
-        self.routing_table = RoutingTable(self._moved)
+        self.routing_table = RoutingTable(self._owner_changed)
         self.forwarding = Forwarding(self.peers, self.routing_table, codec, entropy.random)
         self.version, self.life = version, life
-        self._taken, self._listener, self._status, self._usurped = taken, moved, status, usurped
+        self._taken, self._listener, self._status, self._usurped = taken, owner_changed, status, usurped
         self._reconciler: Reconciler | None = None
 
     def attach(self, runtime: Runtime) -> None:
@@ -96,8 +96,8 @@ class Cluster:
         """A link to a peer has ended: frames of its actors for sessions here may be lost."""
         self._listener(frozenset(s for s in range(SHARD_COUNT) if self.routing_table.owner(s) == incarnation))
 
-    def _moved(self, shards: list[int]) -> None:
-        self.forwarding.moved(shards)
+    def _owner_changed(self, shards: list[int]) -> None:
+        self.forwarding.owner_changed(shards)
         self._listener(frozenset(shards))
 
     @asynccontextmanager

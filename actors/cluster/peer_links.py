@@ -30,7 +30,7 @@ from actors.cluster.codec import UndecodableValue
 from actors.cluster.leases import LeasesAway, Member
 from actors.cluster.transport import Greeting, Link, LinkLost, Transport
 from actors.errors import JournalError
-from actors.messages import Emit
+from actors.messages import Delivery, Emit
 from actors.ports import Emitter
 
 PING_S = 1.0
@@ -242,8 +242,8 @@ class PeerLinks:
             case "P":
                 pass
             case "E":
-                _, to, lane, content, topic, trace = frame
-                self._emitter.emit(Emit(to, lane, content, topic), trace)
+                _, to, delivery, content, topic, trace = frame
+                self._emitter.emit(Emit(to, Delivery(delivery), content, topic), trace)
             case "O":
                 epochs = [(int(s), int(e)) for s, e in frame[1]]
                 self._post.owned_by(link.peer.incarnation, epochs)
@@ -338,12 +338,12 @@ class PeerLinks:
         if home == self.me.incarnation:
             self._emitter.emit(emit, trace)
             return
-        if emit.lane == "topic":
+        if emit.delivery is Delivery.TOPIC:
             if self.links:
-                emit = Emit(emit.to, emit.lane, emit.made(), emit.topic)
-                self.broadcast(["E", emit.to, emit.lane, emit.frame, emit.topic, trace])
+                emit = Emit(emit.to, emit.delivery, emit.made(), emit.topic)
+                self.broadcast(["E", emit.to, emit.delivery, emit.frame, emit.topic, trace])
             self._emitter.emit(emit, trace)
             return
         link = self.links.get(home)
-        if link is None or not self.send(link, ["E", emit.to, emit.lane, emit.frame, emit.topic, trace]):
+        if link is None or not self.send(link, ["E", emit.to, emit.delivery, emit.frame, emit.topic, trace]):
             self.counts["emits_dropped"] += 1

@@ -17,14 +17,14 @@ class RoutingTable:
     """Incarnation by shard; "" where the owner is not known.
 
     Args:
-        moved: called with each shard whose owner has changed.
+        owner_changed: called with each shard whose owner has changed.
     """
 
-    def __init__(self, moved: Callable[[list[int]], None]) -> None:
+    def __init__(self, owner_changed: Callable[[list[int]], None]) -> None:
         self._owners = [""] * SHARD_COUNT
         self._epochs = [0] * SHARD_COUNT
         self._heard_at = [0.0] * SHARD_COUNT
-        self._moved = moved
+        self._owner_changed = owner_changed
 
     def owner(self, shard: int) -> str:
         """The incarnation that serves a shard, or ""."""
@@ -79,4 +79,4 @@ class RoutingTable:
 
     def _tell(self, changed: list[int]) -> None:
         if changed:
-            self._moved(changed)
+            self._owner_changed(changed)

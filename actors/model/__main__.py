@@ -1,6 +1,6 @@
 """`make model`: search the protocol and its wrong variants, and print what was found.
 
-Ends with 1 when a verdict is not the expected one, with 2 when the checker cannot run.
+Ends with 1 when a result is not the expected one, with 2 when the checker cannot run.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ def _say(text: str = "") -> None:
     sys.stdout.flush()
 
 
-def row(case: Case, verdict: ModelResult) -> str:
+def row(case: Case, result: ModelResult) -> str:
     """One line of the table. An unexpected verdict ends in an exclamation mark."""
-    link = _ROW.format(
+    line = _ROW.format(
         case.name,
         " ".join(case.properties),
         case.expected,
-        verdict.found,
-        f"{verdict.states:,}",
-        verdict.steps or "",
-        f"{verdict.seconds:.1f}",
+        result.found,
+        f"{result.states:,}",
+        result.steps or "",
+        f"{result.seconds:.1f}",
     )
-    return link if verdict.found == case.expected else link + " !"
+    return line if result.found == case.expected else line + " !"
 
 
 def check_all(checker: Checker) -> int:
@@ -44,15 +44,15 @@ def check_all(checker: Checker) -> int:
     _say(_ROW.format("protocol", "properties", "expected", "found", "states", "steps", "s"))
     for case in correct_cases():
         _say(f"-- {case.bounds}")
-        verdict = checker.search(case, CORES)
-        wrong += verdict.found != case.expected
-        _say(row(case, verdict))
+        result = checker.search(case, CORES)
+        wrong += result.found != case.expected
+        _say(row(case, result))
     _say("-- within smaller bounds (cases.py)")
     cases = other_cases()
     with ThreadPoolExecutor(CORES) as pool:
-        for case, verdict in zip(cases, pool.map(lambda c: checker.search(c, 1), cases), strict=True):
-            wrong += verdict.found != case.expected
-            _say(row(case, verdict))
+        for case, result in zip(cases, pool.map(lambda c: checker.search(c, 1), cases), strict=True):
+            wrong += result.found != case.expected
+            _say(row(case, result))
     _say(f"{wrong} unexpected, {perf_counter() - began:.0f} s")
     return wrong
 

@@ -70,9 +70,9 @@ def configuration(bounds: SearchBounds, switches: dict[str, str], properties: tu
         "SilencesMax": str(bounds.silences),
         "WritesMax": str(bounds.writes),
     }
-    links = [f"  {name} = {value}" for name, value in (values | switches).items()]
+    lines = [f"  {name} = {value}" for name, value in (values | switches).items()]
     return "\n".join(
-        ["SPECIFICATION Spec", "SYMMETRY Symmetric", "CONSTANTS", *links, "INVARIANTS", *properties, ""]
+        ["SPECIFICATION Spec", "SYMMETRY Symmetric", "CONSTANTS", *lines, "INVARIANTS", *properties, ""]
     )
 
 

@@ -1,7 +1,7 @@
 """Access tokens: short-lived JWTs signed with Ed25519 (RFC 8725, RFC 9068 profile).
 
-Checking a signature costs 200 us, so verified claims are kept until they expire; revocations are held in
-memory and refreshed twice a second.
+Checking a signature takes 200 us, so verified claims are cached until they expire. Revocations are held in memory and
+read again twice a second.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ ISSUER = "mall"
 AUDIENCE = "mall-api"
 CLIENT = "mall-app"
 ACCESS_S = 600
-# Minted tokens are an operator's: they live longer, and their sessions are known by their name.
+# Prefix of minted tokens' sessions. They are an operator's, and live longer.
 MINTED = "mnt_"
 MINTED_S_MAX = 7 * 24 * 3600
 LEEWAY_S = 10
@@ -35,18 +35,19 @@ TOKEN_BYTES_MAX = 4096
 # The end of the year 9999.
 EXPIRES_MAX = 253_402_300_800
 LATELY_S = 10.0
-# Revocations are looked at twice a second. Without a look that is younger than this nobody is let in who could have
-# been cut off elsewhere; one look may fail, and another be slow, before that. Every document names this bound.
+# Revocations are read twice a second. When the last read is older than this, no token is accepted, because a
+# revocation on another instance may be missing. One read may fail, and another be slow, before that. Every document
+# names this bound.
 BLIND_S = 5.0
-# What is pushed to sockets and streams that are open already goes on for so long: closing all of them at each hiccup
-# of Postgres would be worse than what they hear meanwhile.
+# Open sockets and streams go on for this long: closing all of them at each short failure of Postgres would do more
+# harm than the messages that they get meanwhile.
 PUSHED_BLIND_S = 30.0
-# Who was cut off stays so for longer than any token of his lives, whatever the database's clock does meanwhile.
+# A revocation is remembered longer than any access token lives, even if the database's clock changes.
 REMEMBERED_S = ACCESS_S + 60.0
-# Verified tokens kept; beyond it the oldest are verified again.
+# Cached tokens; beyond this number the oldest are evicted and verified again.
 CACHE_MAX = 50_000
 
-# Nothing else stands in a header of ours: no jku, jwk, x5u or crit can even be looked at.
+# The only members of our tokens' headers: jku, jwk, x5u and crit are never read.
 _HEADER = {"alg", "typ", "kid"}
 _TEXTS = ("iss", "aud", "sub", "client_id", "jti", "sid", "role")
 _TIMES = ("iat", "exp")
@@ -54,17 +55,18 @@ _PARTS = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]{86}")
 
 
 class BadToken(Exception):
-    """The token proves nothing. Why is for our log, not for the caller."""
+    """The token is not valid. The reason is for our log, not for the caller."""
 
 
 class Blind(Exception):
-    """Whether the token was revoked cannot be known at the moment: nothing was done, come back."""
+    """Revocation of the token cannot be checked at the moment: nothing was done, and a retry may succeed."""
 
 
 @frozen
 class Principal:
-    """Who calls: role, user number, session, and until when the token is good, by the clock's `steady` seconds: who was
-    let in stays so when somebody sets Postgres's clock.
+    """An authenticated caller.
+
+    The token's end is in the clock's `steady` seconds, which a change of Postgres's clock does not move.
     """
 
     role: str
@@ -75,8 +77,9 @@ class Principal:
 
 @frozen
 class SigningKey:
-    """A key pair and its id. It verifies at once and signs from `signs_at` on (UTC seconds): by then
-    everybody who keeps the public keys for a while has seen it.
+    """A key pair and its id.
+
+    It verifies at once and signs from `signs_at` on (UTC seconds), when all caches of the public keys contain it.
     """
 
     kid: str
@@ -84,7 +87,7 @@ class SigningKey:
     signs_at: float = 0.0
 
     def as_jwk(self) -> dict[str, str]:
-        """The public half (RFC 8037)."""
+        """The public key as a JWK (RFC 8037)."""
         raw = self.private.public_key().public_bytes(
             serialization.Encoding.Raw, serialization.PublicFormat.Raw
         )
@@ -93,7 +96,7 @@ class SigningKey:
 
 
 def make_signing_key() -> tuple[str, str]:
-    """A new key: its id (from the public half) and its PEM."""
+    """Generate a key: its id (from the public half) and its PEM."""
     private = Ed25519PrivateKey.generate()
     public = private.public_key().public_bytes(serialization.Encoding.Raw, serialization.PublicFormat.Raw)
     pem = private.private_bytes(
@@ -103,17 +106,17 @@ def make_signing_key() -> tuple[str, str]:
 
 
 def load_signing_key(kid: str, pem: str, signs_at: float = 0.0) -> SigningKey:
-    """The key behind a stored PEM."""
+    """Load the key of a stored PEM."""
     private = serialization.load_pem_private_key(pem.encode(), None)
     assert isinstance(private, Ed25519PrivateKey)
     return SigningKey(kid, private, signs_at)
 
 
 def _decoded(part: str) -> bytes:
-    """The bytes of a part.
+    """Decode a part of a token.
 
     Raises:
-        BadToken: not the one way to write them; the last character may have spare bits.
+        BadToken: the encoding is not canonical; the last character may have spare bits.
     """
     data = base64.urlsafe_b64decode(part + "=" * (-len(part) % 4))
     if base64.urlsafe_b64encode(data).rstrip(b"=").decode() != part:
@@ -122,10 +125,10 @@ def _decoded(part: str) -> bytes:
 
 
 def _members(part: str) -> dict[str, Any]:
-    """The JSON object of a part.
+    """Parse the JSON object of a part.
 
     Raises:
-        BadToken, ValueError, RecursionError: it is none, or a member stands twice.
+        BadToken, ValueError, RecursionError: it is not an object, or a member stands twice.
     """
 
     def each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -141,10 +144,10 @@ def _members(part: str) -> dict[str, Any]:
 
 
 class Tokens:
-    """Signs and verifies.
+    """Signs and verifies access tokens, and holds the revocations.
 
     Args:
-        keys: all verify; of those that sign by now the youngest does.
+        keys: all verify; the youngest whose `signs_at` has come signs.
     """
 
     def __init__(self, keys: list[SigningKey], clock: Clock, entropy: Randomness) -> None:
@@ -153,20 +156,20 @@ class Tokens:
         self._verified: dict[bytes, Principal] = {}
         self._keys: dict[str, SigningKey] = {}
         self.use_keys(keys)
-        # How often a token was shown, and how often its signature had to be checked.
+        # Number of tokens shown, and number of signatures checked.
         self.shown = self.checked = 0
         self._sessions: frozenset[str] = frozenset()
         self._users: frozenset[int] = frozenset()
-        # Until the first look, which sets the event, nobody is let in.
+        # Until the first read, which sets the event, no token is accepted.
         self._looked_at = float("-inf")
         self.looked = asyncio.Event()
-        # Sessions that a look has shown and a later one has not.
+        # Sessions that one read has shown and a later one has not.
         self._remembered: dict[str, float] = {}
-        # Cut off here a moment ago: a look at the database that began before must not undo it.
+        # Revoked on this instance a moment ago: a read that began before must not undo it.
         self._lately: dict[str | int, float] = {}
 
     def use_keys(self, keys: list[SigningKey]) -> None:
-        """The keys from now on; with one that is missing all that it signed dies."""
+        """Replace the keys; tokens of a key that is missing become invalid."""
         if self._keys.keys() - {key.kid for key in keys}:
             self._verified.clear()
         self._keys = {key.kid: key for key in sorted(keys, key=lambda key: key.signs_at)}
@@ -175,14 +178,16 @@ class Tokens:
     def _signer(self, *, newest: bool) -> SigningKey:
         keys = list(self._keys.values())
         now = self._clock.wall()
-        # A cluster's first key may be a moment ahead of a clock that is not anchored yet.
+        # A cluster's first key may be a moment ahead of a clock that is not synchronized yet.
         return keys[-1] if newest else next((key for key in reversed(keys) if key.signs_at <= now), keys[0])
 
     def issue(
         self, role: str, number: int, session: str, lifetime_s: int = ACCESS_S, *, newest: bool = False
     ) -> str:
-        """A new access token. `newest`: signed by the newest key though others may not have seen it yet: a
-        token that lives for hours must not die with the key before.
+        """Issue an access token.
+
+        `newest`: sign with the newest key, though others may not have seen it yet, because a token that lives for hours
+        must outlive the key before.
         """
         now = int(self._clock.wall())
         claims = {
@@ -193,13 +198,13 @@ class Tokens:
         return jwt.encode(claims, key.private, "EdDSA", headers={"typ": "at+jwt", "kid": key.kid})
 
     def verify(self, token: str) -> Principal:
-        """Who the token stands for.
+        """The principal of a token.
 
         Raises:
-            BadToken: malformed, expired, revoked, or not from us.
-            Blind: it is good as far as can be seen, which is not far enough.
+            BadToken: malformed, expired, revoked, or not ours.
+            Blind: the token is valid, but its revocation cannot be checked.
         """
-        # By its hash: a token is half a kilobyte, and there are as many as users.
+        # Cached by hash: a token is half a kilobyte, and there are as many as users.
         key = blake2b(token.encode(errors="replace"), digest_size=16).digest()
         principal = self._verified.get(key)
         self.shown += 1
@@ -218,7 +223,7 @@ class Tokens:
             raise
 
     def admit(self, principal: Principal) -> Principal:
-        """The same for somebody who has proved who he is in another way.
+        """Check a principal that was authenticated in another way.
 
         Raises:
             BadToken: expired or revoked.
@@ -231,7 +236,7 @@ class Tokens:
         return principal
 
     def is_revoked(self, principal: Principal) -> bool:
-        """True when session or user were cut off since the token was issued."""
+        """True when the session or the user was revoked after the token was issued."""
         return (
             principal.session in self._sessions
             or principal.number in self._users
@@ -245,25 +250,27 @@ class Tokens:
         return principal.expires_at + LEEWAY_S <= self._clock.steady() or self.is_revoked(principal)
 
     def cut_off(self, *, session: str | None = None, user: int | None = None) -> None:
-        """Shut out a session or a user at once, on this instance; the others look twice a second."""
+        """Revoke a session or a user at once on this instance; the others read revocations twice a second."""
         now = self._clock.monotonic()
         for key in (session, user):
             if key is not None:
                 self._lately[key] = now
 
     def now(self) -> float:
-        """Monotonic seconds, as `shut_out` takes them."""
+        """Monotonic seconds, the clock of `shut_out`."""
         return self._clock.monotonic()
 
     def is_blind(self, bound_s: float = BLIND_S) -> bool:
-        """True when the youngest look at the revocations is older than the bound: somebody may be let in who was cut
-        off elsewhere.
+        """True when the last read of the revocations is older than the bound.
+
+        A token that was revoked on another instance may be accepted then.
         """
         return self._clock.monotonic() - self._looked_at > bound_s
 
     def shut_out(self, sessions: Iterable[str], users: Iterable[int], asked_at: float | None = None) -> None:
-        """What a look at the database has found that was sent at `asked_at` (monotonic seconds): what it shows may be
-        as old as that.
+        """Apply the result of a read of the revocations.
+
+        The read was sent at `asked_at` (monotonic seconds), and its result may be as old as that.
         """
         now, found = self._clock.monotonic(), frozenset(sessions)
         for session in self._sessions - found:
@@ -293,13 +300,13 @@ class Tokens:
         return self._principal(claims)
 
     def _principal(self, claims: dict[str, Any]) -> Principal:
-        """Whom the claims name. Expiry is compared where the token is used, by the same clock."""
+        """The principal of the claims. Its expiry is checked at each use, by the same clock."""
         if not all(isinstance(claims.get(name), str) and claims[name] for name in _TEXTS):
             raise BadToken("claims")
         times: list[Any] = [claims.get(name) for name in _TIMES] + [claims.get("nbf", 0)]
         if not all(type(at) is int and 0 <= at < EXPIRES_MAX for at in times):
             raise BadToken("times")
-        # Of a token from before somebody set the clock, as the clock would have written them.
+        # Times of a token from before a change of the clock, converted to the present clock.
         shift_s = self._clock.shift_of(times[0])
         issued, expires, not_before = (at + shift_s for at in times)
         longest = MINTED_S_MAX if claims["sid"].startswith(MINTED) else ACCESS_S
@@ -313,11 +320,11 @@ class Tokens:
         return Principal(claims["role"], number, claims["sid"], self.steady(float(expires)))
 
     def steady(self, wall_s: float) -> float:
-        """A date of the wall clock in `steady` seconds."""
+        """Convert a date of the wall clock to `steady` seconds."""
         return wall_s - self._clock.wall() + self._clock.steady()
 
     def dated(self, steady_s: float) -> float:
-        """The other way round."""
+        """Convert `steady` seconds to a date of the wall clock."""
         return steady_s - self._clock.steady() + self._clock.wall()
 
     def jwks(self) -> dict[str, list[dict[str, str]]]:

@@ -1,9 +1,8 @@
-"""Argon2id off the loop.
+"""Password hashing with Argon2id in a thread.
 
-A hash takes 40 ms of one core by design (OWASP: 19 MiB, 2 passes, 1 lane), so it runs on one thread with
-short queues: a burst of logins may wait or be refused, dispatch goes on. There is a queue for each rank, so that a
-crowd of strangers takes no place from those who have been here before; and each fourth turn is the last rank's, so
-that nobody waits for ever.
+A hash takes 40 ms of one core by design (OWASP: 19 MiB, 2 passes, 1 lane), so hashing runs on one thread with short
+queues: a burst of logins waits or is refused, and dispatch goes on. Each rank has a queue, so that a flood of unknown
+clients takes no place from known ones. Each fourth turn goes to the last rank, so that no client waits for ever.
 """
 
 from __future__ import annotations
@@ -22,17 +21,17 @@ from actors.errors import Overloaded
 
 T = TypeVar("T")
 
-# Who waits: somebody with a token, or at an account from a network where it was used before; somebody else of a
-# network where people have logged in before; anybody.
+# Ranks of waiting clients: with a token, or at an account from a network where it was used before; from a network
+# where other accounts have logged in before; all others.
 FAMILIAR_RANK, NEIGHBOUR_RANK, STRANGER_RANK = range(3)
-# Places of each rank. At 40 ms each, all sixty are answered within three seconds.
+# Queue length of each rank. At 40 ms each, all sixty are answered within three seconds.
 WAITING_MAX = 20
-# One turn in so many goes to the last rank that waits.
+# One turn in this many goes to the last rank that waits.
 LAST_TURN = 4
 
 
 class Passwords:
-    """Hashes and verifies. `close` ends the thread."""
+    """Hashes and verifies passwords. `close` ends the thread."""
 
     def __init__(self) -> None:
         self._hasher = PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1)
@@ -41,11 +40,11 @@ class Passwords:
         self._busy = False
         self._anonymous = 0
         self._turns = 0
-        # Verified against when there is no such account, so that an answer takes equally long.
+        # Verified against for a missing account, so that the answer takes equally long.
         self._nobody = self._hasher.hash("nobody has this password")
 
     async def hash(self, password: str, rank: int = FAMILIAR_RANK) -> str:
-        """The encoded hash.
+        """Hash a password in the encoded form.
 
         Raises:
             Overloaded: too many of this rank are waiting.
@@ -62,15 +61,16 @@ class Passwords:
         return fits and encoded is not None
 
     async def stronger(self, encoded: str, password: str) -> str | None:
-        """The hash of a password that fits, anew, when the one that is stored was made with less effort than
-        today's; None when it is good as it is, or when there is too much to do at the moment.
+        """A stronger hash of a verified password, when the stored one took less effort than today's.
+
+        None when the stored one is good as it is, or when the queue is full.
         """
         if not self._hasher.check_needs_rehash(encoded):
             return None
         try:
             return await self.hash(password)
         except Overloaded:
-            return None  # the next login is as good
+            return None  # the next login can do it
 
     def _fits(self, encoded: str, password: str) -> bool:
         try:
@@ -80,10 +80,10 @@ class Passwords:
 
     @contextmanager
     def place(self) -> Iterator[None]:
-        """A stranger takes a place before the database is asked about him, so that a crowd does not take that either.
+        """Reserve a place for an unknown client before the database is queried, to protect that from a flood, too.
 
         Raises:
-            Overloaded: there is none.
+            Overloaded: all places are taken.
         """
         if self._anonymous > WAITING_MAX:
             raise Overloaded("too many logins are waiting")
@@ -103,7 +103,7 @@ class Passwords:
             self._pass_on()
 
     async def _wait(self, line: deque[asyncio.Future[None]]) -> None:
-        """Return when it is our turn."""
+        """Wait for our turn."""
         if len(line) >= WAITING_MAX:
             raise Overloaded("too many logins are waiting")
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -114,11 +114,11 @@ class Passwords:
             if turn in line:
                 line.remove(turn)
             elif not turn.cancelled():
-                self._pass_on()  # the turn was ours already
+                self._pass_on()  # the turn was given already
             raise
 
     def _pass_on(self) -> None:
-        """The turn is the first one's of the lowest rank that waits, or, now and then, of the highest."""
+        """Give the turn to the first of the lowest rank that waits, or, one time in LAST_TURN, of the highest."""
         self._turns += 1
         lines = self._lines if self._turns % LAST_TURN else reversed(self._lines)
         self._busy = False

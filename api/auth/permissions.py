@@ -1,4 +1,4 @@
-"""Roles and their scopes, and the rate limits; which operation needs which stands in its declaration."""
+"""Permissions: roles with their scopes, and rate limit policies. An operation's declaration names those it needs."""
 
 from __future__ import annotations
 
@@ -7,31 +7,31 @@ from collections.abc import Mapping
 from actors.values import frozen
 from storage.redis.limits import Policy
 
-# Requests a minute of one user; settings MALL_LIMIT_... have the last word (api/ratelimit/admission.py).
+# Requests a minute of one user; the settings MALL_LIMIT_... replace these numbers (api/ratelimit/admission.py).
 AUTH = Policy("auth", 5)  # failures of one network: api/ratelimit/login_attempts.py
-REFRESH = Policy("refresh", 60)  # the same
+REFRESH = Policy("refresh", 60)  # failures of one network
 ORDERS = Policy("orders", 20)
 READS = Policy("reads", 100)
 WRITES = Policy("writes", 120)
 TICKETS = Policy("tickets", 20)
 COMMANDS = Policy("commands", 600, shared=False)
 LOCATIONS = Policy("locations", 240, shared=False)
-# Requests with an invalid token, of one address.
+# Requests with an invalid token, per address.
 STRANGERS = Policy("strangers", 300, shared=False)
-# Feeds that a driver opens: a bad line may do so again and again, but each time it costs a snapshot.
+# Feeds that a driver opens. A bad network may do so again and again, but each one costs a snapshot.
 OPENINGS = Policy("openings", 60, shared=False)
-# Feeds that are opened without a token, of one address: browsers of a whole mall may share one.
+# Feeds that are opened without a token, per address: browsers of a whole mall may share one.
 SILENT_OPENINGS = Policy("silent-openings", 1200, shared=False)
-# Requests that no route takes, of one address.
+# Requests that match no route, per address.
 UNKNOWN = Policy("unknown", 600, shared=False)
-# Documents and keys, of one address: a page of them takes eight.
+# Documents and keys, per address: a page of documents takes eight requests.
 DOCUMENTS = Policy("documents", 600, shared=False)
 
-# Those of operations, in the order in which the documents show them.
+# Policies of operations, in the order of the documents.
 POLICIES = (AUTH, REFRESH, WRITES, READS, DOCUMENTS, ORDERS, TICKETS, COMMANDS, LOCATIONS)
 
-# A scope names a resource and an action; `own` means that the handler looks at whose it is, and everything else
-# is as if it did not exist. Who may `any` may `own`.
+# A scope names a resource and an action. With `own` the handler checks the owner, and treats all other resources as
+# not existing. `any` includes `own`.
 _GRANTED: Mapping[str, frozenset[str]] = {
     "customer": frozenset(
         {
@@ -62,7 +62,7 @@ ROLE_SCOPES: Mapping[str, frozenset[str]] = {
 
 @frozen
 class Access:
-    """The scope that is needed (None: anybody), and the limit that counts the request."""
+    """The required scope (None: open to anybody), and the rate limit policy of the request."""
 
     scope: str | None
     policy: Policy | None = None

@@ -1,9 +1,9 @@
-"""Tickets for the stream of one order: a browser's EventSource cannot send headers.
+"""Stream tickets for the event stream of one order: a browser's EventSource cannot send headers.
 
-A ticket stands in the URL, so it opens nothing but the stream of its order, for who asked for it, for ten minutes at
-most and never longer than the access token that it was asked with; it dies with the session. Within that time it is
-good for as many connections as EventSource makes. It is sealed with a key that all instances derive from the cluster's
-secret: nothing is stored.
+A ticket stands in the URL, so it is valid only for the stream of its order and for the user who requested it. It lives
+for ten minutes at most, never longer than the access token it was requested with, and ends with the session. Until
+then it is valid for any number of connections. It is sealed with a key that all instances derive from the cluster's
+secret, so it needs no storage.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ _NONCE_BYTES = 12
 
 
 class StreamTickets:
-    """Makes and reads tickets.
+    """Issues and reads stream tickets.
 
     Args:
-        secret: what all instances share and nobody else knows.
+        secret: the secret that only the instances of a cluster share.
     """
 
     def __init__(self, secret: bytes, clock: Clock, entropy: Randomness) -> None:
@@ -42,7 +42,7 @@ class StreamTickets:
         self._entropy = entropy
 
     def issue(self, who: Principal, order: int) -> tuple[str, int]:
-        """A ticket of the caller for the stream of an order, and for how many seconds it is good."""
+        """Issue a ticket for the caller and the stream of an order; also returns its lifetime in seconds."""
         now = self._clock.wall()
         expires_s = min(now + GOOD_S, who.expires_at)
         nonce = bytes.fromhex(self._entropy.token())[:_NONCE_BYTES]
@@ -51,10 +51,10 @@ class StreamTickets:
         return "stk_" + base64.urlsafe_b64encode(sealed).rstrip(b"=").decode(), max(0, int(expires_s - now))
 
     def read(self, order: str, text: str) -> Principal:
-        """Whom the ticket of this order, by its public id, stands for. Whether that is over, the caller looks.
+        """The principal of a ticket for the order with this public id. The caller must check its expiry.
 
         Raises:
-            BadToken: it is no ticket, or another order's.
+            BadToken: it is not a ticket, or is for another order.
         """
         found, number = _TEXT.fullmatch(text), parse_id(ORDER, order)
         if found is None or number is None:

@@ -1,11 +1,11 @@
-"""Cursors: where the next page of a list begins, sealed.
+"""Cursors: sealed start of the next page of a list.
 
-A cursor is encrypted and signed with a key that all instances derive from the cluster's secret, and good
-only for what it was made for: the same path, caller, sort and filters, for a day. It carries no authority;
-whoever holds it must still be allowed to read the list.
+A cursor is encrypted and signed with a key that all instances derive from the cluster's secret. It is valid for a day,
+and only for the same path, caller, sort and filters. It gives no permission; its bearer must still be allowed to read
+the list.
 
-The same page has the same cursor for an hour, so that a page can have an ETag: what is random elsewhere is
-here a hash of the content.
+The same page has the same cursor for an hour, so that a page can have an ETag: the nonce is a hash of the content, not
+random.
 """
 
 from __future__ import annotations
@@ -27,23 +27,23 @@ from actors.values import frozen
 from api.contract.problems import Fault, Problem
 from storage.postgres.list_queries import After
 
-# Raised when the content changes its form: older cursors are then refused instead of misread.
+# Incremented when the content changes its form: older cursors are then refused instead of misread.
 VERSION = 1
 # A cursor is good for at least a day, and until the end of the hour.
 GOOD_S = 24 * 3600
 _HOUR_S = 3600
 _NONCE_BYTES = 12
-# The longest name that a row is sorted by has 120 characters of at most four bytes.
+# The longest sort key, a name, has 120 characters of at most four bytes.
 TEXT_MAX = 1024
 _TEXT = re.compile(r"[A-Za-z0-9_-]{16,1024}", re.ASCII)
 
 
 @frozen
 class Purpose:
-    """What a cursor is good for.
+    """The list that a cursor is valid for.
 
     Attributes:
-        path: of the request, so that no list takes another's.
+        path: of the request, so that a cursor of one list is not valid for another.
         caller: number of the user.
         sort: with a minus for the largest first.
         filters: by name.
@@ -55,7 +55,7 @@ class Purpose:
     filters: Mapping[str, Any]
 
     def as_bytes(self) -> bytes:
-        """The same for the same purpose, and for no other."""
+        """A byte string that is equal for equal purposes only."""
         parts = [VERSION, self.path, self.caller, self.sort, self.filters]
         return orjson.dumps(parts, option=orjson.OPT_SORT_KEYS)
 
@@ -64,7 +64,7 @@ class Cursors:
     """Seals and opens cursors.
 
     Args:
-        secret: what all instances share and nobody else knows.
+        secret: the secret that only the instances of a cluster share.
     """
 
     def __init__(self, secret: bytes, clock: Clock) -> None:
@@ -74,7 +74,7 @@ class Cursors:
         self._clock = clock
 
     def seal(self, purpose: Purpose, after: After) -> str:
-        """The cursor of the page that begins behind this row."""
+        """The cursor of the page that begins after this row."""
         expires_h = int(self._clock.wall() + GOOD_S) // _HOUR_S + 1
         content, bound = orjson.dumps([expires_h, *after]), purpose.as_bytes()
         nonce = hmac.digest(self._nonce_key, bound + b"\0" + content, "sha256")[:_NONCE_BYTES]
@@ -82,15 +82,15 @@ class Cursors:
         return base64.urlsafe_b64encode(sealed).rstrip(b"=").decode()
 
     def open(self, purpose: Purpose, text: str) -> After:
-        """The row behind which the page begins.
+        """The row after which the page begins.
 
         Raises:
-            Problem: `invalid_cursor`, naming the parameter; damaged, foreign or expired is all the same.
+            Problem: `invalid_cursor`, naming the parameter, for a damaged, foreign or expired cursor alike.
         """
         if _TEXT.fullmatch(text) is None:
             raise _refused()
         sealed = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)) if len(text) % 4 != 1 else b""
-        # The last character may have spare bits; only its canonical form is a cursor.
+        # The last character may have spare bits; only the canonical encoding is a cursor.
         if base64.urlsafe_b64encode(sealed).rstrip(b"=").decode() != text:
             raise _refused()
         try:

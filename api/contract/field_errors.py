@@ -1,4 +1,4 @@
-"""What is wrong with a field, in words that say what to do: the validators' own speak of arrays and models."""
+"""Error texts of fields that tell a client what to change; pydantic's own speak of arrays and models."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from api.contract.problems import Fault
 
 DETAIL_LENGTH_MAX = 200
-# By type of pydantic's errors; in braces, what the error knows.
+# By type of pydantic's errors; the names in braces come from the error's context.
 _SAYS: Mapping[str, str] = {
     "missing": "is needed",
     "extra_forbidden": "is not known here; leave it out",
@@ -37,7 +37,7 @@ _SAYS: Mapping[str, str] = {
 }
 _LISTS = frozenset({"list_type", "tuple_type"})
 _OBJECTS = frozenset({"model_type", "model_attributes_type", "dict_type"})
-# What a list holds, by its field; a test finds those that are not here.
+# The items of a list, by its field; a test finds fields that are missing here.
 ITEMS: Mapping[str, str] = {
     "items": 'lines, each {"product_id": "prd_17", "quantity": 1}',
     "area": 'three to a hundred corners, each {"lat": 52.52, "lon": 13.405}',
@@ -46,7 +46,7 @@ ITEMS: Mapping[str, str] = {
 
 
 def faults_of(error: ValidationError, location: str) -> list[Fault]:
-    """The faults of an input that its model has refused; nothing of what was sent is in them."""
+    """The faults of a refused input, from the errors of its model; they repeat nothing of the input."""
     faults = []
     for item in error.errors(include_url=False):
         path = [str(part) for part in item["loc"]]
@@ -57,7 +57,7 @@ def faults_of(error: ValidationError, location: str) -> list[Fault]:
 
 
 def told(item: Any) -> str:
-    """One error of pydantic's, in our words."""
+    """The text of one pydantic error."""
     kind, loc = item["type"], item["loc"]
     if item["input"] is None and kind not in ("missing", "value_error"):
         return "must not be null"[:DETAIL_LENGTH_MAX]

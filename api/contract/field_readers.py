@@ -1,5 +1,6 @@
-"""Readers of numbers and times in the models of requests (api/contract/literals.py), put there by `Strict`,
-so that no field can have another.
+"""Readers of numbers and times (api/contract/literals.py) in the models of requests.
+
+`Strict` inserts them, so that every field uses them.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ def _read_time(value: object) -> object:
 
 
 def _whole_schema(schema: Any) -> CoreSchema:
-    # In a body a text is no number; in a query there are only texts.
+    # In a body a text is not a number; in a query all values are texts.
     body = core_schema.no_info_before_validator_function(literals.as_whole, schema)
     query = core_schema.no_info_before_validator_function(_read_whole, schema)
     return core_schema.json_or_python_schema(body, query)
@@ -48,13 +49,13 @@ def _time_schema(schema: Any) -> CoreSchema:
 _READERS: Mapping[str, Callable[[Any], CoreSchema]] = {
     "int": _whole_schema, "float": _number_schema, "datetime": _time_schema,
 }  # fmt: skip
-# Not looked into: another model has done it for itself, and the rest reads nothing.
+# Skipped: another model has its own readers, and the rest reads no text.
 _CLOSED = frozenset({"model", "json-or-python"})
 
 
 def put_readers(schema: Any) -> None:
-    """Put them before every number and time in the schema of a model, in place."""
-    while schema["type"] != "model":  # validators of the whole model stand around it
+    """Insert readers before every number and time in the schema of a model, in place."""
+    while schema["type"] != "model":  # validators of the whole model wrap it
         schema = schema["schema"]
     _put(schema["schema"])
 

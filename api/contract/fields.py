@@ -1,13 +1,13 @@
 """Field types that are at least as strict as the columns behind them.
 
-What a text may not hold: control characters (Postgres refuses NUL), lone surrogates, and characters
-that change what a person sees without being seen: bidirectional controls, line separators, and all that
-Unicode calls ignorable (zero-width ones, fillers, tags), except the selectors that colour emoji.
-Where a person writes, U+200C and U+200D are letters (Persian, the scripts of India, joined emoji), and a text of
-several lines may have line breaks, which become line feeds. A text of nothing but those is empty.
+A text must not contain control characters (Postgres refuses NUL), lone surrogates, or invisible characters that
+change how it is displayed: bidirectional controls, line separators, and all that Unicode calls ignorable
+(zero-width ones, fillers, tags), except the selectors that colour emoji. In a person's text, U+200C and U+200D are
+letters (Persian, the scripts of India, joined emoji), and a text of several lines may have line breaks, which become
+line feeds. A text of nothing but these characters is empty.
 
-The length of a text is checked as it was sent, which is what the documents promise, and again in NFC and
-stripped: NFC makes some texts three times as long, and the columns count what is stored.
+The length of a text is checked as it was sent, as the documents promise, and again in NFC and stripped: NFC makes
+some texts three times as long, and the columns count the stored form.
 """
 
 from __future__ import annotations
@@ -34,17 +34,17 @@ from api.contract.field_readers import put_readers
 from api.contract.literals import NUMBER_LENGTH_MAX, NUMBER_PATTERN, TIME_LENGTH_MAX, number_of
 from dispatch.domain import ids
 
-# What no text holds, beside what the tables below allow to some.
+# Refused in every text, beside the characters that the tables below allow to some kinds.
 _HIDDEN = (
     "\u007f-\u009f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b\u200e\u200f\u2028-\u202e"
     "\u2060-\u206f\u3164\ufeff\uffa0\ufff0-\ufffb\ufffe\uffff"
 )
-# Documents say it in escapes, as every dialect of regular expressions reads them: without surrogates, which JSON in
-# UTF-8 does not have, and without what lies beyond the first plane, which some dialects see as surrogates.
+# The documents write these as escapes, which every dialect of regular expressions reads. They leave out surrogates,
+# which JSON in UTF-8 does not have, and the planes above the first, which some dialects see as surrogates.
 _BEYOND = "\ud800-\udfff\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff"
 _JOINERS = "\u200c\u200d"
 Kind = Literal["code", "line", "lines"]
-# Codes are for programs; a line is what a person writes, as lines are, which may be several.
+# A `code` is for programs, a `line` is a person's text, `lines` may be several.
 _CONTROLS: Mapping[Kind, str] = {
     "code": "\u0000-\u001f" + _JOINERS,
     "line": "\u0000-\u001f",
@@ -65,7 +65,7 @@ _SEEN = re.compile(f"[^\\s{_JOINERS}]")
 def text_schema(
     length_min: int, length_max: int, pattern: str | None = None, kind: Kind = "line"
 ) -> WithJsonSchema:
-    """How a text is documented: what it may not hold, and that something is left of it when stripped."""
+    """JSON Schema of a text: its forbidden characters, and at least one visible character."""
     forbidden = _FORBIDDEN_DOCUMENTED[kind]
     some = f"[^{forbidden}]"
     found = pattern or f"^{some}*[^\\s{_JOINERS_DOCUMENTED}{forbidden}]{some}*$"
@@ -75,7 +75,7 @@ def text_schema(
 
 
 def id_schema(prefix: str) -> dict[str, Any]:
-    """How a public id is documented."""
+    """JSON Schema of a public id."""
     return {
         "type": "string",
         "pattern": f"^{prefix}_[1-9][0-9]{{0,14}}$",
@@ -87,23 +87,22 @@ def id_schema(prefix: str) -> dict[str, Any]:
 class Strict(BaseModel):
     """Base of request models: unknown fields are refused, nothing is converted.
 
-    Numbers and times follow the grammar of literals.py: pydantic alone takes `"1795967293"` and a blank instead of the
-    T for times,
-    `1_0` in a query for ten, and refuses `1.0` where documents say `integer`.
+    Numbers and times follow the grammar of literals.py. pydantic alone accepts `"1795967293"` and a blank instead of
+    the T as times, and `1_0` in a query as ten, and refuses `1.0` where the documents say `integer`.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        """The schema of the model, with our readers before every number and time in it."""
+        """The schema of the model, with our readers before every number and time."""
         found = handler(source)
         put_readers(handler.resolve_ref_schema(found))
         return found
 
 
 def plain(length_min: int, length_max: int, *, strip: bool = True, kind: Kind = "line") -> BeforeValidator:
-    """A visible text of so many characters, as sent, becomes NFC without spaces around it."""
+    """Validator of a visible text with this many characters, as sent; the result is stripped NFC."""
     forbidden = _FORBIDDEN[kind]
 
     def read(value: object) -> object:
@@ -125,7 +124,7 @@ def plain(length_min: int, length_max: int, *, strip: bool = True, kind: Kind = 
 
 
 def _named(char: str) -> str:
-    """A character that nobody sees, for people who must find it."""
+    """The Unicode name of an invisible character, so that a person can find it."""
     what = (
         "a line break"
         if char in "\r\n"
@@ -137,7 +136,7 @@ def _named(char: str) -> str:
 
 
 def _number_of(prefix: str) -> BeforeValidator:
-    """Reads a public id of this kind into its number."""
+    """Validator that converts a public id of this kind into its number."""
 
     def read(value: object) -> int:
         number = ids.parse_id(prefix, value) if isinstance(value, str) else None
@@ -171,9 +170,9 @@ Notes = Annotated[
     plain(1, 500, kind="lines"),
     text_schema(1, 500, kind="lines"),
 ]
-# As people write it; it is shown to a driver, not dialled by us.
+# A text for the driver, not for dialling software.
 Phone = Annotated[str, StringConstraints(max_length=30, pattern=r"^\+?[0-9][0-9 ()./-]{3,27}$")]
-# A tenth of a millimetre. Below it stands nothing but noise, whose squares Postgres refuses to compute (underflow).
+# A tenth of a millimetre. Smaller values are noise, whose squares Postgres refuses to compute (underflow).
 DEGREES_MIN = 1e-9
 
 
@@ -198,7 +197,7 @@ def _place(value: object) -> object:
     return _no_noise(lat), _no_noise(lon)
 
 
-# A place in a query. Two numbers of the longest kind have fewer characters.
+# A place in a query: longer than two numbers of the longest kind and a comma.
 _PLACE_LENGTH_MAX = 2 * NUMBER_LENGTH_MAX + 1
 LatLon = Annotated[
     tuple[float, float],
@@ -212,19 +211,19 @@ LatLon = Annotated[
         }
     ),
 ]
-# A moment, with its distance from UTC.
+# A moment, with its offset from UTC.
 Time = Annotated[
     AwareDatetime, WithJsonSchema({"type": "string", "format": "date-time", "maxLength": TIME_LENGTH_MAX})
 ]
 _NO_CODE = _FORBIDDEN_DOCUMENTED["code"]
 
 
-# No sensor of a phone reports more, not even as nonsense.
+# No sensor of a phone reports more, not even in error.
 READING_MAX = 1e9
 
 
 def _reading(least: float, most: float) -> BeforeValidator:
-    """An optional value of a sensor: a number that makes no sense (iOS says -1 for "unknown") counts as none."""
+    """Validator of an optional sensor value; a nonsensical number (iOS says -1 for "unknown") counts as none."""
 
     def read(value: object) -> object:
         if isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= READING_MAX:
@@ -235,10 +234,10 @@ def _reading(least: float, most: float) -> BeforeValidator:
 
 
 _Number = Annotated[float, Field(ge=-READING_MAX, le=READING_MAX)]
-# Up to half round the globe: a phone that is wrong by 200 km says so, and its position is not believed.
+# Up to half round the globe: a phone may report an accuracy of 200 km, and its position is then ignored.
 Metres = Annotated[_Number | None, _reading(0, 20_037_508)]
 MetresPerSecond = Annotated[_Number | None, _reading(0, 200)]
-# One @, no spaces, something on both sides; whether the mailbox exists only a mail can tell.
+# One @, no spaces, text on both sides; only a mail can prove that the mailbox exists.
 Email = Annotated[
     str,
     StringConstraints(min_length=3, max_length=254, pattern=r"^[^@\s]{1,64}@[^@\s.][^@\s]{0,188}$"),

@@ -1,8 +1,8 @@
-"""Strict JSON.
+"""Strict JSON parser of request bodies.
 
-pydantic alone takes duplicate keys (the last wins), NaN, 1e999 and characters that Postgres refuses, and
-the stock `request.json()` turns five kinds of garbage into a 500. So a body is first read by a scanner
-that refuses all of that, and what is too deep or too much, and only then given to its model, in strict mode.
+pydantic alone accepts duplicate keys (the last wins), NaN, 1e999 and characters that Postgres refuses, and aiohttp's
+`request.json()` turns five kinds of garbage into a 500. So a scanner reads a body first, and refuses all of these and
+too much depth or size. Only then is the value validated by its model, in strict mode.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from api.contract.problems import Problem
 
 BODY_BYTES_MAX = 64 * 1024
 DEPTH_MAX = 16
-# The largest body of a client of ours has a tenth of it.
+# The largest body of our clients has a tenth of it.
 MEMBERS_MAX = 1000
 ITEMS_MAX = 500
-# Postgres's bigint, and more than any field takes.
+# Postgres's bigint, which is more than any field accepts.
 INTEGER_DIGITS_MAX = 19
 
-# Escapes like this come in pairs, or stand for no character at all.
+# These escapes must come in pairs; a single one is not a character.
 _ESCAPED_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -34,7 +34,7 @@ _EMPTY: dict[type[BaseModel], BaseModel] = {}
 
 
 class _Refused(ValueError):
-    """The scanner has found something that JSON should not carry."""
+    """The scanner has found an invalid part."""
 
 
 def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -67,7 +67,7 @@ _SCANNER = json.JSONDecoder(
 
 
 def _too_deep(text: str) -> bool:
-    """True when brackets nest too deep. Brackets inside strings are skipped."""
+    """True when brackets nest too deep. Brackets inside strings do not count."""
     depth, in_string, escaped = 0, False, False
     for char in text:
         if in_string:
@@ -112,10 +112,10 @@ def _has_lone_surrogate(value: Any) -> bool:
 
 
 def scan_json(data: bytes) -> Any:
-    """The value of a JSON text, or the problem `malformed_json`.
+    """Parse a JSON text, or raise the problem `malformed_json`.
 
     Raises:
-        Problem: not UTF-8, not JSON, nested too deep, too many members or items, a name twice, NaN, numbers
+        Problem: not UTF-8, not JSON, nested too deep, too many members or items, a duplicate name, NaN, numbers
             out of range, half a surrogate pair.
     """
     if b"\\" not in data and data.count(b"[") + data.count(b"{") <= DEPTH_MAX:
@@ -124,15 +124,15 @@ def scan_json(data: bytes) -> Any:
         except orjson.JSONDecodeError:
             pass
         else:
-            # A name and its value take one colon. As many colons as names: none stood twice (and no text
-            # holds one); otherwise the scanner below looks for itself.
+            # Each name takes one colon. With as many colons as names no name stood twice, and no text contains a colon;
+            # otherwise the slower scanner below decides.
             if MEMBERS_MAX >= _names_in(value) == data.count(b":"):
                 return value
     return _scan_slowly(data)
 
 
 def _names_in(value: Any) -> int:
-    """How many names stand in all objects; less by a thousand for what the scanner must see."""
+    """Number of names in all objects; a large negative number forces the scanner."""
     if type(value) is dict:
         return len(value) + sum(map(_names_in, value.values()))
     if type(value) is list:
@@ -168,7 +168,7 @@ def _scan_slowly(data: bytes) -> Any:
 
 
 def _of_nothing(model: type[Model]) -> Model:
-    """The model of an empty object, which is what most commands say. Models are frozen, so one will do for all."""
+    """The model of an empty object, cached: most commands send it, and models are frozen."""
     known = _EMPTY.get(model)
     if known is None:
         known = _EMPTY[model] = model.model_validate({})
@@ -176,7 +176,7 @@ def _of_nothing(model: type[Model]) -> Model:
 
 
 def parse_body(model: type[Model], data: bytes) -> Model:
-    """The body as its model; every fault is named.
+    """Parse a body into its model; every fault is named.
 
     Raises:
         Problem: `malformed_json`, or `invalid` with a pointer per fault.
@@ -191,7 +191,7 @@ def parse_body(model: type[Model], data: bytes) -> Model:
 
 
 def parse_value(model: type[Model], value: Any, location: str) -> Model:
-    """Query parameters or an already scanned value as a model; strings are converted.
+    """Parse query parameters or a scanned value into a model; strings are converted.
 
     Raises:
         Problem: `invalid` with a fault per parameter.

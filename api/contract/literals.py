@@ -1,8 +1,8 @@
-"""Numbers and times as they are written: one grammar for each, wherever a client sends one.
+"""Grammar of numbers and times, the same for bodies and queries.
 
-A number is what JSON calls one, so whatever this server prints can be sent back, in a body or in a query: `6.5e-05`
-and fifteen digits behind the point, too. A number without a fraction is a whole one however it is written (JSON
-Schema 2020-12, 6.1.1). A time is one of RFC 3339 and nothing else that libraries take for one.
+A number is a JSON number, so that every number that this server prints can be sent back, in a body or in a query, also
+`6.5e-05` and fifteen decimals. A number without a fraction is an integer in any notation (JSON Schema 2020-12, 6.1.1).
+A time is one of RFC 3339; other notations that libraries accept are refused.
 """
 
 from __future__ import annotations
@@ -10,12 +10,12 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime, timedelta
 
-# No number of ours needs more, and Python's own reader takes quadratic time.
+# No number needs more, and Python's own parser takes quadratic time.
 NUMBER_LENGTH_MAX = 40
 TIME_LENGTH_MAX = 40
-# More than this a float does not hold exactly.
+# A float holds integers exactly up to this.
 EXACT_MAX = 2**53
-# As documents show them, for every dialect of regular expressions.
+# For the documents, in the syntax of every dialect of regular expressions.
 NUMBER_PATTERN = r"-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?"
 TIME_PATTERN = (
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?([Zz]|[+-][0-9]{2}:[0-9]{2})"
@@ -27,10 +27,10 @@ _TIME = re.compile(
 
 
 def number_of(text: str) -> float:
-    """The number that a text is.
+    """Parse a number.
 
     Raises:
-        ValueError: it is none, or beyond what a float holds.
+        ValueError: it is not a number, or exceeds a float.
     """
     if len(text) > NUMBER_LENGTH_MAX or _NUMBER.fullmatch(text) is None:
         raise ValueError("must be a number such as 52.52")
@@ -41,10 +41,10 @@ def number_of(text: str) -> float:
 
 
 def whole_of(text: str) -> int:
-    """The whole number that a text is.
+    """Parse an integer.
 
     Raises:
-        ValueError: it is none.
+        ValueError: it is not an integer.
     """
     if len(text) <= NUMBER_LENGTH_MAX and text.isascii() and text.isdigit():
         return int(text)
@@ -58,17 +58,17 @@ def whole_of(text: str) -> int:
 
 
 def as_whole(value: object) -> object:
-    """A float without a fraction as the whole number that it is; anything else as it came."""
+    """Convert a float without a fraction to an integer; return any other value unchanged."""
     if type(value) is float and value.is_integer() and -EXACT_MAX <= value <= EXACT_MAX:
         return int(value)
     return value
 
 
 def time_of(text: str) -> datetime:
-    """The moment that a time of RFC 3339 names, in UTC. Digits beyond the microsecond are cut off.
+    """Parse a time of RFC 3339, in UTC. Digits beyond the microsecond are cut off.
 
     Raises:
-        ValueError: it is none, or in no year from 1 to 9999.
+        ValueError: it is not a time, or its year is not from 1 to 9999.
     """
     found = _TIME.fullmatch(text) if len(text) <= TIME_LENGTH_MAX else None
     if found is None:
@@ -77,7 +77,7 @@ def time_of(text: str) -> datetime:
     try:
         if int(hours or 0) > 23 or int(minutes or 0) > 59:
             raise ValueError
-        # RFC 3339 has leap seconds, which are counted nowhere else: the one before, and a second on.
+        # RFC 3339 allows leap seconds, which Python does not: parse the second before, and add one.
         leaps = second == "60"
         moment = datetime.fromisoformat(f"{day}T{minute}:{'59' if leaps else second}").replace(tzinfo=UTC)
         moment += timedelta(seconds=int(leaps), microseconds=int((fraction or "0")[:6].ljust(6, "0")))

@@ -1,7 +1,7 @@
-"""Merge patches (RFC 7396): a field that is absent stays as it is, null removes where there may be nothing.
+"""Merge patches (RFC 7396): an absent field stays as it is, null clears a field that may be empty.
 
-A model of a patch gives each field the type that its column has, and `absent()` as its default, so null is
-taken by the fields that may be empty and refused by name for all others.
+A model of a patch gives each field the type of its column, and `absent()` as its default, so null is accepted by
+nullable fields and refused by name for all others.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ def _nothing() -> Any:
 
 
 def absent() -> Any:
-    """The default of a patch's field. Reads as None; `Patch.sets` tells it from null."""
+    """Default of a patch's field. It reads as None; `Patch.sets` tells it from null."""
     return Field(default_factory=_nothing)
 
 
 class Patch(Strict):
-    """What a PATCH says."""
+    """Base of the models of a PATCH."""
 
     @property
     def changes(self) -> bool:
@@ -31,9 +31,9 @@ class Patch(Strict):
         return bool(self.model_fields_set)
 
     def given(self) -> dict[str, Any]:
-        """The fields that were given, by name, be it as null."""
+        """The fields that were given, by name, null included."""
         return self.model_dump(exclude_unset=True)
 
     def sets(self, name: str) -> bool:
-        """True when the field was given, be it as null."""
+        """True when the field was given, null included."""
         return name in self.model_fields_set

@@ -1,4 +1,4 @@
-"""What to do after each problem: the `detail` of an answer that knows nothing better, and the advice of its page."""
+"""Advice to clients for each problem: the default `detail` of an answer, and the text of the problem's page."""
 
 from __future__ import annotations
 
@@ -88,5 +88,5 @@ REMEDIES: Mapping[str, str] = {
 
 
 def remedy_of(code: str) -> str:
-    """What to do after a problem of this code."""
+    """The advice for a code."""
     return REMEDIES.get(code, "")

@@ -1,8 +1,8 @@
-"""One table of everything that can go wrong, and what the caller sees (RFC 9457).
+"""Table of all problems, and the answer for each (RFC 9457).
 
-`retryable` says whether the very same request, with the same key, may succeed later. A 503 also carries
-`not_processed: true`: it certainly had no effect. 500 and 504 mean that the outcome is unknown: repeat
-with the same key.
+`retryable` says whether the same request, with the same key, may succeed later. A 503 also carries
+`not_processed: true`: it certainly had no effect. 500 and 504 mean that the outcome is unknown: repeat with the same
+key.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class ProblemType:
 
     Attributes:
         status: HTTP status.
-        title: the same for every occurrence.
+        title: the same for every occurrence of the problem.
         retryable: the same request may succeed later.
         log: level of the request's log line.
     """
@@ -116,7 +116,7 @@ KINDS: Mapping[str, ProblemType] = {
     "outcome_unknown": ProblemType(504, "The outcome is not known yet", retryable=True, log="warning"),
 }
 
-# Errors of other rooms, by class: the first that fits.
+# Errors of other packages, by class: the first that fits.
 CODES: Sequence[tuple[type[Exception], str]] = (
     (runtime_errors.Overloaded, "overloaded"),
     (runtime_errors.NotProcessed, "unavailable"),
@@ -127,7 +127,7 @@ CODES: Sequence[tuple[type[Exception], str]] = (
     (Blind, "unavailable"),
     (storage_errors.NotDone, "unavailable"),
     (storage_errors.Unreachable, "outcome_unknown"),
-    # Handlers know which value or row it is; where one does not ask, it is our fault.
+    # Handlers know the value or the row; where one does not check, it is an internal error.
     (storage_errors.Duplicate, "internal"),
     (storage_errors.MissingReference, "internal"),
     (storage_errors.WriteRefused, "internal"),
@@ -167,7 +167,7 @@ _PROBLEM_ANSWER = CIMultiDict(
 
 @frozen
 class Fault:
-    """One fault of the input: where (JSON pointer or name), in what part, and what is wrong."""
+    """One fault of the input: its place (JSON pointer or name), the part of the request, and what is wrong."""
 
     location: str
     pointer: str
@@ -175,19 +175,19 @@ class Fault:
     detail: str
 
     def as_json(self) -> dict[str, str]:
-        """As a member of `errors`."""
+        """The fault as a member of `errors`."""
         return {"location": self.location, "pointer": self.pointer, "code": self.code, "detail": self.detail}
 
 
 class Problem(Exception):
-    """Refuse the request with a row of the table.
+    """Exception that refuses the request with a row of the table.
 
     Args:
         code: key of KINDS.
         detail: a sentence about this occurrence that is safe to show.
         faults: the faults of the input, at most 50.
-        headers: further headers, such as Retry-After.
-        extra: further members, such as the order's status.
+        headers: further headers, for example Retry-After.
+        extra: further members, for example the order's status.
     """
 
     def __init__(
@@ -212,7 +212,7 @@ class Problem(Exception):
             self.headers.setdefault("WWW-Authenticate", 'Bearer realm="mall"')
 
     def as_json(self, trace: str) -> dict[str, Any]:
-        """The problem as the caller gets it."""
+        """The body of the answer."""
         body: dict[str, Any] = {
             "type": f"/problems/{self.code}",
             "title": self.kind.title,
@@ -232,7 +232,7 @@ class Problem(Exception):
 
 
 def problem_for(error: Exception) -> Problem:
-    """The row for any exception; an unknown one becomes `internal`, and nothing of it is shown."""
+    """The problem for any exception; an unknown one becomes `internal`, and its text is not shown."""
     if isinstance(error, Problem):
         return error
     for kind, code in CODES:
@@ -242,7 +242,7 @@ def problem_for(error: Exception) -> Problem:
 
 
 def problem_response(problem: Problem, trace: str) -> web.Response:
-    """The HTTP answer of a problem."""
+    """The HTTP answer for a problem."""
     headers = _PROBLEM_ANSWER.copy()
     headers.update(problem.headers)
     return web.Response(

@@ -1,8 +1,8 @@
-"""The versions of the API: their dates, how a request names one, and the life of the old one.
+"""Versions of the API: their dates, the selection by a request, and the end of version 1.
 
-A version is named by the path (`/api/v1/…`), or, where the path names none, by the header
-`Mall-Api-Version`: its number or its date. Version 1 is deprecated from the moment at which version 2 is
-for everybody; that is also the moment from which a request that names no version gets version 2.
+The path names a version (`/api/v1/…`), or, where it names none, the header `Mall-Api-Version`, by number or date.
+Version 1 is deprecated from the moment at which version 2 becomes the default; from that moment on a request that
+names no version gets version 2.
 """
 
 from __future__ import annotations
@@ -16,32 +16,32 @@ from actors.values import frozen
 from api.contract.problems import VERSION_HEADER, Problem
 from config.settings import Settings
 
-# What to change in a client: api/MIGRATION.md, as it is served.
+# The guide for clients, api/MIGRATION.md, as it is served.
 GUIDE = "/docs/migration"
 
 
 @frozen
 class Version:
-    """A version and the day from which it has not changed but for additions."""
+    """A version, and the date since which it has only had additions."""
 
     number: str
     date: str
 
     @property
     def prefix(self) -> str:
-        """Where its paths begin."""
+        """Prefix of its paths."""
         return f"/api/v{self.number}/"
 
 
 V1 = Version("1", "2026-01-15")
 V2 = Version("2", "2026-11-01")
 VERSIONS = (V1, V2)
-# All that the header may say. A date between two versions is refused: whoever sends one has guessed.
+# All accepted values of the header. A date between two versions is refused, because the client must have guessed.
 NAMES: Mapping[str, Version] = {name: v for v in VERSIONS for name in (v.number, v.date)}
 
 
 def named_version(headers: Mapping[str, str]) -> Version | None:
-    """The version that the header names; None when there is no header.
+    """The version named by the header; None without the header.
 
     Raises:
         Problem: `version_unsupported`.
@@ -56,14 +56,14 @@ def named_version(headers: Mapping[str, str]) -> Version | None:
 
 
 def unsupported() -> Problem:
-    """The problem of a version that there is not."""
+    """The problem for an unknown version."""
     return Problem(
         "version_unsupported", f"Send one {VERSION_HEADER} out of `supported`.", supported=sorted(NAMES)
     )
 
 
 def check_agreement(number: str, headers: Mapping[str, str]) -> None:
-    """Refuse a header that names another version than the path does.
+    """Refuse a header that contradicts the version in the path.
 
     Raises:
         Problem: `version_conflict`, `version_unsupported`.
@@ -80,7 +80,7 @@ def check_agreement(number: str, headers: Mapping[str, str]) -> None:
 
 @frozen
 class Lifecycle:
-    """The dates of version 1, from the settings. Times are Unix seconds."""
+    """Dates of version 1, from the settings, in Unix seconds."""
 
     deprecated_s: float
     sunset_s: float
@@ -88,7 +88,7 @@ class Lifecycle:
 
     @classmethod
     def of(cls, settings: Settings) -> Lifecycle:
-        """The dates that the settings give."""
+        """Build the lifecycle from the settings."""
         brownouts = tuple((a.timestamp(), b.timestamp()) for a, b in settings.api_v1_brownouts)
         return cls(
             settings.api_v1_deprecated_at.timestamp(), settings.api_v1_sunset_at.timestamp(), brownouts
@@ -99,7 +99,7 @@ class Lifecycle:
         return V2 if now_s >= self.deprecated_s else V1
 
     def check_open(self, now_s: float) -> None:
-        """Refuse version 1 after its end, and while it is switched off on trial.
+        """Refuse version 1 after its end, and during a brownout.
 
         Raises:
             Problem: `version_gone`, `version_brownout`.
@@ -113,7 +113,7 @@ class Lifecycle:
                 raise Problem("version_brownout", detail, headers={"Retry-After": wait}, migration=GUIDE)
 
     def headers(self) -> dict[str, str]:
-        """What every answer of version 1 says of its end (RFC 9745, RFC 8594)."""
+        """Headers about the end of version 1, for all of its answers (RFC 9745, RFC 8594)."""
         return {
             VERSION_HEADER: V1.number,
             "Deprecation": f"@{int(self.deprecated_s)}",

@@ -1,5 +1,6 @@
-"""The AsyncAPI document of the drivers' feed: frames of apps come from the models that check them, close codes from
-the table that closes with them.
+"""AsyncAPI document of the drivers' feed.
+
+It is built from the models that check the frames of apps, and from the table of close codes.
 """
 
 from __future__ import annotations
@@ -39,12 +40,12 @@ since the position that `hello` named. Entries of the log (`event`) come in orde
 acknowledges with `ack`. Commands carry an `id`, which their answer repeats, and a `key`: repeated with the same key, \
 on any connection, a command has one effect and the same answer.
 """
-# A schema is called like its frame: `Accept` is made of `AcceptFrame`.
+# A schema has its frame's name: `Accept` is made from `AcceptFrame`.
 _FRAME_NAME = re.compile(rb'"(#/components/schemas/)?([A-Z]\w*)Frame"')
 
 
 def make_asyncapi() -> dict[str, Any]:
-    """The document."""
+    """Build the document."""
     heard = sorted(FRAMES)
     messages = {f"app.{kind}": _heard(kind) for kind in heard} | {
         f"server.{name}": _said(name) for name in SAID
@@ -94,7 +95,7 @@ def _server(protocol: str, host: str, about: str) -> dict[str, Any]:
 
 
 def _server_schema(name: str) -> str:
-    """`state.board` is ServerStateBoard: a name that every language takes."""
+    """The schema name of a server frame: `state.board` becomes ServerStateBoard, a valid name in every language."""
     return "Server" + "".join(part.title() for part in name.split("."))
 
 
@@ -167,7 +168,7 @@ def _hearing(kind: str) -> dict[str, Any]:
     return operation
 
 
-# What is answered although it is no command.
+# Answers to frames that are not commands.
 _ANSWERS = {"hello": ("welcome", "error"), "ping": ("pong",), "auth.refresh": ("reply", "error")}
 
 
@@ -195,5 +196,5 @@ def _document() -> Document:
     summary="The document of the feed",
 )
 async def asyncapi(context: RequestContext) -> web.Response:
-    """The document."""
+    """Serve the document."""
     return _document().answer(context)

@@ -1,4 +1,4 @@
-"""The page that shows all documents in a browser: operations, frames, problems, and the way from version 1."""
+"""Browser page of all documents: operations, frames, problems, and the migration guide."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _HERE = Path(__file__).parent
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; frame-ancestors 'none'"
 )
-# What depends on whether a browser asks.
+# Headers of an answer that depends on the Accept header.
 BY_READER = {"Vary": f"{VERSION_HEADER}, Accept"}
 
 
@@ -29,14 +29,14 @@ def _file(name: str) -> bytes:
 
 
 def _listed(app: web.Application) -> list[str]:
-    """The documents that this application serves: REST before the feed, the newest version first."""
+    """Paths of this application's documents: REST before the feed, the newest version first."""
     paths = sorted({resource.canonical for resource in app.router.resources()}, reverse=True)
     documents = [path for path in paths if re.fullmatch(r"/api/v\d+/(openapi|asyncapi)\.json", path)]
     return sorted(documents, key=lambda path: path.endswith("/asyncapi.json"))
 
 
 def is_read_by_a_person(context: RequestContext) -> bool:
-    """True for browsers, which say that they take HTML; programs take what there is."""
+    """True when the client accepts HTML, as browsers do and programs do not."""
     return "text/html" in context.request.headers.get("Accept", "")
 
 
@@ -62,7 +62,7 @@ def page_at(context: RequestContext, start: str) -> web.Response:
     media="text/html",
 )
 async def page(context: RequestContext) -> web.Response:
-    """All documents, to be read in a browser."""
+    """Serve the page of all documents."""
     return page_at(context, "")
 
 
@@ -77,7 +77,7 @@ async def page(context: RequestContext) -> web.Response:
     media="text/javascript",
 )
 async def script(context: RequestContext) -> web.Response:
-    """The page's script."""
+    """Serve the page's script."""
     del context
     return web.Response(body=_file("page.js"), content_type="text/javascript", charset="utf-8")
 
@@ -93,6 +93,6 @@ async def script(context: RequestContext) -> web.Response:
     media="text/css",
 )
 async def style(context: RequestContext) -> web.Response:
-    """The page's style."""
+    """Serve the page's style."""
     del context
     return web.Response(body=_file("page.css"), content_type="text/css", charset="utf-8")

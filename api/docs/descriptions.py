@@ -1,4 +1,4 @@
-"""What the documents say in sentences: about query parameters, and about all operations."""
+"""Texts of the documents: descriptions of query parameters, and of the API as a whole."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ QUERIES: Mapping[str, str] = {
     "ticket": "Instead of a token, for a browser's EventSource.",
     "q": "Only those whose name begins with it, in capitals or not.",
 }
-# What their models check by hand.
+# Patterns of parameters that their models check in code.
 PATTERNS: Mapping[str, Mapping[str, str]] = {
     "cursor": {"pattern": "^[A-Za-z0-9_.=-]+$"},
 }
@@ -56,7 +56,7 @@ version. A version that will end says so in `Deprecation` and `Sunset`.
 
 
 def overview() -> str:
-    """The description of the whole API, in Markdown; the tables are those that are enforced."""
+    """The description of the whole API, in Markdown; its tables come from the enforced values."""
     scopes = sorted(set().union(*ROLE_SCOPES.values()))
     rows = ["| Scope | Roles |", "|---|---|"]
     rows += [f"| `{scope}` | {', '.join(roles_with(scope))} |" for scope in scopes]

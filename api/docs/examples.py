@@ -1,4 +1,4 @@
-"""Examples of answers: one for each component of the document. Tests hold each against its schema."""
+"""Examples of answers: one for each component of the document. Tests validate each against its schema."""
 
 from __future__ import annotations
 
@@ -115,10 +115,10 @@ EXAMPLES: Mapping[str, Any] = {
 
 
 def answer_example(answer: type[Any], different: Mapping[str, Any] = MappingProxyType({})) -> Any:
-    """The example of a type of answers, with members that are different for one operation.
+    """The example of an answer's type, with the members that differ for one operation.
 
     Raises:
-        KeyError: there is none yet; write it above.
+        KeyError: no example yet; write it above.
     """
     example = EXAMPLES[component_of(answer)]
     return {**example, **different} if different else example

@@ -1,5 +1,6 @@
-"""Frames that the server sends over the feed (JSON Schema 2020-12), with an example of each. Those of the app have
-their models in api/feed/frames.py; tests hold real traffic against both.
+"""Schemas and examples of the frames that the server sends over the feed (JSON Schema 2020-12).
+
+The app's frames have models in api/feed/frames.py; tests validate real traffic against both.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ _TRACE = "0af7651916cd43dd8448eb211c80319c"
 _MS = a.WHOLE
 _OFFER = {"type": "string", "maxLength": 40, "pattern": "^(ofr|rnd)_[1-9][0-9]*_[1-9][0-9]*$"}
 _EPOCH = {"type": "string", "maxLength": 64, "pattern": "^[A-Za-z0-9_.-]+$"}
-# What a frame had as its `id`; null where it had none that could be read.
+# The `id` of a frame; null when it had no readable one.
 _FRAME_ID = {
     "anyOf": [
         {"type": "string", "minLength": 1, "maxLength": ID_LENGTH_MAX},
@@ -28,7 +29,7 @@ _FRAME_ID = {
         {"type": "null"},
     ]
 }
-# Every result of a command, in REST and over the feed.
+# All results of commands, in REST and over the feed.
 RESULTS: tuple[str, ...] = tuple(sorted({*GOOD, *KINDS, "now_online", "now_offline"}))
 _STORE = a.object_of({"id": a.identifier("sto"), "name": a.NAME, "lat": a.LAT, "lon": a.LON})
 _DROPOFF = a.object_of({"lat": a.LAT, "lon": a.LON, "radius_m": a.RADIUS, "address": a.or_null(a.text(200))})
@@ -51,7 +52,7 @@ _ORDER: dict[str, Any] = {
 _OFFERED = {"offer_id": _OFFER, "expires_at_ms": _MS}
 _BECAUSE = {"reason": a.or_null(a.TEXT)}
 
-# Types of entries, and what their data is.
+# Types of feed entries, and the contents of their data.
 ENTRIES: Mapping[str, str] = {
     "offer": "OfferedOrder",
     "offer.ready_time": "OfferedOrder",
@@ -105,11 +106,11 @@ def _entry_name(kind: str) -> str:
 
 
 def _titled(schemas: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    """Each with its name as its title, which generators call what they make."""
+    """Add each schema's name as its title, which code generators use as the name of the type."""
     return {name: {"title": name, **schema} for name, schema in schemas.items()}
 
 
-# What frames consist of, by name.
+# Parts of frames, by name.
 PARTS: Mapping[str, dict[str, Any]] = _titled({
     "FeedStore": _STORE,
     "FeedDropoff": _DROPOFF,
@@ -130,7 +131,7 @@ PARTS: Mapping[str, dict[str, Any]] = _titled({
     **{_entry_name(kind): _entry(kind) for kind in ENTRIES},
 })  # fmt: skip
 
-# By message name. `t` and, of states, the topic say which it is.
+# Server messages by name. `t`, and the topic of a state, identify a message.
 SAID: Mapping[str, dict[str, Any]] = {
     "welcome": _frame("welcome", {
         "session": {"type": "string", "maxLength": 40, "pattern": "^fed_[A-Za-z0-9_-]+$"}, "epoch": _EPOCH,
@@ -215,7 +216,7 @@ SAID_EXAMPLES: Mapping[str, dict[str, Any]] = {
 }  # fmt: skip
 
 _COMMAND = {"id": 7, "key": "5f0c1d9e-7b3a-4f0e-9a61-2d8f7f1f5a10"}
-# What the app sends, without `t`.
+# Examples of the app's frames, without `t`.
 HEARD_EXAMPLES: Mapping[str, dict[str, Any]] = {
     "hello": {"resume": {"epoch": "3f2a", "seq": 41}, "device": "Pixel 9", "app_version": "1.4"},
     "ack": {"seq": 42},
@@ -234,6 +235,6 @@ HEARD_EXAMPLES: Mapping[str, dict[str, Any]] = {
 
 
 def message_of(frame: Mapping[str, Any]) -> str:
-    """The name of the message that a frame of the server is."""
+    """The message name of a server frame."""
     kind = str(frame["t"])
     return f"{kind}.{frame['topic']}" if kind == "state" else kind

@@ -1,4 +1,4 @@
-"""Headers, described once; operations name those that they give or take (JSON Schema 2020-12)."""
+"""Headers of the documents, each described once; operations refer to them by name (JSON Schema 2020-12)."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ def _text(description: str, example: str, length_max: int, pattern: str, **more:
 
 _VISIBLE = r"^[ -~]*$"
 _TAG = r'^(W/)?"[!#-~]*"$'
-# What tags are compared with: one, or any.
+# Values of a conditional header: one tag or more, or `*`.
 _TAGS = r'^(\*|(W/)?"[!#-~]*")$'
 
-# Of answers.
+# Headers of answers.
 HEADERS: Mapping[str, dict[str, Any]] = {
     "X-Trace-ID": _text(
         "Names this request in our logs; the same as `trace_id` of a problem.",
@@ -56,7 +56,7 @@ HEADERS: Mapping[str, dict[str, Any]] = {
     "Mall-Api-Version": _text("The version that answered.", "2", 20, "^[0-9-]+$"),
 }  # fmt: skip
 
-# Of requests.
+# Headers of requests.
 TAKEN: Mapping[str, dict[str, Any]] = {
     "If-Match": _text("Change it only if this is still its ETag.", '"3"', 8000, _TAGS),
     "Last-Event-ID": _text(
@@ -68,7 +68,7 @@ TAKEN: Mapping[str, dict[str, Any]] = {
     "If-None-Match": _text("Send it only if this is not its ETag any more.", '"3"', 8000, _TAGS),
 }
 
-# The key has a check of its own, which accepts quotes around it.
+# The handler checks the key itself; it accepts quotes around it.
 KEY = {
     "name": "Idempotency-Key",
     "in": "header",

@@ -1,5 +1,6 @@
-"""The OpenAPI 3.1 document of version 2: declarations, models and problems are read from where they are
-enforced, so it cannot say anything else.
+"""OpenAPI 3.1 document of version 2.
+
+It is built from the declarations, models and problems that are enforced, so it cannot differ from them.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ _ABOUT = {
     "Feed": "The drivers' WebSocket.",
     "Health": "Probes.",
 }
-# Refusals that any operation may give, by what guards it.
+# Refusals that any operation may give, by the check that gives them.
 _ALWAYS = (
     "malformed_request", "version_conflict", "version_unsupported", "internal", "overloaded", "unavailable",
     "outcome_unknown", "draining", "target_too_long", "headers_too_large",
@@ -55,10 +56,10 @@ _ALWAYS = (
 _BODY = (
     "malformed_json", "request_timeout", "unsupported_media_type", "body_too_large", "length_required", "invalid",
 )  # fmt: skip
-# What a problem of a status carries besides X-Trace-ID.
+# Headers of problems by status, besides X-Trace-ID.
 _WITH_STATUS = {401: ("WWW-Authenticate",), 429: ("Retry-After",), 503: ("Retry-After",)}
 _LIMITS = ("RateLimit", "RateLimit-Policy")
-# The ids in paths, by the segment before them.
+# Prefixes of the ids in paths, by the segment before them.
 _PREFIXES = {
     "users": ids.USER, "zones": ids.ZONE, "stores": ids.STORE, "products": ids.PRODUCT, "orders": ids.ORDER,
     "drivers": ids.DRIVER, "payments": "pay",
@@ -66,12 +67,12 @@ _PREFIXES = {
 
 
 def is_elsewhere(route: Operation) -> bool:
-    """True for what this document does not list: the documents, and the feed, which has one of its own."""
+    """True for operations outside of this document: the documents, and the feed, which has a document of its own."""
     return route.resource == "docs" or route.operation == "feed.open"
 
 
 def make_document(routes: Iterable[Operation]) -> dict[str, Any]:
-    """The document for these routes."""
+    """Build the document for these routes."""
     routes = [route for route in routes if not is_elsewhere(route)]
     models = {route.body for route in routes} | {route.query for route in routes}
     listed = sorted((m for m in models if m is not None), key=lambda m: m.__name__)
@@ -132,7 +133,7 @@ def _operation(route: Operation, schemas: Any) -> dict[str, Any]:
     if scope is not None:
         described["x-scope"] = scope
     if route.body is not None:
-        # Where a command needs nothing, its body may be left out; a change always has one.
+        # The body of a command without required fields may be left out; that of a change may not.
         needed = any(field.is_required() for field in route.body.model_fields.values())
         required = needed or route.method != "POST"
         example = {"value": route.body_example}
@@ -177,12 +178,12 @@ def _path(before: str, name: str) -> dict[str, Any]:
     return {**described, "schema": schema, "example": example}
 
 
-# pydantic leaves these as they are where a validator stands before the bounds.
+# pydantic does not translate these when a validator stands before the bounds.
 _BOUNDS = {"ge": "minimum", "le": "maximum"}
 
 
 def query_parameters(model: type[BaseModel]) -> list[dict[str, Any]]:
-    """Query parameters. An absent one is absent: there is no null in a query."""
+    """Query parameters of a model. They are never null, because a query has no null."""
     found = []
     for name, schema in model.model_json_schema()["properties"].items():
         choices = [one for one in schema.pop("anyOf", [schema]) if one.get("type") != "null"]
@@ -211,7 +212,7 @@ def _responses(route: Operation) -> dict[str, Any]:
         responses["304"] = {"description": "It is still the same.", "headers": _headers("ETag", *limits)}
     codes = _codes(route)
     for status in sorted({KINDS[code].status for code in codes}):
-        # Probes answer in their own form, with 503 for no.
+        # Probes answer in their own form, with 503 when not ready.
         if route.resource == "health" and status == 503:
             content = {"application/json": good["content"][route.media]}
             responses[str(status)] = {"description": "No.", "headers": _headers(), "content": content}
@@ -230,7 +231,7 @@ def _responses(route: Operation) -> dict[str, Any]:
 
 
 def _gives(route: Operation) -> list[str]:
-    """Headers of the good answer that not every answer has."""
+    """Headers of the successful answer, besides those of every answer."""
     gives = ["Location"] if _creates(route) else []
     gives += ["ETag"] if route.etag else []
     gives += ["Idempotent-Replayed"] if route.key == "required" else []
@@ -253,12 +254,12 @@ def _examples() -> dict[str, Any]:
 
 
 def _codes(route: Operation) -> list[str]:
-    """Every code that the operation may be refused with."""
+    """All codes of an operation's refusals."""
     codes = [*route.problems, *_ALWAYS]
     codes += ["unauthenticated", "forbidden"] if route.scope else []
     codes += ["rate_limited"] if route.limit else []
     codes += _BODY if route.body else []
-    # Parameters that nobody reads are refused, too.
+    # Unknown parameters are refused, too.
     codes += ["invalid"]
     codes += ["invalid_idempotency_key"] if route.key else []
     if "{" in route.path:
@@ -275,7 +276,7 @@ def _names_id(route: Operation) -> bool:
 
 
 def _link(described: dict[str, Any], route: Operation, routes: Iterable[Operation]) -> None:
-    """From what was created to everything that can be done with it."""
+    """Add links from a created resource to the operations on it."""
     if not _creates(route):
         return
     below = f"{route.path}/{{id}}"
@@ -290,7 +291,7 @@ def _link(described: dict[str, Any], route: Operation, routes: Iterable[Operatio
 
 
 def _used_only(document: dict[str, Any]) -> dict[str, Any]:
-    """Drop components that nothing refers to, until none is left."""
+    """Drop components without a reference, until every one has one."""
     while True:
         found = set(re.findall(r'"#/components/(\w+/[\w.-]+)"', orjson.dumps(document).decode()))
         unused = [
@@ -320,5 +321,5 @@ def _document(table: tuple[Operation, ...]) -> Document:
     summary="This document",
 )
 async def openapi(context: RequestContext) -> web.Response:
-    """The document."""
+    """Serve the document."""
     return _document(context.request.app[TABLE]).answer(context)

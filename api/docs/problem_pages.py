@@ -1,4 +1,4 @@
-"""Everything that can go wrong, to be looked up: `type` of a problem leads here."""
+"""Problem pages: the catalogue of all problems, to which the `type` of a problem refers."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from api.http.request import RequestContext
 
 operations = Operations(Operation)
 
-# The outcome is remembered under the key, so another outcome takes another key.
+# Statuses whose outcome is stored under the key, so that a new attempt needs a new key.
 _REMEMBERED = frozenset({402, 409, 410, 412})
 _ADVICE = {
     "same_key": "Send the same request again, with the same Idempotency-Key; wait for Retry-After if it is there, "
@@ -40,10 +40,10 @@ _POLICY = "default-src 'none'; style-src 'self'; frame-ancestors 'none'"
 
 
 def retry_of(code: str) -> str:
-    """What to do after this code: `same_key`, `new_key` or `never`.
+    """How to retry after this code: `same_key`, `new_key` or `never`.
 
     Raises:
-        KeyError: there is no such code.
+        KeyError: the code does not exist.
     """
     kind = KINDS[code]
     if kind.retryable:
@@ -52,10 +52,10 @@ def retry_of(code: str) -> str:
 
 
 def row_of(code: str) -> dict[str, Any]:
-    """A code as the catalogue shows it.
+    """The catalogue's entry for a code.
 
     Raises:
-        KeyError: there is no such code.
+        KeyError: the code does not exist.
     """
     kind, retry = KINDS[code], retry_of(code)
     return {
@@ -91,7 +91,7 @@ def _page(code: str) -> bytes:
     summary="Everything that can go wrong",
 )
 async def problems(context: RequestContext) -> web.Response:
-    """All codes: a page for people, JSON for programs."""
+    """Serve all codes: a page for browsers, JSON for programs."""
     if is_read_by_a_person(context):
         return page_at(context, "problems")
     response = _list().answer(context)
@@ -110,7 +110,7 @@ async def problems(context: RequestContext) -> web.Response:
     media="text/html",
 )
 async def problem(context: RequestContext) -> web.Response:
-    """One code, for people."""
+    """Serve the page of one code."""
     code = context.request.match_info["code"]
     if code not in KINDS:
         raise Problem("not_found")

@@ -1,5 +1,7 @@
-"""Schemas of answers (JSON Schema 2020-12): those of the types that operations declare, and, written by hand, those of
-problems and of the events in a stream. Requests have theirs in their pydantic models.
+"""Schemas of answers (JSON Schema 2020-12).
+
+They are generated from the types that operations declare, and written by hand for problems and stream events. Schemas
+of requests come from their pydantic models.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ def _ref(name: str) -> dict[str, Any]:
     return {"$ref": f"#/components/schemas/{name}"}
 
 
-# It may name what the caller sent, whatever that was.
+# It may repeat any name that the client sent.
 _POINTER = s.text(200, "^#?")
 _FAULT = s.object_of({
     "location": s.one_of("body", "query", "header", "path"), "pointer": _POINTER,
@@ -40,7 +42,7 @@ _ALWAYS = ("type", "title", "status", "code", "trace_id", "retryable")
 
 
 def _event(name: str, schema: str) -> dict[str, Any]:
-    """An event of a stream: its `data` is JSON."""
+    """Schema of a stream's event, whose `data` is JSON."""
     data = {**s.text(100_000), "contentMediaType": "application/json", "contentSchema": _ref(schema)}
     return s.object_of({"event": s.one_of(name), "id": s.text(9, "^[1-9][0-9]*$"), "data": data})
 
@@ -49,18 +51,18 @@ _BY_HAND: dict[str, dict[str, Any]] = {
     "Problem": s.object_of(_PROBLEM, tuple(name for name in _PROBLEM if name not in _ALWAYS)),
     "OrderEvent": _event("order", "Order"),
     "ChangeEvent": _event("change", "OrderChange"),
-    # The text as it is sent; each event in it, once read, is one of the two.
+    # The stream's text; each event in it, once parsed, is one of the two.
     "OrderStream": {
         "type": "string", "maxLength": 1_000_000, "pattern": s.ANYTHING, "contentMediaType": "text/event-stream",
         "contentSchema": {"oneOf": [_ref("OrderEvent"), _ref("ChangeEvent")]},
     },
 }  # fmt: skip
-# Those by hand refer to them.
+# The schemas above refer to these types.
 _REFERRED = (MoneyAnswer, OrderChangeAnswer)
 
 
 def components_of(answers: Iterable[type[Any]]) -> dict[str, dict[str, Any]]:
-    """The components that these types of answers need, and problems do, in the order of the examples.
+    """The components that these types of answers and the problems need, in the order of the examples.
 
     Raises:
         ValueError: one of them has no example.

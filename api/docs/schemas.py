@@ -1,4 +1,4 @@
-"""Schemas as the documents show them: what pydantic makes of models and types, brought into one form."""
+"""JSON Schemas in the documents' form, made from pydantic's."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from api.json_schema import ANYTHING
 from dispatch.domain.ids import NUMBER_MAX
 
 _REF = "#/components/schemas/"
-# Names of types that are components end so.
+# Names of types that become components end with this.
 _ENDING = "Answer"
 
 
 class _AsWritten(GenerateJsonSchema):
-    """Members stay in the order in which they were written."""
+    """Schema generator that keeps members in the order in which they were written."""
 
     def sort(self, value: JsonSchemaValue, parent_key: str | None = None) -> JsonSchemaValue:
-        """Leave them as they are."""
+        """Keep the order."""
         del parent_key
         return value
 
 
 def component_of(answer: type[Any]) -> str:
-    """The name in the document of a type of answers."""
+    """The component name of an answer's type."""
     return answer.__name__.removesuffix(_ENDING)
 
 
@@ -45,7 +45,7 @@ def answer_schemas(answers: Iterable[type[Any]]) -> dict[str, dict[str, Any]]:
 
 
 def _answer(schema: Any, parts: dict[str, Any]) -> Any:
-    """A schema without titles; what is no component is written out, and no member is left unsaid."""
+    """A schema without titles; types that are not components are inlined, and other members are forbidden."""
     if isinstance(schema, list):
         return [_answer(one, parts) for one in schema]
     if not isinstance(schema, dict):
@@ -70,13 +70,13 @@ def _shown(value: Any) -> str:
 
 
 def tightened(schema: Any) -> Any:
-    """A schema of a model with what pydantic leaves unsaid: the format of integers, a pattern for texts."""
+    """A model's schema with the parts that pydantic leaves out: the format of integers, a pattern for texts."""
     if isinstance(schema, list):
         return [tightened(one) for one in schema]
     if not isinstance(schema, dict):
         return schema
     found = {name: tightened(value) for name, value in schema.items()}
-    # What has a default may be left out, and means that; as `default` generators make it needed, or send it.
+    # A member with a default may be left out; generators that read `default` would require or send it.
     if "default" in found and not isinstance(found["default"], dict):
         usual = found.pop("default")
         if usual is not None:
@@ -86,7 +86,7 @@ def tightened(schema: Any) -> Any:
     if found.get("type") == "integer":
         found.setdefault("format", "int64" if found.get("maximum", NUMBER_MAX) >= 2**31 else "int32")
     if found.get("type") == "string" and not {"enum", "const"} & found.keys():
-        # The longest time with a zone and nine digits of a second has fewer.
+        # The longest time with an offset and nine decimals of a second is shorter.
         found.setdefault("maxLength", 64)
         if "format" not in found:
             found.setdefault("pattern", ANYTHING)

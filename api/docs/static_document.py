@@ -1,4 +1,4 @@
-"""Documents that are the same for everybody, sent a piece at a time."""
+"""Static documents, the same for all clients, sent in pieces."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from aiohttp.abc import AbstractStreamWriter
 from api.http.conditional import is_known
 from api.http.request import RequestContext
 
-# As much as the transport takes before it asks to wait. Half a megabyte at once would lie in memory for each client
+# The transport takes this much before it asks to wait. Half a megabyte at once would stay in memory for each client
 # that does not read: 240 MB for 333 of them (loadtests/slow).
 PIECE_BYTES = 64 * 1024
 
 
 class Document:
-    """A text that never changes while the program runs.
+    """A text that does not change while the program runs.
 
     Attributes:
         pieces: its bytes, shared by all answers.
@@ -29,10 +29,10 @@ class Document:
         self._tag = f'"{blake2b(text, digest_size=8).hexdigest()}"'
 
     def answer(self, context: RequestContext, *, tagged: bool = True) -> web.Response:
-        """The document, or 304 for who has it. `tagged`: not in version 1, which knows no tags.
+        """Answer with the document, or with 304. `tagged`: not in version 1, which has no tags.
 
         Raises:
-            Problem: `malformed_request`, for an If-None-Match that is none.
+            Problem: `malformed_request`, for an invalid If-None-Match.
         """
         headers = {"Cache-Control": "public, max-age=300"}
         if tagged:
@@ -43,7 +43,7 @@ class Document:
 
 
 class _Pieces(Payload):
-    """A document on its way to one client: the next piece is written when there is room."""
+    """Payload of a document for one client: the next piece is written when there is room."""
 
     def __init__(self, document: Document) -> None:
         super().__init__(document, content_type=document.content_type)
@@ -51,12 +51,12 @@ class _Pieces(Payload):
 
     @property
     def size(self) -> int:
-        """Of the whole text."""
+        """Size of the whole text."""
         return self._document.size_bytes
 
     @property
     def autoclose(self) -> bool:
-        """There is nothing to close."""
+        """True, because there is nothing to close."""
         return True
 
     def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
@@ -64,6 +64,6 @@ class _Pieces(Payload):
         return b"".join(self._document.pieces).decode(encoding, errors)
 
     async def write(self, writer: AbstractStreamWriter) -> None:
-        """Write all of it. Cancelled or cut off, the rest is not written, and the connection ends."""
+        """Write the document. When cancelled or cut off, the rest is not written, and the connection closes."""
         for piece in self._document.pieces:
             await writer.write(piece)

@@ -1,4 +1,4 @@
-"""List of the API's versions, and the guide from version 1 to version 2."""
+"""List of the API's versions, and the migration guide."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ operations = Operations(Operation)
     summary="The versions of the API, and when they end",
 )
 async def versions(context: RequestContext) -> web.Response:
-    """All versions: what is current, what is deprecated, and when it ends."""
+    """Serve all versions: the current one, the deprecated ones, and their ends."""
     services = context.services
     shown = Lifecycle.of(services.settings).as_json(services.clock.wall())
     return json_response(shown, headers={"Cache-Control": "public, max-age=300"})
@@ -48,7 +48,7 @@ def _guide() -> bytes:
     media="text/markdown",
 )
 async def guide(context: RequestContext) -> web.Response:
-    """How to change a client of version 1 into one of version 2: a page for people, Markdown for programs."""
+    """Serve the guide from version 1 to version 2: a page for browsers, Markdown for programs."""
     if is_read_by_a_person(context):
         return page_at(context, "migration")
     return web.Response(body=_guide(), content_type="text/markdown", charset="utf-8", headers=BY_READER)

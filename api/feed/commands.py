@@ -1,4 +1,4 @@
-"""What a frame wants of an order, and what is said of each order of an offer."""
+"""Translation of command frames into wishes for orders, and of an offer's replies into results."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from dispatch.service import Caller
 
 
 def offer_wish(frame: frames.OfOffer, driver: int) -> d.Wish:
-    """What is wanted of each order of an offer."""
+    """The wish for each order of an offer."""
     if isinstance(frame, frames.AcceptFrame):
         return d.Accept(driver, frame.offer_id)
     return d.Decline(driver, frame.offer_id, frame.reason)
 
 
 def order_wish(frame: frames.OfOrder, driver: int) -> d.Wish:
-    """What is wanted of a carried order."""
+    """The wish for a carried order."""
     match frame:
         case frames.PickUpFrame():
             return d.PickUp(driver)
@@ -38,12 +38,12 @@ def offer_result(number: int, answer: Reply) -> dict[str, object]:
 
 
 def not_found(number: int) -> dict[str, object]:
-    """The result for an order that there is not."""
+    """The result for an order that does not exist."""
     return {"order_id": public_id(ids.ORDER, number), "result": "order_not_found"}
 
 
 def untouched(problem: Problem) -> dict[str, object]:
-    """What an answer says beside the code when the command certainly had no effect, and when to send it again."""
+    """Retry fields of a command that certainly had no effect: whether to send it again, and when."""
     if problem.kind.status != 503:
         return {}
     return {"not_processed": True, "retry_after_ms": int(problem.headers["Retry-After"]) * 1000}
@@ -52,7 +52,7 @@ def untouched(problem: Problem) -> dict[str, object]:
 async def each_result(
     commands: CommandExecutor, caller: Caller, frame: frames.OfOffer
 ) -> list[dict[str, object]]:
-    """The results for several orders, one after the other: each gets its own, for one of them may have been won."""
+    """Execute a command on several orders, one after the other; each gets its own result, for one may be taken."""
     wish = offer_wish(frame, caller.number)
     return [await _one_result(commands, caller, number, wish) for number in frame.orders]
 

@@ -1,4 +1,4 @@
-"""What a session needs of its WebSocket. `websocket.py` has it on aiohttp's insides, `stock_socket.py` without them."""
+"""Interface of a WebSocket to its session: `websocket.py` uses aiohttp's internals, `stock_socket.py` does not."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from typing import Protocol
 from aiohttp import web
 from aiohttp.abc import AbstractStreamWriter
 
-# What may wait in the transport for a client that reads slowly: beyond it a task writes, and no ping is answered.
+# Bytes that may wait in the transport. Beyond it a task writes, and pings are not answered.
 CONGESTED_BYTES = 16 * 1024
 
 
 class Listener(Protocol):
-    """Who hears a socket. Nothing may be raised: it is called by the connection."""
+    """Receiver of a socket's frames. Its methods must not raise: the connection calls them."""
 
     def heard(self, text: str | None) -> None:
-        """A frame: a text, or (None) a ping or a pong."""
+        """Receive a frame: a text, or None for a ping or a pong."""
 
     def flooded(self) -> None:
-        """The client has sent far more than it may; it is not heard any more."""
+        """The client has sent far more than the limit; no further frame is read."""
 
 
 class FeedSocket(web.WebSocketResponse):
@@ -36,21 +36,21 @@ class FeedSocket(web.WebSocketResponse):
         return await super().prepare(request)
 
     def listen(self, listener: Listener | None) -> None:
-        """From now on tell the listener of frames; nobody with None."""
+        """Deliver frames to this listener from now on; None stops delivery."""
         raise NotImplementedError
 
     def hold(self) -> None:
-        """Read nothing more until `release`; what comes in waits in order."""
+        """Stop reading until `release`; frames wait in order."""
         raise NotImplementedError
 
     def release(self) -> None:
-        """Go on reading."""
+        """Resume reading."""
         raise NotImplementedError
 
     def charge(self, frames: int) -> None:
-        """The last frame is worth so many more."""
+        """Charge the last frame as this many more."""
         raise NotImplementedError
 
     def dismiss(self, code: int) -> None:
-        """Give the task that waits for a message an ERROR with a close code instead."""
+        """End the task's wait for a message with an ERROR that carries a close code."""
         raise NotImplementedError

@@ -1,8 +1,8 @@
-"""Frames are counted and weighed before they are read, and read in slices.
+"""Frame limits: frames are counted and weighed before they are parsed, and passed on in slices.
 
-Whoever sends faster than the rate waits: reading stops, and what the kernel holds slows the sender down. So no frame of
-any kind, before or after `hello`, costs more than its place in the bucket; nothing is refused for being many; and what
-is sent in order is heard in order. Who goes on and on is closed with 4101.
+A client that sends faster than the rate waits: reading stops, and the kernel's full buffer slows the client down. So no
+frame of any kind, before or after `hello`, costs more than its tokens; no frame is refused for the rate alone; and
+frames are read in the order in which they were sent. A client that stays over the rate is closed with 4101.
 """
 
 from __future__ import annotations
@@ -16,21 +16,21 @@ if TYPE_CHECKING:
 # A burst of 100 frames, then 50 a second.
 BURST_FRAMES = 100.0
 FRAMES_PER_S = 50.0
-# One frame, but for what fractions lose.
+# One token, less the rounding error.
 ENOUGH = 0.999
-# A large frame counts once for each of these that it fills, and once more.
+# A frame counts once, and once more for each of these that it fills.
 WEIGHT_BYTES = 4096
-# So much of a socket is worked on in one turn of the loop, counted like the rate: a millisecond.
+# Frames of one socket that are handled in one turn of the loop, counted as for the rate: a millisecond.
 SLICE_FRAMES = 16
-# What may wait for its turn: more than one read brings; before `hello`, more than anybody has to say.
+# Bytes that may wait: more than one read returns; before `hello`, more than any client has to send.
 WAITING_BYTES_MAX = 512 * 1024
 STRANGER_BYTES_MAX = 32 * 1024
-# Over the rate without a break: 1,500 frames late.
+# Time over the rate without a break, until the socket closes: 1,500 frames.
 PATIENCE_S = 30.0
 
 
 def frame_bytes(data: bytes, at: int) -> int:
-    """How long the frame is that begins there (RFC 6455, 5.2), its header included; 0 while that cannot be told."""
+    """Length of the frame that begins at `at` (RFC 6455, 5.2), header included; 0 while it is unknown."""
     there = len(data) - at
     if there < 2:
         return 0
@@ -45,17 +45,18 @@ def frame_bytes(data: bytes, at: int) -> int:
 
 
 def _nobody() -> None:
-    """Whom a lost connection tells."""
+    """The `flooded` callback of a lost connection: it does nothing."""
 
 
 class FrameMeter:
-    """What stands between a connection and the reader of its frames: to the connection it is the reader, to the
-    reader's queue it is the connection.
+    """Rate meter between a connection and the reader of its frames.
+
+    To the connection it is the reader, to the reader's queue it is the connection.
 
     Args:
-        protocol: the connection; `pause_reading`, `resume_reading` and `close` are asked of it.
-        loop: its `time`, `call_soon` and `call_later`.
-        flooded: called once, when more waits than may, or for too long; nothing is read from then on.
+        protocol: the connection; the meter calls its `pause_reading`, `resume_reading` and `close`.
+        loop: the meter uses its `time`, `call_soon` and `call_later`.
+        flooded: called once, when too many bytes wait, or for too long; nothing is read from then on.
     """
 
     __slots__ = (
@@ -70,25 +71,25 @@ class FrameMeter:
         self._flooded = flooded
         self._tokens = BURST_FRAMES
         self._at = loop.time()
-        # Since when it has been over the rate.
+        # Since when the client has been over the rate.
         self._since = 0.0
         self.bytes_max = STRANGER_BYTES_MAX
-        # What was read and not let through, and how much of the frame before it is still to come.
+        # Bytes that were read and not passed on, and the missing rest of the frame before them.
         self._waiting = b""
         self._left = 0
         self._stalled = self._held = self._is_full = self._deaf = False
         self._next: Any = None
 
-    # -- the reader, to the connection -----------------------------------------------------------
+    # -- interface of a reader, for the connection -----------------------------------------------
 
     def feed_data(self, data: bytes) -> tuple[bool, bytes]:
-        """Bytes have come in; True when the connection is to end."""
+        """Receive bytes; True when the connection must end."""
         if self._deaf:
             return False, b""
         if not (self._waiting or self._left or self._stalled or self._held or self._is_full):
             size = len(data)
             if size < WEIGHT_BYTES and frame_bytes(data, 0) == size and self._refill() >= ENOUGH:
-                self._tokens -= 1  # nearly always: one small frame, which is alone
+                self._tokens -= 1  # the common case: one small frame, alone
                 return self._pass(data), b""
         self._waiting = self._waiting + data if self._waiting else data
         if not self._stalled:
@@ -97,52 +98,52 @@ class FrameMeter:
         return False, b""
 
     def feed_eof(self) -> None:
-        """Nothing more will come."""
+        """Receive the end of the stream."""
         self._silence()
         if self.reader is not None:
             self.reader.feed_eof()
-        self.reader, self._flooded = None, _nobody  # circles, which would keep the socket
+        self.reader, self._flooded = None, _nobody  # cycles, which would keep the socket alive
 
-    # -- the connection, to the reader's queue ----------------------------------------------------
+    # -- interface of a connection, for the reader's queue -----------------------------------------
 
     @property
     def _reading_paused(self) -> bool:
         return self._is_full
 
     def pause_reading(self) -> None:
-        """The queue is full."""
+        """Stop: the queue is full."""
         self._is_full = True
         self._protocol.pause_reading()
 
     def resume_reading(self) -> None:
-        """The queue has room."""
+        """Go on: the queue has room."""
         self._is_full = False
         self._come_back()
 
-    # -- to the socket -------------------------------------------------------------------------------
+    # -- interface for the socket ----------------------------------------------------------------------
 
     def hold(self) -> None:
-        """Let nothing through until `release`."""
+        """Pass no frame on until `release`."""
         self._held = True
 
     def release(self) -> None:
-        """Go on."""
+        """Pass frames on again."""
         if self._held:
             self._held = False
             self._come_back()
 
     def trust(self) -> None:
-        """It is known who speaks: a phone that empties its outbox may have much to say."""
+        """Raise the bound of waiting bytes for an authenticated client: a phone sends its offline commands."""
         self.bytes_max = WAITING_BYTES_MAX
 
     def charge(self, frames: int) -> None:
-        """What came with the last frame is worth so many more."""
+        """Charge the last frame as this many more."""
         self._tokens -= frames
 
     # -- inside -------------------------------------------------------------------------------------
 
     def _let_through(self) -> bool:
-        """Pass on what may be read now; True when the connection is to end."""
+        """Pass on what may be read now; True when the connection must end."""
         self._refill()
         data, at, end, room = self._waiting, 0, len(self._waiting), SLICE_FRAMES
         is_over = False
@@ -169,7 +170,7 @@ class FrameMeter:
         return is_over
 
     def _refill(self) -> float:
-        """The tokens that there are now."""
+        """The tokens available now."""
         now = self._loop.time()
         tokens: float = self._tokens + (now - self._at) * FRAMES_PER_S
         self._tokens = tokens = min(BURST_FRAMES, tokens)
@@ -180,7 +181,7 @@ class FrameMeter:
         return self.reader is None or self.reader.feed_data(data)[0]
 
     def _must_wait(self, room: int) -> bool:
-        """True, and it is known who goes on, when the next frame may not be read now."""
+        """True when the next frame must wait; the continuation is scheduled then."""
         if self._held or self._is_full:
             self._stall()
         elif self._tokens < ENOUGH:
@@ -197,7 +198,7 @@ class FrameMeter:
         self._protocol.pause_reading()
 
     def _bound(self) -> None:
-        """End a socket that sends much more than it may."""
+        """Close a socket that is far over the limit."""
         late = self._since and self._loop.time() - self._since > PATIENCE_S
         if late or len(self._waiting) > self.bytes_max:
             self._silence()
@@ -205,7 +206,7 @@ class FrameMeter:
             self._flooded()
 
     def _come_back(self) -> None:
-        """Whoever has waited for room or for an end goes on in a turn of its own."""
+        """Resume in a turn of its own, after a wait for room or for the end of a command."""
         if self._deaf or self._held or self._is_full or self._next is not None:
             return
         self._next = self._loop.call_soon(self._go_on)
@@ -220,7 +221,7 @@ class FrameMeter:
             self._protocol.resume_reading()
 
     def _silence(self) -> None:
-        """Hear nothing more."""
+        """Stop reading for good."""
         self._deaf, self._waiting = True, b""
         if self._next is not None:
             self._next.cancel()

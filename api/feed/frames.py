@@ -1,4 +1,4 @@
-"""Frames that clients send. Each is a strict model; `t` says which."""
+"""Frames of clients: strict models, and their decoding. The member `t` names the type."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from api.contract.problems import Problem
 from dispatch.domain.ids import NUMBER_MAX
 
 FRAME_BYTES_MAX = 16 * 1024
-# Orders of one offer: as many as anybody can carry.
+# Orders of one offer: the most that a driver can carry.
 ORDERS_MAX = 20
 
 ID_LENGTH_MAX = 64
@@ -35,7 +35,7 @@ def _or_none(value: Any, inner: ValidatorFunctionWrapHandler) -> Any:
         return None
 
 
-# What a phone may leave out: where it makes no sense it counts as left out, and the frame is heard.
+# An optional value of a sensor: a nonsensical one counts as absent, and the frame stays valid.
 _SENSIBLE = WrapValidator(_or_none)
 
 
@@ -137,11 +137,11 @@ Frame = (
     HelloFrame | AckFrame | PingFrame | PongFrame | SeenFrame | AcceptFrame | DeclineFrame | PickUpFrame | DeliverFrame
     | FailFrame | AvailabilityFrame | LocationFrame | AuthRefreshFrame
 )  # fmt: skip
-# Commands: about one or several orders of an offer, about one order that is carried, about the driver.
+# Commands, by subject: one or several orders of an offer, one carried order, the driver.
 OfOffer: TypeAlias = AcceptFrame | DeclineFrame
 OfOrder: TypeAlias = PickUpFrame | DeliverFrame | FailFrame
 Command: TypeAlias = OfOffer | OfOrder | AvailabilityFrame
-# For isinstance: a union would be made anew for each frame.
+# For isinstance: a union would be built anew for each frame.
 OF_OFFER = (AcceptFrame, DeclineFrame)
 FRAMES: Mapping[str, type[Frame]] = {
     "hello": HelloFrame,
@@ -161,9 +161,9 @@ FRAMES: Mapping[str, type[Frame]] = {
 
 
 class BadFrame(Exception):
-    """A frame that cannot be understood; `frame_id` is what the error refers to, if it has one.
+    """A frame that cannot be decoded; `frame_id` is the id that the error refers to, if the frame has one.
 
-    `is_reading`: it is a position without one; a phone that does not know where it is means no harm.
+    `is_reading`: it is a position without valid coordinates; a phone without a fix is not at fault.
     """
 
     def __init__(self, detail: str, frame_id: Any = None, *, is_reading: bool = False) -> None:
@@ -174,7 +174,7 @@ class BadFrame(Exception):
 
 
 def _frame_id(raw: Any) -> str | int | None:
-    """The id of a frame that is refused, if it is one: anything else is not sent back."""
+    """The id of a refused frame, if it is valid; any other value is not sent back."""
     found = as_whole(raw.get("id")) if isinstance(raw, dict) else None
     if isinstance(found, str) and 1 <= len(found) <= ID_LENGTH_MAX:
         return found
@@ -184,10 +184,10 @@ def _frame_id(raw: Any) -> str | int | None:
 
 
 def decode_frame(data: bytes) -> Frame:
-    """The frame of a message.
+    """Decode the frame of a message.
 
     Raises:
-        BadFrame: not JSON, no known `t`, or a field is wrong.
+        BadFrame: not JSON, an unknown `t`, or a wrong field.
     """
     try:
         raw = scan_json(data)
@@ -202,7 +202,7 @@ def decode_frame(data: bytes) -> Frame:
         return model.model_validate_json(data, strict=True)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        # Inside an id pydantic would name the branches of its union.
+        # Inside an id pydantic names the branches of its union.
         path = first["loc"][:1] if first["loc"][:1] == ("id",) else first["loc"]
         where = ".".join(str(part) for part in path) or "frame"
         raise BadFrame(

@@ -1,4 +1,4 @@
-"""Opening a socket: version, subprotocol, origin, and who it is: a bearer header, or a ticket in `hello`."""
+"""Opening of a feed: version, subprotocol, origin, and authentication by a bearer header or a ticket in `hello`."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ log = structlog.get_logger()
 
 PROTOCOL = "malldrive.v1"
 SCOPE = "feed:open:own"
-# From the upgrade to the whole first frame. Over a bad line the first packet is lost, and the next, too.
+# From the upgrade to the complete first frame. A bad network loses the first packet, and the next.
 HELLO_S = 10.0
 _TOKEN_NAMES = frozenset({"token", "access_token", "ticket", "authorization", "jwt"})
 
@@ -58,7 +58,7 @@ class TicketAnswer(TypedDict):
     status=201,
 )
 async def ticket(context: RequestContext) -> web.Response:
-    """A one-use ticket for a browser, to be sent in `hello`."""
+    """Issue a one-use ticket for a browser, which sends it in `hello`."""
     await context.no_body()
     who = context.who
     claims: dict[str, object] = {
@@ -71,10 +71,10 @@ async def ticket(context: RequestContext) -> web.Response:
 
 
 def _check_upgrade(context: RequestContext) -> None:
-    """Refuse before the upgrade whatever can be refused there.
+    """Refuse a bad request before the upgrade, while it can still get an HTTP answer.
 
     Raises:
-        Problem: see each line.
+        Problem: the code of the check that failed.
     """
     headers = context.request.headers
     if any(name.lower() in _TOKEN_NAMES for name in context.request.query):
@@ -119,7 +119,7 @@ def _check_upgrade(context: RequestContext) -> None:
     ),
 )
 async def open_feed(context: RequestContext) -> web.StreamResponse:
-    """Upgrade, learn who it is, and serve the socket until it ends."""
+    """Upgrade, authenticate the driver, and serve the socket until it ends."""
     _check_upgrade(context)
     principal = _admit(context)
     # Deflate costs 90 KB a socket and saves nothing on small frames: it is never negotiated.
@@ -134,15 +134,15 @@ async def open_feed(context: RequestContext) -> web.StreamResponse:
     try:
         await ws.prepare(context.request)
     except ConnectionError:
-        return web.Response(status=499)  # gone before the upgrade
-    except ValueError:  # a key that is not even ASCII: the library lets base64's own error through
+        return web.Response(status=499)  # the client left before the upgrade
+    except ValueError:  # the key is not ASCII: aiohttp lets base64's error through
         raise Problem("malformed_request", "The handshake cannot be read.") from None
     hello: frames.HelloFrame | int
     if principal is not None:
         hello = await _hello(ws, context.trace)
     else:
         hello, principal = await _learn(context, ws)
-    # Ten thousand of them live for hours: what was sent is not kept.
+    # Ten thousand sockets live for hours, so the sent headers are dropped.
     ws.headers.clear()
     if isinstance(hello, int):
         await ws.close(code=hello, message=close_codes.REASONS[hello].encode())
@@ -158,7 +158,7 @@ async def open_feed(context: RequestContext) -> web.StreamResponse:
 
 
 def _admit(context: RequestContext) -> Principal | None:
-    """Count an opening: that of a driver by user, that of a stranger by address; a bad token as everywhere.
+    """Count an opening, by user with a valid token, by address without one; an invalid token is refused as in REST.
 
     Raises:
         Problem: unauthenticated, forbidden, rate_limited, unavailable.
@@ -175,7 +175,7 @@ def _admit(context: RequestContext) -> Principal | None:
 
 
 async def _learn(context: RequestContext, ws: FeedSocket) -> tuple[frames.HelloFrame | int, Principal | None]:
-    """The first frame of a stranger, and who its ticket says that it is."""
+    """Read the first frame of an unauthenticated socket, and redeem its ticket."""
     anonymous, address = (
         context.services.hub.anonymous,
         context.services.admission.address_of(context.request),
@@ -186,7 +186,7 @@ async def _learn(context: RequestContext, ws: FeedSocket) -> tuple[frames.HelloF
 
 
 async def _hello(ws: web.WebSocketResponse, trace: str) -> frames.HelloFrame | int:
-    """The first frame, if it comes in time and is a hello; else the code to close with."""
+    """The first frame, if it comes in time and is a hello; else the close code."""
     try:
         async with asyncio.timeout(HELLO_S):
             message = await ws.receive()
@@ -212,7 +212,7 @@ async def _say(ws: web.WebSocketResponse, frame: dict[str, Any]) -> None:
 
 
 async def _redeem(context: RequestContext, hello: frames.HelloFrame) -> Principal | None:
-    """The driver behind the ticket, or None."""
+    """The driver of the ticket; None when the ticket is not valid."""
     if hello.ticket is None:
         return None
     try:
@@ -235,9 +235,9 @@ async def _serve(
     resume: frames.ResumeFrame | None,
     told: tuple[str | None, str | None],
 ) -> None:
-    """The socket from its hello on; `told` is what the app said of itself: device and version."""
+    """Serve the socket from its hello on; `told` is the device and version that the app named."""
     services = context.services
-    if services.tokens.is_over(principal):  # cut off between the upgrade and the hello
+    if services.tokens.is_over(principal):  # revoked between the upgrade and the hello
         await ws.close(code=close_codes.UNAUTHENTICATED, message=b"unauthenticated")
         return
     if services.tokens.is_blind():
@@ -263,7 +263,7 @@ async def _serve(
     except ActorError:
         await session.end(close_codes.OVERLOADED)
     except Exception as error:
-        # Past the upgrade there is no HTTP answer any more: it would end up between the frames.
+        # After the upgrade an HTTP answer would end up between the frames.
         log.error("failed_session", trace_id=context.trace, exc_info=error)
         await session.end(close_codes.INTERNAL)
     finally:

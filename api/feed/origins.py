@@ -1,8 +1,8 @@
-"""Which pages may open a feed.
+"""Origins whose pages may open a feed.
 
-A browser names the origin of its page and lets nobody else say so; what is no browser says what it likes. A page is
-kept out where its browser could be made to act for somebody: with a bearer token that cannot be, for no browser lets a
-page set that header on a WebSocket.
+A browser names the origin of its page, and no page can change that; other clients can send any origin. The check keeps
+out pages that could use a browser's credentials. A bearer token needs no check, for no browser lets a page set that
+header on a WebSocket.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ REFUSED = (
 
 
 def may_open(request: web.BaseRequest, allowed: Collection[str]) -> bool:
-    """False for a page of an origin that is neither our own nor allowed."""
+    """False for a page whose origin is neither our own nor allowed."""
     headers = request.headers
     origin = headers.get("Origin")
     if origin is None or "Authorization" in headers or origin in allowed:
@@ -28,7 +28,7 @@ def may_open(request: web.BaseRequest, allowed: Collection[str]) -> bool:
 
 
 def _is_same(origin: str, host: str) -> bool:
-    """True when the page came from where it asks. Which of both schemes it was, a proxy before us knows alone."""
+    """True when page and request have the same host. The scheme is known only to a proxy before us."""
     scheme, _, page = origin.lower().partition("://")
     port = _DEFAULT_PORTS.get(scheme)
     if port is None or not page or not host:

@@ -1,7 +1,7 @@
-"""Commands of a socket that wait for an answer.
+"""Commands of a socket that wait for their answer.
 
-Nearly all are about one order or about the driver. Their answer goes into the send queue in the turn that gives it: no
-task, no coroutine and no future lies between the actor and the socket, for each of them costs a round of the loop.
+Nearly all are about one order or about the driver. Their answer enters the send queue in the turn that decides: no
+task, no coroutine and no future lies between actor and socket, because each of them costs a turn of the loop.
 """
 
 from __future__ import annotations
@@ -30,29 +30,29 @@ log = structlog.get_logger()
 
 
 class CommandSession(Protocol):
-    """A session, as the answer to one of its commands needs it."""
+    """Interface of a session to its pending commands."""
 
     services: Services
 
     @property
     def driver_id(self) -> str:
-        """As the logs show it."""
+        """The driver's public id, for logs."""
         ...
 
     def push(self, frame: dict[str, Any]) -> None:
-        """Queue a frame that must arrive."""
+        """Queue a frame for reliable delivery."""
         ...
 
     def answered(self) -> None:
-        """A command is answered: the next one may be read."""
+        """Note that a command is answered, so that the next one may be read."""
         ...
 
 
 class PendingCommand:
-    """One command, and who is to hear of it. Implements actors.messages.Receiver.
+    """One command and the session that gets its answer. Implements actors.messages.Receiver.
 
     Attributes:
-        trace: its own; a socket's commands are told apart.
+        trace: of its own, so that the commands of a socket can be told apart.
     """
 
     __slots__ = ("_answered", "_began", "_frame", "_question", "_session", "trace")
@@ -66,7 +66,7 @@ class PendingCommand:
         self._answered = False
 
     def asks(self, question: Envelope) -> None:
-        """What it waits for; to be forgotten when it is answered, unless it was so at once."""
+        """Keep the envelope that it waits for, to forget it with the answer; not if the answer came at once."""
         self._question = question
         if self._answered:
             self._forget()
@@ -77,11 +77,11 @@ class PendingCommand:
             self._question = None
 
     def done(self) -> bool:
-        """True once it is answered: nobody can take a command back."""
+        """True once it is answered. A command cannot be cancelled."""
         return self._answered
 
     def set_result(self, result: Any) -> None:
-        """The answer of an actor: the three parts of a Reply."""
+        """Answer with an actor's result: the three parts of a Reply."""
         frame = self._frame
         try:
             answer = Reply(*result)
@@ -92,13 +92,13 @@ class PendingCommand:
             else:
                 shown = {"result": answer.code, "status": answer.status, "version": answer.version}
                 self._reply(ok=not code, **shown)
-        except Exception as error:  # noqa: BLE001 - one socket must not harm the actor that speaks to it
+        except Exception as error:  # noqa: BLE001 - an error of one socket must not reach the actor that calls it
             self.set_exception(error)
         else:
             self._end(answer.code)
 
     def set_results(self, results: list[dict[str, Any]]) -> None:
-        """The answers of several orders."""
+        """Answer with the results of several orders."""
         try:
             self._reply(results=results)
         except Exception as error:  # noqa: BLE001 - as above
@@ -107,7 +107,7 @@ class PendingCommand:
             self._end("several")
 
     def set_exception(self, error: BaseException) -> None:
-        """There is no answer, or none that can be shown."""
+        """Answer with a problem: an actor raised, or the answer cannot be shown."""
         frame, code = self._frame, "error"
         try:
             if isinstance(error, NoSuchActor) and isinstance(frame, frames.OF_OFFER):
@@ -151,7 +151,7 @@ class PendingCommand:
 
 
 def _orders(frame: Any) -> dict[str, Any]:
-    """What a command's line says of the orders that it is about."""
+    """Fields of a command's log line that name its orders."""
     if isinstance(frame, frames.OF_OFFER):
         if len(frame.orders) > 1:
             return {"order_ids": [f"ord_{number}" for number in frame.orders]}
@@ -163,13 +163,13 @@ def _orders(frame: Any) -> dict[str, Any]:
 def ask_actors(
     commands: CommandExecutor, asked: PendingCommand, caller: Caller, frame: frames.Command
 ) -> None:
-    """Put a command to whom it concerns."""
+    """Submit a command to its actor, or to those of several orders."""
     driver = caller.number
     match frame:
         case frames.AcceptFrame() | frames.DeclineFrame() if len(frame.orders) == 1:
             asked.asks(commands.submit(asked, caller, frame.orders[0], offer_wish(frame, driver)))
         case frames.AcceptFrame() | frames.DeclineFrame():
-            # All that it waits for are answers of actors, which have deadlines: a task would be one too many.
+            # It waits only for actors' answers, which have deadlines, so it needs no task.
             Taskless(each_result(commands, caller, frame), asked.set_exception, asked.set_results).step()
         case frames.AvailabilityFrame():
             asked.asks(commands.submit_availability(asked, caller, frame.status))

@@ -1,6 +1,6 @@
-"""Sessions whose driver's actor has moved to another instance, or to whom the line was cut, are bound again.
+"""Resubscription: sessions are bound again when their driver's actor has a new owner, or when the link to it was cut.
 
-The client notices nothing: the actor sends what was missed, and the session drops what it has sent already.
+The client notices nothing: the actor sends the missed entries, and the session drops those that it has sent already.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ from api.feed.state import FeedState
 from api.subscriptions import close_codes
 from dispatch.service import Dispatch
 
-# Bound at once: a hand-over of eight shards moves some three hundred of ten thousand sessions.
+# Sessions bound at once: a hand-over of eight shards moves some three hundred of ten thousand.
 BATCH = 64
 RETRY_S = 0.25
-# Who cannot be bound for this long is sent away: another instance may reach the driver's actor.
+# A session that cannot be bound for this long is closed: another instance may reach the driver's actor.
 GIVE_UP_S = 10.0
 
 
 class Rebindable(Protocol):
-    """A session as its binding needs it: the real one, or the simulator's.
+    """Interface of a session to its binding; sessions and the simulator's sockets implement it.
 
     Attributes:
-        number: what orders the sessions of a driver; its actor gives it.
+        number: order among the sessions of a driver; its actor assigns it.
     """
 
     address: str
@@ -45,7 +45,7 @@ class Rebindable(Protocol):
 
 
 class SessionTable(Protocol):
-    """The sessions that are open, by address; a hub."""
+    """Interface to the open sessions, by address; implemented by a hub."""
 
     @property
     def clock(self) -> Clock: ...
@@ -55,7 +55,7 @@ class SessionTable(Protocol):
 
 
 class Resubscription:
-    """The queue of sessions to be bound again."""
+    """Queue of sessions that need a new binding."""
 
     def __init__(self, hub: SessionTable, dispatch: Dispatch) -> None:
         self._hub = hub
@@ -68,14 +68,14 @@ class Resubscription:
         return len(self._queue)
 
     def want(self, session: Rebindable) -> None:
-        """Have this session bound again soon; asking twice is asking once."""
+        """Queue this session for a new binding; a second call changes nothing."""
         if session.address not in self._since:
             self._since[session.address] = self._hub.clock.monotonic()
             self._queue.append(session)
             self._wake.set()
 
     async def run(self) -> None:
-        """Bind until cancelled."""
+        """Bind queued sessions until cancelled."""
         while True:
             await self._wake.wait()
             self._wake.clear()

@@ -1,9 +1,8 @@
-"""Two lanes per socket.
+"""Send queue of one socket: a bounded reliable part, and the latest frame of each topic.
 
-The reliable lane is bounded; when it is full the socket is closed and the client resumes: nothing is
-lost, because the log is the buffer. The latest-value lane keeps one frame per topic. Fan-out never waits
-for a socket: whoever puts a frame in goes on at once, and a writer task exists only while there is
-something to write.
+When the reliable part is full, the socket is closed and the client resumes: nothing is lost, because the log is the
+buffer. The other part keeps one frame per topic. Fan-out never waits for a socket: putting a frame in returns at once,
+and a writer task exists only while frames wait.
 """
 
 from __future__ import annotations
@@ -15,18 +14,18 @@ import orjson
 
 from config import metrics
 
-# The longest replay, 200 entries of at most 3.3 KB, fits; with the transport's buffer a client that never
-# reads costs less than a megabyte.
+# The longest replay, 200 entries of at most 3.3 KB, fits; with the transport's buffer, a client that never reads
+# costs less than a megabyte.
 FRAMES_MAX = 512
 BYTES_MAX = 768 * 1024
 
 
 class Overflow(Exception):
-    """The reliable lane is full: the client reads too slowly."""
+    """The reliable part is full: the client reads too slowly."""
 
 
 class SendQueue:
-    """What waits to be written to one socket."""
+    """Frames that wait to be written to one socket."""
 
     __slots__ = ("_bytes", "_latest", "_reliable")
 
@@ -36,10 +35,10 @@ class SendQueue:
         self._bytes = 0
 
     def put(self, frame: dict[str, Any] | bytes) -> None:
-        """Queue a frame that must arrive.
+        """Queue a frame for reliable delivery.
 
         Raises:
-            Overflow: too much is waiting already.
+            Overflow: the queue is full.
         """
         text = frame if isinstance(frame, bytes) else orjson.dumps(frame)
         if self._reliable is None:
@@ -50,7 +49,7 @@ class SendQueue:
         self._bytes += len(text)
 
     def put_latest(self, topic: str, frame: dict[str, Any] | bytes) -> None:
-        """Keep the newest frame of a topic."""
+        """Queue the newest frame of a topic; it replaces a waiting one."""
         if self._latest is None:
             self._latest = {}
         elif topic in self._latest:
@@ -58,8 +57,9 @@ class SendQueue:
         self._latest[topic] = frame if isinstance(frame, bytes) else orjson.dumps(frame)
 
     def take(self, bytes_max: int) -> bytes:
-        """The next frames as they go over the line (RFC 6455, unmasked text), reliable ones first: at least
-        one if any waits, more while they fit.
+        """The next frames in wire form (RFC 6455, unmasked text), reliable ones first.
+
+        At least one if any waits, more while they fit.
         """
         parts: list[bytes] = []
         size = 0
@@ -84,7 +84,7 @@ class SendQueue:
 
 
 def _head(size: int) -> bytes:
-    """The header of an unmasked text frame."""
+    """Header of an unmasked text frame."""
     if size < 126:
         return bytes((0x81, size))
     if size < 65536:

@@ -1,4 +1,4 @@
-"""One socket: frames in, commands to their actors, answers out. The rules are in state.py; this is their I/O."""
+"""Session: the I/O of one socket. Frames go to actors as commands, answers go out; the rules are in state.py."""
 
 from __future__ import annotations
 
@@ -33,17 +33,17 @@ log = structlog.get_logger()
 _RELIABLE = metrics.FEED_FRAMES.labels("reliable")
 _LATEST = metrics.FEED_FRAMES.labels("latest")
 
-# Frames that leave in one write.
+# Bytes of frames that leave in one write.
 PACKET_BYTES = 64 * 1024
-# A client that does not read what is queued before its close is cut off after this long.
+# A client that does not read the frames queued before its close is cut off after this long.
 FAREWELL_S = 2.0
 
 
 class Session:
-    """A driver's socket from its welcome on: carries out what the rules in state.py say.
+    """A driver's socket from its welcome on; it carries out the decisions of state.py.
 
     Args:
-        epoch, position: where the client says that it was in the feed; None for a new one.
+        epoch, position: the client's last position in the feed; None for a new client.
     """
 
     __slots__ = (
@@ -83,17 +83,17 @@ class Session:
         self.opened_ms = int(services.clock.wall() * 1000)
         self.opened_at = services.clock.monotonic()
         self.state = FeedState(self.opened_at, principal.expires_at, epoch, position)
-        # What orders the sessions of a driver; its actor gives it.
+        # Order among the sessions of a driver; its actor assigns it.
         self.number: tuple[int, int] | None = None
         self.slot = 0
         self.topic: str | None = None
         self._send_queue = SendQueue()
         self._writing = False
 
-    # -- out ----------------------------------------------------------------------------------
+    # -- send ---------------------------------------------------------------------------------
 
     def push(self, frame: dict[str, Any]) -> None:
-        """Queue a frame that must arrive; a client too slow for it is closed and resumes."""
+        """Queue a frame for reliable delivery; a client that is too slow for it is closed, and resumes."""
         state = self.state
         if state.closing:
             return
@@ -113,14 +113,14 @@ class Session:
         self._write()
 
     def _handle_gap(self, found: Disposition) -> None:
-        """Have lost entries sent again by the driver's actor, or send the client away for a snapshot."""
+        """Bind again, so that the driver's actor repeats lost entries, or close for a snapshot."""
         if found is Disposition.GAP:
             self.hub.bind_again(self)
         elif found is Disposition.LOST:
             self.close(close_codes.POSITION_LOST)
 
     def push_latest(self, topic: str, frame: dict[str, Any] | bytes) -> None:
-        """Send the newest of a topic; older ones that were not sent yet are replaced."""
+        """Queue a frame that replaces the waiting one of its topic."""
         if self.state.closing:
             return
         if topic == "availability" and isinstance(frame, dict):
@@ -133,7 +133,7 @@ class Session:
         self._write()
 
     def _enrich_welcome(self, frame: dict[str, Any]) -> dict[str, Any]:
-        """The welcome with what the edge knows; from now on the session follows its zone's board."""
+        """Add the edge's members to the welcome; from now on the session follows its zone's board."""
         number = ids.parse_id(ids.ZONE, frame["zone_id"])
         self.hub.subscribe(self, feed_frames.board_topic(number or 0))
         metrics.FEED_RESUMES.labels("resumed" if frame["resumed"] else "snapshot").inc()
@@ -151,20 +151,20 @@ class Session:
 
     @property
     def driver_id(self) -> str:
-        """As the logs show it."""
+        """The driver's public id, for logs."""
         return f"drv_{self.principal.number}"
 
     def _write(self) -> None:
-        """Have what waits written at the end of this turn of the loop.
+        """Schedule the waiting frames to be written at the end of this turn of the loop.
 
-        An entry and the reply that belongs to it leave together, for a packet costs more than a frame does.
+        An entry and its reply leave together, because a packet costs more than a frame.
         """
         if not self._writing:
             self._writing = True
             asyncio.get_running_loop().call_soon(self._flush)
 
     def _flush(self) -> None:
-        """Write at once what a line that is not congested takes; a task waits for the others."""
+        """Write at once while the transport is not congested; a task writes the rest."""
         request = self.ws.request
         transport = None if request is None else request.transport
         if self.state.closing or transport is None or transport.get_write_buffer_size() > CONGESTED_BYTES:
@@ -179,7 +179,7 @@ class Session:
             self._writing = False
 
     async def _drain(self) -> None:
-        """Write until nothing waits, then, if that was decided, close."""
+        """Write until nothing waits; then close, if that was decided."""
         try:
             request = self.ws.request
             while self.state.closing != close_codes.SLOW_CONSUMER and (
@@ -193,7 +193,7 @@ class Session:
                 async with asyncio.timeout(FAREWELL_S):
                     await self.ws.close(code=code, message=close_codes.REASONS[code].encode())
         except Exception as error:
-            # Gone, or too slow even for a farewell: the transport goes, the log stays.
+            # The client is gone or too slow even for the close: the transport is dropped, the log remains.
             if not isinstance(error, ConnectionError | TimeoutError | RuntimeError):
                 log.error("failed_socket", trace_id=self.trace, exc_info=error)
             self._abort()
@@ -206,7 +206,7 @@ class Session:
             transport.abort()
 
     def close(self, code: int) -> None:
-        """Close with a code, after what is queued; a writer that is stuck is cut off, the log has the rest."""
+        """Close with a code after the queued frames. A stuck writer is cut off; the log has the rest."""
         if not self.state.close(code):
             return
         metrics.FEED_CLOSES.labels(code).inc()
@@ -217,21 +217,22 @@ class Session:
             asyncio.get_running_loop().call_later(FAREWELL_S, self._abort)
 
     async def end(self, code: int) -> None:
-        """The same for the socket's own handler: waits until the client was told, for the socket ends when
-        the handler does.
+        """Close from the socket's own handler.
+
+        It waits until the close was sent, because the socket ends when the handler does.
         """
         if self.state.close(code):
             metrics.FEED_CLOSES.labels(code).inc()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(FAREWELL_S):
-                while self._writing:  # noqa: ASYNC110 - a moment, once in a socket's life
+                while self._writing:  # noqa: ASYNC110 - a moment, once per socket
                     await asyncio.sleep(0.005)
         if not self.ws.closed:
             self._writing = True
             await self._drain()
 
     def heartbeat(self, now: float) -> float:
-        """A look at the socket; in how many seconds the next one is due."""
+        """Check the socket; returns the seconds until the next check."""
         state, services = self.state, self.services
         if state.closing:
             return PING_S
@@ -242,15 +243,15 @@ class Session:
         elif found.ping:
             self.push_latest("ping", {"t": "ping"})
         if self.hub.is_far(self.shard):
-            self.hub.bind_again(self)  # should a frame have been lost without a trace
+            self.hub.bind_again(self)  # in case a frame was lost unnoticed
         if found.expires_in_s is not None:
             self.push_latest("auth", {"t": "auth.expiring", "in_s": found.expires_in_s})
         return found.next_s
 
-    # -- in -----------------------------------------------------------------------------------
+    # -- receive ------------------------------------------------------------------------------
 
     async def run(self) -> None:
-        """Read frames until the socket ends. Texts are heard as they are read; what is no text comes through here."""
+        """Read until the socket ends. Texts go to `heard` as they are read; this loop gets all other messages."""
         self.ws.listen(self)
         try:
             async for message in self.ws:
@@ -262,10 +263,10 @@ class Session:
                 elif message.type is WSMsgType.ERROR and isinstance(message.data, int):
                     self.close(message.data)
         finally:
-            self.ws.listen(None)  # a circle, which would keep the session until everything is collected
+            self.ws.listen(None)  # breaks a cycle, which would keep the session until a full collection
 
     def heard(self, text: str | None) -> None:
-        """Hear one frame. It is called by the connection, which has nobody to tell of an error."""
+        """Handle one frame. The connection calls it, and cannot handle an error."""
         try:
             self._on_text(text)
         except Exception as error:
@@ -273,7 +274,7 @@ class Session:
             self.close(close_codes.INTERNAL)
 
     def flooded(self) -> None:
-        """The client has sent far more than it may."""
+        """Close: the client has sent far more than the limit."""
         self.close(close_codes.RATE_LIMITED)
 
     def _on_text(self, text: str | None) -> None:
@@ -284,7 +285,7 @@ class Session:
             self._dispatch(frame)
 
     def _refuse(self, bad: frames.BadFrame) -> None:
-        """Answer a frame that cannot be understood with an error; too many of them end the session."""
+        """Answer a frame that cannot be decoded with an error; too many of them end the session."""
         if not bad.is_reading and (code := self.state.strike()):
             self.close(code)
             return
@@ -295,7 +296,7 @@ class Session:
         self.push(frame | ({"detail": detail} if detail else {}) | extra)
 
     def _dispatch(self, frame: frames.Frame) -> None:
-        """Act on a frame, if its token still allows it."""
+        """Handle a frame, if the token still allows it."""
         state = self.state
         if state.unreachable and state.comes_back(frame):
             self.services.dispatch.alive(self.principal.number)
@@ -324,7 +325,7 @@ class Session:
                 self._count(frame)
 
     def _admit(self, frame: frames.Frame) -> Admission:
-        """Whether the token is still good for a command or a position."""
+        """Whether the token is still valid for a command or a position."""
         tokens = self.services.tokens
         return self.state.admit(
             frame,
@@ -335,18 +336,18 @@ class Session:
         )
 
     def _turn_away(self, frame: Any, admission: Admission) -> None:
-        """A frame without a good token comes to nothing."""
+        """Refuse a frame without a valid token."""
         if admission is Admission.REFUSED:
             self._refuse_blindly(frame)
         elif admission is not Admission.IGNORED:
             self.close(admission.value)
 
     def _refuse_blindly(self, frame: Any) -> None:
-        """Nobody knows whether the session was ended: nothing is done."""
+        """Refuse while revocation cannot be checked: the command has no effect."""
         self._error("unavailable", getattr(frame, "id", None), UNSEEN, temporary=True, not_processed=True)
 
     def _count(self, frame: frames.Command) -> None:
-        """A command counts as many times as it names orders, here and against the limit of its user."""
+        """Count a command once for each order that it names, here and against the limit of its user."""
         times = command_cost(frame)
         if times > 1:
             self.ws.charge(times - 1)
@@ -360,12 +361,12 @@ class Session:
         self._ask(frame)
 
     def answered(self) -> None:
-        """A command is answered: what has waited for it comes next."""
+        """Note that a command is answered; a waiting frame is read next."""
         if self.state.end_command():
             self.ws.release()
 
     def _ask(self, frame: frames.Command) -> None:
-        """Have a command decided; whatever becomes of it, it is answered."""
+        """Submit a command; every command is answered, whatever happens."""
         trace = self.services.entropy.trace()
         asked = PendingCommand(self, frame, trace)
         caller = Caller(self.principal.role, self.principal.number, trace, frame.key)

@@ -1,4 +1,4 @@
-"""Which of two WebSockets a feed has: on aiohttp's insides, or stock."""
+"""Choice of the feed's WebSocket: on aiohttp's internals, or stock."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from api.feed.feed_socket import FeedSocket
 
 
 def socket_class(*, fast: bool) -> type[FeedSocket]:
-    """The class of sockets: the fast one, or the stock one, which needs none of aiohttp's insides."""
+    """The class of a feed's sockets: the fast one, or the stock one, which uses none of aiohttp's internals."""
     if fast:
         from api.feed.websocket import Socket
 

@@ -1,8 +1,7 @@
-"""The rules of one feed session, without I/O: frames and times go in, what is to be done comes out.
+"""Rules of one feed session, without I/O: frames and times go in, decisions come out.
 
 Nothing here reads a clock or knows a loop, a socket, a log or a metric. The session (session.py) and the simulator's
-socket (tests/simulation/node.py) ask the same rules and carry out what they say, so the simulator finds defects of the
-rules that serve drivers.
+socket (tests/simulation/node.py) apply the same rules, so the simulator finds defects of the rules that serve drivers.
 """
 
 from __future__ import annotations
@@ -19,44 +18,44 @@ PING_S = 25.0
 SILENT_S = 37.5
 # The token's end is announced this long before.
 EXPIRY_NOTICE_S = 60.0
-# Commands of one socket at once; what comes after them waits. A phone that was offline sends many.
+# Commands of one socket at once; further frames wait. A phone that was offline sends many.
 COMMANDS_MAX = 16
-# Frames beyond understanding, until the socket is closed.
+# Undecodable frames until the socket is closed.
 STRIKES_MAX = 50
 
 
 class Disposition(Enum):
-    """What is done with a frame for the client."""
+    """Treatment of a frame for the client."""
 
     SEND = "send"
     # It was sent already.
     DROP = "drop"
-    # Entries before it were lost: bind the session to its actor again, which sends them.
+    # Entries before it were lost: bind the session to its actor again, which repeats them.
     GAP = "gap"
-    # What was lost cannot be had: close, and the client comes back for a snapshot.
+    # Lost entries cannot be repeated: close, and the client resumes with a snapshot.
     LOST = "lost"
 
 
 class Admission(Enum):
-    """Whether a frame that needs a good token is acted on."""
+    """Whether a frame that needs a valid token is handled."""
 
     ADMITTED = 0
-    # Whether the token was revoked cannot be known: refuse the frame for now, or say nothing at all.
+    # The revocation check is not possible: refuse a command for now, ignore a position.
     REFUSED = 1
     IGNORED = 2
-    # The token is over: close with this code.
+    # The token has ended: close with this code.
     REVOKED = close_codes.UNAUTHENTICATED
     EXPIRED = close_codes.TOKEN_EXPIRED
 
 
 class Heartbeat(NamedTuple):
-    """What a look at the socket has found.
+    """Result of a heartbeat.
 
     Attributes:
         close: the code to close with, or 0.
         ping: send a ping.
-        expires_in_s: announce that the token ends in so many seconds; None: not now.
-        next_s: when the next look is due.
+        expires_in_s: announce that the token ends in this many seconds; None: no announcement now.
+        next_s: seconds until the next heartbeat.
     """
 
     close: int
@@ -68,8 +67,8 @@ class Heartbeat(NamedTuple):
 def classify_frame(position: int | None, frame: Mapping[str, Any]) -> Disposition:
     """Whether a frame follows the last one that was sent, repeats it, or leaves a gap.
 
-    The actor may have moved to another instance, and frames of the old one may come late or not at all; so the holder
-    of a session counts, too.
+    The actor may have a new owner, and frames of the old one may come late or be lost; so the session counts positions
+    itself.
 
     Args:
         position: the last entry that was sent; None before the welcome.
@@ -91,20 +90,20 @@ def command_cost(frame: frames.Command) -> int:
 
 
 class FeedState:
-    """The state of one socket: its position in the feed, its token, its silence, its commands and its strikes.
+    """State of one socket: its position in the feed, token, last sign of life, commands and strikes.
 
     Args:
         now: monotonic seconds.
         expires_at: when the token ends, by the clock's `steady` seconds.
-        epoch, position: where the client says that it was; None for a new one.
+        epoch, position: the client's last position; None for a new client.
 
     Attributes:
-        position: the last entry that was sent; until the welcome, the client's own word.
+        position: the last entry that was sent; until the welcome, the position that the client named.
         acked: the last entry that the client has confirmed.
         closing: the code that the socket closes with; 0 while it is open.
-        commands: those that wait for their answer.
-        heard_at: when the client was heard last, in monotonic seconds.
-        unreachable: the driver counts as unreachable, and its app was told so.
+        commands: number of commands that wait for their answer.
+        heard_at: when the client last sent something, in monotonic seconds.
+        unreachable: the driver counts as unreachable, and its app was told.
     """
 
     __slots__ = (
@@ -130,7 +129,7 @@ class FeedState:
     # -- to the client ------------------------------------------------------------------------
 
     def advance(self, frame: Mapping[str, Any]) -> Disposition:
-        """A gap, a repetition or a lost position is noticed here; a frame that is sent moves the position."""
+        """Classify a frame for the client; one that will be sent moves the position."""
         found = classify_frame(self.position if self.welcomed else None, frame)
         if found is Disposition.SEND:
             kind = frame["t"]
@@ -141,7 +140,7 @@ class FeedState:
         return found
 
     def close(self, code: int) -> bool:
-        """Close with a code: True for the first one, which stands; the later ones change nothing."""
+        """Close with a code; True for the first one, which stands."""
         if self.closing:
             return False
         self.closing = code
@@ -150,10 +149,10 @@ class FeedState:
     # -- from the client ----------------------------------------------------------------------
 
     def receive(self, text: str | None, now: float) -> frames.Frame | frames.BadFrame | None:
-        """The frame of a text, or what is wrong with it; either is a sign of life.
+        """Decode a text into its frame, or into the reason why it is not one; either is a sign of life.
 
-        None stands for a message without a text (a ping or pong of the protocol below). Once the socket is closing
-        nothing is heard any more.
+        None stands for a message without a text (a ping or pong of WebSocket). Once the socket is closing, every
+        message is ignored.
         """
         if self.closing:
             return None
@@ -168,16 +167,16 @@ class FeedState:
             return frames.BadFrame("not UTF-8")
 
     def strike(self) -> int:
-        """A frame that cannot be understood is a strike: the code to close with after too many, or 0."""
+        """Count an undecodable frame; returns the close code after too many, or 0."""
         self.strikes += 1
         return close_codes.BAD_FRAME if self.strikes > STRIKES_MAX else 0
 
     def ack(self, seq: int) -> None:
-        """The client has applied all entries up to this one."""
+        """Note that the client has applied all entries up to this one."""
         self.acked = max(self.acked, seq)
 
     def comes_back(self, frame: frames.Frame) -> bool:
-        """True once, when a driver who counts as unreachable says something that no machine answers by itself."""
+        """True once, when a driver who counts as unreachable sends a frame that no app sends by itself."""
         if not self.unreachable or isinstance(frame, frames.PongFrame):
             return False
         self.unreachable = False
@@ -188,14 +187,14 @@ class FeedState:
     def admit(
         self, frame: frames.Frame, steady: float, leeway_s: float, *, is_revoked: bool, is_blind: bool
     ) -> Admission:
-        """A command or a position is admitted while the token is good; the token's end may be noticed here first.
+        """Whether the token is valid for a command or position; this may be the first to notice its end.
 
         Args:
             frame: the command or position.
             steady: the clock's steady seconds.
-            leeway_s: how long after its end a token is still good for a frame.
-            is_revoked: the session or the user was cut off.
-            is_blind: whether it was cannot be known at the moment.
+            leeway_s: how long after its end a token is still valid for a frame.
+            is_revoked: the session or the user was revoked.
+            is_blind: revocation cannot be checked at the moment.
         """
         if code := self.token_end(self.expires_at + leeway_s - steady, is_revoked=is_revoked):
             return Admission(code)
@@ -204,12 +203,12 @@ class FeedState:
         return Admission.ADMITTED
 
     def begin_command(self) -> bool:
-        """A command waits for its answer; True when there are so many that nothing more may be read."""
+        """Count a command that waits for its answer; True when reading must stop."""
         self.commands += 1
         return self.commands >= COMMANDS_MAX
 
     def end_command(self) -> bool:
-        """A command is answered; True when reading may go on."""
+        """Uncount an answered command; True when reading may resume."""
         was_full = self.commands == COMMANDS_MAX
         self.commands -= 1
         return was_full
@@ -217,15 +216,15 @@ class FeedState:
     # -- the clock ----------------------------------------------------------------------------
 
     def heartbeat(self, now: float, steady: float, awake_at: float, *, is_revoked: bool) -> Heartbeat:
-        """A missed heartbeat is noticed here: a ping after PING_S of silence, a close after SILENT_S.
+        """A ping after PING_S of silence, a close after SILENT_S, and the end of the token.
 
-        The token's end is looked at, too: see `token_end`.
+        `token_end` decides about the token.
 
         Args:
             now: monotonic seconds.
             steady: the clock's steady seconds.
-            awake_at: since when this process could hear anybody.
-            is_revoked: the session or the user was cut off.
+            awake_at: since when this process has been able to hear its clients.
+            is_revoked: the session or the user was revoked.
         """
         silent_s = now - max(self.heard_at, awake_at)
         left_s = self.expires_at - steady
@@ -241,15 +240,15 @@ class FeedState:
         return Heartbeat(close, not close and silent_s >= PING_S, told, next_s)
 
     def token_end(self, left_s: float, *, is_revoked: bool) -> int:
-        """When the token of a socket runs out: the code to close the socket with, or 0 while the token is good.
+        """The code to close the socket with at its token's end; 0 while the token is valid.
 
-        4201 tells the client to come back with a fresh token; 4001 tells it to stop, because the session was ended. The
-        end was announced EXPIRY_NOTICE_S before, so that `renew` can prevent it.
+        4201 tells the client to reconnect with a fresh token; 4001 tells it to stop, because the session was revoked.
+        The end was announced EXPIRY_NOTICE_S before, so that `renew` can prevent it.
         """
         if is_revoked:
             return close_codes.UNAUTHENTICATED
         return close_codes.TOKEN_EXPIRED if left_s <= 0 else 0
 
     def renew(self, expires_at: float) -> None:
-        """A fresh token carries the socket on to its own end."""
+        """Extend the socket to the end of a fresh token."""
         self.expires_at, self.expiry_told = expires_at, False

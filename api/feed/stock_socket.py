@@ -1,7 +1,7 @@
-"""A WebSocket on aiohttp's public parts alone (MALL_FAST_PATH=off): each frame goes through its queue to one task.
+"""WebSocket on aiohttp's public parts alone (MALL_FAST_PATH=off): each frame goes through aiohttp's queue to one task.
 
-The rate is kept by reading no faster, so aiohttp's queue fills, and then the kernel slows the sender down. A flood is
-told by its duration alone: how much waits unread cannot be seen from here.
+It keeps the rate by reading no faster, so aiohttp's queue fills, and then the kernel slows the sender down. It detects
+a flood by its duration alone, because the number of waiting bytes is not visible.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ class StockSocket(FeedSocket):
         self._reads = asyncio.Event()
         self._reads.set()
         self._tokens, self._counted_at = BURST_FRAMES, now
-        # Since when it has been over the rate.
+        # Since when the client has been over the rate.
         self._over_since: float | None = None
         self._is_flooded = False
         self._dismissed_with: int | None = None
         self._read_limit: asyncio.Timeout | None = None
 
     async def receive(self, timeout: float | None = None) -> WSMessage:
-        """The next text, binary or end; pings and pongs are told to the listener."""
+        """The next text, binary or close message; the listener gets pings and pongs."""
         while True:
             message = await self._next(timeout)
             if isinstance(message.data, str | bytes | bytearray):
@@ -92,28 +92,28 @@ class StockSocket(FeedSocket):
                 await self.pong(data)
 
     def listen(self, listener: Listener | None) -> None:
-        """From now on tell the listener of pings and floods; texts are returned by `receive`."""
+        """Deliver pings and floods to this listener from now on; `receive` returns texts."""
         self._listener = listener
 
     def hold(self) -> None:
-        """Read nothing more until `release`."""
+        """Stop reading until `release`."""
         self._reads.clear()
 
     def release(self) -> None:
-        """Go on reading."""
+        """Resume reading."""
         self._reads.set()
 
     def charge(self, frames: int) -> None:
-        """The last frame is worth so many more."""
+        """Charge the last frame as this many more."""
         self._tokens -= frames
 
     def dismiss(self, code: int) -> None:
-        """Give the task that waits for a message an ERROR with a close code instead."""
+        """End the task's wait for a message with an ERROR that carries a close code."""
         self._dismissed_with = code
         if self._read_limit is not None:
             self._read_limit.reschedule(asyncio.get_running_loop().time())
 
     async def close(self, *, code: int = 1000, message: bytes = b"", drain: bool = True) -> bool:
-        """Close, and end the wait of a task that is held."""
+        """Close, and end the wait of a held task."""
         self._reads.set()
         return await super().close(code=code, message=message, drain=drain)

@@ -1,8 +1,8 @@
-"""A WebSocket whose texts are taken where they are read.
+"""WebSocket whose text frames go to a callback in `data_received`, not through aiohttp's queue.
 
-aiohttp's goes through a queue: each frame wakes the task that waits for it, which takes two rounds of the loop and four
-coroutines. Here whoever listens is called from the connection's callback. A ping is answered there, too, so that no
-loop of answers is ever between two turns. All else that the queue is for goes through it as before.
+aiohttp's queue wakes a waiting task for each frame, which takes two turns of the loop and four coroutines. Here the
+connection's callback calls the listener. It also answers pings, so that no answer waits for another turn. All other
+messages go through the queue as before.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from api.transport.aiohttp_internals import WebSocketDataQueue, WebSocketReader
 
 log = structlog.get_logger()
 
-# What may wait in the queue before reading stops; half of aiohttp's own.
+# Bytes in the queue at which reading stops; half of aiohttp's own limit.
 QUEUE_BYTES = 32 * 1024
 
 
 class _Frames(WebSocketDataQueue):
-    """The queue of a socket. tests/unit/api/test_websocket.py fails when aiohttp's works differently."""
+    """Message queue of a socket. tests/unit/api/test_websocket.py fails when aiohttp's queue works differently."""
 
     __slots__ = ("leaving", "listener", "meter", "transport")
 
@@ -36,8 +36,10 @@ class _Frames(WebSocketDataQueue):
         self.leaving = False
 
     def feed_data(self, data: Any, size: int) -> None:
-        """A message was read. None may pass one that still waits; and nothing may be raised, for the reader is
-        compiled code that would only print it.
+        """Receive a message.
+
+        It must not pass one that still waits, and must not raise: the reader is compiled code, which would only print
+        the error.
         """
         listener = self.listener
         try:
@@ -60,22 +62,22 @@ class _Frames(WebSocketDataQueue):
         elif not self.leaving:
             super().feed_data(data, size)
             if listener is None:
-                self.meter.hold()  # one at a time, until somebody listens
+                self.meter.hold()  # one frame at a time, until a listener is set
 
     def _pong(self, data: Any) -> None:
-        """Answer in place, unless the client reads nothing (RFC 6455, 5.5.3: the answer to the latest will do)."""
+        """Answer a ping at once, unless the client reads nothing (RFC 6455, 5.5.3: an answer to the latest will do)."""
         transport = self.transport
         if not transport.is_closing() and transport.get_write_buffer_size() <= CONGESTED_BYTES:
             transport.write(bytes((0x80 | WSMsgType.PONG, len(data))) + data)
 
 
 class Socket(FeedSocket):
-    """aiohttp's WebSocket, but that texts need not wait for a task, and that frames are metered."""
+    """aiohttp's WebSocket with text frames delivered to a callback, and with frame limits."""
 
     __slots__ = ()
 
     def _post_start(self, request: web.BaseRequest, protocol: str | None, writer: Any) -> None:
-        """As in aiohttp, with our queue. There is no heartbeat to be told of what comes in: the session has one."""
+        """As in aiohttp, with our queue; without aiohttp's heartbeat, because the session has its own."""
         self._ws_protocol = protocol
         self._writer = writer
         assert self._loop is not None
@@ -93,22 +95,22 @@ class Socket(FeedSocket):
         return self._reader
 
     def listen(self, listener: Listener | None) -> None:
-        """From now on have texts heard; by nobody with None."""
+        """Deliver text frames to this listener from now on; None stops delivery."""
         self._frames.listener = listener
         if listener is not None:
             self._frames.meter.trust()
             self._frames.meter.release()
 
     def hold(self) -> None:
-        """Hear nothing more until `release`; what comes in waits in order."""
+        """Deliver nothing until `release`; frames wait in order."""
         self._frames.meter.hold()
 
     def release(self) -> None:
-        """Go on hearing."""
+        """Resume delivery."""
         self._frames.meter.release()
 
     def charge(self, frames: int) -> None:
-        """The last frame is worth so many more."""
+        """Charge the last frame as this many more."""
         self._frames.meter.charge(frames)
 
     def _flooded(self) -> None:
@@ -119,11 +121,11 @@ class Socket(FeedSocket):
             self.dismiss(close_codes.RATE_LIMITED)
 
     def dismiss(self, code: int) -> None:
-        """Tell whoever waits for a message that there will be none, and why: an ERROR with a close code."""
+        """End the task's wait for a message with an ERROR that carries a close code."""
         WebSocketDataQueue.feed_data(self._frames, WSMessage(WSMsgType.ERROR, code, None), 0)
 
     async def close(self, *, code: int = 1000, message: bytes = b"", drain: bool = True) -> bool:
-        """Close; of what still comes in only the client's own farewell matters."""
+        """Close. Of the frames that still come, only the client's close frame matters."""
         self._frames.leaving = True
         self._frames.meter.release()
         return await super().close(code=code, message=message, drain=drain)

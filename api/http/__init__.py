@@ -1,4 +1,4 @@
-"""Requests and answers of version 2, whatever the resource.
+"""HTTP requests and answers of version 2, independent of the resource.
 
 Map:
 services.py       Services: everything that a handler may use
@@ -8,8 +8,8 @@ command_executor.py one way in for commands on orders and drivers: REST and the 
 pipeline.py       trace, authentication, limits, deadline, problems, log line and metrics around each handler
 conditional.py    entity tags, If-Match, If-None-Match
 pagination.py     pages of lists
-cors.py           requests of pages from other origins
+cors.py           requests of pages from other origins (CORS)
 front_pages.py    first page of the public port and of the ops port
-order_answers.py  serialized answers for orders that have not changed
-observers.py      log lines and metrics for packages that have no logger
+order_answers.py  cache of serialized orders
+observers.py      log lines and metrics of packages that have no logger
 """

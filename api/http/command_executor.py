@@ -1,8 +1,8 @@
-"""The one way in for commands: REST's requests, and the feed's frames of one order, of several, and of availability.
+"""Command executor: the one way in for commands, from REST requests and from feed frames.
 
-A command is admitted, put to its actor, and answered with a result or a problem. REST and frames of several orders wait
-for the answer (`execute`); for all other frames a receiver gets it in the turn that decides (`submit`), for a task or a
-future in between would cost more than the command.
+A command is admitted, sent to its actor, and answered with a result or a problem. REST requests and frames of several
+orders wait for the answer (`execute`). For all other frames a receiver gets the answer in the turn that decides
+(`submit`), because a task or a future in between would cost more than the command.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from actors.messages import Envelope, Receiver
     from api.ratelimit.admission import AdmissionControl
 
-# Results of commands on orders that were done. Any other is a row of KINDS, or hides one: see `refusal_code`.
+# Results of successful commands. Any other result is a code of KINDS, or is shown as another one: see `refusal_code`.
 GOOD = frozenset(
     {
         "won", "already_yours", "declined", "picked_up", "delivered", "failed", "cancelled", "released",
@@ -30,9 +30,9 @@ GOOD = frozenset(
 
 
 def refusal_code(answer: Reply) -> str:
-    """Why a command came to nothing, as a row of KINDS; "" when it was done.
+    """The code of KINDS for a refused command; "" for a successful one.
 
-    Somebody else's order looks like one that there is not: ids cannot be probed.
+    Another user's order looks like one that does not exist, so that ids cannot be probed.
     """
     if answer.code == refusals.NOT_YOURS:
         return "order_not_found"
@@ -40,11 +40,11 @@ def refusal_code(answer: Reply) -> str:
 
 
 def problem_of(error: BaseException, missing: str = "order_not_found") -> Problem:
-    """What is said of a command that got an error for an answer.
+    """The problem for a command that got an error for an answer.
 
     Args:
-        error: what the runtime has raised. Who gave up waiting does not know the outcome.
-        missing: the problem when there is no actor of that number.
+        error: raised by the runtime. After a timeout the outcome is unknown.
+        missing: code of the problem when no actor has that number.
     """
     if isinstance(error, NoSuchActor):
         return Problem(missing)
@@ -53,7 +53,7 @@ def problem_of(error: BaseException, missing: str = "order_not_found") -> Proble
 
 
 class CommandExecutor:
-    """Admits commands and puts them to their actors."""
+    """Admits commands and sends them to their actors."""
 
     __slots__ = ("_admission", "_dispatch")
 
@@ -62,30 +62,30 @@ class CommandExecutor:
         self._admission = admission
 
     def admit(self, number: int, times: int) -> float:
-        """Count a frame as so many commands of its user: 0, or in how many seconds it may come again.
+        """Count a frame as this many commands of its user: 0, or the seconds until it may come again.
 
-        Commands over REST count against the same limit, with their requests, before their bodies are read.
+        Commands over REST count against the same limit, when their requests are admitted.
         """
         return self._admission.count_commands(number, times)
 
     def submit(self, receiver: Receiver, caller: Caller, order: int, wish: Wish) -> Envelope:
-        """Put a command to its order; the receiver is told in the turn that decides, perhaps before this returns."""
+        """Send a command to its order; the receiver is called in the turn that decides, perhaps before this returns."""
         return self._dispatch.command_for(receiver, caller, order, wish)
 
     def submit_availability(self, receiver: Receiver, caller: Caller, status: str) -> Envelope:
-        """The same for a driver who goes online or offline."""
+        """Send a driver's going online or offline; otherwise as `submit`."""
         return self._dispatch.set_availability_for(receiver, caller, status)
 
     def forget(self, question: Envelope) -> None:
-        """What was submitted is answered: its deadline does not matter any more."""
+        """Cancel the deadline of an answered command."""
         self._dispatch.runtime.forget(question)
 
     async def execute(self, caller: Caller, order: int, wish: Wish) -> Reply:
-        """Put a command to its order and wait for the answer.
+        """Send a command to its order and wait for the answer.
 
         Raises:
-            Problem: there is no such order.
-            ActorError: there is no answer; `problem_of` says what that means.
+            Problem: the order does not exist.
+            ActorError: no answer; `problem_of` says what that means.
         """
         try:
             return await self._dispatch.command(caller, order, wish)
@@ -93,7 +93,7 @@ class CommandExecutor:
             raise problem_of(error) from None
 
     async def execute_availability(self, caller: Caller, status: str) -> Reply:
-        """Put a driver's going online or offline to its actor, and wait for the answer.
+        """Send a driver's going online or offline to its actor, and wait for the answer.
 
         Raises:
             ActorError: as `execute`.
@@ -101,10 +101,10 @@ class CommandExecutor:
         return await self._dispatch.set_availability(caller, status)
 
     async def execute_offline(self, caller: Caller, driver: int) -> Reply:
-        """The same for an operator who takes a driver offline.
+        """Take a driver offline for an operator, and wait for the answer.
 
         Raises:
-            Problem: there is no such driver.
+            Problem: the driver does not exist.
             ActorError: as `execute`.
         """
         try:

@@ -1,8 +1,8 @@
 """Conditional requests (RFC 9110, section 13): entity tags, If-None-Match, If-Match.
 
 A single resource has a strong tag, made of its row's version; a list has a weak one, a hash of its page.
-What is compared with If-Match is compared by the statement that writes, never before it: of any number of
-writers that know one version exactly one wins, and the others learn the tag that it has now.
+The statement that writes also compares If-Match, so there is no check before it: of any number of writers that know
+one version, exactly one wins, and the others get the present tag.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from multidict import CIMultiDict
 from api.contract.problems import EVERY_ANSWER, VERSION_HEADER, Fault, Problem
 from api.http.request import RequestContext
 
-# One tag: quotes around visible characters, perhaps marked as weak.
+# One tag: quotes around visible characters, perhaps with the mark of a weak one.
 _TAG = re.compile(r'\s*(W/)?"([\x21\x23-\x7e]*)"\s*(?:,|$)')
 TAGS_MAX = 20
-# Refusals of what is written under If-Match.
+# Refusals of a conditional write.
 WRITE_PROBLEMS = ("precondition_required", "precondition_failed")
 
-# How long a customer's app may show the catalogue without asking; prices count when an order is placed.
+# Seconds for which an app may show the catalogue without a request; prices are checked when an order is placed.
 CATALOGUE_AGE_S = 60
 PRIVATE = "private, no-store"
-# Who asks decides what is seen.
+# The answer depends on the caller.
 _ANSWER = CIMultiDict(
     {
         **EVERY_ANSWER,
@@ -41,7 +41,7 @@ _ANSWER = CIMultiDict(
 
 
 def catalogue_policy(context: RequestContext) -> str:
-    """Cache-Control of the catalogue: whoever may change it always sees what is there."""
+    """Cache-Control of the catalogue: an admin, who may change it, always sees the present state."""
     return "private, no-cache" if context.who.role == "admin" else f"private, max-age={CATALOGUE_AGE_S}"
 
 
@@ -69,7 +69,7 @@ def _tags(context: RequestContext, header: str) -> list[tuple[str, str]] | None:
 
 
 def is_known(context: RequestContext, tag: str) -> bool:
-    """True when If-None-Match says that the caller has this representation already."""
+    """True when If-None-Match names this representation."""
     if "If-None-Match" not in context.request.headers:
         return False
     tags = _tags(context, "If-None-Match")
@@ -77,9 +77,9 @@ def is_known(context: RequestContext, tag: str) -> bool:
 
 
 def wanted_tags(context: RequestContext, *, required: bool = True) -> list[str] | None:
-    """What If-Match asks for: the strong tags without their quotes, or None when any version will do.
+    """The strong tags of If-Match without their quotes; None when any version is accepted.
 
-    A weak tag proves nothing, so it matches no version.
+    A weak tag does not identify a version, so it matches none.
 
     Raises:
         Problem: `precondition_required`, `malformed_request`.
@@ -95,9 +95,9 @@ def wanted_tags(context: RequestContext, *, required: bool = True) -> list[str] 
 
 
 def missed(context: RequestContext, tag: str | None) -> web.Response:
-    """The answer when a conditional write found no row: there is none, or it has another tag.
+    """The answer when a conditional write found no row: the resource does not exist, or has another tag.
 
-    Not raised: of fifty that write forty-nine get it.
+    It is returned, not raised, because it is common: of fifty writers of one version forty-nine get it.
     """
     if tag is None:
         return context.refuse(Problem("not_found"))
@@ -110,7 +110,7 @@ def row_tag(row: Mapping[str, Any]) -> str:
 
 
 def tagged(context: RequestContext, shown: Any, tag: str, policy: str = PRIVATE) -> web.Response:
-    """A resource with its tag; 304 and no body for who has it. `shown` may be JSON already, as bytes."""
+    """Answer with a resource and its tag, or with 304. `shown` may already be JSON, as bytes."""
     if is_known(context, tag):
         return _answer(304, None, tag, policy)
     body = shown if isinstance(shown, bytes) else orjson.dumps(shown)
@@ -118,12 +118,12 @@ def tagged(context: RequestContext, shown: Any, tag: str, policy: str = PRIVATE)
 
 
 def written(shown: Any, tag: str) -> web.Response:
-    """What a write has made of a resource, with its new tag."""
+    """Answer to a write: the resource with its new tag."""
     return _answer(200, orjson.dumps(shown), tag, PRIVATE)
 
 
 def tagged_page(context: RequestContext, page: Any, policy: str = PRIVATE) -> web.Response:
-    """A page of a list with a weak tag."""
+    """Answer with a page of a list and a weak tag, or with 304."""
     body = orjson.dumps(page)
     tag = f'W/"{blake2b(body, digest_size=12).hexdigest()}"'
     if is_known(context, tag):

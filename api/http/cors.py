@@ -1,4 +1,4 @@
-"""Requests of pages from other origins (CORS): the configured origins only; never a wildcard, never credentials."""
+"""CORS, requests of pages from other origins: the configured origins only; never a wildcard, never credentials."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from aiohttp import web
 
 from api.contract.problems import Fault, Problem
 
-# Of requests: all that the documents name, and what clients send by themselves.
+# Request headers: all that the documents name, and the ones that clients send by themselves.
 ALLOWED = (
     "Authorization", "Content-Type", "Idempotency-Key", "If-Match", "If-None-Match", "Last-Event-ID",
     "Mall-Api-Version", "traceparent", "tracestate", "baggage", "Cache-Control", "Pragma", "X-Requested-With",
 )  # fmt: skip
-# Of answers.
+# Headers of answers.
 EXPOSED = (
     "X-Trace-ID", "Location", "ETag", "Retry-After", "Idempotent-Replayed", "RateLimit", "RateLimit-Policy",
     "X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset", "Accept-Patch", "Accept-Post", "Allow",
@@ -22,12 +22,12 @@ EXPOSED = (
 )  # fmt: skip
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 _ALLOWED = frozenset(name.lower() for name in ALLOWED)
-# Named in a refusal at most.
+# Limit of names in a refusal.
 _NAMED_MAX = 20
 
 
 def allow_origins(app: web.Application, routes: list[web.AbstractRoute], origins: tuple[str, ...]) -> None:
-    """Let pages of these origins use these routes."""
+    """Allow pages of these origins to use these routes."""
     if not origins:
         return
     options = aiohttp_cors.ResourceOptions(  # type: ignore[no-untyped-call]
@@ -44,13 +44,13 @@ def allow_origins(app: web.Application, routes: list[web.AbstractRoute], origins
 
 
 async def _vary_by_origin(request: web.Request, response: web.StreamResponse) -> None:
-    """aiohttp-cors forgets it, and a shared cache would hand one origin's answer to another."""
+    """Add `Vary: Origin`, which aiohttp-cors omits: a shared cache would serve one origin's answer to another."""
     del request
     response.headers["Vary"] = ", ".join([*response.headers.popall("Vary", ()), "Origin"])
 
 
 def refused_preflight(request: web.Request, origins: Sequence[str]) -> Problem:
-    """Why aiohttp-cors has refused a preflight, which says so to nobody: the origin, the method, or headers."""
+    """The reason why aiohttp-cors refused a preflight, which it does not name: the origin, the method, or headers."""
     if request.headers.get("Origin") not in origins:
         return Problem("forbidden_origin")
     asked = request.headers.get("Access-Control-Request-Headers", "").split(",")

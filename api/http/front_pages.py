@@ -1,4 +1,4 @@
-"""The first page of the public port, and of the operators' one: what is here, and where it goes on."""
+"""First pages of the public port and of the operators' port: links to everything else."""
 
 from __future__ import annotations
 
@@ -63,14 +63,14 @@ _OPS_PAGE = _page(
     media="text/html",
 )
 async def front(context: RequestContext) -> web.Response:
-    """Where a newcomer begins."""
+    """First page of the public port."""
     del context
     headers = {"Content-Security-Policy": _POLICY, "Cache-Control": "public, max-age=300"}
     return web.Response(body=_PUBLIC_PAGE, content_type="text/html", charset="utf-8", headers=headers)
 
 
 async def ops_front(request: web.Request) -> web.Response:
-    """The same for operators."""
+    """First page of the operators' port."""
     del request
     headers = {**EVERY_ANSWER, "Content-Security-Policy": _POLICY, "Cache-Control": "no-store"}
     return web.Response(body=_OPS_PAGE, content_type="text/html", charset="utf-8", headers=headers)

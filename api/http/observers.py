@@ -1,6 +1,6 @@
-"""What is told of rooms that have no logger of their own, and of orders that change by themselves.
+"""Observers: log lines and metrics of packages without a logger, and of orders that change without a request.
 
-Here a line gets its level, the ids of what it is about, and, while a store is away, silence: its one line says it.
+They add the level and the ids of the subject. While a store is away, they drop the lines that only follow from it.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from storage.errors import Unreachable
 
 log = structlog.get_logger()
 
-# What ids in paths are of, by the collection before them: the field of a log line, and the prefix.
+# Kind of the ids in paths, by the collection before them: the field of a log line, and the prefix.
 _SUBJECTS = {
     "orders": ("order_id", ids.ORDER),
     "payments": ("payment_id", ids.PAYMENT),
@@ -36,13 +36,13 @@ _IN_PATH = re.compile(r"/([a-z]+)/\{id\}")
 ID_DIGITS_MAX = 16
 
 POSTGRES, REDIS = "postgres", "redis"
-# What the runtime and the cluster say. A step that belongs to a healthy life is info; what somebody should look
-# into when it comes often is a warning; a fault of ours, or of the database, is an error. An event that is not
-# listed is a warning.
+# Levels of the runtime's and the cluster's events. A step of normal operation is info; an event that is worth a look
+# when it is frequent is a warning; a defect of ours or of the database is an error. An event that is not listed is a
+# warning.
 LEVELS: Mapping[str, str] = {
     "took_shards": "info",
     "changed_state": "info",
-    "failed_handover": "info",  # it is tried again within a second, and counted
+    "failed_handover": "info",  # it is retried within a second, and counted
     "buried_peer": "info",
     "left_peer": "info",
     "silent_line": "info",
@@ -65,27 +65,27 @@ LEVELS: Mapping[str, str] = {
     "unreadable_row": "error",
     "untransferable_reply": "error",
 }
-# What only happens because a store is away, whatever error it carries.
+# Events that only happen because a store is away, whatever error they carry.
 _FOLLOWS = {"gave_up_read": POSTGRES, "gave_up_drain": POSTGRES}
 _PREFIXES = {"order": ids.ORDER, "driver": ids.DRIVER, "zone": ids.ZONE}
 _background = Sampler()
 
 
 def about_actor(actor: str) -> dict[str, str]:
-    """`order:501` as `{"order_id": "ord_501"}`: by that an order's lines are found."""
+    """`order:501` as `{"order_id": "ord_501"}`, the field by which an order's log lines are found."""
     kind, _, number = actor.partition(":")
     return {f"{kind}_id": f"{_PREFIXES[kind]}_{number}"} if kind in _PREFIXES else {}
 
 
 def store_of(error: object) -> str | None:
-    """The store that is away, if that is what an error says."""
+    """The store that an error reports as away; None for other errors."""
     if isinstance(error, LeasesAway):
         return REDIS
     return POSTGRES if isinstance(error, JournalError | Unreachable | OSError | TimeoutError) else None
 
 
 def told(event: str, **values: Any) -> None:
-    """A line of the runtime or the cluster."""
+    """Log an event of the runtime or the cluster."""
     if event in ("lost_peer", "unreachable_peer"):
         OUTAGES.lose(_peer(values), str(values.pop("reason", "it cannot be reached")), **values)
         return
@@ -101,19 +101,19 @@ def told(event: str, **values: Any) -> None:
         write()
         return
     if error is not None:
-        # Where in our code it was noticed that a store is away tells nothing.
+        # The traceback of an error that reports a store as away is of no use.
         del write.keywords["exc_info"]
         write.keywords["reason"] = str(error) or type(error).__name__
     OUTAGES.absorb(store, write)
 
 
 def _peer(values: Mapping[str, Any]) -> str:
-    """By its name: its next life is its return."""
+    """The peer's name without its incarnation, so that its next incarnation counts as its return."""
     return f"peer {str(values.get('peer', '')).rpartition('.')[0]}"
 
 
 def failed_chore(name: str, error: Exception) -> None:
-    """Count and log a round that failed; the next one is the cure."""
+    """Count and log a failed round of a background task; the next round corrects it."""
     metrics.CHORE_FAILURES.labels(name).inc()
     store = store_of(error)
     if store is not None:
@@ -126,7 +126,7 @@ def failed_chore(name: str, error: Exception) -> None:
 
 
 def told_change(order: Order, decision: Decision, trace: str) -> None:
-    """An order has changed by itself: nobody has asked, so no request's line tells of it."""
+    """Log an order that has changed by itself, for which no request has a log line."""
     numbers = dict.fromkeys(
         (*(e.driver_id for e in decision.feed), *(driver for driver, _ in decision.revoked))
     )
@@ -146,13 +146,13 @@ def told_change(order: Order, decision: Decision, trace: str) -> None:
 
 @cache
 def _subject(path: str) -> tuple[str, str] | None:
-    """What the id in a route's path is of: name of the field and prefix of the id."""
+    """Field name and id prefix for the id in a route's path."""
     found = _IN_PATH.search(path)
     return _SUBJECTS.get(found[1]) if found is not None else None
 
 
 class DescribedRequest(Protocol):
-    """A request as its log line needs it."""
+    """A request with the parts that its log line uses."""
 
     request: web.Request
     principal: Principal | None
@@ -162,13 +162,13 @@ class DescribedRequest(Protocol):
 def about_request(
     path: str, context: DescribedRequest, response: web.StreamResponse | None
 ) -> dict[str, str]:
-    """The ids of the order, the payment and the driver that a request is about: by them its line is found."""
+    """The ids of the order, the payment and the driver that a request is about, for its log line."""
     about, who, given = context.about, context.principal, ""
     subject = _subject(path)
     if subject is not None:
         given = context.request.match_info.get("id", "")
     elif not about and response is not None and response.status in (201, 202):
-        # It has made something, and says where.
+        # Location names the created resource.
         place, _, given = response.headers.get("Location", "").rpartition("/")
         subject = _SUBJECTS.get(place.rpartition("/")[2])
     if subject is not None:

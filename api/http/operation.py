@@ -1,4 +1,4 @@
-"""The declaration of an operation: everything that is said of one endpoint of version 2, in one place.
+"""Operation: the declaration of one endpoint of version 2, with all of its facts in one place.
 
 To add an operation:
 
@@ -8,7 +8,7 @@ To add an operation:
    body; `answer` is a TypedDict (api/rest/answers.py) with an example in api/docs/examples.py, `problems` are codes of
    api/contract/problems.py.
 3. A new module has `operations = Operations(Operation)` of its own and stands in the list of api/routes.py.
-4. Its callers and their statuses stand in tests/acceptance/two_instances/matrix.py; a test asks for them.
+4. Its callers and their statuses stand in tests/acceptance/two_instances/matrix.py; a test requires them.
 
 Routes, permissions, limits, the documents and version 1 read the declaration; there is no other table. An incomplete
 one raises ValueError when its module is imported, so the server does not start.
@@ -35,26 +35,26 @@ P = ParamSpec("P")
 
 _NAME = re.compile(r"[a-z]+\.[a-z_]+")
 _SCOPES = frozenset().union(*ROLE_SCOPES.values())
-# In the order in which the document shows those of one path.
+# In the order of the document.
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 _WITH_BODY = ("POST", "PUT", "PATCH")
 
 
 @frozen
 class Route:
-    """A handler with its address, and what the edge checks before it.
+    """A handler with its address and the checks that the pipeline makes before it.
 
     Attributes:
         handler: answers the request.
         operation: its name, a resource and a verb.
         method: HTTP method.
         path: as aiohttp's router takes it.
-        scope: needed of the caller; None: open to anybody.
-        limit: the rate limit that counts the request.
-        query: the model of its query parameters; without one they are refused.
-        own_query: the handler looks at the query itself.
+        scope: required of the caller; None: open to anybody.
+        limit: rate limit that counts the request.
+        query: model of its query parameters; without one they are refused.
+        own_query: the handler reads the query itself.
         streams: it answers for as long as the client listens, so it has no deadline.
-        quiet: no log line when all is well.
+        quiet: a successful request gets no log line.
         prompt: everything that it waits for has a shorter deadline of its own.
         ticketed: a ticket in the query may stand for the token.
     """
@@ -75,7 +75,7 @@ class Route:
 
     @property
     def access(self) -> Access:
-        """Who may call it, and what counts it."""
+        """Required scope and rate limit."""
         return Access(self.scope, self.limit)
 
     @property
@@ -85,29 +85,29 @@ class Route:
 
     @property
     def takes_query(self) -> bool:
-        """True when somebody reads its query parameters."""
+        """True when the model or the handler reads its query parameters."""
         return self.own_query or self.query is not None
 
 
 @frozen
 class Operation(Route):
-    """A declaration: a route with what the documents say of it.
+    """A declaration: a route with its description for the documents.
 
     Attributes:
         summary: one sentence.
-        note: what the summary does not say.
-        body: the model of its body.
+        note: details beyond the summary.
+        body: model of its body.
         body_example: an example that the model accepts.
-        answer: the type of the good answer, whose name ends in `Answer`; None for an empty one.
-        answer_example: members of the example in which it differs from that of its type.
-        status: HTTP status of the good answer.
-        media: content type of the good answer.
+        answer: type of the successful answer, whose name ends in `Answer`; None for an empty one.
+        answer_example: members in which its example differs from that of the type.
+        status: HTTP status of the successful answer.
+        media: content type of the successful answer.
         problems: codes that are particular to this operation.
         key: whether it takes an Idempotency-Key.
-        etag: whether the good answer has an entity tag, and whether If-None-Match is compared with it.
+        etag: whether the successful answer has an entity tag, and whether If-None-Match is compared with it.
         busy: rank among the operations of its resource; the router tries the busier ones first.
         takes: further request headers, by their names in docs/headers.py.
-        also: other good answers without a body: status and what it means.
+        also: other successful answers without a body: status and its meaning.
     """
 
     _: KW_ONLY
@@ -128,7 +128,7 @@ class Operation(Route):
 
 
 def missing_of(declared: Operation) -> list[str]:
-    """What a declaration needs to be complete."""
+    """The parts that an incomplete declaration lacks."""
     unknown = sorted(set(declared.problems) - KINDS.keys())
     faults = {
         "a name like orders.create": _NAME.fullmatch(declared.operation) is None,
@@ -150,7 +150,7 @@ def missing_of(declared: Operation) -> list[str]:
 
 
 class Operations(Generic[P]):
-    """The operations of one module, in the order in which it declares them.
+    """The operations of one module, in the order of their declarations.
 
     Args:
         make: `Operation`. mypy takes the parameters of `declare` from it: its fields without the handler.
@@ -161,7 +161,7 @@ class Operations(Generic[P]):
         self._declared: dict[str, Operation] = {}
 
     def declare(self, *args: P.args, **said: P.kwargs) -> Callable[[H], H]:
-        """Declare the operation of a handler; a decorator, which gives back the function itself.
+        """Declare the operation of a handler: a decorator that returns the function unchanged.
 
         Raises:
             ValueError: the declaration is incomplete, or its name is taken.
@@ -186,5 +186,5 @@ class Operations(Generic[P]):
         return self._declared[operation]
 
 
-# The operations that an application serves, for the document that describes them.
+# Operations of an application, for the document that describes them.
 TABLE: web.AppKey[tuple[Operation, ...]] = web.AppKey("operations", tuple)

@@ -1,7 +1,7 @@
-"""Serialized answers for orders that have not changed: a customer's app polls, and most polls find nothing new.
+"""Cache of serialized orders: a customer's app polls, and most polls find no change.
 
-Bytes are kept with the very `Order` that they show, and orders never change: a new version, and one that was read
-again, is another object.
+The bytes are kept with the `Order` object that they show, and orders are immutable: a new version, or an order that
+was read again, is another object.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ import orjson
 from dispatch.domain.order import Order
 from dispatch.domain.order_visibility import sees_all
 
-# So all answers together are 8 MB at most. One of more lines than usual is not kept.
+# All answers together are 8 MB at most. An order with more items than usual is not kept.
 KEPT_MAX = 2_048
 KEPT_BYTES_MAX = 4_096
 
 
 class OrderAnswers:
-    """Answers by order and by who sees what; the one that was kept first is forgotten first.
+    """Cached answers by order and viewer; the oldest is evicted first.
 
-    `serialize` gives an order as a user of this role and number may see it.
+    `serialize` makes the JSON of an order for a user of this role and number.
     """
 
     def __init__(self, serialize: Callable[[Order, str, int], Mapping[str, Any]]) -> None:
@@ -33,7 +33,7 @@ class OrderAnswers:
         return len(self._kept)
 
     def order(self, order: Order, role: str, number: int) -> bytes:
-        """The order as JSON, as it is shown to this user."""
+        """The order as JSON for this user."""
         view = "carrier" if role == "driver" and sees_all(order, number) else role
         known = self._kept.get((order.id, view))
         if known is not None and known[0] is order:

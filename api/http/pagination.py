@@ -1,4 +1,4 @@
-"""Pages: `limit` rows at a time, each with the cursor of the next one."""
+"""Pagination: pages of `limit` rows, each with the cursor of the next one."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from dispatch.ports import LoadPage
 from storage.postgres.list_queries import After
 
 PAGE_MAX = 100
-# The length that nearly everybody asks for by not naming one.
+# The default length, which nearly all requests use.
 PAGE_USUAL = 50
-# Refusals of a page.
+# Refusals of a request for a page.
 LIST_PROBLEMS = ("invalid_cursor",)
 
 # Query parameters.
@@ -27,7 +27,7 @@ Prefix = Annotated[str, StringConstraints(min_length=1, max_length=80), plain(1,
 
 
 class Page(Strict):
-    """`limit` rows after `cursor`."""
+    """Query of a list: `limit` rows after `cursor`."""
 
     limit: Annotated[int, Field(ge=1, le=PAGE_MAX)] = PAGE_USUAL
     cursor: Annotated[str, StringConstraints(max_length=TEXT_MAX)] | None = None
@@ -39,11 +39,11 @@ class Page(Strict):
 
     @property
     def opening(self) -> bool:
-        """True for the first page of the usual length and sort, with which shops open."""
+        """True for the first page with default length and sort, which every app loads when it opens."""
         return self.cursor is None and self.limit == PAGE_USUAL and self.order == "id"
 
     def filters(self) -> dict[str, Any]:
-        """The filters that were given, by name."""
+        """The given filters, by name."""
         return self.model_dump(exclude={"limit", "cursor", "sort"}, exclude_none=True)
 
 
@@ -55,10 +55,10 @@ async def list_page(
     policy: str = PRIVATE,
     **further: Any,
 ) -> web.Response:
-    """A page of the list that `load` reads.
+    """Answer with one page of the list that `load` reads.
 
-    `show` makes of a row what the caller sees; `further` are filters that the request has not given, such as
-    whose rows they are.
+    `show` serializes a row for the caller; `further` are filters that do not come from the request, for example
+    the owner of the rows.
 
     Raises:
         Problem: invalid_cursor.

@@ -1,4 +1,4 @@
-"""What every request passes, once: trace, caller, scope, limit, deadline, problem, log line, metric."""
+"""Request pipeline around each handler: trace, caller, scope, limit, deadline, problem, log line, metric."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from config.log_sampling import STRANGERS
 
 log = structlog.get_logger()
 
-# A handler that takes longer is cut off; commands have their own, shorter budgets.
+# A slower handler is cancelled; commands have their own, shorter deadlines.
 DEADLINE_S = 10.0
 UNSEEN = "Whether this session was ended cannot be known at the moment."
 _TRACEPARENT = re.compile(r"00-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}")
@@ -44,20 +44,20 @@ _HTTP_CODES = {
     411: "length_required", 413: "body_too_large", 415: "unsupported_media_type", 417: "expectation_failed",
 }  # fmt: skip
 _READS = ("GET", "HEAD")
-# What is shown in a log line of a request that nobody takes: a stranger's words, so not many.
+# Length of a log line's text from a request that matches no route: it comes from an unauthenticated client.
 METHOD_CHARS, PATH_CHARS = 20, 200
-# What matches every path, or every path of a version, and is asked last.
+# Routes that match every path, or every path of a version; the router tries them last.
 UNKNOWN_PATH, UNKNOWN_CANONICAL = "/{tail:.*}", "/{tail}"
 _VERSIONED = tuple(version.prefix for version in VERSIONS)
-# Requests being answered; a gauge of the metric library would cost two locks a request.
+# Requests in flight. A gauge of the metric library would cost two locks a request.
 _in_flight = 0
-# The same without those that stream, which live for hours and cost little: what the shedder looks at.
+# Requests in flight without streams, which live for hours and cost little; load shedding looks at this number.
 _working = 0
 metrics.REQUESTS_IN_FLIGHT.set_function(lambda: _in_flight)
 
 
 def trace_of(request: web.BaseRequest, fresh: Callable[[], str]) -> str:
-    """The trace id of a valid W3C traceparent, or a new one. Nothing else from outside is believed."""
+    """The trace id of a valid W3C traceparent, or a new one. No other header is used."""
     found = _TRACEPARENT.fullmatch(request.headers.get("traceparent", ""))
     if found is None or set(found[1]) == {"0"} or set(found[2]) == {"0"}:
         return fresh()
@@ -67,7 +67,7 @@ def trace_of(request: web.BaseRequest, fresh: Callable[[], str]) -> str:
 def bind(
     route: Route, calls: type[RequestContext] = RequestContext
 ) -> Callable[[web.Request], Coroutine[Any, None, web.StreamResponse]]:
-    """The aiohttp handler of a route; `calls` is what a request becomes."""
+    """Build the aiohttp handler of a route; `calls` is the class of its request contexts."""
     access, seconds = route.access, metrics.REQUEST_SECONDS.labels(route.path)
     rank = rank_of(route.operation, access, streams=route.streams)
     weight = 0 if route.streams else 1
@@ -128,18 +128,18 @@ async def _answer(
             about = about_request(route.path, context, None)
             log.error("failed_request", trace_id=context.trace, route=route.path, **about, exc_info=error)
         response = problem_response(problem, context.trace)
-        # Its frames know this one: a circle, and all of the request would wait for a collector.
+        # Its frames refer to it: the cycle would keep the whole request until a collection.
         del problem
     finish(response, context.trace)
     if context.allowance is not None and not response.prepared:
         mark(response.headers, context.allowance)
     if context.services.draining:
-        response.force_close()  # the next request finds another instance
+        response.force_close()  # the client's next request goes to another instance
     return response
 
 
 def _refuse_excess(route: Route, request: web.Request) -> None:
-    """Parts of a request that nobody would read are refused, not ignored."""
+    """Refuse a query or a body that the operation would not read, instead of ignoring it."""
     if "?" in request.raw_path and not route.takes_query and request.query_string:
         raise Problem(
             "invalid",
@@ -154,9 +154,9 @@ def _refuse_excess(route: Route, request: web.Request) -> None:
 
 
 async def expect(request: web.Request) -> web.StreamResponse | None:
-    """Look at an Expect header: 100-continue is known, everything else is refused in our form.
+    """Check an Expect header: 100-continue is supported, any other value is refused in our form.
 
-    The client is told to go on when its body is read (`RequestContext.body_bytes`), so one that is refused does not.
+    The interim answer is sent when the body is read (`RequestContext.body_bytes`), so a refused client sends no body.
     """
     code = "expectation_failed"
     if request.headers.get("Expect", "").lower() == "100-continue":
@@ -166,12 +166,12 @@ async def expect(request: web.Request) -> web.StreamResponse | None:
     trace = trace_of(request, request.app[SERVICES].entropy.trace)
     response = problem_response(Problem(code), trace)
     finish(response, trace)
-    response.force_close()  # whether a body follows is not known
+    response.force_close()  # whether a body follows is unknown
     return response
 
 
 def finish(response: web.StreamResponse, trace: str) -> None:
-    """Headers that every answer has."""
+    """Add the headers that every answer has."""
     if not response.prepared:
         headers = response.headers
         headers["X-Trace-ID"] = trace
@@ -182,7 +182,7 @@ def finish(response: web.StreamResponse, trace: str) -> None:
 
 
 def _known(context: RequestContext, error: web.HTTPException) -> web.Response:
-    """Aiohttp's own refusals in our form."""
+    """Our form of aiohttp's own refusals."""
     problem = _known_problem(error)
     context.code = problem.code
     return problem_response(problem, context.trace)
@@ -196,7 +196,7 @@ def _known_problem(error: web.HTTPException) -> Problem:
 
 
 def identify(access: Access, context: RequestContext, *, ticketed: bool = False) -> None:
-    """Find out who calls, where the route is not for everybody.
+    """Authenticate the caller, where the route requires one.
 
     Raises:
         Problem: unauthenticated, unavailable, rate_limited.
@@ -213,7 +213,7 @@ def identify(access: Access, context: RequestContext, *, ticketed: bool = False)
 
 
 async def admit(access: Access, context: RequestContext) -> None:
-    """Count the request and let it in, or refuse it; nothing of its body has been read yet.
+    """Count the request and check its permission, before its body is read.
 
     Raises:
         Problem: rate_limited, forbidden.
@@ -236,10 +236,10 @@ def permit(scope: str, context: RequestContext) -> None:
 
 
 def authenticate(context: RequestContext, *, ticketed: bool = False) -> Principal:
-    """The principal of the bearer token, or, where one may stand in the query, of the ticket.
+    """The principal of the bearer token, or, on a ticketed route, of the ticket in the query.
 
     Raises:
-        Problem: unauthenticated, or unavailable while nobody can know whether it was revoked.
+        Problem: unauthenticated, or unavailable while revocation cannot be checked.
     """
     headers, services = context.request.headers.getall("Authorization", []), context.services
     ticket = context.request.query.get("ticket") if ticketed and not headers else None
@@ -261,7 +261,7 @@ def authenticate(context: RequestContext, *, ticketed: bool = False) -> Principa
 def _record(
     route: Route, context: RequestContext, response: web.StreamResponse | None, seconds: float
 ) -> None:
-    """One metric and one canonical line per request."""
+    """Write the metric and the one log line of a request."""
     status = 499 if response is None else response.status
     metrics.request_count(route.path, route.method, status).inc()
     if route.quiet and status < 400:
@@ -274,7 +274,7 @@ def _record(
             return
     level = KINDS[context.code].log if context.code in KINDS else "info"
     if who is None and context.code == "overloaded":
-        level = "info"  # a stranger can bring it about as often as he likes
+        level = "info"  # an unauthenticated client can cause any number of them
     values = {
         "trace_id": context.trace,
         "route": route.path,
@@ -292,8 +292,9 @@ def _record(
 
 
 async def unknown(request: web.Request) -> web.StreamResponse:
-    """Requests that no route takes: an unknown path, or a known one with another method. Registered behind all
-    others; a middleware would see these, too, but costs every request.
+    """Handler of requests that match no route: an unknown path, or a known one with another method.
+
+    It is registered after all other routes; a middleware would see these requests, too, but would cost every request.
     """
     services = request.app[SERVICES]
     try:
@@ -314,7 +315,7 @@ def _refused(request: web.Request, error: web.HTTPException) -> web.Response:
 
 
 def refuse(request: web.Request, problem: Problem, route: str = "(none)") -> web.Response:
-    """The answer to what never became a call; in the same form as everything else."""
+    """The refusal of a request that has no context, in the same form as any other."""
     trace = trace_of(request, request.app[SERVICES].entropy.trace)
     response = problem_response(problem, trace)
     finish(response, trace)
@@ -332,13 +333,13 @@ def refuse(request: web.Request, problem: Problem, route: str = "(none)") -> web
 async def outside(
     request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
 ) -> web.StreamResponse:
-    """Handlers that are not ours: preflights of aiohttp-cors, pages for operators."""
+    """Middleware for handlers that are not ours: preflights of aiohttp-cors, pages for operators."""
     try:
         response = await handler(request)
         if "X-Trace-ID" not in response.headers:
             finish(response, trace_of(request, request.app[SERVICES].entropy.trace))
         return response
-    except web.HTTPForbidden:  # of aiohttp-cors alone
+    except web.HTTPForbidden:  # only from aiohttp-cors
         return refuse(request, refused_preflight(request, request.app[SERVICES].settings.cors_origins))
     except web.HTTPException as error:
         return _refused(request, error)

@@ -23,37 +23,37 @@ from storage.redis.limits import Allowance
 
 Model = TypeVar("Model", bound=BaseModel)
 
-# A body that takes longer is an attack or a line that will not do.
+# A slower body is an attack or comes over an unusable network.
 BODY_S = 8.0
-# More than any list has; a query that repeats or invents names is refused anyway, this one unread.
+# More than any list has. A query with more repeats or invents names, and is refused without parsing.
 QUERY_PARAMETERS_MAX = 20
-# What nearly everybody sends; anything else is looked at more closely.
+# The content types of nearly all requests; the others are parsed.
 _JSON_TYPES = frozenset({"application/json", "application/json; charset=utf-8"})
-# What a PATCH takes: a merge patch by its own name (RFC 7396), or, for clients that know one name only, JSON.
+# Content types of a PATCH: merge patch (RFC 7396), or JSON for clients that can send nothing else.
 PATCH_TYPES = ("application/merge-patch+json", "application/json")
 _JSON_ANSWER = CIMultiDict(
     {**EVERY_ANSWER, "Server": "mall", "Cache-Control": "no-store", "Content-Type": "application/json"}
 )
 _KEY = re.compile(r"[\x21-\x7e]{16,255}")
-# What there is no number of in a path, where it is not just not found.
+# Code for a missing resource, by the prefix of its id, where that is not `not_found`.
 _UNKNOWN = {ids.ORDER: "order_not_found", ids.DRIVER: "driver_not_found"}
 
 
 def _say_continue(request: web.BaseRequest) -> None:
-    """Tell a client that waits for it (`Expect: 100-continue`) to send its body."""
+    """Send `100 Continue` to a client that waits for it before it sends its body."""
     # HTTP/1.0 has no interim answers (RFC 9110, 10.1.1).
     if request.version >= HttpVersion11 and request.transport is not None:
         request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
 
 class RequestContext:
-    """One request: its services, its caller, its parts.
+    """One request with its services, its caller and its parts.
 
-    `allowance` is what the rate limits have said, for the answer's fields.
+    `allowance` is the result of the rate limits, for the headers of the answer.
     """
 
     __slots__ = ("about", "allowance", "code", "principal", "request", "services", "trace")
-    # The version of the API that the caller speaks.
+    # Version of the API that the client uses.
     version = "2"
 
     def __init__(self, request: web.Request, services: Services, trace: str) -> None:
@@ -62,26 +62,26 @@ class RequestContext:
         self.trace = trace
         self.principal: Principal | None = None
         self.code = ""
-        # Ids that the request's line names besides those in its path.
+        # Further ids for the request's log line, besides those in its path.
         self.about: dict[str, str] = {}
         self.allowance: Allowance | None = None
 
     @property
     def who(self) -> Principal:
-        """The caller; only for routes that need one."""
+        """The caller; only on routes that require one."""
         assert self.principal is not None
         return self.principal
 
     def refuse(self, problem: Problem) -> web.Response:
-        """The answer that raising the problem would lead to."""
+        """The answer that raising the problem would produce."""
         self.code = problem.code
         return problem_response(problem, self.trace)
 
     async def body_bytes(self) -> bytes:
-        """The body as it came.
+        """The raw body.
 
         Raises:
-            Problem: not application/json (or, for a PATCH, a merge patch), encoded, or broken off.
+            Problem: the type is not application/json (or, for a PATCH, a merge patch), it is encoded, or cut off.
         """
         self._no_encoding()
         if self.request.headers.get("Content-Type") not in _JSON_TYPES:
@@ -89,7 +89,7 @@ class RequestContext:
         return await self._read()
 
     def _check_type(self) -> None:
-        """Look more closely at the kind of body."""
+        """Check a content type that is not one of the usual ones."""
         request = self.request
         patch = request.method == "PATCH"
         kinds = PATCH_TYPES if patch else ("application/json",)
@@ -123,13 +123,13 @@ class RequestContext:
             raise Problem("body_too_large", headers={"Connection": "close"}) from None
         except (ConnectionError, BrokenBody, web.RequestPayloadError) as error:
             forget_frames(error)
-            # Perhaps nobody reads the answer; the log must not tell of a fault of ours.
+            # The client may be gone; the log must not report an internal error.
             raise Problem(
                 "malformed_request", "The body broke off.", headers={"Connection": "close"}
             ) from None
 
     async def body(self, model: type[Model]) -> Model:
-        """The body as its model.
+        """The body, parsed into its model.
 
         Raises:
             Problem: see api/contract/json_body.py.
@@ -137,13 +137,13 @@ class RequestContext:
         return parse_body(model, await self.body_bytes())
 
     async def optional_body(self, model: type[Model]) -> Model:
-        """The same, where no body at all means an empty object."""
+        """The body, parsed into its model; a missing body counts as an empty object."""
         if not self.request.can_read_body:
             return parse_value(model, {}, "body")
         return await self.body(model)
 
     async def no_body(self) -> None:
-        """Refuse a body where none belongs.
+        """Refuse a body where none is allowed.
 
         Raises:
             Problem: there is one.
@@ -155,7 +155,7 @@ class RequestContext:
             raise Problem("malformed_request", "This operation takes no body.")
 
     def query(self, model: type[Model]) -> Model:
-        """The query parameters as their model; unknown and repeated ones are refused.
+        """The query parameters, parsed into their model; unknown and repeated ones are refused.
 
         Raises:
             Problem: see api/contract/json_body.py.
@@ -177,7 +177,7 @@ class RequestContext:
         return parse_value(model, found, "query")
 
     def number(self, prefix: str, name: str = "id") -> int:
-        """The number behind the id in the path; a malformed id is simply not found."""
+        """The number of the id in the path; a malformed id counts as not found."""
         number = ids.parse_id(prefix, self.request.match_info[name])
         if number is None:
             raise Problem(_UNKNOWN.get(prefix, "not_found"))
@@ -206,8 +206,9 @@ class RequestContext:
         return key
 
     def caller(self, key: str = "", body: bytes = b"") -> Caller:
-        """The caller as dispatch knows it. Without a key of the client the command gets one of
-        its own, so that it, too, can be told apart after a lost answer.
+        """The caller in dispatch's form.
+
+        Without a client's key the command gets a fresh one, so that it can also be identified after a lost answer.
         """
         key = key or f"auto:{self.services.entropy.trace()}"
         return Caller(self.who.role, self.who.number, self.trace, key, body)
@@ -217,7 +218,7 @@ Handler = Callable[[RequestContext], Awaitable[web.StreamResponse]]
 
 
 def json_response(value: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
-    """A JSON answer; private unless said otherwise."""
+    """Build a JSON answer; private by default."""
     whole = _JSON_ANSWER.copy()
     if headers is not None:
         whole.update(headers)

@@ -1,4 +1,4 @@
-"""Services: everything that a handler may use, made once per instance."""
+"""Services: the shared objects of an instance that handlers, sessions and background tasks use."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ from storage.redis.tickets import Tickets
 
 @dataclass
 class Services:
-    """What handlers, sessions and watchdogs of one instance share."""
+    """Shared objects of one instance, made once at start."""
 
     settings: Settings
     database: Database
@@ -55,10 +55,10 @@ class Services:
     entropy: Randomness
     cluster: Cluster
     cursors: Cursors
-    # Set when shards were taken: their zones must be woken.
+    # Set after shards were taken over: their zones must be started.
     zones_due: asyncio.Event
     cached: CatalogueCache = field(kw_only=True)
-    # Services over the database, made once from what is above.
+    # Services over the database, made from the fields above.
     accounts: Accounts = field(init=False)
     users: Users = field(init=False)
     sessions: Sessions = field(init=False)
@@ -67,15 +67,15 @@ class Services:
     credentials: Credentials = field(init=False)
     stream_tickets: StreamTickets = field(kw_only=True)
     shown: OrderAnswers = field(kw_only=True)
-    # Actors in memory by kind, as counted for the last scrape.
+    # Actors in memory by kind, as of the last scrape.
     residents: Counter[str] = field(default_factory=Counter)
     draining: bool = False
     started: bool = False
     prober: Prober = field(init=False)
-    # None where no payment gateway is configured.
+    # None without a configured payment gateway.
     payments: Payments | None = None
     watchdog: Callable[[], float] = field(default=lambda: 0.0)
-    # Bound once: the lazy kind binds anew for every line.
+    # Bound once: structlog's lazy logger binds again for every log line.
     log: Any = field(default_factory=lambda: structlog.get_logger().bind())
     admission: AdmissionControl = field(init=False)
     commands: CommandExecutor = field(init=False)
@@ -98,7 +98,7 @@ class Services:
         self.commands = CommandExecutor(self.dispatch, self.admission)
 
     async def _look_at_redis(self) -> None:
-        """It answers, and what we need it for can be done."""
+        """Check that Redis answers, and that leases can be renewed."""
         await ping(self.redis)
         look_at_leases(self.cluster.reconciler)
 

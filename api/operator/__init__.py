@@ -1,8 +1,8 @@
-"""Commands of an operator, from the command line.
+"""Commands of the command line for operators.
 
 Map:
 first_run.py          signing key, administrator and sample data of a new database
-preflight.py          checks everything that a start needs, and changes nothing
+preflight.py          checks of everything that a start needs, without changes
 database_commands.py  migrate, mint, verify
 mint.py               users and tokens in bulk
 reset_password.py     a new password for a user

@@ -1,4 +1,4 @@
-"""What an operator asks of a database, beside a running server or without one."""
+"""Commands on a database: migrate, mint, verify; the server may run or not."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Say = Callable[[str], None]
 
 
 def command_migrate(settings: Settings, say: Say) -> int:
-    """Bring the schema to this version."""
+    """Migrate the schema to this version."""
     with reach_servers(settings) as at:
         asyncio.run(wait_for(at.database_url, 0))
         say(f"at revision {asyncio.run(migrate(at.database_url))}")
@@ -27,7 +27,7 @@ def command_migrate(settings: Settings, say: Say) -> int:
 
 
 def command_mint(settings: Settings, options: argparse.Namespace, say: Say) -> int:
-    """Print a user with a token per line."""
+    """Print one minted user with a token per line."""
     with reach_servers(settings) as at:
         for user in asyncio.run(mint_at(at.database_url, options)):
             say(json.dumps(user))
@@ -35,7 +35,7 @@ def command_mint(settings: Settings, options: argparse.Namespace, say: Say) -> i
 
 
 def command_verify(settings: Settings, options: argparse.Namespace, say: Say) -> int:
-    """Audit the record, also beside a running server; 0 when everything holds."""
+    """Audit the stored history, also beside a running server; 0 when it is consistent."""
     with reach_servers(settings) as at:
         report = asyncio.run(audit(at.database_url, Law(TRANSITIONS, CARRIED, FEED_DAYS)))
     say(report.text(as_json=options.json))

@@ -1,4 +1,4 @@
-"""What a database needs before the first request: a signing key, an administrator, perhaps a sample mall."""
+"""First run: signing key, administrator and sample mall of a new database."""
 
 from __future__ import annotations
 
@@ -27,24 +27,24 @@ SAMPLE_STORES: tuple[SampleStore, ...] = (
 
 
 class FirstRunError(Exception):
-    """The database was made for another program, or by another plan."""
+    """The database belongs to another program, or has other shards."""
 
 
 @frozen
 class Meta:
-    """What is fixed for the life of a database."""
+    """Facts that are fixed for the life of a database."""
 
     feed_epoch: str
     peer_secret: bytes
 
     @property
     def cluster(self) -> str:
-        """A name for all instances of this database; says nothing about the secret."""
+        """A name for all instances of this database; it reveals nothing of the secret."""
         return sha256(b"cluster" + self.peer_secret).hexdigest()[:12]
 
 
 async def check_meta(database: Database) -> Meta:
-    """Compare what was fixed when the database was created with what this program does.
+    """Compare the facts that were fixed when the database was created with those of this program.
 
     Raises:
         FirstRunError: another number of shards or another shard function.
@@ -59,7 +59,7 @@ async def check_meta(database: Database) -> Meta:
 
 
 async def load_keys(credentials: Credentials) -> list[SigningKey]:
-    """The cluster's signing keys that verify, the newest first; the first instance ever makes one."""
+    """The cluster's signing keys that verify, newest first; the first instance makes one."""
     rows = await credentials.signing_keys(make_signing_key)
     return [load_signing_key(row["kid"], row["private_pem"], row["signs_at"]) for row in rows]
 
@@ -80,7 +80,7 @@ async def ensure_admin(
 
 
 async def ensure_sample(database: Database, passwords: Passwords, radius_m: int | None) -> bool:
-    """A small mall in an empty database; True when it was made now."""
+    """Create a small mall in an empty database; True when it was created now."""
     provisioning = Provisioning(database)
     if await provisioning.has_zone():
         return False
@@ -93,7 +93,7 @@ async def ensure_sample(database: Database, passwords: Passwords, radius_m: int 
 async def found(
     settings: Settings, database: Database, passwords: Passwords, entropy: Randomness
 ) -> list[str]:
-    """Administrator and sample mall, where they are missing; returns what the operator should read."""
+    """Create administrator and sample mall, where they are missing; returns the text for the operator."""
     lines = []
     generated = await ensure_admin(
         database, passwords, entropy, settings.admin_email, settings.admin_password

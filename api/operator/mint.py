@@ -1,4 +1,4 @@
-"""Users and tokens in bulk, for load tests and operators: no Argon2, no login limits."""
+"""Minting of users and tokens in bulk, for load tests and operators: no Argon2, no login limits."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ CHUNK = 1_000
 
 
 class MintError(Exception):
-    """The request for users makes no sense."""
+    """The request for users is not valid."""
 
 
 async def mint(
@@ -34,12 +34,12 @@ async def mint(
     capacity: int,
     hours: float,
 ) -> list[dict[str, Any]]:
-    """`count` users `prefix-1@mint.example` … and a token for each, good for `hours`.
+    """Create `count` users `prefix-1@mint.example` … and a token for each, valid for `hours`.
 
-    Users that exist already keep their rows and get a new token.
+    Existing users keep their rows and get a new token.
 
     Raises:
-        MintError: drivers without an existing zone, or tokens that would live for too long.
+        MintError: drivers without an existing zone, or tokens with too long a life.
     """
     if not 0 < hours * 3600 <= MINTED_S_MAX:
         raise MintError(f"--hours is more than 0 and at most {MINTED_S_MAX // 3600}")
@@ -73,7 +73,7 @@ def _chunks(count: int) -> Iterator[range]:
 
 
 async def mint_at(database_url: str, options: argparse.Namespace) -> list[dict[str, Any]]:
-    """The same from the command line's options, on a database of that address."""
+    """Mint with the command line's options, on the database at this address."""
     clock, entropy = LoopClock(asyncio.get_running_loop()), SystemRandomness()
     async with open_database(database_url, size_max=2) as database:
         return await mint(

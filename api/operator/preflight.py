@@ -1,4 +1,4 @@
-"""What stands in the way of a start: everything it needs is looked at, and nothing is changed."""
+"""Preflight checks: everything that a start needs is checked, and nothing is changed."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from storage.postgres.preflight import look_at_postgres
 from storage.redis.preflight import look_at_redis
 from storage.servers import Addresses, running_servers
 
-# Each client holds one; phones keep theirs.
+# Each client takes one file descriptor, and phones keep theirs.
 FILES_MIN = 4096
 ANSWER_S = 1.0
 GATEWAY_S = 3.0
 
 
 def look_here(settings: Settings, running: Addresses | None) -> list[Finding]:
-    """What this machine has to have; blocks, so it runs in a thread."""
+    """Checks of this machine; they block, so they run in a thread."""
     findings = [ok("the settings are understood"), *look_at_ports(settings), *look_at_limits()]
     if running is not None:
         findings.append(ok(f"embedded servers are running on {settings.data_dir.resolve()}"))
@@ -38,7 +38,7 @@ def look_here(settings: Settings, running: Addresses | None) -> list[Finding]:
 
 
 async def look_outside(settings: Settings, running: Addresses | None) -> list[Finding]:
-    """What the servers have to be: those with an address, and embedded ones that run."""
+    """Checks of the servers: those with an address, and embedded ones that run."""
     database_url = settings.database_url or (running.database_url if running else None)
     redis_url = settings.redis_url or (running.redis_url if running else None)
     findings = []
@@ -52,7 +52,7 @@ async def look_outside(settings: Settings, running: Addresses | None) -> list[Fi
 
 
 async def look_at_gateway(url: str) -> Finding:
-    """Whether somebody listens there; nothing is asked."""
+    """Check that a server listens there; no request is sent."""
     parts = urlsplit(url)
     port = parts.port or (443 if parts.scheme == "https" else 80)
     try:
@@ -68,21 +68,21 @@ async def look_at_gateway(url: str) -> Finding:
 
 
 async def look_at_everything(settings: Settings) -> list[Finding]:
-    """All that a start with these settings needs."""
+    """Run all checks for these settings."""
     running = running_servers(settings)
     here = await asyncio.to_thread(look_here, settings, running)
     return [*here, *await look_outside(settings, running), *doubts(settings)]
 
 
 def command_check(settings: Settings, say: Callable[[str], None]) -> int:
-    """Say everything that was looked at; 1 when something stands in the way of a start."""
+    """Print all findings; 1 when one of them prevents a start."""
     text, code = report(asyncio.run(look_at_everything(settings)))
     say(text)
     return code
 
 
 def look_at_ports(settings: Settings) -> Iterator[Finding]:
-    """Whether the addresses can be listened on; a server of ours that has them already is no fault."""
+    """Check that the addresses can be listened on; a port that our own server holds is not a fault."""
     wanted = (
         (settings.host, settings.port, "MALL_PORT"),
         (settings.ops_host, settings.ops_port, "MALL_OPS_PORT"),
@@ -103,12 +103,12 @@ def look_at_ports(settings: Settings) -> Iterator[Finding]:
 
 
 def _is_ours(host: str, port: int) -> bool:
-    """Whether a dispatch server answers there."""
+    """True when a dispatch server answers there."""
     if port == 0:
         return False
-    shown = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - to be asked, not to listen on
+    shown = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - to connect to, not to listen on
     shown = f"[{shown}]" if ":" in shown else shown
-    # Without the proxies of the environment: this machine is asked.
+    # Without the proxies of the environment, because the target is this machine.
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
         with opener.open(f"http://{shown}:{port}/health/liveness", timeout=ANSWER_S) as answer:
@@ -118,7 +118,7 @@ def _is_ours(host: str, port: int) -> bool:
 
 
 def look_at_limits() -> Iterator[Finding]:
-    """Whether the system allows as many connections as phones want."""
+    """Check that the system allows enough open files for all phones."""
     most, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if most != resource.RLIM_INFINITY and most < FILES_MIN:
         yield warning(

@@ -1,4 +1,4 @@
-"""A new password from the command line, for whoever is locked out of a mall that they run."""
+"""Command that sets a user's password, for an operator who is locked out."""
 
 from __future__ import annotations
 
@@ -23,21 +23,21 @@ _PASSWORD: TypeAdapter[str] = TypeAdapter(Password)
 
 
 class ResetError(Exception):
-    """No such account, or no such password."""
+    """The account or the password is not acceptable."""
 
 
 class _NoTokens:
-    """This process accepts none; running instances find the revocations in the database."""
+    """Placeholder for an instance's tokens: this process accepts none, and instances read revocations anyway."""
 
     def cut_off(self, *, session: str | None = None, user: int | None = None) -> None:
         del session, user
 
 
 async def set_password(database: Database, passwords: Passwords, email: str, password: str) -> None:
-    """Give an account another password; all its sessions end, on running instances within half a second.
+    """Set an account's password; all its sessions end, on running instances within half a second.
 
     Raises:
-        ResetError: there is no such account, it is closed, or no login would take the password.
+        ResetError: the account does not exist or is closed, or no login would accept the password.
     """
     try:
         password = _PASSWORD.validate_python(password)
@@ -55,7 +55,7 @@ async def set_password(database: Database, passwords: Passwords, email: str, pas
 
 
 def _asked() -> str:
-    """The password, twice from a terminal, or the first line of what is piped in."""
+    """Read the password, twice from a terminal, or as the first line of a pipe."""
     if not sys.stdin.isatty():
         return sys.stdin.readline().rstrip("\n")
     first, second = getpass.getpass("New password: "), getpass.getpass("Once more: ")
@@ -65,7 +65,7 @@ def _asked() -> str:
 
 
 def command_set_password(settings: Settings, options: argparse.Namespace, say: Callable[[str], None]) -> int:
-    """Set the password of an account, running or not; returns the exit code."""
+    """Set the password of an account, with or without a running server; returns the exit code."""
 
     async def work(url: str, password: str) -> None:
         passwords = Passwords()

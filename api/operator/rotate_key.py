@@ -1,8 +1,8 @@
-"""A new signing key for the cluster: published at once, in use when everybody has seen it.
+"""Key rotation: a new signing key for the cluster, published at once, and used when every cache contains it.
 
-Whoever checks our tokens may keep the public keys for five minutes, so a key signs no sooner than twice that after
-it was published; the one before verifies until its last token has died. Instances look every second, so
-nothing is restarted and no request fails.
+Services that check our tokens may cache the public keys for five minutes, so a key signs no sooner than twice that
+after its publication; the previous one verifies until its last token has expired. Instances read the keys every
+second, so nothing is restarted and no request fails.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ from dispatch.credentials import Credentials, RotationPending
 from storage.postgres.database import Database, open_database
 from storage.servers import reach_servers
 
-# What the last token needs to die, and a little for clocks.
+# Life of the last token, with a margin for clocks.
 RETIRE_S = ACCESS_S + 30
-# For a key that has leaked: all instances have seen the new one by then.
+# Delay for a replacement of a leaked key: all instances have read the new key by then.
 AT_ONCE_S = 5.0
 
 
 class RotationError(Exception):
-    """There is a key already that waits to sign."""
+    """A new key already waits to sign."""
 
 
 @frozen
 class Rotated:
-    """The new key, and when it signs."""
+    """The new key, and the time from which it signs."""
 
     kid: str
     signs_at: datetime
@@ -40,11 +40,11 @@ class Rotated:
 async def rotate(database: Database, lead_s: float, *, at_once: bool = False) -> Rotated:
     """Make a key that signs after `lead_s` seconds.
 
-    With `at_once`, for a key that has leaked, the new one signs after AT_ONCE_S, and with that every token
-    that another has signed dies; people refresh or log in.
+    With `at_once`, for a leaked key, the new one signs after AT_ONCE_S, and every token of another key becomes invalid
+    then; users refresh or log in.
 
     Raises:
-        RotationError: the last rotation is not over; `at_once` overtakes it.
+        RotationError: the last rotation is not complete; `at_once` overrides it.
     """
     kid, pem = make_signing_key()
     lead_s, lives_s = (AT_ONCE_S, 0.0) if at_once else (lead_s, float(RETIRE_S))
@@ -61,7 +61,7 @@ async def rotate(database: Database, lead_s: float, *, at_once: bool = False) ->
 
 
 def command_rotate_key(settings: Settings, options: argparse.Namespace, say: Callable[[str], None]) -> int:
-    """Rotate the key of a cluster, running or not, and say when the new one signs; returns the exit code."""
+    """Rotate the key of a cluster, running or not, and print when the new one signs; returns the exit code."""
 
     async def work(url: str) -> Rotated:
         async with open_database(url, size_max=1) as database:

@@ -1,15 +1,15 @@
-"""For operators: health, metrics, status of the instance and of the cluster.
+"""Interfaces for operators: health, metrics, status of the instance and of the cluster.
 
 Map:
 health.py           liveness and readiness probes
 prometheus.py       counters of the runtime and the cluster as Prometheus metrics
 instance_status.py  status of this instance
-cluster_status.py   status of all instances, asked over the links
+cluster_status.py   status of all instances, queried over the links
 endpoints.py        /status and /metrics
 exposition.py       metrics of several instances as one text
 allowed_hosts.py    host names under which the ops port answers
-status_html.py      the status as HTML
-page.html, page.css   its frame; it loads nothing from elsewhere, and has no script
+status_html.py      HTML page of the status
+page.html, page.css   frame of that page; it loads nothing from elsewhere, and has no script
 """
 
 from api.ops.allowed_hosts import only_hosts

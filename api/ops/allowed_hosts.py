@@ -1,8 +1,8 @@
-"""Under which names the ops port may be asked.
+"""Host names that the ops port accepts.
 
-A page that a browser of an operator shows may let its own name point to 127.0.0.1 after it was loaded (DNS rebinding),
-and would read what is meant for operators. Such a request names the page's host: only names that are configured are
-answered, loopback, and addresses, which no page can take over.
+A web page in an operator's browser can point its own host name to 127.0.0.1 after it was loaded (DNS rebinding), and
+would then read the operators' data. Its requests name the page's host, so only configured names, loopback and
+addresses are accepted; a page cannot take over an address.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def host_of(field: str) -> str:
 
 
 def is_allowed(field: str, names: Iterable[str]) -> bool:
-    """True for an address, a name of loopback, and the names given."""
+    """True for an address, a name of loopback, and the given names."""
     host = host_of(field)
     if host == "localhost" or host.endswith(".localhost") or host in names:
         return True
@@ -43,7 +43,7 @@ def is_allowed(field: str, names: Iterable[str]) -> bool:
 def only_hosts(
     names: Iterable[str], fresh_trace: Callable[[], str]
 ) -> Callable[..., Awaitable[web.StreamResponse]]:
-    """A middleware that refuses requests under other names, before anything looks at them."""
+    """Middleware that refuses requests for other host names before any handler runs."""
     known = frozenset(name.lower().removesuffix(".") for name in names)
 
     @web.middleware

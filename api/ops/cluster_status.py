@@ -1,9 +1,9 @@
-"""The status of the whole cluster, as one instance sees it.
+"""Status of the whole cluster, from the view of one instance.
 
-Every peer is asked at the same time over the lines that are there anyway. Whoever does not answer in time is
-shown as silent, with the reason, and with what is believed of it; nothing that a peer says or leaves out is an
-error of the whole. The answers are not of one instant: a shard that is handed over between two of them may be
-claimed twice (the higher epoch counts, as it does in the journal) or by nobody.
+All peers are queried at the same time over the open links. A peer that does not answer in time is shown as silent, with
+the reason and its last known state. A missing or malformed answer never fails the whole. The answers are not of one
+instant: a shard that is handed over between two of them may be claimed twice (the higher epoch counts, as it does in
+the journal) or by none.
 """
 
 from __future__ import annotations
@@ -22,36 +22,36 @@ from actors.values import frozen
 from api.http.services import Services
 from api.ops.instance_status import TOP
 
-# An operator waits this long for an instance that is frozen or cut off.
+# Wait for an instance that is frozen or unreachable.
 ASK_S = 1.0
-# What is known of a shard.
+# States of a shard.
 SERVED, HANDED_OVER, UNKNOWN, NOBODY = "served", "handed_over", "unknown", "nobody"
 STATES = (SERVED, HANDED_OVER, UNKNOWN, NOBODY)
 
 
 class PeerCalls(Protocol):
-    """The peers of an instance; actors.cluster.peer_links.PeerLinks."""
+    """Interface to the peers of an instance; implemented by actors.cluster.peer_links.PeerLinks."""
 
     async def call(self, incarnation: str, name: str, value: Any, wait_s: float) -> Any: ...
 
 
 @frozen
 class Silent:
-    """No answer, and why."""
+    """A peer without an answer, and the reason."""
 
     reason: str
 
 
 @frozen
 class ClusterView:
-    """What the asked instance knows by itself.
+    """The cluster as the queried instance knows it.
 
     Attributes:
-        me: its incarnation.
-        members: everybody, as the last ticks have shown; by incarnation.
-        holders: the incarnation with the lease of each shard, "" for nobody; by number of shard.
-        owners, epochs: who is believed to serve each shard, and the newest epoch heard of.
-        tick_age_s: how long ago the tick was sent that has shown the holders; None before the first.
+        me: own incarnation.
+        members: all members as of the last ticks; by incarnation.
+        holders: incarnation with the lease of each shard, "" for none; by number of shard.
+        owners, epochs: last known owner of each shard, and its newest known epoch.
+        tick_age_s: age of the tick that has returned the holders; None before the first.
     """
 
     me: str
@@ -64,7 +64,7 @@ class ClusterView:
 
 @frozen
 class InstanceReport:
-    """The status of one instance, as far as the whole needs it."""
+    """The parts of one instance's status that the cluster's status uses."""
 
     member: Member
     epochs: Mapping[int, int]
@@ -83,10 +83,10 @@ class InstanceReport:
 
 
 def read_report(incarnation: str, status: Any) -> InstanceReport:
-    """What an instance says of itself. One of another version may leave things out.
+    """Read the status of an instance. Another version may omit members.
 
     Raises:
-        ArithmeticError, AttributeError, KeyError, TypeError, ValueError: that is no status.
+        ArithmeticError, AttributeError, KeyError, TypeError, ValueError: it is not a status.
     """
     shards, member = status["shards"], status.get("member", {})
     text = {name: str(member.get(name, "")) for name in ("address", "state", "version")}
@@ -130,11 +130,11 @@ def _ranked(row: Mapping[str, Any], by: str) -> dict[str, Any]:
     return {"actor": str(row["actor"]), by: int(row[by])}
 
 
-# -- asking ---------------------------------------------------------------------------------------
+# -- queries --------------------------------------------------------------------------------------
 
 
 async def cluster_status(services: Services, own: Mapping[str, Any]) -> dict[str, Any]:
-    """Ask everybody else, and put it together with the own status."""
+    """Query all peers, and merge their answers with the own status."""
     view = _view(services)
     began = services.clock.monotonic()
     others = [incarnation for incarnation in view.members if incarnation != view.me]
@@ -160,7 +160,7 @@ def _view(services: Services) -> ClusterView:
 
 
 async def ask_all(peers: PeerCalls, incarnations: Iterable[str], wait_s: float = ASK_S) -> dict[str, Any]:
-    """The status of each of these, or Silent; after `wait_s` at the latest."""
+    """The status of each of these instances, or Silent, after `wait_s` at the latest."""
     async with asyncio.TaskGroup() as tasks:
         asked = {i: tasks.create_task(_ask(peers, i, wait_s), name=f"status of {i}") for i in incarnations}
     return {incarnation: task.result() for incarnation, task in asked.items()}
@@ -175,11 +175,11 @@ async def _ask(peers: PeerCalls, incarnation: str, wait_s: float) -> Any:
         return Silent(str(error))
 
 
-# -- putting together -----------------------------------------------------------------------------
+# -- merging --------------------------------------------------------------------------------------
 
 
 def merge(view: ClusterView, answers: Mapping[str, Any]) -> dict[str, Any]:
-    """One status of all, from what each has answered (a status, or Silent), by incarnation."""
+    """Merge the answers (a status, or Silent, by incarnation) into one status of the cluster."""
     reports: dict[str, InstanceReport] = {}
     silent: dict[str, str] = {}
     for incarnation, answer in answers.items():
@@ -208,7 +208,7 @@ def merge(view: ClusterView, answers: Mapping[str, Any]) -> dict[str, Any]:
 def _shard(
     view: ClusterView, shard: int, reports: Mapping[str, InstanceReport], silent: Mapping[str, str]
 ) -> dict[str, Any]:
-    """Who serves it by their own word; who is silent is believed to serve what it did."""
+    """One shard's owner by the members' own reports. Unreachable members keep their last known shards."""
     claims = sorted((r.epochs[shard], i) for i, r in reports.items() if shard in r.epochs)
     owner, epoch, state = "", view.epochs[shard], NOBODY
     if claims:
@@ -256,7 +256,7 @@ def _members(
 
 
 def _entry(member: Member, report: InstanceReport | None) -> dict[str, Any]:
-    """One line of the members' table; of a silent one nothing is known but its record."""
+    """One row of the table of members; a silent member has only its record."""
     known = {
         "instance": member.instance,
         "incarnation": member.incarnation,
@@ -280,7 +280,7 @@ def _entry(member: Member, report: InstanceReport | None) -> dict[str, Any]:
 
 
 def _totals(view: ClusterView, reports: Mapping[str, InstanceReport]) -> dict[str, Any]:
-    """Sums, and of ages and quantiles the worst: quantiles of parts do not add up to one of the whole."""
+    """Sums; of ages and quantiles the maximum, because quantiles of parts do not add up."""
     found = reports.values()
     handovers = [report.handovers for report in found]
     sums = {name: int(sum(h[name] for h in handovers)) for name in ("count", "failed", "under_way", "buried")}
@@ -300,7 +300,7 @@ def _totals(view: ClusterView, reports: Mapping[str, InstanceReport]) -> dict[st
 
 
 def _sum(parts: Iterable[Counter[str]]) -> dict[str, int]:
-    """Name by name; Counter's own sum would leave out what is 0."""
+    """The sum by name, zeros included, which Counter's own sum omits."""
     total: Counter[str] = Counter()
     for part in parts:
         total.update(part)

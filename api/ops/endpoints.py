@@ -1,4 +1,4 @@
-"""How /metrics and /status are asked for, and answered."""
+"""Endpoints /metrics and /status of the ops port."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from config import metrics
 
 
 class StatusQuery(Strict):
-    """`local=1`: this instance alone; nobody else is asked."""
+    """Query of the status. `local=1`: this instance alone, without a query to its peers."""
 
     local: Literal["0", "1"] = "0"
 
 
 async def metrics_page(request: web.Request) -> web.Response:
-    """Prometheus's text format."""
+    """The metrics in Prometheus's text format."""
     services = request.app[SERVICES]
     services.residents = await residents(services.dispatch.runtime)
     return web.Response(
@@ -38,7 +38,7 @@ async def metrics_page(request: web.Request) -> web.Response:
 
 
 class _One(NamedTuple):
-    """A registry of one family."""
+    """A registry of one metric family."""
 
     family: Metric
 
@@ -47,7 +47,7 @@ class _One(NamedTuple):
 
 
 async def exposition(registry: Collector) -> bytes:
-    """All families as text. The loop has its turn after each: all at once took it 20 to 50 ms at every scrape."""
+    """All metric families as text. The loop gets a turn after each, because all at once took 20 to 50 ms per scrape."""
     parts = []
     for family in registry.collect():
         parts.append(generate_latest(cast(CollectorRegistry, _One(family))))
@@ -56,9 +56,9 @@ async def exposition(registry: Collector) -> bytes:
 
 
 async def status_page(request: web.Request) -> web.Response:
-    """The own status with that of the cluster under `cluster`: as JSON, or as a page for who prefers HTML.
+    """The own status, with that of the cluster under `cluster`: JSON, or a page for a client that prefers HTML.
 
-    With `local=1` only the own one, always as JSON.
+    With `local=1` only the own status, always as JSON.
     """
     services = request.app[SERVICES]
     context = RequestContext(request, services, trace_of(request, services.entropy.trace))
@@ -86,12 +86,12 @@ async def status_page(request: web.Request) -> web.Response:
 
 
 def prefers_html(accept: str) -> bool:
-    """True when an Accept header would rather have HTML than JSON, as a browser's has. JSON wins a tie."""
+    """True when the Accept header prefers HTML to JSON, as a browser's does. A tie means JSON."""
     return _rank(accept, "text/html") > _rank(accept, "application/json")
 
 
 def _rank(accept: str, wanted: str) -> tuple[float, int]:
-    """Quality of a media type and how precisely it was named; the most precise range counts (RFC 9110, 12.5.1)."""
+    """Quality of a media type, and precision of its range; the most precise range counts (RFC 9110, 12.5.1)."""
     ranges = {wanted: 2, wanted.partition("/")[0] + "/*": 1, "*/*": 0}
     best = (0.0, -1)
     for item in accept.lower().split(","):

@@ -1,7 +1,7 @@
-"""Prometheus's text of several instances as one: each sample says of which instance it is.
+"""Merging of several instances' Prometheus texts into one, in which each sample names its instance.
 
-All lines of a family stand together, as the format demands it, so the texts are taken apart by family. Nothing in a
-sample is looked at but where its name ends: values and labels stay as they were written.
+The format demands all lines of a family together, so the texts are split by family. Of a sample only the end of its
+name is parsed: values and labels stay as they were written.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 
 def merge_expositions(texts: Mapping[str, str]) -> str:
-    """One text of those of the instances, by name of the instance."""
+    """Merge texts, by name of the instance."""
     heads: dict[str, dict[str, str]] = {}
     samples: dict[str, list[str]] = {}
     for instance, text in texts.items():
@@ -18,7 +18,7 @@ def merge_expositions(texts: Mapping[str, str]) -> str:
         for line in text.splitlines():
             if line.startswith("#"):
                 _, kind, family, *_ = line.split(" ", 3)
-                # Instances of two versions may tell of a family in other words: the first one's count.
+                # Two versions may describe a family in different words; the first description is used.
                 heads.setdefault(family, {}).setdefault(kind, line)
             elif line:
                 samples.setdefault(family, []).append(_labelled(line, label))
@@ -27,7 +27,7 @@ def merge_expositions(texts: Mapping[str, str]) -> str:
 
 
 def _labelled(line: str, label: str) -> str:
-    """A sample with one label more, before all others."""
+    """A sample with one more label, before all others."""
     brace, space = line.find("{"), line.find(" ")
     if 0 <= brace < space:
         return f"{line[: brace + 1]}{label},{line[brace + 1 :]}"

@@ -1,4 +1,4 @@
-"""Probes. Liveness looks at nothing but the process; an outage elsewhere must not restart us all."""
+"""Health probes. Liveness checks only the process, because an outage elsewhere must not restart every instance."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from api.http.services import INTERNAL
 
 operations = Operations(Operation)
 
-# A loop that did not turn for this long is dead; one that is this late takes no new clients.
+# A loop that did not turn for STALLED_S is dead; one that is late by LATE_S takes no new clients.
 STALLED_S = 5.0
 LATE_S = 0.5
 
@@ -67,9 +67,9 @@ async def liveness(context: RequestContext) -> web.Response:
     answer_example={"components": {"postgres": "up", "redis": "up", "loop": "up"}},
 )
 async def readiness(context: RequestContext) -> web.Response:
-    """Ready unless draining, without Postgres for long, or late; without Redis degraded, but ready.
+    """Ready unless draining, without Postgres for long, or late; degraded, but ready, without Redis.
 
-    The components are shown on the operators' port alone.
+    The components are shown only on the operators' port.
     """
     services = context.services
     found = dict(await services.prober.look())

@@ -1,7 +1,7 @@
-"""The status of this instance: what an operator asks first at two in the morning.
+"""Status of this instance: the first data that an operator needs in an incident.
 
-It is made for every peer that asks as well, and what counts actors by kind is scraped every few seconds, so the walk
-over all actors gives others their turn in between: for 65,000 of them it had taken the loop 20 ms.
+It is also made for every peer that asks, and its count of actors by kind is scraped every few seconds. So the walk over
+all actors yields to the loop: 65,000 of them had taken 20 ms.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from actors.runtime import Runtime
 from actors.shards import SHARD_COUNT
 from api.http.services import Services
 
-# Lines of a table that a person still reads.
+# Rows of a table that a person still reads.
 TOP = 20
 
 
 def quantile(samples: Sequence[float], q: float) -> float:
-    """The q-quantile of some samples; 0 without samples."""
+    """The q-quantile of the samples; 0 without samples."""
     ordered = sorted(samples)
     return ordered[min(len(ordered) - 1, int(q * len(ordered)))] if ordered else 0.0
 
@@ -38,7 +38,7 @@ async def residents(runtime: Runtime) -> Counter[str]:
 
 @dataclass(slots=True)
 class Census:
-    """The actors in memory: how many of each kind, those with something to do, and those with the most turns."""
+    """Counts of the actors in memory by kind, the busy ones, and the ones with the most turns."""
 
     kinds: Counter[str] = field(default_factory=Counter)
     busy: list[Cell] = field(default_factory=list)
@@ -46,7 +46,7 @@ class Census:
 
 
 async def census(runtime: Runtime) -> Census:
-    """Look at every actor once."""
+    """Count all actors in memory, in one walk."""
     found = Census()
     async for cells in runtime.cells.in_turn():
         found.kinds.update([actor.kind for actor in cells])
@@ -56,11 +56,11 @@ async def census(runtime: Runtime) -> Census:
 
 
 async def status(services: Services) -> dict[str, Any]:
-    """Shards, lease, actors, mailboxes, gate, lanes, lines, hand-overs, sessions, timers; plain JSON values."""
+    """Shards, lease, actors, mailboxes, output gate, commit lanes, links, hand-overs, sessions, timers, as JSON."""
     runtime = services.dispatch.runtime
     g = runtime.counters
     seen = await census(runtime)
-    # What was busy when its shard was looked at may be done, or gone, by now.
+    # A cell that was busy when its shard was walked may be idle, or gone, by now.
     busy = [cell for cell in seen.busy if cell.status != READY or cell.mailbox is not None]
     return {
         "instance": runtime.instance,
@@ -112,19 +112,19 @@ def _member(services: Services) -> dict[str, Any]:
 
 
 def _lease(services: Services) -> dict[str, Any]:
-    """How long this instance may believe in its leases, and why it could not renew them."""
+    """How long the leases of this instance are valid, and why they could not be renewed."""
     reconciler = services.cluster.reconciler
     return {
         "state": reconciler.lease_state.state,
         "margin_s": reconciler.lease_state.margin_s,
         "gaps": reconciler.lease_state.gaps,
         "ticks_failed": reconciler.counts["ticks_failed"],
-        "trouble": str(getattr(reconciler.leases, "trouble", "")),  # the store in memory has none
+        "trouble": str(getattr(reconciler.leases, "trouble", "")),  # the store in memory has no `trouble`
     }
 
 
 def _shards(services: Services) -> dict[str, Any]:
-    """What is owned, and what is on its way from here or to here."""
+    """Owned shards, and shards that are being handed over."""
     runtime, reconciler = services.dispatch.runtime, services.cluster.reconciler
     owned = runtime.cells.owned
     return {
@@ -152,16 +152,16 @@ def _deepest(cells: Sequence[Cell]) -> list[dict[str, Any]]:
 
 
 def _oldest_gated_s(cells: Sequence[Cell], now: float) -> float:
-    """Age of the oldest decision whose commit is not answered yet; 0 without any.
+    """Age of the oldest decision that waits for its commit; 0 without any.
 
-    A cell whose commit is under way takes no turn, so its last turn is the one that decided it.
+    A cell that waits for a commit takes no turn, so its last turn made the decision.
     """
     decided = [cell.used_at for cell in cells if cell.status == FLUSHING]
     return max(0.0, now - min(decided)) if decided else 0.0
 
 
 def _handovers(services: Services) -> dict[str, Any]:
-    """Shards given away, groups of them that could not be, shards on their way, and how long a group takes."""
+    """Shards given away, groups that could not be, shards under way, and the duration of a group."""
     runtime, reconciler = services.dispatch.runtime, services.cluster.reconciler
     return {
         "count": reconciler.counts["handovers"],
@@ -175,7 +175,7 @@ def _handovers(services: Services) -> dict[str, Any]:
 
 
 def _forwarding(services: Services) -> dict[str, int]:
-    """Messages from and to other instances, by what became of them; now under way; now without an owner."""
+    """Messages from and to other instances by outcome, messages under way, and messages without an owner."""
     cluster = services.cluster
     return {
         **cluster.peers.counts,

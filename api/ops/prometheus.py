@@ -1,4 +1,4 @@
-"""The runtime's plain counters as Prometheus metrics, read at each scrape: no turn pays for a metric library."""
+"""Prometheus metrics made from the runtime's plain counters at each scrape, so that no turn calls a metric library."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from actors.counters import Samples
 from api.http.services import Services
 from config import metrics
 
-# Counters of the lines between instances, by their key in Peers.counts.
+# Counters of the links between instances, by their key in PeerLinks.counts.
 _PEER_COUNTS = {
     "forwarded": ("mall_forwarded", "Asks sent to the instance that owns the actor."),
     "served": ("mall_served", "Asks of other instances that were taken in."),
@@ -22,7 +22,7 @@ _PEER_COUNTS = {
     "tells_dropped": ("mall_tells_dropped", "Messages without an asker that found no owner."),
     "emits_dropped": ("mall_emits_dropped", "Frames for sessions of a peer that could not be sent."),
 }
-# Counters of ownership, by their key in Keeper.counts.
+# Counters of ownership, by their key in Reconciler.counts.
 _KEEPER_COUNTS = {
     "ticks_failed": ("mall_lease_ticks_failed", "Lease renewals that failed."),
     "looks_failed": ("mall_looks_failed", "Steps of the keeper that failed and are repeated."),
@@ -35,7 +35,7 @@ _KEEPER_COUNTS = {
 
 
 class RuntimeCollector:
-    """Reads the runtime's and the cluster's plain counters at each scrape."""
+    """Collector that reads the runtime's and the cluster's plain counters at each scrape."""
 
     def __init__(self, services: Services) -> None:
         self._services = services
@@ -44,7 +44,7 @@ class RuntimeCollector:
         return ()
 
     def collect(self) -> Iterable[Metric]:
-        """All metrics of the runtime, of the cluster, and of the pool."""
+        """All metrics of the runtime, of the cluster, and of the connection pool."""
         for state, value in self._services.database.sizes().items():
             metrics.POOL_CONNECTIONS.labels(state).set(value)
         yield from self._runtime()
@@ -87,7 +87,7 @@ class RuntimeCollector:
         yield _gauges("mall_actors_active", "Actors in memory.", "kind", self._services.residents)
 
     def _lines(self) -> Iterable[Metric]:
-        """Messages between instances."""
+        """Metrics of messages between instances."""
         cluster = self._services.cluster
         yield from _totals(_PEER_COUNTS, cluster.peers.counts)
         yield GaugeMetricFamily("mall_peer_lines", "Lines to peers.", value=len(cluster.peers.links))
@@ -103,7 +103,7 @@ class RuntimeCollector:
         )
 
     def _ownership(self) -> Iterable[Metric]:
-        """Shards, leases and hand-overs."""
+        """Metrics of shards, leases and hand-overs."""
         runtime, reconciler = self._services.dispatch.runtime, self._services.cluster.reconciler
         leaving = len(runtime.cells.leaving())
         owned = Counter(served=len(runtime.cells.held()) - leaving, handed_over=leaving)
@@ -142,7 +142,7 @@ def _gauges(name: str, text: str, label: str, values: Counter[str]) -> Metric:
 
 
 def _totals(names: dict[str, tuple[str, str]], counts: Counter[str]) -> Iterable[Metric]:
-    """One counter each. What never happened is there, too, as 0: an alert needs something to compare with."""
+    """One counter per name. A counter of 0 is exported, too: an alert needs a value to compare with."""
     for key, (name, text) in names.items():
         yield CounterMetricFamily(name, text, value=counts[key])
 

@@ -1,6 +1,6 @@
-"""The cluster's status as HTML: tables and the shard map, without script and without anything from elsewhere.
+"""HTML page of the cluster's status: tables and the shard map, without script and without external resources.
 
-Every text comes through `_text`, whoever said it: a peer's word is no reason to trust its angle brackets.
+Every text is escaped by `_text`, whatever its source: a peer's text may contain markup.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from typing import Any
 
 from api.ops.cluster_status import NOBODY, SERVED, STATES
 
-# Often enough to watch a hand-over, seldom enough to be read.
+# Short enough to watch a hand-over, long enough to read the page.
 REFRESH_S = 5
-# Colours in page.css; a ninth instance begins again with the first, and the numbers in the cells' titles differ.
+# Colours in page.css. A ninth instance repeats the first colour; the numbers in the cells' titles differ.
 COLOURS = 8
 _HERE = Path(__file__).parent
 _FRAME = Template((_HERE / "page.html").read_text())
 _STYLE = (_HERE / "page.css").read_text()
-# The one style block is named by its digest; whatever else slipped in, the browser would not take it.
+# The policy names the one style block by its digest, so the browser refuses any injected content.
 POLICY = (
     f"default-src 'none'; style-src 'sha256-{b64encode(sha256(_STYLE.encode()).digest()).decode()}'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -30,7 +30,7 @@ POLICY = (
 
 
 def render(cluster: Mapping[str, Any], machine: Iterable[Mapping[str, Any]] = ()) -> str:
-    """The page of a merged status (cluster_status.py), and of the processes of a machine (host_endpoint.py)."""
+    """Render a merged status (cluster_status.py), and the processes of a machine (host_endpoint.py)."""
     body = (
         _members(cluster["members"])
         + _processes(machine)
@@ -45,7 +45,7 @@ def render(cluster: Mapping[str, Any], machine: Iterable[Mapping[str, Any]] = ()
 
 
 def _text(value: object) -> str:
-    """A value as it is shown."""
+    """A value as escaped HTML."""
     if value is None or value == "":
         return "-"
     if isinstance(value, float):
@@ -70,7 +70,7 @@ def _said(state: object) -> str:
 
 
 def _table(title: str, heads: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """A table of values; numbers stand right. Nothing in it is HTML."""
+    """A table of values; numbers are right-aligned. Values are escaped."""
     lines = ["<tr>" + "".join(_cell(value) for value in row) + "</tr>" for row in rows]
     if not lines:
         return f"<h2>{_text(title)}</h2><p>None.</p>"
@@ -107,7 +107,7 @@ def _member(member: Mapping[str, Any]) -> Sequence[object]:
 
 
 def _processes(machine: Iterable[Mapping[str, Any]]) -> str:
-    """What the supervisor knows; nothing where there is none."""
+    """A table of the supervisor's processes; empty without a supervisor."""
     heads = ("Instance", "State", "Process", "Ops address", "Starts", "Last exit code")
     rows = [
         (p["instance"], p["state"], p["pid"], f"{p['ops_host']}:{p['ops_port']}", p["starts"], p["exit_code"])
@@ -145,7 +145,7 @@ def _shard(shard: Mapping[str, Any], colours: Mapping[str, int]) -> str:
 
 
 def _counts(cluster: Mapping[str, Any]) -> str:
-    """What all have counted together."""
+    """A table of the cluster's totals."""
     rows = [
         (_said(f"{group} {name}"), value)
         for group in ("gate", "handovers", "forwarding", "doubts")

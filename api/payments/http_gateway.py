@@ -1,4 +1,4 @@
-"""A payment provider over HTTP, as PROTOCOL.md has it. It is believed only when it says exactly what it may say."""
+"""Client of a payment provider over HTTP (PROTOCOL.md). An answer outside of the protocol counts as unknown."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from dispatch.payments import Declined, GatewayLater, GatewayRefused, GatewayUns
 
 log = structlog.get_logger()
 
-# A customer waits for the hold; what takes longer is settled behind its back.
+# A customer waits for the hold. A slower one is settled in the background.
 TIMEOUT_S = 4.0
 CONNECT_S = 1.0
-# An answer is some hundred bytes.
+# Real answers have some hundred bytes.
 ANSWER_BYTES_MAX = 16 * 1024
 CONNECTIONS_MAX = 32
 
@@ -38,12 +38,12 @@ class _Done(BaseModel):
     status: Literal["captured", "voided", "refunded"]
 
 
-# Certainly nothing was done, and what was asked is not at fault: we are not known, or too fast, or it is not open.
+# Certainly nothing was done, and the request is not at fault: wrong secret, rate limit, or outage.
 _LATER = frozenset({401, 403, 429, 503})
 
 
 class HttpGateway:
-    """Implements dispatch.payments.Gateway. Open it with `open_gateway`."""
+    """Implements dispatch.payments.Gateway over HTTP. Open it with `open_gateway`."""
 
     def __init__(self, session: aiohttp.ClientSession, url: str) -> None:
         self._session = session
@@ -63,19 +63,19 @@ class HttpGateway:
         raise _failure(status, answer)
 
     async def cancel(self, key: str) -> None:
-        """See to it that nothing is held under this key; see dispatch.payments.Gateway."""
+        """Make sure that nothing is held under this key; see dispatch.payments.Gateway."""
         await self._finish(f"{key}-cancel", "/holds/cancellation", {"key": key}, "voided")
 
     async def capture(self, key: str, ref: str) -> None:
-        """Take the money that is held."""
+        """Capture the held money."""
         await self._finish(key, f"/holds/{ref}/capture", {}, "captured")
 
     async def void(self, key: str, ref: str) -> None:
-        """Let the money go that is held."""
+        """Release the held money."""
         await self._finish(key, f"/holds/{ref}/void", {}, "voided")
 
     async def refund(self, key: str, ref: str, amount: Money) -> None:
-        """Give so much of the money back that was taken."""
+        """Refund this much of the captured money."""
         body = {"amount_minor": amount.amount_minor, "currency": amount.currency}
         await self._finish(key, f"/holds/{ref}/refund", body, "refunded")
 
@@ -89,17 +89,17 @@ class HttpGateway:
         raise _failure(status, answer)
 
     async def _post(self, path: str, key: str, body: dict[str, object]) -> tuple[int, bytes]:
-        """The status and the body of an answer.
+        """Send a request; returns status and body of the answer.
 
         Raises:
-            GatewayLater: it cannot be reached, so it has heard nothing.
-            GatewayUnsure: no answer in time, or too large a one.
+            GatewayLater: no connection, so the gateway has not received the request.
+            GatewayUnsure: no answer in time, or one that is too large.
         """
         try:
             async with self._session.post(
                 self._url + path, json=body, headers={"Idempotency-Key": key}, allow_redirects=False
             ) as answer:
-                # Read until it ends or there is more than an answer can be.
+                # Read to the end, or until it exceeds the size of an answer.
                 data = b""
                 while len(data) <= ANSWER_BYTES_MAX:
                     chunk = await answer.content.read(ANSWER_BYTES_MAX + 1 - len(data))
@@ -114,7 +114,7 @@ class HttpGateway:
 
 
 def _failure(status: int, answer: bytes) -> Exception:
-    """What an answer means that is no success: no for good, not yet, or not known."""
+    """The error for an unsuccessful answer: refused for good, later, or unknown."""
     if status in _LATER:
         if status in (401, 403):
             log.warning("gateway_does_not_know_us", status=status, setting="MALL_GATEWAY_KEY")
@@ -129,7 +129,7 @@ def _failure(status: int, answer: bytes) -> Exception:
 
 @asynccontextmanager
 async def open_gateway(url: str, secret: str) -> AsyncIterator[HttpGateway]:
-    """A provider at this address; `secret` proves who we are."""
+    """Open the client of a provider at this address; `secret` authenticates us."""
     session = aiohttp.ClientSession(
         timeout=aiohttp.ClientTimeout(total=TIMEOUT_S, connect=CONNECT_S),
         connector=aiohttp.TCPConnector(limit=CONNECTIONS_MAX),

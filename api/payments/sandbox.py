@@ -1,15 +1,15 @@
-"""A payment provider for tests and trials. No money moves.
+"""Sandbox payment provider for tests and trials. No money moves.
 
     tok_success        the money is held
     tok_decline        declined: card_declined
     tok_insufficient   declined: insufficient_funds
     tok_slow           held, but the answer takes SLOW_S
-    tok_unknown        held, and the connection ends before the answer; asked again, it answers
+        tok_unknown        held, and the connection ends before the answer; a repetition is answered
     tok_refused        refused for good: invalid_token
     tok_expired        held, but the capture is refused for good: hold_expired
 
-Within the server it keeps nothing. As a service (`python -m api.payments.sandbox --port 9090 --ledger FILE`) it
-keeps a ledger that survives its own death, and shows it, so that a test can count what was charged.
+Within the server it stores nothing. As a service (`python -m api.payments.sandbox --port 9090 --ledger FILE`) it
+stores a ledger that survives a crash, and shows it, so that a test can count the charges.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ SLOW_S = 3.0
 REFUSED, EXPIRED = "invalid_token", "hold_expired"
 DECLINES = {"tok_decline": "card_declined", "tok_insufficient": "insufficient_funds"}
 _DONE = {"capture": "captured", "void": "voided", "refund": "refunded"}
-# What a hold must be for a step.
+# States of a hold in which a step is allowed.
 _BEFORE = {"capture": ("held",), "void": ("held",), "refund": ("captured", "refunded")}
 
 
@@ -41,7 +41,7 @@ def _ref(key: str, token: str) -> str:
 
 
 class Sandbox:
-    """Implements dispatch.payments.Gateway without a service: every outcome follows from the token."""
+    """Implements dispatch.payments.Gateway without a service: the token decides every outcome."""
 
     def __init__(self) -> None:
         self._asked: set[str] = set()
@@ -76,7 +76,7 @@ class Sandbox:
 
 
 class Ledger:
-    """What was held, taken and given back; a line per effect in a file, so that kill -9 loses nothing."""
+    """Ledger of holds, captures and refunds; a line per effect in a file, so that kill -9 loses nothing."""
 
     def __init__(self, path: Path | None) -> None:
         self.holds: dict[str, dict[str, Any]] = {}
@@ -98,11 +98,11 @@ class Ledger:
             hold.update(said, status=entry["answer"]["status"])
 
     def known(self, key: str) -> tuple[int, dict[str, Any]] | None:
-        """The answer that this key got."""
+        """The stored answer for this key."""
         return self._answers.get(key)
 
     def write(self, key: str, status: int, answer: dict[str, Any], ref: str = "", **hold: Any) -> None:
-        """Let something become true, once for each key."""
+        """Store an effect and its answer, once for each key."""
         entry = {"key": key, "status": status, "answer": answer, "ref": ref, "hold": hold}
         if self._file is not None:
             self._file.write(orjson.dumps(entry) + b"\n")
@@ -110,7 +110,7 @@ class Ledger:
 
 
 class Service:
-    """The provider as a service of its own. `delay_s` slows every answer, once the effect is written."""
+    """The provider as a separate service. `delay_s` slows every answer, after the effect is written."""
 
     def __init__(self, ledger: Ledger) -> None:
         self.ledger = ledger
@@ -118,7 +118,7 @@ class Service:
         self._dropped: set[str] = set()
 
     def app(self) -> web.Application:
-        """Its routes."""
+        """Build the web application."""
         app = web.Application()
         app.router.add_post("/holds", self._hold)
         app.router.add_post("/holds/cancellation", self._cancel)
@@ -156,7 +156,7 @@ class Service:
                 self.ledger.write(key, 409, {"code": "not_held"})
             else:
                 self.ledger.write(key, 200, {"status": "voided"}, ref)
-                if made is None:  # a hold that comes later finds the key taken
+                if made is None:  # a later hold finds the key taken
                     self.ledger.write(hold_key, 409, {"code": "cancelled"})
         return await self._answer(key)
 

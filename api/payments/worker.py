@@ -1,4 +1,4 @@
-"""The cashier of an instance: payments, the gateway they use, and the round that finishes what is unfinished."""
+"""Payment worker: the payments of an instance, their gateway, and the background task that finishes them."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from storage.postgres.database import Database
 
 log = structlog.get_logger()
 
-# How soon a delivery is captured, and how late a dead instance's work is found beyond its lease.
+# Longest wait of a delivery for its capture, and of a dead instance's work beyond its lease.
 SETTLE_S = 1.0
-# One look in so many is also at what waits for too long.
+# One round in this many also counts payments that wait for too long.
 LATE_TURNS = 15
 
 
@@ -33,7 +33,7 @@ LATE_TURNS = 15
 async def open_payments(
     settings: Settings, dispatch: Dispatch, database: Database, entropy: Randomness
 ) -> AsyncIterator[Payments | None]:
-    """The cashier with the configured gateway; without one the sandbox in embedded mode, else None."""
+    """Open payments with the configured gateway; without one, the sandbox in embedded mode, else None."""
     address = settings.gateway_url or ("sandbox" if settings.embedded else "")
 
     def observe(step: str, outcome: str, seconds: float) -> None:
@@ -49,7 +49,7 @@ async def open_payments(
 
 
 async def settle_payments(services: Services) -> None:
-    """Take the next step of due payments, and count what waits, every SETTLE_S, until cancelled."""
+    """Take the next step of due payments, and count waiting ones, every SETTLE_S, until cancelled."""
     for turn in itertools.count():
         await asyncio.sleep(SETTLE_S)
         began = perf_counter()
@@ -59,7 +59,7 @@ async def settle_payments(services: Services) -> None:
                     log.warning("woke_late_payments", count=woken)
                 await services.payments.settle_due()
             row = await services.records.payment_backlog()
-        except Exception as error:  # noqa: BLE001 - the next round is the cure
+        except Exception as error:  # noqa: BLE001 - the next round corrects it
             failed_chore("settle_payments", error)
         else:
             metrics.IDEMPOTENCY_KEYS.set(row["keys"])

@@ -1,7 +1,7 @@
-"""Admission control: how much a user, an address and all together may ask for.
+"""Admission control: limits per user, per address and per instance.
 
 Map:
-admission.py       AdmissionControl: limit policies, requests under way, shedding
-login_attempts.py  fair queue for logins, registrations and refreshes per network
-client_address.py  address that a request counts for, behind proxies, too
+admission.py       AdmissionControl: limit policies, requests in flight, load shedding
+login_attempts.py  limits of logins, registrations and refreshes per network
+client_address.py  client address that a request counts for, also behind proxies
 """

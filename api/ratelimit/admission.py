@@ -1,8 +1,8 @@
-"""Admission control: how much one user, one address and all together may ask for.
+"""Admission control: limits per user, per address and per instance.
 
-Four limits, each with a name of its own in the RateLimit fields (draft-ietf-httpapi-ratelimit-headers):
-the rate of a user, the rate of an address, how much one user has under way, and how much this instance has.
-The numbers are settings; which policy counts a request stands in the declaration of its operation.
+Four limits, each with a name of its own in the RateLimit fields (draft-ietf-httpapi-ratelimit-headers): the rate of
+a user, the rate of an address, the requests in flight of one user, and those of this instance. The numbers are
+settings; the declaration of an operation names the policy that counts it.
 """
 
 from __future__ import annotations
@@ -49,26 +49,27 @@ from storage.redis.limits import Allowance, Claim, Policy, RateLimits
 
 log = structlog.get_logger()
 
-# What is let go of first when there is too much: browsing, other reads, other writes, and last what the mall lives on.
+# Ranks of load shedding: browsing is refused first, then other reads, other writes, and last the commands that keep
+# orders moving.
 BROWSE, READ, WRITE, VITAL = range(4)
-# At which part of MALL_IN_FLIGHT_MAX each is refused.
+# Share of MALL_IN_FLIGHT_MAX at which each rank is refused.
 _PARTS = (0.5, 0.7, 0.85, 1.0)
-# Seconds after which each may come back: what is let go of first comes back last.
+# Retry-After of each rank in seconds: the rank that is refused first comes back last.
 _BACK_S = (5, 3, 2, 1)
-# Counted for a network until they have succeeded: see api/ratelimit/login_attempts.py.
+# Failures count for the network: see api/ratelimit/login_attempts.py.
 _TRIED = frozenset({AUTH.name, REFRESH.name})
 _BROWSED = frozenset({"stores", "products", "zones", "docs"})
 _READING = frozenset({READS.name, DOCUMENTS.name})
 _VITAL = frozenset({ORDERS.name, COMMANDS.name, LOCATIONS.name})
-# Creations over the limit that may be repetitions: the database is asked about so many.
+# Limit of look-ups whether a creation over its limit is a repetition.
 _LOOKS = Policy("looks", READS.limit, shared=False)
-# So that two policies of one request can be told apart.
+# Suffix that tells the two policies of one request apart.
 _OF_ADDRESS = "-address"
 UNDER_WAY = "under-way"
 
 
 class LimitedRequest(Protocol):
-    """A request as admission sees it: whose it is, where it came from, and what the limits have said of it."""
+    """A request as admission control sees it: its caller, its address, and its allowance."""
 
     request: web.Request
     principal: Principal | None
@@ -76,7 +77,7 @@ class LimitedRequest(Protocol):
 
     @property
     def who(self) -> Principal:
-        """The caller, once known."""
+        """The caller, once authenticated."""
         ...
 
     def key(self, *, required: bool = False) -> str:
@@ -85,17 +86,18 @@ class LimitedRequest(Protocol):
 
 
 class KnownKeys(Protocol):
-    """Says of a creation whether its key was used before; dispatch.records.Records."""
+    """Lookup whether a creation's key was used before; implemented by dispatch.records.Records."""
 
     async def is_key_known(self, customer: int, route: str, digest: bytes) -> bool:
-        """True when the customer has created something under this key already; `digest` is its SHA-256."""
+        """True when the customer has already created something under this key; `digest` is its SHA-256."""
         ...
 
 
 @frozen
 class Rule:
-    """A policy with the numbers of the settings: for one user (or, without one, one address), and for one address
-    with all users behind it.
+    """A policy with the numbers of the settings.
+
+    `own` limits one user (or one address without a user), `address` one address with all its users.
     """
 
     own: Policy
@@ -103,7 +105,7 @@ class Rule:
 
 
 def rank_of(operation: str, access: Access, *, streams: bool) -> int | None:
-    """When an operation is let go of; None: never. Probes must be answered above all, and a socket is no request."""
+    """Rank of an operation in load shedding; None: never refused, as probes, and sockets, which are not requests."""
     room, _, verb = operation.partition(".")
     if room == "health" or (room == "feed" and streams):
         return None
@@ -115,19 +117,19 @@ def rank_of(operation: str, access: Access, *, streams: bool) -> int | None:
 
 
 class AdmissionControl:
-    """The limits of one instance.
+    """Rate limits and load shedding of one instance.
 
     Args:
         settings: the numbers.
         limits: counts the rates.
-        keys: knows repetitions of creations, which count as reads.
+        keys: finds repetitions of creations, which count as reads.
     """
 
     def __init__(self, settings: Settings, limits: RateLimits, keys: KnownKeys) -> None:
         self._keys = keys
         self.on = settings.rate_limits == "on"
         self.limits = limits
-        # By rank: with more requests than this in flight it is refused.
+        # By rank: the number of requests in flight above which it is refused.
         self.bounds = tuple(int(part * settings.in_flight_max) for part in _PARTS)
         self._numbers: Mapping[str, int] = {
             "auth": settings.limit_auth_per_min,
@@ -148,7 +150,7 @@ class AdmissionControl:
         self.attempts = LoginAttempts(limits.clock)
 
     def rule(self, policy: Policy) -> Rule:
-        """The policy with its numbers."""
+        """The policy with the numbers of the settings."""
         rule = self._rules.get(policy.name)
         if rule is None:
             own = replace(policy, limit=self._numbers.get(policy.name, policy.limit))
@@ -159,7 +161,7 @@ class AdmissionControl:
     # -- rates --------------------------------------------------------------------------------
 
     async def admit(self, policy: Policy, context: LimitedRequest) -> None:
-        """Count a request whose caller is known, or that needs none.
+        """Count a request with a known caller, or one that needs no caller.
 
         Raises:
             Problem: rate_limited.
@@ -178,15 +180,15 @@ class AdmissionControl:
         elif policy.shared:
             allowance = await self.limits.hit(*self._claims(rule, context))
         else:
-            # Real-time traffic, held to a bound that no honest driver meets: each instance may count for itself,
-            # for a driver's requests come over one connection, and none of them waits for Redis.
+            # Real-time traffic has a limit that no honest driver reaches. Each instance counts alone: a driver's
+            # requests come over one connection, and so none of them waits for Redis.
             allowance = self.limits.hit_here(rule.own, who.number)
         if not allowance.allowed and policy.name == ORDERS.name and await self._is_replay(context):
             return
         self._judge(context, allowance)
 
     async def _attempt(self, policy: Policy, network: str) -> Allowance:
-        """Count an attempt of somebody who has proved nothing."""
+        """Count an attempt of an unauthenticated client."""
         allowance = await self.limits.hit(*self.attempts.claims(policy, network))
         if allowance.allowed:
             tried = self.limits.hit_here(self.attempts.tries(policy, network), network)
@@ -195,14 +197,14 @@ class AdmissionControl:
         return allowance
 
     async def take_back(self, context: LimitedRequest) -> None:
-        """An attempt has succeeded, or nothing came of it: it does not count for its network."""
+        """Uncount an attempt that succeeded, or that was not carried out."""
         allowance = context.allowance
         if allowance is not None and allowance.receipt is not None:
             await self.limits.give_back(allowance.receipt)
             allowance.receipt, allowance.remaining = None, allowance.remaining + 1
 
     def admit_stranger(self, context: LimitedRequest) -> None:
-        """Count a request whose token is not valid: guessing is limited by address.
+        """Count a request with an invalid token: guessing is limited by address.
 
         Raises:
             Problem: rate_limited.
@@ -210,7 +212,7 @@ class AdmissionControl:
         self._judge(context, self.limits.hit_here(self.rule(STRANGERS).own, self.address_of(context.request)))
 
     def admit_opening(self, context: LimitedRequest, number: int | None) -> None:
-        """Count the opening of a feed: by driver, or, where nobody has said who it is, by address.
+        """Count the opening of a feed: by driver, or by address without authentication.
 
         Raises:
             Problem: rate_limited.
@@ -222,7 +224,7 @@ class AdmissionControl:
         self._judge(context, self.limits.hit_here(self.rule(policy).own, who))
 
     def admit_unknown(self, request: web.BaseRequest) -> None:
-        """Count a request that no route takes: searching for what is there is limited by address.
+        """Count a request that matches no route: probing for paths is limited by address.
 
         Raises:
             Problem: rate_limited.
@@ -234,8 +236,9 @@ class AdmissionControl:
             self._refuse(request, allowance)
 
     def count_commands(self, number: int, times: int) -> float:
-        """Count commands that came over the feed, with those that came over REST: 0, or in how many seconds they
-        may be repeated; then none of them counts.
+        """Count commands of the feed together with those over REST.
+
+        Returns 0, or, when none was counted, the seconds after which they may be repeated.
         """
         if not self.on:
             return 0.0
@@ -247,8 +250,9 @@ class AdmissionControl:
         return max(allowance.wait_s, 0.001)
 
     async def count_replay(self, context: LimitedRequest) -> None:
-        """A creation turned out to be the repetition of an earlier one: it counts as a read. Where no read is left
-        it goes on counting as a creation, so that repetitions are bounded, too.
+        """Count the repetition of an earlier creation as a read instead.
+
+        Without a read left it goes on counting as a creation, so that repetitions are limited, too.
         """
         counted = context.allowance
         receipt = None if counted is None else counted.receipt
@@ -259,12 +263,12 @@ class AdmissionControl:
             context.allowance = allowance
 
     async def _is_replay(self, context: LimitedRequest) -> bool:
-        """True for the repetition of a creation, which passes as a read although no creation is left."""
+        """True for the repetition of a creation, which is admitted as a read although no creation is left."""
         number = context.who.number
         if not self.limits.hit_here(self.rule(_LOOKS).own, number).allowed:
             return False
         try:
-            # What this policy counts is one of the two, in every version.
+            # This policy counts only these two operations, in every version.
             route = PAY_ROUTE if context.request.path.endswith("/payments") else CREATE_ROUTE
             digest = sha256(context.key(required=True).encode()).digest()
             known = await self._keys.is_key_known(number, route, digest)
@@ -281,7 +285,7 @@ class AdmissionControl:
         return (rule.own, context.who.number), (rule.address, self.address_of(context.request))
 
     def address_of(self, request: web.BaseRequest) -> str:
-        """What callers of one network are counted under: an address, or a /64; proxies of ours seen through."""
+        """The network that a request counts for: an address or a /64, without the configured proxies."""
         return count_under(client_address(request.remote, request.headers, self._proxies))
 
     def _judge(self, context: LimitedRequest, allowance: Allowance) -> None:
@@ -295,7 +299,7 @@ class AdmissionControl:
         raise _exceeded({"Retry-After": str(seconds(allowance.wait_s))}, *allowance.violated)
 
     def _mind_proxies(self, request: web.BaseRequest, allowance: Allowance) -> None:
-        """Whoever forgets to name his proxies has all callers share one address: say so, once."""
+        """Log once that a proxy is not configured: all clients behind it share one address."""
         headers = request.headers
         if self._proxies or self._told_of_proxies:
             return
@@ -305,20 +309,20 @@ class AdmissionControl:
                 "ignored_forwarded_header", policy=allowance.policy.name, setting="MALL_TRUSTED_PROXIES"
             )
 
-    # -- at once ------------------------------------------------------------------------------
+    # -- in flight ----------------------------------------------------------------------------
 
     def under_way(self, who: Principal | None, *, streams: bool) -> AbstractContextManager[None]:
-        """A request of this caller is under way inside the block; a stream, or a stranger's, is not counted.
+        """A context in which a request of this caller is in flight; streams and anonymous requests are not counted.
 
         Raises:
-            Problem: rate_limited, when the block is entered; there are too many.
+            Problem: rate_limited, on entering, when the caller has too many.
         """
         if who is None or streams or not self.on:
             return _UNCOUNTED
         return _UnderWay(self._under_way, who.number, self._each_max)
 
     def refuse(self, rank: int) -> None:
-        """There is too much to do for a request of this rank.
+        """Refuse a request of this rank for overload.
 
         Raises:
             Problem: overloaded, always.
@@ -329,7 +333,7 @@ class AdmissionControl:
 
 
 class _UnderWay:
-    """Counts one request of a user from entering to leaving, however it ends; a generator would cost it twice."""
+    """Counts one request of a user while the context is open. A generator would cost twice the time."""
 
     __slots__ = ("_counts", "_most", "_number")
 
@@ -360,7 +364,7 @@ _UNCOUNTED: AbstractContextManager[None] = nullcontext()
 
 
 def _exceeded(fields: Mapping[str, str], *policies: str) -> Problem:
-    """With the member that the draft's problem type `quota-exceeded` has."""
+    """The problem, with the member of the draft's problem type `quota-exceeded`."""
     members: dict[str, Any] = {"violated-policies": list(policies)}
     return Problem("rate_limited", headers=fields, **members)
 
@@ -369,7 +373,7 @@ def _exceeded(fields: Mapping[str, str], *policies: str) -> Problem:
 async def open_limits(
     redis: Client, clock: Clock, cluster: Cluster, keys: Keyspace
 ) -> AsyncIterator[RateLimits]:
-    """The rates of an instance, counted with the others of its cluster until the block ends."""
+    """The rate limits of an instance, counted together with the other instances of its cluster until the block ends."""
     limits = RateLimits(
         redis,
         clock,
@@ -388,19 +392,19 @@ def _tell(alone: bool) -> None:
 
 
 def seconds(wait_s: float) -> int:
-    """A wait as the fields show it: whole seconds, never too few."""
+    """A wait in whole seconds for a header, rounded up."""
     return max(1, ceil(wait_s))
 
 
 def mark(fields: MutableMapping[str, str], allowance: Allowance) -> None:
-    """Show a verdict in the fields of an answer."""
+    """Write an allowance into the headers of an answer."""
     policy = allowance.policy
     fields["RateLimit-Policy"] = f'"{policy.name}";q={policy.limit};w={policy.window_s}'
     fields["RateLimit"] = f'"{policy.name}";r={allowance.remaining};t={seconds(allowance.wait_s)}'
 
 
 def legacy_headers(allowance: Allowance) -> dict[str, str]:
-    """The fields of version 1 of the API. Reset is in seconds from now, not a date."""
+    """The rate limit headers of version 1 of the API. Reset is in seconds from now, not a date."""
     return {
         "X-RateLimit-Limit": str(allowance.policy.limit),
         "X-RateLimit-Remaining": str(allowance.remaining),

@@ -1,7 +1,7 @@
-"""Who is at the other end: the address that a request counts for. Pure.
+"""Client address: the address that a request counts for. Pure.
 
-The transport's peer, unless that is one of our own proxies: then the nearest hop that is not. What stands further
-left in `X-Forwarded-For` or `Forwarded` (RFC 7239) was written by the caller, who may write anything. Without
+It is the transport's peer, unless that is one of our own proxies: then it is the nearest hop that is not. The hops
+further left in `X-Forwarded-For` or `Forwarded` (RFC 7239) come from the caller, who can write anything. Without
 configured proxies neither header is read.
 """
 
@@ -18,32 +18,32 @@ Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
 Headers = CIMultiDict[str] | CIMultiDictProxy[str]
 
-# More proxies in a row than anybody has; what is left of them is not looked at.
+# Limit of proxies in a row; further ones are ignored.
 HOPS_MAX = 16
-# One customer's line has 2^64 addresses of version 6, and may use each of them once.
+# One customer's network has 2^64 addresses of version 6, and may use each of them once.
 V6_PREFIX = 64
-# Callers that have no address, as on a Unix socket, count as one.
+# Counts for all callers without an address, as on a Unix socket.
 NOWHERE = "-"
 _CACHED = 8192
 _PORT = re.compile(r":[0-9]{1,5}")
-# One pair of a Forwarded element and what ends it. Possessive by nature: no two parts can match the same text.
+# One pair of a Forwarded element and its end. It cannot backtrack: no two parts can match the same text.
 _PAIR = re.compile(
     r'[ \t]*([\w!#$%&\'*+.^`|~-]+)=(?:"((?:[^"\\]|\\.)*)"|([^",;= \t]*))[ \t]*(;|,|$)', re.ASCII
 )
 
 
 def read_networks(cidrs: Iterable[str]) -> tuple[Network, ...]:
-    """The networks of our proxies.
+    """Parse the networks of our proxies.
 
     Raises:
-        ValueError: one is no network.
+        ValueError: one is not a network.
     """
     return tuple(ip_network(cidr, strict=False) for cidr in cidrs)
 
 
 @lru_cache(_CACHED)
 def read_address(text: str) -> Address | None:
-    """An address; version 4 inside of version 6 is version 4. None for anything else, scoped ones included."""
+    """Parse an address; version 4 inside of version 6 becomes version 4. None for any other text, scoped or not."""
     try:
         address = ip_address(text)
     except ValueError:
@@ -55,7 +55,7 @@ def read_address(text: str) -> Address | None:
 
 @lru_cache(_CACHED)
 def count_under(text: str) -> str:
-    """What an address counts as: itself, or the network that a customer of version 6 has for himself."""
+    """The network that an address counts for: itself, or the /64 of a version 6 customer."""
     address = read_address(text)
     if address is None:
         return NOWHERE
@@ -66,7 +66,7 @@ def count_under(text: str) -> str:
 
 @lru_cache(_CACHED)
 def networks_around(counted: str, prefixes: tuple[int, ...]) -> Mapping[int, str]:
-    """The wider networks of what `count_under` has made, by the length of their prefix; none for version 4."""
+    """The wider networks around a result of `count_under`, by prefix length; none for version 4."""
     if "/" not in counted:
         return {}
     network = IPv6Network(counted)
@@ -74,11 +74,11 @@ def networks_around(counted: str, prefixes: tuple[int, ...]) -> Mapping[int, str
 
 
 def client_address(peer: str | None, headers: Headers, proxies: Sequence[Network]) -> str:
-    """The caller's address: the peer, or behind our proxies the first hop from the right that is none of them.
+    """The caller's address: the peer, or behind our proxies the first hop from the right that is not one of them.
 
-    A hop that cannot be read hides what is left of it, and the proxy that has sent it stands for the caller. So it
-    does where both headers are there and tell different stories: our proxies write one of them, and the caller has
-    written the other.
+    An unreadable hop hides all hops left of it, and the proxy that sent it stands for the caller. The proxy also stands
+    for the caller when the two headers contradict each other: our proxies write one of them, and the caller wrote the
+    other.
     """
     nearest = read_address(peer or "")
     if nearest is None:
@@ -109,7 +109,7 @@ def _is_ours(address: Address, proxies: Sequence[Network]) -> bool:
 
 
 def _without_port(hop: str) -> str:
-    """`a`, `a:port`, `[a]` and `[a]:port` become `a`; everything else stays, and is no address."""
+    """`a`, `a:port`, `[a]` and `[a]:port` become `a`; any other text stays as it is, and is not an address."""
     host, bracket, rest = hop.partition("]")
     if bracket:
         return host[1:] if host.startswith("[") and (not rest or _PORT.fullmatch(rest)) else hop
@@ -118,14 +118,14 @@ def _without_port(hop: str) -> str:
 
 
 def _x_forwarded(lines: Sequence[str]) -> Iterator[str]:
-    """Hops from the right."""
+    """Hops of X-Forwarded-For, from the right."""
     for line in reversed(lines):
         for hop in reversed(line.split(",")):
             yield hop.strip()
 
 
 def _forwarded(lines: Sequence[str]) -> Iterator[str]:
-    """Hops from the right; "" for an element without `for`, and for a line that cannot be read."""
+    """Hops of Forwarded, from the right; "" for an element without `for`, and for an unreadable line."""
     for line in reversed(lines):
         yield from reversed(_elements(line))
 
@@ -140,7 +140,7 @@ def _elements(line: str) -> list[str]:
         name, quoted, token, ending = pair.groups()
         if name.lower() == "for":
             if hop:
-                return [""]  # twice in one element: one of them is not the proxy's
+                return [""]  # twice in one element: one of them does not come from the proxy
             hop = token if quoted is None else re.sub(r"\\(.)", r"\1", quoted)
         if ending != ";":
             found.append(hop)

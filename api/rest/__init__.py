@@ -1,4 +1,4 @@
-"""REST, version 2: one module per resource, with its request models and handlers.
+"""REST handlers of version 2: one module per resource, with its request models.
 
 Map:
 accounts.py         register, login, refresh, logout, password, me, keys
@@ -8,12 +8,12 @@ users.py            users, for admins
 zones.py            zones
 stores.py           stores
 products.py         products
-order_creation.py   placing an order
-orders.py           orders: reading one, lists
+order_creation.py   creation of an order
+orders.py           one order, lists of orders
 order_commands.py   commands on an order: accept, pick up, deliver, cancel, assign …
 payments.py         payments of card orders
 tracking.py         history and event stream of an order
 drivers.py          drivers and their own status
-serializers.py      domain objects as JSON of version 2
-answers.py          types of answers: what serializers return and documents show
+serializers.py      serializers of domain objects to the JSON of version 2
+answers.py          types of answers: serializers return them, documents show them
 """

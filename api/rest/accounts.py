@@ -95,11 +95,11 @@ class KeysAnswer(TypedDict):
     problems=("email_taken",),
 )
 async def register(context: RequestContext) -> web.Response:
-    """A new customer. Other roles are created by admins.
+    """Register a customer. Only admins create other roles.
 
-    An address that is in use is refused as such: without a mail that proves the address no answer could
-    hide it and still let people in. It takes as long as a registration does, and counts as a failure of its
-    network, which makes it five questions a minute.
+    An address that is in use is refused with that reason: without a mail that proves the address, no answer could hide
+    it and still let a new customer in. The refusal takes as long as a registration, and counts as a failure of its
+    network, which limits it to five a minute.
     """
     body = await context.body(Register)
     async with login_throttle.trying(context), login_throttle.ranked(context) as rank:
@@ -108,7 +108,7 @@ async def register(context: RequestContext) -> web.Response:
         row = await context.services.accounts.register(body.email, password, body.name)
         tokens = await _open_session(context, row["id"], password, login_throttle.network_of(context))
         if tokens is None:
-            raise Problem("account_disabled")  # somebody was quick
+            raise Problem("account_disabled")  # it was disabled meanwhile
         await login_throttle.succeeded(context, known=False)
     registered: RegisteredAnswer = {"user": serializers.user(row), **tokens}
     return json_response(registered, 201)
@@ -128,8 +128,10 @@ async def register(context: RequestContext) -> web.Response:
     problems=("invalid_credentials", "account_disabled"),
 )
 async def login(context: RequestContext) -> web.Response:
-    """Tokens for e-mail and password. An unknown account, one without a password, and a closed one all take
-    as long and look like a wrong password; see api/rest/login_throttle.py for how guessing is slowed down.
+    """Log in with e-mail and password.
+
+    A missing account, one without a password, and a closed one take the same time and look like a wrong password;
+    api/rest/login_throttle.py limits guessing.
     """
     body = await context.body(Login)
     async with login_throttle.trying(context), login_throttle.ranked(context) as rank:
@@ -142,11 +144,12 @@ async def login(context: RequestContext) -> web.Response:
 
 
 async def _admitted(context: RequestContext, form: str, password: str, rank: int) -> tuple[Any, TokensAnswer]:
-    """The account that address and password open, and tokens for it. It waits in this rank, or in the first one where
-    the account was used from this network before.
+    """The account of this address and password, and tokens for it.
+
+    The attempt waits in this rank, or in the first one when the account was used from this network before.
 
     Raises:
-        Problem: they do not, the account is closed, or was tried too often.
+        Problem: the password is wrong, the account is closed, or too many attempts were made.
     """
     network = login_throttle.network_of(context)
     row = await context.services.accounts.for_login(form, network)
@@ -156,7 +159,7 @@ async def _admitted(context: RequestContext, form: str, password: str, rank: int
     rank = FAMILIAR_RANK if known else rank
     tokens = await _log_in(context, row, password, network, rank)
     if tokens is None:
-        # Hash or account have changed while the password was looked at: what holds now has the last word.
+        # Hash or account have changed during the verification: the present values decide.
         row = await context.services.accounts.for_login(form, network)
         tokens = await _log_in(context, row, password, network, rank)
     if tokens is None:
@@ -168,10 +171,10 @@ async def _admitted(context: RequestContext, form: str, password: str, rank: int
 async def _log_in(
     context: RequestContext, row: Any, password: str, network: str, rank: int
 ) -> TokensAnswer | None:
-    """Tokens when the password fits what was read; None when that has changed meanwhile.
+    """Tokens when the password fits the row; None when the row has changed meanwhile.
 
     Raises:
-        Problem: it does not fit, or the account is closed.
+        Problem: the password is wrong, or the account is closed.
     """
     fits = await context.services.passwords.verify(row["password_hash"] if row else None, password, rank)
     if row is None or not fits:
@@ -196,7 +199,7 @@ def _tokens(context: RequestContext, session: OpenSession) -> TokensAnswer:
 async def _open_session(
     context: RequestContext, number: int, checked: str, network: str
 ) -> TokensAnswer | None:
-    """The tokens of a new session; None when `checked` is not the account's hash any more, or it was closed."""
+    """Tokens of a new session; None when `checked` is not the account's hash any more, or the account was closed."""
     session = await context.services.sessions.open(number, checked, network)
     return None if session is None else _tokens(context, session)
 
@@ -215,9 +218,7 @@ async def _open_session(
     problems=("invalid_refresh_token",),
 )
 async def refresh(context: RequestContext) -> web.Response:
-    """A new pair of tokens for a refresh token, which is replaced by it; dispatch/domain/refresh_tokens.py
-    has the rules.
-    """
+    """Exchange a refresh token for a new pair of tokens. dispatch/domain/refresh_tokens.py has the rules."""
     given = read_token((await context.body(Refresh)).refresh_token)
     if given is None:
         raise Problem("invalid_refresh_token")
@@ -229,7 +230,7 @@ async def refresh(context: RequestContext) -> web.Response:
 
 
 async def _renewed(context: RequestContext, given: RefreshToken) -> TokensAnswer:
-    """The tokens that follow.
+    """The new pair of tokens.
 
     Raises:
         Problem: invalid_refresh_token.
@@ -252,7 +253,7 @@ async def _renewed(context: RequestContext, given: RefreshToken) -> TokensAnswer
     status=204,
 )
 async def logout(context: RequestContext) -> web.Response:
-    """End the session; its access tokens die within a second."""
+    """End the session; its access tokens become invalid within a second."""
     await context.no_body()
     await context.services.sessions.end(context.who.session)
     return web.Response(status=204)
@@ -271,7 +272,7 @@ async def logout(context: RequestContext) -> web.Response:
     problems=("wrong_password",),
 )
 async def change_password(context: RequestContext) -> web.Response:
-    """Another password; every other session of the account ends, the caller's goes on."""
+    """Change the own password; all other sessions of the account end."""
     body, who, services = await context.body(PasswordChange), context.who, context.services
     await login_throttle.count(context, login_throttle.CHANGES, f"u{who.number}")
     row = await services.accounts.account(who.number)
@@ -296,7 +297,7 @@ async def change_password(context: RequestContext) -> web.Response:
     answer=UserAnswer,
 )
 async def me(context: RequestContext) -> web.Response:
-    """The account behind the token."""
+    """The caller's account."""
     row = await context.services.accounts.account(context.who.number)
     if row is None:
         raise Problem("unauthenticated")
@@ -314,5 +315,5 @@ async def me(context: RequestContext) -> web.Response:
     answer=KeysAnswer,
 )
 async def jwks(context: RequestContext) -> web.Response:
-    """The public keys, for services that check our tokens."""
+    """The public keys, for services that verify our tokens."""
     return json_response(context.services.tokens.jwks(), headers={"Cache-Control": "public, max-age=300"})

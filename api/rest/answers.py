@@ -1,8 +1,8 @@
-"""The answers of version 2 as types.
+"""Types of the answers of version 2.
 
-The serializers return them, and the documents show the schemas that pydantic makes of them, so that mypy holds both
-together. A type whose name ends in `Answer` is a component of the document, without that ending; any
-other is written out where it stands. Answers that one handler alone gives stand beside that handler.
+The serializers return them, and the documents show the schemas that pydantic makes of them, so mypy keeps both in
+step. A type whose name ends in `Answer` is a component of the document, without that ending; other types are inlined
+in the schema. Answers of a single handler stand beside that handler.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Annotated, Any, NotRequired
 
 from pydantic import Field, WithJsonSchema
 
-# pydantic refuses the one of `typing` before Python 3.12.
+# pydantic rejects TypedDict from `typing` before Python 3.12.
 from typing_extensions import TypedDict
 
 from api import json_schema as s
@@ -115,7 +115,7 @@ class ProductAnswer(TypedDict):
 
 
 class StopShown(TypedDict):
-    """A store that an order is fetched from, as it was when the order was placed."""
+    """A store of an order's pick-up, as of the time of the order."""
 
     id: StoreId
     name: Named
@@ -200,7 +200,7 @@ class EventAnswer(TypedDict):
     by: AuthorShown
     reason: Text | None
     trace_id: TraceId | None
-    # What dispatch had in mind: for admins only, and different for each type.
+    # Reasons of dispatch, for admins only; different for each type.
     data: NotRequired[
         Annotated[Mapping[str, Any] | None, WithJsonSchema({"type": ["object", "null"], "maxProperties": 50})]
     ]
@@ -246,7 +246,7 @@ class PaymentAnswer(TypedDict):
 
 
 class DriverKnown(TypedDict):
-    """What a driver's own view and its row in a list have in common."""
+    """Members that a driver's own view and its row in a list have in common."""
 
     id: DriverId
     name: Named

@@ -1,4 +1,4 @@
-"""Drivers: their own status, and the list that operators see."""
+"""Drivers: a driver's own status, and the operators' list."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ async def get_list(context: RequestContext) -> web.Response:
     answer=DriverAnswer,
 )
 async def me(context: RequestContext) -> web.Response:
-    """The driver as its actor sees it; who asks is alive."""
+    """The driver in its actor's state; the request counts as a sign of life."""
     seen = await context.services.dispatch.driver(context.who.number, context.trace)
     if seen.state == UNREACHABLE:
         context.services.dispatch.alive(context.who.number)
@@ -98,7 +98,7 @@ async def me(context: RequestContext) -> web.Response:
     answer=OrdersAnswer,
 )
 async def my_orders(context: RequestContext) -> web.Response:
-    """What the driver carries now: from the rows, for they change before anybody hears of it."""
+    """Orders that the driver carries now, from the database, which changes before any reader is notified."""
     orders = await context.services.records.carried_orders(context.who.number)
     shown: OrdersAnswer = {
         "items": [serializers.order(order, "driver", context.who.number) for order in orders],
@@ -144,7 +144,7 @@ async def availability(context: RequestContext) -> web.Response:
     key="optional",
 )
 async def take_offline(context: RequestContext) -> web.Response:
-    """An operator takes a driver offline: whose phone is dead, or whom nobody reaches."""
+    """Take a driver offline, for an operator: its phone is dead, or the driver does not answer."""
     number = context.number(ids.DRIVER)
     await context.body(Offline)
     answer = await context.services.commands.execute_offline(context.caller(context.key()), number)
@@ -173,7 +173,7 @@ def _available(answer: Reply) -> AvailableAnswer:
     status=204,
 )
 async def location(context: RequestContext) -> web.Response:
-    """Where the driver is: the newest wins, nothing is queued."""
+    """Report the driver's position: the newest replaces the others, none is queued."""
     body = await context.body(Location)
     place = Place(body.lat, body.lon)
     context.services.dispatch.locate(

@@ -1,9 +1,9 @@
-"""Password guessing is slowed down per account, beside the limit per network, and never locks anybody out.
+"""Login throttle: limits of password guessing per account, beside the limits per network. It never locks an account.
 
-An attempt is counted before its password is looked at. From a network that the account has been used from, it
-counts against that network alone: whatever a crowd elsewhere does, the owner at home is not in its queue. All
-other networks share one allowance per account; it slides, so after a flood the owner is let in from anywhere
-within a minute. An account that does not exist is counted like any other.
+An attempt is counted before its password is verified. From a network where the account was used before, it counts
+against that network alone, so that a flood from elsewhere does not affect the owner at home. All other networks
+share one limit per account. The limit slides, so after a flood the owner can log in from anywhere within a minute.
+A missing account is counted like any other.
 """
 
 from __future__ import annotations
@@ -21,25 +21,25 @@ from api.ratelimit.login_attempts import ACCOUNTS_MAX
 from config import metrics
 from storage.redis.limits import Policy
 
-# A person who tries several passwords, not a program.
+# Enough for a person who tries several passwords, not for a program.
 FAMILIAR = Policy("login_familiar", 10)
-# Of everybody else together: 14,400 guesses a day are nothing against eight characters and Argon2.
+# All other networks together: 14,400 guesses a day are nothing against eight characters and Argon2.
 STRANGERS = Policy("login_account", 10)
-# The old password is asked for by somebody who holds a token: perhaps not its owner.
+# Changes of the password, which require the old one: the holder of a token may not be the owner.
 CHANGES = Policy("password_change", 5)
-# New accounts of one network, besides one for each that has logged in there: an opening day, not a flood.
+# New accounts of one network, besides one for each account that has logged in there: an opening day, not a flood.
 REGISTRATIONS = Policy("registrations", 30)
-# Of one session: a phone refreshes every ten minutes, all windows of a browser at once.
+# Refreshes of one session: a phone refreshes every ten minutes, a browser in all of its windows at once.
 REFRESHES = Policy("session_refresh", 60)
 
 
 def network_of(context: RequestContext) -> str:
-    """A digest of the network that the request comes from: the address, or its /64."""
+    """Digest of the request's network: the address, or its /64."""
     return _digest(context.services.admission.address_of(context.request))
 
 
 def account_of(number: int | None, form: str) -> str:
-    """What attempts at an account count under: its number, or, where none was found, the normal form of the address."""
+    """Key of an account's counter: its number, or for a missing account the normal form of the address."""
     return _digest(form) if number is None else f"u{number}"
 
 
@@ -48,14 +48,14 @@ def _digest(text: str) -> str:
 
 
 async def accounts_here(context: RequestContext) -> int:
-    """How many accounts have logged in from the caller's network; looked up once in a while."""
+    """Number of accounts that have logged in from the caller's network; cached for a while."""
     attempts, address = (
         context.services.admission.attempts,
         context.services.admission.address_of(context.request),
     )
     found = attempts.accounts(address)
     if found is None:
-        # Of a crowd of new addresses a few ask at a time: the others wait here, not for the connections of everybody.
+        # A flood of new addresses waits here, and does not occupy all connections to the database.
         async with attempts.asking:
             found = attempts.accounts(address)
             if found is None:
@@ -66,10 +66,10 @@ async def accounts_here(context: RequestContext) -> int:
 
 @asynccontextmanager
 async def ranked(context: RequestContext) -> AsyncIterator[int]:
-    """Where somebody waits for his turn of Argon2 whose account is not familiar with his network.
+    """A context with the rank in which an account that is new to its network waits for Argon2.
 
     Raises:
-        Overloaded: it is a network that nobody knows, and too many of them are waiting.
+        Overloaded: no account has logged in from the network, and too many of its kind are waiting.
     """
     if await accounts_here(context):
         yield NEIGHBOUR_RANK
@@ -79,7 +79,7 @@ async def ranked(context: RequestContext) -> AsyncIterator[int]:
 
 
 async def succeeded(context: RequestContext, *, known: bool) -> None:
-    """Somebody has logged in: his attempt is taken back, and his network is a better one than before."""
+    """Note a successful login: the attempt is uncounted, and the network gets a higher limit."""
     admission = context.services.admission
     await admission.take_back(context)
     if not known:
@@ -98,8 +98,10 @@ async def count_registration(context: RequestContext) -> None:
 
 @asynccontextmanager
 async def trying(context: RequestContext) -> AsyncIterator[None]:
-    """An attempt of somebody who has proved nothing; it counts for his network unless the block says that he has
-    succeeded (`AdmissionControl.take_back`), or nothing was done: then he is told when it is his turn.
+    """A context of an unauthenticated attempt.
+
+    It counts for its network unless it succeeds (`AdmissionControl.take_back`) or was not carried out; then the refusal
+    says when its turn is.
     """
     admission = context.services.admission
     network = admission.address_of(context.request)
@@ -117,10 +119,10 @@ async def trying(context: RequestContext) -> AsyncIterator[None]:
 
 
 async def slow_down(context: RequestContext, account: str, network: str, *, known: bool) -> None:
-    """Count an attempt to log in to an account (see `account_of`). `known`: it was used from this network before.
+    """Count a login attempt on an account (see `account_of`). `known`: it was used from this network before.
 
     Raises:
-        Problem: rate_limited, with the time after which it is free again.
+        Problem: rate_limited, with the seconds until the next attempt.
     """
     await count(context, *((FAMILIAR, f"{account}:{network}") if known else (STRANGERS, account)))
 

@@ -1,4 +1,4 @@
-"""Commands on an order: taken and carried by drivers, cancelled by customers, operated by admins."""
+"""Commands on an order: drivers carry it, customers cancel it, admins operate it."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ _ACCEPT = (
     "order_not_found", "key_reused",
 )  # fmt: skip
 
-# What the tag of an order is made of.
+# Version in the tag of an order.
 _VERSION = re.compile(r"[1-9][0-9]{0,8}", re.ASCII)
-# A day ahead is a mistake, not a plan.
+# A later time is a mistake.
 READY_AHEAD_S = 24 * 3600
 
 
@@ -83,7 +83,7 @@ class ReadyBody(Strict):
 
 
 def refusal(answer: Reply) -> Problem:
-    """The problem of a command that came to nothing; the order's status comes along."""
+    """The problem of a refused command, with the order's status."""
     code = refusal_code(answer)
     if code == "order_not_found":
         return Problem(code)
@@ -92,14 +92,14 @@ def refusal(answer: Reply) -> Problem:
 
 
 async def _command(context: RequestContext, name: str, wish: Callable[[Caller], Wish]) -> web.Response:
-    """Have a command on the order of the path executed, and show its answer."""
+    """Execute a command on the order of the path, and answer with its result."""
     number = context.number(ids.ORDER)
     caller = context.caller(context.key())
     answer = await context.services.commands.execute(caller, number, wish(caller))
     metrics.command_count(name, "rest", answer.code).inc()
     if not refusal_code(answer):
         return json_response(serializers.reply(number, answer))
-    # Not raised: of a hundred who want an order ninety-nine are refused.
+    # Returned, not raised, because it is common: of a hundred drivers who want an order ninety-nine are refused.
     return context.refuse(refusal(answer))
 
 
@@ -306,7 +306,7 @@ async def assign(context: RequestContext) -> web.Response:
     key="optional",
 )
 async def reassign(context: RequestContext) -> web.Response:
-    """Hand an order over to another driver, in one step."""
+    """Reassign an order to another driver, in one step."""
     body = await context.body(ReassignBody)
     await _known_driver(context, body.driver_id)
     return await _command(context, "reassignment", lambda c: d.Reassign(c.by, body.driver_id, body.reason))
@@ -331,7 +331,7 @@ async def reassign(context: RequestContext) -> web.Response:
     key="optional",
 )
 async def conclude(context: RequestContext) -> web.Response:
-    """End an order whose driver cannot."""
+    """Conclude an order whose driver cannot."""
     body = await context.body(ConclusionBody)
     return await _command(context, "conclusion", lambda c: d.Conclude(c.by, body.outcome, body.reason))
 

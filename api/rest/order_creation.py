@@ -1,4 +1,4 @@
-"""Placing an order: what a customer may ask for, and why nothing came of it."""
+"""Creation of an order: its request models, and the problems of a refused one."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _PROBLEMS = (
     "too_many_held", "cards_not_taken",
 )  # fmt: skip
 
-# What is wrong with a line, and what to do about it.
+# Faults of an order's items, and advice.
 _OF_LINES: Mapping[str, str] = {
     "unknown_product": "there is no such product: leave it out",
     "inactive_product": "it is not for sale now: leave it out",
@@ -107,11 +107,11 @@ class OrderBody(Strict):
     key="required",
 )
 async def create(context: RequestContext) -> web.Response:
-    """Place an order. The same key and body always get the same answer, byte for byte."""
+    """Create an order. The same key and body always get the same answer, byte for byte."""
     key = context.key(required=True)
     body = await context.body(OrderBody)
     if body.payment == "card" and context.services.payments is None:
-        raise Problem("cards_not_taken")  # nobody could ever pay it
+        raise Problem("cards_not_taken")  # it could never be paid
     to, contact, expected = body.dropoff, body.contact or Contact(), body.expected_total
     new = NewOrder(
         tuple((line.product_id, line.quantity) for line in body.items),
@@ -123,8 +123,8 @@ async def create(context: RequestContext) -> web.Response:
         contact.phone,
         None if expected is None else Money(expected.amount_minor, expected.currency),
     )
-    # The fingerprint is of what was understood, so white space and the order of names do not matter; nor do fields
-    # that are younger than the key may be.
+    # The fingerprint is of the parsed body, so white space and the order of members do not matter. Absent
+    # optional fields are left out, because a stored key may be older than they are.
     unsaid = {name for name in ("contact", "expected_total") if getattr(body, name) is None}
     said = body.model_dump_json(exclude=unsaid).encode()
     placed = await context.services.dispatch.create_order(context.caller(key, said), new)
@@ -149,7 +149,7 @@ def _placed(placed: Placed) -> web.Response:
 
 
 def not_placed(placed: Placed) -> Problem:
-    """Why there is no order, and what the customer can do about it."""
+    """The problem of an order that was not created."""
     code, facts = placed.code, placed.facts
     headers = {"Idempotent-Replayed": "true"} if placed.replayed else {}
     if code in _OF_LINES:
@@ -173,7 +173,7 @@ def not_placed(placed: Placed) -> Problem:
 
 
 def _prices(facts: Mapping[str, Any]) -> dict[str, Any]:
-    """What the items cost now."""
+    """The present prices of the items."""
     currency = facts["currency"]
     return {
         "total": serializers.money(Money(facts["total_minor"], currency)),

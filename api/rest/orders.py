@@ -1,4 +1,4 @@
-"""Orders, read by those whom they concern."""
+"""Orders: one order, and lists, for the users that they concern."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ from dispatch.domain.driver import ONLINE
 from dispatch.domain.order import STATUSES, Order, order_from
 
 operations = Operations(Operation)
-# Numbers of a store begin with 1 each day.
+# Numbers of a store restart at 1 each day.
 NUMBER_MAX = 1_000_000
 
 
 def _statuses(value: object) -> object:
-    """Several in one parameter, separated by commas; the same ones in any order are the same filter."""
+    """Parse several statuses separated by commas; their order does not matter to the filter."""
     given = set(value.split(",")) if isinstance(value, str) and len(value) <= LISTED_MAX else set()
     if not given or not given <= set(STATUSES):
         raise ValueError(f"must be some of {', '.join(STATUSES)}, separated by commas")
     return sorted(given)
 
 
-# All of them, twice over.
+# Twice the length of all statuses.
 LISTED_MAX = 200
 _LISTED = rf"^({'|'.join(STATUSES)})(,({'|'.join(STATUSES)}))*$"
 Statuses = Annotated[
@@ -47,8 +47,10 @@ Statuses = Annotated[
 
 
 class OrderPage(Page):
-    """`created_after` takes in the moment itself and `created_before` does not, so that spans join. `store_id` finds
-    the orders that are fetched there, `number` among them the ones with that number on the receipt.
+    """Query of the list of orders.
+
+    `created_after` includes the moment and `created_before` excludes it, so that spans join. `store_id` filters by
+    store, `number` by the number on a receipt of that store.
     """
 
     status: Statuses | None = None
@@ -62,11 +64,11 @@ class OrderPage(Page):
 
     @property
     def order(self) -> str:
-        """By default the newest first."""
+        """The newest first by default."""
         return self.sort
 
     def filters(self) -> dict[str, Any]:
-        """As in every page; orders of one status lie in the index as they are listed, those of several do not."""
+        """The given filters. One status and several are separate filters, because an index sorts only one."""
         found = super().filters()
         if self.status is not None:
             several = found.pop("status")
@@ -87,7 +89,7 @@ class OrderPage(Page):
     etag="compared",
 )
 async def get(context: RequestContext) -> web.Response:
-    """An order, for those whom it concerns; for everybody else there is none."""
+    """An order, for the users that it concerns; for all others it does not exist."""
     order = await visible_order(context)
     return tagged(
         context,
@@ -97,7 +99,7 @@ async def get(context: RequestContext) -> web.Response:
 
 
 async def visible_order(context: RequestContext) -> Order:
-    """The order of the path, if the caller may know of it.
+    """The order of the path, if the caller may see it.
 
     Raises:
         Problem: order_not_found.
@@ -123,7 +125,7 @@ async def may_see(context: RequestContext, order: Order) -> bool:
 
 
 async def _offered(context: RequestContext, order: Order) -> bool:
-    """True when a driver is offered the order: by name, or on the board of its zone while it is online."""
+    """True when the order is offered to the driver: by name, or on the board of its zone while the driver is online."""
     if order.status != "confirmed":
         return False
     if order.mode == "open":
@@ -145,7 +147,7 @@ async def _offered(context: RequestContext, order: Order) -> bool:
     etag="compared",
 )
 async def get_list(context: RequestContext) -> web.Response:
-    """The caller's orders, the newest first; an admin sees all. As of the database, a moment ago."""
+    """The caller's orders, the newest first; an admin sees all. The list may be a moment old."""
     page, who = context.query(OrderPage), context.who
     whose: dict[str, Any] = {}
     if who.role != "admin":

@@ -1,7 +1,7 @@
-"""Passwords that nobody knows any more: set by an admin, or by the person with a link that an admin hands on.
+"""Password resets: by an admin, or by the user with a link from an admin.
 
-A link works once, for an hour, and only as long as the account is as it was; the database keeps its hash. Until there
-is mail the admin who asks for it is shown it. Whichever way a password is set, all sessions of the account end.
+A link works once, for an hour, and only while the account does not change; the database stores its hash. There is no
+mail, so the admin who requests the link sees it. Either way, all sessions of the account end.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class ResetLinkAnswer(TypedDict):
     problems=("account_disabled",),
 )
 async def set_password(context: RequestContext) -> web.Response:
-    """Another password for a user whose own is not asked for; all sessions of the user end."""
+    """Set the password of a user without the old one; all sessions of the user end."""
     number, body = context.number(ids.USER), await context.body(NewPassword)
     accounts = context.services.accounts
     await accounts.require(number)
@@ -74,7 +74,7 @@ async def set_password(context: RequestContext) -> web.Response:
     problems=("account_disabled",),
 )
 async def make_link(context: RequestContext) -> web.Response:
-    """What a link needs that lets the user choose a password, once, within an hour. It voids the one before."""
+    """Create the token of a reset link, valid once, within an hour. It voids the previous one."""
     number = context.number(ids.USER)
     await context.no_body()
     made = await context.services.accounts.make_reset_token(number)
@@ -98,7 +98,7 @@ async def make_link(context: RequestContext) -> web.Response:
     problems=("invalid_reset_token", "account_disabled"),
 )
 async def use_link(context: RequestContext) -> web.Response:
-    """Choose a password with a link's token; the token is used up, and all sessions of the account end."""
+    """Set a password with a link's token; the token is used up, and all sessions of the account end."""
     body, services = await context.body(PasswordReset), context.services
     async with login_throttle.trying(context), login_throttle.ranked(context) as rank:
         await services.accounts.check_reset_token(body.token)

@@ -1,4 +1,4 @@
-"""Payments of card orders. The money is held when the customer pays, taken when the goods arrive."""
+"""Payments of card orders. The money is held when the customer pays, and captured on delivery."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from dispatch.payments import PaymentResult, Payments
 
 operations = Operations(Operation)
 
-# When to look again at a payment whose outcome is not known.
+# Seconds until a client asks again for a payment with an unknown outcome.
 LOOK_AGAIN_S = "2"
 
 # Postgres's bigint has more; no order costs as much.
@@ -37,7 +37,7 @@ class Amount(Strict):
 
 
 class PaymentPage(Page):
-    """`stuck=true`: those that wait for an operator."""
+    """Query of payments: `stuck=true` selects those that wait for an operator."""
 
     order_id: OrderId | None = None
     status: Status | None = None
@@ -65,7 +65,7 @@ class PaymentBody(Strict):
 
 
 def _office_payments(context: RequestContext) -> Payments:
-    """The cashier.
+    """The payments of this instance.
 
     Raises:
         Problem: this server has no payment gateway.
@@ -88,7 +88,7 @@ def _office_payments(context: RequestContext) -> Payments:
     problems=LIST_PROBLEMS,
 )
 async def list_payments(context: RequestContext) -> web.Response:
-    """Payments, one's own or, for admins, all."""
+    """List payments: the caller's own or, for admins, all."""
     page = context.query(PaymentPage)
     own: dict[str, Any] = {} if context.who.role == "admin" else {"customer_id": context.who.number}
     return await list_page(context, context.services.records.payments, page, serializers.payment, **own)
@@ -118,7 +118,7 @@ async def list_payments(context: RequestContext) -> web.Response:
     key="required",
 )
 async def create(context: RequestContext) -> web.Response:
-    """Pay an order. The same key and body always get the same answer once the outcome is known."""
+    """Pay an order. The same key and body always get the same answer, once the outcome is known."""
     key = context.key(required=True)
     body = await context.body(PaymentBody)
     context.about = {"order_id": ids.public_id(ids.ORDER, body.order_id)}
@@ -135,7 +135,7 @@ async def create(context: RequestContext) -> web.Response:
 def _answer(asked: PaymentResult) -> web.Response:
     headers = {"Idempotent-Replayed": "true"} if asked.replayed else {}
     facts = asked.facts
-    if asked.code in ("declined", "voided"):  # voided: the order ended before it was known
+    if asked.code in ("declined", "voided"):  # voided: the order ended before the outcome was known
         number = ids.public_id(ids.PAYMENT, facts["id"])
         raise Problem(
             "payment_declined", headers=headers, payment_id=number, decline_code=facts["decline_code"]
@@ -162,7 +162,7 @@ def _answer(asked: PaymentResult) -> web.Response:
     etag="compared",
 )
 async def get(context: RequestContext) -> web.Response:
-    """A payment, for its customer and for admins."""
+    """One payment, for its customer and for admins."""
     number = context.number(ids.PAYMENT)
     row = await context.services.records.payment(number)
     context.about = {} if row is None else {"order_id": ids.public_id(ids.ORDER, row["order_id"])}
@@ -193,8 +193,9 @@ async def get(context: RequestContext) -> web.Response:
     key="optional",
 )
 async def refund(context: RequestContext) -> web.Response:
-    """Give a captured payment back, whole or in part. Under one key it happens once; without a key and an amount
-    asking again changes nothing.
+    """Refund a captured payment, whole or in part.
+
+    Under one key it happens once; a repetition without key and amount changes nothing.
     """
     number = context.number(ids.PAYMENT)
     body = await context.optional_body(RefundBody)
@@ -231,7 +232,7 @@ async def refund(context: RequestContext) -> web.Response:
     problems=("invalid_transition", "cards_not_taken"),
 )
 async def settle(context: RequestContext) -> web.Response:
-    """End a payment that is stuck as the gateway's books have it, or have it tried again."""
+    """Settle a stuck payment with the outcome in the gateway's books, or retry it."""
     number, body = context.number(ids.PAYMENT), await context.body(SettlementBody)
     code = await _office_payments(context).settle(context.caller(), number, body.outcome, body.reason)
     row = await _row(context, number)
@@ -241,7 +242,7 @@ async def settle(context: RequestContext) -> web.Response:
 
 
 async def _row(context: RequestContext, number: int) -> Any:
-    """The payment's row, which the request's line names from now on.
+    """The payment's row; its id is added to the request's log line.
 
     Raises:
         Problem: not_found.

@@ -31,7 +31,7 @@ from dispatch.errors import UnknownStore
 
 operations = Operations(Operation)
 
-# As the column has it: ten million in most currencies.
+# Limit of the column: ten million in most currencies.
 PRICE_MINOR_MAX = 1_000_000_000
 Currency = Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$")]
 Stock = Annotated[int, Field(ge=0, le=1_000_000_000)]
@@ -64,7 +64,7 @@ class ProductChange(Patch):
 
 
 class ProductPage(Page):
-    """`q` is the beginning of a name, in capitals or not; what it finds comes by name."""
+    """Query of a store's products: `q` is the beginning of a name, in any case; results are sorted by name."""
 
     active: Truth = True
     currency: Currency | None = None
@@ -75,12 +75,12 @@ class ProductPage(Page):
 
     @property
     def order(self) -> str:
-        """By name where a name is looked for, else by id."""
+        """By name in a search for a name, else by id."""
         return self.sort or ("name" if self.q is not None else "id")
 
 
 class AllProductsPage(ProductPage):
-    """The same for the products of all stores, or of one."""
+    """Query of the products of all stores, or of one."""
 
     store_id: StoreId | None = None
 
@@ -122,7 +122,7 @@ async def create(context: RequestContext) -> web.Response:
 def product_tag(row: Mapping[str, Any]) -> str:
     """The tag of a product: its version and its stock, which orders change without a new version.
 
-    If-Match takes the version alone, too: the product as its owner left it, whatever was sold since.
+    If-Match also accepts the version alone: the product as its owner left it, regardless of sales since.
     """
     return row_tag(row) if row["stock"] is None else f'"{row["version"]}.{row["stock"]}"'
 
@@ -145,8 +145,9 @@ async def get(context: RequestContext) -> web.Response:
 
 
 async def _seen(context: RequestContext, number: int) -> Mapping[str, Any] | None:
-    """The product as the caller may see it: whoever may change it sees what is there, for its tag has the stock in
-    it, and a tag of two seconds ago would be refused.
+    """The product as the caller may see it.
+
+    An admin gets the present state: the tag contains the stock, and a cached tag would be refused.
     """
     catalogue = context.services.catalogue
     return await (catalogue.product_now if context.who.role == "admin" else catalogue.product)(number)
@@ -206,7 +207,7 @@ async def of_store(context: RequestContext) -> web.Response:
     etag="sent",
 )
 async def update(context: RequestContext) -> web.Response:
-    """Change a product, of the version that If-Match names."""
+    """Change a product in the version that If-Match names."""
     number, tags, b = context.number(ids.PRODUCT), wanted_tags(context), await context.body(ProductChange)
     changes = b.given()
     if changes.pop("price", None) is not None:
@@ -230,7 +231,7 @@ async def update(context: RequestContext) -> web.Response:
     problems=WRITE_PROBLEMS,
 )
 async def delete(context: RequestContext) -> web.Response:
-    """Take a product off the shelf, of the version that If-Match names; orders keep their lines."""
+    """Delete a product in the version that If-Match names; orders keep their items."""
     number, tags = context.number(ids.PRODUCT), wanted_tags(context)
     await context.no_body()
     if await context.services.catalogue.change_product(number, tags, {"active": False}) is None:

@@ -1,4 +1,4 @@
-"""The domain as JSON of version 2."""
+"""Serializers of domain objects to the JSON of version 2."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ from dispatch.domain.order_visibility import sees_all, store_of
 from dispatch.messages import DriverSeen, Reply
 
 
-# What is shown is mostly of the last minutes, and an order's times are shown each time that it is read: 0.3 us
-# instead of 1.3 for each of three.
+# Cached: most times shown are of the last minutes, and an order's three times are shown in each answer: 0.3 us
+# instead of 1.3 for each.
 @lru_cache(maxsize=4096)
 def _second(seconds: int) -> str:
     return datetime.fromtimestamp(seconds, UTC).isoformat().removesuffix("+00:00")
@@ -49,7 +49,7 @@ def time_of(ms: int) -> str:
 
 
 def timestamp(value: datetime) -> str:
-    """The same for a database time."""
+    """A database time in the same form."""
     return value.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
@@ -77,7 +77,7 @@ def _pickup(o: Order, at: int, items: list[ItemShown]) -> PickupShown:
 
 
 def order(o: Order, role: str, number: int) -> OrderAnswer:
-    """An order as a user of this role and number may see it; a driver sees what order_visibility.py allows."""
+    """An order for a user of this role and number; order_visibility.py says what a driver sees."""
     facts = o.facts
     items = [_item(o, item) for item in facts.items]
     driver = role == "driver"
@@ -131,7 +131,7 @@ def order(o: Order, role: str, number: int) -> OrderAnswer:
 
 
 def reply(number: int, answer: Reply) -> DoneAnswer:
-    """The answer to a command on an order."""
+    """The answer to a successful command on an order."""
     return {
         "result": answer.code,
         "order_id": public_id(ids.ORDER, number),
@@ -141,7 +141,7 @@ def reply(number: int, answer: Reply) -> DoneAnswer:
 
 
 def change(told: Mapping[str, Any]) -> OrderChangeAnswer:
-    """What changed of an order, as its stream shows it."""
+    """A change of an order for its stream."""
     return {
         "order_id": told["order_id"],
         "version": told["version"],
@@ -154,7 +154,7 @@ def change(told: Mapping[str, Any]) -> OrderChangeAnswer:
 
 
 def event(row: Mapping[str, Any], role: str) -> EventAnswer:
-    """One entry of an order's history; the reasons of dispatch are for admins."""
+    """One entry of an order's history; only admins see the reasons of dispatch."""
     shown: EventAnswer = {
         "version": row["version"],
         "type": row["type"],
@@ -186,7 +186,7 @@ def driver(seen: DriverSeen) -> DriverAnswer:
 
 
 def driver_row(row: Mapping[str, Any]) -> DriverRowAnswer:
-    """A driver in a list, as of its row."""
+    """A driver in a list, from its database row."""
     located = row["lat"] is not None
     return {
         "id": public_id(ids.DRIVER, row["id"]),
@@ -201,7 +201,7 @@ def driver_row(row: Mapping[str, Any]) -> DriverRowAnswer:
 
 
 def payment(row: Mapping[str, Any]) -> PaymentAnswer:
-    """A payment; not the card's token. `stuck`: why it waits for an operator, and since when."""
+    """A payment without the card's token. `stuck`: the reason why it waits for an operator, and since when."""
     code = row["stuck_code"]
     stuck: StuckShown | None = None if code is None else {"code": code, "since": time_of(row["stuck_ms"])}
     return {
@@ -230,7 +230,7 @@ def zone(row: Mapping[str, Any]) -> ZoneAnswer:
         "offer_distance_max_m": row["offer_distance_max_m"],
         "release_pause_s": row["release_pause_s"],
         "give_up_after_s": row["give_up_after_s"],
-        # Rows that were cached by an older version do not know.
+        # Rows that an older version cached lack this field.
         "driver_pay_minor": row.get("driver_pay_minor"),
         "version": row["version"],
     }
@@ -260,7 +260,7 @@ def product(row: Mapping[str, Any]) -> ProductAnswer:
         "name": row["name"],
         "price": money(Money(row["price_minor"], row["currency"])),
         "stock": row["stock"],
-        # Rows that were cached by an older version do not know.
+        # Rows that an older version cached lack this field.
         "active": row["active"] and row.get("store_active", True),
         "version": row["version"],
     }

@@ -32,7 +32,7 @@ operations = Operations(Operation)
 
 RADIUS_M_MAX = 50_000
 Preparation = Annotated[int, Field(ge=0, le=86_400)]
-# How far orders go, in a straight line; beyond a thousand kilometres nobody delivers.
+# Radius of delivery, in a straight line; nobody delivers beyond a thousand kilometres.
 DeliveryRadius = Annotated[int, Field(ge=1, le=1_000_000)]
 
 
@@ -55,7 +55,7 @@ class StoreChange(Patch):
 
 
 class StorePage(Page):
-    """`q` is the beginning of a name, in capitals or not; what it finds comes by name."""
+    """Query of stores: `q` is the beginning of a name, in any case; results are sorted by name."""
 
     zone_id: ZoneId | None = None
     active: Truth = True
@@ -68,7 +68,7 @@ class StorePage(Page):
     def _both_or_none(self) -> StorePage:
         if (self.near is None) != (self.radius_m is None):
             raise ValueError("near and radius_m belong together")
-        # What is sent as it would be anyway says nothing: many clients send all that has a default.
+        # A parameter that is sent with its default counts as absent: many clients send all defaults.
         more = self.model_dump(exclude={"near", "radius_m", "limit"}, exclude_defaults=True)
         if self.near is not None and more:
             raise ValueError(f"near goes without {', '.join(more)}: leave it out")
@@ -76,7 +76,7 @@ class StorePage(Page):
 
     @property
     def order(self) -> str:
-        """By name where a name is looked for, else by id."""
+        """By name in a search for a name, else by id."""
         return self.sort or ("name" if self.q is not None else "id")
 
 
@@ -94,7 +94,7 @@ class StorePage(Page):
     etag="sent",
 )
 async def create(context: RequestContext) -> web.Response:
-    """Open a store; `delivery_radius_m: null` means that it delivers anywhere, an absent one the usual."""
+    """Create a store; `delivery_radius_m: null` means that it delivers anywhere, an absent one the default."""
     b = await context.body(NewStore)
     named = "delivery_radius_m" in b.model_fields_set
     radius_m = b.delivery_radius_m if named else context.services.settings.delivery_radius_m or None
@@ -161,7 +161,7 @@ async def get_list(context: RequestContext) -> web.Response:
     etag="sent",
 )
 async def update(context: RequestContext) -> web.Response:
-    """Change a store, of the version that If-Match names."""
+    """Change a store in the version that If-Match names."""
     number, tags, b = context.number(ids.STORE), wanted_tags(context), await context.body(StoreChange)
     row = await context.services.catalogue.change_store(number, tags, b.given())
     if row is None:
@@ -182,7 +182,7 @@ async def update(context: RequestContext) -> web.Response:
     problems=WRITE_PROBLEMS,
 )
 async def delete(context: RequestContext) -> web.Response:
-    """Take a store off the mall, of the version that If-Match names; its orders keep their history."""
+    """Delete a store in the version that If-Match names; its orders keep their history."""
     number, tags = context.number(ids.STORE), wanted_tags(context)
     await context.no_body()
     if await context.services.catalogue.change_store(number, tags, {"active": False}) is None:

@@ -1,4 +1,4 @@
-"""An order's history, and its live stream (server-sent events)."""
+"""Tracking of an order: its history, and its live stream (server-sent events)."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ async def events(context: RequestContext) -> web.Response:
 
 
 class TrackQuery(Strict):
-    """`ticket` has been looked at by the edge."""
+    """Query of the stream. The pipeline has checked `ticket`."""
 
     ticket: Annotated[str, StringConstraints(max_length=LENGTH_MAX, pattern=PATTERN)] | None = None
 
@@ -104,9 +104,9 @@ class OrderStreamAnswer(str):
     also=((204, "The order is finished, and `Last-Event-ID` was its last event: there is nothing to come."),),
 )
 async def track(context: RequestContext) -> web.StreamResponse:
-    """Stream an order: its present state, then every change, until it is finished or the client leaves.
+    """Stream an order: its present state, then every change, until it is finished or the client disconnects.
 
-    To who has seen the end it answers 204, at which an EventSource stops asking.
+    A client that has seen the end gets 204, which makes an EventSource stop.
     """
     context.query(TrackQuery)
     last, order = _last_seen(context), await visible_order(context)
@@ -137,7 +137,7 @@ async def track(context: RequestContext) -> web.StreamResponse:
             await response.write(
                 frame("order", seen.version, serializers.order(seen, context.who.role, context.who.number))
             )
-        with suppress(ActorError):  # an answer that has begun cannot become a problem: it ends
+        with suppress(ActorError):  # an answer that has begun cannot become a problem, so it ends
             await _follow(context, response, stream, seen)
         await response.write_eof()
     except ConnectionError:
@@ -167,7 +167,7 @@ class StreamTicketAnswer(TypedDict):
     problems=("order_not_found",),
 )
 async def track_ticket(context: RequestContext) -> web.Response:
-    """A ticket for the stream of an order, for a browser's EventSource."""
+    """Issue a ticket for the stream of an order, for a browser's EventSource."""
     order = await visible_order(context)
     await context.no_body()
     ticket, good_s = context.services.stream_tickets.issue(context.who, order.id)
@@ -176,10 +176,10 @@ async def track_ticket(context: RequestContext) -> web.Response:
 
 
 def _last_seen(context: RequestContext) -> int | None:
-    """The version in Last-Event-ID, which EventSource sends when it comes back.
+    """The version in Last-Event-ID, which EventSource sends when it reconnects.
 
     Raises:
-        Problem: it is none.
+        Problem: it is not a version.
     """
     given = context.request.headers.getall("Last-Event-ID", [])
     if not given or given == [""]:
@@ -195,7 +195,7 @@ def _last_seen(context: RequestContext) -> int | None:
 async def _follow(
     context: RequestContext, response: web.StreamResponse, stream: Stream, order: Order
 ) -> None:
-    """Write changes until the order is finished, the stream fell behind, or the caller may see no more."""
+    """Write changes until the order is finished, the stream fell behind, or the caller may not see it any more."""
     number, version, status = order.id, order.version, order.status
     while status not in TERMINAL and not context.services.draining:
         change: dict[str, Any] | None = {}
@@ -206,7 +206,7 @@ async def _follow(
             await response.write(b": beat\n\n")
         if change is None:
             return  # the client reconnects and gets the present state
-        # Each quiet look watches again: the order's actor may live elsewhere since the last.
+        # Each wait that ends without a change subscribes again: the order's actor may have a new owner.
         seen = await (
             context.services.dispatch.order(number, context.trace)
             if change
@@ -222,7 +222,7 @@ async def _follow(
             version, status = change["version"], change["status"]
             await response.write(frame("change", version, serializers.change(change)))
         elif not change and seen.version > version:
-            # A change whose notice was lost is found by looking.
+            # The read finds a change whose notice was lost.
             version, status = seen.version, seen.status
             await response.write(
                 frame("order", version, serializers.order(seen, context.who.role, context.who.number))
@@ -230,5 +230,5 @@ async def _follow(
 
 
 def frame(event: str, number: int, data: Mapping[str, Any]) -> bytes:
-    """An event as it is sent."""
+    """An event in wire form."""
     return b"event: %s\nid: %d\ndata: %s\n\n" % (event.encode(), number, orjson.dumps(data))

@@ -1,4 +1,4 @@
-"""Users, by admins: create of any role, change, ban, delete, a driver's zone and capacity."""
+"""Users, for admins: creation in any role, changes, bans, deletion, a driver's zone and capacity."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class UserChange(Patch):
 
 
 class UserPage(Page):
-    """`email` is a whole address, in capitals or not."""
+    """Query of users: `email` is a whole address, in any case."""
 
     role: Role | None = None
     status: Status | None = None
@@ -88,7 +88,7 @@ class UserPage(Page):
     etag="sent",
 )
 async def create(context: RequestContext) -> web.Response:
-    """A user of any role; a driver gets its row in the same transaction."""
+    """Create a user of any role; a driver gets its row in the same transaction."""
     body = await context.body(NewUser)
     password = await context.services.passwords.hash(body.password)
     args = body.email, password, body.role, body.name
@@ -152,8 +152,10 @@ async def get_list(context: RequestContext) -> web.Response:
     etag="sent",
 )
 async def update(context: RequestContext) -> web.Response:
-    """Change a user, of the version that If-Match names. With another address, role or status the sessions end; who is
-    banned, or is a driver no more, goes offline. The last admin stays one.
+    """Change a user in the version that If-Match names.
+
+    A new address, role or status ends the sessions; a user who is banned, or is no driver any more, goes offline. The
+    last admin keeps the role.
     """
     number, tags, body = context.number(ids.USER), wanted_tags(context), await context.body(UserChange)
     users = context.services.users
@@ -183,8 +185,9 @@ async def update(context: RequestContext) -> web.Response:
     problems=(*WRITE_PROBLEMS, "last_admin", "user_busy"),
 )
 async def delete(context: RequestContext) -> web.Response:
-    """Delete a user, of the version that If-Match names: nothing of the person is left but a number, to which finished
-    orders refer. Refused while orders are under way, and for the last admin.
+    """Delete a user in the version that If-Match names: only a number remains, to which finished orders refer.
+
+    It is refused while orders are under way, and for the last admin.
     """
     number, tags = context.number(ids.USER), wanted_tags(context)
     await context.no_body()
@@ -196,7 +199,7 @@ async def delete(context: RequestContext) -> web.Response:
 
 
 async def _check(context: RequestContext, row: Any, body: UserChange) -> None:
-    """Refuse what does not fit the user, before anything is done."""
+    """Refuse members that do not fit the user, before any change."""
     role = body.role if body.sets("role") else row["role"]
     for name in ("zone_id", "capacity"):
         if body.sets(name) and role != "driver":

@@ -1,4 +1,4 @@
-"""Zones: malls or city areas, and how orders are offered in them."""
+"""Zones: malls or city areas, and their settings for offering orders."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ OfferTtl = Annotated[int, Field(ge=1, le=600)]
 OfferDistance = Annotated[int, Field(ge=1, le=1_000_000)]
 ReleasePause = Annotated[int, Field(ge=0, le=86_400)]
 GiveUpAfter = Annotated[int, Field(ge=1, le=7 * 86_400)]
-# For a delivery, in the currency of its order.
+# Pay for a delivery, in the currency of its order.
 DriverPay = Annotated[int, Field(ge=0, le=1_000_000_000)]
 
 
@@ -144,7 +144,7 @@ async def get_list(context: RequestContext) -> web.Response:
     etag="sent",
 )
 async def update(context: RequestContext) -> web.Response:
-    """Change a zone, of the version that If-Match names; open orders follow within a second."""
+    """Change a zone in the version that If-Match names; open orders follow within a second."""
     number, tags, b = context.number(ids.ZONE), wanted_tags(context), await context.body(ZoneChange)
     row = await context.services.catalogue.change_zone(number, tags, b.given(), context.trace)
     if row is None:

@@ -1,7 +1,7 @@
-"""The ops address of a whole machine: one for all instances of a supervisor, and the same while they come and go.
+"""Host endpoint: one ops address for all instances of a machine, served by the supervisor.
 
-The supervisor serves it, not an instance: it answers also when all instances are down. It asks those that live, at the
-same time, each for a bounded while; who does not answer is shown as such and keeps nobody waiting.
+The supervisor serves it, so it answers also when all instances are down. It asks all live instances at the same time,
+each with a timeout; an instance that does not answer is shown as silent and delays no other.
 """
 
 from __future__ import annotations
@@ -32,15 +32,15 @@ from api.transport.runners import runner_class
 # An instance asks its peers for a second (cluster_status.py); a scrape of a busy one takes a part of that.
 ASK_S = 3.0
 ANSWER_BYTES_MAX = 32 * 1024 * 1024
-# Probes must be quick, whoever is stuck.
+# Probes must be quick, even when an instance hangs.
 PROBE_S = 1.0
-# The address to connect to where an instance listens at all of them.
+# The address to connect to, for an instance that listens at all addresses.
 _ANY = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104
 _JSON = {"Content-Type": "application/json"}
 
 
 async def whole(body: aiohttp.StreamReader) -> bytes | None:
-    """A body to its end, in however many pieces it comes; None when it is too long."""
+    """Read a body to its end, in any number of pieces; None when it is too long."""
     read = bytearray()
     async for piece in body.iter_any():
         read += piece
@@ -50,10 +50,10 @@ async def whole(body: aiohttp.StreamReader) -> bytes | None:
 
 
 class HostEndpoint:
-    """Asks the instances of a supervisor. Open it with `running()`.
+    """Queries the instances of a supervisor. Open it with `running()`.
 
     Args:
-        processes: what the supervisor knows of them, each time it is called.
+        processes: returns the supervisor's processes.
         fresh_trace: makes a trace id.
     """
 
@@ -65,17 +65,17 @@ class HostEndpoint:
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Have connections until the block ends."""
-        # A connection each: one that was kept would be that of a life which is over.
+        """Open the HTTP client until the block ends."""
+        # A connection per query: a kept one could belong to an instance's process that has ended.
         connector = aiohttp.TCPConnector(force_close=True)
         async with aiohttp.ClientSession(connector=connector) as http:
             self._http = http
             yield
 
-    # -- asking -------------------------------------------------------------------------------
+    # -- queries ------------------------------------------------------------------------------
 
     async def _ask(self, process: Process, path: str, wait_s: float) -> tuple[int, bytes] | None:
-        """Status and body; None without an answer in time, or with one that is too long."""
+        """Status and body of an answer; None when it does not come in time, or is too long."""
         assert self._http is not None
         host = _ANY.get(process.ops_host, process.ops_host)
         url = (
@@ -91,7 +91,7 @@ class HostEndpoint:
             return None
 
     async def _ask_all(self, path: str, wait_s: float) -> dict[str, tuple[int, bytes] | None]:
-        """The answers of all that live, by name."""
+        """Answers of all live instances, by name."""
         async with asyncio.TaskGroup() as tasks:
             asked = {
                 process.instance: tasks.create_task(
@@ -105,7 +105,7 @@ class HostEndpoint:
     # -- answers ------------------------------------------------------------------------------
 
     async def metrics(self, request: web.Request) -> web.Response:
-        """The metrics of all instances, each sample with the name of its instance."""
+        """Metrics of all instances; each sample has its instance as a label."""
         del request
         answers = await self._ask_all("/metrics", ASK_S)
         texts = {name: answer[1].decode() for name, answer in answers.items() if answer and answer[0] == 200}
@@ -129,8 +129,9 @@ class HostEndpoint:
         return "\n".join(lines) + "\n"
 
     async def status(self, request: web.Request) -> web.Response:
-        """The status of the cluster as the first instance that answers sees it, with the processes of this machine
-        under `machine`. With `local=1` the processes alone; nobody is asked.
+        """Status of the cluster from the first instance that answers.
+
+        The processes of this machine are under `machine`. With `local=1` only they are returned.
         """
         if set(request.query) - {"local"} or request.query.get("local", "0") not in ("0", "1"):
             return self._refuse(request, Problem("malformed_request", "The only parameter is local, 0 or 1."))
@@ -152,7 +153,7 @@ class HostEndpoint:
         return self._json(found | {"machine": machine}, 503 if silent else 200)
 
     async def _seen_by_first(self) -> dict[str, Any]:
-        """The status of whoever answers first, or nothing."""
+        """The status of the first instance that answers, or nothing."""
         living = [process for process in self._processes() if process.state == SERVING]
         async with asyncio.TaskGroup() as tasks:
             asked = [tasks.create_task(self._ask(process, "/status", ASK_S)) for process in living]
@@ -167,7 +168,7 @@ class HostEndpoint:
         return {}
 
     async def readiness(self, request: web.Request) -> web.Response:
-        """Ready when any instance is: the port is shared. Degraded when one of them is not."""
+        """Ready when any instance is ready, because they share the port. Degraded when one of them is not."""
         del request
         answers = await self._ask_all("/health/readiness", PROBE_S)
         shown: dict[str, Any] = {}
@@ -184,7 +185,7 @@ class HostEndpoint:
         return self._json({"status": whole, "instances": shown}, 200 if ready else 503)
 
     async def liveness(self, request: web.Request) -> web.Response:
-        """The supervisor turns; an instance that does not is started again by it."""
+        """The supervisor's loop turns. An instance whose loop does not turn is restarted by the supervisor."""
         del request
         return self._json({"status": "alive"}, 200)
 
@@ -197,7 +198,7 @@ class HostEndpoint:
         )
 
     async def unknown(self, request: web.Request) -> web.Response:
-        """Whatever nobody else takes."""
+        """Answer for all other paths."""
         return self._refuse(request, Problem("not_found"))
 
     def _json(self, value: Any, status: int) -> web.Response:
@@ -225,7 +226,7 @@ def _readiness_of(answer: tuple[int, bytes] | None) -> dict[str, Any]:
 def make_machine_app(
     machine: HostEndpoint, names: Sequence[str], fresh_trace: Callable[[], str]
 ) -> web.Application:
-    """The operators' application of a supervisor."""
+    """Build the operators' application of a supervisor."""
     app = web.Application(middlewares=[only_hosts(names, fresh_trace)])
     for path, handler in (
         ("/", ops_front),
@@ -244,10 +245,10 @@ def make_machine_app(
 async def supervise(
     supervisor: Supervisor, bound: socket.socket, names: Sequence[str], entropy: Randomness, *, fast: bool
 ) -> int:
-    """Keep instances alive, and answer operators for all of them; returns the exit code.
+    """Run the supervisor, and serve operators for all its instances; returns the exit code.
 
     Raises:
-        FastPathError: it is to be fast, and cannot with the installed aiohttp.
+        FastPathError: the fast path is on, and the installed aiohttp does not have what it needs.
     """
     async with open_machine_ops(bound, lambda: supervisor.processes, names, entropy, fast=fast):
         return await supervisor.run()
@@ -262,7 +263,7 @@ async def open_machine_ops(
     *,
     fast: bool,
 ) -> AsyncIterator[None]:
-    """Answer operators for the whole machine until the block ends."""
+    """Serve operators for the whole machine until the block ends."""
     machine = HostEndpoint(processes, entropy.trace)
     app = make_machine_app(machine, names, entropy.trace)
     runner = runner_class(fast=fast)(

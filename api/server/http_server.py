@@ -1,4 +1,4 @@
-"""The listening sockets, and the servers behind them."""
+"""HTTP servers of one instance: the public port and the ops port."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ from config.setting_warnings import doubts
 from config.settings import Settings
 
 BACKLOG = 2048
-# What the kernel keeps of answers that nobody reads; it doubles it. On its own it would take 4 MB for each.
+# Send buffer of a connection in the kernel, which doubles it. The default grows to 4 MB for each slow reader.
 SEND_BUFFER_BYTES = 128 * 1024
 
 
 def open_network(
     settings: Settings, listener: socket.socket, secret: bytes, cluster: str, entropy: Randomness
 ) -> TcpTransport:
-    """The lines to other instances, with TLS where certificates are given.
+    """Open the transport of links to other instances, with TLS where certificates are given.
 
     Raises:
         StartError: a certificate cannot be used.
@@ -47,7 +47,7 @@ def open_network(
 
 
 def announce_servers(settings: Settings) -> None:
-    """Say that embedded servers start: the first time that takes seconds."""
+    """Say that embedded servers start: the first start takes seconds."""
     if settings.database_url is not None and settings.redis_url is not None:
         return
     data, fresh = settings.data_dir.resolve(), not (settings.data_dir / "postgres").exists()
@@ -64,7 +64,7 @@ def greet(
     instance: str,
     missing: str = "",
 ) -> None:
-    """Say that the doors are open: what the operator reads first. Open for nothing, as long as something is missing."""
+    """Print the start message for the operator: addresses, or what is missing while no request can be served."""
     at, ops_at = public.getsockname(), ops.getsockname()
     opened = f"Mall Delivery Dispatch is open at http://{at[0]}:{at[1]}"
     if missing:
@@ -91,7 +91,7 @@ def greet(
 
 
 class HttpServer:
-    """Both servers of an instance, open inside `async with`."""
+    """The two HTTP servers of an instance, open inside `async with`."""
 
     def __init__(self, services: Services, public: socket.socket, ops: socket.socket) -> None:
         self._services = services
@@ -101,16 +101,16 @@ class HttpServer:
 
     @contextlib.asynccontextmanager
     async def open(self, full: asyncio.Event) -> AsyncIterator[None]:
-        """Serve until the block ends; answers under way get three seconds more.
+        """Serve until the block ends; requests in flight get three more seconds.
 
-        `full` ends the taking of new connections: during a rolling restart they belong to new instances.
+        `full` stops accepting connections: during a rolling restart they belong to new instances.
         """
         services = self._services
         runners = []
         apps = (make_app(services), make_ops_app(services))
-        # Each connection inherits it. Other instances need more: their lines carry whole shards.
+        # Each connection inherits it. The links to other instances need more: they carry whole shards.
         self._listeners[0].setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
-        # Operators are few, and their port is never public.
+        # The ops port has few clients, and is never public.
         connection_counts = (
             ConnectionCounts(services.settings.connections_per_ip, services.settings.uncounted_networks),
             ConnectionCounts(0),
@@ -125,7 +125,7 @@ class HttpServer:
                     access_log=None,
                     keepalive_timeout=75,
                     shutdown_timeout=3,
-                    lingering_time=2.0,  # for the rest of a body that was refused
+                    lingering_time=2.0,  # for the rest of a refused body
                     auto_decompress=False,  # no encoding is accepted, so none is undone
                 )
                 await runner.setup()
@@ -133,7 +133,7 @@ class HttpServer:
                 site = web.SockSite(runner, listener, backlog=BACKLOG)
                 try:
                     await site.start()
-                except OSError as error:  # two that start at the same moment may both bind; one listens
+                except OSError as error:  # two that start at the same moment may both bind; one can listen
                     raise StartError(
                         f"cannot listen on {listener.getsockname()[:2]}: {error.strerror}"
                     ) from None
@@ -156,7 +156,7 @@ class HttpServer:
         await self.close_public()
 
     async def close_public(self) -> None:
-        """Take no new connections; what is connected stays."""
+        """Stop accepting connections; open ones stay."""
         site, self._sites = self._sites[:1], self._sites[1:]
         for public in site:
             await public.stop()

@@ -1,17 +1,18 @@
-"""Several instances on one machine behind one port.
+"""Supervisor: several instances on one machine behind one port.
 
-The supervisor binds the public socket once and gives it to every instance: a connection that nobody has taken
-yet waits in the system's queue, whoever dies or restarts. It starts again what ended by itself, and restarts
-all of them one after the other on SIGHUP. It does little else, so there is little that could end it; should
-it be killed all the same, the instances see their lifeline end and leave.
+The supervisor binds the public socket once and passes it to every instance: a connection that is not accepted yet waits
+in the kernel's queue while instances end or restart. It restarts instances that end by themselves, and restarts all
+of them one after the other on SIGHUP. It does little else, so it rarely fails; if it is killed all the same, the
+instances see their lifeline end, and leave.
 
-Each slot has an ops port of its own, over all its lives. It is bound here, so that nobody else takes it, and listens
-only while its instance lives: nothing that is bound keeps a caller waiting. What the machine as a whole tells operators
-is served beside the supervisor (api/server/host_endpoint.py), from `processes`.
+Each slot has an ops port of its own, over all its processes. The supervisor binds it, so that no other process takes
+it, and it listens only while an instance runs: a bound port that does not listen refuses at once. Operators of the
+whole machine are served beside the supervisor (api/server/host_endpoint.py), from `processes`.
 
-A rolling restart begins with one instance more: there is a spare slot. When it serves, the old ones stop taking
-connections and leave one by one, each after the next new one has come; so every driver is sent away once, to an
-instance that stays, and a version that does not start costs nothing. The slot that left last is the next spare.
+A rolling restart begins with one more instance, in a spare slot. When it serves, the old ones stop accepting
+connections and leave one by one, each after the next new one has come; so every driver is disconnected once, and
+reconnects to an instance that stays. A version that does not start costs nothing. The last slot to leave is the next
+spare.
 """
 
 from __future__ import annotations
@@ -29,18 +30,18 @@ import structlog
 
 log = structlog.get_logger()
 
-# An instance that ended sooner than this after its start waits before it is started again, each time longer.
+# An instance that ended sooner than this after its start is restarted after a delay, which grows.
 STEADY_S = 10.0
 PAUSE_S_MIN = 0.1
 PAUSE_S_MAX = 15.0
-# A drain takes at most 15 s; who is still there after this long is killed.
+# A drain takes at most 15 s; a process that still runs after this long is killed.
 STOP_S = 20.0
 READY_S = 60.0
-# For the old ones to take no more connections, before the first of them sends its drivers away.
+# Time for the old instances to stop accepting, before the first of them disconnects its drivers.
 CLOSING_S = 0.5
-# How an instance ends that has found a younger one of its name; so does its supervisor.
+# Exit code of an instance that has found a younger one of its name; its supervisor exits with it, too.
 USURPED_CODE = 3
-# The system's own: no life began, or its ops port is somebody else's.
+# The system's own: no process was started, or its ops port is taken.
 NO_LIFE = 71
 
 STARTING, SERVING, LEAVING, DOWN, SPARE = "starting", "serving", "leaving", "down", "spare"
@@ -48,14 +49,14 @@ STARTING, SERVING, LEAVING, DOWN, SPARE = "starting", "serving", "leaving", "dow
 
 @dataclass(frozen=True, slots=True)
 class Process:
-    """What is known of an instance's process.
+    """State of an instance's process.
 
     Attributes:
-        state: one of the words above; a spare one is to be down.
+        state: one of the words above; a spare one is down by intention.
         pid: None while it is down.
-        ops_host, ops_port: where it answers operators while it lives.
-        starts: lives so far.
-        exit_code: of the last life that has ended; negative for a signal.
+        ops_host, ops_port: its ops address while it runs.
+        starts: number of processes so far.
+        exit_code: of the last process that has ended; negative for a signal.
     """
 
     instance: str
@@ -68,10 +69,10 @@ class Process:
 
 
 class Instance:
-    """One process, over all its lives.
+    """One instance slot, over all its processes.
 
     Args:
-        ops: bound, and not listening: the life that it is given to listens.
+        ops: bound, and not listening: the process that gets it listens.
     """
 
     def __init__(
@@ -90,7 +91,7 @@ class Instance:
         self._environ = environ
 
     def told(self, *, spare: bool) -> Process:
-        """What is known of it."""
+        """The state of its process."""
         state = SPARE if spare else DOWN
         if self.process is not None:
             state = LEAVING if self.retired else SERVING if self.ready.is_set() else STARTING
@@ -99,10 +100,10 @@ class Instance:
         return Process(self.name, state, pid, host, port, self.starts, self.exit_code)
 
     async def live(self, lifeline: int) -> int:
-        """Run one life; returns its exit code. `ready` is set while it serves.
+        """Run one process; returns its exit code. `ready` is set while it serves.
 
         Raises:
-            OSError: no process could be made, or its ops port is somebody else's by now.
+            OSError: no process could be started, or its ops port is taken by now.
         """
         loop = asyncio.get_running_loop()
         ops = self._reserve()
@@ -114,7 +115,7 @@ class Instance:
             raise
         finally:
             os.close(tell)
-        # From here on the port is the life's alone, and ends with it.
+        # From here on the port belongs to the process alone, and closes with it.
         ops.close()
         self._ops = None
         self.starts += 1
@@ -138,7 +139,7 @@ class Instance:
             if self.process.returncode is None:
                 self.process.kill()
             self.process = None
-            with suppress(OSError):  # the next life asks again
+            with suppress(OSError):  # the next start binds again
                 self._reserve()
 
     async def _spawn(self, lifeline: int, tell: int, ops: socket.socket) -> asyncio.subprocess.Process:
@@ -150,7 +151,7 @@ class Instance:
         )  # fmt: skip
 
     def _reserve(self) -> socket.socket:
-        """The ops port, bound and not listening: whoever connects is refused at once."""
+        """Bind the ops port without listening: a client is refused at once."""
         if self._ops is None:
             ops = socket.socket(self._family, socket.SOCK_STREAM)
             try:
@@ -163,7 +164,7 @@ class Instance:
         return self._ops
 
     def signal(self, number: int) -> None:
-        """Send it a signal, if it lives."""
+        """Send the process a signal, if it runs."""
         if self.process is not None and self.process.returncode is None:
             self.process.send_signal(number)
 
@@ -171,18 +172,18 @@ class Instance:
 def make_instances(
     name: str, program: str, public: socket.socket, ops: Sequence[socket.socket], environ: Mapping[str, str]
 ) -> list[Instance]:
-    """One instance for each ops port; all of them take connections from the public one."""
+    """One instance per ops port; all of them accept connections from the public port."""
     instances = []
     for number, bound in enumerate(ops, 1):
         own = f"{name.removesuffix('-1')}-{number}"
-        # The supervisor alone makes the administrator and the sample: an instance need not know the password.
+        # Only the supervisor makes the administrator and the sample, so instances do not get the password.
         known = {key: value for key, value in environ.items() if key != "MALL_ADMIN_PASSWORD"}
         instances.append(Instance(own, program, public, bound, {**known, "MALL_INSTANCE": own}))
     return instances
 
 
 class Supervisor:
-    """Keeps instances alive, all of them but the last one, which is the spare for rolling restarts.
+    """Keeps all instances running but the last one, which is the spare for rolling restarts.
 
     `opened` is called when the first one serves.
     """
@@ -198,14 +199,14 @@ class Supervisor:
 
     @property
     def processes(self) -> list[Process]:
-        """All of them by name, the spare one among them."""
+        """All processes by name, the spare one included."""
         known = [instance.told(spare=False) for instance in self.serving]
         if self.spare not in self.serving:
             known.append(self.spare.told(spare=True))
         return sorted(known, key=lambda process: (len(process.instance), process.instance))
 
     async def run(self) -> int:
-        """Until SIGTERM, Ctrl-C, or another one of our name; SIGHUP restarts the instances one after the other."""
+        """Run until SIGTERM, Ctrl-C, or a younger supervisor of the same name; SIGHUP starts a rolling restart."""
         loop, again = asyncio.get_running_loop(), asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
@@ -265,7 +266,7 @@ class Supervisor:
             pause_s = min(PAUSE_S_MAX, pause_s * 3)
 
     def _give_way(self, instance: Instance) -> None:
-        """Two supervisors of one name would end each other's instances in turn, for ever: the older one ends."""
+        """End the older of two supervisors of one name; otherwise they would end each other's instances for ever."""
         log.error(
             "ended_by_namesake", instance=instance.name, setting="MALL_INSTANCE",
             remedy="Another supervisor runs instances of these names; give each a MALL_INSTANCE of its own.",
@@ -274,7 +275,7 @@ class Supervisor:
         self._stop.set()
 
     async def _roll(self, tasks: asyncio.TaskGroup, again: asyncio.Event) -> None:
-        """A new instance, then an old one less, until all are new."""
+        """Rolling restart: start a new instance, then end an old one, until all are new."""
         while True:
             await again.wait()
             again.clear()
@@ -291,7 +292,7 @@ class Supervisor:
                 log.info("restarted_all_instances")
 
     async def _bring_up(self, tasks: asyncio.TaskGroup) -> bool:
-        """Start the spare one; False when it does not come to serve: then nothing else is touched."""
+        """Start the spare instance; False when it does not get ready, and then nothing else changes."""
         spare = self.spare
         self._start(tasks, spare)
         try:
@@ -305,7 +306,7 @@ class Supervisor:
         return True
 
     async def _retire(self, instance: Instance) -> None:
-        """Send an instance away; its slot is the next spare."""
+        """Drain and end an instance; its slot is the next spare."""
         log.info("retires_process", instance=instance.name)
         await self._end(instance)
         self.serving.remove(instance)

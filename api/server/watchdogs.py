@@ -1,4 +1,4 @@
-"""What an instance keeps an eye on: revocations, and its own event loop."""
+"""Background checks of an instance: revocations, signing keys, storage servers, garbage collection and loop lag."""
 
 from __future__ import annotations
 
@@ -25,34 +25,34 @@ from storage.postgres.database import SLOW_S
 log = structlog.get_logger()
 
 REVOCATIONS_S = 0.5
-# Access tokens live ten minutes; minted ones longer, and the query knows them by their name.
+# Access tokens live ten minutes; minted ones longer, and the query recognizes them by their session's name.
 REVOKED_WITHIN_S = 900.0
-# Keys are looked at every so many of these looks. A new one is in use minutes after it was made.
+# Signing keys are read once in this many looks. A new key signs minutes after it was made.
 KEYS_TURNS = 2
-# Sockets looked at before others get their turn of the loop.
+# Sockets visited before the loop gets a turn.
 WALK = 1000
 LAG_S = 0.1
-# Probes look as often; they share what was seen (storage/health.py).
+# Probes look as often; they share the result (storage/health.py).
 SERVERS_S = 1.0
-# A whole collection looks at every object of every actor and socket: 0.7 to 1 s at 10,000 sockets, 18 s
-# apart, in the middle of any request (measured before this was here). Actors' states hold no
-# cycles; what does, the young generations find. They count what is made less what dies, so where states
-# are replaced and connections kept they are not looked at for seconds, and then for 0.15 s at once
-# (10,000 connections, measured): a clock drives them instead. Under 4,000 acceptances a second each look took 3 to
-# 15 ms (what lives is cold by then) and found nothing, so looks are samples, of the last 20 ms of every tenth
-# turn: the rest is frozen, which costs nothing, and melts for the whole round, together with the 90,000 objects of
-# the start (40 ms).
-# The thresholds are for a flood between two ticks: lower, they looked at what lives on a second time.
+# A full collection examines every object of every actor and socket: 0.7 to 1 s at 10,000 sockets, every 18 s, in the
+# middle of any request (measured without these settings). Actors' states contain no cycles, and the young generations
+# find the others. Python triggers them by the number of new objects less the freed ones. Where states are replaced and
+# connections kept, that leaves them idle for seconds, and then takes 0.15 s at once (10,000 connections, measured). A
+# clock triggers them instead. Under 4,000 acceptances a second each collection took 3 to 15 ms, as old objects are not
+# in the processor's caches, and found nothing. So collections are samples: they examine the objects made in the last
+# 20 ms of every tenth turn. All others are frozen, which costs nothing, and are unfrozen for the full collection,
+# together with the 90,000 objects of the start (40 ms).
+# The thresholds are for a flood between two turns: with lower ones, old objects were examined a second time.
 GC_THRESHOLDS = (50_000, 1, 1_000_000)
 GC_YOUNG_S = 0.1
-# One turn in so many is looked at while nothing is found.
+# While nothing is found, one turn in this many is examined.
 GC_LOOK = 10
 GC_SAMPLE_S = 0.02
 GC_WHOLE_S = 300.0
 
 
 def _count_sessions(services: Services) -> None:
-    """How often a session was known already: counting each by itself would cost each request."""
+    """Count tokens that were verified already; a metric per request would cost too much."""
     tokens = services.tokens
     shown, checked = tokens.shown, tokens.checked
     tokens.shown = tokens.checked = 0
@@ -61,7 +61,7 @@ def _count_sessions(services: Services) -> None:
 
 
 async def look_at_revocations(tokens: Tokens, credentials: Credentials) -> frozenset[str | int]:
-    """Look once, and hold what was found: sessions that have ended, users that are shut out."""
+    """Read the revocations once and apply them: returns sessions that have ended and users that are blocked."""
     asked_at = tokens.now()
     row = await credentials.revocations(REVOKED_WITHIN_S)
     tokens.shut_out(row["sessions"], row["users"], asked_at)
@@ -69,16 +69,17 @@ async def look_at_revocations(tokens: Tokens, credentials: Credentials) -> froze
 
 
 async def open_tokens(credentials: Credentials, clock: Clock, entropy: Randomness) -> Tokens:
-    """The tokens of this instance, after a first look at what was revoked where that is possible."""
+    """The tokens of this instance, after a first look at the revocations where that is possible."""
     tokens = Tokens(await load_keys(credentials), clock, entropy)
-    with suppress(StorageError):  # nobody is let in before a look: the next one is on its way
+    with suppress(StorageError):  # no token is accepted before a look; the next one follows
         await look_at_revocations(tokens, credentials)
     return tokens
 
 
 async def watch_revocations(services: Services) -> None:
-    """Look at the revocations twice a second, and close the sockets of those who were just cut off; every second
-    the signing keys.
+    """Read the revocations twice a second, and the signing keys every second.
+
+    The sockets of newly revoked sessions and users are closed.
     """
     seen: frozenset[str | int] = frozenset()
     for turn in itertools.count():
@@ -90,14 +91,15 @@ async def watch_revocations(services: Services) -> None:
             if turn % KEYS_TURNS == 0:
                 await services.credentials.trim()
                 services.tokens.use_keys(await load_keys(services.credentials))
-        except Exception as error:  # noqa: BLE001 - the next look is the cure
+        except Exception as error:  # noqa: BLE001 - the next look corrects it
             failed_chore("revocations", error)
         await asyncio.sleep(REVOCATIONS_S)
 
 
 async def watch_sight(services: Services) -> None:
-    """Say once when the revocations cannot be seen and once when they can again; in between, after PUSHED_BLIND_S,
-    close the sockets, which would go on hearing of orders.
+    """Log once when the revocations cannot be read, and once when they can again.
+
+    After PUSHED_BLIND_S without them, close the sockets, which would go on receiving orders.
     """
     lost_at: float | None = None
     while True:
@@ -106,7 +108,7 @@ async def watch_sight(services: Services) -> None:
 
 
 def heed_sight(services: Services, lost_at: float | None) -> float | None:
-    """One turn of it; takes and returns since when nothing is seen, None while all is well."""
+    """One step of `watch_sight`; takes and returns the time of the loss, None while revocations can be read."""
     now = services.clock.monotonic()
     if not services.tokens.is_blind():
         if lost_at is not None:
@@ -121,7 +123,7 @@ def heed_sight(services: Services, lost_at: float | None) -> float | None:
 
 
 async def _close_sockets(services: Services, cut_off: frozenset[str | int]) -> None:
-    """Close the sockets of sessions and users that were just found; one walk for all of them."""
+    """Close the sockets of newly revoked sessions and users, in one walk over all sockets."""
     if not cut_off:
         return
     for index, session in enumerate(list(services.hub.sessions.values()), 1):
@@ -133,7 +135,7 @@ async def _close_sockets(services: Services, cut_off: frozenset[str | int]) -> N
 
 
 async def watch_servers(services: Services) -> None:
-    """Look at Postgres, Redis and the disk every second: one line when one is lost, one when it is back."""
+    """Look at Postgres, Redis and the disk every second: one log line when one is lost, one when it is back."""
     try:
         while True:
             await asyncio.sleep(SERVERS_S)
@@ -145,7 +147,7 @@ async def watch_servers(services: Services) -> None:
 
 
 async def hindrances(services: Services) -> str:
-    """Why nothing is served yet; "" when everything is."""
+    """Why no request can be served yet; "" when requests are served."""
     settled, looked = services.cluster.reconciler.settled.is_set(), services.tokens.looked.is_set()
     if settled and looked:
         return ""
@@ -155,7 +157,7 @@ async def hindrances(services: Services) -> str:
 
 
 async def watch_loop(services: Services) -> None:
-    """Measure how late the loop wakes; probes ask when it last did."""
+    """Measure how late the loop wakes; probes ask for the last time that it did."""
     loop = asyncio.get_running_loop()
     seen = loop.time()
     services.watchdog = lambda: loop.time() - seen
@@ -167,15 +169,17 @@ async def watch_loop(services: Services) -> None:
 
 
 def collect_young(turn: int, found: int) -> int:
-    """Look at what was made since the last freeze, in every turn while the last look found something, else in one of
-    GC_LOOK; then it is old, at no cost. What is not looked at waits for the whole round.
+    """Collect the objects made since the last freeze, then freeze them.
+
+    It runs in every turn while the last one found garbage, else in one of GC_LOOK; objects that are not examined wait
+    for the full collection.
 
     Args:
-        turn: its number since the whole round.
-        found: what the last look found.
+        turn: its number since the full collection.
+        found: objects that the last examination found.
 
     Returns:
-        How many objects this look has found, or the last one.
+        Objects that this examination has found, or else the last one.
     """
     if found or turn % GC_LOOK == 0:
         found = gc.collect(1)
@@ -184,7 +188,7 @@ def collect_young(turn: int, found: int) -> int:
 
 
 async def collect_garbage() -> None:
-    """Keep collections short: the young often, everything every five minutes, nothing by itself."""
+    """Keep collections short: young objects often, all objects every five minutes, and no automatic collection."""
     gc.collect()
     gc.freeze()
     before = gc.get_threshold()
@@ -209,18 +213,18 @@ async def collect_garbage() -> None:
 
 
 def observe_query(name: str, seconds: float) -> None:
-    """Count a named block and its time."""
+    """Count a named query and its time."""
     metrics.query_seconds(name).observe(seconds)
 
 
 def observe_flush(name: str, seconds: float) -> None:
-    """The same for a flush, which has no eye of its own for slow ones."""
+    """Count a flush and its time; slow flushes are reported here as well."""
     observe_query(name, seconds)
     if seconds > SLOW_S:
         tell_slow_query(name, seconds)
 
 
 def tell_slow_query(name: str, seconds: float) -> None:
-    """Count and log a slow one."""
+    """Count and log a slow query."""
     metrics.SLOW_QUERIES.labels(name).inc()
     log.warning("ran_slow_query", query=name, duration_s=round(seconds, 4))

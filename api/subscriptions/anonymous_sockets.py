@@ -1,7 +1,7 @@
-"""Sockets that have not said who they are: how many there may be, and which goes first.
+"""Sockets that are not authenticated yet: their limits, and the choice of the one that is closed.
 
-Nobody can be kept out by them: where an address has its share, its own oldest goes; where all places are taken, the
-oldest of the address that has the most.
+They cannot keep a driver out: an address at its limit loses its own oldest socket, and an instance at its limit loses
+the oldest socket of the address that has the most.
 """
 
 from __future__ import annotations
@@ -13,18 +13,18 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# More is an attack, not a rush: whoever has a ticket shows it within one round trip.
+# More is an attack, not a rush: a client with a ticket shows it within one round trip.
 STRANGERS_MAX = 500
 # Of one address. A mall's wireless network has many phones behind one.
 STRANGERS_EACH_MAX = 100
 
 
 class AnonymousSockets:
-    """The silent sockets of an instance, by address, in the order in which they came.
+    """The unauthenticated sockets of an instance, by address, oldest first.
 
     Args:
-        most: how many there may be.
-        most_each: how many of one address.
+        most: limit of the instance.
+        most_each: limit of one address.
     """
 
     def __init__(self, most: int = STRANGERS_MAX, most_each: int = STRANGERS_EACH_MAX) -> None:
@@ -38,7 +38,7 @@ class AnonymousSockets:
 
     @contextmanager
     def staying(self, address: str, dismiss: Callable[[], None]) -> Iterator[None]:
-        """A socket is silent until the block ends; `dismiss` is called when it has to go before."""
+        """Hold a place for a socket until the block ends; `dismiss` is called when it has to close before."""
         place = object()
         if len(self._silent.get(address, ())) >= self._most_each:
             self._send_away(address)
@@ -57,7 +57,7 @@ class AnonymousSockets:
         dismiss()
 
     def _forget(self, address: str, place: object) -> None:
-        """Give a place back; once, for who was sent away ends later."""
+        """Give a place back, if it is still held: a dismissed socket ends later."""
         silent = self._silent.get(address)
         if silent is None or silent.pop(place, None) is None:
             return

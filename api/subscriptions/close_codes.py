@@ -1,5 +1,7 @@
-"""Close codes. The range tells a client what to do even if it does not know the code:
-40xx stop, 41xx back off, 42xx reconnect and resume.
+"""Close codes of a socket.
+
+The range tells a client what to do with a code that it does not know: 40xx stop, 41xx back off, 42xx reconnect and
+resume.
 """
 
 from __future__ import annotations

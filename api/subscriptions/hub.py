@@ -1,7 +1,6 @@
-"""All sockets and streams of this instance; the runtime's Emitter.
+"""Hub: all sockets and streams of this instance, and the runtime's Emitter.
 
-Actors address sessions and topics by name. A frame for a session that is gone is dropped: its driver's
-log has it.
+Actors address sessions and topics by name. A frame for a session that has ended is dropped: its driver's log has it.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ import structlog
 
 from actors.cancellation import end
 from actors.clock import Clock, Randomness
-from actors.messages import Emit
+from actors.messages import Delivery, Emit
 from actors.shards import shard_of
 from api.subscriptions import close_codes
 from api.subscriptions.anonymous_sockets import AnonymousSockets
@@ -29,16 +28,16 @@ from dispatch.zone_actor import zone_ref
 
 log = structlog.get_logger()
 
-# Sockets per instance; the next one is asked to try elsewhere.
+# Sockets per instance; further clients are told to try another one.
 SESSIONS_MAX = 25_000
-# The first look at a socket comes within this, spread over all that were opened at once.
+# The first heartbeat of a socket comes within this, spread over all that were opened at once.
 FIRST_LOOK_S = 25
-# So long after its last turn the wheel finds a process that has stood still: what came meanwhile is yet to be read.
+# The process has stood still when the wheel's last turn is this old: frames may have arrived that are not read yet.
 STALLED_S = 3.0
-# Sockets served before a fan-out or a turn of the wheel lets the loop breathe.
+# Sockets served before a fan-out or a turn of the wheel yields to the loop.
 FAN_OUT = 200
 STREAM_CHANGES_MAX = 64
-# No change, but the order's actor has moved: look, and watch it where it is now.
+# An empty change for streams: the order's actor has a new owner, so read it and subscribe again.
 MOVED: dict[str, Any] = {}
 
 
@@ -63,24 +62,24 @@ class Stream:
         self._overflowed = False
 
     def put(self, change: dict[str, Any]) -> None:
-        """Queue a change; a stream that falls behind ends, and its client starts anew."""
+        """Queue a change; a stream that falls behind ends, and its client opens a new one."""
         try:
             self._changes.put_nowait(change)
         except asyncio.QueueFull:
             self._overflowed = True
 
     async def next(self) -> dict[str, Any] | None:
-        """The next change, or None when some were lost."""
+        """The next change; None when some were lost."""
         if self._overflowed:
             return None
         return await self._changes.get()
 
 
 class Hub:
-    """Sessions by address, topics by name.
+    """Table of sessions by address and of topics by name.
 
     Args:
-        home: incarnation of this instance; addresses end in it, so that actors elsewhere find the way.
+        home: incarnation of this instance; addresses end in it, so that actors on other instances find the way.
     """
 
     def __init__(self, clock: Clock, entropy: Randomness, home: str = "") -> None:
@@ -90,7 +89,7 @@ class Hub:
         self.sessions: dict[str, Subscriber] = {}
         self.draining = False
         self.anonymous = AnonymousSockets()
-        # Where the actors are, and who binds sessions to them again; an instance that is alone needs neither.
+        # Set in a cluster: where the actors are, and the resubscription of sessions. A single instance needs neither.
         self.is_far: Callable[[int], bool] = _is_here
         self.bind_again: Callable[[Any], None] = _leave_it
         self.want_board: Callable[[str], None] = _leave_it
@@ -100,14 +99,14 @@ class Hub:
         self._changed_topics: dict[str, bytes] = {}
         self._topic_wake = asyncio.Event()
         self._timer_wheel = TimerWheel()
-        # Since when it could be heard who speaks.
+        # Since when this process has been able to hear its clients.
         self.awake_at = clock.monotonic()
         self._opened = 0
         self._tasks: asyncio.TaskGroup | None = None
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Write frames, beat hearts and fan topics out until the block ends."""
+        """Write frames, run heartbeats and fan topics out until the block ends."""
         async with asyncio.TaskGroup() as tasks:
             self._tasks = tasks
             loops = [
@@ -130,7 +129,7 @@ class Hub:
     # -- sessions -----------------------------------------------------------------------------
 
     def add(self, session: Subscriber) -> bool:
-        """Register a session; False when there are too many."""
+        """Register a session; False when the instance is full."""
         if len(self.sessions) >= SESSIONS_MAX:
             return False
         self.sessions[session.address] = session
@@ -146,7 +145,7 @@ class Hub:
         metrics.FEED_SESSIONS.set(len(self.sessions))
 
     def subscribe(self, session: Subscriber, topic: str | None) -> None:
-        """Have the session follow one topic (its zone's board); it gets the present state at once."""
+        """Subscribe the session to one topic (its zone's board); it gets the present state at once."""
         if session.topic is not None:
             followers = self._topics[session.topic]
             followers.pop(session.address, None)
@@ -165,9 +164,9 @@ class Hub:
     def emit(self, emit: Emit, trace: str) -> None:
         """Implements actors.ports.Emitter."""
         del trace  # event frames carry their own
-        if emit.lane == "topic":
+        if emit.delivery is Delivery.TOPIC:
             if emit.to not in self._topics:
-                # Nobody would see it; who comes later asks for a new one.
+                # It has no subscribers; the next one asks for a new board.
                 self._boards.pop(emit.to, None)
                 return
             board = orjson.dumps(emit.made())
@@ -177,9 +176,9 @@ class Hub:
             return
         session = self.sessions.get(emit.to)
         if session is not None:
-            if emit.lane == "close":
+            if emit.delivery is Delivery.CLOSE:
                 session.close(emit.frame)
-            elif emit.lane == "latest":
+            elif emit.delivery is Delivery.LATEST:
                 session.push_latest(emit.topic, emit.frame)
             else:
                 session.push(emit.frame)
@@ -211,8 +210,8 @@ class Hub:
     def close_stream(self, stream: Stream) -> None:
         self._streams.pop(stream.address, None)
 
-    def moved(self, shards: Container[int]) -> None:
-        """The actors of these shards live elsewhere now, or may have been misheard: bind to them again."""
+    def owner_changed(self, shards: Container[int]) -> None:
+        """Resubscribe to the actors of these shards: they have a new owner, or a frame may have been lost."""
         for session in self.sessions.values():
             if session.shard in shards:
                 self.bind_again(session)
@@ -223,10 +222,10 @@ class Hub:
             if shard_of(zone_ref(feed_frames.zone_of(topic))) in shards:
                 self.want_board(topic)
 
-    # -- hearts and farewell ------------------------------------------------------------------
+    # -- heartbeats and drain -----------------------------------------------------------------
 
     async def _beat(self) -> None:
-        """Every second: ping who was silent, close who stayed silent."""
+        """Every second: ping silent clients, and close the ones that stayed silent."""
         due = self.clock.monotonic()
         while True:
             due = max(due + 1.0, self.clock.monotonic() - 1.0)
@@ -240,11 +239,11 @@ class Hub:
                     await asyncio.sleep(0)
 
     def look_at(self, session: Subscriber) -> None:
-        """A socket is due."""
+        """Run the heartbeat of a socket that is due."""
         self._timer_wheel.put(session, session.heartbeat(self.clock.monotonic()))
 
     async def drain(self, window_s: float) -> None:
-        """Send everybody away, spread evenly over the window; each is told its own moment."""
+        """Close all sockets, spread evenly over the window; each client gets its own moment to reconnect."""
         self.draining = True
         sessions = list(self.sessions.values())
         began = self.clock.monotonic()

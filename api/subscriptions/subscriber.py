@@ -1,4 +1,4 @@
-"""Subscriber: what the hub needs of a socket; api.feed.session.Session is one."""
+"""Subscriber: the interface of a socket to the hub; api.feed.session.Session implements it."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from api.auth.access_tokens import Principal
 
 
 class Subscriber(Protocol):
-    """A socket that waits for frames.
+    """A socket that receives frames.
 
     Attributes:
         address: name under which actors reach it.
         shard: shard of its driver's actor.
         topic: the topic that it follows, or None.
         slot: its place in the timer wheel.
-        principal: whose it is.
+        principal: the user whose socket it is.
     """
 
     address: str
@@ -25,17 +25,17 @@ class Subscriber(Protocol):
     principal: Principal
 
     def push(self, frame: dict[str, Any]) -> None:
-        """Queue a frame that must arrive."""
+        """Queue a frame for reliable delivery."""
         ...
 
     def push_latest(self, topic: str, frame: dict[str, Any] | bytes) -> None:
-        """Queue a frame of which only the newest of its topic matters."""
+        """Queue a frame that replaces the waiting one of its topic."""
         ...
 
     def close(self, code: int) -> None:
-        """Close it after what is queued."""
+        """Close the socket after the queued frames."""
         ...
 
     def heartbeat(self, now: float) -> float:
-        """Ping or close a silent client; returns in how many seconds to look again."""
+        """Ping or close a silent client; returns the seconds until the next call."""
         ...

@@ -1,4 +1,4 @@
-"""When each socket is looked at next: to the second, at the price of one dictionary a second."""
+"""Timer wheel: the second in which each socket is due, at the cost of one dictionary a second."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from math import ceil
 
 from api.subscriptions.subscriber import Subscriber
 
-# Seconds ahead that can be told apart; nobody is left alone for longer.
+# Range of the wheel in seconds; a later due time is cut to it.
 SLOTS = 32
 
 
@@ -18,16 +18,16 @@ class TimerWheel:
         self._at = 0
 
     def put(self, session: Subscriber, in_s: float) -> None:
-        """Have a socket looked at in so many seconds: at least one, and not before."""
+        """Make a socket due in this many seconds, at least one."""
         session.slot = (self._at + min(SLOTS - 1, max(1, ceil(in_s)))) % SLOTS
         self._slots[session.slot][session.address] = session
 
     def drop(self, session: Subscriber) -> None:
-        """A socket that has ended."""
+        """Remove a socket that has ended."""
         self._slots[session.slot].pop(session.address, None)
 
     def turn(self) -> list[Subscriber]:
-        """A second has passed: the sockets that are due; each is to be put back."""
+        """Advance by a second; returns the due sockets, each of which must be put back."""
         self._at = (self._at + 1) % SLOTS
         due, self._slots[self._at] = self._slots[self._at], {}
         return list(due.values())

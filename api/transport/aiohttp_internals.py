@@ -1,8 +1,8 @@
-"""aiohttp's insides: every private or undocumented part that the product uses, and the shape that it must have.
+"""aiohttp's internals: every private or undocumented part that the product uses, and the shape that it must have.
 
-No other module imports a private module of aiohttp or touches a private attribute of its objects; in a subclass, only
-attributes that are listed here (tests/house/test_seam.py). The import fails with a list of all that is missing, so that
-another version of aiohttp is refused at start, not found out by a request. The stock server (`stock.py`) does
+No other module imports a private module of aiohttp or touches a private attribute of its objects; a subclass touches
+only attributes that are listed here (tests/house/test_seam.py). The import fails with a list of all that is missing, so
+an incompatible version of aiohttp is refused at start and not found by a request. The stock server (`stock.py`) does
 not import this module. README.md says what each part saves.
 """
 
@@ -28,8 +28,8 @@ __all__ = [
 # The version that the shapes below were read in; setup.cfg pins it.
 VERSION = "3.14.5"
 
-# An owner is a module or `module:Class`. None: an attribute. A text: the parameters of a method, behind `async`
-# where it is a coroutine function.
+# The key is a module or `module:Class`. The value None stands for an attribute, a text for the parameters of a
+# method, after `async` for a coroutine function.
 INSIDES: Mapping[str, Mapping[str, str | None]] = {
     "aiohttp.base_protocol:BaseProtocol": {
         "_loop": None,
@@ -51,7 +51,7 @@ INSIDES: Mapping[str, Mapping[str, str | None]] = {
         "_request_in_progress": None,
         "_request_count": None,  # heads that were parsed
         "_request_factory": None,
-        "_request_handler": None,  # of the application; start() passes another one to answer what is malformed
+        "_request_handler": None,  # of the application; start() takes another one for malformed requests
         "_handler_waiter": None,  # shutdown() waits in it for the request under way
         "_payload_parser": None,  # set on a WebSocket
         "_close": None,
@@ -73,7 +73,7 @@ INSIDES: Mapping[str, Mapping[str, str | None]] = {
         "close": "self",
         "force_close": "self",
     },
-    # What stands for a head that cannot be parsed.
+    # Takes the place of a head that cannot be parsed.
     "aiohttp.web_protocol:_ErrInfo": {"exc": None},
     "aiohttp.web_app:Application": {"_make_request": "self message payload protocol writer task _cls"},
     "aiohttp.web_server:Server": {
@@ -123,7 +123,7 @@ INSIDES: Mapping[str, Mapping[str, str | None]] = {
     "aiohttp._websocket.writer:WebSocketWriter": {"transport": None},
     "aiohttp._websocket.reader:WebSocketDataQueue": {"_buffer": None, "feed_data": "self data size"},
     "aiohttp._websocket.reader:WebSocketReader": {"feed_data": "self data", "feed_eof": "self"},
-    # Constructors of compiled classes do not tell their parameters; these are made from the same source.
+    # Compiled constructors show no parameters; these Python classes come from the same source.
     "aiohttp._websocket.reader_py:WebSocketDataQueue": {"__init__": "self protocol limit loop"},
     "aiohttp._websocket.reader_py:WebSocketReader": {
         "__init__": "self queue max_msg_size compress decode_text"
@@ -132,7 +132,7 @@ INSIDES: Mapping[str, Mapping[str, str | None]] = {
 
 
 class InsidesChanged(ImportError):
-    """aiohttp is not the one that the fast path was written for; the message names everything that is missing."""
+    """The installed aiohttp differs from the one the fast path was written for; the message lists what is missing."""
 
 
 def _owner(path: str) -> Any:
@@ -145,11 +145,11 @@ def _owner(path: str) -> Any:
 
 
 def _has_attribute(owner: Any, name: str) -> bool:
-    """True where a class has it, or its instances get it when they are made."""
+    """True when the class has the attribute, or when its instances get it in `__init__`."""
     if hasattr(owner, name):
         return True
     if not getattr(owner, "__dictoffset__", 0):
-        return False  # a class with slots shows all of them
+        return False  # a class with slots lists all of its attributes
     makers = [
         vars(base)["__init__"] for base in owner.__mro__ if inspect.isfunction(vars(base).get("__init__"))
     ]
@@ -157,13 +157,13 @@ def _has_attribute(owner: Any, name: str) -> bool:
 
 
 def _shape(method: Any) -> str:
-    """As the table writes it."""
+    """The parameters of a method, in the notation of the table."""
     names = " ".join(inspect.signature(method).parameters)
     return f"async {names}" if inspect.iscoroutinefunction(method) else names
 
 
 def missing(insides: Mapping[str, Mapping[str, str | None]] = INSIDES) -> Iterator[str]:
-    """What of the table is not there, or has another shape; a line for each."""
+    """Entries of the table that are missing or have another shape, one line each."""
     for path, parts in insides.items():
         owner = _owner(path)
         if owner is None:
@@ -198,7 +198,7 @@ def check() -> None:
 
 check()
 
-# Behind the check, so that its message comes before an ImportError that knows one name only.
+# After the check, so that its full message comes before an ImportError about a single name.
 from aiohttp._websocket.reader import WebSocketDataQueue, WebSocketReader  # noqa: E402
 from aiohttp.helpers import rfc822_formatted_time as http_date  # noqa: E402
 from aiohttp.http_exceptions import (  # noqa: E402
@@ -213,14 +213,14 @@ from aiohttp.http_parser import RawRequestMessage  # noqa: E402
 from aiohttp.http_writer import _serialize_headers as serialize_headers  # noqa: E402
 from aiohttp.web_protocol import _ErrInfo as Unparsed  # noqa: E402
 
-# True when a head asks for another protocol, and for CONNECT: the parser stops behind it.
+# True for an upgrade and for CONNECT: the parser stops after the head.
 is_upgrade = attrgetter("_message.upgrade")
 
 
 def make_request(
     connection: web.RequestHandler, message: RawRequestMessage, payload: StreamReader, match: object
 ) -> web.Request:
-    """A request with a match and without a writer or a task: nothing of its answer streams."""
+    """A request with a route match, without a writer and without a task: its answer cannot stream."""
     # `Application._make_request`.
     request: Any = connection._request_factory(message, payload, connection, None, None)  # type: ignore[misc,arg-type]
     request._match_info = match
@@ -228,13 +228,13 @@ def make_request(
 
 
 def written_bytes(request: web.BaseRequest | None) -> int:
-    """What was written of the answer to a request; 0 for one that has no writer."""
+    """Bytes of the answer that are written already; 0 for a request without a writer."""
     writer: Any = None if request is None else request._payload_writer
     return 0 if writer is None else int(writer.output_size)
 
 
 def answer_as_http_11(request: web.BaseRequest) -> None:
-    """Have a request that could not be parsed answered as HTTP/1.1; aiohttp takes it for HTTP/1.0."""
+    """Make the answer to a request that could not be parsed HTTP/1.1; aiohttp assumes HTTP/1.0."""
     request._cache["version"] = aiohttp.HttpVersion11
 
 
@@ -244,5 +244,5 @@ def options_of(server: web.Server) -> dict[str, Any]:
 
 
 def name_server(name: str) -> None:
-    """What answers without our applications say in their Server field."""
+    """Set the Server field of answers that do not come from our applications."""
     importlib.import_module("aiohttp.web_response").SERVER_SOFTWARE = name  # type: ignore[attr-defined]

@@ -1,11 +1,11 @@
-"""One connection: how long it may take, and what it hears when it does not speak HTTP.
+"""One HTTP connection with deadlines for head, body and reading, and with refusals in the API's form.
 
-The stock protocol has one timer, for keep-alive; that cannot also limit how long a head takes. A body and a
-reader have no limit at all. What cannot be parsed is answered as HTTP/1.0 in plain text, with the bytes that
-were sent. This one closes all of that.
+aiohttp's protocol has one timer, for keep-alive, which cannot also limit how long a head takes. It has no limit for a
+body or a slow reader. It answers a request that cannot be parsed as HTTP/1.0 in plain text and repeats the bytes that
+were sent. This class adds the missing limits and answers.
 
-It costs a request two comparisons: what takes too long is found by a sweep over all connections once a second
-(`listener.py`), so each limit below is a second less than what is promised.
+A request costs two comparisons: a sweep over all connections once a second (`listener.py`) finds the ones that are
+over a limit, so each limit below is a second less than the promised one.
 """
 
 from __future__ import annotations
@@ -41,28 +41,28 @@ from config import metrics
 
 log = structlog.get_logger()
 
-# From its first byte, a head takes at most 10 s; from the connection's begin 15 s.
+# A head takes at most 10 s from its first byte, and 15 s from the connection's start.
 HEAD_S = 9.0
 FIRST_HEAD_S = 14.0
 # A body takes at most 10 s (api/http/request.py gives up earlier), and comes at 500 B/s after 2 s of grace.
 BODY_S = 9.0
 BODY_GRACE_S = 2.0
 BODY_BYTES_PER_S = 500
-# In any 10 s in which something waits to be read, a reader takes 500 B/s.
+# A client reads at least 500 B/s in any 10 s in which bytes wait for it.
 READ_S = 9.0
 READ_BYTES_PER_S = 500
 
-# So long after the last sweep the process has stood still: they are 50 ms apart.
+# The process has stood still when the last sweep is this old: sweeps are 50 ms apart.
 STALLED_S = 0.5
 
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
-# Whatever answers without our applications, its Server field tells nobody which library is behind it.
+# Server field of answers that do not come from our applications: it does not name the library.
 name_server("mall")
 
 
 class OpenConnections(Protocol):
-    """The connections of one port, as one of them needs them; api.transport.listener.ConnectionListener."""
+    """The connections of one port, as one connection uses them; api.transport.listener.ConnectionListener."""
 
     open: set[Connection]
     connection_counts: ConnectionCounts
@@ -72,26 +72,26 @@ class OpenConnections(Protocol):
     requests_count: int
 
     def enter(self, connection: Connection) -> int:
-        """A new connection; returns which part of the sweep it belongs to."""
+        """Register a new connection; returns the part of the sweep that it belongs to."""
         ...
 
     def leave(self, connection: Connection, part: int) -> None:
-        """A connection that is lost."""
+        """Remove a lost connection."""
         ...
 
     def defer_close(self, end: Callable[[], None]) -> None:
-        """Have the rest of a lost connection done in its turn."""
+        """Run the rest of a lost connection's end later, in order."""
         ...
 
 
 class Connection(RequestBodies):
     """aiohttp's `RequestHandler` (`aiohttp/web_protocol.py`) with deadlines and our form of refusals.
 
-    It relies on how aiohttp works inside: `aiohttp_internals.py` lists what it uses and what each part means, and
+    It depends on aiohttp's internals: `aiohttp_internals.py` lists the parts that are used and what each means, and
     tests/unit/api/test_transport.py fails when one of them works differently.
 
-    While it answers a prompt request (`fast_path.py`) by itself, `_waiter` is put aside in `_parked`: what comes in
-    is queued, and `start()` sleeps on.
+    While the connection answers a prompt request (`fast_path.py`) without a task, `_waiter` is kept in `_parked`:
+    further requests are queued, and `start()` stays asleep.
     """
 
     __slots__ = (
@@ -118,7 +118,7 @@ class Connection(RequestBodies):
         super().__init__(cast(Any, listening), loop=loop, **options)
         self._listening = listening
         self._parked: asyncio.Future[None] | None = None
-        # Stays until the connection is lost; aiohttp forgets its own when it begins to close.
+        # Kept until the connection is lost; aiohttp drops its own reference when closing begins.
         self._wire: asyncio.Transport | None = None
         self._counted = ""
         self._part = 0
@@ -130,7 +130,7 @@ class Connection(RequestBodies):
         self._unsent_at = 0.0
         self._unsent_bytes = self._read_bytes = self._written_bytes = self._answers = 0
 
-    # -- begin and end --------------------------------------------------------------------------------
+    # -- connect and disconnect ---------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
@@ -159,13 +159,13 @@ class Connection(RequestBodies):
             self._listening.defer_close(end)
 
     def _process_keepalive(self) -> None:
-        """The limit of an idle connection. Once a head has begun it is not idle any more."""
+        """Apply the keep-alive limit; a connection with a begun head is not idle."""
         if self._head_at:
             self._keepalive_handle = None
             return
         super()._process_keepalive()
 
-    # -- what comes in --------------------------------------------------------------------------------
+    # -- receive --------------------------------------------------------------------------------------
 
     def data_received(self, data: bytes) -> None:
         if self._discarded is not None:
@@ -175,7 +175,7 @@ class Connection(RequestBodies):
         if waiter is None or self._listening.fast_path is None or waiter.done():
             super().data_received(data)
         else:
-            self._waiter = None  # so that nobody is woken before we have had a look
+            self._waiter = None  # so that nothing is woken before the check below
             try:
                 super().data_received(data)
             finally:
@@ -191,20 +191,20 @@ class Connection(RequestBodies):
             if isinstance(self._messages[-1][0], Unparsed):
                 self._fail_body(BrokenBody())
         elif data and self._request_count == 0:
-            self._part_of_head(len(data))  # it came before `start()` could begin to wait
+            self._part_of_head(len(data))  # it came before `start()` began to wait
         elif data and self._current_request is not None:
             self._part_of_body(self._current_request.content, len(data))
 
     def resume_reading(self, resume_parser: bool = True) -> None:
-        """Every body that was read asks for it, and the stock one parses nothing and wakes the transport each time."""
+        """Resume only when reading is paused: each finished body calls this, and aiohttp would parse each time."""
         if self._reading_paused:
             super().resume_reading(resume_parser)
 
     def _answers_promptly(self, waiter: asyncio.Future[None]) -> bool:
-        """Begin to answer the only request that waits, if that can be done here and now."""
+        """Start to answer the only waiting request without a task; False when that is not possible."""
         message, payload = self._messages[0]
         fast_path = self._listening.fast_path
-        # After a freeze whoever asked may have gone, and asked elsewhere.
+        # After a freeze the client may have gone, and sent the request to another instance.
         stalled = self._loop.time() - self._listening.swept_at > STALLED_S
         if stalled or len(self._messages) > 1 or isinstance(message, Unparsed) or fast_path is None:
             return False
@@ -224,16 +224,16 @@ class Connection(RequestBodies):
         return True
 
     def _broke_off(self, error: BaseException) -> None:
-        """The handler of a prompt request has let an error through, or the connection is lost already."""
+        """The handler of a prompt request raised, or the connection is lost already."""
         request = self._current_request
         if request is not None:
             self._answered(self.handle_error(request, 500, error))
 
     def _answered(self, response: web.StreamResponse) -> None:
-        """The end of a prompt request: send the answer, and wait for the next one."""
+        """Finish a prompt request: send the answer, and wait for the next request."""
         self._current_request, self._request_in_progress = None, False
         if self._handler_waiter is not None and not self._handler_waiter.done():
-            self._handler_waiter.set_result(None)  # who shuts down waits for us
+            self._handler_waiter.set_result(None)  # shutdown() waits for this request
         self._unpark()
         wire = self.transport
         if wire is None:
@@ -253,7 +253,7 @@ class Connection(RequestBodies):
         if self._keepalive_handle is None:
             self._keepalive_handle = self._loop.call_at(idle_until, self._process_keepalive)
         if self._messages and self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)  # they came meanwhile
+            self._waiter.set_result(None)  # requests that came meanwhile
 
     def _unpark(self) -> None:
         if self._parked is not None:
@@ -275,13 +275,13 @@ class Connection(RequestBodies):
                 request_handler = self._refusing(reason, "malformed_request")
         return super()._handle_request(request, start_time, request_handler)
 
-    # -- what goes out instead of an answer -----------------------------------------------------------
+    # -- refusals and errors --------------------------------------------------------------------------
 
     def _make_error_handler(self, err_info: Unparsed) -> Handler:
         return self._refusing(*judge(err_info.exc))
 
     def _refusing(self, reason: str, code: str) -> Handler:
-        """A handler that refuses, and ends the connection: where the next request begins is not known."""
+        """A handler that refuses and closes the connection: the start of the next request is unknown."""
 
         async def refuse(request: web.BaseRequest) -> web.StreamResponse:
             response = self._refusal(Problem(code), reason)
@@ -302,7 +302,7 @@ class Connection(RequestBodies):
         exc: BaseException | None = None,
         message: str | None = None,
     ) -> web.StreamResponse:
-        """What a handler let through: a fault of ours, told like any other."""
+        """Answer for an error that a handler let through: an internal error, logged like any other."""
         del message
         trace = self._listening.fresh_trace()
         log.error("failed_request", trace_id=trace, exc_info=exc)
@@ -314,7 +314,7 @@ class Connection(RequestBodies):
         return response
 
     def _say(self, problem: Problem, reason: str, wire: asyncio.Transport) -> None:
-        """A refusal where no request is being answered, so that nothing else is on its way."""
+        """Write a refusal while no request is being answered, so that no other answer is on its way."""
         response = self._refusal(problem, reason)
         body = cast(bytes, response.body)
         lines = [f"HTTP/1.1 {response.status} {response.reason}"]
@@ -327,21 +327,21 @@ class Connection(RequestBodies):
             self._say(problem, reason, self._wire)
         self.force_close()
 
-    # -- what takes too long --------------------------------------------------------------------------
+    # -- deadlines ------------------------------------------------------------------------------------
 
     def sweep(self, now: float) -> None:
-        """End the connection if it takes too long; `now` in seconds of the loop's clock."""
+        """Close the connection if it is over a limit; `now` in seconds of the loop's clock."""
         wire = self._wire
         if wire is None:
             return
         is_socket = self._payload_parser is not None
         if is_socket and not wire.is_closing():
-            return  # it has limits of its own (api/feed/send_queue.py, its heartbeat), which tell the app what to do
+            return  # it has its own limits (send queue, heartbeat), which tell the app what to do
         unsent_bytes = wire.get_write_buffer_size()
         if unsent_bytes or self._unsent_at:
             self._sweep_reader(wire, unsent_bytes, now)
         if is_socket or self.transport is None:
-            return  # what closes is only to be read
+            return  # a closing connection is only limited in its reading
         if self._waiter is not None:
             self._sweep_head(now)
         elif self._current_request is not None:
@@ -358,7 +358,7 @@ class Connection(RequestBodies):
             self._end(Problem("request_timeout"), "slow_head")
         else:
             metrics.MALFORMED_REQUESTS.labels("no_head").inc()
-            self.force_close()  # it has asked nothing, so it hears nothing
+            self.force_close()  # it has sent no request, so it gets no answer
 
     def _sweep_body(self, content: StreamReader, now: float) -> None:
         if content.is_eof():
@@ -373,7 +373,7 @@ class Connection(RequestBodies):
             self._fail_body(SlowBody())
 
     async def _drain_helper(self) -> None:
-        """Wait for room. aiohttp's frame holds the future that holds the error that holds the frame."""
+        """Wait for room in the transport, without aiohttp's cycle of frame, future and error."""
         try:
             await super()._drain_helper()
         except Exception as error:
@@ -384,11 +384,11 @@ class Connection(RequestBodies):
         if not unsent_bytes:
             self._unsent_at = 0.0
             return
-        # What lies in the kernel was not read either. It takes up to 256 KB at a gulp, so that for half a minute
-        # nothing would seem to move while a client reads 8 KB/s.
+        # Bytes in the kernel are not read either. The kernel takes up to 256 KB at once, so without this count a client
+        # that reads 8 KB/s would show no progress for half a minute.
         unsent_bytes += queued_bytes(wire)
         written = written_bytes(self._current_request)
-        # An answer that was written waited for room: the one before was read.
+        # A new answer is written only when there is room, so the one before was read.
         answers = self._request_count - len(self._messages)
         if not self._unsent_at or answers != self._answers:
             self._unsent_at, self._unsent_bytes, self._read_bytes = now, unsent_bytes, 0

@@ -1,6 +1,6 @@
-"""How many connections each address has.
+"""Limits of connections per client address.
 
-A network that is not counted holds proxies and load balancers: behind one address of theirs is everybody.
+Some networks are not counted: they hold proxies and load balancers, whose one address stands for all clients.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 
 Network = IPv4Network | IPv6Network
 
-# A proxy, a load balancer or a load test nearly always has such an address.
+# Addresses of proxies, load balancers and load tests are nearly always in one of these.
 PRIVATE: tuple[Network, ...] = tuple(
     ip_network(text)
     for text in (
@@ -22,26 +22,26 @@ PRIVATE: tuple[Network, ...] = tuple(
 
 
 class ConnectionCounts:
-    """Connections by address, and whether another one may come.
+    """Connections counted by address, and the check whether another one may open.
 
     Args:
-        most: connections that one address may have; 0: any number.
-        uncounted: networks that may have any number; None: all private ones.
+        most: connections that one address may have; 0 means any number.
+        uncounted: networks without a limit; None means all private ones.
     """
 
     def __init__(self, most: int, uncounted: Sequence[Network] | None = None) -> None:
         self._most = most
         self._uncounted = PRIVATE if uncounted is None else tuple(uncounted)
         self._open: dict[str, int] = {}
-        # As many as may well connect at once; asking again only costs a little time.
+        # The cache covers the addresses that connect at once; a miss only costs a little time.
         self._counts = lru_cache(maxsize=4096)(self._is_counted)
 
     def __len__(self) -> int:
-        """How many addresses are known at the moment."""
+        """Number of addresses with a connection."""
         return len(self._open)
 
     def enter(self, address: str) -> bool:
-        """Count a connection; False when its address has too many. Each True takes one `leave`."""
+        """Count a connection; False when its address has too many. Each True needs one `leave`."""
         if self._most == 0 or not self._counts(address):
             return True
         count = self._open.get(address, 0)
@@ -51,7 +51,7 @@ class ConnectionCounts:
         return True
 
     def leave(self, address: str) -> None:
-        """A connection that was let in has ended."""
+        """Uncount a connection that was counted."""
         count = self._open.get(address)
         if count is None:
             return
@@ -61,7 +61,7 @@ class ConnectionCounts:
             del self._open[address]
 
     def _is_counted(self, address: str) -> bool:
-        """Unix sockets have no address, and are not counted."""
+        """True for an address with a limit; Unix sockets have no address and no limit."""
         try:
             found = ip_address(address.partition("%")[0])
         except ValueError:

@@ -1,14 +1,14 @@
-"""Requests that are answered where they were read: without a task, and in one write.
+"""Fast path: requests that are answered in the parser's callback, without a task and in one write.
 
 aiohttp wakes a task for a connection's next request, makes another one for its handler, and writes head and body
-by way of a writer that could also stream. For a command on an order, whose body came with its head and whose
-answer is a few lines, that is a quarter of the server's work. Here the handler is the very same coroutine; it is
-stepped from the connection's callback, and by the callbacks of the futures that it waits for (taskless.py).
+through a writer that could also stream. For a command on an order, whose body came with its head and whose answer is
+a few lines, that is a quarter of the server's work. The fast path runs the same handler coroutine; the connection's
+callback steps it, and then the callbacks of the futures that it waits for (taskless.py).
 
-Such a handler has no task: it may wait for futures, but not use `asyncio.timeout` and the like. So only routes take
-part that are `prompt` (all that they wait for has a deadline of its own) and whose limit is counted in memory.
-Whatever is unusual about a request (a body that is still on its way, `Expect`, an upgrade, pipelining, a slow
-reader) goes the stock way, which can do everything.
+A handler without a task may wait for futures, but must not use `asyncio.timeout` and the like. So the fast path takes
+only routes that are `prompt` (all that they wait for has a deadline of its own) and whose limit is counted in memory.
+A request with any unusual part (a body that is still on its way, `Expect`, an upgrade, pipelining, a slow reader)
+takes aiohttp's way, which handles everything.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import HttpVersion11, hdrs, web
 
-if TYPE_CHECKING:  # the stock server has these routes, too, and must not need the insides
+if TYPE_CHECKING:  # the stock server has these routes, too, and must not import the internals
     from api.transport.aiohttp_internals import RawRequestMessage
 
-# What public ids are made of; everything else, such as an escape, is left to the stock router.
+# The characters of public ids; aiohttp's router handles everything else, for example an escape.
 _ID = re.compile(r"[A-Za-z0-9_]{1,40}", re.ASCII)
 _SLOT = "/{id}/"
 
@@ -30,7 +30,7 @@ Handler = Callable[[web.Request], Coroutine[Any, None, web.StreamResponse]]
 
 
 class Match(dict[str, str]):
-    """What handlers ask of a match: the parts of the path, and whose route it is."""
+    """A route match with what handlers use of it: the parts of the path, and the route."""
 
     __slots__ = ("current_app", "handler")
 
@@ -41,17 +41,17 @@ class Match(dict[str, str]):
 
 
 class FastPath:
-    """The prompt routes of one application."""
+    """Table of the prompt routes of one application."""
 
     def __init__(self, app: web.Application) -> None:
         self._app = app
         self._routes: dict[tuple[str, str], tuple[str, Handler]] = {}
 
     def add(self, method: str, path: str, handler: Handler) -> None:
-        """A route whose path ends in an id and a verb.
+        """Add a route whose path ends in an id and a verb.
 
         Raises:
-            ValueError: it does not, or another one has its verb.
+            ValueError: the path has another form, or the verb is taken.
         """
         prefix, _, verb = path.partition(_SLOT)
         if not verb or "/" in verb or (method, verb) in self._routes:
@@ -59,7 +59,7 @@ class FastPath:
         self._routes[method, verb] = (f"{prefix}/", handler)
 
     def find(self, message: RawRequestMessage) -> Match | None:
-        """What the router would say of the request; None if it has to go the stock way."""
+        """The route match of a request; None when aiohttp's router has to find it."""
         head, _, verb = message.path.rpartition("/")
         known = self._routes.get((message.method, verb))
         if known is None:

@@ -1,4 +1,4 @@
-"""The connections of one port, and the sweep that ends those which take too long."""
+"""Listener: the connections of one port, and the sweep that closes connections over a limit."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ from api.transport.malformed import HEAD_LIMITS
 log = structlog.get_logger()
 
 SWEEP_S = 1.0
-# A twentieth of the connections at a time: each that ends wakes its handler, and those of a thousand at once kept
-# the loop for 20 ms and more.
+# The sweep takes a twentieth of the connections at a time: each closed one wakes its handler, and a thousand closed
+# at once kept the loop for 20 ms and more.
 PARTS = 20
-# So long it may keep the loop; so many connections are looked at, or ended, between two looks at the clock.
+# Time that one slice may keep the loop, and number of connections between two looks at the clock.
 SLICE_S = 0.002
 SLICE = 16
 
 
 class ConnectionListener(web.Server):
-    """The `Server` of aiohttp with connections of ours.
+    """aiohttp's `Server`, which makes our `Connection`s.
 
     Attributes:
-        open: every connection until it is lost, also those that close already.
-        visitors: the same by address.
+        open: every connection until it is lost, closing ones included.
+        visitors: connection counts by address.
         fresh_trace: makes a trace id.
-        prompts: what is answered without a task.
+        prompts: routes of the fast path.
     """
 
     def __init__(
@@ -59,30 +59,30 @@ class ConnectionListener(web.Server):
         return Connection(self, loop=self._loop, **self._kwargs)
 
     def enter(self, connection: Connection) -> int:
-        """A new connection; returns which part of the sweep it belongs to."""
+        """Register a new connection; returns the part of the sweep that it belongs to."""
         part = next(self._turn)
         self.open.add(connection)
         self._parts[part].add(connection)
         return part
 
     def leave(self, connection: Connection, part: int) -> None:
-        """A connection that is lost."""
+        """Remove a lost connection."""
         self.open.discard(connection)
         self._parts[part].discard(connection)
 
     def defer_close(self, end: Callable[[], None]) -> None:
-        """Have the rest of a lost connection done in its turn.
+        """Run the rest of a lost connection's end later, in order.
 
-        When a network fails, thousands of sockets are lost in one turn of the loop, and those that come back at once
-        would wait until the last session has ended: half a second for 10,000 (`make swarm SCENARIO=storm`).
-        What waits is no more than the connections that were open.
+        When a network fails, thousands of sockets are lost in one turn of the loop. Without the delay, clients that
+        reconnect would wait until the last session has ended: half a second for 10,000 (`make swarm SCENARIO=storm`).
+        The queue is never longer than the number of connections that were open.
         """
         self._lost.append(end)
         if len(self._lost) == 1:
             self._loop.call_soon(self._bury_some)
 
     def _bury_some(self) -> None:
-        # By number and not by the clock: what each one wakes comes after it, and takes four times as long.
+        # By count and not by the clock: the work that each one wakes runs later, and takes four times as long.
         for _ in range(min(SLICE, len(self._lost))):
             try:
                 self._lost.popleft()()
@@ -92,11 +92,11 @@ class ConnectionListener(web.Server):
             self._loop.call_soon(self._bury_some)
 
     async def sweep(self) -> None:
-        """Look at every connection once a second, for ever."""
+        """Sweep all connections once a second, for ever."""
         due = self._loop.time()
         while True:
             for part in self._parts:
-                # By the clock, or each part would add the loop's lag to the second.
+                # By the clock, otherwise each part would add the loop's lag to the second.
                 due = max(due + SWEEP_S / PARTS, self._loop.time() - SWEEP_S)
                 await asyncio.sleep(max(0.0, due - self._loop.time()))
                 now = since = self.swept_at = self._loop.time()
@@ -112,7 +112,7 @@ class ConnectionListener(web.Server):
 
 
 class Runner(web.AppRunner):
-    """An `AppRunner` whose connections are ours, with the limits of a head."""
+    """aiohttp's `AppRunner` with our listener and the limits of a head."""
 
     __slots__ = ("_connection_counts", "_fresh_trace", "listening")
 
@@ -130,11 +130,11 @@ class Runner(web.AppRunner):
         self._fresh_trace = fresh_trace
 
     def count_open(self) -> int:
-        """How many connections are open."""
+        """Number of open connections."""
         return len(self.listening.open)
 
     async def sweep(self) -> None:
-        """End connections that take too long, for ever."""
+        """Close connections that are over a limit, for ever."""
         await self.listening.sweep()
 
     async def _make_server(self) -> web.Server:

@@ -1,4 +1,4 @@
-"""Listening sockets: bound here, or adopted from a supervisor."""
+"""Listening sockets: bound by this process, or adopted from a supervisor."""
 
 from __future__ import annotations
 
@@ -14,21 +14,22 @@ class StartError(Exception):
     """The instance cannot start; the message says what to change."""
 
 
-# The port is somebody's, or only root may have it. Whatever else goes wrong is the address's fault.
+# Faults of the port, named by the system; every other error is a fault of the address.
 _PORT_FAULTS = {errno.EADDRINUSE: "it is taken", errno.EACCES: "only root may have it"}
 
 
 def bind_port(host: str, port: int, variable: str) -> socket.socket:
-    """A socket to listen with, before anything else is touched. It listens when the servers
-    start: until then a client that connects is refused, and not kept waiting.
+    """Bind a socket before anything else starts.
+
+    It listens when the servers start: until then a connecting client is refused at once and does not wait.
 
     Args:
         host: an address or a name of this machine.
-        port: 0 for any that is free.
+        port: 0 for any free one.
         variable: `MALL_..._PORT`; the address is in `MALL_..._HOST`.
 
     Raises:
-        StartError: somebody else has the port, or this machine has no such address; names the variable at fault.
+        StartError: another process has the port, or this machine has no such address; it names the setting at fault.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
@@ -62,11 +63,11 @@ def adopt_port(descriptor: int) -> socket.socket:
 
 @frozen
 class Sockets:
-    """What an instance listens on, and, if it has a supervisor, the ends of two pipes.
+    """Listening sockets of an instance, and, with a supervisor, its ends of two pipes.
 
     Attributes:
-        ready: to be written to when the instance serves.
-        lifeline: ends when the supervisor does.
+        ready: written to when the instance serves.
+        lifeline: reaches its end when the supervisor exits.
     """
 
     public: socket.socket
@@ -82,7 +83,7 @@ class Sockets:
 
 
 def open_sockets(settings: Settings, options: argparse.Namespace) -> Sockets:
-    """Bind, or adopt what the supervisor has bound.
+    """Bind the sockets, or adopt those of the supervisor.
 
     Raises:
         StartError: a port is taken.

@@ -1,4 +1,4 @@
-"""What is wrong with a request that was parsed, and must not be answered. Nothing of it is repeated in the answer."""
+"""Checks of parsed requests that must not be answered. A refusal repeats nothing of the request."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ from typing import Any
 
 from aiohttp import HttpVersion10, HttpVersion11, hdrs, web
 
-# RFC 9112 advises 8000, for forms and the like; the longest target of this API has a tenth of it.
+# RFC 9112 advises 8000, for forms and the like; the longest target of this API has a tenth of that.
 TARGET_BYTES_MAX = 4096
-# One header, its name and its value together.
+# Name and value of one header together.
 HEADER_BYTES_MAX = 8192
 HEADERS_MAX = 64
-# As aiohttp's options.
+# In the form of aiohttp's options.
 HEAD_LIMITS: dict[str, Any] = {
     "max_line_size": TARGET_BYTES_MAX,
     "max_field_size": HEADER_BYTES_MAX,
     "max_headers": HEADERS_MAX,
 }
-# All of them, and the request line. Without it one head could be half a megabyte.
+# Request line and all headers. Without this limit one head could be half a megabyte.
 HEAD_BYTES_MAX = 64 * 1024
-# Host names that were looked at: a client says the same for years, an attacker anything.
+# Cache of checked host names: a client sends one name for years, an attacker any number.
 _HOSTS_MAX = 64
 _HOST = re.compile(r"(?:[A-Za-z0-9._~!$&'()*+,;=%-]{1,255}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{0,5})?")
 _ABSOLUTE = re.compile(r"(?i:https?)://([^/?#]*)")
@@ -29,7 +29,7 @@ _hosts: set[str] = set()
 
 
 def is_plain(request: web.BaseRequest, is_upgrade: bool) -> bool:
-    """True for nearly every request: nothing about it has to be looked at. CONNECT counts as an upgrade."""
+    """True for a request without anything to check, as nearly all are. CONNECT counts as an upgrade."""
     headers = request.headers
     return (
         request.version is HttpVersion11
@@ -42,14 +42,14 @@ def is_plain(request: web.BaseRequest, is_upgrade: bool) -> bool:
 
 
 def fault_of(request: web.BaseRequest) -> str | None:
-    """Why a request that the parser took must not be answered; None when nothing is wrong.
+    """Reason to refuse a request that the parser accepted; None when nothing is wrong.
 
-    Two readers of such a request may take it for two different ones: about where it ends (RFC 9112, 6.1), or
-    about whom it is for (RFC 9112, 3.2).
+    Two parsers may read a refused request as two different ones: they disagree about its end (RFC 9112, 6.1), or
+    about its host (RFC 9112, 3.2).
     """
     headers = request.headers
     if request.method == hdrs.METH_CONNECT:
-        return "method"  # this is no proxy
+        return "method"  # only a proxy takes it
     coding = headers.get(hdrs.TRANSFER_ENCODING)
     if request.version == HttpVersion10:
         if coding is not None:
@@ -65,9 +65,9 @@ def fault_of(request: web.BaseRequest) -> str | None:
 
 
 def leaves_http(request: web.BaseRequest) -> bool:
-    """True when a client that asks for an upgrade wants another protocol than is spoken here, such as `h2c`.
+    """True when a client asks for an upgrade to a protocol that is not spoken here, for example `h2c`.
 
-    aiohttp's parser drops what follows such a request in the same packet, so where the next one begins is not known.
+    aiohttp's parser drops the bytes after this request in the same packet, so the start of the next one is unknown.
     """
     return request.headers.get(hdrs.UPGRADE, "").lower() != "websocket"
 

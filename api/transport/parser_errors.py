@@ -1,4 +1,4 @@
-"""Why a request could not be parsed. Nothing of it is repeated in the answer."""
+"""Reasons why a request could not be parsed. A refusal repeats nothing of the request."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from api.transport.aiohttp_internals import (
 from api.transport.malformed import TARGET_BYTES_MAX
 
 Verdict = tuple[str, str]
-"""A reason, which is a label of a metric, and the code of the problem."""
+"""Classification of an error: a reason, which is a label of a metric, and the code of the problem."""
 
 
 def judge(error: BaseException) -> Verdict:
-    """Why the parser could not go on."""
+    """The reason and the problem for a parser's error."""
     if isinstance(error, LineTooLong):
         if error.args[1] == TARGET_BYTES_MAX:
             return "target_too_long", "target_too_long"
@@ -36,7 +36,7 @@ def judge(error: BaseException) -> Verdict:
 
 
 def _by_text(text: str) -> Verdict:
-    """The parser has one class for all the rest; its own words tell them apart. What is not known is `syntax`."""
+    """Classify by the parser's message, since all other errors share one class. An unknown message is `syntax`."""
     if text.startswith("Too many headers"):
         return "too_many_headers", "headers_too_large"
     if text.startswith(("Missing 'Host'", "Duplicate 'Host'")):

@@ -1,4 +1,4 @@
-"""What a connection answers to what is no request: counted, sampled in the log, and in the form of any refusal."""
+"""Refusals of malformed requests: counted, sampled in the log, and in the API's form."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from config.log_sampling import STRANGERS
 
 log = structlog.get_logger()
 
-# A stranger's words, so not many.
+# Text of an unauthenticated client, so it is cut.
 METHOD_CHARS, PATH_CHARS = 20, 200
-# What aiohttp calls the method of what it could not read.
+# aiohttp's method for a request that it could not parse.
 _UNREAD = "UNKNOWN"
 
 
 def refusal(problem: Problem, reason: str, trace: str, request: web.BaseRequest | None) -> web.Response:
-    """The answer. Whoever is no client of ours may ask for any number of them, so not each has a line."""
+    """The refusal as a response. Its log line is sampled: an unauthenticated client may cause any number of them."""
     metrics.MALFORMED_REQUESTS.labels(reason).inc()
     metrics.REQUESTS.labels("(none)", "(any)", problem.kind.status).inc()
     left_out = STRANGERS.take(reason)

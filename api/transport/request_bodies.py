@@ -1,7 +1,7 @@
-"""The bodies of requests on one connection: what may come of them, and what becomes of one that nobody reads.
+"""Request bodies on one connection: limits of size and framing, and the discarding of a body that nobody reads.
 
-aiohttp parses a body that was refused for two seconds more, so that its client can read the answer: a chunk of one
-byte takes six, and a megabyte of those 50 to 90 ms of the loop.
+aiohttp parses a refused body for two more seconds, so that its client can read the answer: a chunk of one byte takes
+six, and a megabyte of them 50 to 90 ms of the loop.
 """
 
 from __future__ import annotations
@@ -19,23 +19,23 @@ from api.transport.errors import WastefulBody
 from api.transport.malformed import leaves_http
 from config import metrics
 
-# What the framing of a body may weigh beside its content: some 10,000 chunks, which take 7 ms to parse.
+# Limit of the framing beside the content: some 10,000 chunks, which take 7 ms to parse.
 FRAMING_BYTES_MAX = 64 * 1024
-# What is dropped, unparsed, of a body that nobody reads, so that the client can read its answer.
+# Bytes of an unread body that are dropped unparsed, so that the client can read its answer.
 DISCARD_BYTES_MAX = 1024 * 1024
 
 
 class RequestBodies(web.RequestHandler):
-    """The part of a connection that deals with bodies."""
+    """aiohttp's `RequestHandler` with limits of request bodies."""
 
     __slots__ = ("_body_bytes", "_discarded", "_discarded_bytes", "_framed")
 
     def __init__(self, manager: Any, *, loop: asyncio.AbstractEventLoop, **options: Any) -> None:
         super().__init__(manager, loop=loop, **options)
-        # The body that comes in at the moment, and what has come of it after its head, with its framing.
+        # The body that is being received, and its bytes after the head, framing included.
         self._framed: StreamReader | None = None
         self._body_bytes = 0
-        # Done when enough of a refused body was dropped.
+        # Resolved when enough of a refused body was dropped.
         self._discarded: asyncio.Future[None] | None = None
         self._discarded_bytes = 0
 
@@ -43,7 +43,7 @@ class RequestBodies(web.RequestHandler):
         raise NotImplementedError
 
     def _part_of_body(self, content: StreamReader, size_bytes: int) -> None:
-        """Every byte counts, not only those that the framing carries: a chunk of one byte takes six."""
+        """Count the bytes of a body, framing included: a chunk of one byte takes six."""
         if content.is_eof():
             return
         if self._framed is not content:
@@ -63,22 +63,22 @@ class RequestBodies(web.RequestHandler):
             self._discarded.set_result(None)
 
     def _fail_body(self, error: Exception) -> None:
-        """Whoever waits for the body gets the error; after the answer the connection ends."""
+        """Raise the error in the handler that reads the body; the connection closes after the answer."""
         request = self._current_request
         if request is None or request.content.is_eof():
             return
         request.content.set_exception(error)
-        request.content.feed_eof()  # or the rest would be waited for
+        request.content.feed_eof()  # otherwise the rest would be waited for
         self.close()
 
     def finish_response(
         self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
     ) -> Coroutine[Any, Any, tuple[web.StreamResponse, bool]]:
-        """Send the answer; where the next request would begin in vain, end the connection with it."""
-        # Almost all are plain; to ask for a class goes by way of the abstract mapping that an answer is, which is slow.
+        """Send the answer; close the connection with it when no next request can be read."""
+        # Almost all are plain. isinstance() would use the abstract Mapping that a response is, which is slow.
         plain = type(resp) is web.Response
         if not plain and isinstance(resp, web.HTTPException) and "X-Trace-ID" not in resp.headers:
-            # The router's own, for what it could not even match.
+            # The router's own answer to a request that it could not match.
             resp = self._refusal(Problem("malformed_request"), "unroutable")
             resp.force_close()
         refused = not request.content.is_eof() and request.content_length is None
@@ -89,8 +89,9 @@ class RequestBodies(web.RequestHandler):
     async def _finish_last(
         self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
     ) -> tuple[web.StreamResponse, bool]:
-        """Send the last answer. What still comes of its request is dropped unparsed, for a moment: a connection that
-        is closed with unread bytes is reset, and its client might lose the answer.
+        """Send the last answer, and drop the rest of its request unparsed for a moment.
+
+        A connection that is closed with unread bytes is reset, and its client might lose the answer.
         """
         if not resp.prepared:
             resp.force_close()

@@ -1,4 +1,4 @@
-"""Which server runs an application: our transport, or stock aiohttp."""
+"""Choice of an application's server: our transport, or stock aiohttp."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ if TYPE_CHECKING:
 
 
 class FastPathError(Exception):
-    """The installed aiohttp has other insides than our transport needs; the message names them."""
+    """The installed aiohttp lacks internals that our transport needs; the message names them."""
 
 
 def runner_class(*, fast: bool) -> type[Runner] | type[StockRunner]:
-    """Our transport, or stock aiohttp, for which none of aiohttp's insides is looked at.
+    """The runner class of our transport, or of stock aiohttp, which checks none of aiohttp's internals.
 
     Raises:
         FastPathError: our transport cannot run on the installed aiohttp.

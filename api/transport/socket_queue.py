@@ -1,4 +1,4 @@
-"""What only the kernel knows of a connection."""
+"""The kernel's send queue of a connection."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import termios
 
 
 def queued_bytes(wire: asyncio.Transport) -> int:
-    """What the kernel has of a connection that the other side has not acknowledged; 0 where it does not say."""
+    """Bytes in the kernel that the other side has not acknowledged; 0 where the system does not tell."""
     sock = wire.get_extra_info("socket")
     if sock is None or sock.fileno() < 0:
         return 0

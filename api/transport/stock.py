@@ -1,6 +1,6 @@
-"""A stock aiohttp server (MALL_FAST_PATH=off): what `Runner` promises, as far as aiohttp's public parts can keep it.
+"""Server on stock aiohttp (MALL_FAST_PATH=off): the interface of `Runner`, on aiohttp's public parts alone.
 
-The fallback when aiohttp must be raised and its insides have changed. README.md says which bounds are looser here.
+The fallback when aiohttp must be raised and its internals have changed. README.md says which limits are looser here.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from config import metrics
 log = structlog.get_logger()
 
 SWEEP_S = 1.0
-# A larger answer waits for its reader, who takes it within 10 s and at 500 B/s.
+# A larger answer waits until its client reads it, within 10 s and at 500 B/s.
 WAITING_BYTES = 64 * 1024
 READ_S = 10.0
 READ_BYTES_PER_S = 500
@@ -33,7 +33,7 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class StockRunner(web.AppRunner):
-    """An `AppRunner` with the limits of a head; the application gets a middleware for what else can be limited."""
+    """aiohttp's `AppRunner` with the limits of a head; a middleware in the application keeps the other limits."""
 
     __slots__ = ("_connection_counts",)
 
@@ -49,11 +49,11 @@ class StockRunner(web.AppRunner):
         self._connection_counts = connection_counts
 
     def count_open(self) -> int:
-        """How many connections are open."""
+        """Number of open connections."""
         return 0 if self.server is None else len(self.server.connections)
 
     async def sweep(self) -> None:
-        """Once a second end the youngest connections of an address that has too many, for ever."""
+        """Once a second close the youngest connections of an address that has too many, for ever."""
         while True:
             await asyncio.sleep(SWEEP_S)
             if self.server is not None:
@@ -76,7 +76,7 @@ class StockRunner(web.AppRunner):
 
 
 def _quiet_logger() -> logging.Logger:
-    """The log of aiohttp without a stack for each stranger that does not speak HTTP; our faults the guard tells."""
+    """The log of aiohttp without a stack for each client that does not speak HTTP; the guard logs internal errors."""
     logger = logging.getLogger("aiohttp.server")
     logger.addFilter(_is_ours)
     return logger
@@ -95,13 +95,13 @@ def _guard(fresh_trace: Callable[[], str]) -> Any:
                 Problem("malformed_request"), reason, fresh_trace(), request
             )
             response.force_close()
-            response.headers[hdrs.CONNECTION] = "close"  # aiohttp says so to HTTP/1.1 alone
+            response.headers[hdrs.CONNECTION] = "close"  # aiohttp says so only to HTTP/1.1
             return response
         try:
             response = await handler(request)
         except (web.HTTPException, ConnectionError):
             raise
-        except Exception as error:  # noqa: BLE001 - a fault of ours is answered, too
+        except Exception as error:  # noqa: BLE001 - an internal error is answered, too
             response = _failed(error, fresh_trace())
         if not response.prepared:
             if hdrs.UPGRADE in request.headers and leaves_http(request):
@@ -123,7 +123,7 @@ def _failed(error: Exception, trace: str) -> web.Response:
 
 
 async def _send_in_time(request: web.Request, response: web.StreamResponse) -> None:
-    """Send a large answer here, where it has a deadline; aiohttp finds it sent."""
+    """Send a large answer here, with a deadline; aiohttp finds it sent."""
     size_bytes = response.content_length or 0
     if size_bytes <= WAITING_BYTES:
         return
@@ -132,7 +132,7 @@ async def _send_in_time(request: web.Request, response: web.StreamResponse) -> N
             await response.prepare(request)
             await response.write_eof()
     except ConnectionError as error:
-        forget_frames(error)  # aiohttp tries again, fails alike, and ends the connection
+        forget_frames(error)  # aiohttp tries again, fails the same way, and closes the connection
     except TimeoutError:
         metrics.MALFORMED_REQUESTS.labels("slow_reader").inc()
         log.info("aborted_slow_reader", unsent_bytes=size_bytes, duration_s=READ_S)

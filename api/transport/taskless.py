@@ -1,8 +1,8 @@
-"""Coroutines without tasks.
+"""Coroutines that run without a task.
 
-A task per command costs making it, and two rounds of the loop that it spends in queues (make bench over the feed,
-without them: 0.88 times the server's time, 1.14 times as many acceptances a second). Most commands wait for one thing
-only, an actor's answer, which is a future with a deadline.
+A task per command costs its creation, and two turns of the loop in queues (make bench over the feed, without them: 0.88
+times the server's time, 1.14 times as many acceptances a second). Most commands wait only for an actor's answer, which
+is a future with a deadline.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ def _ignore(result: object) -> None:
 
 
 class Taskless(Generic[T]):
-    """A coroutine that runs without a task: its first part at once, the others as what it waits for comes about.
+    """A coroutine that runs without a task: the first part at once, each further part when its future is done.
 
-    It is kept alive by the future that it waits for. It may wait for futures only, each of which must have a
-    deadline; nobody can cancel it.
+    The future that it waits for keeps it alive. It may wait for futures only, each of which must have a deadline.
+    It cannot be cancelled.
 
     Args:
         work: the coroutine.
-        failed: told what it raised.
-        done: told what it returned.
+        failed: called with the exception that it raised.
+        done: called with its return value.
     """
 
     __slots__ = ("_done", "_failed", "_work")
@@ -43,19 +43,19 @@ class Taskless(Generic[T]):
         self._failed = failed
 
     def step(self, waited_for: object = None) -> None:
-        """Go on until the next future, or to the end."""
+        """Run until the next future, or to the end."""
         del waited_for
         try:
             future = self._work.send(None)
         except StopIteration as end:
             self._done(end.value)
-        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - whoever asked must hear something
-            # Cancelled was what it waited for: there is no task that could have been meant.
+        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - every command gets an answer
+            # The awaited future was cancelled; there is no task that could have been meant.
             self._failed(error)
         else:
-            if future is None:  # it only lets others go first
+            if future is None:  # a bare yield: other callbacks go first
                 asyncio.get_running_loop().call_soon(self.step)
             else:
-                # What a task does to show that it has understood.
+                # As a task does, to confirm that it waits for the future.
                 future._asyncio_future_blocking = False
                 future.add_done_callback(self.step)

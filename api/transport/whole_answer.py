@@ -1,4 +1,4 @@
-"""Head and body of a prompt request's answer in one piece."""
+"""Head and body of a fast-path answer as one byte string."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from api.transport.aiohttp_internals import http_date, serialize_headers
 
 
 def whole_answer(response: web.StreamResponse, *, keep: bool) -> bytes:
-    """Head and body of a short answer as they are sent over HTTP/1.1.
+    """Head and body of a short answer, as they are sent over HTTP/1.1.
 
     Raises:
-        TypeError: it has no body of bytes, so that its route cannot be prompt.
+        TypeError: its body is not bytes, so its route cannot be prompt.
     """
     body = response.body if isinstance(response, web.Response) else None
     if not isinstance(body, bytes):

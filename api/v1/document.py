@@ -1,4 +1,4 @@
-"""The OpenAPI document of version 1, translated from that of version 2."""
+"""OpenAPI document of version 1, translated from that of version 2."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ Part = dict[str, Any]
 
 _PROBLEM = "application/problem+json"
 _ERROR: Part = {"schema": {"$ref": REF + "Error"}}
-# Statuses and headers that only conditional requests have.
+# Statuses of conditional requests only.
 _CONDITIONAL_STATUSES = ("304", "412", "428")
-# Said by the connection, which has not read which version was asked: in the form of version 2.
+# The connection gives these before it reads the version, so they have the form of version 2.
 _UNREAD_STATUSES = ("414", "431")
 _CONDITIONAL_HEADERS = frozenset({"if-match", "if-none-match", "etag", "last-modified", "accept-patch"})
 _LIMITS: Mapping[str, str] = {
@@ -59,7 +59,7 @@ _COUNTED: Part = {
 
 
 def make_document_v1(routes: Iterable[Operation]) -> Part:
-    """The document for version 1, where version 2 has these routes."""
+    """Build the document of version 1 from version 2's operations."""
     routes = list(routes)
     paths = {route.operation: (route.path, route.method.lower()) for route in routes}
     document = deepcopy(make_document(routes))
@@ -118,7 +118,7 @@ def _operation(row: Row, described: Part) -> Part:
 
 
 def _stays(parameter: Part) -> bool:
-    """Queries of version 1 are its own; conditions it has none."""
+    """False for parameters that only version 2 has: queries, and conditional headers."""
     return parameter["in"] != "query" and parameter["name"].lower() not in _CONDITIONAL_HEADERS
 
 
@@ -163,7 +163,7 @@ def _response(response: Part) -> Part:
 
 
 def _require_whole(paths: Part, schemas: dict[str, Part], operation: str, fields: tuple[str, ...]) -> None:
-    """The body of a PUT: the merge-patch of version 2, with nothing left out."""
+    """Make the body of a PUT: the merge patch of version 2 with all fields required."""
     kind = operation.partition(".")[0]
     media = paths[f"/api/v1/{kind}/{{id}}"]["put"]["requestBody"]["content"]["application/json"]
     schema = deepcopy(schemas[media["schema"]["$ref"].removeprefix(REF)])
@@ -180,7 +180,7 @@ def _require_whole(paths: Part, schemas: dict[str, Part], operation: str, fields
 def _describe_transition(
     paths: Part, schemas: Mapping[str, Part], bodies_of: Mapping[str, type[BaseModel] | None]
 ) -> None:
-    """What may be beside a status is what the operation that leads to it takes."""
+    """Describe the members beside `status`: those of the operation that the status leads to."""
     wanted: dict[str, list[str]] = {}
     for status, operation in TRANSITIONS.items():
         wanted.setdefault(operation, []).append(status)
@@ -199,7 +199,7 @@ def _describe_transition(
 
 
 def _without_examples(value: Any) -> None:
-    """Schemas have examples of version 2."""
+    """Remove examples from schemas; they are those of version 2."""
     if isinstance(value, list):
         for part in value:
             _without_examples(part)
@@ -211,7 +211,7 @@ def _without_examples(value: Any) -> None:
 
 
 def _prune(document: Part) -> None:
-    """Only the parts that something refers to stay."""
+    """Drop parts without a reference."""
     schemas, wanted = document["components"]["schemas"], set()
     ahead = _references(document["paths"])
     while ahead:
@@ -240,5 +240,5 @@ def _document() -> Document:
 
 
 async def serve(context: RequestContext) -> web.Response:
-    """The document."""
+    """Serve the document."""
     return _document().answer(context, tagged=False)

@@ -1,5 +1,7 @@
-"""Examples of version 1. Those of answers are those of version 2, run through the differences; those of bodies are
-written here, and tests run them forward into the models of version 2.
+"""Examples of the document of version 1.
+
+Answers are version 2's examples, translated; bodies are written here, and tests translate them into the models of
+version 2.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ import orjson
 from api.v1 import responses
 
 _PLACE = {"lat": 52.52, "lng": 13.405}
-# By operation; what is not here is the same in version 2.
+# By operation; a body that is missing here is the same in version 2.
 BODIES: Mapping[str, Mapping[str, Any]] = {
     "users.create": {"driver": {
         "email": "max@mall.example", "password": "correct horse battery", "name": "Max", "role": "driver",
@@ -51,26 +53,26 @@ BODIES: Mapping[str, Mapping[str, Any]] = {
 
 
 def bodies(operation: str, before: Mapping[str, Any]) -> dict[str, Any]:
-    """Examples of a body, for a document; `before` are those of version 2."""
+    """Examples of a body for the document; `before` are those of version 2."""
     if operation not in BODIES:
         return dict(before)
     return {name: {"value": value} for name, value in BODIES[operation].items()}
 
 
 def answers(before: Mapping[str, Any]) -> dict[str, Any]:
-    """Examples of a good answer, made of those of version 2."""
+    """Examples of a successful answer, translated from those of version 2."""
     return {
         name: {**one, "value": _json(responses.answer(_json(one["value"])))} for name, one in before.items()
     }
 
 
 def refusals(problems: Mapping[str, Any]) -> dict[str, Any]:
-    """Examples of refusals, by code, made of those of version 2."""
+    """Examples of refusals by code, translated from those of version 2."""
     return {
         code: {**one, "value": responses.refusal("", _json(one["value"]))} for code, one in problems.items()
     }
 
 
 def _json(value: Any) -> Any:
-    """A copy, in which amounts are numbers."""
+    """A copy in which amounts are floats."""
     return orjson.loads(orjson.dumps(value))

@@ -1,4 +1,4 @@
-"""The ways to run an operation of version 2 for a request of version 1."""
+"""Handlers of version 1: the ways to run an operation of version 2."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ HandlerV1 = Callable[[RequestContextV1], Awaitable[web.StreamResponse]]
 # The routes of version 2, by operation.
 Routes = Mapping[str, Route]
 
-# Somebody else changes the same resource that often in a row: then the request may come again.
+# Attempts while other clients change the same resource; then the client must retry.
 TRIES = 5
 
 
 async def draft_of(context: RequestContextV1, operation: str, bytes_max: int = BODY_BYTES_MAX) -> Draft:
-    """The request with its body, not yet translated.
+    """Read the request with its body, not yet translated.
 
     Raises:
-        Problem: the body is too large, or not proper JSON.
+        Problem: the body is too large, or not valid JSON.
     """
     draft = context.draft(operation)
     if context.origin.can_read_body:
@@ -41,10 +41,10 @@ async def draft_of(context: RequestContextV1, operation: str, bytes_max: int = B
 
 
 def translate(context: RequestContextV1, draft: Draft, path: str) -> None:
-    """Run the differences forward; from here on the call is one of version 2.
+    """Apply the transforms forward; afterwards the request is one of version 2.
 
     Raises:
-        Problem: what cannot be translated.
+        Problem: a part cannot be translated.
     """
     keys.forward(draft, context)
     for difference in (conditions, identity, money, places):
@@ -58,7 +58,7 @@ def path_ids(context: RequestContextV1, path: str) -> dict[str, str]:
 
 
 def as_it_is(operation: str, path: str, routes: Routes) -> HandlerV1:
-    """The operation, with its request and answer translated."""
+    """Handler that runs the operation with request and answer translated."""
 
     async def run(context: RequestContextV1) -> web.StreamResponse:
         translate(context, await draft_of(context, operation), path)
@@ -68,7 +68,7 @@ def as_it_is(operation: str, path: str, routes: Routes) -> HandlerV1:
 
 
 def bare(operation: str, path: str, routes: Routes) -> HandlerV1:
-    """The operation without the body that it has got in version 2."""
+    """Handler that runs the operation without the body that its answer has only in version 2."""
 
     async def run(context: RequestContextV1) -> web.StreamResponse:
         await context.no_body()
@@ -80,7 +80,7 @@ def bare(operation: str, path: str, routes: Routes) -> HandlerV1:
 
 # -- whole replacements -----------------------------------------------------------------------------------
 
-# What a resource consists of, as far as a client may change it; `null` is a value of those in the second set.
+# All changeable fields of a resource; the second set names those that may be null.
 WHOLE: Mapping[str, tuple[str, ...]] = {
     "users.update": ("name", "status"),
     "zones.update": ("name", "mode", "wave_size", "offer_ttl_s", "area"),
@@ -91,8 +91,9 @@ NULLABLE = frozenset({"area", "stock"})
 
 
 def replaced(operation: str, path: str, routes: Routes) -> HandlerV1:
-    """PUT as a merge-patch of all fields, against the version that is there: the last write wins. DELETE
-    likewise.
+    """Handler of PUT: a merge patch of all fields, against the present version, so that the last write wins.
+
+    DELETE works likewise.
     """
     read = routes[operation.replace(".update", ".get").replace(".delete", ".get")].handler
 
@@ -120,7 +121,7 @@ def replaced(operation: str, path: str, routes: Routes) -> HandlerV1:
 
 
 def check_whole(operation: str, body: Mapping[str, Any]) -> None:
-    """Refuse a replacement that leaves something out.
+    """Refuse a replacement that leaves a field out.
 
     Raises:
         Problem: `invalid`.
@@ -136,7 +137,7 @@ def check_whole(operation: str, body: Mapping[str, Any]) -> None:
 
 
 def check_driver(operation: str, present: Mapping[str, Any], body: Mapping[str, Any] | None) -> None:
-    """Drivers consist of more than other users.
+    """Refuse the replacement of a user that leaves out a driver's fields.
 
     Raises:
         Problem: `invalid`.
@@ -149,7 +150,7 @@ def check_driver(operation: str, present: Mapping[str, Any], body: Mapping[str, 
 async def _current(
     context: RequestContextV1, draft: Draft, read: HandlerV1, path: str
 ) -> tuple[str, Mapping[str, Any]]:
-    """The ETag of what is there now, and what it is."""
+    """ETag and value of the present resource."""
     question = context.draft(draft.operation)
     conditions.forward(question)
     context.forward(question, path_ids(context, path))
@@ -162,12 +163,12 @@ async def _current(
 
 # -- transitions ------------------------------------------------------------------------------------------
 
-# Who may change an order's status: everybody may ask; the operation behind it says who may.
+# Access of the status change: any role may send it; the operation that it leads to checks the role.
 TRANSITION_ACCESS = Access("account:read:own", COMMANDS)
-# A status, and for some a reason or a driver: a tenth of it.
+# Limit of a body: a status, sometimes with a reason or a driver, takes a tenth of it.
 TRANSITION_BYTES_MAX = 4096
 
-# The status that is asked for, and the operation that leads there.
+# Operation by the requested status.
 TRANSITIONS: Mapping[str, str] = {
     "accepted": "orders.accept",
     "declined": "orders.decline",
@@ -181,9 +182,9 @@ TRANSITIONS: Mapping[str, str] = {
 
 
 def transition(_: str, path: str, routes: Routes) -> HandlerV1:
-    """A status that is written becomes the operation that leads to it; its own access counts.
+    """Handler of a written status: runs the operation that leads to it, with that operation's permissions.
 
-    Which one that is stands in the body, so the request was counted as a command before it was read.
+    The body names the status, so the request is counted as a command before its body is read.
     """
 
     async def run(context: RequestContextV1) -> web.StreamResponse:

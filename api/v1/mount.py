@@ -1,4 +1,4 @@
-"""Binds version 1 into the application. Every answer of version 1 passes `_aged`: translated, and dated."""
+"""Mounting of version 1 in the application. Every answer is translated and dated by `_aged`."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _LINK = (
 
 
 class Served:
-    """Version 1 of one application."""
+    """Version 1 in one application."""
 
     def __init__(self, routes: Iterable[Operation], lifecycle: Lifecycle) -> None:
         self._lifecycle = lifecycle
@@ -43,17 +43,17 @@ class Served:
         self._routes = {route.operation: route for route in routes}
 
     def bound(self) -> list[tuple[str, str, Bound]]:
-        """Method, path and aiohttp handler of every route, the documents among them."""
+        """Method, path and aiohttp handler of every route, documents included."""
         found = [(row.method, row.path, self._bind(row)) for row in TABLE]
         row = Row("docs.openapi", "GET", DOCUMENT_PATH)
         document = _as_route(row, serve, self._routes[row.operation].access)
         return [*found, ("GET", DOCUMENT_PATH, self._aging(row, pipeline.bind(document)))]
 
     def _bind(self, row: Row) -> Bound:
-        """The row's handler behind the gate of the operation that it runs.
+        """The aiohttp handler of a row, behind the pipeline with the operation's permissions.
 
         Raises:
-            KeyError: version 2 has no such operation; such a server must not start.
+            KeyError: version 2 has no operation of this name; the server does not start then.
         """
         handler = row.way(row.operation, row.path, self._routes)
         if row.operation == TRANSITION:
@@ -73,7 +73,7 @@ class Served:
         return handle
 
     async def unknown(self, request: web.Request) -> web.StreamResponse:
-        """Paths and methods that version 1 does not have."""
+        """Refuse paths and methods that version 1 does not have."""
         response = await self._while_open(request, pipeline.unknown)
         return self._aged("", request, response, "/api/v2/openapi.json")
 
@@ -85,7 +85,7 @@ class Served:
         return await inner(request)
 
     async def expect(self, request: web.Request) -> web.StreamResponse | None:
-        """The same as in version 2, refused in the form of version 1."""
+        """Check an Expect header as in version 2, with a refusal in the form of version 1."""
         response = await pipeline.expect(request)
         if response is None:
             return None
@@ -112,7 +112,7 @@ class Served:
 
 
 def _as_route(row: Row, handler: HandlerV1 | Handler, access: Access, *, quiet: bool = False) -> Route:
-    """A route for the edge. Query parameters are looked at by the handlers of lists only."""
+    """A row as a route for the pipeline. Only handlers of lists read query parameters."""
     return Route(
         cast("Handler", handler), row.operation, row.method, row.path, scope=access.scope, limit=access.policy,
         own_query=row.way is listed, quiet=quiet,
@@ -120,13 +120,13 @@ def _as_route(row: Row, handler: HandlerV1 | Handler, access: Access, *, quiet: 
 
 
 def _successor(row: Row, routes: Mapping[str, Route]) -> str:
-    """The path of version 2 for the same thing."""
+    """The path of version 2 for the same resource."""
     operation = "orders.get" if row.operation == TRANSITION else row.operation
     return routes[operation].path
 
 
 def _filled(path: str, request: web.Request) -> str:
-    """The path with the id of the request; the list, where that is no id."""
+    """The path with the request's id; the list's path when that is not an id."""
     if "{id}" not in path:
         return path
     public = identity.forward_path(path.replace("/v2/", "/v1/"), request.match_info.get("id", ""))
@@ -134,7 +134,7 @@ def _filled(path: str, request: web.Request) -> str:
 
 
 def _translate(operation: str, response: web.Response) -> None:
-    """Rewrite the body of a JSON answer, in place: what else was said of the answer stays."""
+    """Translate the body of a JSON answer in place; its status and headers stay."""
     if not isinstance(response.body, bytes):
         return
     if response.content_type == _PROBLEM:

@@ -1,6 +1,6 @@
-"""Lists by page number, with totals: version 2 has no such thing, so these have queries of their own.
+"""Lists by page number, with totals. Version 2 has neither, so these lists have queries of their own.
 
-What a row looks like, and who sees which, is said by version 2.
+Version 2 serializes the rows, and decides which rows a caller sees.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from dispatch.domain import ids
 from dispatch.domain.order import order_from
 from dispatch.records import NumberedKind
 
-# A page further on is looked for with a filter, or in version 2: each one costs the database all before it.
+# Limit of the page number, because the database reads all pages before it. Beyond it: a filter, or version 2.
 PAGE_NUMBER_MAX = 1000
 PAGE_SIZE_MAX = 100
 Number = Annotated[int, Field(ge=1, le=ids.NUMBER_MAX)]
@@ -76,13 +76,13 @@ class DriversQuery(NumberedQuery):
 
 @frozen
 class Listing:
-    """How a list is made.
+    """Definition of a list.
 
     Attributes:
-        query: its query parameters.
-        kind: what is listed.
-        filters: what the list takes, from the call and its query.
-        show: a row as version 2 shows it.
+        query: model of its query parameters.
+        kind: the listed resource.
+        filters: makes the list's filters from the request and its query.
+        show: serializes a row in the form of version 2.
     """
 
     query: type[NumberedQuery]
@@ -120,7 +120,7 @@ LISTINGS: Mapping[str, Listing] = {
         lambda _, row: serializers.driver_row(row),
     ),
 }
-# The products of a store are the products with its id.
+# The list of a store's products filters by its id.
 OF_STORE = Listing(
     NumberedQuery, "product", lambda context, _: (_store(context),), lambda _, row: serializers.product(row)
 )
@@ -134,7 +134,7 @@ def _store(context: RequestContextV1) -> int:
 
 
 def listed(operation: str, path: str, routes: Routes) -> HandlerV1:
-    """A list of version 1."""
+    """Handler of a list of version 1."""
     del path
     listing = OF_STORE if operation == "stores.products" else LISTINGS[operation]
 
@@ -153,7 +153,7 @@ def listed(operation: str, path: str, routes: Routes) -> HandlerV1:
 
 
 async def _around(context: RequestContextV1, query: StoresQuery, routes: Routes) -> web.StreamResponse:
-    """Stores around a place, by version 2."""
+    """The search for stores around a place, with version 2's handler."""
     draft = context.draft("stores.list")
     draft.query = {
         "near": f"{query.lat!r},{query.lng!r}",

@@ -1,4 +1,4 @@
-"""A request of version 1 as a handler of version 2 sees it."""
+"""Request of version 1 in the form that handlers of version 2 use."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ from api.http.request import RequestContext
 from api.http.services import Services
 from api.v1.request_draft import Draft
 
-# More than any body: the reader never asks the connection to pause.
+# Larger than any body, so the reader never pauses the connection.
 _BUFFER_BYTES = 1 << 20
 
 
 class Forwarded:
-    """Stands for a web.Request: path ids, query, headers and body are those of version 2, all else is the
-    request that came.
+    """Substitute for a web.Request.
+
+    Path ids, query, headers and body are those of version 2, all other attributes are the original request's.
     """
 
     def __init__(
@@ -44,15 +45,15 @@ class Forwarded:
         return getattr(self._origin, name)
 
     async def read(self) -> bytes:
-        """The body."""
+        """Read the body."""
         return self._data
 
 
 class RequestContextV1(RequestContext):
-    """A call of version 1. `request` is what came until `forward` puts its translation there.
+    """Context of a version 1 request. `request` is the original until `forward` replaces it with its translation.
 
     Attributes:
-        origin: what came.
+        origin: the original request.
     """
 
     __slots__ = ("origin",)
@@ -69,7 +70,7 @@ class RequestContextV1(RequestContext):
         return Draft(operation, headers, fresh_key=self.services.entropy.trace)
 
     def forward(self, draft: Draft, ids: dict[str, str]) -> None:
-        """From here on handlers see the draft."""
+        """Replace the request by its translation."""
         data = draft.data()
         for name in ("Content-Length", "Transfer-Encoding"):
             draft.headers.popall(name, None)

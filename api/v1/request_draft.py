@@ -1,4 +1,4 @@
-"""A request of version 1 on its way forward to version 2."""
+"""Draft of a version 2 request, made from one of version 1."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Draft:
-    """What will be asked of version 2.
+    """A request while it is translated to version 2.
 
     Attributes:
-        operation: of version 2.
+        operation: name in version 2.
         headers: of the request.
-        body: the object in the body; numbers with a fraction are Decimals. None: no body, or no object in it.
-        raw: the body where it is none of that; version 2 says what is wrong with it.
-        query: further parameters, in the words of version 2.
-        fresh_key: makes a key that nobody else has.
+        body: the object in the body; numbers with a fraction are Decimals. None: no body, or not an object.
+        raw: a body that is not an object; version 2 refuses it.
+        query: further parameters, named as in version 2.
+        fresh_key: makes a unique key.
     """
 
     operation: str
@@ -40,10 +40,10 @@ class Draft:
     fresh_key: Callable[[], str] = str
 
     def read(self, data: bytes) -> None:
-        """Take the body.
+        """Parse the body.
 
         Raises:
-            Problem: it is not proper JSON.
+            Problem: it is not valid JSON.
         """
         scan_json(data)
         value = json.loads(data, parse_float=_exact)
@@ -53,13 +53,13 @@ class Draft:
             self.raw = data
 
     def data(self) -> bytes | None:
-        """The body as version 2 gets it."""
+        """The body in the form of version 2."""
         if self.body is None:
             return self.raw
         return json.dumps(self.body, default=float).encode()
 
 
-# Stands for what is next to nothing: a decimal may have an exponent that no computation would survive.
+# Replaces a number close to zero: a Decimal may have an exponent that is too large to compute with.
 _TINY = Decimal("1e-300")
 
 
@@ -72,8 +72,9 @@ def _exact(digits: str) -> Decimal | int:
 
 
 def refuse_body(faults: Iterable[tuple[str, str, str]]) -> None:
-    """Refuse the body for faults (pointer, code, what is wrong), if there is one. The pointers are those of
-    version 1: they lose their `#`, so that they are not translated again.
+    """Refuse the body for faults (pointer, code, text), if any.
+
+    The pointers are those of version 1, and lose their `#`, so that they are not translated again.
 
     Raises:
         Problem: `invalid`.

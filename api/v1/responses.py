@@ -1,4 +1,4 @@
-"""Answers of version 2 as version 1 gives them: the differences run backward."""
+"""Translation of version 2's answers into those of version 1."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 from api.v1.transforms import conditions, identity, money, paging, pickups, places, problems, statuses, times
 
-# Money comes after these: what it writes is no JSON that anybody could look into.
+# Money comes last: its result is not JSON that other transforms could read.
 _DIFFERENCES = (
     pickups.backward,
     identity.backward,
@@ -18,7 +18,7 @@ _DIFFERENCES = (
 
 
 def answer(value: Any) -> Any:
-    """A good answer; the parts of `value` are changed in place."""
+    """Translate a successful answer; the parts of `value` are changed in place."""
     shown = paging.backward(value)
     for difference in _DIFFERENCES:
         difference(shown)
@@ -27,7 +27,7 @@ def answer(value: Any) -> Any:
 
 
 def refusal(operation: str, problem: dict[str, Any]) -> dict[str, Any]:
-    """A problem as a flat error; its parts are changed in place."""
+    """Translate a problem into a flat error; its parts are changed in place."""
     for difference in _DIFFERENCES:
         difference(problem)
     money.backward(problem)

@@ -1,7 +1,7 @@
-"""The routes of version 1: which operation of version 2 stands behind each, and how it is run.
+"""Routes of version 1: the operation of version 2 behind each, and the way to run it.
 
-Version 1 gets no new routes. What it never had: live tracking of an order (`orders.track`) and the drivers'
-feed with its tickets; a driver's app of version 1 asks `GET /api/v1/drivers/me/orders`.
+Version 1 gets no new routes. It has neither live tracking of an order (`orders.track`) nor the drivers' feed with its
+tickets; a driver's app of version 1 polls `GET /api/v1/drivers/me/orders`.
 
 An operation that both versions share is one row: `as_it_is`, unless its body or its list differs by more
 than names.
@@ -23,8 +23,8 @@ class Row:
     """A route of version 1.
 
     Attributes:
-        operation: of version 2; its declaration guards the route. `orders.transition` is none: who may do
-            it depends on the status that is written, so its handler looks that up.
+        operation: name in version 2; its declaration guards the route. `orders.transition` is not one: its permissions
+        depend on the written status, so its handler checks them.
         way: how the operation is run.
     """
 

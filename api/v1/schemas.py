@@ -1,4 +1,4 @@
-"""JSON Schemas of version 2 as those of version 1: the differences once more, for documents."""
+"""Translation of version 2's JSON Schemas into those of version 1."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ AMOUNT: Schema = {
 }
 _MONEY = {REF + "Money", REF + "Price", REF + "PriceChange", REF + "Total"}
 _STATUSES = set(BACKWARD)
-# Models whose place version 1 has in `location`, though they have no id.
+# Models without an id that have their place in `location` in version 1.
 _PLACED = frozenset({"NewStore", "StoreChange"})
 
 _DETAIL: Schema = {
@@ -49,7 +49,7 @@ ERROR: Schema = {
 
 
 def translate_schemas(schemas: dict[str, Schema]) -> dict[str, Schema]:
-    """All schemas of a document, in place."""
+    """Translate all schemas of a document, in place."""
     for name, schema in schemas.items():
         for node in _with_properties(schema):
             _properties(node, placed=name in _PLACED)
@@ -67,7 +67,7 @@ def translate_schemas(schemas: dict[str, Schema]) -> dict[str, Schema]:
             "more_stores",
             {**WHOLE, "description": "How many it is fetched from besides `store`."},
         )
-    if "Event" in schemas:  # an account's number, or what else it was
+    if "Event" in schemas:  # an account's number, or a text
         by = schemas["Event"]["properties"]["by"]["properties"]
         by["id"] = {"anyOf": [ID, TEXT, {"type": "null"}]}
     schemas["Error"] = ERROR
@@ -108,7 +108,7 @@ def _properties(node: Schema, *, placed: bool) -> None:
 
 
 def _identity(name: str, schema: Any) -> Any:
-    """A schema of ids as one of numbers, also where it may be null, or a list."""
+    """Replace a schema of ids by one of numbers, also inside a nullable or a list."""
     if not isinstance(schema, dict):
         return schema
     if "anyOf" in schema:
@@ -166,6 +166,6 @@ def _statuses(node: Schema) -> None:
 
 
 def _times(node: Schema) -> None:
-    """Whole seconds: an answer's time has a pattern, a request's may have any form of RFC 3339."""
+    """Times in whole seconds: an answer's time has a pattern, a request's may have any form of RFC 3339."""
     if node.get("format") == "date-time" and "pattern" in node:
         node |= {"pattern": r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z$", "maxLength": 20}

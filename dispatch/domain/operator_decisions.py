@@ -31,19 +31,19 @@ def hand_over(order: Order, command: Reassign, before: int, now_ms: int) -> Verd
     """Decide a hand-over from the carrying driver to another one. The status stays."""
     if before == command.driver_id:
         return Unchanged("reassigned")
-    moved = order.moved(
+    next_order = order.evolve(
         order.status, now_ms, driver_id=command.driver_id, released=released(order, before, now_ms)
     )
     return Decision(
-        order=moved,
+        order=next_order,
         event="handed_over",
         by=command.by,
         answer="reassigned",
         reason=command.reason,
         data={"driver_id": public_id(DRIVER, command.driver_id), "from": public_id(DRIVER, before)},
         feed=(
-            FeedEntry(before, "order.released", order_for_driver(moved) | {"reason": command.reason}),
-            FeedEntry(command.driver_id, "order.assigned", order_for_driver(moved, command.driver_id)),
+            FeedEntry(before, "order.released", order_for_driver(next_order) | {"reason": command.reason}),
+            FeedEntry(command.driver_id, "order.assigned", order_for_driver(next_order, command.driver_id)),
         ),
         take=command.driver_id,
         free=True,
@@ -64,11 +64,11 @@ def conclude(order: Order, command: Conclude, now_ms: int) -> Verdict:
         if order.status == REACHED[event]:
             return Unchanged(event)
         return Refused(r.INVALID_TRANSITION, order.status)
-    moved = order.moved(status, now_ms, offers=(), due_ms=None)
+    next_order = order.evolve(status, now_ms, offers=(), due_ms=None)
     driver = order.driver_id
-    entry = order_for_driver(moved) | {"reason": command.reason}
+    entry = order_for_driver(next_order) | {"reason": command.reason}
     return Decision(
-        order=moved,
+        order=next_order,
         event=event,
         by=command.by,
         answer=event,

@@ -239,7 +239,7 @@ class Order:
             ]
         return found
 
-    def moved(
+    def evolve(
         self,
         status: str,
         now_ms: int,

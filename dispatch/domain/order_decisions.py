@@ -136,7 +136,7 @@ def _offer_refusal(order: Order, command: Accept, now_ms: int) -> Refused | None
 
 
 def _assigned(order: Order, driver_id: int, by: By, answer: str, now_ms: int) -> Decision:
-    taken = order.moved(
+    taken = order.evolve(
         TRANSITIONS[order.status, "assigned"],
         now_ms,
         driver_id=driver_id,
@@ -168,7 +168,7 @@ def _decline(order: Order, command: Decline, now_ms: int) -> Verdict:
         return Refused(r.OFFER_EXPIRED, order.status)
     offers = tuple(x for x in order.offers if x is not offer)
     return Decision(
-        order=order.moved(
+        order=order.evolve(
             order.status,
             now_ms,
             offers=offers,
@@ -192,14 +192,14 @@ def _by_carrier(order: Order, driver_id: int, event: str, now_ms: int, reason: s
         if order.status == REACHED[event]:
             return Unchanged(event)
         return Refused(r.INVALID_TRANSITION, order.status)
-    moved = order.moved(status, now_ms, due_ms=None)
+    next_order = order.evolve(status, now_ms, due_ms=None)
     return Decision(
-        order=moved,
+        order=next_order,
         event=event,
         by=driver_by(driver_id),
         answer=event,
         reason=reason,
-        feed=(FeedEntry(driver_id, FEED_TYPES[event], order_for_driver(moved, driver_id)),),
+        feed=(FeedEntry(driver_id, FEED_TYPES[event], order_for_driver(next_order, driver_id)),),
         free=status in o.TERMINAL,
         # Before the pick-up the goods are still in the store.
         restock=event == "failed" and order.status == o.ASSIGNED,
@@ -214,11 +214,11 @@ def _cancel(order: Order, command: Cancel, now_ms: int) -> Verdict:
     status = TRANSITIONS.get((order.status, "cancelled"))
     if status is None:
         return Refused(r.INVALID_TRANSITION, order.status)
-    moved = order.moved(status, now_ms, offers=(), due_ms=None)
+    next_order = order.evolve(status, now_ms, offers=(), due_ms=None)
     driver_id = order.driver_id
-    entry = order_for_driver(moved) | {"reason": command.reason}
+    entry = order_for_driver(next_order) | {"reason": command.reason}
     return Decision(
-        order=moved,
+        order=next_order,
         event="cancelled",
         by=command.by,
         answer="cancelled",
@@ -235,7 +235,7 @@ def _release(order: Order, command: Release, now_ms: int) -> Verdict:
     status = TRANSITIONS.get((order.status, "released"))
     if status is None or order.driver_id is None:
         return Refused(r.INVALID_TRANSITION, order.status)
-    moved = order.moved(
+    next_order = order.evolve(
         status,
         now_ms,
         driver_id=None,
@@ -247,9 +247,9 @@ def _release(order: Order, command: Release, now_ms: int) -> Verdict:
         since_ms=now_ms,
         warned_ms=None,
     )
-    entry = order_for_driver(moved) | {"reason": command.reason}
+    entry = order_for_driver(next_order) | {"reason": command.reason}
     return Decision(
-        order=moved,
+        order=next_order,
         event="released",
         by=command.by,
         answer="released",
@@ -274,8 +274,8 @@ def _assign(order: Order, command: Assign, now_ms: int) -> Verdict:
 
 def _reassign(order: Order, command: Reassign, now_ms: int) -> Verdict:
     if order.driver_id is None or order.status not in o.CARRIED:
-        verdict = _assign(order, Assign(command.by, command.driver_id), now_ms)
-        return replace(verdict, reason=command.reason) if isinstance(verdict, Decision) else verdict
+        decided = _assign(order, Assign(command.by, command.driver_id), now_ms)
+        return replace(decided, reason=command.reason) if isinstance(decided, Decision) else decided
     return hand_over(order, command, order.driver_id, now_ms)
 
 
@@ -291,14 +291,14 @@ def _set_ready(order: Order, command: SetReady, now_ms: int) -> Verdict:
     )
     if order.ready == ready:
         return Unchanged("ready_time_set")
-    moved = order.moved(order.status, now_ms, ready=ready)
-    view = order_for_driver(moved)
+    next_order = order.evolve(order.status, now_ms, ready=ready)
+    view = order_for_driver(next_order)
     feed = [FeedEntry(x.driver_id, "offer.ready_time", view | offer_terms(x)) for x in order.offers]
     if order.driver_id is not None:
-        entry = order_for_driver(moved, order.driver_id)
+        entry = order_for_driver(next_order, order.driver_id)
         feed.append(FeedEntry(order.driver_id, "order.ready_time", entry))
     return Decision(
-        order=moved,
+        order=next_order,
         event="ready_time_set",
         by=command.by,
         answer="ready_time_set",
@@ -316,7 +316,7 @@ def _offer(order: Order, command: MakeOffers, now_ms: int) -> Verdict:
     expires_ms = now_ms + command.ttl_ms
     offers = tuple(order.next_offer(i, driver, expires_ms) for i, driver in enumerate(command.driver_ids))
     lapsed = tuple(x.driver_id for x in order.offers)
-    moved = order.moved(
+    next_order = order.evolve(
         order.status,
         now_ms,
         wave=order.wave + 1,
@@ -325,13 +325,13 @@ def _offer(order: Order, command: MakeOffers, now_ms: int) -> Verdict:
         tried=tuple(dict.fromkeys((*order.tried, *lapsed))),
         due_ms=expires_ms,
     )
-    view = order_for_driver(moved)
+    view = order_for_driver(next_order)
     return Decision(
-        order=moved,
+        order=next_order,
         event="offered",
         by=DISPATCH,
         answer="offered",
-        data={"wave": moved.wave, "drivers": list(command.driver_ids), **command.reasons},
+        data={"wave": next_order.wave, "drivers": list(command.driver_ids), **command.reasons},
         feed=tuple([FeedEntry(x.driver_id, "offer", view | offer_terms(x)) for x in offers]),
         revoked=tuple((x.driver_id, x.id) for x in order.offers),
         why="expired",
@@ -341,17 +341,17 @@ def _offer(order: Order, command: MakeOffers, now_ms: int) -> Verdict:
 def _expire(order: Order, command: Expire, now_ms: int) -> Verdict:
     """Decide the order's timer: an unpaid order ends, a wave of offers expires."""
     if order.due_ms != command.at_ms:
-        return Unchanged("moved")
+        return Unchanged("timer_obsolete")
     now_ms = max(now_ms, command.at_ms)
     if order.status == o.AWAITING_PAYMENT:
         return _cancel(order, Cancel(By("system", "payment_window"), "payment_timeout"), now_ms)
     if order.status == o.CONFIRMED and order.offers:
         lapsed = tuple(x for x in order.offers if x.expires_ms <= now_ms)
         if not lapsed:
-            return Unchanged("moved")
+            return Unchanged("timer_obsolete")
         left = tuple(x for x in order.offers if x.expires_ms > now_ms)
         return Decision(
-            order=order.moved(
+            order=order.evolve(
                 order.status,
                 now_ms,
                 offers=left,

@@ -19,7 +19,7 @@ def pay(order: Order, command: Pay, now_ms: int) -> Verdict:
     # Due at once, as an order without card payment: after a crash the timer tells the zone.
     held = Paid(command.payment_id, "held", order.facts.total_minor)
     return Decision(
-        order=order.moved(
+        order=order.evolve(
             TRANSITIONS[order.status, "paid"],
             now_ms,
             due_ms=now_ms,
@@ -39,7 +39,7 @@ def note_payment(order: Order, command: NotePayment, now_ms: int) -> Verdict:
         return Unchanged("noted")
     others = tuple(p for p in order.payments if p.id != paid.id)
     return Decision(
-        order=order.moved(order.status, now_ms, payments=(*others, paid)),
+        order=order.evolve(order.status, now_ms, payments=(*others, paid)),
         event=command.event,
         by=command.by,
         answer="noted",

@@ -18,7 +18,7 @@ def withdraw(order: Order, command: Withdraw, now_ms: int) -> Verdict:
     # A busy driver counts as not asked: it gets an offer again when a slot is free.
     asked = () if command.why == "busy" else tuple(x.driver_id for x in dead)
     return Decision(
-        order=order.moved(
+        order=order.evolve(
             order.status,
             now_ms,
             offers=left,
@@ -45,7 +45,7 @@ def give_up(order: Order, command: GiveUp, now_ms: int) -> Verdict | None:
             return Unchanged("waiting")
         end_ms = max(end_ms, now_ms + command.notice_ms)
         return Decision(
-            order=order.moved(order.status, now_ms, warned_ms=now_ms),
+            order=order.evolve(order.status, now_ms, warned_ms=now_ms),
             event="unclaimed",
             by=DISPATCH,
             answer="unclaimed",
@@ -61,7 +61,7 @@ def set_mode(order: Order, command: SetMode, now_ms: int) -> Verdict:
     if order.mode == command.mode or order.status not in (o.CONFIRMED, o.AWAITING_PAYMENT):
         return Unchanged("mode_set")
     return Decision(
-        order=order.moved(order.status, now_ms, mode=command.mode, offers=(), round=order.round + 1, wave=0),
+        order=order.evolve(order.status, now_ms, mode=command.mode, offers=(), round=order.round + 1, wave=0),
         event="mode_set",
         by=DISPATCH,
         answer="mode_set",

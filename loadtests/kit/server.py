@@ -55,9 +55,11 @@ class ServerProcess:
         environ: settings; DATABASE_URL and REDIS_URL absent means embedded servers in `data_dir`.
 
     Attributes:
+        tree: the checkout that it runs from.
         own_session: it does not get the Ctrl-C that a terminal sends to all processes in the foreground.
     """
 
+    tree = ROOT
     own_session = False
 
     def __init__(
@@ -119,8 +121,8 @@ class ServerProcess:
         self.data_dir.mkdir(parents=True, exist_ok=True)
         with self.log_path.open("ab") as out:
             self._process = await asyncio.create_subprocess_exec(
-                sys.executable, str(ROOT / "run.py"), "serve", *self.arguments,
-                cwd=ROOT, env=self.environ, stdout=out, stderr=out, pass_fds=keep,
+                sys.executable, str(self.tree / "run.py"), "serve", *self.arguments,
+                cwd=self.tree, env=self.environ, stdout=out, stderr=out, pass_fds=keep,
                 start_new_session=self.own_session,
             )  # fmt: skip
 

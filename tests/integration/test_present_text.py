@@ -54,7 +54,7 @@ async def _shape(url: str, *, postgis: bool = False) -> Shape:
         return await shape_of(owner)
 
 
-@pytest.fixture(params=["template", pytest.param("template_15", marks=pytest.mark.long)])
+@pytest.fixture(params=["template_server", pytest.param("template_server_15", marks=pytest.mark.long)])
 def server_url(request: pytest.FixtureRequest) -> str:
     """A Postgres that has a migrated database to be copied."""
     return str(request.getfixturevalue(request.param))
@@ -77,9 +77,9 @@ _ROLE = """SELECT r.rolsuper, r.rolinherit, r.rolcreaterole, r.rolcreatedb, r.ro
   FROM pg_roles r WHERE r.rolname = 'mall_app'"""
 
 
-async def test_present_text_makes_the_role_on_a_server_that_has_none(folder: Path) -> None:
+async def test_present_text_makes_the_role_on_a_server_that_has_none(short_tmp_path: Path) -> None:
     made = []
-    with EmbeddedPostgres(folder / "pg-without-role", durable=False) as server:
+    with EmbeddedPostgres(short_tmp_path / "pg-without-role", durable=False) as server:
         for make in (fill_from_text, migrate):
             url = await _empty(server.database_url, "of_role")
             await make(url)
@@ -92,8 +92,10 @@ async def test_present_text_makes_the_role_on_a_server_that_has_none(folder: Pat
     assert made[0] == made[1]
 
 
-async def test_start_and_verify_find_nothing_to_do_in_a_database_from_the_present_text(template: str) -> None:
-    url = await _empty(template, "from_text_started")
+async def test_start_and_verify_find_nothing_to_do_in_a_database_from_the_present_text(
+    template_server: str,
+) -> None:
+    url = await _empty(template_server, "from_text_started")
     await fill_from_text(url)
     before = await _shape(url)
     assert await migrate(url) == newest_revision()[0]
@@ -103,8 +105,8 @@ async def test_start_and_verify_find_nothing_to_do_in_a_database_from_the_presen
 
 
 @pytest.fixture(scope="module")
-async def text_url(template: str) -> str:
-    url = await _empty(template, "from_text_planted")
+async def text_url(template_server: str) -> str:
+    url = await _empty(template_server, "from_text_planted")
     await fill_from_text(url)
     return url
 

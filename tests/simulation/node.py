@@ -14,7 +14,7 @@ from actors.cluster.leases import LeasesAway
 from actors.cluster.node import Cluster
 from actors.cluster.transport import Greeting
 from actors.errors import Unanswered
-from actors.messages import Emit
+from actors.messages import Delivery, Emit
 from actors.runtime import Runtime
 from actors.shards import shard_of
 from api.feed.resubscription import Resubscription
@@ -115,7 +115,7 @@ class SimHub:
         if (frozen_s := self.host.frozen_s()) > 0:
             asyncio.get_running_loop().call_later(frozen_s, self.emit, emit, trace)
             return
-        if emit.lane == "topic":
+        if emit.delivery is Delivery.TOPIC:
             self.board = {int(o["order_id"][4:]): o["offer_id"] for o in emit.made()["data"]["orders"]}
             for socket in list(self.sessions.values()):
                 socket.phone.board = dict(self.board)
@@ -123,12 +123,12 @@ class SimHub:
         found = self.sessions.get(emit.to)
         if found is None:
             return
-        if emit.lane == "close":
+        if emit.delivery is Delivery.CLOSE:
             found.close(emit.frame)
         else:
             found.push(emit.frame)
 
-    def moved(self, shards: Container[int]) -> None:
+    def owner_changed(self, shards: Container[int]) -> None:
         """As api.subscriptions.hub.Hub.moved."""
         for socket in list(self.sessions.values()):
             if socket.shard in shards:
@@ -207,7 +207,8 @@ class Host:
         cluster = Cluster(
             me=me, transport=SimNetwork(world.cables, self),
             leases=MemoryLeases(world.table, clock.boot, entropy, wire=lease_wire),
-            emitter=hub, codec=travellers(), clock=clock, entropy=entropy, taken=taken, moved=hub.moved, log=world.note,
+            emitter=hub, codec=travellers(), clock=clock, entropy=entropy, taken=taken,
+            owner_changed=hub.owner_changed, log=world.note,
             life=next(world.lives), version=f"1.{self.lives if world.upgrades else 0}.0",
         )  # fmt: skip
         runtime = Runtime(

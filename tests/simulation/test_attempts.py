@@ -195,7 +195,7 @@ async def _news_of_a_known_owner() -> list[Any]:
         assert edge.cluster is not None
         assert edge.dispatch is not None
         assert owner.cluster is not None
-        edge.cluster.routing_table._moved = heard.append
+        edge.cluster.routing_table._owner_changed = heard.append
         member, ownership = owner.cluster.reconciler.member, _ownership(owner, order)
         line = edge.cluster.peers.links[member.incarnation]
         asking = asyncio.ensure_future(edge.dispatch.order(order))

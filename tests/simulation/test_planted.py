@@ -13,8 +13,8 @@ from actors.behaviour import Done
 from actors.cell_table import CellTable
 from actors.cluster.forwarding import Forwarding
 from actors.cluster.lease_state import LeaseState
-from actors.delivery import Delivery
 from actors.messages import ActorId, Envelope, Seed
+from actors.router import Router
 from actors.runtime import Runtime
 from actors.shards import Parked, shard_of
 from api.feed import state
@@ -57,7 +57,7 @@ def _commit_is_acknowledged_early(patch: pytest.MonkeyPatch) -> Faults:
 
 def _state_is_loaded_before_the_claim(patch: pytest.MonkeyPatch) -> Faults:
     """Rows are read as soon as the lease is won, and serve the first use of each order after the claim."""
-    take, deliver = Runtime.take, Delivery.deliver
+    take, deliver = Runtime.take, Router.deliver
     early: dict[tuple[int, int], Mapping[str, Any]] = {}
 
     async def hasty(self: Runtime, shards: Sequence[int]) -> None:
@@ -69,7 +69,7 @@ def _state_is_loaded_before_the_claim(patch: pytest.MonkeyPatch) -> Faults:
         early.update({(id(self.cells), number): row for number, row in rows.items()})
 
     def warm(
-        self: Delivery, envelope: Envelope, *, latest: str | None = None, seed: Seed | None = None
+        self: Router, envelope: Envelope, *, latest: str | None = None, seed: Seed | None = None
     ) -> None:
         to, ownership = envelope.to, self._cells.owned[shard_of(envelope.to)]
         if (
@@ -83,7 +83,7 @@ def _state_is_loaded_before_the_claim(patch: pytest.MonkeyPatch) -> Faults:
         deliver(self, envelope, latest=latest, seed=seed)
 
     patch.setattr(Runtime, "take", hasty)
-    patch.setattr(Delivery, "deliver", warm)
+    patch.setattr(Router, "deliver", warm)
     return Faults(evil_every_s=2.0)
 
 

@@ -1,4 +1,4 @@
-"""Version 1 has no ETag, no If-Match and no versions of resources: the last write wins."""
+"""Transform of conditional requests: version 1 has no ETag, If-Match or versions, so the last write wins."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ _ASKED = ("If-Match", "If-None-Match", "If-Modified-Since", "If-Unmodified-Since
 
 
 def forward(draft: Draft) -> None:
-    """Conditions are not looked at."""
+    """Drop conditional headers."""
     for name in _ASKED:
         draft.headers.popall(name, None)
 
 
 def backward(answer: Any) -> None:
-    """Versions go, but those of a history: there they are the numbers of its entries."""
+    """Drop versions, except in a history, where they are the numbers of entries."""
     for _, node in objects(answer):
         if node.keys() & {"id", "order_id"}:
             node.pop("version", None)
@@ -27,6 +27,6 @@ def backward(answer: Any) -> None:
 
 
 def backward_headers(headers: CIMultiDict[str]) -> None:
-    """What nobody could use."""
+    """Drop ETag headers."""
     for name in ("ETag", "Last-Modified", "Accept-Patch"):
         headers.popall(name, None)

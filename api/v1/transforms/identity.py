@@ -1,4 +1,4 @@
-"""Version 1 has numbers for ids (`17`), version 2 prefixed texts (`ord_17`)."""
+"""Transform of ids: numbers in version 1 (`17`), prefixed texts in version 2 (`ord_17`)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from api.v1.request_draft import Draft, refuse_body
 from api.v1.transforms.tree import objects, pointer
 from dispatch.domain import ids
 
-# The kinds by the first part of a path, and by the field of a body.
+# Kinds of ids by the first part of a path, and by the field of a body.
 OF_PATH = {
     "users": ids.USER, "zones": ids.ZONE, "stores": ids.STORE, "products": ids.PRODUCT, "orders": ids.ORDER,
     "payments": "pay",
@@ -24,13 +24,13 @@ _LOCATION = re.compile(r"/api/v2/([a-z]+)/[a-z]{3}_([1-9][0-9]{0,15})", re.ASCII
 
 
 def forward_path(path: str, number: str) -> str:
-    """The id of version 2 for the one in a path such as `/api/v1/orders/{id}`; "" if it is none."""
+    """The id of version 2 in a path like `/api/v1/orders/{id}`; "" when it is not valid."""
     kind = OF_PATH[path.removeprefix("/api/v1/").partition("/")[0]]
     return f"{kind}_{number}" if _NUMBER.fullmatch(number) else ""
 
 
 def forward(draft: Draft) -> None:
-    """Numbers become texts.
+    """Replace numbers by texts.
 
     Raises:
         Problem: one is not a number.
@@ -47,7 +47,7 @@ def forward(draft: Draft) -> None:
 
 
 def backward(answer: Any) -> None:
-    """Texts become numbers."""
+    """Replace texts by numbers."""
     for _, node in objects(answer):
         for name, value in node.items():
             if name == "id" or name.endswith("_id"):
@@ -62,5 +62,5 @@ def _number(value: Any) -> Any:
 
 
 def backward_location(location: str) -> str:
-    """The address of a new resource."""
+    """The version 1 path of a new resource."""
     return _LOCATION.sub(r"/api/v1/\1/\2", location)

@@ -1,4 +1,4 @@
-"""Version 1 takes an order without an Idempotency-Key, version 2 does not. Payments need one in both."""
+"""Transform of the Idempotency-Key: optional for orders in version 1, required in version 2; required for payments."""
 
 from __future__ import annotations
 
@@ -14,13 +14,14 @@ _OPTIONAL = frozenset({"orders.create"})
 
 
 def forward(draft: Draft, context: RequestContext) -> None:
-    """Give a key to a request without one. A key of version 1 is never the same as one of version 2: an
-    answer in one form is not repeated in the other.
+    """Give a request without a key a fresh one.
+
+    Keys of version 1 never equal those of version 2, so an answer is not replayed in the other version's form.
     """
     try:
         key = context.key()
     except Problem:
-        return  # version 2 says so, where it looks at keys at all
+        return  # version 2 refuses it, where it checks keys
     if key:
         draft.headers[KEY] = f"v1:{sha256(key.encode()).hexdigest()}"
     elif draft.operation in _OPTIONAL:

@@ -1,4 +1,4 @@
-"""Version 1 tells of rate limits in X-RateLimit headers, and only there."""
+"""Transform of rate limit headers: version 1 has X-RateLimit headers, and no others."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _NEW = ("RateLimit", "RateLimit-Policy")
 
 
 def backward_headers(context: RequestContext, headers: MutableMapping[str, str]) -> None:
-    """Rewrite the headers of an answer. What is counted otherwise (too much under way) has none here."""
+    """Rewrite the headers of an answer. Limits that are not rates, as of requests in flight, have no headers here."""
     for name in _NEW:
         headers.pop(name, None)
     if context.allowance is not None:

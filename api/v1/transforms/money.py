@@ -1,7 +1,9 @@
-"""Version 1 has a decimal amount beside its currency (`"price": 12.50, "currency": "EUR"`), version 2 whole
-minor units with theirs (`"price": {"amount_minor": 1250, "currency": "EUR"}`).
+"""Transform of money.
 
-No float takes part: amounts are read and written as decimals of the currency's own length.
+Version 1 has a decimal amount beside its currency (`"price": 12.50, "currency": "EUR"`), version 2 has minor units with
+the currency (`"price": {"amount_minor": 1250, "currency": "EUR"}`).
+
+Floats are not used: amounts are read and written as decimals with the currency's number of digits.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ import orjson
 from api.v1.request_draft import Draft, refuse_body
 from api.v1.transforms.tree import objects
 
-# ISO 4217: all others have two.
+# ISO 4217: all other currencies have two digits.
 _DECIMALS = {
     "BIF": 0, "CLP": 0, "DJF": 0, "GNF": 0, "ISK": 0, "JPY": 0, "KMF": 0, "KRW": 0, "PYG": 0, "RWF": 0,
     "UGX": 0, "UYI": 0, "VND": 0, "VUV": 0, "XAF": 0, "XOF": 0, "XPF": 0,
@@ -22,23 +24,23 @@ _DECIMALS = {
     "CLF": 4, "UYW": 4,
 }  # fmt: skip
 _MONEY = {"amount_minor", "currency"}
-# Operations whose bodies carry an amount of money, and its name.
+# Operations with an amount in their body, and the amount's name.
 _PRICED = {"products.create": "price", "products.update": "price", "orders.create": "expected_total"}
-# More than any amount; beyond it nothing is computed.
+# Larger than any amount; larger numbers are refused before any computation.
 _AMOUNT_MAX = 10**12
 _DIGITS_MAX = 20
 
 
 def decimals(currency: object) -> int:
-    """How many digits stand behind the point of an amount."""
+    """Number of decimal digits of a currency."""
     return _DECIMALS.get(currency, 2) if isinstance(currency, str) else 2
 
 
 def forward(draft: Draft) -> None:
-    """The amount and `currency` become one object.
+    """Merge the amount and `currency` into one object.
 
     Raises:
-        Problem: the price is not a number, or finer than its currency.
+        Problem: the price is not a number, or has too many digits for its currency.
     """
     body = draft.body
     name = _PRICED.get(draft.operation, "")
@@ -65,7 +67,7 @@ def _minor(name: str, amount: Any, digits: int) -> int:
 
 
 def backward(answer: Any) -> None:
-    """Each amount becomes a number, its currency a field beside it."""
+    """Replace each amount by a number, with its currency in a field beside it."""
     for _, node in objects(answer):
         for name, value in list(node.items()):
             if isinstance(value, dict) and value.keys() == _MONEY:
@@ -74,12 +76,12 @@ def backward(answer: Any) -> None:
 
 
 def decimal_text(amount_minor: int, currency: str) -> str:
-    """`decimal_text(1250, "EUR")` is `12.50`."""
+    """An amount as text: `decimal_text(1250, "EUR")` is `12.50`."""
     return f"{Decimal(amount_minor).scaleb(-decimals(currency)):f}"
 
 
 def field(operation: str, path: tuple[str, ...]) -> tuple[str, ...]:
-    """Where version 1 has what version 2 refuses."""
+    """The field of version 1 for a refused field of version 2."""
     name = _PRICED.get(operation)
     if name is not None and path[:1] == (name,):
         return ("currency",) if path[1:] == ("currency",) else (name,)

@@ -1,4 +1,4 @@
-"""Version 1 counts pages and totals, version 2 has cursors. Lists of many pages: see numbered_pages.py."""
+"""Transform of one-page lists: page numbers and totals in version 1, cursors in version 2. See numbered_pages.py."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 
 def page_of(items: list[Any], page: int, page_size: int, total: int) -> dict[str, Any]:
-    """A page of version 1."""
+    """A page in the form of version 1."""
     return {
         "items": items,
         "page": page,
@@ -17,7 +17,7 @@ def page_of(items: list[Any], page: int, page_size: int, total: int) -> dict[str
 
 
 def backward(answer: Any) -> Any:
-    """A list of version 2 that has one page only."""
+    """Translate a list of version 2 that has only one page."""
     if isinstance(answer, dict) and "items" in answer and "next" in answer:
         items = answer["items"]
         return page_of(items, 1, max(1, len(items)), len(items))

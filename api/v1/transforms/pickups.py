@@ -1,6 +1,6 @@
-"""An order of version 1 is fetched from one store: the first. How many there are besides is said, and no more.
+"""Transform of pick-ups: an order of version 1 shows its first store and the number of further ones.
 
-Nor has it anybody to ask for at the door.
+It also has no contact.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from api.v1.transforms.tree import objects
 
 
 def backward(answer: Any) -> None:
-    """`pickups` becomes `more_stores`, `contact` goes."""
+    """Replace `pickups` by `more_stores`, and drop `contact`."""
     for _, node in objects(answer):
         if "pickups" in node:
             node["more_stores"] = len(node.pop("pickups")) - 1

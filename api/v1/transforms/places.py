@@ -1,4 +1,4 @@
-"""Version 1 says `lng`, version 2 `lon`; a resource of version 1 has its place in `location`."""
+"""Transform of places: version 1 has `lng`, version 2 `lon`; a resource of version 1 has its place in `location`."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ _PLACED = frozenset({"stores.create", "stores.update"})
 
 
 def forward(draft: Draft) -> None:
-    """`location` is opened, `lng` becomes `lon`.
+    """Unpack `location`, and rename `lng` to `lon`.
 
     Raises:
-        Problem: a place in the words of version 2, or none where `location` says one.
+        Problem: the place has version 2's names, or `location` contains none.
     """
     body = draft.body
     if body is None:
@@ -54,7 +54,7 @@ def _open_location(body: dict[str, Any]) -> None:
 
 
 def backward(answer: Any) -> None:
-    """`lon` becomes `lng`; in what has an id, both go into `location`."""
+    """Rename `lon` to `lng`; in an object with an id, put both into `location`."""
     for _, node in objects(answer):
         if "lat" in node and "lon" in node:
             if "id" in node:
@@ -64,7 +64,7 @@ def backward(answer: Any) -> None:
 
 
 def field(operation: str, path: tuple[str, ...]) -> tuple[str, ...]:
-    """Where version 1 has what version 2 refuses."""
+    """The field of version 1 for a refused field of version 2."""
     path = tuple("lng" if part == "lon" else part for part in path)
     if operation in _PLACED and path in (("lat",), ("lng",)):
         return ("location", *path)

@@ -1,4 +1,4 @@
-"""Version 1 has flat errors, version 2 problem details (RFC 9457)."""
+"""Transform of problems: version 1 has flat errors, version 2 problem details (RFC 9457)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _MOVED = ("type", "title", "status", "code", "detail", "errors")
 
 
 def backward(operation: str, problem: dict[str, Any]) -> dict[str, Any]:
-    """`{"error", "message", "details", …}`; what else the problem says stays."""
+    """The flat error `{"error", "message", "details", …}`; the problem's other members stay."""
     shown = {
         "error": problem["code"],
         "message": problem.get("detail") or problem["title"],

@@ -1,4 +1,4 @@
-"""Version 1 names the statuses of an order as customers' apps showed them."""
+"""Transform of an order's status: version 1 has the names that customers' apps showed."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from dispatch.domain.order import STATUSES
 _OTHER = {
     "confirmed": "pending", "assigned": "accepted", "picked_up": "on_the_way", "undeliverable": "failed",
 }  # fmt: skip
-# Of version 2 to version 1, and back.
+# From version 2 to version 1.
 BACKWARD = {status: _OTHER.get(status, status) for status in STATUSES}
 FORWARD = {old: new for new, old in BACKWARD.items()}
 
 
 def backward(answer: Any) -> None:
-    """The old names."""
+    """Replace statuses by version 1's names."""
     for _, node in objects(answer):
         for name in ("status", "order_status"):
             if isinstance(node.get(name), str):

@@ -1,4 +1,4 @@
-"""Version 1 has times in whole seconds, version 2 in milliseconds."""
+"""Transform of times: whole seconds in version 1, milliseconds in version 2."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _MILLISECONDS = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]
 
 
 def backward(answer: Any) -> None:
-    """The second in which it was."""
+    """Cut times to whole seconds."""
     for _, node in objects(answer):
         for name, value in node.items():
             if (name == "at" or name.endswith("_at")) and isinstance(value, str):

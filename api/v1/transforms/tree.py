@@ -1,4 +1,4 @@
-"""Walks through JSON."""
+"""Tree walks through JSON values."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 
 def objects(value: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], dict[str, Any]]]:
-    """Every object in a value with the path to it, the inner ones first. They may be changed on the way."""
+    """Yield every object in a value with its path, inner ones first. They may be changed during the walk."""
     if isinstance(value, dict):
         for name, part in list(value.items()):
             yield from objects(part, (*path, name))
@@ -18,10 +18,10 @@ def objects(value: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str,
 
 
 def pointer(path: tuple[str, ...]) -> str:
-    """A JSON pointer as refusals show it."""
+    """The JSON pointer of a path, in the form of refusals."""
     return "#" + "".join("/" + part.replace("~", "~0").replace("/", "~1") for part in path)
 
 
 def parts(shown: str) -> tuple[str, ...]:
-    """The path in a pointer of `pointer`."""
+    """The path of a pointer made by `pointer`."""
     return tuple(part.replace("~1", "/").replace("~0", "~") for part in shown.split("/")[1:])

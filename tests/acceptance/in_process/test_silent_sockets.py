@@ -25,7 +25,7 @@ async def test_who_says_hello_too_late_is_told_to_come_back(
 async def test_silent_sockets_of_one_address_keep_no_driver_with_a_ticket_out(
     server: InProcessServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(server.services.hub, "strangers", AnonymousSockets(4, 3))
+    monkeypatch.setattr(server.services.hub, "anonymous", AnonymousSockets(4, 3))
     ticket = (await server.good("driver", "POST", "/api/v2/realtime/tickets"))["ticket"]
     async with AsyncExitStack() as stack:
         silent = [await stack.enter_async_context(server.feed("", hello=None)) for _ in range(3)]

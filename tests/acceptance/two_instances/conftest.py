@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import secrets
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
@@ -12,13 +13,15 @@ import asyncpg
 import pytest
 
 from loadtests.kit.client import Mall, open_http
-from loadtests.kit.server import ServerProcess
+from loadtests.kit.server import ROOT, ServerProcess
 from storage.embedded import EmbeddedValkey
 from tests.acceptance.two_instances.cluster import TwoInstances
 from tests.conftest import copy_database
 from tests.support.server_log import ServerLog
 
 _numbers = itertools.count(1)
+# In a rolling upgrade the second instance is of another version: a checkout of that commit.
+SECOND_TREE = Path(os.environ.get("TEST_SECOND_TREE") or ROOT)
 
 
 @pytest.fixture(scope="module")
@@ -42,6 +45,8 @@ async def cluster(short_tmp_path: Path, template_server: str) -> AsyncIterator[T
         for number in (1, 2):
             own = {**environ, "MALL_INSTANCE": f"{name}-{number}"}
             server = ServerProcess(short_tmp_path / f"{name}-{number}", own)
+            if number == 2:
+                server.tree = SECOND_TREE
             stack.push_async_callback(server.stop)
             await server.start()
             servers.append(server)

@@ -25,7 +25,18 @@ from actors.errors import (
     Unanswered,
     WrongOwner,
 )
-from actors.messages import ActorId, Due, Emit, Envelope, Query, QueryAnswer, QueryFailed, Tell, Turn
+from actors.messages import (
+    ActorId,
+    Delivery,
+    Due,
+    Emit,
+    Envelope,
+    Query,
+    QueryAnswer,
+    QueryFailed,
+    Tell,
+    Turn,
+)
 from actors.ports import Blocker, Claim, ShardRow
 from actors.runtime import Runtime
 from actors.shards import shard_of
@@ -97,7 +108,7 @@ class Counter:
                 state=replace(state, value=value, version=state.version + 1, recent=recent),
                 reply=value,
                 tells=(Tell(ActorId("counter", 2), "get"),) if message == "add and tell" else (),
-                emits=(Emit("session", "reliable", value),),
+                emits=(Emit("session", Delivery.RELIABLE, value),),
             )
 
         return Commit(item, then)
@@ -645,3 +656,42 @@ async def test_timer_that_was_written_by_a_clock_an_hour_ahead_fires_when_the_cl
         await until(lambda: stage.runtime.counters.timers_fired == 1)
         assert await stage.ask("heard") == (f"due {due_ms}",)
     assert [event for event, _ in stage.said] == ["stepped_clock", "stepped_clock"]
+
+
+class _WritesSoon:
+    """A receiver that has its reply written at the end of this turn of the loop, as a session does."""
+
+    def __init__(self, turns: list[object]) -> None:
+        self._turns = turns
+        self.written: asyncio.Future[list[object]] = asyncio.get_running_loop().create_future()
+
+    def done(self) -> bool:
+        return False
+
+    def set_result(self, result: Any) -> None:
+        del result
+        asyncio.get_running_loop().call_soon(lambda: self.written.set_result(list(self._turns)))
+
+    def set_exception(self, exception: BaseException) -> None:
+        self.written.set_exception(exception)
+
+
+async def test_actors_that_a_commit_tells_have_their_turn_before_its_reply_is_written() -> None:
+    async with staged() as stage:
+        await stage.ask("get", 1)
+        await stage.ask("get", 2)
+        stage.counter.turns.clear()
+        receiver = _WritesSoon(stage.counter.turns)
+        envelope = stage.runtime.ask_for(receiver, ActorId("counter", 1), "add and tell")
+        assert await receiver.written == ["add and tell", "get"]
+        stage.runtime.forget(envelope)
+
+
+async def test_reply_of_a_commit_is_given_even_if_an_effect_fails() -> None:
+    async with staged() as stage:
+        stage.frames.emit = _broken  # type: ignore[method-assign]
+        assert await stage.ask("add 1") == 1
+
+
+def _broken(emit: Emit, trace: str) -> None:
+    raise RuntimeError("no way to the socket")

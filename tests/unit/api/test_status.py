@@ -17,7 +17,7 @@ import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client import Counter as Counted
 
-from actors import shards
+from actors import cell_table
 from actors.behaviour import Commit, Done, Outcome, Step, newest_wins
 from actors.clock import LoopClock, SystemRandomness
 from actors.cluster.codec import Codec
@@ -467,7 +467,7 @@ async def test_hottest_actor_is_the_one_with_the_most_turns() -> None:
 
 
 async def test_look_at_all_actors_lets_others_have_their_turn(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shards, "WALK", 2)
+    monkeypatch.setattr(cell_table, "WALK", 2)
     async with counting() as stage:
         for number in range(1, 21):
             await stage.ask("look", number)

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from actors.behaviour import Done
-from actors.messages import QueryAnswer, Turn
+from actors.messages import Delivery, QueryAnswer, Turn
 from dispatch import messages as m
 from dispatch.domain.geo import Place
 from dispatch.driver_actor import REPLAY_MAX, DriverBehaviour
@@ -50,7 +50,7 @@ class Feed:
         for emit in done.emits:
             if emit.to != f"s{self.session}":
                 continue
-            if emit.lane == "close":
+            if emit.delivery is Delivery.CLOSE:
                 self.live = False
             elif emit.frame["t"] == "welcome":
                 if emit.frame["resumed"]:
@@ -215,7 +215,7 @@ class Owner:
         done = self.feed.behaviour.decide(self.feed.state, message, turn)
         assert isinstance(done, Done)
         self.feed.state = done.state or self.feed.state
-        self.closed += [(emit.to, emit.frame) for emit in done.emits if emit.lane == "close"]
+        self.closed += [(emit.to, emit.frame) for emit in done.emits if emit.delivery is Delivery.CLOSE]
         return done.reply
 
 

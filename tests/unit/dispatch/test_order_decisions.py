@@ -198,7 +198,7 @@ def test_lapsed_offers_end_and_their_drivers_count_as_asked() -> None:
 
 
 def test_timer_that_moved_is_ignored() -> None:
-    assert decide(offered(), d.Expire(NOW - 1), NOW) == Unchanged("moved")
+    assert decide(offered(), d.Expire(NOW - 1), NOW) == Unchanged("timer_obsolete")
 
 
 def test_unpaid_order_is_cancelled_when_its_window_ends() -> None:
@@ -425,7 +425,7 @@ def test_whatever_an_order_is_outlives_its_row_and_every_change() -> None:
         "ready_ms": NOW + 5, "ready_each": None, "search": json.loads(json.dumps(full.search())),
     }  # fmt: skip
     assert order_from(row, full.recent) == full
-    moved = full.moved(full.status, full.updated_ms)
+    moved = full.evolve(full.status, full.updated_ms)
     assert replace(moved, version=full.version) == full.remembering(full.recent) == full
 
 

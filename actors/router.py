@@ -1,4 +1,4 @@
-"""Delivery: puts a message into its actor's mailbox, forwards it to the owner's instance, or refuses it."""
+"""Router: puts a message into its actor's mailbox, forwards it to the owner's instance, or refuses it."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ TELL_BUDGET_S = 30.0
 PARKED_MAX = 2_000
 
 
-class Delivery:
-    """Delivers the messages of one instance.
+class Router:
+    """Routes messages of one instance.
 
     Args:
         lanes: commit lanes, by number of shard modulo their count; their lengths limit accepted commands.
