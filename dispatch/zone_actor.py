@@ -68,9 +68,9 @@ class ZoneBehaviour:
     def decide(self, state: ZoneState, message: object, turn: Turn) -> Step:
         match message:
             case m.OrderChanged(order=order):
-                return self._order_moved(state, order, turn)
+                return self._order_changed(state, order, turn)
             case m.DriverChanged():
-                return self._driver_moved(state, message, turn)
+                return self._driver_changed(state, message, turn)
             case Wake(tag=tag):
                 return self._tick(state, turn) if tag == TICK else self._plan_now(state, turn)
             case QueryFailed(query=query):
@@ -96,7 +96,7 @@ class ZoneBehaviour:
 
     # -- the picture --------------------------------------------------------------------------
 
-    def _order_moved(self, state: ZoneState, order: Order, turn: Turn) -> Done:
+    def _order_changed(self, state: ZoneState, order: Order, turn: Turn) -> Done:
         state.touched.add(order.id)
         known = state.orders.get(order.id)
         if known is not None and known.version >= order.version:
@@ -124,7 +124,7 @@ class ZoneBehaviour:
         if driver is not None and order.status in CARRIED:
             state.seat(replace(driver, carrying=driver.carrying | {order.id}))
 
-    def _driver_moved(self, state: ZoneState, driver: m.DriverChanged, turn: Turn) -> Done:
+    def _driver_changed(self, state: ZoneState, driver: m.DriverChanged, turn: Turn) -> Done:
         state.met.add(driver.driver_id)
         known = state.drivers.get(driver.driver_id)
         if not driver.online:

@@ -71,6 +71,19 @@ def test_files_that_texts_name_are_there() -> None:
     assert gone == []
 
 
+def test_functions_that_the_stories_name_are_there() -> None:
+    """`dispatch/order_actor.py: decide` in STORIES.md is a function of that file."""
+    text = (ROOT / "dispatch" / "STORIES.md").read_text()
+    named = re.findall(r"`([\w/]+\.py): (\w+)`", text)
+    gone = []
+    for name, function in named:
+        texts = [path.read_text() for path in SOURCES if str(path).endswith(f"/{name}")]
+        if not any(re.search(rf"\bdef {function}\b", source) for source in texts):
+            gone.append((name, function))
+    assert len(named) > 30
+    assert gone == []
+
+
 def test_no_task_without_an_owner() -> None:
     """A task is made by a group that somebody has opened, nowhere else."""
     allowed = ("tasks.create_task", "group.create_task", "_tasks.create_task", "hub.tasks.create_task")
