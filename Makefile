@@ -13,12 +13,10 @@ INSTALL  = $(PY) -m pip install --disable-pip-version-check --progress-bar off -
 run: $(RUNNING)
 	@exec $(PY) run.py serve
 
-# Three files at a time: most of them wait for processes, and each worker has a Postgres and a Valkey of its own. In the
+# Two files at a time: most of them wait for processes, and each worker has a Postgres and a Valkey of its own. In the
 # order of their names the long ones come first; by the number of their tests some of them would be waited for at the end.
-# One more than the cores of a small machine: a file that waits leaves its core to another.
-WORKERS ?= 3
 test: check
-	@$(PY) -m pytest -m "not long" -n $(WORKERS) --dist loadfile --no-loadscope-reorder
+	@$(PY) -m pytest -m "not long" -n 2 --dist loadfile --no-loadscope-reorder
 
 # Then the acceptance tests once more on stock aiohttp (api/transport/README.md).
 test-long: check
