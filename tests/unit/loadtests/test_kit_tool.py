@@ -85,8 +85,11 @@ def test_error_that_was_not_announced_is_raised() -> None:
 ROOT = Path(__file__).resolve().parents[3]
 # A process of its own: what a signal does to one that has had other event loops is not what is asked.
 _TOOL = """
-import asyncio, sys
+import asyncio, signal, sys
 from loadtests.kit.tool import run_tool
+
+# A shell that has started the tests in the background has told its children to ignore it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 async def wait():
     try:
