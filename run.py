@@ -36,7 +36,7 @@ from api.auth.passwords import Passwords
 from api.auth.stream_tickets import StreamTickets
 from api.contract.cursors import Cursors
 from api.feed.resubscription import Resubscription
-from api.http.observers import failed_chore, told, told_change
+from api.http.observers import failed_chore, log_change, log_event
 from api.http.order_answers import OrderAnswers
 from api.http.services import Services
 from api.operator import first_run
@@ -113,7 +113,7 @@ SETTLED_S = 10.0
 def _behaviours(feed_epoch: str) -> list[Behaviour]:
     """Behaviours of the three kinds of actors."""
     driver = DriverBehaviour(feed_epoch, metrics.count_apart)
-    return [OrderBehaviour(told_change), driver, ZoneBehaviour()]
+    return [OrderBehaviour(log_change), driver, ZoneBehaviour()]
 
 
 @contextlib.asynccontextmanager
@@ -145,7 +145,7 @@ async def open_services(
             entropy=entropy,
             version=VERSION,
             life=await database.value("begin_life"),
-            log=told,
+            log=log_event,
             taken=lambda _: zones_due.set(),
             owner_changed=hub.owner_changed,
             usurped=usurped,
@@ -160,7 +160,7 @@ async def open_services(
             emitter=cluster.peers,
             clock=clock,
             entropy=entropy,
-            log=told,
+            log=log_event,
             lost=cluster.lost,
         )
         cluster.attach(runtime)
@@ -168,15 +168,28 @@ async def open_services(
         limits = await stack.enter_async_context(open_limits(redis, clock, cluster, keys))
         tokens = await open_tokens(Credentials(database), clock, entropy)
         bounds = Bounds(settings.unpaid_orders_max, settings.held_pieces_max)
-        dispatch = Dispatch(runtime, OrderPlacer(database, told), bounds)
+        dispatch = Dispatch(runtime, OrderPlacer(database, log_event), bounds)
         payments = await stack.enter_async_context(open_payments(settings, dispatch, database, entropy))
         services = Services(
-            settings, database, redis, dispatch, tokens, passwords, Tickets(redis, entropy, keys), limits, hub, clock,
-            entropy, cluster, Cursors(meta.peer_secret, clock), zones_due, payments=payments,
+            settings,
+            database,
+            redis,
+            dispatch,
+            tokens,
+            passwords,
+            Tickets(redis, entropy, keys),
+            limits,
+            hub,
+            clock,
+            entropy,
+            cluster,
+            Cursors(meta.peer_secret, clock),
+            zones_due,
+            payments=payments,
             shown=OrderAnswers(serializers.order),
             cached=open_catalogue(database, redis, clock, entropy, keys),
             stream_tickets=StreamTickets(meta.peer_secret, clock, entropy),
-        )  # fmt: skip
+        )
         yield services
 
 

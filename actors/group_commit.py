@@ -91,9 +91,14 @@ class CommitLane:
         self.under_way = 0
         self.to_tell = 0
         self.blocked = BlockedCommits(
-            journal=journal, clock=clock, counters=counters, cells=cells, log=log,
-            put=self._put_free, abandon=scheduler.abandon,
-        )  # fmt: skip
+            journal=journal,
+            clock=clock,
+            counters=counters,
+            cells=cells,
+            log=log,
+            put=self._put_free,
+            abandon=scheduler.abandon,
+        )
         self._instance = instance
         self._incarnation = incarnation
         self._journal = journal

@@ -145,10 +145,15 @@ class Envelope:
     def held(self) -> Envelope:
         """Move the asker to a copy. Answers to this envelope have no effect afterwards."""
         copy = Envelope(
-            self.to, self.message, self.until,
-            command=self.command, trace=self.trace, reply=self._let_go(),
-            hop=self.hop, epoch=self.epoch,
-        )  # fmt: skip
+            self.to,
+            self.message,
+            self.until,
+            command=self.command,
+            trace=self.trace,
+            reply=self._let_go(),
+            hop=self.hop,
+            epoch=self.epoch,
+        )
         copy._sent, copy._in_doubt = self._sent, self._in_doubt
         return copy
 

@@ -52,9 +52,12 @@ class Blocker:
     def shown(self) -> dict[str, Any]:
         """The lock as shown in log lines."""
         return {
-            "row": self.row, "holder_pid": self.pid, "holder_user": self.user,
-            "holder_application": self.application, "holder_state": self.state,
-        }  # fmt: skip
+            "row": self.row,
+            "holder_pid": self.pid,
+            "holder_user": self.user,
+            "holder_application": self.application,
+            "holder_state": self.state,
+        }
 
 
 class Journal(Protocol):

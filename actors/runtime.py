@@ -91,9 +91,16 @@ class Runtime:
         self._activation = Activation(journal, clock, cells, log)
         self._passivation = Passivation(clock, counters, cells, cells_max)
         self._router = router = Router(
-            clock=clock, counters=counters, cells=cells, ready=ready, activation=self._activation, lanes=self.lanes,
-            peers=peers, log=log, lost=lost,
-        )  # fmt: skip
+            clock=clock,
+            counters=counters,
+            cells=cells,
+            ready=ready,
+            activation=self._activation,
+            lanes=self.lanes,
+            peers=peers,
+            log=log,
+            lost=lost,
+        )
         self.timers = Timers(
             journal=journal,
             clock=clock,
@@ -110,17 +117,35 @@ class Runtime:
             journal=journal, emitter=emitter, cells=cells, router=router, timers=self.timers, log=log
         )
         scheduler = Scheduler(
-            clock=clock, entropy=entropy, counters=counters, cells=cells, ready=ready, router=router,
-            activation=self._activation, timers=self.timers, effects=self._effects, read_fence=self.read_fence,
-            lanes=self.lanes, log=log,
-        )  # fmt: skip
+            clock=clock,
+            entropy=entropy,
+            counters=counters,
+            cells=cells,
+            ready=ready,
+            router=router,
+            activation=self._activation,
+            timers=self.timers,
+            effects=self._effects,
+            read_fence=self.read_fence,
+            lanes=self.lanes,
+            log=log,
+        )
         self.lanes += [
             CommitLane(
-                index, instance=instance, incarnation=self.incarnation, journal=journal, clock=clock, entropy=entropy,
-                counters=counters, cells=cells, router=router, scheduler=scheduler, log=log,
+                index,
+                instance=instance,
+                incarnation=self.incarnation,
+                journal=journal,
+                clock=clock,
+                entropy=entropy,
+                counters=counters,
+                cells=cells,
+                router=router,
+                scheduler=scheduler,
+                log=log,
             )
             for index in range(LANES)
-        ]  # fmt: skip
+        ]
         # Bound directly, because every message takes these calls.
         self.tell = router.tell
         self.deliver = router.deliver

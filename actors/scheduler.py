@@ -123,9 +123,13 @@ class Scheduler:
             return
         ownership = self._cells.owned[cell.shard]
         turn = Turn(
-            now_ms_of(self._clock), envelope.trace, envelope.command, envelope.until,
-            0 if ownership is None else ownership.epoch, self._counters.turns[cell.id.kind],
-        )  # fmt: skip
+            now_ms_of(self._clock),
+            envelope.trace,
+            envelope.command,
+            envelope.until,
+            0 if ownership is None else ownership.epoch,
+            self._counters.turns[cell.id.kind],
+        )
         try:
             step = cell.behaviour.decide(cell.state, envelope.message, turn)
         except Exception as error:  # noqa: BLE001 - a sick actor must not take the others down

@@ -231,9 +231,7 @@ def say_failure(command: str, text: str) -> None:
     named = {
         name: os.environ.get(str(Settings.model_fields[name].alias)) for name in ("log_format", "instance")
     }
-    say(
-        text, named["log_format"] or "auto", "failed_start", "error", named["instance"] or "", to=sys.stderr
-    )  # fmt: skip
+    say(text, named["log_format"] or "auto", "failed_start", "error", named["instance"] or "", to=sys.stderr)
 
 
 def _named(instance: str) -> structlog.typing.Processor:

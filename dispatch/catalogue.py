@@ -69,9 +69,17 @@ class Catalogue:
     ) -> Row:
         """Create a zone, and activate its actor."""
         row: Row = await self._database.row(
-            "zone_insert", name, mode, wave_size, offer_ttl_s, area, offer_distance_max_m, release_pause_s,
-            give_up_after_s, driver_pay_minor,
-        )  # fmt: skip
+            "zone_insert",
+            name,
+            mode,
+            wave_size,
+            offer_ttl_s,
+            area,
+            offer_distance_max_m,
+            release_pause_s,
+            give_up_after_s,
+            driver_pay_minor,
+        )
         self._zones.wake_zone(row["id"])
         return row
 
@@ -81,11 +89,23 @@ class Catalogue:
         """Change a zone's settings and tell its actor. Open orders follow within a second."""
         new = changes.get
         row: Row | None = await self._database.row(
-            "zone_update", number, tags, new("name"), new("mode"), new("wave_size"), new("offer_ttl_s"), new("area"),
-            "area" in changes, bool(changes), new("offer_distance_max_m"), new("release_pause_s"),
-            new("give_up_after_s"), "give_up_after_s" in changes, new("driver_pay_minor"),
+            "zone_update",
+            number,
+            tags,
+            new("name"),
+            new("mode"),
+            new("wave_size"),
+            new("offer_ttl_s"),
+            new("area"),
+            "area" in changes,
+            bool(changes),
+            new("offer_distance_max_m"),
+            new("release_pause_s"),
+            new("give_up_after_s"),
+            "give_up_after_s" in changes,
+            new("driver_pay_minor"),
             "driver_pay_minor" in changes,
-        )  # fmt: skip
+        )
         if row is not None and changes:
             self._zones.reconfigure_zone(number, trace)
         return row
@@ -147,9 +167,18 @@ class Catalogue:
         """Change a store. `active: False` removes it from the shop; its orders keep their history."""
         new = changes.get
         row: Row | None = await self._database.row(
-            "store_update", number, tags, new("name"), new("lat"), new("lon"), new("preparation_s"), new("active"),
-            bool(changes), "delivery_radius_m" in changes, new("delivery_radius_m"),
-        )  # fmt: skip
+            "store_update",
+            number,
+            tags,
+            new("name"),
+            new("lat"),
+            new("lon"),
+            new("preparation_s"),
+            new("active"),
+            bool(changes),
+            "delivery_radius_m" in changes,
+            new("delivery_radius_m"),
+        )
         if row is not None:
             await self._cached.store_changed(row)
         return row
@@ -201,9 +230,17 @@ class Catalogue:
         """Change a product: name, price_minor, currency, stock, active. Orders keep their items."""
         new = changes.get
         row: Row | None = await self._database.row(
-            "product_update", number, tags, new("name"), new("price_minor"), new("currency"), new("stock"),
-            "stock" in changes, new("active"), bool(changes),
-        )  # fmt: skip
+            "product_update",
+            number,
+            tags,
+            new("name"),
+            new("price_minor"),
+            new("currency"),
+            new("stock"),
+            "stock" in changes,
+            new("active"),
+            bool(changes),
+        )
         if row is not None:
             await self._cached.product_changed(row)
         return row

@@ -76,23 +76,50 @@ class DriverState:
     def with_driver(self, driver: Driver) -> DriverState:
         """Copy with another driver row."""
         return DriverState(
-            driver, self.last_seq, self.tail, self.place, self.counted, self.session, self.joining, self.reading,
-            self.session_number, self.signs, self.track,
-        )  # fmt: skip
+            driver,
+            self.last_seq,
+            self.tail,
+            self.place,
+            self.counted,
+            self.session,
+            self.joining,
+            self.reading,
+            self.session_number,
+            self.signs,
+            self.track,
+        )
 
     def grown(self, entries: tuple[m.Entry, ...]) -> DriverState:
         """Copy with entries appended to the feed tail."""
         return DriverState(
-            self.driver, entries[-1].seq, self.tail.grown(entries), self.place, self.counted, self.session,
-            self.joining, self.reading, self.session_number, self.signs, self.track,
-        )  # fmt: skip
+            self.driver,
+            entries[-1].seq,
+            self.tail.grown(entries),
+            self.place,
+            self.counted,
+            self.session,
+            self.joining,
+            self.reading,
+            self.session_number,
+            self.signs,
+            self.track,
+        )
 
     def at(self, place: Place | None, counted: Counted, track: Track) -> DriverState:
         """Copy with another place."""
         return DriverState(
-            self.driver, self.last_seq, self.tail, place, counted, self.session, self.joining, self.reading,
-            self.session_number, self.signs, track,
-        )  # fmt: skip
+            self.driver,
+            self.last_seq,
+            self.tail,
+            place,
+            counted,
+            self.session,
+            self.joining,
+            self.reading,
+            self.session_number,
+            self.signs,
+            track,
+        )
 
 
 def supersedes(newer: object, unread: object) -> bool:
@@ -111,9 +138,17 @@ def seen_of(state: DriverState) -> m.DriverSeen:
     """Make the reply to `DriverView`."""
     d = state.driver
     return m.DriverSeen(
-        d.id, d.zone_id, d.name, d.status, d.capacity, tuple(sorted(d.carrying)),
-        state.place, state.session is not None, state.last_seq, d.state,
-    )  # fmt: skip
+        d.id,
+        d.zone_id,
+        d.name,
+        d.status,
+        d.capacity,
+        tuple(sorted(d.carrying)),
+        state.place,
+        state.session is not None,
+        state.last_seq,
+        d.state,
+    )
 
 
 def item_of(driver: Driver, version: int) -> dict[str, Any]:

@@ -13,9 +13,7 @@ from dispatch.domain.order import Paid
 def payment_note(row: Mapping[str, Any]) -> NotePayment:
     """Make the history entry for the present version of a payment, from a row of `payment_rows`."""
     stuck = row["stuck_code"] is not None
-    paid = Paid(
-        row["id"], row["status"], row["amount_minor"], row["refunded_minor"], row["version"], stuck
-    )  # fmt: skip
+    paid = Paid(row["id"], row["status"], row["amount_minor"], row["refunded_minor"], row["version"], stuck)
     data: dict[str, Any] = {"payment_id": public_id(PAYMENT, paid.id), "status": paid.status}
     event, by, reason = f"payment_{paid.status}", By("system", data["payment_id"]), None
     settled = row["settled"]

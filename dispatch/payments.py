@@ -152,10 +152,17 @@ class Payments:
         an instance continues it within LEASE_S.
         """
         request = {
-            "customer": caller.number, "route": PAY_ROUTE, "order": order, "method": "card", "token": token,
-            "key": sha256(caller.key.encode()).hexdigest(), "fingerprint": sha256(caller.body).hexdigest(),
-            "ttl_s": KEY_TTL_S, "lease_s": LEASE_S, "trace": caller.trace,
-        }  # fmt: skip
+            "customer": caller.number,
+            "route": PAY_ROUTE,
+            "order": order,
+            "method": "card",
+            "token": token,
+            "key": sha256(caller.key.encode()).hexdigest(),
+            "fingerprint": sha256(caller.body).hexdigest(),
+            "ttl_s": KEY_TTL_S,
+            "lease_s": LEASE_S,
+            "trace": caller.trace,
+        }
         answer = await self._rows.value("payment_start", request)
         code, facts, replayed = answer["code"], answer["facts"], bool(answer.get("replayed"))
         if code != "pending" or replayed:
@@ -173,9 +180,13 @@ class Payments:
             refusal; see want_refund() in storage/postgres/functions/refunds.sql.
         """
         request = {
-            "id": number, "amount": amount_minor, "reason": reason, "by": caller.by.id, "lease_s": LEASE_S,
+            "id": number,
+            "amount": amount_minor,
+            "reason": reason,
+            "by": caller.by.id,
+            "lease_s": LEASE_S,
             "key": sha256(caller.key.encode()).hexdigest(),
-        }  # fmt: skip
+        }
         answer: Mapping[str, Any] = await self._rows.value("payment_want_refund", request)
         if answer["code"] == "refunding":
             payment = (await self._rows.rows("payment_get", number))[0]
@@ -341,9 +352,14 @@ class Payments:
     ) -> Mapping[str, Any]:
         """Write an outcome (`said`: ref, decline, unsure, stuck), unless another instance was faster."""
         outcome = {
-            "id": payment["id"], "from": payment["status"], "to": to, "wakes": payment["wakes"], "next_s": next_s,
-            "route": PAY_ROUTE, **said,
-        }  # fmt: skip
+            "id": payment["id"],
+            "from": payment["status"],
+            "to": to,
+            "wakes": payment["wakes"],
+            "next_s": next_s,
+            "route": PAY_ROUTE,
+            **said,
+        }
         shown: Mapping[str, Any] | None = await self._rows.value("payment_step", outcome)
         return shown if shown is not None else (await self._rows.rows("payment_get", payment["id"]))[0]
 

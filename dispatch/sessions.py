@@ -55,9 +55,15 @@ class Sessions:
         """
         first = RefreshToken(self._draw(16), 0, self._draw(16), self._draw(32))
         holder = await self._database.row(
-            "session_insert", first.session_id, user, first.key_hash, first.family_hash, network, float(IDLE_S),
+            "session_insert",
+            first.session_id,
+            user,
+            first.key_hash,
+            first.family_hash,
+            network,
+            float(IDLE_S),
             verified,
-        )  # fmt: skip
+        )
         return None if holder is None else OpenSession(holder["role"], user, first)
 
     async def refresh(self, given: RefreshToken) -> Refreshed:
@@ -103,6 +109,10 @@ def _decide(given: RefreshToken, row: Row | None) -> tuple[RefreshDecision, Refr
     if row is None or row["revoked"] or row["expired"] or row["status"] != "active":
         return "unknown", given
     return judge(
-        given, counter=row["counter"], token_hash=row["token_hash"], family_hash=row["family_hash"],
-        salts=row["salts"], ages_s=row["ages_s"],
-    )  # fmt: skip
+        given,
+        counter=row["counter"],
+        token_hash=row["token_hash"],
+        family_hash=row["family_hash"],
+        salts=row["salts"],
+        ages_s=row["ages_s"],
+    )

@@ -35,5 +35,5 @@ FORMER_NAMES: Mapping[type, str] = {
 
 @cache
 def travellers() -> Codec:
-    """Codec of these messages. Made once, because building it takes a tenth of a second."""
+    """Codec of these messages. Made once: its type adapters are built then."""
     return Codec(TRAVELLERS, FORMER_NAMES)

@@ -281,7 +281,7 @@ class Forwarding:
             asked.parked.envelope.outcome_lost()
         self._later(asked.parked, counted=False)
 
-    def line_up(self, incarnation: str) -> None:
+    def link_up(self, incarnation: str) -> None:
         """Send waiting messages to a peer that has a link again."""
         for shard in [s for s in self._waiting if self.routing_table.owner(s) == incarnation]:
             self._release(shard)
@@ -333,10 +333,15 @@ class Forwarding:
             self.peers.send(link, ["F", corr, Unavailable.__name__, "its owner does not know this command"])
             raise
         envelope = Envelope(
-            to, message, runtime.clock.monotonic() + budget_ms / 1000,
+            to,
+            message,
+            runtime.clock.monotonic() + budget_ms / 1000,
             command=Command(command_id, fingerprint) if command_id else None,
-            trace=trace, reply=FarReply(self, link, corr, shard), hop=1, epoch=epoch,
-        )  # fmt: skip
+            trace=trace,
+            reply=FarReply(self, link, corr, shard),
+            hop=1,
+            epoch=epoch,
+        )
         self.peers.counts["served"] += 1
         runtime.watch(envelope)
         runtime.deliver(envelope)

@@ -187,9 +187,10 @@ class Handover:
             try:
                 rows = await self._runtime.journal.shards()
                 ours = [
-                    s for s in shards
+                    s
+                    for s in shards
                     if (o := self._runtime.cells.owned[s]) is not None and rows[s].epoch == o.epoch
-                ]  # fmt: skip
+                ]
                 for shard in shards:
                     if shard not in ours:
                         self._runtime.fence_out(shard)

@@ -77,10 +77,17 @@ class Cluster:
         """Set the runtime. To be called once, before `running`."""
         self.forwarding.runtime = runtime
         self._reconciler = Reconciler(
-            runtime, self.leases, self.peers, self.routing_table,
-            version=self.version, life=self.life, taken=self._taken, cut_off=self._cut_off,
-            usurped=self._usurped, status=self._status,
-        )  # fmt: skip
+            runtime,
+            self.leases,
+            self.peers,
+            self.routing_table,
+            version=self.version,
+            life=self.life,
+            taken=self._taken,
+            cut_off=self._cut_off,
+            usurped=self._usurped,
+            status=self._status,
+        )
         self.peers.connect(self.forwarding, self._reconciler)
 
     @property

@@ -45,15 +45,15 @@ CALL_S = 2.0
 LIVES_REMEMBERED = 1_000
 
 
-class Courier(Protocol):
+class MessageFrames(Protocol):
     """Receiver of frames with forwarded messages."""
 
     def receive(self, link: Link, frame: list[Any]) -> None: ...
-    def line_up(self, incarnation: str) -> None: ...
+    def link_up(self, incarnation: str) -> None: ...
     def link_lost(self, link: Link) -> None: ...
 
 
-class Post(Protocol):
+class ClusterFrames(Protocol):
     """Callbacks for cluster frames; the reconciler implements them."""
 
     def owned_by(self, incarnation: str, epochs: list[tuple[int, int]]) -> None: ...
@@ -82,8 +82,8 @@ class PeerLinks:
         self._emitter = emitter
         self._clock = clock
         self._log = log
-        self._courier: Courier | None = None
-        self._post: Post | None = None
+        self._messages: MessageFrames | None = None
+        self._cluster_frames: ClusterFrames | None = None
         self._keeping: dict[str, asyncio.Task[None]] = {}
         self._ended: dict[Link, asyncio.Event] = {}
         self._dialled_by: dict[Link, str] = {}
@@ -95,14 +95,14 @@ class PeerLinks:
         self._numbers = 0
         self._tasks: asyncio.TaskGroup | None = None
 
-    def connect(self, courier: Courier, post: Post) -> None:
+    def connect(self, messages: MessageFrames, cluster_frames: ClusterFrames) -> None:
         """Set the receivers of arriving frames. To be called once, before `running`."""
-        self._courier, self._post = courier, post
+        self._messages, self._cluster_frames = messages, cluster_frames
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Accept and make links until the block ends; then send `B` on each."""
-        async with self._transport.serving(self.me, self._receive, self._line_ended) as address:
+        async with self._transport.serving(self.me, self._receive, self._link_ended) as address:
             self.address = address
             async with asyncio.TaskGroup() as tasks:
                 self._tasks = tasks
@@ -137,21 +137,21 @@ class PeerLinks:
 
     async def _keep(self, member: Member) -> None:
         """Keep a link to this member, and dial again whenever it ends, until cancelled."""
-        assert self._courier is not None
-        assert self._post is not None
+        assert self._messages is not None
+        assert self._cluster_frames is not None
         wait_s, link, tries = REDIAL_S_MIN, None, 0
         try:
             while True:
                 try:
                     link = await self._transport.dial(
-                        member.address, self.me, self._receive, self._line_ended
+                        member.address, self.me, self._receive, self._link_ended
                     )
                     if link.peer.incarnation != member.incarnation:
                         link.close()
                         raise LinkLost("another life answers", refused=True)
                 except LinkLost as error:
                     if error.refused and member.incarnation not in self._byes:
-                        self._post.suspect(member)
+                        self._cluster_frames.suspect(member)
                     tries += 1
                     if tries % TRIES_SAID == 0:
                         self._log("unreachable_peer", peer=member.incarnation, address=member.address)
@@ -163,10 +163,10 @@ class PeerLinks:
                 ended = self._ended[link] = asyncio.Event()
                 self._heard_at[link] = self._clock.monotonic()
                 self.links[member.incarnation] = link
-                self.send(link, ["O", self._post.mine(None)])
+                self.send(link, ["O", self._cluster_frames.mine(None)])
                 self._dials += 1
                 self.send(link, ["N", self._dials])
-                self._courier.line_up(member.incarnation)
+                self._messages.link_up(member.incarnation)
                 await ended.wait()
                 link = None
         finally:
@@ -174,16 +174,16 @@ class PeerLinks:
                 self.links.pop(member.incarnation, None)
                 self._forget(link)
                 link.close()
-                self._courier.link_lost(link)
+                self._messages.link_lost(link)
 
     def _forget(self, link: Link) -> None:
         self._ended.pop(link, None)
         self._heard_at.pop(link, None)
         self._dialled_by.pop(link, None)
 
-    def _line_ended(self, link: Link) -> None:
-        assert self._courier is not None
-        assert self._post is not None
+    def _link_ended(self, link: Link) -> None:
+        assert self._messages is not None
+        assert self._cluster_frames is not None
         ended = self._ended.get(link)
         self._forget(link)
         for number in [n for n, (used, _) in self._calls.items() if used is link]:
@@ -199,8 +199,8 @@ class PeerLinks:
             self._log("left_peer", peer=link.peer.incarnation)
         else:
             self._log("lost_peer", peer=link.peer.incarnation, reason="the line has ended")
-        self._courier.link_lost(link)
-        self._post.cut_off(link.peer.incarnation)
+        self._messages.link_lost(link)
+        self._cluster_frames.cut_off(link.peer.incarnation)
         ended.set()
 
     async def _ping(self) -> None:
@@ -211,7 +211,7 @@ class PeerLinks:
                 if now - heard_at > SILENT_S:
                     self._log("silent_line", peer=link.peer.incarnation)
                     link.close()
-                    self._line_ended(link)
+                    self._link_ended(link)
                 else:
                     self.send(link, ["P"])
 
@@ -236,8 +236,8 @@ class PeerLinks:
             self.counts["garbled"] += 1
 
     def _take(self, link: Link, frame: list[Any]) -> None:
-        assert self._courier is not None
-        assert self._post is not None
+        assert self._messages is not None
+        assert self._cluster_frames is not None
         match frame[0]:
             case "P":
                 pass
@@ -246,14 +246,16 @@ class PeerLinks:
                 self._emitter.emit(Emit(to, Delivery(delivery), content, topic), trace)
             case "O":
                 epochs = [(int(s), int(e)) for s, e in frame[1]]
-                self._post.owned_by(link.peer.incarnation, epochs)
+                self._cluster_frames.owned_by(link.peer.incarnation, epochs)
             case "N":
                 if not self._is_newest(link, *frame[1:]):
                     return
                 self._dialled_by[link] = link.peer.incarnation
-                self._post.dialled(link.peer.incarnation, known=link.peer.incarnation in self._keeping)
+                self._cluster_frames.dialled(
+                    link.peer.incarnation, known=link.peer.incarnation in self._keeping
+                )
             case "W":
-                mine, asker = self._post.mine(frame[1]), self.links.get(link.peer.incarnation)
+                mine, asker = self._cluster_frames.mine(frame[1]), self.links.get(link.peer.incarnation)
                 if mine and asker is not None:
                     self.send(asker, ["O", mine])
             case "B":
@@ -264,7 +266,7 @@ class PeerLinks:
             case "r" | "f":
                 self._answered(frame)
             case _:
-                self._courier.receive(link, frame)
+                self._messages.receive(link, frame)
 
     def _is_newest(self, link: Link, number: int = 0) -> bool:
         """True for a peer's newest link. Its older links are closed.
@@ -279,11 +281,11 @@ class PeerLinks:
             del self._newest[next(iter(self._newest))]
         if 0 < number < newest:
             link.close()
-            self._line_ended(link)
+            self._link_ended(link)
             return False
         for older in [x for x, i in self._dialled_by.items() if i == peer and x is not link]:
             older.close()
-            self._line_ended(older)
+            self._link_ended(older)
         return True
 
     # -- calls --------------------------------------------------------------------------------
@@ -311,9 +313,9 @@ class PeerLinks:
             self._calls.pop(number, None)
 
     async def _answer(self, link: Link, number: int, name: str, value: Any) -> None:
-        assert self._post is not None
+        assert self._cluster_frames is not None
         try:
-            result = await self._post.called(name, link.peer, value)
+            result = await self._cluster_frames.called(name, link.peer, value)
         except (JournalError, LeasesAway):
             self.send(link, ["f", number])
         except Exception as error:  # noqa: BLE001 - a failed answer is an answer

@@ -49,9 +49,14 @@ class Meeting:
     def _fields(self) -> Sequence[str]:
         client, server = self.client, self.server
         return (
-            self.cluster, client.instance, client.incarnation, server.instance, server.incarnation,
-            self.client_nonce, self.server_nonce,
-        )  # fmt: skip
+            self.cluster,
+            client.instance,
+            client.incarnation,
+            server.instance,
+            server.incarnation,
+            self.client_nonce,
+            self.server_nonce,
+        )
 
     def proof(self, secret: bytes, direction: Direction) -> str:
         """Proof of one end."""

@@ -298,11 +298,12 @@ class Reconciler:
         """Shards that are served here although another incarnation has their lease."""
         me = self.runtime.incarnation
         return [
-            s for s in self.runtime.cells.held()
+            s
+            for s in self.runtime.cells.held()
             if tick.holders[s] != me
             and self._owned_at.get(s, 0.0) < tick.sent_at
             and not self.handover.moves(s)
-        ]  # fmt: skip
+        ]
 
     async def _check(self, shards: Sequence[int]) -> None:
         """Compare epochs with the journal, and drop those of these shards that another instance has claimed."""
@@ -359,10 +360,13 @@ class Reconciler:
     async def _release(self, shards: Sequence[int], tick: Tick) -> None:
         me, owned = self.runtime.incarnation, self.runtime.cells.owned
         idle = [
-            s for s in shards
-            if tick.holders[s] == me and owned[s] is None
-            and self._owned_at.get(s, 0.0) < tick.sent_at and not self.handover.moves(s)
-        ]  # fmt: skip
+            s
+            for s in shards
+            if tick.holders[s] == me
+            and owned[s] is None
+            and self._owned_at.get(s, 0.0) < tick.sent_at
+            and not self.handover.moves(s)
+        ]
         if idle:
             await self.leases.release(me, idle)
 

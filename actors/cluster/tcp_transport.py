@@ -190,9 +190,12 @@ class DialledLink(TcpLink):
             return
         me = self._me
         self._say(
-            instance=me.instance, incarnation=me.incarnation, cluster=self._links_of.cluster, nonce=self._nonce,
+            instance=me.instance,
+            incarnation=me.incarnation,
+            cluster=self._links_of.cluster,
+            nonce=self._nonce,
             proofs=VERSION,
-        )  # fmt: skip
+        )
 
     def _answer(self, said: dict[str, Any]) -> None:
         self.peer = Greeting(read_field(said["instance"]), read_field(said["incarnation"]))

@@ -146,11 +146,23 @@ class Checker:
             (Path(folder) / "case.cfg").write_text(config)
             # The trace is printed as differences. The end of the bounds is not a deadlock.
             command = [
-                self._java, *(_SHORT if workers == 1 else _LONG), f"-Xmx{HEAP_MAX_MB}m", f"-Djava.io.tmpdir={folder}",
-                "-cp", self._jar, "tlc2.TLC",
-                "-deadlock", "-difftrace", "-workers", str(workers), "-config", "case.cfg",
-                "-metadir", folder, MODULE.name,
-            ]  # fmt: skip
+                self._java,
+                *(_SHORT if workers == 1 else _LONG),
+                f"-Xmx{HEAP_MAX_MB}m",
+                f"-Djava.io.tmpdir={folder}",
+                "-cp",
+                self._jar,
+                "tlc2.TLC",
+                "-deadlock",
+                "-difftrace",
+                "-workers",
+                str(workers),
+                "-config",
+                "case.cfg",
+                "-metadir",
+                folder,
+                MODULE.name,
+            ]
             began = perf_counter()
             try:
                 done = subprocess.run(  # noqa: S603 - nothing in it comes from outside

@@ -191,9 +191,16 @@ class Tokens:
         """
         now = int(self._clock.wall())
         claims = {
-            "iss": ISSUER, "aud": AUDIENCE, "sub": f"usr_{number}", "client_id": CLIENT,
-            "iat": now, "exp": now + lifetime_s, "jti": self._entropy.token(), "sid": session, "role": role,
-        }  # fmt: skip
+            "iss": ISSUER,
+            "aud": AUDIENCE,
+            "sub": f"usr_{number}",
+            "client_id": CLIENT,
+            "iat": now,
+            "exp": now + lifetime_s,
+            "jti": self._entropy.token(),
+            "sid": session,
+            "role": role,
+        }
         key = self._signer(newest=newest)
         return jwt.encode(claims, key.private, "EdDSA", headers={"typ": "at+jwt", "kid": key.kid})
 

@@ -75,10 +75,16 @@ def _frame(t: str, members: dict[str, Any], optional: tuple[str, ...] = ()) -> d
 
 
 def _entry(kind: str) -> dict[str, Any]:
-    return _frame("event", {
-        "seq": a.whole(1, NUMBER_MAX), "type": {"const": kind, "type": "string"}, "at_ms": _MS, "trace": a.TRACE,
-        "data": _ref(ENTRIES[kind]),
-    })  # fmt: skip
+    return _frame(
+        "event",
+        {
+            "seq": a.whole(1, NUMBER_MAX),
+            "type": {"const": kind, "type": "string"},
+            "at_ms": _MS,
+            "trace": a.TRACE,
+            "data": _ref(ENTRIES[kind]),
+        },
+    )
 
 
 def _reply(members: dict[str, Any]) -> dict[str, Any]:

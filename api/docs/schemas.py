@@ -61,8 +61,11 @@ def _answer(schema: Any, parts: dict[str, Any]) -> Any:
         return kept
     members = {member: _answer(value, parts) for member, value in schema["properties"].items()}
     return {
-        "type": "object", "properties": members, "required": kept["required"], "additionalProperties": False,
-    }  # fmt: skip
+        "type": "object",
+        "properties": members,
+        "required": kept["required"],
+        "additionalProperties": False,
+    }
 
 
 def _shown(value: Any) -> str:

@@ -62,9 +62,11 @@ async def ticket(context: RequestContext) -> web.Response:
     await context.no_body()
     who = context.who
     claims: dict[str, object] = {
-        "role": who.role, "number": who.number, "session": who.session,
+        "role": who.role,
+        "number": who.number,
+        "session": who.session,
         "expires_at": context.services.tokens.dated(who.expires_at),
-    }  # fmt: skip
+    }
     value = await context.services.tickets.issue(claims)
     shown: TicketAnswer = {"ticket": value, "expires_in": TICKET_S}
     return json_response(shown, 201)
@@ -222,9 +224,11 @@ async def _redeem(context: RequestContext, hello: frames.HelloFrame) -> Principa
     if claims is None or not allows(str(claims["role"]), SCOPE):
         return None
     principal = Principal(
-        "driver", int(str(claims["number"])), str(claims["session"]),
+        "driver",
+        int(str(claims["number"])),
+        str(claims["session"]),
         context.services.tokens.steady(float(str(claims["expires_at"]))),
-    )  # fmt: skip
+    )
     return None if context.services.tokens.is_over(principal) else principal
 
 

@@ -145,9 +145,14 @@ class PendingCommand:
         metrics.command_count(name, "feed", result).inc()
         metrics.command_seconds(name).observe(seconds)
         session.services.log.info(
-            "answered_command", trace_id=self.trace, command=name, result=result,
-            driver_id=session.driver_id, duration_s=round(seconds, 6), **_orders(self._frame),
-        )  # fmt: skip
+            "answered_command",
+            trace_id=self.trace,
+            command=name,
+            result=result,
+            driver_id=session.driver_id,
+            duration_s=round(seconds, 6),
+            **_orders(self._frame),
+        )
 
 
 def _orders(frame: Any) -> dict[str, Any]:

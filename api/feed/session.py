@@ -36,7 +36,7 @@ _LATEST = metrics.FEED_FRAMES.labels("latest")
 # Bytes of frames that leave in one write.
 PACKET_BYTES = 64 * 1024
 # A client that does not read the frames queued before its close is cut off after this long.
-FAREWELL_S = 2.0
+CLOSE_GRACE_S = 2.0
 
 
 class Session:
@@ -190,7 +190,7 @@ class Session:
                 request.transport.write(packet)
                 await request.writer.drain()
             if code := self.state.closing:
-                async with asyncio.timeout(FAREWELL_S):
+                async with asyncio.timeout(CLOSE_GRACE_S):
                     await self.ws.close(code=code, message=close_codes.REASONS[code].encode())
         except Exception as error:
             # The client is gone or too slow even for the close: the transport is dropped, the log remains.
@@ -214,7 +214,7 @@ class Session:
             self._abort()
         else:
             self._write()
-            asyncio.get_running_loop().call_later(FAREWELL_S, self._abort)
+            asyncio.get_running_loop().call_later(CLOSE_GRACE_S, self._abort)
 
     async def end(self, code: int) -> None:
         """Close from the socket's own handler.
@@ -224,7 +224,7 @@ class Session:
         if self.state.close(code):
             metrics.FEED_CLOSES.labels(code).inc()
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(FAREWELL_S):
+            async with asyncio.timeout(CLOSE_GRACE_S):
                 while self._writing:  # noqa: ASYNC110 - a moment, once per socket
                     await asyncio.sleep(0.005)
         if not self.ws.closed:
@@ -316,9 +316,13 @@ class Session:
             case frames.LocationFrame():
                 place = Place(frame.lat, frame.lon)
                 self.services.dispatch.locate(
-                    self.principal.number, place, frame.cseq, self.trace, accuracy_m=frame.accuracy_m,
+                    self.principal.number,
+                    place,
+                    frame.cseq,
+                    self.trace,
+                    accuracy_m=frame.accuracy_m,
                     session=self.address,
-                )  # fmt: skip
+                )
             case frames.HelloFrame():
                 self._refuse(frames.BadFrame("hello is the first frame, and only that", frame.id))
             case _:

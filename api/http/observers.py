@@ -84,7 +84,7 @@ def store_of(error: object) -> str | None:
     return POSTGRES if isinstance(error, JournalError | Unreachable | OSError | TimeoutError) else None
 
 
-def told(event: str, **values: Any) -> None:
+def log_event(event: str, **values: Any) -> None:
     """Log an event of the runtime or the cluster."""
     if event in ("lost_peer", "unreachable_peer"):
         OUTAGES.lose(_peer(values), str(values.pop("reason", "it cannot be reached")), **values)
@@ -125,7 +125,7 @@ def failed_chore(name: str, error: Exception) -> None:
         log.error("failed_chore", chore=name, left_out=left_out or None, exc_info=error)
 
 
-def told_change(order: Order, decision: Decision, trace: str) -> None:
+def log_change(order: Order, decision: Decision, trace: str) -> None:
     """Log an order that has changed by itself, for which no request has a log line."""
     numbers = dict.fromkeys(
         (*(e.driver_id for e in decision.feed), *(driver for driver, _ in decision.revoked))

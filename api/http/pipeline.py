@@ -29,7 +29,8 @@ from api.http.observers import about_request
 from api.http.operation import Route
 from api.http.request import PATCH_TYPES, RequestContext
 from api.http.services import SERVICES
-from api.ratelimit.admission import mark, rank_of
+from api.ratelimit.admission import rank_of
+from api.ratelimit.headers import mark
 from config import metrics
 from config.log_sampling import STRANGERS
 
@@ -322,9 +323,14 @@ def refuse(request: web.Request, problem: Problem, route: str = "(none)") -> web
     left_out = STRANGERS.take(problem.code)
     if left_out is not None:
         log.info(
-            "refused_request", trace_id=trace, status=response.status, error_code=problem.code,
-            method=request.method[:METHOD_CHARS], path=request.path[:PATH_CHARS], left_out=left_out or None,
-        )  # fmt: skip
+            "refused_request",
+            trace_id=trace,
+            status=response.status,
+            error_code=problem.code,
+            method=request.method[:METHOD_CHARS],
+            path=request.path[:PATH_CHARS],
+            left_out=left_out or None,
+        )
     metrics.REQUESTS.labels(route, "(any)", response.status).inc()
     return response
 

@@ -103,6 +103,6 @@ class Services:
         look_at_leases(self.cluster.reconciler)
 
 
-SERVICES: web.AppKey[Services] = web.AppKey("office", Services)
+SERVICES: web.AppKey[Services] = web.AppKey("services", Services)
 # Set in the operators' application.
 INTERNAL: web.AppKey[bool] = web.AppKey("internal", bool)

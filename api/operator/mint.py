@@ -53,8 +53,13 @@ async def mint(
         users = [(f"{prefix}-{number}@mint.example", f"{prefix}-{number}") for number in numbers]
         try:
             made = await provisioning.mint(
-                role, users, lambda: f"{MINTED}{entropy.token()}", hours * 3600.0, zone=zone, capacity=capacity
-            )  # fmt: skip
+                role,
+                users,
+                lambda: f"{MINTED}{entropy.token()}",
+                hours * 3600.0,
+                zone=zone,
+                capacity=capacity,
+            )
         except RoleDiffers as error:
             raise MintError(
                 f"{error.email} exists already with another role; choose another --prefix"
@@ -77,6 +82,13 @@ async def mint_at(database_url: str, options: argparse.Namespace) -> list[dict[s
     clock, entropy = LoopClock(asyncio.get_running_loop()), SystemRandomness()
     async with open_database(database_url, size_max=2) as database:
         return await mint(
-            database, clock, entropy, role=options.role, count=options.count, prefix=options.prefix,
-            zone=options.zone, capacity=options.capacity, hours=options.hours,
-        )  # fmt: skip
+            database,
+            clock,
+            entropy,
+            role=options.role,
+            count=options.count,
+            prefix=options.prefix,
+            zone=options.zone,
+            capacity=options.capacity,
+            hours=options.hours,
+        )

@@ -91,19 +91,40 @@ def _rows(found: Iterable[Mapping[str, Any]], by: str) -> list[Sequence[object]]
 
 def _members(members: Iterable[Mapping[str, Any]]) -> str:
     heads = (
-        "Instance", "Incarnation", "State", "Address", "Version", "Shards", "Lease", "Margin s",
-        "Ticks failed", "Actors", "Sessions", "Oldest gated s", "Answer",
-    )  # fmt: skip
+        "Instance",
+        "Incarnation",
+        "State",
+        "Address",
+        "Version",
+        "Shards",
+        "Lease",
+        "Margin s",
+        "Ticks failed",
+        "Actors",
+        "Sessions",
+        "Oldest gated s",
+        "Answer",
+    )
     return _table("Instances", heads, map(_member, members))
 
 
 def _member(member: Mapping[str, Any]) -> Sequence[object]:
     lease, gate = member.get("lease", {}), member.get("gate", {})
     return (
-        member["instance"], member["incarnation"], member["state"], member["address"], member["version"],
-        member["shards_owned"], lease.get("state"), lease.get("margin_s"), lease.get("ticks_failed"),
-        member.get("actors"), member.get("sessions"), gate.get("oldest_s"), member["reason"] or "yes",
-    )  # fmt: skip
+        member["instance"],
+        member["incarnation"],
+        member["state"],
+        member["address"],
+        member["version"],
+        member["shards_owned"],
+        lease.get("state"),
+        lease.get("margin_s"),
+        lease.get("ticks_failed"),
+        member.get("actors"),
+        member.get("sessions"),
+        gate.get("oldest_s"),
+        member["reason"] or "yes",
+    )
 
 
 def _processes(machine: Iterable[Mapping[str, Any]]) -> str:

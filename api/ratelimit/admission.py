@@ -7,11 +7,10 @@ settings; the declaration of an operation names the policy that counts it.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, MutableMapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 from dataclasses import replace
 from hashlib import sha256
-from math import ceil
 from typing import Any, NoReturn, Protocol
 
 import structlog
@@ -37,6 +36,7 @@ from api.auth.permissions import (
 )
 from api.contract.problems import Problem
 from api.ratelimit.client_address import client_address, count_under, read_networks
+from api.ratelimit.headers import seconds
 from api.ratelimit.login_attempts import LoginAttempts
 from config import metrics
 from config.settings import Settings
@@ -389,24 +389,3 @@ async def open_limits(
 def _tell(alone: bool) -> None:
     metrics.LIMITS_ALONE.set(alone)
     log.info("limits_count_alone" if alone else "limits_count_together")
-
-
-def seconds(wait_s: float) -> int:
-    """A wait in whole seconds for a header, rounded up."""
-    return max(1, ceil(wait_s))
-
-
-def mark(fields: MutableMapping[str, str], allowance: Allowance) -> None:
-    """Write an allowance into the headers of an answer."""
-    policy = allowance.policy
-    fields["RateLimit-Policy"] = f'"{policy.name}";q={policy.limit};w={policy.window_s}'
-    fields["RateLimit"] = f'"{policy.name}";r={allowance.remaining};t={seconds(allowance.wait_s)}'
-
-
-def legacy_headers(allowance: Allowance) -> dict[str, str]:
-    """The rate limit headers of version 1 of the API. Reset is in seconds from now, not a date."""
-    return {
-        "X-RateLimit-Limit": str(allowance.policy.limit),
-        "X-RateLimit-Remaining": str(allowance.remaining),
-        "X-RateLimit-Reset": str(seconds(allowance.wait_s)),
-    }

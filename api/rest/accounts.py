@@ -192,8 +192,11 @@ def _refused(outcome: str, code: str) -> Problem:
 def _tokens(context: RequestContext, session: OpenSession) -> TokensAnswer:
     access = context.services.tokens.issue(session.role, session.user, session.refresh.session_id)
     return {
-        "access_token": access, "token_type": "Bearer", "expires_in": ACCESS_S, "refresh_token": session.refresh.text,
-    }  # fmt: skip
+        "access_token": access,
+        "token_type": "Bearer",
+        "expires_in": ACCESS_S,
+        "refresh_token": session.refresh.text,
+    }
 
 
 async def _open_session(

@@ -16,7 +16,7 @@ from hashlib import sha256
 from api.auth.passwords import NEIGHBOUR_RANK, STRANGER_RANK
 from api.contract.problems import Problem, problem_for
 from api.http.request import RequestContext
-from api.ratelimit.admission import seconds
+from api.ratelimit.headers import seconds
 from api.ratelimit.login_attempts import ACCOUNTS_MAX
 from config import metrics
 from storage.redis.limits import Policy

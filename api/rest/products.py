@@ -108,8 +108,12 @@ async def create(context: RequestContext) -> web.Response:
     price = b.price
     try:
         row = await context.services.catalogue.add_product(
-            store_id=b.store_id, name=b.name, price_minor=price.amount_minor, currency=price.currency, stock=b.stock
-        )  # fmt: skip
+            store_id=b.store_id,
+            name=b.name,
+            price_minor=price.amount_minor,
+            currency=price.currency,
+            stock=b.stock,
+        )
     except UnknownStore:
         fault = Fault(
             "body", "#/store_id", "unknown", "there is no such store; GET /api/v2/stores lists them"

@@ -25,7 +25,7 @@ from api.http.operation import Operation, Operations
 from api.http.pagination import LIST_PROBLEMS, Page, list_page
 from api.http.pipeline import finish
 from api.http.request import RequestContext, json_response
-from api.ratelimit.admission import mark
+from api.ratelimit.headers import mark
 from api.rest import serializers
 from api.rest.answers import EventsAnswer, Seconds
 from api.rest.orders import may_see, visible_order

@@ -146,9 +146,11 @@ class HostEndpoint:
                 "Cache-Control": "no-store",
             }
             return web.Response(
-                text=status_html.render(found["cluster"], machine), content_type="text/html", charset="utf-8",
+                text=status_html.render(found["cluster"], machine),
+                content_type="text/html",
+                charset="utf-8",
                 headers=headers | {"Vary": "Accept"},
-            )  # fmt: skip
+            )
         silent = not found and request.query.get("local") != "1"
         return self._json(found | {"machine": machine}, 503 if silent else 200)
 
@@ -267,9 +269,14 @@ async def open_machine_ops(
     machine = HostEndpoint(processes, entropy.trace)
     app = make_machine_app(machine, names, entropy.trace)
     runner = runner_class(fast=fast)(
-        app, ConnectionCounts(0), entropy.trace, handle_signals=False, access_log=None, shutdown_timeout=1,
+        app,
+        ConnectionCounts(0),
+        entropy.trace,
+        handle_signals=False,
+        access_log=None,
+        shutdown_timeout=1,
         auto_decompress=False,
-    )  # fmt: skip
+    )
     async with machine.running():
         await runner.setup()
         try:

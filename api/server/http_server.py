@@ -114,7 +114,7 @@ class HttpServer:
         connection_counts = (
             ConnectionCounts(services.settings.connections_per_ip, services.settings.uncounted_networks),
             ConnectionCounts(0),
-        )  # fmt: skip
+        )
         try:
             for app, listener, allowed in zip(apps, self._listeners, connection_counts, strict=True):
                 runner = self._runner_class(

@@ -145,10 +145,21 @@ class Instance:
     async def _spawn(self, lifeline: int, tell: int, ops: socket.socket) -> asyncio.subprocess.Process:
         public = self._public.fileno()
         return await asyncio.create_subprocess_exec(
-            sys.executable, self._program, "serve", "--public", str(public), "--ops", str(ops.fileno()),
-            "--lifeline", str(lifeline), "--ready", str(tell),
-            env=dict(self._environ), pass_fds=(lifeline, tell, public, ops.fileno()), start_new_session=True,
-        )  # fmt: skip
+            sys.executable,
+            self._program,
+            "serve",
+            "--public",
+            str(public),
+            "--ops",
+            str(ops.fileno()),
+            "--lifeline",
+            str(lifeline),
+            "--ready",
+            str(tell),
+            env=dict(self._environ),
+            pass_fds=(lifeline, tell, public, ops.fileno()),
+            start_new_session=True,
+        )
 
     def _reserve(self) -> socket.socket:
         """Bind the ops port without listening: a client is refused at once."""
@@ -268,9 +279,11 @@ class Supervisor:
     def _give_way(self, instance: Instance) -> None:
         """End the older of two supervisors of one name; otherwise they would end each other's instances for ever."""
         log.error(
-            "ended_by_namesake", instance=instance.name, setting="MALL_INSTANCE",
+            "ended_by_namesake",
+            instance=instance.name,
+            setting="MALL_INSTANCE",
             remedy="Another supervisor runs instances of these names; give each a MALL_INSTANCE of its own.",
-        )  # fmt: skip
+        )
         self._exit_code = USURPED_CODE
         self._stop.set()
 

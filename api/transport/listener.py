@@ -79,9 +79,9 @@ class ConnectionListener(web.Server):
         """
         self._lost.append(end)
         if len(self._lost) == 1:
-            self._loop.call_soon(self._bury_some)
+            self._loop.call_soon(self._close_some)
 
-    def _bury_some(self) -> None:
+    def _close_some(self) -> None:
         # By count and not by the clock: the work that each one wakes runs later, and takes four times as long.
         for _ in range(min(SLICE, len(self._lost))):
             try:
@@ -89,7 +89,7 @@ class ConnectionListener(web.Server):
             except Exception as error:
                 log.error("failed_burial", exc_info=error)
         if self._lost:
-            self._loop.call_soon(self._bury_some)
+            self._loop.call_soon(self._close_some)
 
     async def sweep(self) -> None:
         """Sweep all connections once a second, for ever."""

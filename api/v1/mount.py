@@ -114,9 +114,15 @@ class Served:
 def _as_route(row: Row, handler: HandlerV1 | Handler, access: Access, *, quiet: bool = False) -> Route:
     """A row as a route for the pipeline. Only handlers of lists read query parameters."""
     return Route(
-        cast("Handler", handler), row.operation, row.method, row.path, scope=access.scope, limit=access.policy,
-        own_query=row.way is listed, quiet=quiet,
-    )  # fmt: skip
+        cast("Handler", handler),
+        row.operation,
+        row.method,
+        row.path,
+        scope=access.scope,
+        limit=access.policy,
+        own_query=row.way is listed,
+        quiet=quiet,
+    )
 
 
 def _successor(row: Row, routes: Mapping[str, Route]) -> str:

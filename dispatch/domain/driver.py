@@ -43,9 +43,16 @@ class Driver:
     def loaded_with(self, carrying: frozenset[int]) -> Driver:
         """Copy of the driver with these carried orders."""
         return Driver(
-            self.id, self.zone_id, self.name, self.status, self.capacity, self.version, carrying, self.recent,
+            self.id,
+            self.zone_id,
+            self.name,
+            self.status,
+            self.capacity,
+            self.version,
+            carrying,
+            self.recent,
             self.unreachable_ms,
-        )  # fmt: skip
+        )
 
     @property
     def free(self) -> int:

@@ -283,10 +283,25 @@ class Order:
     def remembering(self, recent: tuple[tuple[str, str, Any], ...]) -> Order:
         """This version with another ring of commands."""
         return Order(
-            self.facts, self.status, self.version, self.mode, self.ready, self.updated_ms, self.driver_id,
-            self.round, self.wave, self.offers, self.offer_count, self.tried, self.due_ms, recent, self.released,
-            self.since_ms, self.warned_ms, self.payments,
-        )  # fmt: skip
+            self.facts,
+            self.status,
+            self.version,
+            self.mode,
+            self.ready,
+            self.updated_ms,
+            self.driver_id,
+            self.round,
+            self.wave,
+            self.offers,
+            self.offer_count,
+            self.tried,
+            self.due_ms,
+            recent,
+            self.released,
+            self.since_ms,
+            self.warned_ms,
+            self.payments,
+        )
 
 
 # Stores are few and orders many, so all orders of a store share one place.

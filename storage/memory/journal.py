@@ -57,37 +57,71 @@ class MemoryJournal(DueOrders, MemoryPlacing):
     # -- the catalogue ------------------------------------------------------------------------
 
     def add_zone(
-        self, number: int, mode: str = "waves", wave_size: int = 3, offer_ttl_s: int = 20,
-        give_up_after_s: int | None = 3600, driver_pay_minor: int | None = None,
-    ) -> None:  # fmt: skip
+        self,
+        number: int,
+        mode: str = "waves",
+        wave_size: int = 3,
+        offer_ttl_s: int = 20,
+        give_up_after_s: int | None = 3600,
+        driver_pay_minor: int | None = None,
+    ) -> None:
         self.zones[number] = {
-            "id": number, "name": f"zone {number}", "mode": mode, "wave_size": wave_size,
-            "offer_ttl_s": offer_ttl_s, "writer": "", "offer_distance_max_m": 50_000, "release_pause_s": 600,
-            "give_up_after_s": give_up_after_s, "driver_pay_minor": driver_pay_minor,
-        }  # fmt: skip
+            "id": number,
+            "name": f"zone {number}",
+            "mode": mode,
+            "wave_size": wave_size,
+            "offer_ttl_s": offer_ttl_s,
+            "writer": "",
+            "offer_distance_max_m": 50_000,
+            "release_pause_s": 600,
+            "give_up_after_s": give_up_after_s,
+            "driver_pay_minor": driver_pay_minor,
+        }
 
     def add_store(
         self, number: int, zone_id: int, lat: float = 0.0, lon: float = 0.0, radius_m: int | None = None
     ) -> None:
         self.stores[number] = {
-            "id": number, "zone_id": zone_id, "name": f"store {number}", "lat": lat, "lon": lon,
-            "preparation_s": 600, "active": True, "delivery_radius_m": radius_m,
-        }  # fmt: skip
+            "id": number,
+            "zone_id": zone_id,
+            "name": f"store {number}",
+            "lat": lat,
+            "lon": lon,
+            "preparation_s": 600,
+            "active": True,
+            "delivery_radius_m": radius_m,
+        }
 
     def add_product(
         self, number: int, store_id: int, price_minor: int = 500, stock: int | None = None
     ) -> None:
         self.products[number] = {
-            "id": number, "store_id": store_id, "name": f"product {number}", "price_minor": price_minor,
-            "currency": "EUR", "stock": stock, "active": True,
-        }  # fmt: skip
+            "id": number,
+            "store_id": store_id,
+            "name": f"product {number}",
+            "price_minor": price_minor,
+            "currency": "EUR",
+            "stock": stock,
+            "active": True,
+        }
 
     def add_driver(self, number: int, zone_id: int, capacity: int = 1, status: str = "offline") -> None:
         self.drivers[number] = {
-            "id": number, "shard": shard_of(ActorId("driver", number)), "zone_id": zone_id,
-            "name": f"driver {number}", "account": "active", "status": status, "capacity": capacity,
-            "version": 1, "feed_seq": 0, "recent": [], "writer": "", "lat": None, "lon": None, "unreachable_ms": None,
-        }  # fmt: skip
+            "id": number,
+            "shard": shard_of(ActorId("driver", number)),
+            "zone_id": zone_id,
+            "name": f"driver {number}",
+            "account": "active",
+            "status": status,
+            "capacity": capacity,
+            "version": 1,
+            "feed_seq": 0,
+            "recent": [],
+            "writer": "",
+            "lat": None,
+            "lon": None,
+            "unreachable_ms": None,
+        }
         self.driver_events[number] = []
 
     # -- the journal --------------------------------------------------------------------------
@@ -192,16 +226,31 @@ class MemoryJournal(DueOrders, MemoryPlacing):
 
     def _write_order(self, row: Row, item: Mapping[str, Any]) -> None:
         row.update(
-            status=item["status"], version=row["version"] + 1, driver_id=item["driver"], round=item["round"],
-            mode=item["mode"], search=deepcopy(item["search"]), due_ms=item["due_ms"],
-            ready_ms=item["ready_ms"], ready_each=item.get("ready_each"), updated_ms=item["at_ms"],
-            recent=deepcopy(item["recent"]), writer=item["writer"],
-        )  # fmt: skip
+            status=item["status"],
+            version=row["version"] + 1,
+            driver_id=item["driver"],
+            round=item["round"],
+            mode=item["mode"],
+            search=deepcopy(item["search"]),
+            due_ms=item["due_ms"],
+            ready_ms=item["ready_ms"],
+            ready_each=item.get("ready_each"),
+            updated_ms=item["at_ms"],
+            recent=deepcopy(item["recent"]),
+            writer=item["writer"],
+        )
         self.order_events.append(
-            {"order_id": item["id"], "version": row["version"], "type": item["event"],
-             "actor_role": item["role"], "actor_id": item["actor"], "status": item["status"],
-             "driver_id": item["driver"], "trace": item["trace"]}
-        )  # fmt: skip
+            {
+                "order_id": item["id"],
+                "version": row["version"],
+                "type": item["event"],
+                "actor_role": item["role"],
+                "actor_id": item["actor"],
+                "status": item["status"],
+                "driver_id": item["driver"],
+                "trace": item["trace"],
+            }
+        )
         if item["restock"]:
             for product, taken in self.taken.pop(row["id"], ()):
                 if self.products[product]["stock"] is not None:
@@ -211,9 +260,15 @@ class MemoryJournal(DueOrders, MemoryPlacing):
         driver = self.drivers[entry["driver"]]
         driver["feed_seq"] += 1
         self.driver_events[driver["id"]].append(
-            {"seq": driver["feed_seq"], "type": entry["type"], "order_id": item["id"],
-             "at_ms": item["at_ms"], "trace": item["trace"], "data": deepcopy(entry["data"])}
-        )  # fmt: skip
+            {
+                "seq": driver["feed_seq"],
+                "type": entry["type"],
+                "order_id": item["id"],
+                "at_ms": item["at_ms"],
+                "trace": item["trace"],
+                "data": deepcopy(entry["data"]),
+            }
+        )
         return int(driver["feed_seq"])
 
     def _apply_driver(self, item: Mapping[str, Any]) -> Outcome:
@@ -221,10 +276,14 @@ class MemoryJournal(DueOrders, MemoryPlacing):
         if row is None or row["version"] != item["version"] or row["shard"] != item["shard"]:
             return Outcome("version", {})
         row.update(
-            status=item["status"], capacity=item["capacity"], zone_id=item["zone"],
-            version=row["version"] + 1, recent=deepcopy(item["recent"]), writer=item["writer"],
+            status=item["status"],
+            capacity=item["capacity"],
+            zone_id=item["zone"],
+            version=row["version"] + 1,
+            recent=deepcopy(item["recent"]),
+            writer=item["writer"],
             unreachable_ms=item.get("unreachable_ms"),
-        )  # fmt: skip
+        )
         return Outcome("ok", {})
 
     # -- reads --------------------------------------------------------------------------------
@@ -289,6 +348,9 @@ class MemoryJournal(DueOrders, MemoryPlacing):
         ]
         carried = [deepcopy(self.orders[order]) for order in sorted(self._carried(number))]
         return {
-            "feed_seq": driver["feed_seq"], "status": driver["status"], "capacity": driver["capacity"],
-            "carried": carried, "offered": offered,
-        }  # fmt: skip
+            "feed_seq": driver["feed_seq"],
+            "status": driver["status"],
+            "capacity": driver["capacity"],
+            "carried": carried,
+            "offered": offered,
+        }

@@ -50,9 +50,11 @@ class MemoryPlacing:
         if code == "created":
             facts = self._create(request)
         self.keys[key] = {
-            "fingerprint": request["fingerprint"], "code": code, "facts": deepcopy(facts),
+            "fingerprint": request["fingerprint"],
+            "code": code,
+            "facts": deepcopy(facts),
             "expires": self._wall() + request["ttl_s"],
-        }  # fmt: skip
+        }
         return {"code": code, "facts": deepcopy(facts), "replayed": False}
 
     def _judge(self, request: Mapping[str, Any]) -> tuple[str, Row]:
@@ -132,25 +134,48 @@ class MemoryPlacing:
         ready = [now_ms + 1000 * stop["preparation_s"] for stop in stops.values()]
         self.taken[number] = taken
         row = {
-            "id": number, "shard": shard_of(ActorId("order", number)), "zone_id": store["zone_id"],
-            "store_id": store["id"], "pickups": pickups, "ready_each": ready if len(ready) > 1 else None,
+            "id": number,
+            "shard": shard_of(ActorId("order", number)),
+            "zone_id": store["zone_id"],
+            "store_id": store["id"],
+            "pickups": pickups,
+            "ready_each": ready if len(ready) > 1 else None,
             "customer_id": request["customer"],
             "contact_name": request.get("contact_name") or self.users.get(request["customer"]),
             "contact_phone": request.get("contact_phone"),
             "driver_pay_minor": self.zones[store["zone_id"]]["driver_pay_minor"],
-            "status": "awaiting_payment" if due else "confirmed", "version": 1, "driver_id": None, "round": 1,
-            "mode": self.zones[store["zone_id"]]["mode"], "search": None, "recent": [], "writer": "",
-            "dropoff_lat": request["lat"], "dropoff_lon": request["lon"], "address": request["address"],
-            "payment": request["payment"], "notes": request["notes"],
-            "total_minor": total_minor, "currency": products[0]["currency"],
-            "created_ms": now_ms, "updated_ms": now_ms,
+            "status": "awaiting_payment" if due else "confirmed",
+            "version": 1,
+            "driver_id": None,
+            "round": 1,
+            "mode": self.zones[store["zone_id"]]["mode"],
+            "search": None,
+            "recent": [],
+            "writer": "",
+            "dropoff_lat": request["lat"],
+            "dropoff_lon": request["lon"],
+            "address": request["address"],
+            "payment": request["payment"],
+            "notes": request["notes"],
+            "total_minor": total_minor,
+            "currency": products[0]["currency"],
+            "created_ms": now_ms,
+            "updated_ms": now_ms,
             "ready_ms": max(ready),
-            "due_ms": now_ms + 1000 * request["pay_window_s"] if due else now_ms, "items": items,
-        }  # fmt: skip
+            "due_ms": now_ms + 1000 * request["pay_window_s"] if due else now_ms,
+            "items": items,
+        }
         self.orders[number] = row
         self.order_events.append(
-            {"order_id": number, "version": 1, "type": "created", "actor_role": "customer",
-             "actor_id": f"usr_{request['customer']}", "status": row["status"], "driver_id": None,
-             "trace": request["trace"]}
-        )  # fmt: skip
+            {
+                "order_id": number,
+                "version": 1,
+                "type": "created",
+                "actor_role": "customer",
+                "actor_id": f"usr_{request['customer']}",
+                "status": row["status"],
+                "driver_id": None,
+                "trace": request["trace"],
+            }
+        )
         return deepcopy(row)

@@ -85,9 +85,15 @@ class Law:
         moves = (list(befores), list(events), list(self.transitions.values()))
         ends = (sorted(self.terminal),)
         given: dict[str, tuple[Any, ...]] = {
-            "": (), "carried": (sorted(self.carried),), "moves": moves, "moves and ends": (*moves, *ends),
-            "ends": ends, "days": (self.feed_days,), "ring": (RING_SIZE,), "shards": (SHARD_COUNT,),
-        }  # fmt: skip
+            "": (),
+            "carried": (sorted(self.carried),),
+            "moves": moves,
+            "moves and ends": (*moves, *ends),
+            "ends": ends,
+            "days": (self.feed_days,),
+            "ring": (RING_SIZE,),
+            "shards": (SHARD_COUNT,),
+        }
         return given[name]
 
 
@@ -257,9 +263,14 @@ async def _snapshot(database_url: str) -> AsyncIterator[Connection]:
             "the database is not at this version; `run.py migrate` brings it there"
         ) from None
     except (
-        OSError, TimeoutError, asyncpg.InterfaceError, asyncpg.PostgresConnectionError,
-        asyncpg.CannotConnectNowError, asyncpg.AdminShutdownError, asyncpg.CrashShutdownError,
-    ) as error:  # fmt: skip
+        OSError,
+        TimeoutError,
+        asyncpg.InterfaceError,
+        asyncpg.PostgresConnectionError,
+        asyncpg.CannotConnectNowError,
+        asyncpg.AdminShutdownError,
+        asyncpg.CrashShutdownError,
+    ) as error:
         raise Unreachable(type(error).__name__) from None
     except asyncpg.PostgresError as error:
         raise StorageError(f"{type(error).__name__} {error.sqlstate}") from None

@@ -110,9 +110,13 @@ async def wait_for(database_url: str, limit_s: float) -> None:
             await connection.close()
             return
         except (
-            OSError, TimeoutError, asyncpg.CannotConnectNowError, asyncpg.TooManyConnectionsError,
-            asyncpg.PostgresConnectionError, asyncpg.InterfaceError,
-        ) as error:  # fmt: skip
+            OSError,
+            TimeoutError,
+            asyncpg.CannotConnectNowError,
+            asyncpg.TooManyConnectionsError,
+            asyncpg.PostgresConnectionError,
+            asyncpg.InterfaceError,
+        ) as error:
             if loop.time() >= until:
                 raise MigrationError(f"Cannot reach the database: {type(error).__name__}") from None
             await asyncio.sleep(0.25)

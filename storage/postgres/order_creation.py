@@ -92,9 +92,13 @@ class OrderPlacer:
         now = self._monotonic()
         if rows and now >= self._suspect_until:
             self._log(
-                "blocked_creation", row=rows[0]["held"], holder_pid=rows[0]["pid"], holder_user=rows[0]["username"],
-                holder_application=rows[0]["application"], holder_state=rows[0]["state"],
-            )  # fmt: skip
+                "blocked_creation",
+                row=rows[0]["held"],
+                holder_pid=rows[0]["pid"],
+                holder_user=rows[0]["username"],
+                holder_application=rows[0]["application"],
+                holder_state=rows[0]["state"],
+            )
         if rows:
             self._suspect_until = now + SUSPECT_S
         keys = {row["key"] for row in rows}
@@ -113,5 +117,7 @@ class OrderPlacer:
 def _needs(request: dict[str, Any]) -> list[str]:
     """Rows that the creation of an order locks, as `creation_blockers` names them."""
     return [
-        "table", f"customer {request['customer']}", *(f"product {line['product']}" for line in request["lines"])
-    ]  # fmt: skip
+        "table",
+        f"customer {request['customer']}",
+        *(f"product {line['product']}" for line in request["lines"]),
+    ]

@@ -84,9 +84,14 @@ class Renewal:
             self._script = self._client.register_script(_TICK)
         member = holding.member
         args: list[Any] = [
-            member.instance, member.incarnation, orjson.dumps(asdict(member)), self._lease_ms,
-            self._entropy.token(), SHARD_COUNT, *holding.shards,
-        ]  # fmt: skip
+            member.instance,
+            member.incarnation,
+            orjson.dumps(asdict(member)),
+            self._lease_ms,
+            self._entropy.token(),
+            SHARD_COUNT,
+            *holding.shards,
+        ]
         sent_at = self._clock()
         return _read_tick(sent_at, self._script(keys=[self._base], args=args))
 

@@ -50,11 +50,16 @@ def test_every_public_name_of_the_core_is_documented(room: str) -> None:
 NOT_OURS = re.compile(r"NNNN_|script\.py\.mako|mall/api/edge|web_protocol|web_server|reader_py|http_parser")
 
 
+def _texts() -> list[Path]:
+    """The files of the repository: what stands in its rooms, and beside them."""
+    found = [path for room in (*ROOMS, "tests") for path in sorted((ROOT / room).rglob("*"))]
+    found += sorted(ROOT.glob("*"))
+    return [path for path in found if path.is_file() and "__pycache__" not in path.parts]
+
+
 def test_files_that_texts_name_are_there() -> None:
     """A module that was renamed is renamed in every docstring, comment and document, too."""
-    listed = subprocess.run(
-        ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True
-    ).stdout.split()
+    listed = [str(path.relative_to(ROOT)) for path in _texts()]
     there = [f"/{name}" for name in listed]
     gone = []
     for name in listed:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import MutableMapping
 
 from api.http.request import RequestContext
-from api.ratelimit.admission import legacy_headers
+from api.ratelimit.headers import legacy_headers
 
 _NEW = ("RateLimit", "RateLimit-Policy")
 

@@ -16,17 +16,8 @@ from actors.clock import LoopClock
 from api.auth.access_tokens import Principal
 from api.auth.permissions import AUTH, COMMANDS, OPENINGS, ORDERS, READS, SILENT_OPENINGS
 from api.contract.problems import Problem
-from api.ratelimit.admission import (
-    BROWSE,
-    READ,
-    VITAL,
-    WRITE,
-    AdmissionControl,
-    legacy_headers,
-    mark,
-    rank_of,
-    seconds,
-)
+from api.ratelimit.admission import BROWSE, READ, VITAL, WRITE, AdmissionControl, rank_of
+from api.ratelimit.headers import legacy_headers, mark, seconds
 from api.routes import ROUTES
 from config.settings import load_settings
 from storage.redis.client import open_redis

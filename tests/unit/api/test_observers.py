@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 from actors.cluster.leases import LeasesAway
 from actors.errors import NotWritten
 from api.http import observers
-from api.http.observers import LEVELS, failed_chore, told, told_change
+from api.http.observers import LEVELS, failed_chore, log_change, log_event
 from config.outages import Outages
 from dispatch.domain.commands import DISPATCH, Decision
 from storage.errors import NotDone
@@ -50,7 +50,7 @@ def test_every_level_is_of_an_event_that_is_said() -> None:
 def test_steps_of_a_healthy_life_are_info() -> None:
     with capture_logs() as lines:
         for event in ("took_shards", "changed_state", "left_peer", "buried_peer", "reloaded_actor"):
-            told(event)
+            log_event(event)
     assert {line["log_level"] for line in lines} == {"info"}
 
 
@@ -59,15 +59,15 @@ def test_steps_of_a_healthy_life_are_info() -> None:
 ])  # fmt: skip
 def test_line_about_an_actor_has_the_id_that_people_know(actor: str, name: str, value: str) -> None:
     with capture_logs() as lines:
-        told("crashed_turn", actor=actor)
+        log_event("crashed_turn", actor=actor)
     assert (lines[0][name], lines[0]["log_level"]) == (value, "error")
 
 
 def test_failures_of_a_store_that_is_away_wait_for_its_line(outages: Outages) -> None:
     with capture_logs() as lines:
-        told("failed_flush", exc_info=NotWritten("ConnectionError"))
-        told("failed_look", exc_info=LeasesAway("TimeoutError"))
-        told("gave_up_read", actor="order:5", query="x")
+        log_event("failed_flush", exc_info=NotWritten("ConnectionError"))
+        log_event("failed_look", exc_info=LeasesAway("TimeoutError"))
+        log_event("gave_up_read", actor="order:5", query="x")
         failed_chore("revocations", NotDone("ConnectionRefusedError"))
         assert lines == []
         outages.release()
@@ -82,7 +82,7 @@ def test_failures_of_a_store_that_is_away_wait_for_its_line(outages: Outages) ->
 
 def test_fault_of_ours_is_written_at_once_with_its_stack(outages: Outages) -> None:
     with capture_logs() as lines:
-        told("failed_flush", exc_info=ValueError("odd"))
+        log_event("failed_flush", exc_info=ValueError("odd"))
         failed_chore("sweep_feeds", KeyError("odd"))
     assert [line["event"] for line in lines] == ["failed_flush", "failed_chore"]
     assert all(isinstance(line["exc_info"], Exception) for line in lines)
@@ -94,7 +94,7 @@ def test_order_that_changes_by_itself_is_told_with_all_drivers_concerned() -> No
         order=order, event="offer_expired", by=DISPATCH, answer="", revoked=((7, "ofr_1_1"), (8, "ofr_1_2"))
     )
     with capture_logs() as lines:
-        told_change(order, decision, "t" * 32)
+        log_change(order, decision, "t" * 32)
     [line] = lines
     assert (line["event"], line["change"], line["order_id"]) == (
         "changed_order",
