@@ -26,6 +26,7 @@ ports.py            what these services need of storage and of actors
 service.py          every operation on orders and drivers, one short method each
 payment_notes.py    a payment in the history of its order
 payments.py         hold, capture, release, refund: steps that are repeated until their outcome is known
+jobs/               outbox, event log, background jobs and their worker
 background.py       background tasks: positions, feed acknowledgements, trimming
 STORIES.md          one command from frame to fan-out; the state diagram
 """

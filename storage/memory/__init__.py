@@ -8,5 +8,6 @@ order_creation.py  creation of orders
 due.py             timers of orders
 guards.py          legal transitions of orders
 locks.py           rows that another session holds
+jobs.py            background work: outbox, event log, jobs, schedules
 leases.py          LeaseTable: what Redis would hold; MemoryLeases: one instance's view of it
 """

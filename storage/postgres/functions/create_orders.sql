@@ -29,7 +29,7 @@
 --   bound      customers who may come to hold too much, all their requests together
 --   good       the requests that are placed here
 --   stop, counted, route   their stores, each with the order's number there (store_days)
---   taken, opened, filled, told   stock, orders, items, history
+--   taken, opened, filled, told, outboxed   stock, orders, items, history, outbox
 -- The second one keeps the answers under their keys, with the rows as the first one has written them.
 --
 -- Settings of its plans. No sequential scans: a plan that was made while a table was empty, when reading all of it was
@@ -164,6 +164,8 @@ BEGIN
     ), told AS (
         INSERT INTO order_events (order_id, version, type, actor_role, actor_id, trace, at)
         SELECT g.id, 1, 'created', 'customer', 'usr_' || g.customer, g.trace, v_at FROM good g
+    ), outboxed AS (
+        INSERT INTO outbox (topic, ref, version) SELECT 'order', g.id, 1 FROM good g
     )
     SELECT array_agg(g.at ORDER BY g.at), array_agg(g.id ORDER BY g.at) INTO v_made, v_ids FROM good g;
 

@@ -145,6 +145,7 @@ BEGIN
               JOIN products p ON p.id = l.product;
             INSERT INTO order_events (order_id, version, type, actor_role, actor_id, trace, at)
             VALUES (it.id, 1, 'created', 'customer', 'usr_' || it.customer, it.trace, date_trunc('milliseconds', v_now));
+            INSERT INTO outbox (topic, ref, version) VALUES ('order', it.id, 1);
             SELECT to_jsonb(r) INTO v_facts FROM order_rows r WHERE r.id = it.id;
         END IF;
         INSERT INTO idempotency (principal_id, route, key_hash, fingerprint, code, facts, created_at, expires_at)

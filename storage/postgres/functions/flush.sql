@@ -80,6 +80,7 @@ GRANT EXECUTE ON FUNCTION flush TO mall_app;
 --   assigned, handed, freed     the assignment: made, moved to the other driver, deleted
 --   moved      the order, with its next version
 --   told       the event of the order's history, under the same version
+--   outboxed   the outbox gets a row when others want to know of the event (dispatch/jobs/events.py)
 --   back, restocked             what the order had taken returns to the stock, once
 --   entry, grown, fed           entries of drivers' feeds; each driver's are numbered on from its feed_seq
 CREATE FUNCTION flush_orders(p_items jsonb) RETURNS text
@@ -152,6 +153,11 @@ BEGIN
         INSERT INTO order_events (order_id, version, type, actor_role, actor_id, reason, trace, at, data)
         SELECT id, version + 1, event, role, actor, reason, trace, to_timestamp(at_ms / 1000.0), data
           FROM judged WHERE fine
+    ), outboxed AS (
+        INSERT INTO outbox (topic, ref, version)
+        SELECT 'order', id, version + 1 FROM judged
+         WHERE fine AND event IN ('paid', 'assigned', 'handed_over', 'released', 'picked_up', 'delivered', 'cancelled',
+                                  'failed', 'returned')
     ), back AS (
         UPDATE order_items l SET returned = l.taken
           FROM judged n WHERE n.fine AND n.restock AND l.order_id = n.id AND l.returned < l.taken

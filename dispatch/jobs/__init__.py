@@ -1,0 +1,17 @@
+"""Background jobs: work that is done at least once, apart from the requests that cause it.
+
+A commit writes a narrow row into the outbox. The relay turns it into events of the log and into jobs, in one commit.
+Workers take jobs by lease, and record how each attempt ended; an outcome of an attempt that is not the newest counts
+for nothing. README.md says why the queue is our own.
+
+Map:
+README.md     the choice of the queue, with figures; how to add a task
+tasks.py      a job, a task, and how a task says that its job did not succeed
+policy.py     the outcome of an attempt; pauses between retries
+ports.py      what workers and the relay need of storage
+stored.py     these ports over named queries
+events.py     what a row of the outbox becomes: events, and the jobs that follow
+relay.py      the relay: outbox to event log and jobs
+worker.py     the worker: claims, extends, runs, finishes
+schedules.py  jobs that are made at times
+"""

@@ -1,0 +1,55 @@
+"""Stored jobs, outbox and schedules: the ports over named queries, one call of a function each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+from dispatch.jobs.ports import Claimed, Relayed
+from dispatch.jobs.tasks import Job, NewJob
+
+
+class JobQueries(Protocol):
+    """Named queries of background work; Postgres and its twin in memory implement them."""
+
+    async def rows(self, name: str, *args: Any) -> list[Any]: ...
+
+    async def value(self, name: str, *args: Any) -> Any: ...
+
+
+class StoredJobs:
+    """Implements OutboxStore, JobStore and ScheduleStore."""
+
+    def __init__(self, queries: JobQueries) -> None:
+        self._queries = queries
+
+    async def outbox(self, limit: int) -> Sequence[Mapping[str, Any]]:
+        return await self._queries.rows("outbox_due", limit)
+
+    async def relay(self, log_end: int, relayed: Relayed) -> bool:
+        said = {"ids": relayed.ids, "events": relayed.events, "jobs": relayed.jobs}
+        return bool(await self._queries.value("relay_outbox", log_end, said))
+
+    async def enqueue(self, jobs: Sequence[NewJob], trace: str) -> list[int]:
+        return list(await self._queries.value("enqueue_jobs", [job.item(trace) for job in jobs]))
+
+    async def claim(self, worker: str, limits: Mapping[str, int], lease_s: float, *, alone: bool) -> Claimed:
+        names, many = list(limits), list(limits.values())
+        found = await self._queries.value("claim_jobs", worker, names, many, lease_s, alone)
+        return Claimed(tuple(Job(**job) for job in found["jobs"]), found["suspects"])
+
+    async def finish(self, worker: str, items: Sequence[Mapping[str, Any]]) -> set[int]:
+        return set(await self._queries.value("finish_jobs", worker, list(items)))
+
+    async def extend(self, worker: str, attempts: Sequence[tuple[int, int]], lease_s: float) -> set[int]:
+        jobs, numbers = [job for job, _ in attempts], [number for _, number in attempts]
+        return set(await self._queries.value("extend_jobs", worker, jobs, numbers, lease_s))
+
+    async def end_former(self, name: str, worker: str) -> int:
+        return int(await self._queries.value("end_former_workers", name, worker))
+
+    async def set_schedules(self, items: Sequence[Mapping[str, Any]]) -> None:
+        await self._queries.value("set_schedules", list(items))
+
+    async def fire(self, names: Sequence[str]) -> int:
+        return int(await self._queries.value("fire_schedules", list(names)))
