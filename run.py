@@ -1,6 +1,7 @@
 """Program: opens all parts in order and closes them in reverse. Only this module imports all packages.
 
-serve    start an instance (with embedded servers where no addresses are given)
+serve    start an instance and its worker (with embedded servers where no addresses are given)
+work     do background jobs only
 migrate  migrate the database to this version's schema
 mint     create users with tokens in bulk, for load tests
 check    check everything that a start needs, without changes; exit code 1 if a start would fail
@@ -36,7 +37,14 @@ from api.auth.passwords import Passwords
 from api.auth.stream_tickets import StreamTickets
 from api.contract.cursors import Cursors
 from api.feed.resubscription import Resubscription
-from api.http.observers import failed_chore, log_change, log_event
+from api.http.observers import (
+    failed_chore,
+    log_change,
+    log_event,
+    observe_flush,
+    observe_query,
+    tell_slow_query,
+)
 from api.http.order_answers import OrderAnswers
 from api.http.services import Services
 from api.operator import first_run
@@ -51,22 +59,23 @@ from api.ratelimit.admission import open_limits
 from api.rest import serializers
 from api.server.host_endpoint import supervise
 from api.server.http_server import HttpServer, announce_servers, greet, open_network
-from api.server.supervisor import USURPED_CODE, Supervisor, make_instances
+from api.server.process_slot import USURPED_CODE, make_slots
+from api.server.supervisor import Supervisor
 from api.server.watchdogs import (
     collect_garbage,
     hindrances,
-    observe_flush,
-    observe_query,
     open_tokens,
-    tell_slow_query,
     watch_loop,
     watch_revocations,
     watch_servers,
     watch_sight,
 )
+from api.server.worker_slot import child_environment, open_worker
 from api.subscriptions.hub import Hub
-from api.transport.listening_sockets import Sockets, StartError, bind_port, open_sockets
+from api.transport.listening_sockets import Sockets, StartError, adopt_port, bind_port, open_sockets
 from api.transport.runners import FastPathError
+from api.work.observers import failed_work
+from api.work.process import work
 from config import metrics
 from config.cli import make_parser
 from config.logs import open_logs, say, say_failure
@@ -76,6 +85,7 @@ from dispatch import feed_frames
 from dispatch.background import BackgroundTasks
 from dispatch.credentials import Credentials
 from dispatch.driver_actor import DriverBehaviour
+from dispatch.jobs.announcer import Announcer
 from dispatch.order_actor import OrderBehaviour
 from dispatch.order_creation import Bounds
 from dispatch.service import Dispatch
@@ -92,7 +102,7 @@ from storage.redis.client import open_redis
 from storage.redis.keys import Keyspace
 from storage.redis.leases import RedisLeases
 from storage.redis.tickets import Tickets
-from storage.servers import Addresses, open_servers
+from storage.servers import Addresses, open_servers, reach_servers
 
 log = structlog.get_logger()
 
@@ -128,7 +138,8 @@ async def open_services(
         database = await stack.enter_async_context(pool)
         meta = await first_run.check_meta(database)
         redis = await stack.enter_async_context(open_redis(at.redis_url))
-        journal = PostgresJournal(at.database_url, database, observe_flush)
+        announcer = Announcer(database, failed_work)
+        journal = PostgresJournal(at.database_url, database, observe_flush, announcer.wrote)
         stack.push_async_callback(journal.close)
         me = Greeting(settings.instance, f"{settings.instance}.{entropy.token()[:12]}")
         hub = Hub(clock, entropy, me.incarnation)
@@ -168,7 +179,7 @@ async def open_services(
         limits = await stack.enter_async_context(open_limits(redis, clock, cluster, keys))
         tokens = await open_tokens(Credentials(database), clock, entropy)
         bounds = Bounds(settings.unpaid_orders_max, settings.held_pieces_max)
-        dispatch = Dispatch(runtime, OrderPlacer(database, log_event), bounds)
+        dispatch = Dispatch(runtime, OrderPlacer(database, log_event, wrote=announcer.wrote), bounds)
         payments = await stack.enter_async_context(open_payments(settings, dispatch, database, entropy))
         services = Services(
             settings,
@@ -189,6 +200,7 @@ async def open_services(
             shown=OrderAnswers(serializers.order),
             cached=open_catalogue(database, redis, clock, entropy, keys),
             stream_tickets=StreamTickets(meta.peer_secret, clock, entropy),
+            announcer=announcer,
         )
         yield services
 
@@ -210,8 +222,9 @@ async def working(services: Services) -> AsyncIterator[None]:
     )
     async with hub.running(), runtime.running(), services.cluster.running(), asyncio.TaskGroup() as tasks:
         loops = [tasks.create_task(background.run(chore), name=chore.name) for chore in background.all]
-        for work, name in ((dispatch.run(), "creations"), (services.catalogue.run(), "cache")):
-            loops.append(tasks.create_task(work, name=name))
+        for loop, name in ((dispatch.run(), "creations"), (services.catalogue.run(), "cache")):
+            loops.append(tasks.create_task(loop, name=name))
+        loops.append(tasks.create_task(services.announcer.run(), name="announcements"))
         loops.append(tasks.create_task(watch_revocations(services), name="revocations"))
         loops.append(tasks.create_task(watch_sight(services), name="sight of revocations"))
         loops.append(tasks.create_task(watch_loop(services), name="loop lag"))
@@ -265,7 +278,12 @@ async def serve(settings: Settings, at: Addresses, sockets: Sockets) -> int:
                     settings, services.database, services.passwords, services.entropy
                 )
             doors = HttpServer(services, sockets.public, sockets.ops)
-            async with forsaking(services.cluster.reconciler), working(services), doors.open(full):
+            async with contextlib.AsyncExitStack() as stack:
+                if sockets.lifeline is None:  # else the supervisor keeps the workers
+                    services.worker = await stack.enter_async_context(open_worker(settings, at, __file__))
+                await stack.enter_async_context(forsaking(services.cluster.reconciler))
+                await stack.enter_async_context(working(services))
+                await stack.enter_async_context(doors.open(full))
                 _announce(settings, sockets, welcome, await hindrances(services))
                 log.info("started_instance", duration_s=round(perf_counter() - began, 3))
                 await stop.wait()
@@ -309,6 +327,8 @@ async def _farewell(services: Services, doors: HttpServer, *, quick: bool) -> No
     """
     services.draining = True
     log.info("draining_instance")
+    if services.worker is not None:
+        services.worker.stop()
     await doors.close_public()
     window_s = min(1.0 if quick else FAREWELL_S, services.settings.drain_s)
     async with asyncio.TaskGroup() as tasks:
@@ -330,7 +350,8 @@ def _run(settings: Settings, main: Coroutine[Any, Any, int]) -> int:
 def command_serve(settings: Settings, options: argparse.Namespace) -> int:
     """Start an instance, or several, and stay."""
     if options.instances > 1:
-        return command_supervise(settings, options.instances)
+        workers = options.instances if options.workers is None else options.workers
+        return command_supervise(settings, options.instances, workers if settings.work == "on" else 0)
     with contextlib.ExitStack() as stack:
         sockets = open_sockets(settings, options)
         stack.callback(sockets.close)
@@ -345,33 +366,52 @@ def command_serve(settings: Settings, options: argparse.Namespace) -> int:
         return _run(settings, serve(settings, at, sockets))
 
 
-def command_supervise(settings: Settings, count: int) -> int:
-    """Start several instances behind one port, and restart those that end."""
+def command_supervise(settings: Settings, count: int, worker_count: int) -> int:
+    """Start several instances behind one port, and workers, and restart those that end."""
     with contextlib.ExitStack() as stack:
         public = bind_port(settings.host, settings.port, "MALL_PORT")
         stack.callback(public.close)
         machine, *ops = [
             bind_port(settings.ops_host, settings.ops_port and settings.ops_port + i, "MALL_OPS_PORT")
-            for i in range(count + 2)  # the supervisor, and a rolling restart's spare
+            for i in range(count + 2 + worker_count)  # the supervisor, and a rolling restart's spare
         ]
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
         announce_servers(settings)
         at = stack.enter_context(open_servers(settings))
         stack.enter_context(open_logs(settings.log_format, settings.log_level, instance="supervisor"))
         lines = asyncio.run(prepare(settings, at))
-        environ = {"DATABASE_URL": at.database_url, "REDIS_URL": at.redis_url}
-        if settings.embedded and settings.gateway_url is None:
-            environ["MALL_GATEWAY_URL"] = "sandbox"  # the instances have a DATABASE_URL
+        environ, name = child_environment(settings, at), settings.instance
         supervisor = Supervisor(
-            make_instances(settings.instance, __file__, public, ops, os.environ | environ),
+            make_slots(name, __file__, ops[: count + 1], environ, public=public),
+            make_slots(name, __file__, ops[count + 1 :], environ, public=None),
             lambda: greet(settings, public, machine, lines, "supervisor"),
         )
         fast = settings.fast_path == "on"
         return asyncio.run(supervise(supervisor, machine, settings.ops_names, SystemRandomness(), fast=fast))
 
 
+def command_work(settings: Settings, options: argparse.Namespace) -> int:
+    """Do background work, and stay."""
+    with contextlib.ExitStack() as stack:
+        adopted = options.ops is not None
+        ops = (
+            adopt_port(options.ops)
+            if adopted
+            else bind_port(settings.ops_host, settings.ops_port, "MALL_OPS_PORT")
+        )
+        stack.callback(ops.close)
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+        at = stack.enter_context(reach_servers(settings))
+        logs = open_logs(settings.log_format, settings.log_level, instance=settings.instance, merges=True)
+        writer = stack.enter_context(logs)
+        metrics.LOG_LINES_DROPPED.set_function(lambda: writer.dropped)
+        program = work(settings, at.database_url, ops, ready=options.ready, lifeline=options.lifeline)
+        return _run(settings, program)
+
+
 WORK: dict[str, Callable[[Settings, argparse.Namespace], int]] = {
     "serve": command_serve,
+    "work": command_work,
     "migrate": lambda settings, _: command_migrate(settings, print),
     "check": lambda settings, _: command_check(settings, print),
     "verify": lambda settings, options: command_verify(settings, options, print),
@@ -386,7 +426,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = make_parser().parse_args(arguments)
     wrong = 1 if options.command == "check" else 2
     try:
-        founds = getattr(options, "lifeline", None) is None
+        founds = options.command != "work" and getattr(options, "lifeline", None) is None
         return int(WORK[options.command](load_settings(founds=founds), options))
     except SettingsError as error:
         say_failure(options.command, f"The settings are wrong:\n{error}")

@@ -9,6 +9,7 @@ docs/               OpenAPI, AsyncAPI, and the page that shows them
 routes.py           table of all operations of version 2
 rest/               handlers of version 2, one module per resource
 operator/           commands of an operator: first run, users in bulk, key rotation, preflight
+work/               worker process: background jobs
 ops/                health, metrics, status of the instance and of the cluster
 feed/               the drivers' WebSocket: PROTOCOL.md, frames, session
 payments/           payment gateway over HTTP, sandbox, worker

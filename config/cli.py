@@ -25,9 +25,14 @@ def make_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True)
     serving = commands.add_parser("serve", help="start an instance, or several")
     serving.add_argument("--instances", type=int, default=1, help="so many, behind one port")
+    serving.add_argument("--workers", type=int, help="worker processes; as many as instances unless given")
+    working = commands.add_parser(
+        "work", help="do background jobs: needs the database, no Redis, no instance"
+    )
     for name in ("public", "ops", "ready", "lifeline"):
-        # File descriptors that the supervisor passes to its instances.
-        serving.add_argument(f"--{name}", type=int, help=argparse.SUPPRESS)
+        # File descriptors that a process passes to those that it starts.
+        for parser_of in (serving, working):
+            parser_of.add_argument(f"--{name}", type=int, help=argparse.SUPPRESS)
     commands.add_parser("migrate", help="migrate the database")
     commands.add_parser("check", help="look at what a start needs")
     verifying = commands.add_parser("verify", help="audit every invariant: 0 all hold, 1 one is broken")

@@ -167,11 +167,15 @@ class _Lean(structlog.BoundLoggerBase):
 
     # The writing instance, because several share a stream. A line about another instance names that one instead.
     writer = ""
+    # True: a line has what is bound to the running task, such as a job's trace id.
+    merges = False
 
     def _line(self, level: str, event: str, values: dict[str, Any]) -> None:
         values["event"] = event
         values["level"] = level
         values["ts"] = datetime.now(UTC)  # noqa: TID251 - a line tells of this machine, by its own clock
+        if self.merges:
+            values = {**structlog.contextvars.get_contextvars(), **values}
         if self._context:
             values = {**self._context, **values}
         values.setdefault("instance", self.writer)
@@ -199,10 +203,10 @@ def _silent(self: _Lean, event: str, **values: Any) -> None:
     del self, event, values
 
 
-def _lean(level: str, instance: str) -> type[_Lean]:
+def _lean(level: str, instance: str, merges: bool) -> type[_Lean]:
     """Make a logger class with a level, and the instance's name in each line."""
     quiet = {name: _silent for name, rank in _LEVELS.items() if rank < _LEVELS[level]}
-    return type("Lean", (_Lean,), {**quiet, "writer": instance})
+    return type("Lean", (_Lean,), {**quiet, "writer": instance, "merges": merges})
 
 
 def is_console(log_format: str) -> bool:
@@ -244,14 +248,24 @@ def _named(instance: str) -> structlog.typing.Processor:
 
 @contextmanager
 def open_logs(
-    log_format: str = "auto", level: str = "info", stream: BinaryIO | None = None, *, instance: str = ""
+    log_format: str = "auto",
+    level: str = "info",
+    stream: BinaryIO | None = None,
+    *,
+    instance: str = "",
+    merges: bool = False,
 ) -> Iterator[LineWriter]:
-    """Configure structlog until the block ends. `instance` is in each line that names no other."""
+    """Configure structlog until the block ends.
+
+    `instance` is in each line that names no other. With `merges` a line has what is bound to the running task
+    (structlog.contextvars).
+    """
     out = stream or sys.stderr.buffer
     console = is_console(log_format)
     writer, before = LineWriter(out), structlog.get_config()
     structlog.configure(
         processors=[
+            *([structlog.contextvars.merge_contextvars] if merges else []),
             _named(instance),
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True, key="ts"),
@@ -259,7 +273,7 @@ def open_logs(
         ],
         wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[level])
         if console
-        else _lean(level, instance),
+        else _lean(level, instance, merges),
         logger_factory=lambda *_: _Logger(writer),
         cache_logger_on_first_use=False,
     )

@@ -10,6 +10,8 @@ from prometheus_client.core import CounterMetricFamily
 from prometheus_client.registry import Collector
 
 REGISTRY = CollectorRegistry()
+# Of background work. An instance shows them for its worker, too, so no name is in both registries.
+WORK_REGISTRY = CollectorRegistry()
 
 _FAST = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
 
@@ -124,6 +126,46 @@ CHORE_SECONDS = Histogram(
 )
 CHORE_FAILURES = Counter(
     "mall_chore_failures_total", "Background rounds that failed.", ["chore"], registry=REGISTRY
+)
+
+# Steps of background work take from a millisecond to a deadline.
+_JOB = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+JOB_SECONDS = Histogram(
+    "mall_job_seconds", "Run time of attempts.", ["task"], buckets=_JOB, registry=WORK_REGISTRY
+)
+JOB_ATTEMPTS = Counter(
+    "mall_job_attempts_total",
+    "Attempts of jobs, by how they ended.",
+    ["task", "outcome"],
+    registry=WORK_REGISTRY,
+)
+JOB_START_SECONDS = Histogram(
+    "mall_job_start_seconds",
+    "From the job's making to its first attempt.",
+    ["task"],
+    buckets=_JOB,
+    registry=WORK_REGISTRY,
+)
+JOBS = Gauge(
+    "mall_jobs",
+    "Jobs by state: waiting, running, scheduled, dead.",
+    ["task", "state"],
+    registry=WORK_REGISTRY,
+)
+JOBS_OLDEST_SECONDS = Gauge(
+    "mall_jobs_oldest_seconds", "How long the longest job has waited.", ["task"], registry=WORK_REGISTRY
+)
+OUTBOX_ROWS = Gauge(
+    "mall_outbox_rows", "Rows that wait for the relay, counted to 10,000.", registry=WORK_REGISTRY
+)
+OUTBOX_OLDEST_SECONDS = Gauge(
+    "mall_outbox_oldest_seconds", "How long the longest of them has waited.", registry=WORK_REGISTRY
+)
+RELAYED = Counter("mall_relayed_total", "Rows of the outbox that were relayed.", registry=WORK_REGISTRY)
+WORK_FAILURES = Counter(
+    "mall_work_failures_total",
+    "Calls of the database by background work that failed.",
+    registry=WORK_REGISTRY,
 )
 
 

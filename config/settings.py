@@ -227,6 +227,17 @@ class Settings(BaseModel):
         alias="MALL_API_V1_BROWNOUTS",
         description="When version 1 is switched off on trial: begin/end, more of them after commas.",
     )
+    work: Switch = Field(
+        "on",
+        alias="MALL_WORK",
+        description="on: worker processes beside the instances do background jobs; off: only `run.py work` elsewhere.",
+    )
+    job_runs_days: int = Field(
+        7, alias="MALL_JOB_RUNS_DAYS", ge=1, le=365, description="How long attempts of jobs are kept, days."
+    )
+    events_days: int = Field(
+        30, alias="MALL_EVENTS_DAYS", ge=1, le=365, description="How long the event log goes back, days."
+    )
     pool_size: int = Field(
         10, alias="MALL_POOL_SIZE", ge=2, le=200, description="Most Postgres connections, lanes not counted."
     )

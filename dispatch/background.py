@@ -20,13 +20,6 @@ ZONES_S = 5.0
 POSITIONS_S = 10.0
 # A feed that missed a message is found within this time.
 FEEDS_S = 10.0
-TRIM_S = 600.0
-# Feed entries are kept for this long. A client that was away longer gets a snapshot.
-FEED_DAYS = 7
-TRIM_ROWS = 5_000
-# A million rows a round at most, with pauses between the statements.
-TRIM_BITES = 200
-TRIM_PAUSE_S = 0.05
 # Rows that one statement reads or writes.
 CHUNK = 1_000
 
@@ -71,7 +64,6 @@ class BackgroundTasks:
             BackgroundTask("wake_zones", ZONES_S, self.wake_zones, zones_due),
             BackgroundTask("save_positions", POSITIONS_S, self.save_positions),
             BackgroundTask("sweep_feeds", FEEDS_S, self.sweep_feeds),
-            BackgroundTask("trim_expired", TRIM_S, self.trim_expired),
         )
 
     async def run(self, chore: BackgroundTask) -> None:
@@ -131,12 +123,3 @@ class BackgroundTasks:
                         self._swept(1)
                         self._dispatch.carries(number, seen)
         self._doubts = doubts
-
-    async def trim_expired(self) -> None:
-        """Delete expired feed entries, idempotency keys and sessions, in small statements."""
-        for _ in range(TRIM_BITES):
-            found = await self._rows.rows("trim_expired", FEED_DAYS, TRIM_ROWS)
-            if not found or found[0][0] < TRIM_ROWS:
-                break
-            await asyncio.sleep(TRIM_PAUSE_S)
-        await self._rows.rows("sessions_trim")

@@ -17,6 +17,9 @@ import pytest
 from storage.embedded import EmbeddedPostgres, EmbeddedValkey
 from storage.postgres.migrate import migrate
 
+# A worker process beside each server would cost a second of each start. Tests of background work switch it on.
+os.environ.setdefault("MALL_WORK", "off")
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Skip what stock aiohttp cannot do, where the servers of the tests run on it."""

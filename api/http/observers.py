@@ -23,6 +23,7 @@ from dispatch.domain import ids
 from dispatch.domain.commands import Decision
 from dispatch.domain.order import Order
 from storage.errors import Unreachable
+from storage.postgres.database import SLOW_S
 
 log = structlog.get_logger()
 
@@ -178,3 +179,21 @@ def about_request(
     if who is not None and who.role == "driver":
         about["driver_id"] = f"drv_{who.number}"
     return about
+
+
+def observe_query(name: str, seconds: float) -> None:
+    """Count a named query and its time."""
+    metrics.query_seconds(name).observe(seconds)
+
+
+def observe_flush(name: str, seconds: float) -> None:
+    """Count a flush and its time; slow flushes are reported here as well."""
+    observe_query(name, seconds)
+    if seconds > SLOW_S:
+        tell_slow_query(name, seconds)
+
+
+def tell_slow_query(name: str, seconds: float) -> None:
+    """Count and log a slow query."""
+    metrics.SLOW_QUERIES.labels(name).inc()
+    log.warning("ran_slow_query", query=name, duration_s=round(seconds, 4))

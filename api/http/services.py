@@ -6,7 +6,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import structlog
 from aiohttp import web
@@ -25,6 +25,7 @@ from config.settings import Settings
 from dispatch.accounts import Accounts
 from dispatch.catalogue import Catalogue
 from dispatch.credentials import Credentials
+from dispatch.jobs.announcer import Announcer
 from dispatch.payments import Payments
 from dispatch.records import Records
 from dispatch.service import Dispatch
@@ -36,6 +37,19 @@ from storage.postgres.database import Database
 from storage.redis.client import Client, ping
 from storage.redis.limits import RateLimits
 from storage.redis.tickets import Tickets
+
+
+class WorkerProcess(Protocol):
+    """The worker process beside an instance."""
+
+    @property
+    def ops_url(self) -> str | None:
+        """Address of its ops port; None while it does not run."""
+        ...
+
+    def stop(self) -> None:
+        """Ask it to end."""
+        ...
 
 
 @dataclass
@@ -67,6 +81,9 @@ class Services:
     credentials: Credentials = field(init=False)
     stream_tickets: StreamTickets = field(kw_only=True)
     shown: OrderAnswers = field(kw_only=True)
+    announcer: Announcer = field(kw_only=True)
+    # The worker process beside this instance; None where another process keeps workers, or none.
+    worker: WorkerProcess | None = None
     # Actors in memory by kind, as of the last scrape.
     residents: Counter[str] = field(default_factory=Counter)
     draining: bool = False

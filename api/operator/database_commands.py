@@ -9,8 +9,8 @@ from collections.abc import Callable
 
 from api.operator.mint import mint_at
 from config.settings import Settings
-from dispatch.background import FEED_DAYS
 from dispatch.domain.order import CARRIED, TRANSITIONS
+from dispatch.jobs.cleanup import FEED_DAYS
 from storage.postgres.audit import Law, audit
 from storage.postgres.migrate import migrate, wait_for
 from storage.servers import reach_servers

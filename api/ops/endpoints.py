@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Iterable
 from typing import Literal, NamedTuple, cast
 
+import aiohttp
 from aiohttp import web
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import Metric
@@ -15,11 +16,15 @@ from api.contract.fields import Strict
 from api.contract.problems import EVERY_ANSWER, Problem
 from api.http.pipeline import finish, trace_of
 from api.http.request import RequestContext, json_response
-from api.http.services import SERVICES
+from api.http.services import SERVICES, Services
 from api.ops import status_html
 from api.ops.cluster_status import cluster_status
 from api.ops.instance_status import residents, status
 from config import metrics
+
+# Limits of a question to the worker beside this instance.
+WORKER_S = 1.0
+METRICS_BYTES_MAX = 4 * 1024 * 1024
 
 
 class StatusQuery(Strict):
@@ -32,9 +37,23 @@ async def metrics_page(request: web.Request) -> web.Response:
     """The metrics in Prometheus's text format."""
     services = request.app[SERVICES]
     services.residents = await residents(services.dispatch.runtime)
-    return web.Response(
-        body=await exposition(metrics.REGISTRY), headers={"Content-Type": "text/plain; version=0.0.4"}
-    )
+    text = await exposition(metrics.REGISTRY) + await _worker_metrics(services)
+    return web.Response(body=text, headers={"Content-Type": "text/plain; version=0.0.4"})
+
+
+async def _worker_metrics(services: Services) -> bytes:
+    """Metrics of the worker beside this instance; empty when there is none, or it does not answer in time."""
+    url = None if services.worker is None else services.worker.ops_url
+    if url is None:
+        return b""
+    try:
+        async with (
+            aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=WORKER_S)) as http,
+            http.get(f"{url}/metrics/work") as response,
+        ):
+            return await response.content.read(METRICS_BYTES_MAX) if response.status == 200 else b""
+    except (aiohttp.ClientError, OSError, TimeoutError):
+        return b""
 
 
 class _One(NamedTuple):

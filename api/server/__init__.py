@@ -3,6 +3,8 @@
 Map:
 http_server.py  HTTP servers of the public port and of the ops port
 host_endpoint.py  one ops address for all instances of a machine
-supervisor.py   several instances behind one port, restarted when they die
+process_slot.py processes that are started and kept running
+supervisor.py   several instances behind one port, and workers, restarted when they die
+worker_slot.py  the worker of a single instance
 watchdogs.py    garbage collector, event loop lag, revocations and keys
 """

@@ -25,7 +25,8 @@ from api.ops import status_html
 from api.ops.allowed_hosts import only_hosts
 from api.ops.endpoints import prefers_html
 from api.ops.exposition import merge_expositions
-from api.server.supervisor import SERVING, SPARE, Process, Supervisor
+from api.server.process_slot import SERVING, SPARE, Process
+from api.server.supervisor import Supervisor
 from api.transport.connection_limits import ConnectionCounts
 from api.transport.runners import runner_class
 
@@ -156,7 +157,11 @@ class HostEndpoint:
 
     async def _seen_by_first(self) -> dict[str, Any]:
         """The status of the first instance that answers, or nothing."""
-        living = [process for process in self._processes() if process.state == SERVING]
+        living = [
+            process
+            for process in self._processes()
+            if process.state == SERVING and process.role == "instance"
+        ]
         async with asyncio.TaskGroup() as tasks:
             asked = [tasks.create_task(self._ask(process, "/status", ASK_S)) for process in living]
             try:
@@ -176,7 +181,7 @@ class HostEndpoint:
         shown: dict[str, Any] = {}
         for process in self._processes():
             answer = answers.get(process.instance)
-            if process.state != SPARE:
+            if process.state != SPARE and process.role == "instance":
                 shown[process.instance] = (
                     _readiness_of(answer) if process.pid is not None else {"status": "down"}
                 )

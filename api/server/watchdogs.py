@@ -20,7 +20,6 @@ from config import metrics
 from config.outages import OUTAGES
 from dispatch.credentials import Credentials
 from storage.errors import StorageError
-from storage.postgres.database import SLOW_S
 
 log = structlog.get_logger()
 
@@ -210,21 +209,3 @@ async def collect_garbage() -> None:
     finally:
         gc.set_threshold(*before)
         gc.unfreeze()
-
-
-def observe_query(name: str, seconds: float) -> None:
-    """Count a named query and its time."""
-    metrics.query_seconds(name).observe(seconds)
-
-
-def observe_flush(name: str, seconds: float) -> None:
-    """Count a flush and its time; slow flushes are reported here as well."""
-    observe_query(name, seconds)
-    if seconds > SLOW_S:
-        tell_slow_query(name, seconds)
-
-
-def tell_slow_query(name: str, seconds: float) -> None:
-    """Count and log a slow query."""
-    metrics.SLOW_QUERIES.labels(name).inc()
-    log.warning("ran_slow_query", query=name, duration_s=round(seconds, 4))

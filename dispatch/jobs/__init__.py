@@ -11,7 +11,9 @@ policy.py     the outcome of an attempt; pauses between retries
 ports.py      what workers and the relay need of storage
 stored.py     these ports over named queries
 events.py     what a row of the outbox becomes: events, and the jobs that follow
+announcer.py  tells workers that there is something to relay
 relay.py      the relay: outbox to event log and jobs
 worker.py     the worker: claims, extends, runs, finishes
+cleanup.py    deletes what has expired
 schedules.py  jobs that are made at times
 """

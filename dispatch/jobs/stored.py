@@ -53,3 +53,20 @@ class StoredJobs:
 
     async def fire(self, names: Sequence[str]) -> int:
         return int(await self._queries.value("fire_schedules", list(names)))
+
+    async def backlog(self, tasks: Sequence[str]) -> Sequence[Mapping[str, Any]]:
+        """Of each task: its jobs by state, and how long the longest has waited (`oldest_s`, None: none waits)."""
+        return await self._queries.rows("jobs_backlog", list(tasks))
+
+    async def outbox_backlog(self) -> Mapping[str, Any]:
+        """Rows of the outbox (`many`, counted to 10,000), and how long the longest has waited (`oldest_s`)."""
+        row: Mapping[str, Any] = (await self._queries.rows("outbox_backlog"))[0]
+        return row
+
+    async def ping(self) -> None:
+        """Ask the store for nothing."""
+        await self._queries.rows("ping")
+
+    async def wall_s(self) -> float:
+        """Time of the store's clock, UTC seconds."""
+        return float(await self._queries.value("wall_clock"))

@@ -122,9 +122,20 @@ class ServerProcess:
         with self.log_path.open("ab") as out:
             self._process = await asyncio.create_subprocess_exec(
                 sys.executable, str(self.tree / "run.py"), "serve", *self.arguments,
-                cwd=self.tree, env=self.environ, stdout=out, stderr=out, pass_fds=keep,
+                cwd=self.tree, env=self._known(), stdout=out, stderr=out, pass_fds=keep,
                 start_new_session=self.own_session,
             )  # fmt: skip
+
+    def _known(self) -> dict[str, str]:
+        """Its environment; another version refuses settings that it does not know."""
+        text = (self.tree / "config" / "settings.py").read_text()
+        return {
+            name: value
+            for name, value in self.environ.items()
+            if not name.startswith("MALL_")
+            or name in text
+            or name in ("MALL_POSTGRES_BIN", "MALL_REDIS_SERVER")
+        }
 
     async def wait_ready(self) -> None:
         """Wait until the readiness probe says yes."""

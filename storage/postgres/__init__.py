@@ -7,6 +7,7 @@ list_queries.py        pages of lists: sql/lists/*.sql with the filters of a req
 errors.py              failures that mean "not written", and those that mean "unknown"
 journal.py             the actors' Journal: claim, load, flush, due, read
 order_creation.py      create_orders in batches, order ids in blocks
+notifications.py       LISTEN on a connection of its own
 geo.py                 implementation of the search around a place
 migrate.py             alembic on the async engine
 ownership_transfer.py  gives an embedded database to a role that is no superuser

@@ -6,7 +6,7 @@ Each commit lane has a connection. A flush is one round trip in autocommit, so a
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from time import perf_counter
 from typing import Any
 
@@ -31,10 +31,17 @@ _LOADS = {"order": "load_orders", "driver": "load_drivers", "zone": "load_zones"
 
 
 class PostgresJournal:
-    """Implements actors.ports.Journal."""
+    """Implements actors.ports.Journal.
 
-    def __init__(self, url: str, database: Database, observe: Observe) -> None:
+    Args:
+        wrote: called after each commit.
+    """
+
+    def __init__(
+        self, url: str, database: Database, observe: Observe, wrote: Callable[[], None] = lambda: None
+    ) -> None:
         self._url = url
+        self._wrote = wrote
         self._database = database
         self._observe = observe
         self._lanes: dict[int, Connection] = {}
@@ -76,6 +83,7 @@ class PostgresJournal:
             raise failure from None
         finally:
             self._observe("flush", perf_counter() - began)
+        self._wrote()
         return _outcomes(items, orjson.loads(answer))
 
     def needs(self, item: Mapping[str, Any]) -> tuple[str, ...]:

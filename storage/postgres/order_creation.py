@@ -33,6 +33,7 @@ class OrderPlacer:
     Args:
         log: called with the holder of a lock that a batch has waited for.
         monotonic: seconds that never go back.
+        wrote: called after each commit.
     """
 
     def __init__(
@@ -40,10 +41,12 @@ class OrderPlacer:
         database: Database,
         log: Callable[..., None] = lambda *_, **__: None,
         monotonic: Callable[[], float] = perf_counter,
+        wrote: Callable[[], None] = lambda: None,
     ) -> None:
         self._database = database
         self._log = log
         self._monotonic = monotonic
+        self._wrote = wrote
         self._ids: deque[int] = deque()
         self._suspect_until = 0.0
 
@@ -82,7 +85,9 @@ class OrderPlacer:
             rows = await self._database.rows("take_order_ids", ID_BLOCK)
             self._ids.extend(row[0] for row in rows)
         items = [self._numbered(request) for request in requests]
-        return list(await self._database.value("create_orders", items))
+        made = await self._database.value("create_orders", items)
+        self._wrote()
+        return list(made)
 
     async def _blocked(self, requests: Sequence[dict[str, Any]]) -> dict[int, JournalError]:
         """Requests that need a locked row, by index. The first lock is logged once."""

@@ -18,10 +18,10 @@ import run
 from actors.dedup import remember, ring_from
 from actors.messages import ActorId, Command, Turn
 from actors.shards import shard_of
-from dispatch.background import FEED_DAYS
 from dispatch.domain import commands as c
 from dispatch.domain.order import CARRIED, TERMINAL, TRANSITIONS, order_from
 from dispatch.domain.order_decisions import decide
+from dispatch.jobs.cleanup import FEED_DAYS
 from dispatch.order_actor import _item
 from storage.errors import StorageError, Unreachable
 from storage.postgres.audit import CHECKS, ROWS_SHOWN, SLICE_ROWS, AuditReport, Law, audit

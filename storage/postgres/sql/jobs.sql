@@ -15,6 +15,9 @@ SELECT b.id, b.topic, b.ref, b.version, b.data, coalesce(b.trace, e.trace) AS tr
   LEFT JOIN stores s ON s.id = p.store_id
  ORDER BY b.id;
 
+-- name: announce_outbox
+SELECT pg_notify('mall_outbox', '');
+
 -- name: relay_outbox
 SELECT relay_outbox($1::bigint, $2::jsonb);
 
@@ -43,14 +46,20 @@ SELECT fire_schedules($1::text[]);
 SELECT trim_jobs($1::integer, $2::integer, $3::integer);
 
 -- name: jobs_backlog
--- Of each task: jobs that may be taken, the age of the oldest of them, jobs under way, put off, and dead.
-SELECT j.task, count(*) FILTER (WHERE j.worker IS NULL AND j.due_at <= now()) AS waiting,
-       coalesce(extract(epoch FROM now() - min(j.due_at) FILTER (WHERE j.worker IS NULL AND j.due_at <= now())), 0)::double precision
-           AS oldest_s,
-       count(*) FILTER (WHERE j.worker IS NOT NULL) AS running,
-       count(*) FILTER (WHERE j.worker IS NULL AND j.due_at > now()) AS scheduled,
-       count(*) FILTER (WHERE j.due_at IS NULL) AS dead
-  FROM jobs j GROUP BY j.task;
+-- Of each of these tasks: jobs by state, each counted to 10,000, and how long the longest has waited.
+SELECT t.task, w.many AS waiting, greatest(0, extract(epoch FROM now() - o.due_at))::double precision AS oldest_s,
+       r.many AS running, s.many - r.many AS scheduled, d.many AS dead
+  FROM unnest($1::text[]) AS t(task)
+ CROSS JOIN LATERAL (SELECT count(*) AS many FROM (
+       SELECT FROM jobs j WHERE j.task = t.task AND j.due_at <= now() LIMIT 10000) x) w
+ CROSS JOIN LATERAL (SELECT (SELECT j.due_at FROM jobs j WHERE j.task = t.task AND j.due_at <= now()
+                              ORDER BY j.due_at LIMIT 1) AS due_at) o
+ CROSS JOIN LATERAL (SELECT count(*) AS many FROM (
+       SELECT FROM jobs j WHERE j.task = t.task AND j.due_at > now() LIMIT 10000) x) s
+ CROSS JOIN LATERAL (SELECT count(*) AS many FROM (
+       SELECT FROM jobs j WHERE j.worker IS NOT NULL AND j.task = t.task AND j.due_at > now() LIMIT 10000) x) r
+ CROSS JOIN LATERAL (SELECT count(*) AS many FROM (
+       SELECT FROM jobs j WHERE j.task = t.task AND j.due_at IS NULL LIMIT 10000) x) d;
 
 -- name: outbox_backlog
 -- Rows of the outbox, as estimated where there are many, and the age of the oldest.

@@ -1,0 +1,11 @@
+"""Worker process: runs background jobs and the relay, apart from the instances. `python run.py work`
+
+It needs Postgres and neither Redis nor an instance, so it also runs on hosts of its own.
+
+Map:
+process.py       starts and ends all parts
+work_services.py what tasks may use
+tasks.py         the table of all tasks and schedules
+observers.py     log lines and metrics of attempts; gauges of the backlog
+ops_app.py       the operators' port of a worker: metrics, health
+"""

@@ -1,0 +1,29 @@
+"""The table of all tasks and schedules of a worker."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from api.work.work_services import WorkServices
+from dispatch.jobs.cleanup import Cleanup
+from dispatch.jobs.schedules import Schedule
+from dispatch.jobs.tasks import Task
+
+
+def all_tasks(services: WorkServices) -> tuple[Sequence[Task[Any]], Sequence[Schedule]]:
+    """All tasks and schedules.
+
+    Raises:
+        ValueError: two tasks have one name, or a schedule names no task.
+    """
+    settings = services.settings
+    cleanup = Cleanup(services.database, run_days=settings.job_runs_days, event_days=settings.events_days)
+    tasks = [*cleanup.tasks()]
+    schedules = [*cleanup.schedules()]
+    names = [task.name for task in tasks]
+    if len(set(names)) < len(names):
+        raise ValueError(f"two tasks have one name: {sorted(names)}")
+    if unknown := {schedule.task for schedule in schedules}.difference(names):
+        raise ValueError(f"schedules of no task: {sorted(unknown)}")
+    return tasks, schedules

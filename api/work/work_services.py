@@ -1,0 +1,21 @@
+"""Shared objects of a worker process, made once at start."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from actors.clock import Clock, Randomness
+from config.settings import Settings
+from dispatch.jobs.stored import StoredJobs
+from storage.postgres.database import Database
+
+
+@dataclass(frozen=True)
+class WorkServices:
+    """What tasks and loops of a worker use."""
+
+    settings: Settings
+    database: Database
+    jobs: StoredJobs
+    clock: Clock
+    entropy: Randomness
