@@ -180,7 +180,8 @@ class Catalogue:
             new("delivery_radius_m"),
         )
         if row is not None:
-            await self._cached.store_changed(row)
+            shown = await self._database.rows("products_of_store", number) if "active" in changes else ()
+            await self._cached.store_changed(row, [product["id"] for product in shown])
         return row
 
     # -- products -------------------------------------------------------------------------------------

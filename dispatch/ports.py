@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol
 
@@ -84,4 +84,5 @@ class CachedReads(Protocol):
 
     async def product_changed(self, row: Row) -> None: ...
 
-    async def store_changed(self, row: Row) -> None: ...
+    async def store_changed(self, row: Row, products: Sequence[int] = ()) -> None:
+        """`products`: those that are shown in another way, because the store has closed or opened."""

@@ -6,7 +6,7 @@ as it was at most STOCK_S ago. An order is always checked against the row.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -21,6 +21,8 @@ from storage.redis.keys import Keyspace
 PRODUCT_S, STORE_S = 300.0, 600.0
 # A customer looks at a page for longer than that. storage.redis.cache.NEAR_S is added to it.
 STOCK_S = 2.0
+# Places that one command of Redis marks.
+FORGET_BATCH = 500
 
 Row = Mapping[str, Any]
 Rows = Callable[[], Awaitable[list[Any]]]
@@ -91,9 +93,12 @@ class CatalogueCache:
         """Invalidate a product after the commit of its `row`."""
         await self.cache.forget((f"product:{row['id']}", f"shelf:{row['store_id']}"))
 
-    async def store_changed(self, row: Row) -> None:
-        """Invalidate a store after the commit of its `row`."""
-        await self.cache.forget((f"store:{row['id']}", f"stores:{row['zone_id']}", "stores:all"))
+    async def store_changed(self, row: Row, products: Sequence[int] = ()) -> None:
+        """Invalidate a store after the commit of its `row`, and those of its products that are shown in another way."""
+        store = (f"store:{row['id']}", f"shelf:{row['id']}", f"stores:{row['zone_id']}", "stores:all")
+        places = [*store, *(f"product:{product}" for product in products)]
+        for start in range(0, len(places), FORGET_BATCH):
+            await self.cache.forget(places[start : start + FORGET_BATCH])
 
 
 def open_catalogue(

@@ -191,7 +191,8 @@ async def of_store(context: RequestContext) -> web.Response:
     catalogue, policy = context.services.catalogue, catalogue_policy(context)
     if await catalogue.store(number) is None:
         raise Problem("not_found")
-    cached = page.opening and not page.filters() and context.who.role != "admin"
+    usual = page.opening and page.active and page.filters().keys() <= {"active"}
+    cached = usual and context.who.role != "admin"
     load = catalogue.first_products if cached else catalogue.products
     return await list_page(context, load, page, serializers.product, policy, store_id=number)
 

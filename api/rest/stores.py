@@ -142,7 +142,7 @@ async def get_list(context: RequestContext) -> web.Response:
     if page.near is not None and page.radius_m is not None:
         rows = await catalogue.stores_near(*page.near, float(page.radius_m), page.limit)
         return json_response({"items": [serializers.store(row) for row in rows], "next": None})
-    cached = page.opening and page.filters().keys() <= {"zone_id"}
+    cached = page.opening and page.active and page.filters().keys() <= {"active", "zone_id"}
     load = catalogue.first_stores if cached else catalogue.stores
     return await list_page(context, load, page, serializers.store, catalogue_policy(context))
 

@@ -133,6 +133,32 @@ async def test_change_shows_at_once_here_and_within_a_second_on_the_other_instan
         assert shows(await two_servers.eye.do("GET", path)), "its own instance shows it at once"
 
 
+async def test_first_pages_are_one_query_for_many_readers(two_servers: TwoServers) -> None:
+    store = await two_servers.store()
+    await two_servers.product(store)
+    shelf, page = f"/api/v2/stores/{store['id']}/products", f"/api/v2/stores?zone_id={store['zone_id']}"
+    for path, query in ((shelf, "product_list"), (page, "store_list")):
+        line = f'mall_query_seconds_count{{query="{query}"}}'
+        before = await two_servers.metric(line)
+        for _ in range(5):
+            assert len((await two_servers.eye.do("GET", path))["items"]) == 1
+        assert await two_servers.metric(line) - before == 1
+
+
+async def test_products_of_a_store_that_closes_are_shown_as_closed(two_servers: TwoServers) -> None:
+    store = await two_servers.store()
+    product = await two_servers.product(store)
+    one, shelf = f"/api/v2/products/{product['id']}", f"/api/v2/stores/{store['id']}/products"
+    for mall in (two_servers.eye, two_servers.other_eye):
+        assert (await mall.do("GET", one))["active"]
+        assert (await mall.do("GET", shelf))["items"]
+    await two_servers.one.do("PATCH", f"/api/v2/stores/{store['id']}", {"active": False})
+    assert not (await two_servers.eye.do("GET", one))["active"]
+    assert (await two_servers.eye.do("GET", shelf))["items"] == []
+    await _until(two_servers.other_eye, one, lambda seen: not seen["active"])
+    await _until(two_servers.other_eye, shelf, lambda seen: not seen["items"])
+
+
 async def test_what_was_missing_is_there_as_soon_as_it_is_made(two_servers: TwoServers) -> None:
     store = await two_servers.store()
     following = int((await two_servers.product(store))["id"].removeprefix("prd_")) + 1

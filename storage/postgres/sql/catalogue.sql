@@ -43,6 +43,9 @@ UPDATE stores SET name = coalesce($3, name), lat = coalesce($4, lat), lon = coal
        version = version + $8::boolean::integer
  WHERE id = $1 AND ($2::text[] IS NULL OR version::text = ANY ($2)) RETURNING *;
 
+-- name: products_of_store
+SELECT id FROM products WHERE store_id = $1 ORDER BY id;
+
 -- name: product_insert
 INSERT INTO products (store_id, name, price_minor, currency, stock) VALUES ($1, $2, $3, $4, $5) RETURNING *;
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import asyncpg
@@ -42,8 +43,9 @@ class Uncached:
     async def product_changed(self, row: Row) -> None:
         await self._note("products", row)
 
-    async def store_changed(self, row: Row) -> None:
+    async def store_changed(self, row: Row, products: Sequence[int] = ()) -> None:
         await self._note("stores", row)
+        self.changed += [("products", product) for product in products]
 
     async def _note(self, table: str, row: Row) -> None:
         other = await asyncpg.connect(self._url)
@@ -110,6 +112,14 @@ async def test_cache_hears_of_each_write_after_its_commit(mall: Mall) -> None:
     assert mall.cached.changed == [
         ("stores", store["id"]), ("products", product["id"]), ("stores", store["id"]), ("products", product["id"]),
     ]  # fmt: skip
+
+
+async def test_cache_hears_of_the_products_of_a_store_that_closes(mall: Mall) -> None:
+    store = await mall.store()
+    products = [await mall.product(store["id"]) for _ in range(2)]
+    mall.cached.changed = []
+    await mall.service.change_store(store["id"], None, {"active": False})
+    assert mall.cached.changed == [("stores", store["id"]), *(("products", row["id"]) for row in products)]
 
 
 async def test_write_of_another_version_changes_nothing_and_nobody_hears_of_it(mall: Mall) -> None:
