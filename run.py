@@ -54,6 +54,7 @@ from api.operator.preflight import command_check
 from api.operator.reset_password import command_set_password
 from api.operator.rotate_key import command_rotate_key
 from api.ops import RuntimeCollector, status
+from api.ops.known_series import make_known_series
 from api.payments.worker import open_payments, settle_payments
 from api.ratelimit.admission import open_limits
 from api.rest import serializers
@@ -88,6 +89,7 @@ from dispatch.driver_actor import DriverBehaviour
 from dispatch.jobs.announcer import Announcer
 from dispatch.order_actor import OrderBehaviour
 from dispatch.order_creation import Bounds
+from dispatch.order_progress import OrderProgress
 from dispatch.service import Dispatch
 from dispatch.wire_types import travellers
 from dispatch.zone_actor import ZoneBehaviour
@@ -120,10 +122,10 @@ SETTLED_S = 10.0
 # -- one instance ---------------------------------------------------------------------------------
 
 
-def _behaviours(feed_epoch: str) -> list[Behaviour]:
+def _behaviours(feed_epoch: str, progress: OrderProgress) -> list[Behaviour]:
     """Behaviours of the three kinds of actors."""
     driver = DriverBehaviour(feed_epoch, metrics.count_apart)
-    return [OrderBehaviour(log_change), driver, ZoneBehaviour()]
+    return [OrderBehaviour(log_change, progress.changed), driver, ZoneBehaviour()]
 
 
 @contextlib.asynccontextmanager
@@ -145,7 +147,7 @@ async def open_services(
         hub = Hub(clock, entropy, me.incarnation)
         leases = RedisLeases(at.redis_url, entropy, keys=(keys := Keyspace(meta.cluster)))
         stack.push_async_callback(leases.close)
-        zones_due = asyncio.Event()
+        zones_due, progress = asyncio.Event(), OrderProgress()
         cluster = Cluster(
             me=me,
             transport=open_network(settings, peers, meta.peer_secret, meta.cluster, entropy),
@@ -166,7 +168,7 @@ async def open_services(
             instance=me.instance,
             incarnation=me.incarnation,
             peers=cluster.forwarding,
-            behaviours=_behaviours(meta.feed_epoch),
+            behaviours=_behaviours(meta.feed_epoch, progress),
             journal=journal,
             emitter=cluster.peers,
             clock=clock,
@@ -179,7 +181,8 @@ async def open_services(
         limits = await stack.enter_async_context(open_limits(redis, clock, cluster, keys))
         tokens = await open_tokens(Credentials(database), clock, entropy)
         bounds = Bounds(settings.unpaid_orders_max, settings.held_pieces_max)
-        dispatch = Dispatch(runtime, OrderPlacer(database, log_event, wrote=announcer.wrote), bounds)
+        placer = OrderPlacer(database, log_event, wrote=announcer.wrote)
+        dispatch = Dispatch(runtime, placer, bounds, progress)
         payments = await stack.enter_async_context(open_payments(settings, dispatch, database, entropy))
         services = Services(
             settings,
@@ -220,6 +223,7 @@ async def working(services: Services) -> AsyncIterator[None]:
         swept=metrics.FEED_SWEPT.inc,
         zones_due=services.zones_due,
     )
+    make_known_series(chore.name for chore in background.all)
     async with hub.running(), runtime.running(), services.cluster.running(), asyncio.TaskGroup() as tasks:
         loops = [tasks.create_task(background.run(chore), name=chore.name) for chore in background.all]
         for loop, name in ((dispatch.run(), "creations"), (services.catalogue.run(), "cache")):

@@ -2,23 +2,35 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import Counter, deque
+from collections.abc import Sequence
 
+# Upper bounds of the buckets of durations.
+SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
+SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 # Enough samples for the p99 of the last seconds under load.
 NEWEST = 4096
 
 
 class Samples:
-    """Durations or sizes: their number, their sum, and the newest ones."""
+    """Durations or sizes: their number, their sum, how many are in each bucket, and the newest ones.
 
-    __slots__ = ("count", "newest", "total")
+    Args:
+        bounds: upper bounds of the buckets, rising. There is one more bucket above them.
+    """
 
-    def __init__(self) -> None:
+    __slots__ = ("bounds", "buckets", "count", "newest", "total")
+
+    def __init__(self, bounds: Sequence[float] = SECONDS) -> None:
+        self.bounds = bounds
+        self.buckets = [0] * (len(bounds) + 1)
         self.count = 0
         self.total = 0.0
         self.newest: deque[float] = deque(maxlen=NEWEST)
 
     def add(self, sample: float) -> None:
+        self.buckets[bisect_left(self.bounds, sample)] += 1
         self.count += 1
         self.total += sample
         self.newest.append(sample)
@@ -42,7 +54,7 @@ class Counters:
         self.lost_shards = 0
         self.stale_answers = 0
         self.flush_s = Samples()
-        self.flush_items = Samples()
+        self.flush_items = Samples(SIZES)
         self.gate_wait_s = Samples()
         self.timer_late_s = Samples()
         self.lock_waits = 0

@@ -5,13 +5,36 @@ from __future__ import annotations
 from collections.abc import Iterable
 from functools import cache
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    ProcessCollector,
+    disable_created_metrics,
+)
 from prometheus_client.core import CounterMetricFamily
 from prometheus_client.registry import Collector
 
+from config.version import VERSION
+
+# Times of creation would double all counters, and nothing asks for them.
+disable_created_metrics()  # type: ignore[no-untyped-call]
 REGISTRY = CollectorRegistry()
 # Of background work. An instance shows them for its worker, too, so no name is in both registries.
 WORK_REGISTRY = CollectorRegistry()
+# Memory, processor time, file descriptors and start of the process: process_*.
+ProcessCollector(registry=REGISTRY)
+BUILD = Gauge("mall_build_info", "1, with the version of the program.", ["version"], registry=REGISTRY)
+BUILD.labels(VERSION).set(1)
+READY = Gauge("mall_ready", "1 while the readiness probe says yes.", registry=REGISTRY)
+DRAINING = Gauge("mall_draining", "1 while the instance leaves.", registry=REGISTRY)
+COMPONENT_UP = Gauge(
+    "mall_component_up",
+    "1 while a component is well: postgres, redis, loop, pool, disk.",
+    ["component"],
+    registry=REGISTRY,
+)
 
 _FAST = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
 
@@ -20,8 +43,8 @@ REQUESTS = Counter(
 )
 REQUEST_SECONDS = Histogram(
     "mall_request_seconds",
-    "From the request's head to its answer.",
-    ["route"],
+    "From the request's head to its answer; without streams.",
+    ["route", "method"],
     buckets=_FAST,
     registry=REGISTRY,
 )
@@ -40,7 +63,11 @@ COMMANDS = Counter(
     registry=REGISTRY,
 )
 COMMAND_SECONDS = Histogram(
-    "mall_command_seconds", "From the edge to the answer.", ["command"], buckets=_FAST, registry=REGISTRY
+    "mall_command_seconds",
+    "From the edge to the answer.",
+    ["command", "via"],
+    buckets=_FAST,
+    registry=REGISTRY,
 )
 QUERY_SECONDS = Histogram(
     "mall_query_seconds", "Named SQL blocks.", ["query"], buckets=_FAST, registry=REGISTRY
@@ -103,7 +130,6 @@ CACHE_REQUESTS = Counter(
     ["cache", "result"],
     registry=REGISTRY,
 )
-POOL_CONNECTIONS = Gauge("mall_pool_connections", "Postgres pool.", ["state"], registry=REGISTRY)
 REDIS_ERRORS = Counter("mall_redis_errors_total", "Redis calls that failed.", ["use"], registry=REGISTRY)
 GATEWAY_SECONDS = Histogram(
     "mall_gateway_seconds",
@@ -160,6 +186,19 @@ OUTBOX_ROWS = Gauge(
 )
 OUTBOX_OLDEST_SECONDS = Gauge(
     "mall_outbox_oldest_seconds", "How long the longest of them has waited.", registry=WORK_REGISTRY
+)
+# Facts of the database, which each worker sees: aggregate them with max, never with sum.
+OPEN_ORDERS = Gauge(
+    "mall_open_orders", "Orders that have not ended.", ["zone", "state"], registry=WORK_REGISTRY
+)
+OPEN_ORDERS_OLDEST_SECONDS = Gauge(
+    "mall_open_orders_oldest_seconds", "Age of the oldest of them.", ["zone", "state"], registry=WORK_REGISTRY
+)
+ONLINE_DRIVERS = Gauge(
+    "mall_online_drivers",
+    "Drivers that are online: reachable, unreachable.",
+    ["zone", "state"],
+    registry=WORK_REGISTRY,
 )
 RELAYED = Counter("mall_relayed_total", "Rows of the outbox that were relayed.", registry=WORK_REGISTRY)
 WORK_FAILURES = Counter(
@@ -218,9 +257,9 @@ def command_count(command: str, via: str, result: str) -> Counter:
 
 
 @cache
-def command_seconds(command: str) -> Histogram:
+def command_seconds(command: str, via: str) -> Histogram:
     """The child of COMMAND_SECONDS."""
-    return COMMAND_SECONDS.labels(command)
+    return COMMAND_SECONDS.labels(command, via)
 
 
 @cache

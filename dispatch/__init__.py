@@ -13,6 +13,7 @@ driver_actor.py     drivers as actors: availability, position, feed
 zone_state.py       state of a zone's actor
 zone_expiry.py      ends offers that cannot lead to anything, and searches that find no driver
 zone_actor.py       zones as actors: open orders, free drivers, offers
+order_progress.py   counters of orders: events, times from placing to each stage
 order_creation.py   what a customer orders, and the result
 accounts.py         registration, passwords, reset links
 sessions.py         sessions of accounts: open, refresh, end

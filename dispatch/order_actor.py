@@ -91,20 +91,31 @@ def _nobody(order: Order, decision: Decision, trace: str) -> None:
     del order, decision, trace
 
 
+def _uncounted(before: Order, after: Order, decision: Decision) -> None:
+    """Ignore the call."""
+    del before, after, decision
+
+
 class OrderBehaviour:
     """Implements actors.behaviour.Behaviour for orders.
 
     Args:
         told: called after each committed change without a client's command: offers, their end, the payment window's
             end.
+        changed: called after each committed change, with the order before and after it.
     """
 
     kind = "order"
     mailbox_limit = 1024
     supersedes = staticmethod(newest_wins)
 
-    def __init__(self, told: Callable[[Order, Decision, str], None] = _nobody) -> None:
+    def __init__(
+        self,
+        told: Callable[[Order, Decision, str], None] = _nobody,
+        changed: Callable[[Order, Order, Decision], None] = _uncounted,
+    ) -> None:
         self._told = told
+        self._changed = changed
 
     def restore(self, number: int, row: Mapping[str, Any], previous: OrderState | None) -> OrderState:
         del number
@@ -181,6 +192,7 @@ class OrderBehaviour:
             if not outcome.ok:
                 before = state.order
                 return Done(reply=m.Reply(_GUARDS[outcome.code], before.status, before.version))
+            self._changed(state.order, order, decision)
             if turn.command is None:
                 self._told(order, decision, turn.trace)
             return Done(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from actors.values import frozen
@@ -77,6 +77,16 @@ class Records:
         """Numbers of waiting and stuck payments and of idempotency keys, and the lateness of the first payment."""
         row: Row = await self._database.row("payments_open")
         return row
+
+    async def open_orders(self) -> Sequence[Row]:
+        """Of each zone and status: orders that have not ended (`many`), and the age of the oldest (`oldest_s`)."""
+        rows: Sequence[Row] = await self._database.rows("open_orders")
+        return rows
+
+    async def online_drivers(self) -> Sequence[Row]:
+        """Of each zone: drivers that are `online`, and those of them that are `unreachable`."""
+        rows: Sequence[Row] = await self._database.rows("online_drivers")
+        return rows
 
     async def is_key_known(self, customer: int, route: str, digest: bytes) -> bool:
         """True if the customer has used this idempotency key for a creation. `digest` is its SHA-256."""

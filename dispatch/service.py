@@ -27,6 +27,7 @@ from dispatch.driver_actor import driver_ref
 from dispatch.driver_state import DriverState
 from dispatch.order_actor import MADE, order_ref
 from dispatch.order_creation import Bounds, NewOrder, Placed, placed_from
+from dispatch.order_progress import OrderProgress
 from dispatch.payment_notes import payment_note
 from dispatch.zone_actor import zone_ref
 
@@ -81,8 +82,15 @@ class Caller:
 class Dispatch:
     """Dispatch service of one instance."""
 
-    def __init__(self, runtime: Runtime, placer: Placer, bounds: Bounds | None = None) -> None:
+    def __init__(
+        self,
+        runtime: Runtime,
+        placer: Placer,
+        bounds: Bounds | None = None,
+        progress: OrderProgress | None = None,
+    ) -> None:
         self.runtime = runtime
+        self.progress = progress or OrderProgress()
         self._bounds = bounds or Bounds()
         self.creations: Batcher[dict[str, Any], dict[str, Any]] = Batcher(
             placer.place, batch_max=64, repeat=CREATE_TRIES
@@ -134,6 +142,7 @@ class Dispatch:
             raise OutcomeUnknown from error
         placed = placed_from(answer)
         if placed.made is not None and not placed.replayed:
+            self.progress.created()
             # May be lost: the due row is in the same commit, and the timer poll finds it.
             seed = Seed(began, {MADE: placed.made})
             self.runtime.tell(order_ref(placed.made.id), m.Created(), trace=caller.trace, seed=seed)

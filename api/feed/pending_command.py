@@ -29,6 +29,16 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 
+# Commands bear the same names in the metrics of REST and of the feed.
+METRIC_NAMES = {
+    "offer.accept": "accept",
+    "offer.decline": "decline",
+    "order.pickup": "pickup",
+    "order.delivery": "delivery",
+    "order.failure": "failure",
+}
+
+
 class CommandSession(Protocol):
     """Interface of a session to its pending commands."""
 
@@ -142,8 +152,9 @@ class PendingCommand:
         session, name, seconds = self._session, self._frame.t, perf_counter() - self._began
         self._forget()
         session.answered()
-        metrics.command_count(name, "feed", result).inc()
-        metrics.command_seconds(name).observe(seconds)
+        counted = METRIC_NAMES.get(name, name)
+        metrics.command_count(counted, "feed", result).inc()
+        metrics.command_seconds(counted, "feed").observe(seconds)
         session.services.log.info(
             "answered_command",
             trace_id=self.trace,

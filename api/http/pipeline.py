@@ -55,6 +55,8 @@ _in_flight = 0
 # Requests in flight without streams, which live for hours and cost little; load shedding looks at this number.
 _working = 0
 metrics.REQUESTS_IN_FLIGHT.set_function(lambda: _in_flight)
+# Such a request is an example for its bucket in the metrics.
+SLOW_REQUEST_S = 0.1
 
 
 def trace_of(request: web.BaseRequest, fresh: Callable[[], str]) -> str:
@@ -69,7 +71,9 @@ def bind(
     route: Route, calls: type[RequestContext] = RequestContext
 ) -> Callable[[web.Request], Coroutine[Any, None, web.StreamResponse]]:
     """Build the aiohttp handler of a route; `calls` is the class of its request contexts."""
-    access, seconds = route.access, metrics.REQUEST_SECONDS.labels(route.path)
+    access = route.access
+    # A stream lasts as long as its client likes.
+    seconds = None if route.streams else metrics.REQUEST_SECONDS.labels(route.path, route.method)
     rank = rank_of(route.operation, access, streams=route.streams)
     weight = 0 if route.streams else 1
 
@@ -88,10 +92,16 @@ def bind(
             _in_flight -= 1
             _working -= weight
             took_s = perf_counter() - began
-            seconds.observe(took_s)
+            if seconds is not None:
+                seconds.observe(took_s, _exemplar(context.trace, took_s))
             _record(route, context, response, took_s)
 
     return handle
+
+
+def _exemplar(trace: str, took_s: float) -> dict[str, str] | None:
+    """The trace id of a slow request, and of one in 256 others."""
+    return {"trace_id": trace} if took_s > SLOW_REQUEST_S or trace.endswith("00") else None
 
 
 async def _answer(

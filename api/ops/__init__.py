@@ -6,6 +6,9 @@ prometheus.py       counters of the runtime and the cluster as Prometheus metric
 instance_status.py  status of this instance
 cluster_status.py   status of all instances, queried over the links
 endpoints.py        /status and /metrics
+metrics_document.py  config/deploy/metrics.md, made from a scrape
+known_series.py     series that exist from the start, at zero
+exposition_format.py  text, OpenMetrics, gzip
 exposition.py       metrics of several instances as one text
 allowed_hosts.py    host names under which the ops port answers
 status_html.py      HTML page of the status

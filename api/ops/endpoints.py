@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Iterable
-from typing import Literal, NamedTuple, cast
+from typing import Literal
 
 import aiohttp
 from aiohttp import web
-from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.core import Metric
-from prometheus_client.registry import Collector
 
 from api.contract.fields import Strict
 from api.contract.problems import EVERY_ANSWER, Problem
@@ -19,6 +14,8 @@ from api.http.request import RequestContext, json_response
 from api.http.services import SERVICES, Services
 from api.ops import status_html
 from api.ops.cluster_status import cluster_status
+from api.ops.exposition_format import END, metrics_answer, whole
+from api.ops.health import health_of, show_health
 from api.ops.instance_status import residents, status
 from config import metrics
 
@@ -34,14 +31,15 @@ class StatusQuery(Strict):
 
 
 async def metrics_page(request: web.Request) -> web.Response:
-    """The metrics in Prometheus's text format."""
+    """The metrics of this instance, and those of the worker beside it."""
     services = request.app[SERVICES]
     services.residents = await residents(services.dispatch.runtime)
-    text = await exposition(metrics.REGISTRY) + await _worker_metrics(services)
-    return web.Response(body=text, headers={"Content-Type": "text/plain; version=0.0.4"})
+    show_health(services, await health_of(services))
+    more = await _worker_metrics(services, request.headers.get("Accept", ""))
+    return await metrics_answer(request, [metrics.REGISTRY], more)
 
 
-async def _worker_metrics(services: Services) -> bytes:
+async def _worker_metrics(services: Services, accept: str) -> bytes:
     """Metrics of the worker beside this instance; empty when there is none, or it does not answer in time."""
     url = None if services.worker is None else services.worker.ops_url
     if url is None:
@@ -49,29 +47,12 @@ async def _worker_metrics(services: Services) -> bytes:
     try:
         async with (
             aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=WORKER_S)) as http,
-            http.get(f"{url}/metrics/work") as response,
+            http.get(f"{url}/metrics/work", headers={"Accept": accept}) as response,
         ):
-            return await response.content.read(METRICS_BYTES_MAX) if response.status == 200 else b""
+            text = await whole(response.content, METRICS_BYTES_MAX)
+            return b"" if response.status != 200 or text is None else text.removesuffix(END)
     except (aiohttp.ClientError, OSError, TimeoutError):
         return b""
-
-
-class _One(NamedTuple):
-    """A registry of one metric family."""
-
-    family: Metric
-
-    def collect(self) -> Iterable[Metric]:
-        return (self.family,)
-
-
-async def exposition(registry: Collector) -> bytes:
-    """All metric families as text. The loop gets a turn after each, because all at once took 20 to 50 ms per scrape."""
-    parts = []
-    for family in registry.collect():
-        parts.append(generate_latest(cast(CollectorRegistry, _One(family))))
-        await asyncio.sleep(0)
-    return b"".join(parts)
 
 
 async def status_page(request: web.Request) -> web.Response:

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import field
 from typing import Annotated, NotRequired
 
 from aiohttp import web
 from pydantic import WithJsonSchema
 from typing_extensions import TypedDict
 
+from actors.values import frozen
 from api import json_schema as s
 from api.http.operation import Operation, Operations
 from api.http.request import RequestContext, json_response
-from api.http.services import INTERNAL
+from api.http.services import INTERNAL, Services
+from config import metrics
 
 operations = Operations(Operation)
 
 # A loop that did not turn for STALLED_S is dead; one that is late by LATE_S takes no new clients.
 STALLED_S = 5.0
 LATE_S = 0.5
+# So many callers wait for a connection of the pool.
+POOL_WAITING_MAX = 20
 
 
 _UpOrDown = Annotated[str, WithJsonSchema(s.one_of("up", "down"))]
@@ -27,6 +33,8 @@ class ComponentsShown(TypedDict):
     postgres: _UpOrDown
     redis: _UpOrDown
     loop: _UpOrDown
+    pool: NotRequired[_UpOrDown]
+    disk: NotRequired[_UpOrDown]
 
 
 class HealthAnswer(TypedDict):
@@ -37,6 +45,38 @@ class HealthAnswer(TypedDict):
         ),
     ]
     components: NotRequired[ComponentsShown]
+
+
+@frozen
+class Health:
+    """Readiness of an instance, and the state of its components, `up` or `down`."""
+
+    status: str
+    ready: bool
+    components: Mapping[str, str] = field(hash=False)
+
+
+async def health_of(services: Services) -> Health:
+    """Look at all components."""
+    found = dict(await services.prober.look())
+    found["loop"] = "up" if services.watchdog() < LATE_S else "down"
+    # A pool without a connection to give makes readers wait; orders have connections of their own.
+    found["pool"] = "down" if services.database.waiting >= POOL_WAITING_MAX else "up"
+    fit = services.prober.is_fit() and found["loop"] == "up"
+    ready = services.started and not services.draining and fit
+    degraded = ready and "down" in found.values()
+    status = (
+        "degraded" if degraded else "ready" if ready else "draining" if services.draining else "not_ready"
+    )
+    return Health(status, ready, found)
+
+
+def show_health(services: Services, health: Health) -> None:
+    """Show it as metrics."""
+    metrics.READY.set(health.ready)
+    metrics.DRAINING.set(services.draining)
+    for component, state in health.components.items():
+        metrics.COMPONENT_UP.labels(component).set(state == "up")
 
 
 @operations.declare(
@@ -71,17 +111,11 @@ async def readiness(context: RequestContext) -> web.Response:
 
     The components are shown only on the operators' port.
     """
-    services = context.services
-    found = dict(await services.prober.look())
-    found["loop"] = "up" if services.watchdog() < LATE_S else "down"
-    fit = services.prober.is_fit() and found["loop"] == "up"
-    ready = services.started and not services.draining and fit
-    degraded = ready and "down" in found.values()
-    status = (
-        "degraded" if degraded else "ready" if ready else "draining" if services.draining else "not_ready"
-    )
-    shown = {"status": status, "components": found} if INTERNAL in context.request.app else {"status": status}
-    return json_response(shown, 200 if ready else 503)
+    found = await health_of(context.services)
+    shown: dict[str, object] = {"status": found.status}
+    if INTERNAL in context.request.app:
+        shown["components"] = found.components
+    return json_response(shown, 200 if found.ready else 503)
 
 
 @operations.declare(
@@ -91,10 +125,11 @@ async def readiness(context: RequestContext) -> web.Response:
     scope=None,
     limit=None,
     quiet=True,
-    summary="The start is complete",
+    summary="The process serves requests",
     answer=HealthAnswer,
     answer_example={"status": "started"},
 )
 async def startup(context: RequestContext) -> web.Response:
-    ready = context.services.started
-    return json_response({"status": "started" if ready else "starting"}, 200 if ready else 503)
+    """Started once the ports are open: a probe that waited for Redis would restart every instance while it is away."""
+    del context
+    return json_response({"status": "started"})

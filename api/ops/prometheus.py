@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
+from itertools import accumulate
 
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric, SummaryMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 
 from actors.counters import Samples
 from api.http.services import Services
-from config import metrics
 
+KINDS = ("order", "driver", "zone")
 # Counters of the links between instances, by their key in PeerLinks.counts.
 _PEER_COUNTS = {
     "forwarded": ("mall_forwarded", "Asks sent to the instance that owns the actor."),
@@ -45,19 +46,43 @@ class RuntimeCollector:
 
     def collect(self) -> Iterable[Metric]:
         """All metrics of the runtime, of the cluster, and of the connection pool."""
-        for state, value in self._services.database.sizes().items():
-            metrics.POOL_CONNECTIONS.labels(state).set(value)
+        yield from self._pool()
+        yield from self._orders()
         yield from self._runtime()
         yield from self._lines()
         yield from self._ownership()
 
+    def _pool(self) -> Iterable[Metric]:
+        """Metrics of the connection pool."""
+        database = self._services.database
+        sizes = Counter(database.sizes())
+        yield _gauges("mall_pool_connections", "Postgres pool.", "state", sizes)
+        yield GaugeMetricFamily(
+            "mall_pool_waiting", "Callers that wait for a connection.", value=database.waiting
+        )
+        yield CounterMetricFamily(
+            "mall_pool_timeouts", "Callers that got no connection in time.", value=database.refused
+        )
+        yield _histogram("mall_pool_wait_seconds", "Wait for a connection.", database.waits_s)
+
+    def _orders(self) -> Iterable[Metric]:
+        """Metrics of orders. Each order is counted by its owner."""
+        progress = self._services.dispatch.progress
+        yield _counters("mall_orders", "Events of orders, after their commit.", "event", progress.events)
+        stages = HistogramMetricFamily(
+            "mall_order_stage_seconds", "From placing to the end of a stage.", labels=["stage"]
+        )
+        for stage, samples in progress.stages.items():
+            stages.add_metric([stage], _buckets(samples), samples.total)
+        yield stages
+
     def _runtime(self) -> Iterable[Metric]:
         runtime = self._services.dispatch.runtime
         g = runtime.counters
-        yield _counters("mall_actor_turns", "Turns taken.", "kind", g.turns)
+        yield _counters("mall_actor_turns", "Turns taken.", "kind", g.turns, KINDS)
         yield _counters("mall_activations", "Actors brought into memory.", "reason", g.activations)
         yield _counters("mall_passivations", "Actors that left memory.", "reason", g.passivations)
-        yield _counters("mall_actor_crashes", "Turns that failed.", "kind", g.crashes)
+        yield _counters("mall_actor_crashes", "Turns that failed.", "kind", g.crashes, KINDS)
         yield _counters("mall_actor_refusals", "Messages refused by the runtime.", "reason", g.refusals)
         yield _counters("mall_flush_outcomes", "Items flushed, by result.", "result", g.outcomes)
         yield _counters("mall_settled", "Unanswered commits, by what they had done.", "result", g.settled)
@@ -67,10 +92,10 @@ class RuntimeCollector:
         yield CounterMetricFamily(
             "mall_clock_steps", "Times that somebody has set Postgres's clock.", value=g.clock_steps
         )
-        yield _summary("mall_flush_seconds", "One flush.", g.flush_s)
-        yield _summary("mall_flush_items", "Items in a flush.", g.flush_items)
-        yield _summary("mall_gate_wait_seconds", "From decision to commit.", g.gate_wait_s)
-        yield _summary("mall_timer_lateness_seconds", "From due to fired.", g.timer_late_s)
+        yield _histogram("mall_flush_seconds", "One flush.", g.flush_s)
+        yield _histogram("mall_flush_items", "Items in a flush.", g.flush_items)
+        yield _histogram("mall_gate_wait_seconds", "From decision to commit.", g.gate_wait_s)
+        yield _histogram("mall_timer_lateness_seconds", "From due to fired.", g.timer_late_s)
         yield GaugeMetricFamily("mall_gate_pending", "Decisions that wait for a commit.", value=runtime.gated)
         yield CounterMetricFamily(
             "mall_lock_waits",
@@ -122,14 +147,15 @@ class RuntimeCollector:
             "How long the leases are still good; negative when they are not.",
             value=reconciler.lease_state.margin_s,
         )
-        yield _summary(
+        yield _histogram(
             "mall_handover_seconds", "Hand-over of a group of shards.", reconciler.handover.seconds
         )
 
 
-def _counters(name: str, text: str, label: str, values: Counter[str]) -> Metric:
+def _counters(name: str, text: str, label: str, values: Counter[str], known: Iterable[str] = ()) -> Metric:
+    """A counter with a label. Known values are exported from the start: a first event is an increase then."""
     family = CounterMetricFamily(name, text, labels=[label])
-    for key, value in sorted(values.items()):
+    for key, value in sorted({**dict.fromkeys(known, 0), **values}.items()):
         family.add_metric([key], value)
     return family
 
@@ -147,5 +173,11 @@ def _totals(names: dict[str, tuple[str, str]], counts: Counter[str]) -> Iterable
         yield CounterMetricFamily(name, text, value=counts[key])
 
 
-def _summary(name: str, text: str, samples: Samples) -> Metric:
-    return SummaryMetricFamily(name, text, count_value=samples.count, sum_value=samples.total)
+def _histogram(name: str, text: str, samples: Samples) -> Metric:
+    return HistogramMetricFamily(name, text, buckets=_buckets(samples), sum_value=samples.total)
+
+
+def _buckets(samples: Samples) -> list[tuple[str, float]]:
+    """Upper bounds with the number of samples up to each."""
+    bounds = [*(str(float(bound)) for bound in samples.bounds), "+Inf"]
+    return [(bound, float(count)) for bound, count in zip(bounds, accumulate(samples.buckets), strict=True)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from datetime import datetime
+from time import perf_counter
 from typing import Literal
 
 from aiohttp import web
@@ -95,7 +96,9 @@ async def _command(context: RequestContext, name: str, wish: Callable[[Caller], 
     """Execute a command on the order of the path, and answer with its result."""
     number = context.number(ids.ORDER)
     caller = context.caller(context.key())
+    began = perf_counter()
     answer = await context.services.commands.execute(caller, number, wish(caller))
+    metrics.command_seconds(name, "rest").observe(perf_counter() - began)
     metrics.command_count(name, "rest", answer.code).inc()
     if not refusal_code(answer):
         return json_response(serializers.reply(number, answer))

@@ -25,6 +25,7 @@ from api.ops import status_html
 from api.ops.allowed_hosts import only_hosts
 from api.ops.endpoints import prefers_html
 from api.ops.exposition import merge_expositions
+from api.ops.exposition_format import whole
 from api.server.process_slot import SERVING, SPARE, Process
 from api.server.supervisor import Supervisor
 from api.transport.connection_limits import ConnectionCounts
@@ -40,16 +41,6 @@ _ANY = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104
 _JSON = {"Content-Type": "application/json"}
 
 
-async def whole(body: aiohttp.StreamReader) -> bytes | None:
-    """Read a body to its end, in any number of pieces; None when it is too long."""
-    read = bytearray()
-    async for piece in body.iter_any():
-        read += piece
-        if len(read) > ANSWER_BYTES_MAX:
-            return None
-    return bytes(read)
-
-
 class HostEndpoint:
     """Queries the instances of a supervisor. Open it with `running()`.
 
@@ -62,7 +53,7 @@ class HostEndpoint:
         self._processes = processes
         self._fresh_trace = fresh_trace
         self._http: aiohttp.ClientSession | None = None
-        self._was_ready = False
+        self._started = False
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -86,7 +77,7 @@ class HostEndpoint:
         )
         try:
             async with asyncio.timeout(wait_s), self._http.get(url) as response:
-                body = await whole(response.content)
+                body = await whole(response.content, ANSWER_BYTES_MAX)
                 return None if body is None else (response.status, body)
         except (aiohttp.ClientError, OSError, TimeoutError):
             return None
@@ -187,7 +178,6 @@ class HostEndpoint:
                 )
         states = [found["status"] for found in shown.values()]
         ready = any(state in ("ready", "degraded") for state in states)
-        self._was_ready = self._was_ready or ready
         whole = "not_ready" if not ready else "ready" if set(states) == {"ready"} else "degraded"
         return self._json({"status": whole, "instances": shown}, 200 if ready else 503)
 
@@ -197,11 +187,13 @@ class HostEndpoint:
         return self._json({"status": "alive"}, 200)
 
     async def startup(self, request: web.Request) -> web.Response:
-        """Started once any instance has been ready."""
-        if not self._was_ready:
-            await self.readiness(request)
+        """Started once any instance serves requests. It need not be ready: that waits for Redis."""
+        del request
+        self._started = self._started or any(
+            process.state == SERVING and process.role == "instance" for process in self._processes()
+        )
         return self._json(
-            {"status": "started" if self._was_ready else "starting"}, 200 if self._was_ready else 503
+            {"status": "started" if self._started else "starting"}, 200 if self._started else 503
         )
 
     async def unknown(self, request: web.Request) -> web.Response:

@@ -7,5 +7,6 @@ process.py       starts and ends all parts
 work_services.py what tasks may use
 tasks.py         the table of all tasks and schedules
 observers.py     log lines and metrics of attempts; gauges of the backlog
+zone_gauges.py   open orders and online drivers by zone, for the metrics
 ops_app.py       the operators' port of a worker: metrics, health
 """

@@ -13,14 +13,12 @@ from api.contract.problems import Problem, problem_response
 from api.http.pipeline import finish, trace_of
 from api.http.request import json_response
 from api.ops.allowed_hosts import only_hosts
-from api.ops.endpoints import exposition
+from api.ops.exposition_format import metrics_answer
 from api.transport.connection_limits import ConnectionCounts
 from api.transport.runners import runner_class
 from api.work.work_services import WorkServices
 from config import metrics
 from storage.errors import StorageError
-
-_TEXT = {"Content-Type": "text/plain; version=0.0.4"}
 
 
 class WorkOps:
@@ -31,14 +29,11 @@ class WorkOps:
 
     async def all_metrics(self, request: web.Request) -> web.Response:
         """All metrics of the process."""
-        del request
-        text = await exposition(metrics.REGISTRY) + await exposition(metrics.WORK_REGISTRY)
-        return web.Response(body=text, headers=_TEXT)
+        return await metrics_answer(request, [metrics.REGISTRY, metrics.WORK_REGISTRY])
 
     async def work_metrics(self, request: web.Request) -> web.Response:
         """Metrics of background work alone, for an instance that shows them with its own."""
-        del request
-        return web.Response(body=await exposition(metrics.WORK_REGISTRY), headers=_TEXT)
+        return await metrics_answer(request, [metrics.WORK_REGISTRY])
 
     async def liveness(self, request: web.Request) -> web.Response:
         """The process is alive."""

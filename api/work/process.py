@@ -23,6 +23,7 @@ from api.work.observers import WorkObserver, failed_work, job_context, watch_bac
 from api.work.ops_app import open_work_ops
 from api.work.tasks import all_tasks
 from api.work.work_services import WorkServices
+from api.work.zone_gauges import watch_zones
 from config import metrics
 from config.outages import OUTAGES
 from config.settings import Settings
@@ -30,6 +31,7 @@ from dispatch.jobs.relay import Relay
 from dispatch.jobs.schedules import run_schedules
 from dispatch.jobs.stored import StoredJobs
 from dispatch.jobs.worker import Worker
+from dispatch.records import Records
 from storage.postgres.database import open_database
 from storage.postgres.migrate import migrate, wait_for
 from storage.postgres.notifications import listen
@@ -93,6 +95,7 @@ async def work(
                 group.create_task(
                     watch_backlog(services.jobs, [task.name for task in tasks]), name="backlog"
                 ),
+                group.create_task(watch_zones(Records(services.database)), name="zones"),
                 group.create_task(watch_database(services.jobs), name="postgres"),
             ]
             if ready is not None:

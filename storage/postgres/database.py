@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 import asyncpg
 import orjson
 
+from actors.counters import Samples
 from storage.errors import NotDone, StorageError
 from storage.postgres.errors import spoils_connection, storage_error
 from storage.postgres.list_queries import After, list_statement
@@ -82,16 +83,26 @@ class Database:
 
     def __init__(self, pool: asyncpg.Pool[asyncpg.Record], observe: Observe, slow: Observe) -> None:
         self.pool = pool
+        # Waits for a connection, callers that wait now, and waits that ended without one.
+        self.waits_s = Samples()
+        self.waiting = 0
+        self.refused = 0
         self._observe = observe
         self._slow = slow
 
     @asynccontextmanager
     async def _connection(self) -> AsyncIterator[Any]:
+        began = perf_counter()
+        self.waiting += 1
         try:
             async with _translated():
                 connection = await self.pool.acquire(timeout=ACQUIRE_S)
         except StorageError as error:
+            self.refused += 1
             raise NotDone(str(error)) from None  # nothing was begun
+        finally:
+            self.waiting -= 1
+            self.waits_s.add(perf_counter() - began)
         # The release of a connection calls the server, and fails if it hangs.
         async with _translated():
             try:

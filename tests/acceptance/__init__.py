@@ -25,6 +25,7 @@ contract_report.py     its failures, the operation and the request first
 test_contract_report.py  the report on recorded output
 schemathesis.toml      its settings
 test_generators.py     clients generated from the documents
+test_metrics_document.py  config/deploy/metrics.md and what is exported
 
 Limits and attacks:
 test_limits.py               rate limits on a real server

@@ -61,6 +61,18 @@ SELECT t.task, w.many AS waiting, greatest(0, extract(epoch FROM now() - o.due_a
  CROSS JOIN LATERAL (SELECT count(*) AS many FROM (
        SELECT FROM jobs j WHERE j.task = t.task AND j.due_at IS NULL LIMIT 10000) x) d;
 
+-- name: open_orders
+-- Of each zone and state: orders that have not ended, and the age of the oldest.
+SELECT o.zone_id, o.status, count(*) AS many,
+       greatest(0, extract(epoch FROM now() - min(o.created_at)))::double precision AS oldest_s
+  FROM orders o WHERE o.status IN ('awaiting_payment', 'confirmed', 'assigned', 'picked_up')
+ GROUP BY o.zone_id, o.status;
+
+-- name: online_drivers
+-- Of each zone: drivers that are online, and those of them that cannot be reached.
+SELECT d.zone_id, count(*) AS online, count(d.unreachable_at) AS unreachable
+  FROM drivers d WHERE d.zone_id = ANY (ARRAY(SELECT id FROM zones)) AND d.status = 'online' GROUP BY d.zone_id;
+
 -- name: outbox_backlog
 -- Rows of the outbox, as estimated where there are many, and the age of the oldest.
 SELECT (SELECT count(*) FROM (SELECT FROM outbox LIMIT 10000) b) AS many,

@@ -5,10 +5,9 @@ from __future__ import annotations
 import asyncio
 
 import aiohttp
-import pytest
 from aiohttp.base_protocol import BaseProtocol
 
-from api.server import host_endpoint
+from api.ops.exposition_format import whole
 
 
 def _body(*pieces: bytes) -> aiohttp.StreamReader:
@@ -23,7 +22,7 @@ def _body(*pieces: bytes) -> aiohttp.StreamReader:
 
 async def test_answer_that_comes_in_pieces_is_read_to_its_end() -> None:
     body = _body(b"mall_flushes_total 1\n")
-    read = asyncio.ensure_future(host_endpoint.whole(body))
+    read = asyncio.ensure_future(whole(body, 100))
     await asyncio.sleep(0)
     assert not read.done(), "there may be more"
     body.feed_data(b"mall_shards_owned 256\n")
@@ -31,11 +30,10 @@ async def test_answer_that_comes_in_pieces_is_read_to_its_end() -> None:
     assert await read == b"mall_flushes_total 1\nmall_shards_owned 256\n"
 
 
-async def test_answer_that_is_too_long_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(host_endpoint, "ANSWER_BYTES_MAX", 3)
+async def test_answer_that_is_too_long_is_none() -> None:
     body = _body(b"long")
     body.feed_eof()
-    assert await host_endpoint.whole(body) is None
+    assert await whole(body, 3) is None
     body = _body(b"to", b"p")
     body.feed_eof()
-    assert await host_endpoint.whole(body) == b"top"
+    assert await whole(body, 3) == b"top"

@@ -24,15 +24,18 @@ from actors.cluster.codec import Codec
 from actors.cluster.leases import ACTIVE, JOINING, Member
 from actors.cluster.node import Cluster
 from actors.cluster.transport import Ended, Greeting, Link, LinkLost, Receive
+from actors.counters import Samples
 from actors.messages import ActorId, Emit, Turn
 from actors.runtime import Runtime
 from actors.shards import SHARD_COUNT
 from api.http.services import Services
 from api.ops import RuntimeCollector, status
 from api.ops.cluster_status import ClusterView, Silent, ask_all, merge, read_report
-from api.ops.endpoints import exposition, prefers_html
+from api.ops.endpoints import prefers_html
+from api.ops.exposition_format import exposition
 from api.ops.instance_status import Census, census, residents
 from api.ops.status_html import POLICY, render
+from dispatch.order_progress import OrderProgress
 from storage.memory.journal import MemoryJournal
 from storage.memory.leases import LeaseTable, MemoryLeases
 from tests.support.waiting import until
@@ -424,9 +427,10 @@ class Counting:
         )  # fmt: skip
         self.cluster.attach(self.runtime)
         parts = SimpleNamespace(
-            dispatch=SimpleNamespace(runtime=self.runtime, creations=()), cluster=self.cluster, draining=False,
-            hub=SimpleNamespace(sessions={}), database=SimpleNamespace(sizes=dict), clock=self.clock,
-            watchdog=lambda: 0.0, residents=Counter(),
+            dispatch=SimpleNamespace(runtime=self.runtime, creations=(), progress=OrderProgress()),
+            cluster=self.cluster, draining=False, hub=SimpleNamespace(sessions={}), clock=self.clock,
+            database=SimpleNamespace(sizes=dict, waiting=0, refused=0, waits_s=Samples()), watchdog=lambda: 0.0,
+            residents=Counter(),
         )  # fmt: skip
         self.services = cast(Services, parts)
 

@@ -1,0 +1,51 @@
+"""Progress of orders, as plain counters that a scrape reads: events, and times from placing to each stage.
+
+The owner of an order counts after the commit, and an order has one owner, so sums over instances are right. A commit
+whose answer was lost is not counted.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from actors.counters import Samples
+from dispatch.domain.commands import Decision
+from dispatch.domain.order import Order
+
+# From seconds to hours.
+STAGE_S = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 900, 1200, 1800, 2700, 3600, 5400, 7200)
+# Event of an order's history that ends a stage, by stage.
+STAGES = {"offered": "offered", "assigned": "assigned", "picked_up": "picked_up", "delivered": "delivered"}
+# Counted events; all stand in the exposition from the start.
+EVENTS = (
+    "created", "paid", "offered", "assigned", "declined", "released", "reassigned", "picked_up", "delivered",
+    "cancelled", "failed", "returned",
+)  # fmt: skip
+_NAMES = {"handed_over": "reassigned"}
+
+
+class OrderProgress:
+    """Counters of the orders of one instance.
+
+    Attributes:
+        events: committed events by name.
+        stages: seconds from placing to the first offer, to an assignment, to pick-up, to delivery.
+    """
+
+    def __init__(self) -> None:
+        self.events: Counter[str] = Counter(dict.fromkeys(EVENTS, 0))
+        self.stages = {stage: Samples(STAGE_S) for stage in STAGES}
+
+    def created(self) -> None:
+        """Count a new order."""
+        self.events["created"] += 1
+
+    def changed(self, before: Order, after: Order, decision: Decision) -> None:
+        """Count a committed change."""
+        event = _NAMES.get(decision.event, decision.event)
+        if event in self.events:
+            self.events[event] += 1
+        stage = self.stages.get(event)
+        # An order is offered many times; the first offer ends the stage.
+        if stage is not None and not (event == "offered" and before.offer_count):
+            stage.add(max(0.0, (after.updated_ms - after.facts.created_ms) / 1000))

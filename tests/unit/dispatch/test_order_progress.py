@@ -1,0 +1,45 @@
+"""Counters of orders: each event once, and the time of each stage."""
+
+from __future__ import annotations
+
+from dispatch.domain.commands import By, Decision
+from dispatch.domain.order import Order
+from dispatch.order_progress import OrderProgress
+from tests.unit.dispatch.test_order_decisions import order as make_order
+
+
+def _change(progress: OrderProgress, before: Order, event: str, at_s: float, offers: int = 0) -> Order:
+    at_ms = before.facts.created_ms + int(at_s * 1000)
+    after = before.evolve(before.status, at_ms, offer_count=offers)
+    progress.changed(before, after, Decision(after, event, By("system", "x"), event))
+    return after
+
+
+def test_stages_are_counted_from_placing() -> None:
+    progress, order = OrderProgress(), make_order()
+    order = _change(progress, order, "offered", 2, offers=1)
+    order = _change(progress, order, "assigned", 20)
+    _change(progress, order, "delivered", 1300)
+    assert {stage: samples.total for stage, samples in progress.stages.items()} == {
+        "offered": 2.0, "assigned": 20.0, "picked_up": 0.0, "delivered": 1300.0,
+    }  # fmt: skip
+
+
+def test_first_offer_alone_ends_the_stage() -> None:
+    progress, order = OrderProgress(), make_order()
+    order = _change(progress, order, "offered", 2, offers=1)
+    _change(progress, order, "offered", 30, offers=2)
+    assert progress.stages["offered"].count == 1
+    assert progress.events["offered"] == 2
+
+
+def test_hand_over_has_the_name_that_others_know() -> None:
+    progress = OrderProgress()
+    _change(progress, make_order(), "handed_over", 1)
+    assert progress.events["reassigned"] == 1
+
+
+def test_event_that_nobody_asks_for_is_not_counted() -> None:
+    progress = OrderProgress()
+    _change(progress, make_order(), "ready_time_set", 1)
+    assert not any(progress.events.values())
