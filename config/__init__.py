@@ -11,4 +11,5 @@ outages.py           one log line when a dependency is lost, one when it is back
 log_sampling.py      sampling of log lines that clients can cause
 logs.py              structlog behind a bounded buffer and a writer thread
 metrics.py           every metric
+deploy/              rules and alerts of Prometheus; nothing in it is imported by the server
 """

@@ -4,6 +4,7 @@ Map:
 test_database.py        the pool of connections, when they are lost
 test_migrations.py      migrations, forward and on data
 test_present_text.py    a database made from the present text against a migrated one
+monitoring/             rules of Prometheus, run by promtool
 services/               services over tables, without HTTP
 test_fence.py           the fence against a stale owner, on real row locks
 test_locked_row.py      a row that a person holds in psql

@@ -1,0 +1,10 @@
+"""Deployment and monitoring files, and the programs that make them. Nothing here is imported by the server.
+
+Map:
+metrics.md      every metric; made by api/ops/metrics_document.py
+slo.py          service level objectives, and the rules that follow from them
+alerts.py       all other alerts, with their limits
+rules.py        writes prometheus/rules/; `python -m config.deploy.rules`
+prometheus/     configuration and rules of Prometheus
+alertmanager/   who is told, and what is not told beside a larger fault
+"""
