@@ -7,4 +7,5 @@ alerts.py       all other alerts, with their limits
 rules.py        writes prometheus/rules/; `python -m config.deploy.rules`
 prometheus/     configuration and rules of Prometheus
 alertmanager/   who is told, and what is not told beside a larger fault
+runbooks/       a page for each alert: what it means, and what to do
 """

@@ -1,4 +1,4 @@
-"""The files are what their sources make; routing and inhibition by the real amtool."""
+"""The files are what their sources make, and each alert has its page; routing and inhibition by the real amtool."""
 
 from __future__ import annotations
 
@@ -17,11 +17,26 @@ from config.deploy.rules import rule_files
 HOME = Path(rules.__file__).parent
 AMTOOL = shutil.which("amtool")
 MANAGER = HOME / "alertmanager" / "alertmanager.yml"
+SECTIONS = ["Meaning", "Impact", "Diagnosis", "Mitigation", "Drill"]
+PAGES = {alert.name for alert in ALERTS} | {"MallErrorBudgetBurn"}
 
 
 def test_rules_are_what_their_source_makes() -> None:
     there = {path.name: path.read_text() for path in (HOME / "prometheus" / "rules").iterdir()}
     assert there == rule_files(), "python -m config.deploy.rules writes them"
+
+
+def test_every_alert_has_a_runbook_and_every_runbook_an_alert() -> None:
+    assert {path.stem for path in (HOME / "runbooks").glob("*.md")} - {"README"} == PAGES
+
+
+@pytest.mark.parametrize("name", sorted(PAGES))
+def test_runbook_has_the_form_of_all(name: str) -> None:
+    text = (HOME / "runbooks" / f"{name}.md").read_text()
+    assert text.startswith(f"# {name}\n")
+    assert re.findall(r"^## (.+)$", text, re.MULTILINE) == SECTIONS
+    diagnosis = text[text.index("## Diagnosis") : text.index("## Mitigation")]
+    assert "```" in diagnosis, "a command or a query to begin with"
 
 
 def test_every_metric_that_a_rule_asks_for_is_exported() -> None:
