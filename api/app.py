@@ -87,4 +87,6 @@ def make_ops_app(services: Services) -> web.Application:
     app.router.add_get("/", front_pages.ops_front, expect_handler=expect)
     app.router.add_get("/metrics", ops.metrics_page, expect_handler=expect)
     app.router.add_get("/status", ops.status_page, expect_handler=expect)
+    app.router.add_get("/mails", ops.mails_page, expect_handler=expect)
+    app.router.add_get(r"/mails/{number:[1-9][0-9]{0,14}}", ops.mail_page, expect_handler=expect)
     return app

@@ -3,6 +3,7 @@
 Map:
 settings.py          every setting, with its environment variable
 setting_warnings.py  settings that are allowed but seldom meant
+smtp_address.py      address of the mail server
 sample_secrets.py    secrets of samples, refused or warned about
 findings.py          result of a preflight check
 cli.py               command line

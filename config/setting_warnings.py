@@ -6,7 +6,8 @@ from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 from config.findings import Finding, warning
-from config.settings import Settings
+from config.settings import SANDBOX, Settings
+from config.smtp_address import read_smtp_url
 
 
 def doubts(settings: Settings) -> list[Finding]:
@@ -32,6 +33,18 @@ def doubts(settings: Settings) -> list[Finding]:
                 "the line to the payment gateway is not encrypted", "begin MALL_GATEWAY_URL with https://"
             )
         )
+    mail = "" if settings.smtp_url is None else settings.smtp_url.get_secret_value()
+    if not settings.embedded and SANDBOX in (mail, settings.sms_url):
+        found.append(
+            warning(
+                "mails or SMS are kept in the database and not sent",
+                "set MALL_SMTP_URL and MALL_SMS_URL to real senders where customers are real",
+            )
+        )
+    if _is_open_mail_line(mail):
+        found.append(
+            warning("the line to the mail server is not encrypted", "leave tls=none out of MALL_SMTP_URL")
+        )
     if settings.embedded and settings.sample == "on" and not _is_here(settings.host):
         found.append(
             warning(
@@ -54,6 +67,13 @@ def doubts(settings: Settings) -> list[Finding]:
 def _is_open_line(url: str) -> bool:
     parts = urlsplit(url)
     return parts.scheme == "http" and not _is_here(parts.hostname or "")
+
+
+def _is_open_mail_line(url: str) -> bool:
+    if url in ("", SANDBOX):
+        return False
+    address = read_smtp_url(url)
+    return address.tls == "none" and not _is_here(address.host)
 
 
 def _is_here(host: str) -> bool:

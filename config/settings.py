@@ -27,8 +27,11 @@ from pydantic import (
 
 from config.findings import unknown_name
 from config.sample_secrets import DIFFERENT_MIN, is_sample
+from config.smtp_address import read_smtp_url
 
 Switch = Literal["on", "off"]
+# In place of an address: what would be sent is kept.
+SANDBOX = "sandbox"
 Port = Annotated[int, Field(ge=0, le=65535)]
 # Each hit is stored, so a limit needs a maximum. With a host, as browsers send it; Cordova's pages send `file://`.
 _ORIGIN = r"(?!https?://$)[a-z][a-z0-9+.-]*://([A-Za-z0-9._~-]+|\[[0-9a-fA-F:.]+\])?(:[0-9]{1,5})?"
@@ -201,6 +204,33 @@ class Settings(BaseModel):
     gateway_key: SecretStr = Field(
         SecretStr(""), alias="MALL_GATEWAY_KEY", description="What proves to the gateway who we are."
     )
+    smtp_url: SecretStr | None = Field(
+        None,
+        alias="MALL_SMTP_URL",
+        description="The mail server: smtp://user:password@host:587?tls=start (or tls=none), smtps://host; "
+        "`sandbox` sends none, keeps them for :8081/mails, and is what embedded mode has. Else absent: none.",
+    )
+    mail_from: str = Field(
+        "Mall Delivery <no-reply@mall.example>",
+        alias="MALL_MAIL_FROM",
+        pattern=r"^[^\r\n<>]{0,80}<[^@\s<>]{1,64}@[^@\s<>]{1,189}>$|^[^@\s<>]{1,64}@[^@\s<>]{1,189}$",
+        description="Sender of mails.",
+    )
+    sms_url: str | None = Field(
+        None,
+        alias="MALL_SMS_URL",
+        pattern=r"^(sandbox|https?://[^\s]{1,500})$",
+        description="Where SMS are posted as JSON (to, text). `sandbox`, and absent: as for mails.",
+    )
+    sms_key: SecretStr = Field(
+        SecretStr(""), alias="MALL_SMS_KEY", description="What proves to the sender of SMS who we are."
+    )
+    public_url: str | None = Field(
+        None,
+        alias="MALL_PUBLIC_URL",
+        pattern=r"^https?://[^\s?#]{1,300}$",
+        description="The customers' site, for links in mails: /orders/ord_1, /password-reset#token. Absent: no links.",
+    )
     connections_per_ip: int = Field(
         1000,
         alias="MALL_CONNECTIONS_PER_IP",
@@ -331,6 +361,20 @@ class Settings(BaseModel):
                 raise ValueError(f"{network!r} is no network such as 10.0.0.0/8") from None
         return value
 
+    @field_validator("smtp_url")
+    @classmethod
+    def _smtp(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and value.get_secret_value() != SANDBOX:
+            read_smtp_url(value.get_secret_value())
+        return value
+
+    @model_validator(mode="after")
+    def _sender_of_mails(self) -> Settings:
+        sends = self.smtp_url is not None and self.smtp_url.get_secret_value() != SANDBOX
+        if sends and "mail_from" not in self.model_fields_set:
+            raise ValueError("MALL_MAIL_FROM is required with MALL_SMTP_URL")
+        return self
+
     @field_validator("database_url")
     @classmethod
     def _postgres(cls, value: str | None) -> str | None:
@@ -367,6 +411,11 @@ class Settings(BaseModel):
         if len(set(self.admin_password)) < DIFFERENT_MIN:
             raise ValueError("MALL_ADMIN_PASSWORD repeats a few characters; think of another")
         return self
+
+    @property
+    def sends_mail(self) -> bool:
+        """True if mails are sent, or kept in the sandbox."""
+        return self.smtp_url is not None or self.embedded
 
     @property
     def embedded(self) -> bool:

@@ -25,6 +25,7 @@ provisioning.py     first rows of a database, sample data, users in bulk
 errors.py           refusals of these services
 ports.py            what these services need of storage and of actors
 service.py          every operation on orders and drivers, one short method each
+notices/            what customers, stores, drivers and operators are told by mail and SMS
 payment_notes.py    a payment in the history of its order
 payments.py         hold, capture, release, refund: steps that are repeated until their outcome is known
 jobs/               outbox, event log, background jobs and their worker

@@ -49,6 +49,21 @@ async def find_user(queries: Queries, number: int) -> Row:
     return row
 
 
+async def issue_reset_token(queries: Queries, entropy: Randomness, number: int) -> ResetToken:
+    """Issue a reset token. It works once, within an hour, and voids the one before.
+
+    Raises:
+        NoSuchUser: there is none, or it was deleted.
+        AccountClosed: the account is banned.
+    """
+    await find_user(queries, number)
+    text = f"{RESET_PREFIX}{entropy.token()}{entropy.token()}"
+    row = await queries.row("reset_make", number, _hash_of(text), float(RESET_S))
+    if row is None:
+        raise AccountClosed
+    return ResetToken(text, row["expires_at"])
+
+
 class Accounts:
     """Accounts, their passwords, and reset tokens."""
 
@@ -139,12 +154,7 @@ class Accounts:
             NoSuchUser: there is none, or it was deleted.
             AccountClosed: the account is banned.
         """
-        await find_user(self._database, number)
-        text = f"{RESET_PREFIX}{self._entropy.token()}{self._entropy.token()}"
-        row = await self._database.row("reset_make", number, _hash_of(text), float(RESET_S))
-        if row is None:
-            raise AccountClosed
-        return ResetToken(text, row["expires_at"])
+        return await issue_reset_token(self._database, self._entropy, number)
 
     async def check_reset_token(self, text: str) -> None:
         """Check a reset token before work is spent on the new password.

@@ -6,6 +6,7 @@ problem_advice.py  advice to clients for each problem
 field_errors.py    error texts of fields
 json_body.py       strict JSON of request bodies
 fields.py          field types
+contact_fields.py  field types of phone numbers, languages, time zones
 literals.py        grammar of numbers and times
 field_readers.py   use of that grammar in each field
 merge_patch.py     merge patches (RFC 7396)

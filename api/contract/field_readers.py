@@ -64,6 +64,8 @@ def _put(schema: Any) -> None:
     for name, part in list(schema.items() if isinstance(schema, dict) else enumerate(schema)):
         if isinstance(part, list | dict) and name not in ("metadata", "serialization"):
             kind: Any = part.get("type") if isinstance(part, dict) else None
+            if not isinstance(kind, str):  # a list, or the fields of a model, one of which is called `type`
+                kind = None
             if kind in _READERS:
                 schema[name] = _READERS[kind](part)
             elif kind not in _CLOSED:

@@ -80,6 +80,14 @@ EXAMPLES: Mapping[str, Any] = {
     "Money": _MONEY,
     "User": _USER,
     "ResetLink": {"token": f"rst_{'5f0c1d9e' * 8}", "expires_at": _AT},
+    "Profile": {
+        "id": "usr_2", "email": "ada@mall.example", "name": "Ada", "phone": "+4930123456", "locale": "de",
+        "time_zone": "Europe/Berlin", "quiet_hours": {"begin": "22:00", "end": "07:00"},
+    },
+    "NoticeChoices": {"choices": [{"type": "assigned", "channel": "sms", "wanted": False, "usual": True}]},
+    "StoreContact": {
+        "store_id": "sto_1", "email": "bakery@mall.example", "phone": "+4930123456", "locale": "de",
+    },
     "Tokens": _TOKENS,
     "Registered": {"user": _USER, **_TOKENS},
     "Keys": {"keys": [{

@@ -31,6 +31,7 @@ _PUBLIC = {
 _OPS = {
     "/status": "the state of all instances",
     "/metrics": "metrics for Prometheus",
+    "/mails": "mails and SMS of the sandbox",
     "/health": "whether it serves, and what is down",
 }
 _POLICY = "default-src 'none'; style-src 'self'; frame-ancestors 'none'"

@@ -26,6 +26,9 @@ from dispatch.accounts import Accounts
 from dispatch.catalogue import Catalogue
 from dispatch.credentials import Credentials
 from dispatch.jobs.announcer import Announcer
+from dispatch.notices.preferences import Contacts
+from dispatch.notices.resets import ResetRequests
+from dispatch.notices.sandbox import SandboxMessages
 from dispatch.payments import Payments
 from dispatch.records import Records
 from dispatch.service import Dispatch
@@ -79,6 +82,9 @@ class Services:
     catalogue: Catalogue = field(init=False)
     records: Records = field(init=False)
     credentials: Credentials = field(init=False)
+    contacts: Contacts = field(init=False)
+    reset_requests: ResetRequests = field(init=False)
+    sandbox: SandboxMessages = field(init=False)
     stream_tickets: StreamTickets = field(kw_only=True)
     shown: OrderAnswers = field(kw_only=True)
     announcer: Announcer = field(kw_only=True)
@@ -104,6 +110,9 @@ class Services:
         self.catalogue = Catalogue(self.database, self.cached, self.dispatch)
         self.records = Records(self.database)
         self.credentials = Credentials(self.database)
+        self.contacts = Contacts(self.database)
+        self.reset_requests = ResetRequests(self.database)
+        self.sandbox = SandboxMessages(self.database)
         checks: dict[str, Check] = {
             "postgres": lambda: self.database.rows("ping"),
             "redis": self._look_at_redis,

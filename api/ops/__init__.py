@@ -9,6 +9,7 @@ endpoints.py        /status and /metrics
 metrics_document.py  config/deploy/metrics.md, made from a scrape
 known_series.py     series that exist from the start, at zero
 exposition_format.py  text, OpenMetrics, gzip
+mails.py            /mails: what the sandbox keeps
 exposition.py       metrics of several instances as one text
 allowed_hosts.py    host names under which the ops port answers
 status_html.py      HTML page of the status
@@ -18,6 +19,15 @@ page.html, page.css   frame of that page; it loads nothing from elsewhere, and h
 from api.ops.allowed_hosts import only_hosts
 from api.ops.endpoints import metrics_page, status_page
 from api.ops.instance_status import status
+from api.ops.mails import mail_page, mails_page
 from api.ops.prometheus import RuntimeCollector
 
-__all__ = ["RuntimeCollector", "metrics_page", "only_hosts", "status", "status_page"]
+__all__ = [
+    "RuntimeCollector",
+    "mail_page",
+    "mails_page",
+    "metrics_page",
+    "only_hosts",
+    "status",
+    "status_page",
+]

@@ -5,6 +5,8 @@ accounts.py         register, login, refresh, logout, password, me, keys
 login_throttle.py   delays after wrong passwords, per account
 password_resets.py  passwords set by an admin or with a reset link
 users.py            users, for admins
+profiles.py         how users and stores are reached
+notice_preferences.py  which notices a user wants
 zones.py            zones
 stores.py           stores
 products.py         products

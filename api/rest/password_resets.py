@@ -1,7 +1,7 @@
-"""Password resets: by an admin, or by the user with a link from an admin.
+"""Password resets: by an admin, or by the user with a link, from an admin or by mail.
 
-A link works once, for an hour, and only while the account does not change; the database stores its hash. There is no
-mail, so the admin who requests the link sees it. Either way, all sessions of the account end.
+A link works once, for an hour, and only while the account does not change; the database stores its hash. An admin who
+requests a link sees it; a user who requests one gets it by mail. Either way, all sessions of the account end.
 """
 
 from __future__ import annotations
@@ -14,15 +14,19 @@ from typing_extensions import TypedDict
 
 from api import json_schema as s
 from api.auth.permissions import AUTH, WRITES
-from api.contract.fields import Password, Strict
+from api.contract.fields import Email, Password, Strict
 from api.http.operation import Operation, Operations
 from api.http.request import RequestContext, json_response
 from api.rest import login_throttle, serializers
 from api.rest.answers import Moment
 from dispatch.domain import ids
+from storage.email_addresses import normal_form
+from storage.redis.limits import Policy
 
 operations = Operations(Operation)
 
+# Links by mail that are asked for one address, a minute: from all networks together.
+ADDRESSES = Policy("reset_mail", 3)
 RESET_FORM = "^rst_[0-9a-f]{64}$"
 
 
@@ -33,6 +37,10 @@ class NewPassword(Strict):
 class PasswordReset(Strict):
     token: Annotated[str, StringConstraints(pattern=RESET_FORM, max_length=68)]
     new_password: Password
+
+
+class ResetRequest(Strict):
+    email: Email
 
 
 class ResetLinkAnswer(TypedDict):
@@ -106,3 +114,29 @@ async def use_link(context: RequestContext) -> web.Response:
         await services.accounts.use_reset_token(body.token, encoded)
         await services.admission.take_back(context)
     return web.Response(status=204)
+
+
+@operations.declare(
+    "auth.request_reset",
+    "POST",
+    "/api/v2/auth/password-reset-requests",
+    scope=None,
+    limit=AUTH,
+    summary="Ask for a link by mail that sets a new password",
+    note="The answer is the same, and takes as long, whether or not there is an account.",
+    body=ResetRequest,
+    body_example={"email": "ada@mall.example"},
+    status=202,
+)
+async def request_link(context: RequestContext) -> web.Response:
+    """Mail a link to the account of this address, if there is one, at most every five minutes.
+
+    Nothing is looked up here: a job does it. Each request counts for its network and for its address, account or not.
+    """
+    body, services = await context.body(ResetRequest), context.services
+    async with login_throttle.trying(context):
+        who = login_throttle.account_of(None, normal_form(body.email))
+        await login_throttle.count(context, ADDRESSES, who)
+        if services.settings.sends_mail:
+            await services.reset_requests.add(body.email, context.trace)
+    return web.Response(status=202)

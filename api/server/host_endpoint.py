@@ -26,6 +26,7 @@ from api.ops.allowed_hosts import only_hosts
 from api.ops.endpoints import prefers_html
 from api.ops.exposition import merge_expositions
 from api.ops.exposition_format import whole
+from api.ops.mails import mail_response, page_response
 from api.server.process_slot import SERVING, SPARE, Process
 from api.server.supervisor import Supervisor
 from api.transport.connection_limits import ConnectionCounts
@@ -146,15 +147,34 @@ class HostEndpoint:
         silent = not found and request.query.get("local") != "1"
         return self._json(found | {"machine": machine}, 503 if silent else 200)
 
-    async def _seen_by_first(self) -> dict[str, Any]:
-        """The status of the first instance that answers, or nothing."""
+    async def mails(self, request: web.Request) -> web.Response:
+        """Messages of the sandbox, from the first instance that answers."""
+        found = await self._seen_by_first("/mails")
+        if not found:
+            return self._json({"messages": []}, 503)
+        if prefers_html(request.headers.get("Accept", "")):
+            return page_response(found["messages"])
+        return self._json(found, 200)
+
+    async def mail(self, request: web.Request) -> web.Response:
+        """A mail of the sandbox as it looks."""
+        path = f"/mails/{request.match_info['number']}"
+        for process in self._processes():
+            if process.state == SERVING and process.role == "instance":
+                answer = await self._ask(process, path, ASK_S)
+                if answer is not None and answer[0] == 200:
+                    return mail_response(answer[1].decode())
+        return self._refuse(request, Problem("not_found"))
+
+    async def _seen_by_first(self, path: str = "/status") -> dict[str, Any]:
+        """The answer of the first instance that gives one, or nothing."""
         living = [
             process
             for process in self._processes()
             if process.state == SERVING and process.role == "instance"
         ]
         async with asyncio.TaskGroup() as tasks:
-            asked = [tasks.create_task(self._ask(process, "/status", ASK_S)) for process in living]
+            asked = [tasks.create_task(self._ask(process, path, ASK_S)) for process in living]
             try:
                 for next_one in asyncio.as_completed(asked):
                     answer = await next_one
@@ -231,6 +251,8 @@ def make_machine_app(
         ("/", ops_front),
         ("/metrics", machine.metrics),
         ("/status", machine.status),
+        ("/mails", machine.mails),
+        (r"/mails/{number:[1-9][0-9]{0,14}}", machine.mail),
         ("/health", machine.readiness),
         ("/health/readiness", machine.readiness),
         ("/health/liveness", machine.liveness),

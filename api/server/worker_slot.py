@@ -12,7 +12,7 @@ import structlog
 
 from api.server.process_slot import SERVING, ProcessSlot, keep_running, make_slots
 from api.transport.listening_sockets import bind_port
-from config.settings import Settings
+from config.settings import SANDBOX, Settings
 from storage.servers import Addresses
 
 log = structlog.get_logger()
@@ -25,8 +25,13 @@ def child_environment(settings: Settings, at: Addresses) -> Mapping[str, str]:
     """Environment of processes that this one starts: they use the same servers."""
     given = {"DATABASE_URL": at.database_url, "REDIS_URL": at.redis_url}
     # A child has a DATABASE_URL, so it would not know that the servers are embedded.
-    if settings.embedded and settings.gateway_url is None:
-        given |= {"MALL_GATEWAY_URL": "sandbox"}
+    if settings.embedded:
+        absent = {
+            "MALL_GATEWAY_URL": settings.gateway_url,
+            "MALL_SMTP_URL": settings.smtp_url,
+            "MALL_SMS_URL": settings.sms_url,
+        }
+        given |= {name: SANDBOX for name, value in absent.items() if value is None}
     return {**os.environ, **given}
 
 

@@ -19,6 +19,7 @@ import structlog
 from actors.cancellation import end
 from actors.clock import LoopClock, SystemRandomness
 from api.http.observers import observe_query, tell_slow_query
+from api.outbound.opening import open_mail, open_sms
 from api.work.observers import WorkObserver, failed_work, job_context, watch_backlog, watch_database
 from api.work.ops_app import open_work_ops
 from api.work.tasks import all_tasks
@@ -54,7 +55,9 @@ async def open_work(settings: Settings, database_url: str) -> AsyncIterator[Work
         began = loop.time()
         jobs = StoredJobs(database)
         clock.anchor(await jobs.wall_s(), loop.time() - began)
-        yield WorkServices(settings, database, jobs, clock, SystemRandomness())
+        mail = open_mail(settings, database, clock)
+        async with open_sms(settings, database) as sms:
+            yield WorkServices(settings, database, jobs, clock, SystemRandomness(), mail, sms)
 
 
 async def work(

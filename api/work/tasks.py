@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from api.outbound.opening import notice_tasks
 from api.work.work_services import WorkServices
 from dispatch.jobs.cleanup import Cleanup
 from dispatch.jobs.schedules import Schedule
@@ -19,8 +20,11 @@ def all_tasks(services: WorkServices) -> tuple[Sequence[Task[Any]], Sequence[Sch
     """
     settings = services.settings
     cleanup = Cleanup(services.database, run_days=settings.job_runs_days, event_days=settings.events_days)
-    tasks = [*cleanup.tasks()]
-    schedules = [*cleanup.schedules()]
+    notices, of_notices = notice_tasks(
+        settings, services.database, services.clock, services.entropy, services.mail, services.sms
+    )
+    tasks = [*cleanup.tasks(), *notices]
+    schedules = [*cleanup.schedules(), *of_notices]
     names = [task.name for task in tasks]
     if len(set(names)) < len(names):
         raise ValueError(f"two tasks have one name: {sorted(names)}")

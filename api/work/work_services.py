@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from actors.clock import Clock, Randomness
 from config.settings import Settings
 from dispatch.jobs.stored import StoredJobs
+from dispatch.notices.ports import Mail, Sms
 from storage.postgres.database import Database
 
 
@@ -19,3 +20,6 @@ class WorkServices:
     jobs: StoredJobs
     clock: Clock
     entropy: Randomness
+    # None where there is no sender.
+    mail: Mail | None
+    sms: Sms | None

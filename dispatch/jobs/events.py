@@ -201,7 +201,20 @@ _READERS: Mapping[str, Callable[[Mapping[str, Any]], Sequence[Event]]] = {
 }
 
 # Tasks whose jobs follow from an event, by its type; each gets the subject as payload.
-FOLLOWING: Mapping[str, tuple[str, ...]] = {}
+FOLLOWING: Mapping[str, tuple[str, ...]] = {
+    "order.confirmed": ("notify_order", "notify_store"),
+    "order.assigned": ("notify_order", "notify_driver_away"),
+    "order.reassigned": ("notify_order", "notify_driver_away"),
+    "order.released": ("notify_driver_away",),
+    "order.picked_up": ("notify_order",),
+    "order.delivered": ("notify_order",),
+    "order.cancelled": ("notify_order", "notify_driver_away"),
+    "order.undeliverable": ("notify_order",),
+    "order.unassigned": ("notify_operators",),
+    "payment.refunded": ("notify_order",),
+    "stock.low": ("notify_stock",),
+    "stock.out": ("notify_stock",),
+}
 
 
 def jobs_of(event: Event) -> Sequence[NewJob]:

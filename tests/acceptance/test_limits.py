@@ -123,6 +123,19 @@ async def test_callers_behind_a_proxy_of_ours_have_five_logins_each(server: Serv
     }
 
 
+async def test_links_by_mail_are_counted_for_their_address_account_or_not(server: ServerWithLimits) -> None:
+    url, seen = server.process.url + "/api/v2/auth/password-reset-requests", []
+    for place, email in enumerate(("customer@mall.example", "nobody@mall.example")):
+        local = aiohttp.TCPConnector(local_addr=(f"127.0.1.{200 + place}", 0))
+        async with aiohttp.ClientSession(connector=local) as http:
+            statuses = []
+            for _ in range(5):
+                async with http.post(url, json={"email": email}) as response:
+                    statuses.append(response.status)
+        seen.append(statuses)
+    assert seen[0] == seen[1] == [202, 202, 202, 429, 429]
+
+
 async def test_every_answer_says_what_remains(server: ServerWithLimits) -> None:
     mall = server.someone()
     answers = [

@@ -40,6 +40,27 @@ WRITES: Mapping[str, Operation] = {
         "POST", "/api/v2/auth/password-reset", "",
         {"token": f"rst_{'5f0c1d9e' * 8}", "new_password": "long enough"},
     ),
+    "auth.request_reset": Operation(
+        "POST", "/api/v2/auth/password-reset-requests", "", {"email": "a@b.example"}
+    ),
+    "auth.change_profile": Operation(
+        "PATCH", "/api/v2/me/profile", "customer",
+        {"phone": "+4930123456", "locale": "de", "time_zone": "Europe/Berlin",
+         "quiet_hours": {"begin": "22:00", "end": "07:00"}},
+    ),
+    "auth.choose_notices": Operation(
+        "PUT", "/api/v2/users/me/notice-preferences", "customer",
+        {"choices": [{"type": "assigned", "channel": "sms", "wanted": False}]},
+    ),
+    "users.change_profile": Operation("PATCH", "/api/v2/users/usr_3/profile", "admin", {"locale": "de"}),
+    "users.choose_notices": Operation(
+        "PUT", "/api/v2/users/usr_3/notice-preferences", "admin",
+        {"choices": [{"type": "driver_digest", "channel": "mail", "wanted": False}]},
+    ),
+    "stores.set_contact": Operation(
+        "PUT", "/api/v2/stores/sto_1/contact", "admin",
+        {"email": "shop@b.example", "phone": "+4930123456", "locale": "de"},
+    ),
     "users.password": Operation(
         "PUT", "/api/v2/users/usr_3/password", "admin", {"new_password": "long enough"}
     ),

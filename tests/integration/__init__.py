@@ -11,6 +11,9 @@ test_locked_row.py      a row that a person holds in psql
 test_lists.py           query plans of lists
 test_orderable.py       what is shown as orderable
 test_payments.py        steps of a payment on the real tables
+test_mail.py            mail by SMTP to a real server
+test_sms.py             SMS to a real HTTP server
+notices/                notices on the real tables, with real receivers
 test_gateway.py         the client of a payment gateway, and a gateway that lies
 test_verify.py          the auditor behind `run.py verify`
 test_verify_kinds.py    the auditor on databases corrupted by seed

@@ -4,6 +4,8 @@ Map:
 database_shape.py  everything that a database consists of, for comparison
 database_shape.sql  the queries behind it
 clocks.py        a clock that the test sets
+letters.py       values for every template of notices
+mail_server.py   a real SMTP server on a port of this machine
 certificates.py  certificates of a private authority
 program.py       commands of run.py, run to their end; logging in
 server_log.py    the error lines of a server's log since the last look

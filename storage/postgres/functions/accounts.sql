@@ -77,8 +77,13 @@ BEGIN
        OR EXISTS (SELECT FROM assignment WHERE driver_id = p_id) THEN
         RETURN 'busy';
     END IF;
+    -- The sandbox keeps addresses, too.
+    DELETE FROM sandbox_messages WHERE recipient IN (SELECT unnest(ARRAY[email, phone]) FROM users WHERE id = p_id);
+    DELETE FROM notice_preferences WHERE user_id = p_id;
+    UPDATE notices SET data = '{}' WHERE user_id = p_id AND data <> '{}';
     UPDATE users SET email = 'usr_' || id || '@deleted.invalid', email_key = 'usr_' || id || '@deleted.invalid',
-           name = 'Deleted', password_hash = NULL, status = 'deleted', version = version + 1
+           name = 'Deleted', password_hash = NULL, status = 'deleted', version = version + 1,
+           phone = NULL, locale = 'en', time_zone = 'UTC', quiet_from = NULL, quiet_to = NULL
      WHERE id = p_id;
     UPDATE sessions SET network = NULL WHERE user_id = p_id;
     UPDATE orders SET address = 'deleted', notes = NULL, contact_name = NULL, contact_phone = NULL, dropoff_lat = round(dropoff_lat::numeric, 2),

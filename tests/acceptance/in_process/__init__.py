@@ -10,5 +10,6 @@ test_contract_traffic.py   the traffic of a day against the documents
 test_accounts_races.py     logins and changes while the account changes
 test_left_behind.py        what ended connections leave in memory
 test_silent_sockets.py     sockets that say nothing
+test_notices.py            profiles, preferences, password resets by mail, the sandbox
 test_docs_page.py          the page of the documents
 """

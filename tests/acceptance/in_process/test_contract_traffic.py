@@ -151,6 +151,14 @@ async def _accounts(day: Day) -> None:
     tokens = await day.do("", "auth.refresh", body={"refresh_token": tokens["refresh_token"]})
     day.server.tokens["leaver"] = tokens["access_token"]
     await day.do("leaver", "auth.me")
+    await day.do("leaver", "auth.profile")
+    quiet = {"begin": "22:00", "end": "07:00"}
+    profile = {"phone": "+4930123456", "locale": "de", "time_zone": "Europe/Berlin", "quiet_hours": quiet}
+    await day.do("leaver", "auth.change_profile", body=profile)
+    await day.do("leaver", "auth.notices")
+    choice = {"type": "assigned", "channel": "sms", "wanted": False}
+    await day.do("leaver", "auth.choose_notices", body={"choices": [choice]})
+    await day.do("", "auth.request_reset", body={"email": body["email"]})
     change = {"old_password": body["password"], "new_password": "longer than before"}
     await day.do("leaver", "auth.password", body=change)
     await day.do("leaver", "auth.logout")
@@ -174,6 +182,10 @@ async def _catalogue(day: Day, zone: str, product: str) -> None:
     await day.do("admin", "users.update", user, {"name": "Newer", "capacity": 2})
     await day.do("admin", "users.get", user)
     await day.do("admin", "users.list", query="?role=driver&limit=2")
+    await day.do("admin", "users.profile", user)
+    await day.do("admin", "users.change_profile", user, {"locale": "de"})
+    await day.do("admin", "users.notices", user)
+    await day.do("admin", "users.choose_notices", user, {"choices": []})
     gone = {"email": "gone@mall.example", "password": "long enough", "name": "Gone", "role": "customer"}
     gone_id = (await day.do("admin", "users.create", body=gone))["id"]
     await day.do("admin", "users.password", gone_id, {"new_password": "longer than before"})
@@ -186,6 +198,9 @@ async def _catalogue(day: Day, zone: str, product: str) -> None:
     store = (await day.do("customer", "products.get", product))["store_id"]
     await day.do("admin", "stores.update", store, {"preparation_s": 60})
     await day.do("customer", "stores.get", store)
+    contact = {"email": "shop@mall.example", "phone": None, "locale": "de"}
+    await day.do("admin", "stores.set_contact", store, contact)
+    await day.do("admin", "stores.contact", store)
     await day.do("customer", "stores.list", query="?limit=1")
     await day.do("customer", "stores.list", query="?near=52.52,13.4&radius_m=500")
     await day.do("customer", "stores.products", store)

@@ -43,7 +43,7 @@ def test_scopes_name_a_resource_an_action_and_perhaps_whose() -> None:
 
 
 OPEN = {
-    "auth.register", "auth.login", "auth.reset", "auth.refresh", "auth.jwks", "feed.open",
+    "auth.register", "auth.login", "auth.reset", "auth.request_reset", "auth.refresh", "auth.jwks", "feed.open",
     "health.liveness", "health.readiness", "health.startup",
 }  # fmt: skip
 
@@ -54,7 +54,7 @@ def test_only_these_routes_and_the_docs_are_open_to_anybody() -> None:
 
 
 def test_what_takes_a_password_is_limited_by_address() -> None:
-    for operation in ("auth.register", "auth.login", "auth.reset"):
+    for operation in ("auth.register", "auth.login", "auth.reset", "auth.request_reset"):
         policy = OPERATIONS[operation].limit
         assert policy is not None
         assert (policy.name, policy.limit, policy.window_s) == ("auth", 5, 60)

@@ -9,6 +9,8 @@ from config.setting_warnings import doubts
 from config.settings import load_settings
 
 OUTSIDE = {"DATABASE_URL": "postgresql://mall@db/mall", "MALL_ADMIN_PASSWORD": "long enough"}
+PAID = {**OUTSIDE, "MALL_GATEWAY_URL": "https://pay.example"}
+FROM = {"MALL_MAIL_FROM": "mall@mall.example"}
 
 
 @pytest.mark.parametrize(
@@ -23,6 +25,11 @@ OUTSIDE = {"DATABASE_URL": "postgresql://mall@db/mall", "MALL_ADMIN_PASSWORD": "
         ({**OUTSIDE, "MALL_GATEWAY_URL": "http://127.0.0.1:9000"}, []),
         ({**OUTSIDE, "MALL_GATEWAY_URL": "http://pay.example"}, ["not encrypted"]),
         ({**OUTSIDE, "MALL_GATEWAY_URL": "https://pay.example"}, []),
+        ({**PAID, "MALL_SMTP_URL": "sandbox"}, ["not sent"]),
+        ({**PAID, "MALL_SMS_URL": "sandbox"}, ["not sent"]),
+        ({**PAID, **FROM, "MALL_SMTP_URL": "smtp://mail.example?tls=none"}, ["not encrypted"]),
+        ({**PAID, **FROM, "MALL_SMTP_URL": "smtp://localhost:25?tls=none"}, []),
+        ({**PAID, **FROM, "MALL_SMTP_URL": "smtp://mail.example"}, []),
         ({"MALL_RATE_LIMITS": "off"}, ["nobody is limited"]),
         ({"MALL_FAST_PATH": "off"}, ["slow connections are ended late"]),
     ],

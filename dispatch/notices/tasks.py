@@ -1,0 +1,133 @@
+"""Tasks of notices: those that follow from events, and those that send."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from dispatch.jobs.cleanup import Nothing
+from dispatch.jobs.tasks import Job, Payload, Retries, Task
+from dispatch.notices.delivery import NoticeDelivery
+from dispatch.notices.resets import TASK as RESET_TASK
+from dispatch.notices.resets import ResetMails
+from dispatch.notices.wanted import NoticeSubject, WantedNotices
+from dispatch.ports import QueryPool
+
+# A mail server may be away for three hours.
+SEND_RETRIES = Retries(failures_max=24, first_s=2.0, max_s=600.0)
+# A link is good for an hour, and a person waits for it.
+RESET_RETRIES = Retries(failures_max=10, first_s=2.0, max_s=120.0)
+KEEP_DAYS = 90
+TRIM_S = 120.0
+TRIM_ROWS, TRIM_BITES = 5_000, 200
+
+
+class EventPayload(Payload):
+    """Subject of an event, as dispatch/jobs/events.py gives it."""
+
+    type: str
+    ref: int
+    version: int
+    order_id: int | None = None
+
+
+class NoticePayload(Payload):
+    """A notice that is sent."""
+
+    notice: int
+
+
+class ResetPayload(Payload):
+    """The normal form of the address of an account that may exist."""
+
+    email: str
+
+
+class UsersPayload(Payload):
+    """Notice to users; without `users` to the administrators. `data` is what its templates name."""
+
+    type: str
+    users: list[int] | None = None
+    data: Mapping[str, Any] = {}
+
+
+class NoticeTasks:
+    """The functions of the tasks."""
+
+    def __init__(
+        self,
+        database: QueryPool,
+        wanted: WantedNotices,
+        delivery: NoticeDelivery,
+        resets: ResetMails,
+        retries: Retries = SEND_RETRIES,
+    ) -> None:
+        self._database = database
+        self._wanted = wanted
+        self._delivery = delivery
+        self._resets = resets
+        self._retries = retries
+
+    def all(self) -> tuple[Task[Any], ...]:
+        """The tasks, for a worker."""
+        return (
+            Task("notify_order", EventPayload, self.notify_order),
+            Task("notify_store", EventPayload, self.notify_store),
+            Task("notify_driver_away", EventPayload, self.notify_driver_away),
+            Task("notify_stock", EventPayload, self.notify_stock),
+            Task("notify_operators", EventPayload, self.notify_operators),
+            Task("notify_users", UsersPayload, self.notify_users),
+            Task("send_mail", NoticePayload, self.send, retries=self._retries),
+            Task("send_sms", NoticePayload, self.send, retries=self._retries),
+            Task(RESET_TASK, ResetPayload, self.send_password_reset, retries=RESET_RETRIES, width=4),
+            Task("trim_notices", Nothing, self.trim_notices, width=1, deadline_s=TRIM_S),
+        )
+
+    async def notify_order(self, payload: EventPayload, job: Job) -> None:
+        """Tell the customer."""
+        is_payment = payload.type.startswith("payment.")
+        subject = _subject("payment" if is_payment else "order", payload, job)
+        await self._wanted.tell_customer(payload.type, subject, payload.ref if is_payment else None)
+
+    async def notify_store(self, payload: EventPayload, job: Job) -> None:
+        """Tell the stores of an order."""
+        await self._wanted.tell_stores(_subject("order", payload, job))
+
+    async def notify_driver_away(self, payload: EventPayload, job: Job) -> None:
+        """Tell drivers who do not see their feed."""
+        await self._wanted.tell_drivers_away(payload.type, _subject("order", payload, job))
+
+    async def notify_stock(self, payload: EventPayload, job: Job) -> None:
+        """Tell a store that a product is short."""
+        await self._wanted.tell_of_stock(payload.type, payload.ref, _subject("stock", payload, job))
+
+    async def notify_operators(self, payload: EventPayload, job: Job) -> None:
+        """Tell the administrators that nobody takes an order."""
+        await self._wanted.tell_admins("order_unassigned", _subject("order", payload, job))
+
+    async def notify_users(self, payload: UsersPayload, job: Job) -> None:
+        """Tell users, or the administrators, something that is about no order."""
+        subject = NoticeSubject("job", 0, job.id, job.trace)
+        if payload.users is None:
+            await self._wanted.tell_admins(payload.type, subject, payload.data)
+        else:
+            await self._wanted.tell_users(payload.type, subject, payload.users, payload.data)
+
+    async def send(self, payload: NoticePayload, job: Job) -> None:
+        """Send a notice."""
+        await self._delivery.deliver(payload.notice, job, self._retries)
+
+    async def send_password_reset(self, payload: ResetPayload, job: Job) -> None:
+        """Mail a link that sets a password."""
+        await self._resets.send(payload.email, job)
+
+    async def trim_notices(self, payload: Nothing, job: Job) -> None:
+        """Delete old notices."""
+        del payload, job
+        for _ in range(TRIM_BITES):
+            if await self._database.value("notices_trim", KEEP_DAYS, TRIM_ROWS) < TRIM_ROWS:
+                return
+
+
+def _subject(topic: str, payload: EventPayload, job: Job) -> NoticeSubject:
+    return NoticeSubject(topic, payload.order_id or 0, payload.version, job.trace)
