@@ -55,6 +55,7 @@ from api.operator.reset_password import command_set_password
 from api.operator.rotate_key import command_rotate_key
 from api.ops import RuntimeCollector, status
 from api.ops.known_series import make_known_series
+from api.outbound.secrets_key import open_sealing
 from api.payments.worker import open_payments, settle_payments
 from api.ratelimit.admission import open_limits
 from api.rest import serializers
@@ -200,6 +201,7 @@ async def open_services(
             Cursors(meta.peer_secret, clock),
             zones_due,
             payments=payments,
+            sealing=open_sealing(settings),
             shown=OrderAnswers(serializers.order),
             cached=open_catalogue(database, redis, clock, entropy, keys),
             stream_tickets=StreamTickets(meta.peer_secret, clock, entropy),

@@ -12,7 +12,7 @@ operator/           commands of an operator: first run, users in bulk, key rotat
 work/               worker process: background jobs
 ops/                health, metrics, status of the instance and of the cluster
 feed/               the drivers' WebSocket: PROTOCOL.md, frames, session
-outbound/           mail and SMS: senders, templates
+outbound/           mail, SMS and webhooks: senders, templates, guard of addresses
 payments/           payment gateway over HTTP, sandbox, worker
 http/               request context, pipeline, pagination, conditional requests
 json_schema.py      building blocks of JSON Schemas

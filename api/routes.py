@@ -13,6 +13,7 @@ from api.ops import health
 from api.rest import (
     accounts,
     drivers,
+    events,
     notice_preferences,
     order_commands,
     order_creation,
@@ -24,6 +25,7 @@ from api.rest import (
     stores,
     tracking,
     users,
+    webhooks,
     zones,
 )
 
@@ -43,6 +45,8 @@ _TABLES: tuple[Iterable[Operation], ...] = (
     tracking.operations,
     handshake.operations,
     drivers.operations,
+    webhooks.operations,
+    events.operations,
     health.operations,
     openapi.operations,
     browser_page.operations,

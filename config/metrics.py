@@ -206,6 +206,38 @@ WORK_FAILURES = Counter(
     "Calls of the database by background work that failed.",
     registry=WORK_REGISTRY,
 )
+WEBHOOK_ATTEMPTS = Counter(
+    "mall_webhook_attempts_total",
+    "Requests to receivers of webhooks, by class of the answer or by what prevented one.",
+    ["outcome"],
+    registry=WORK_REGISTRY,
+)
+WEBHOOK_SECONDS = Histogram(
+    "mall_webhook_seconds",
+    "Requests to receivers of webhooks.",
+    buckets=(*_FAST, 10, 15),
+    registry=WORK_REGISTRY,
+)
+WEBHOOK_IN_FLIGHT = Gauge(
+    "mall_webhook_in_flight", "Requests to receivers of webhooks under way.", registry=WORK_REGISTRY
+)
+WEBHOOK_ENDPOINTS = Gauge(
+    "mall_webhook_endpoints",
+    "Endpoints of webhooks: good, failing, disabled.",
+    ["state"],
+    registry=WORK_REGISTRY,
+)
+WEBHOOK_LAG_EVENTS = Gauge(
+    "mall_webhook_lag_events", "How far the endpoint that is farthest behind is.", registry=WORK_REGISTRY
+)
+WEBHOOK_LAG_SECONDS = Gauge(
+    "mall_webhook_lag_seconds",
+    "Age of the oldest event that an endpoint has still to come to.",
+    registry=WORK_REGISTRY,
+)
+WEBHOOK_DEAD_LETTERS = Gauge(
+    "mall_webhook_dead_letters", "Events that endpoints have refused for good.", registry=WORK_REGISTRY
+)
 
 
 class ApiUse(Collector):

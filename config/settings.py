@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import re
 import socket
@@ -42,6 +43,22 @@ def _own_name() -> str:
     """Default name that instances on other hosts do not have."""
     host = re.sub(r"[^a-z0-9.-]", "-", socket.gethostname().lower()).strip("-.")[:40]
     return f"{host or 'mall'}-1"
+
+
+def _keys_of(text: str) -> tuple[bytes, ...]:
+    """Keys of 32 bytes in base64, separated by commas.
+
+    Raises:
+        ValueError: one is none. The message does not show it.
+    """
+    parts = [part.strip() for part in text.split(",") if part.strip()]
+    try:
+        keys = tuple(base64.b64decode(part, validate=True) for part in parts)
+    except ValueError:
+        keys = (b"",)
+    if any(len(key) != 32 for key in keys):
+        raise ValueError("must be 32 bytes in base64: openssl rand -base64 32")
+    return keys
 
 
 class SettingsError(Exception):
@@ -231,6 +248,25 @@ class Settings(BaseModel):
         pattern=r"^https?://[^\s?#]{1,300}$",
         description="The customers' site, for links in mails: /orders/ord_1, /password-reset#token. Absent: no links.",
     )
+    webhooks: Switch = Field(
+        "on", alias="MALL_WEBHOOKS", description="Send events to the endpoints of webhooks."
+    )
+    webhook_networks: tuple[IPv4Network | IPv6Network, ...] = Field(
+        (),
+        alias="MALL_WEBHOOK_NETWORKS",
+        description="Networks of receivers that you trust, by commas: also private ones, by http, at any port.",
+    )
+    egress_proxy: str | None = Field(
+        None,
+        alias="MALL_EGRESS_PROXY",
+        pattern=r"^https?://[^\s]{1,500}$",
+        description="Proxy through which webhooks are sent. It must refuse private addresses itself.",
+    )
+    secrets_key: SecretStr = Field(
+        SecretStr(""),
+        alias="MALL_SECRETS_KEY",
+        description="Seals secrets of webhooks: 32 bytes in base64; older keys follow by commas. Embedded: a file.",
+    )
     connections_per_ip: int = Field(
         1000,
         alias="MALL_CONNECTIONS_PER_IP",
@@ -298,7 +334,7 @@ class Settings(BaseModel):
             return tuple(part.strip() for part in value.split(",") if part.strip())
         return value
 
-    @field_validator("uncounted_networks", mode="before")
+    @field_validator("uncounted_networks", "webhook_networks", mode="before")
     @classmethod
     def _split_networks(cls, value: object) -> object:
         if not isinstance(value, str):
@@ -307,6 +343,12 @@ class Settings(BaseModel):
             return tuple(ip_network(part.strip()) for part in value.split(",") if part.strip())
         except ValueError as error:
             raise ValueError(f"must be networks such as 10.0.0.0/8, separated by commas ({error})") from None
+
+    @field_validator("secrets_key")
+    @classmethod
+    def _whole_keys(cls, value: SecretStr) -> SecretStr:
+        _keys_of(value.get_secret_value())
+        return value
 
     @field_validator("api_v1_brownouts", mode="before")
     @classmethod
@@ -416,6 +458,11 @@ class Settings(BaseModel):
     def sends_mail(self) -> bool:
         """True if mails are sent, or kept in the sandbox."""
         return self.smtp_url is not None or self.embedded
+
+    @property
+    def secrets_keys(self) -> tuple[bytes, ...]:
+        """The keys of MALL_SECRETS_KEY, the newest first."""
+        return _keys_of(self.secrets_key.get_secret_value())
 
     @property
     def embedded(self) -> bool:

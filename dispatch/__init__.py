@@ -28,6 +28,7 @@ service.py          every operation on orders and drivers, one short method each
 notices/            what customers, stores, drivers and operators are told by mail and SMS
 payment_notes.py    a payment in the history of its order
 payments.py         hold, capture, release, refund: steps that are repeated until their outcome is known
+webhooks/           events to receivers that others have chosen, in order
 jobs/               outbox, event log, background jobs and their worker
 background.py       background tasks: positions, feed acknowledgements, trimming
 STORIES.md          one command from frame to fan-out; the state diagram

@@ -12,6 +12,10 @@ ServiceError
   ResetTokenInvalid   the reset token was never issued, was used, or has expired
   UnknownZone         the zone that was named does not exist
   UnknownStore        the store that was named does not exist
+  NoSecretsKey        no key is configured that seals the secrets of webhooks
+  TooManyWebhooks     there are as many endpoints, or waiting replays of one, as there may be
+  NothingToReplay     the log has no event of the range that the endpoint has passed
+  UnknownFilter       a zone or store of a filter does not exist
 """
 
 from __future__ import annotations
@@ -63,3 +67,24 @@ class UnknownZone(ServiceError):
 
 class UnknownStore(ServiceError):
     """The store that was named does not exist."""
+
+
+class NoSecretsKey(ServiceError):
+    """No key is configured that seals the secrets of webhooks."""
+
+
+class TooManyWebhooks(ServiceError):
+    """There are as many endpoints, or waiting replays of one, as there may be."""
+
+
+class NothingToReplay(ServiceError):
+    """The log has no event of the range that the endpoint has passed."""
+
+
+class UnknownFilter(ServiceError):
+    """A zone or store of a filter does not exist; `field` says which filter it is."""
+
+    def __init__(self, field: str, number: int) -> None:
+        super().__init__(field)
+        self.field = field
+        self.number = number

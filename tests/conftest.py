@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import itertools
 import os
 import signal
@@ -19,6 +20,8 @@ from storage.postgres.migrate import migrate
 
 # A worker process beside each server would cost a second of each start. Tests of background work switch it on.
 os.environ.setdefault("MALL_WORK", "off")
+# Servers with a database of their own can seal secrets of webhooks.
+os.environ.setdefault("MALL_SECRETS_KEY", base64.b64encode(b"a key of tests, 32 bytes in all.").decode())
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

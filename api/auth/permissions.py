@@ -51,6 +51,7 @@ _GRANTED: Mapping[str, frozenset[str]] = {
             "account:read:own", "account:write:own", "catalog:read", "catalog:write", "zones:read",
             "zones:write", "orders:create", "orders:read:any", "orders:cancel:any", "orders:operate",
             "users:admin", "drivers:read:any", "payments:read:any", "payments:refund",
+            "webhooks:manage", "events:read",
         }
     ),
 }  # fmt: skip

@@ -153,6 +153,7 @@ ProductId = Annotated[int, _number_of(ids.PRODUCT)]
 ZoneId = Annotated[int, _number_of(ids.ZONE)]
 DriverId = Annotated[int, _number_of(ids.DRIVER)]
 OrderId = Annotated[int, _number_of(ids.ORDER)]
+EventId = Annotated[int, _number_of(ids.EVENT)]
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=80), plain(1, 80), text_schema(1, 80)]
 ProductName = Annotated[

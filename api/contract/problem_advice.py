@@ -44,6 +44,8 @@ REMEDIES: Mapping[str, str] = {
     "refund_too_large": "GET the payment, and give back at most what is left of its amount.",
     "refund_in_progress": "Wait for Retry-After, GET the payment, and ask again when the other refund is done.",
     "cards_not_taken": "Order with cash, or come back when whoever runs this server has set a payment gateway.",
+    "webhooks_not_configured": "Ask whoever runs this server to set MALL_SECRETS_KEY, which seals secrets.",
+    "too_many_webhooks": "Delete a webhook that nobody needs, or wait until its replays are done.",
     "request_in_flight": "Wait for Retry-After and send the same request again: you get the answer of the first one.",
     "out_of_stock": "Take fewer of the products that `errors` names, or leave them out, and order with a new key.",
     refusals.ORDER_TAKEN: "Let it go: another driver was faster. The next offers come over the feed.",

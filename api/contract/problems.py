@@ -74,6 +74,8 @@ KINDS: Mapping[str, ProblemType] = {
     "refund_in_progress": ProblemType(409, "Another refund of this payment is under way", retryable=True),
     "refund_too_large": ProblemType(409, "No more can be given back than is left of the payment"),
     "payment_exists": ProblemType(409, "The order has a payment already"),
+    "webhooks_not_configured": ProblemType(409, "This mall sends no webhooks at the moment"),
+    "too_many_webhooks": ProblemType(409, "No more webhooks, or replays of one, are accepted"),
     "request_in_flight": ProblemType(409, "The same key is being worked on", retryable=True),
     "out_of_stock": ProblemType(409, "Not enough in stock"),
     "price_changed": ProblemType(409, "The order costs something else now"),
@@ -139,7 +141,11 @@ CODES: Sequence[tuple[type[Exception], str]] = (
     (service_errors.PasswordReplaced, "wrong_password"),
     (service_errors.SessionOver, "unauthenticated"),
     (service_errors.ResetTokenInvalid, "invalid_reset_token"),
+    (service_errors.NoSecretsKey, "webhooks_not_configured"),
+    (service_errors.TooManyWebhooks, "too_many_webhooks"),
     # Handlers name the field.
+    (service_errors.NothingToReplay, "invalid"),
+    (service_errors.UnknownFilter, "invalid"),
     (service_errors.UnknownZone, "invalid"),
     (service_errors.UnknownStore, "invalid"),
 )

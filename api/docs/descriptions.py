@@ -12,6 +12,10 @@ QUERIES: Mapping[str, str] = {
     "cursor": "`next` of the page before; absent for the first page.",
     "near": "Around this place: `lat,lon` in degrees, each a number as JSON writes them.",
     "radius_m": "At most so many metres from there.",
+    "after": "Only those behind this one; `evt_0` is the beginning.",
+    "types": "Only those of these types, by commas.",
+    "disabled": "Only those that are disabled, or that are not.",
+    "failed": "Only those without a 2xx answer, or with one.",
     "ticket": "Instead of a token, for a browser's EventSource.",
     "q": "Only those whose name begins with it, in capitals or not.",
 }

@@ -69,6 +69,24 @@ _PAYMENT = {
     "stuck": None, "decline_code": None, "version": 2,
     "created_at": _AT, "updated_at": _AT,
 }  # fmt: skip
+_WEBHOOK = {
+    "id": "whk_1", "owner": {"user_id": "usr_1", "store_id": None}, "url": "https://shop.example/hooks",
+    "description": None, "types": ["order.created", "order.delivered"], "zone_ids": [], "store_ids": ["sto_1"],
+    "on_refused": "skip", "state": "good", "reached": "evt_41", "behind": 1, "behind_since": _AT, "failures": 0,
+    "failing_since": None, "next_try_at": None, "last_attempt": {"at": _AT, "status": 204, "error": None},
+    "dead_letters": 0, "gap": None, "disabled_at": None, "disabled_why": None, "secret_at": _AT,
+    "old_secret_until": None, "version": 1, "created_at": _AT,
+}  # fmt: skip
+_SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSwMfKQ9r8GKYo="  # noqa: S105 - an example
+_ATTEMPT = {
+    "message_id": "evt_41", "event_id": "evt_41", "replay_id": None, "at": _AT, "status": 204, "error": None,
+    "took_ms": 38,
+}  # fmt: skip
+_DEAD_LETTER = {"event_id": "evt_40", "at": _AT, "status": 422, "refusals": 5}
+_LOGGED = {
+    "id": "evt_41", "type": "order.delivered", "timestamp": _AT, "sequence": 41, "trace_id": TRACE,
+    "data": {"order_id": "ord_17", "version": 5, "status": "delivered", "zone_id": "zon_1", "store_ids": ["sto_1"]},
+}  # fmt: skip
 
 
 def _page(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -110,6 +128,14 @@ EXAMPLES: Mapping[str, Any] = {
     "DriverRow": {**_DRIVER, "carried": 1},
     "Available": {"result": "now_online", "status": "online"},
     "Ticket": {"ticket": "tkt_dGlja2V0LW9mLW9uZS11c2U", "expires_in": 30},
+    "Webhook": _WEBHOOK,
+    "MadeWebhook": {**_WEBHOOK, "secret": _SECRET},
+    "WebhookSecret": {"secret": _SECRET, "old_secret_until": _AT},
+    "WebhookTest": {"message_id": f"ping_{TRACE}"},
+    "Replay": {"id": "rpl_3", "first": "evt_1", "last": "evt_41"},
+    "WebhookAttempt": _ATTEMPT,
+    "DeadLetter": _DEAD_LETTER,
+    "LoggedEvent": _LOGGED,
     "Health": {"status": "ready"},
     "Users": _page(_USER),
     "Zones": _page(_ZONE),
@@ -118,6 +144,10 @@ EXAMPLES: Mapping[str, Any] = {
     "Orders": _page(_ORDER),
     "Payments": _page(_PAYMENT),
     "Events": _page(_EVENT),
+    "Webhooks": _page(_WEBHOOK),
+    "WebhookAttempts": _page(_ATTEMPT),
+    "DeadLetters": _page(_DEAD_LETTER),
+    "LoggedEvents": {"items": [_LOGGED], "next_after": "evt_41", "more": False, "missed": False},
     "DriverRows": _page({**_DRIVER, "carried": 1}),
 }  # fmt: skip
 

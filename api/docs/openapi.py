@@ -34,6 +34,7 @@ _REF = "#/components/schemas/{model}"
 _TITLES = {
     "auth": "Accounts", "users": "Users", "zones": "Zones", "stores": "Stores", "products": "Products",
     "orders": "Orders", "payments": "Payments", "drivers": "Drivers", "feed": "Feed",
+    "webhooks": "Webhooks", "events": "Events",
     "health": "Health", "docs": "Documents",
 }  # fmt: skip
 _ABOUT = {
@@ -46,6 +47,8 @@ _ABOUT = {
     "Payments": "What orders cost, asked of a payment provider.",
     "Drivers": "A driver's own state, and the list that operators see.",
     "Feed": "The drivers' WebSocket.",
+    "Webhooks": "Endpoints that get events, and what became of each request to them.",
+    "Events": "The log of events, to be read.",
     "Health": "Probes.",
 }
 # Refusals that any operation may give, by the check that gives them.
@@ -62,7 +65,7 @@ _LIMITS = ("RateLimit", "RateLimit-Policy")
 # Prefixes of the ids in paths, by the segment before them.
 _PREFIXES = {
     "users": ids.USER, "zones": ids.ZONE, "stores": ids.STORE, "products": ids.PRODUCT, "orders": ids.ORDER,
-    "drivers": ids.DRIVER, "payments": "pay",
+    "drivers": ids.DRIVER, "payments": "pay", "webhooks": ids.WEBHOOK, "dead-letters": ids.EVENT,
 }  # fmt: skip
 
 

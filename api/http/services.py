@@ -34,6 +34,7 @@ from dispatch.records import Records
 from dispatch.service import Dispatch
 from dispatch.sessions import Sessions
 from dispatch.users import Users
+from dispatch.webhooks.administration import Seal, Webhooks
 from storage.catalogue import CatalogueCache
 from storage.health import Check, Prober, look_at_disk, look_at_leases
 from storage.postgres.database import Database
@@ -85,6 +86,7 @@ class Services:
     contacts: Contacts = field(init=False)
     reset_requests: ResetRequests = field(init=False)
     sandbox: SandboxMessages = field(init=False)
+    webhooks: Webhooks = field(init=False)
     stream_tickets: StreamTickets = field(kw_only=True)
     shown: OrderAnswers = field(kw_only=True)
     announcer: Announcer = field(kw_only=True)
@@ -97,6 +99,8 @@ class Services:
     prober: Prober = field(init=False)
     # None without a configured payment gateway.
     payments: Payments | None = None
+    # None without a key: then no endpoint of webhooks can be made.
+    sealing: Seal | None = None
     watchdog: Callable[[], float] = field(default=lambda: 0.0)
     # Bound once: structlog's lazy logger binds again for every log line.
     log: Any = field(default_factory=lambda: structlog.get_logger().bind())
@@ -113,6 +117,7 @@ class Services:
         self.contacts = Contacts(self.database)
         self.reset_requests = ResetRequests(self.database)
         self.sandbox = SandboxMessages(self.database)
+        self.webhooks = Webhooks(self.database, self.sealing)
         checks: dict[str, Check] = {
             "postgres": lambda: self.database.rows("ping"),
             "redis": self._look_at_redis,

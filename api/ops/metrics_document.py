@@ -26,7 +26,7 @@ How to aggregate over instances and workers: **rate** `sum(rate(x[5m]))` · **su
 # Facts of the database, which each process that looks sees whole.
 _SHARED = (
     "mall_payments_", "mall_idempotency_keys", "mall_jobs", "mall_outbox_", "mall_open_orders", "mall_online_drivers",
-    "mall_webhook_endpoints",
+    "mall_webhook_endpoints", "mall_webhook_lag_", "mall_webhook_dead_letters",
 )  # fmt: skip
 # What is said of one process only.
 _EACH = (

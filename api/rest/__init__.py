@@ -15,6 +15,9 @@ orders.py           one order, lists of orders
 order_commands.py   commands on an order: accept, pick up, deliver, cancel, assign …
 payments.py         payments of card orders
 tracking.py         history and event stream of an order
+webhooks.py         endpoints of webhooks: create, change, test, replay, enable, attempts
+webhook_answers.py  types of answers about webhooks and the log, with their serializers
+events.py           the log of events
 drivers.py          drivers and their own status
 serializers.py      serializers of domain objects to the JSON of version 2
 answers.py          types of answers: serializers return them, documents show them

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Mapping
 
 import structlog
 
+from api.outbound.secrets_key import embedded_key
 from api.server.process_slot import SERVING, ProcessSlot, keep_running, make_slots
 from api.transport.listening_sockets import bind_port
 from config.settings import SANDBOX, Settings
@@ -32,6 +33,8 @@ def child_environment(settings: Settings, at: Addresses) -> Mapping[str, str]:
             "MALL_SMS_URL": settings.sms_url,
         }
         given |= {name: SANDBOX for name, value in absent.items() if value is None}
+    if settings.embedded and not settings.secrets_keys:
+        given |= {"MALL_SECRETS_KEY": embedded_key(settings)}
     return {**os.environ, **given}
 
 

@@ -20,6 +20,7 @@ from actors.cancellation import end
 from actors.clock import LoopClock, SystemRandomness
 from api.http.observers import observe_query, tell_slow_query
 from api.outbound.opening import open_mail, open_sms
+from api.outbound.webhooks import open_sender, send_webhooks
 from api.work.observers import WorkObserver, failed_work, job_context, watch_backlog, watch_database
 from api.work.ops_app import open_work_ops
 from api.work.tasks import all_tasks
@@ -33,6 +34,7 @@ from dispatch.jobs.schedules import run_schedules
 from dispatch.jobs.stored import StoredJobs
 from dispatch.jobs.worker import Worker
 from dispatch.records import Records
+from dispatch.webhooks.store import QueryStore
 from storage.postgres.database import open_database
 from storage.postgres.migrate import migrate, wait_for
 from storage.postgres.notifications import listen
@@ -89,8 +91,25 @@ async def work(
             bound=job_context,
         )
         relay = Relay(services.jobs, relayed=metrics.RELAYED.inc, failed=failed_work)
-        calls = {OUTBOX: relay.due.set, JOBS: worker.due.set}
-        async with open_work_ops(services, ops, services.entropy.trace), asyncio.TaskGroup() as group:
+        endpoints = QueryStore(
+            services.database,
+            services.clock,
+            name=settings.instance,
+            life=services.entropy.token()[:12],
+        )
+        async with (
+            open_sender(settings, endpoints, services.clock, services.entropy) as sender,
+            open_work_ops(services, ops, services.entropy.trace),
+            asyncio.TaskGroup() as group,
+        ):
+
+            def relayed() -> None:
+                worker.due.set()
+                if sender is not None:
+                    sender.wake()
+
+            calls = {OUTBOX: relay.due.set, JOBS: relayed}
+            sending = group.create_task(send_webhooks(sender, endpoints, stop), name="webhooks")
             loops = [
                 group.create_task(listen(database_url, calls), name="notifications"),
                 group.create_task(relay.run(), name="relay"),
@@ -106,6 +125,7 @@ async def work(
                 os.close(ready)
             log.info("started_worker", duration_s=round(perf_counter() - began, 3), tasks=len(tasks))
             await worker.run(stop)
+            await sending
             await end(loops)
     OUTAGES.release()
     log.info("ended_worker")

@@ -16,6 +16,10 @@ PRODUCT = "prd"
 ZONE = "zon"
 USER = "usr"
 PAYMENT = "pay"
+WEBHOOK = "whk"
+REPLAY = "rpl"
+# A position in the log of events.
+EVENT = "evt"
 
 _NUMBER = re.compile(r"[1-9][0-9]{0,15}", re.ASCII)
 

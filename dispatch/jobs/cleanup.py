@@ -44,6 +44,7 @@ class Cleanup:
             "trim_expired": self.trim_expired,
             "trim_sessions": self.trim_sessions,
             "trim_jobs": self.trim_jobs,
+            "trim_webhooks": self.trim_webhooks,
         }
         return tuple(
             Task(name, Nothing, run, _RETRIES, width=1, deadline_s=DEADLINE_S) for name, run in named.items()
@@ -67,6 +68,11 @@ class Cleanup:
         """Delete attempts of jobs, and events."""
         del payload, job
         await self._bite("trim_jobs", self._run_days, self._event_days, TRIM_ROWS)
+
+    async def trim_webhooks(self, payload: Nothing, job: Job) -> None:
+        """Delete attempts, dead letters and finished replays of webhooks."""
+        del payload, job
+        await self._bite("trim_webhooks", TRIM_ROWS)
 
     async def _bite(self, name: str, *args: int) -> None:
         for _ in range(TRIM_BITES):

@@ -9,5 +9,6 @@ due.py             timers of orders
 guards.py          legal transitions of orders
 locks.py           rows that another session holds
 jobs.py            background work: outbox, event log, jobs, schedules
+webhooks.py        endpoints of webhooks, over the same log
 leases.py          LeaseTable: what Redis would hold; MemoryLeases: one instance's view of it
 """

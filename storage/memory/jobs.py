@@ -45,6 +45,7 @@ class MemoryJobs:
         outbox: rows as `outbox_due` reads them; a test appends to it.
         events: items of the log in order.
         runs: how attempts ended: (job, attempt, outcome).
+        woken: called with the types of new events, in the commit of the relay.
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -55,6 +56,7 @@ class MemoryJobs:
         self.runs: list[tuple[int, int, str]] = []
         self.schedules: dict[str, dict[str, Any]] = {}
         self.paused: set[str] = set()
+        self.woken: list[Callable[[Sequence[str]], None]] = []
         self._last = 0
         self._calls: Mapping[str, Callable[..., Any]] = {
             "outbox_due": self._outbox_due,
@@ -93,6 +95,8 @@ class MemoryJobs:
             raise ValueError("a row of the outbox was relayed twice")
         self.outbox = left
         self.events += said["events"]
+        for wake in self.woken:
+            wake([event["type"] for event in said["events"]])
         self._enqueue(said["jobs"])
         return True
 

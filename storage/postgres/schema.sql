@@ -592,6 +592,102 @@ CREATE TABLE sandbox_messages (
 );
 
 
+-- Webhooks -----------------------------------------------------------------------------------------------------------
+
+-- Numbers endpoints before their rows are made: the number is part of what seals their secrets.
+CREATE SEQUENCE webhook_endpoint_id_seq;
+
+-- A receiver of events: an address, filters, and a cursor over event_log. Empty filters mean all. functions/webhooks.sql
+-- alone writes it. No index on times: a claim reads the few rows, and their many updates stay on their page.
+CREATE TABLE webhook_endpoints (
+    id             bigint PRIMARY KEY,
+    owner_user_id  bigint REFERENCES users (id),    -- an admin; or else
+    owner_store_id bigint REFERENCES stores (id),   -- a store, which hears only of its own
+    url            text NOT NULL CHECK (length(url) BETWEEN 1 AND 2000),
+    description    text CHECK (length(description) BETWEEN 1 AND 200),
+    types          text[] NOT NULL DEFAULT '{}',
+    zone_ids       bigint[] NOT NULL DEFAULT '{}',
+    store_ids      bigint[] NOT NULL DEFAULT '{}',
+    -- Sealed (api/outbound/sealing.py), the newest first; the older one signs along until its time.
+    secrets        bytea[] NOT NULL CHECK (cardinality(secrets) BETWEEN 1 AND 2),
+    secrets_from   timestamptz[] NOT NULL,
+    secrets_until  timestamptz[] NOT NULL,          -- NULL in it: until it is replaced
+    -- After five refusals of an event: it becomes a dead letter (skip), or the endpoint is disabled (stop).
+    on_refused     text NOT NULL DEFAULT 'skip' CHECK (on_refused IN ('skip', 'stop')),
+    reached        bigint NOT NULL,                 -- the cursor: all up to here was delivered, or is a dead letter
+    -- A claim is one sender's right to send until `leased_until`; settle_webhooks() refuses every older one.
+    claim          bigint NOT NULL DEFAULT 0,
+    sender         text,                            -- that has it, or had it last
+    leased_until   timestamptz,
+    unsettled      integer NOT NULL DEFAULT 0,      -- claims since something was settled; each doubles the lease
+    step           integer NOT NULL DEFAULT 0,      -- of the claim: a settlement that is repeated counts once
+    wakes          bigint NOT NULL DEFAULT 0,       -- rises with each batch of events that may be wanted
+    failures       integer NOT NULL DEFAULT 0,      -- of the event at the cursor, in a row
+    failing_since  timestamptz,                     -- nothing was delivered since
+    refusals       integer NOT NULL DEFAULT 0,      -- of the event at the cursor, since `refused_since`
+    refused_since  timestamptz,
+    due_at         timestamptz,                     -- when to send from the cursor on; NULL: nothing is there
+    errand_at      timestamptz,                     -- when to look at replays and at the ping
+    ping           text,                            -- a test event that is to be sent
+    gap_from       bigint,                          -- what was deleted before it was sent, the last time
+    gap_to         bigint,
+    gap_at         timestamptz,
+    disabled_at    timestamptz,
+    disabled_why   text CHECK (disabled_why IN ('gone', 'failing', 'refused', 'by_hand')),
+    version        integer NOT NULL DEFAULT 1,
+    created_at     timestamptz NOT NULL DEFAULT now(),
+    CONSTRAINT webhook_endpoints_owner CHECK ((owner_user_id IS NULL) <> (owner_store_id IS NULL)),
+    CONSTRAINT webhook_endpoints_disabled CHECK ((disabled_at IS NULL) = (disabled_why IS NULL))
+) WITH (fillfactor = 50);
+CREATE INDEX webhook_endpoints_user ON webhook_endpoints (owner_user_id) WHERE owner_user_id IS NOT NULL;
+CREATE INDEX webhook_endpoints_store ON webhook_endpoints (owner_store_id) WHERE owner_store_id IS NOT NULL;
+
+-- Every request to an endpoint and its outcome, for 30 days.
+CREATE TABLE webhook_attempts (
+    id          bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    endpoint_id bigint NOT NULL,
+    message     text NOT NULL,                      -- the webhook-id
+    pos         bigint,                             -- of the event; NULL for a ping
+    replay_id   bigint,
+    at          timestamptz NOT NULL DEFAULT clock_timestamp(),
+    status      integer,                            -- NULL: no answer
+    error       text,
+    took_ms     integer NOT NULL
+);
+CREATE INDEX webhook_attempts_endpoint ON webhook_attempts (endpoint_id, id);
+CREATE INDEX webhook_attempts_at ON webhook_attempts USING brin (at);
+
+-- Events that an endpoint has refused for good. A replay that delivers one deletes its row.
+CREATE TABLE webhook_dead_letters (
+    endpoint_id bigint NOT NULL REFERENCES webhook_endpoints (id) ON DELETE CASCADE,
+    pos         bigint NOT NULL,
+    at          timestamptz NOT NULL DEFAULT clock_timestamp(),
+    status      integer NOT NULL,
+    refusals    integer NOT NULL,
+    PRIMARY KEY (endpoint_id, pos)
+);
+
+-- Repetitions of a part of the log for an endpoint, beside its cursor: above `reached`, up to `to_pos`.
+CREATE TABLE webhook_replays (
+    id            bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    endpoint_id   bigint NOT NULL REFERENCES webhook_endpoints (id) ON DELETE CASCADE,
+    from_pos      bigint NOT NULL,
+    to_pos        bigint NOT NULL,
+    types         text[] NOT NULL DEFAULT '{}',     -- empty: those of the endpoint
+    by_id         bigint NOT NULL,                  -- the user that asked for it
+    at            timestamptz NOT NULL DEFAULT clock_timestamp(),
+    reached       bigint NOT NULL,
+    failures      integer NOT NULL DEFAULT 0,
+    failing_since timestamptz,
+    due_at        timestamptz NOT NULL DEFAULT now(),
+    done_at       timestamptz,
+    error         text,                             -- why it was given up
+    CHECK (from_pos <= to_pos)
+);
+CREATE INDEX webhook_replays_open ON webhook_replays (endpoint_id, id) WHERE done_at IS NULL;
+CREATE INDEX webhook_replays_done ON webhook_replays (done_at) WHERE done_at IS NOT NULL;
+
+
 -- Rows as the program reads them; times are milliseconds ------------------------------------------------------------
 
 -- An order as its actor loads it. create_orders() answers with the same shape.
@@ -634,6 +730,20 @@ SELECT p.id, p.order_id, o.customer_id, o.status AS order_status, p.method, p.st
   FROM payments p JOIN orders o ON o.id = p.order_id
   LEFT JOIN LATERAL (SELECT f.* FROM payment_refunds f WHERE f.payment_id = p.id ORDER BY f.number DESC LIMIT 1) r
     ON true;
+
+-- An endpoint as the API shows it: without its secrets, with how far behind it is and its last attempt.
+CREATE VIEW webhook_rows AS
+SELECT e.id, e.owner_user_id, e.owner_store_id, e.url, e.description, e.types, e.zone_ids, e.store_ids, e.on_refused,
+       e.reached, greatest(l.pos - e.reached, 0) AS behind, w.at AS behind_since,
+       e.failures, e.failing_since, CASE WHEN e.failures > 0 AND e.disabled_at IS NULL THEN e.due_at END AS next_try_at,
+       a.at AS last_at, a.status AS last_status, a.error AS last_error,
+       (SELECT count(*) FROM webhook_dead_letters d WHERE d.endpoint_id = e.id) AS dead_letters,
+       e.gap_from, e.gap_to, e.gap_at, e.disabled_at, e.disabled_why,
+       e.secrets_from[1] AS secret_at, CASE WHEN e.secrets_until[2] > now() THEN e.secrets_until[2] END AS old_secret_until,
+       e.version, e.created_at
+  FROM webhook_endpoints e CROSS JOIN event_log_end l
+  LEFT JOIN LATERAL (SELECT g.at FROM event_log g WHERE g.pos > e.reached ORDER BY g.pos LIMIT 1) w ON true
+  LEFT JOIN LATERAL (SELECT t.* FROM webhook_attempts t WHERE t.endpoint_id = e.id ORDER BY t.id DESC LIMIT 1) a ON true;
 
 
 -- The record of the schema ------------------------------------------------------------------------------------------
@@ -707,4 +817,4 @@ GRANT SELECT ON ALL TABLES IN SCHEMA public TO mall_app;
 GRANT INSERT, UPDATE ON zones, users, stores, products TO mall_app;
 GRANT INSERT, UPDATE, DELETE ON sessions, password_reset TO mall_app;
 GRANT INSERT, UPDATE (retires_at), DELETE ON signing_key TO mall_app;
-GRANT USAGE ON SEQUENCE order_id_seq, life_seq TO mall_app;
+GRANT USAGE ON SEQUENCE order_id_seq, life_seq, webhook_endpoint_id_seq TO mall_app;

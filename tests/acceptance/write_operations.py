@@ -127,6 +127,23 @@ WRITES: Mapping[str, Operation] = {
     "payments.settle": Operation(
         "POST", "/api/v2/payments/pay_1/settlement", "admin", {"outcome": "voided", "reason": "as the books say"}
     ),
+    "webhooks.create": Operation(
+        "POST", "/api/v2/webhooks", "admin",
+        {"url": "https://hooks.example/in", "description": "till", "types": ["order.created"], "zone_ids": [ZONE],
+         "store_ids": [STORE], "on_refused": "stop"},
+    ),
+    "webhooks.update": Operation(
+        "PATCH", "/api/v2/webhooks/whk_999999", "admin", {"url": "https://hooks.example/in", "types": ["stock.out"]}
+    ),
+    "webhooks.delete": Operation("DELETE", "/api/v2/webhooks/whk_999999", "admin"),
+    "webhooks.rotate": Operation("POST", "/api/v2/webhooks/whk_999999/secret", "admin"),
+    "webhooks.test": Operation("POST", "/api/v2/webhooks/whk_999999/test", "admin"),
+    "webhooks.replay": Operation(
+        "POST", "/api/v2/webhooks/whk_999999/replay", "admin",
+        {"first": "evt_1", "last": "evt_2", "since": SOON, "types": ["order.created"]},
+    ),
+    "webhooks.enable": Operation("POST", "/api/v2/webhooks/whk_999999/enabling", "admin", {"from": "now"}),
+    "webhooks.retry": Operation("POST", "/api/v2/webhooks/whk_999999/dead-letters/evt_1/retry", "admin"),
     "drivers.availability": Operation(
         "PUT", "/api/v2/drivers/me/availability", "driver", {"status": "offline"}
     ),

@@ -7,6 +7,7 @@ test_journal.py          the journal: orders, drivers, feeds, shards, the fence
 test_pickups.py          the stores of an order, and its stock
 test_placing_batches.py  batches of new orders
 test_jobs.py             jobs, their leases and outcomes; schedules; the relay
+test_webhooks.py         endpoints of webhooks and the log: claims, settlements, replays
 test_leases.py           lease stores: in memory and on Valkey
 test_geo.py              the search around a place: a box, and PostGIS where it is installed
 """

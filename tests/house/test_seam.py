@@ -27,6 +27,7 @@ PUBLIC_MODULES = {"aiohttp", "aiohttp.web", "aiohttp.hdrs", "aiohttp.abc"}
 # What aiohttp or asyncio documents as to be overridden.
 DOCUMENTED = {
     "__init__", "connection_made", "prepare", "receive", "close", "write", "decode", "size", "autoclose",
+    "resolve",
 }  # fmt: skip
 # A protocol of asyncio's own: what a task does to show that it has understood.
 OF_ASYNCIO = {("api/transport/taskless.py", "_asyncio_future_blocking")}

@@ -10,5 +10,7 @@ certificates.py  certificates of a private authority
 program.py       commands of run.py, run to their end; logging in
 server_log.py    the error lines of a server's log since the last look
 test_server_log.py  tests of it
+receiver.py      a receiver of webhooks on a real socket
+webhooks.py      a log of events in memory, receivers that do as a test says, senders on a virtual clock
 waiting.py       waiting for a condition without sleeping
 """

@@ -34,6 +34,7 @@ BEGIN
            AS x(type, topic, ref, version, order_id, zone_id, store_ids, body, trace, at_ms, nth);
     UPDATE event_log_end SET pos = p_end + v_count;
     PERFORM enqueue_jobs(p -> 'jobs');
+    PERFORM wake_webhooks(ARRAY(SELECT DISTINCT e.type FROM event_log e WHERE e.pos > p_end));
     PERFORM pg_notify('mall_jobs', '');
     RETURN true;
 END

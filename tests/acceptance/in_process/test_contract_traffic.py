@@ -26,6 +26,16 @@ from api.feed.session import Session
 from api.feed.state import PING_S
 from api.http.operation import Operation
 from api.routes import ROUTES
+from dispatch.webhooks.store import QueryStore
+from dispatch.webhooks.values import (
+    Answer,
+    Attempt,
+    DeadLetter,
+    Filters,
+    LiveProgress,
+    Settlement,
+    Trouble,
+)
 from loadtests.kit.client import Mall, Phone
 from tests.acceptance.in_process.in_process_server import InProcessServer
 from tests.acceptance.sample_mall import DROPOFF
@@ -57,12 +67,14 @@ class Day:
 
     server: InProcessServer
     answers: dict[str, list[Seen]] = field(default_factory=lambda: defaultdict(list))
+    # The event in the path of an operation on a dead letter.
+    event: str = ""
     frames: dict[str, list[Any]] = field(default_factory=lambda: defaultdict(list))
 
     async def do(self, name: str, operation: str, of: str = "", body: Any = None, query: str = "") -> Any:
         """Call an operation as somebody; it must succeed."""
         route = next(r for r in ROUTES if r.operation == operation)
-        path = re.sub("{.*?}", of, route.path) + query
+        path = re.sub("{.*?}", of, route.path.replace("{event}", self.event)) + query
         headers = {"If-Match": "*", "Idempotency-Key": next(_keys), "Content-Type": "application/json"}
         if name:
             headers["Authorization"] = f"Bearer {self.server.tokens[name]}"
@@ -236,6 +248,49 @@ async def _orders(day: Day, product: str, driver: str) -> None:
         await day.do(name, "orders.list", query="?limit=2")
 
 
+async def _refuse_an_event(day: Day, number: int) -> None:
+    """What a relay and a sender do: an event comes into the log, and the endpoint refuses it for good."""
+    services = day.server.services
+    store = QueryStore(services.database, services.clock)
+    end = (await store.read(Filters(), 0, None, 1)).log_end
+    body = {
+        "type": "order.created",
+        "timestamp": "2026-03-01T12:00:00.000Z",
+        "sequence": end + 1,
+        "data": {"version": 1},
+    }
+    event = {
+        "type": "order.created", "topic": "order", "ref": 1, "version": 1, "order_id": 1, "zone_id": 1,
+        "store_ids": [1], "body": orjson.dumps(body).decode(), "trace": "f" * 32, "at_ms": 1_772_000_000_000,
+    }  # fmt: skip
+    assert await services.database.value("relay_outbox", end, {"ids": [], "events": [event], "jobs": []})
+    [claim] = [one for one in await store.claim(50, 50, 30.0) if one.endpoint == number]
+    attempt = Attempt(f"evt_{end + 1}", end + 1, None, services.clock.monotonic(), Answer(422))
+    live = LiveProgress(end + 1, Trouble())
+    dead = (DeadLetter(end + 1, 422, 5),)
+    item = Settlement(number, claim.number, 1, claim.version, claim.wakes, (attempt,), dead, live)
+    assert await store.settle([item], 30.0) == {number}
+    day.event = f"evt_{end + 1}"
+
+
+async def _webhooks(day: Day) -> None:
+    wish = {"url": "https://hooks.example/in", "types": ["order.created"], "description": "the till"}
+    hook = (await day.do("admin", "webhooks.create", body=wish))["id"]
+    await day.do("admin", "webhooks.update", hook, {"types": [], "on_refused": "stop"})
+    await day.do("admin", "webhooks.get", hook)
+    await day.do("admin", "webhooks.list", query="?disabled=false&limit=2")
+    await day.do("admin", "webhooks.rotate", hook)
+    await day.do("admin", "webhooks.test", hook)
+    await _refuse_an_event(day, int(hook.removeprefix("whk_")))
+    await day.do("admin", "webhooks.enable", hook, {"from": "now"})
+    await day.do("admin", "webhooks.replay", hook, {"first": "evt_1"})
+    await day.do("admin", "webhooks.attempts", hook, query="?failed=true")
+    await day.do("admin", "webhooks.dead_letters", hook)
+    await day.do("admin", "webhooks.retry", hook)
+    await day.do("admin", "events.list", query="?after=evt_0&types=order.created,stock.out&limit=2")
+    await day.do("admin", "webhooks.delete", hook)
+
+
 async def _payments(day: Day, product: str) -> None:
     payment = await _delivered(day, product, "tok_fine_1234", "captured")
     part = {"amount": {"amount_minor": 1, "currency": "EUR"}, "reason": "stale"}
@@ -295,6 +350,7 @@ async def test_every_operation_answers_exactly_as_its_document_says(day: Day) ->
     await _orders(day, product, await _driver(day, "driver-a", zone))
     await _payments(day, product)
     await _offered(day)
+    await _webhooks(day)
     await day.do("admin", "drivers.list", query=f"?zone_id={zone}")
     await day.do("driver-a", "feed.ticket")
     store = (await day.do("customer", "products.get", product))["store_id"]

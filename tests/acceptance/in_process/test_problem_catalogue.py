@@ -18,6 +18,7 @@ from api.contract.problems import KINDS
 from api.docs.problem_pages import row_of
 from api.docs.response_schemas import components_of
 from dispatch.service import CREATE_ROUTE
+from dispatch.webhooks.administration import Webhooks
 from tests.acceptance.in_process.in_process_server import FAULTS, InProcessServer, ordered
 from tests.acceptance.raw_http import ANY_VERSION, FEED, JSON, UPGRADE, Answer, Headers, refusal
 from tests.acceptance.sample_mall import CUSTOMER, ORDER, PEOPLE, SOON, fresh_key
@@ -30,6 +31,8 @@ COMPONENTS = components_of([])
 How = Callable[[InProcessServer], Awaitable[Answer]]
 PLACE = ("POST", "/api/v2/orders")
 LOGIN = ("POST", "/api/v2/auth/login")
+HOOKS = ("POST", "/api/v2/webhooks")
+HOOK = {"url": "https://hooks.example/in"}
 
 
 def asked(role: str, method: str, path: str, body: Any = None, *headers: tuple[str, str]) -> How:
@@ -158,6 +161,19 @@ async def until_refused(server: InProcessServer, body: Any, orders_max: int) -> 
 async def too_many_unpaid(server: InProcessServer) -> Answer:
     body = {**ordered((await server.zone())[1]), "payment": "card"}
     return await until_refused(server, body, server.services.settings.unpaid_orders_max)
+
+
+async def no_secrets_key(server: InProcessServer) -> Answer:
+    webhooks = Webhooks(server.services.database, None)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(server.services, "webhooks", webhooks)
+        return await server.ask("admin", *HOOKS, HOOK)
+
+
+async def too_many_webhooks(server: InProcessServer) -> Answer:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("dispatch.webhooks.administration.ENDPOINTS_MAX", 0)
+        return await server.ask("admin", *HOOKS, HOOK)
 
 
 async def too_many_held(server: InProcessServer) -> Answer:
@@ -339,6 +355,8 @@ HOW: Mapping[str, How] = {
     "payment_declined": declined,
     "payment_not_due": nothing_due,
     "cards_not_taken": no_gateway,
+    "webhooks_not_configured": no_secrets_key,
+    "too_many_webhooks": too_many_webhooks,
     "refund_too_large": too_much_back,
     "refund_in_progress": two_refunds_at_once,
     **{code: fault(code) for code in FAULTS},

@@ -22,6 +22,7 @@ _OPEN = "200 200 200 200 200 200 200 200 200 200"
 _ALL = "401 200 200 200 200 200 200 401 401 401"
 _ADMIN = "401 403 403 403 403 403 200 401 401 401"
 _ADMIN_201 = "401 403 403 403 403 403 201 401 401 401"
+_ADMIN_202 = "401 403 403 403 403 403 202 401 401 401"
 _ADMIN_204 = "401 403 403 403 403 403 204 401 401 401"
 _DRIVER = "401 403 403 200 200 200 403 401 401 401"
 
@@ -91,6 +92,20 @@ CELLS: Mapping[str, str] = {
     "payments.refund":     _ADMIN,
     # Nothing is to be settled of a payment that goes on.
     "payments.settle":     "401 403 403 403 403 403 409 401 401 401",
+    "webhooks.list":       _ADMIN,
+    "webhooks.create":     _ADMIN_201,
+    "webhooks.get":        _ADMIN,
+    "webhooks.update":     _ADMIN,
+    "webhooks.delete":     _ADMIN_204,
+    "webhooks.rotate":     _ADMIN,
+    "webhooks.test":       _ADMIN_202,
+    # There is nothing to replay.
+    "webhooks.replay":     "401 403 403 403 403 403 422 401 401 401",
+    "webhooks.enable":     _ADMIN,
+    "webhooks.attempts":   _ADMIN,
+    "webhooks.dead_letters": _ADMIN,
+    "webhooks.retry":      "401 403 403 403 403 403 404 401 401 401",
+    "events.list":         _ADMIN,
     "drivers.list":        _ADMIN,
     "drivers.me":          _DRIVER,
     "drivers.my_orders":   _DRIVER,

@@ -49,6 +49,7 @@ _BODIES: dict[str, Any] = {
     "orders.decline": {},
     "orders.ready_time": {"ready_at": SOON},
     "drivers.availability": {"status": "online"},
+    "webhooks.replay": {"first": "evt_999999999"},
     "payments.refund": None,
 }
 
@@ -154,11 +155,14 @@ class MatrixCalls:
                 found = self.product
             case "drivers":
                 found = f"drv_{self.numbers['stranger']}"
+            case "webhooks":
+                body = {"url": "https://hooks.example/"}
+                found = (await admin.do("POST", "/api/v2/webhooks", body))["id"]
             case "payments":
                 found = await self.payment(captured=(route.operation, caller) == ("payments.refund", "admin"))
             case _:
                 found = await self.order(route.operation, caller)
-        return route.path.replace("{id}", found)
+        return route.path.replace("{id}", found).replace("{event}", "evt_1")
 
     async def _card_order(self) -> str:
         """An order of `owner` that waits for its payment."""

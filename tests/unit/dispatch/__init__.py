@@ -3,5 +3,7 @@
 Map:
 test_driver_feed.py  the driver's feed: each position once, whatever order things arrive in
 test_placed.py       an order that was just placed: its zone is told once
+test_webhook_policy.py  what follows from the answer of a receiver
+test_webhook_sender.py  the sender on a store in memory: order, failures, replays, lost answers
 test_watchers.py     who may follow an order live, and how many streams each may have
 """

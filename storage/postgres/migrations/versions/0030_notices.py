@@ -3,7 +3,7 @@
 from storage.postgres.migrate import run_sql
 
 revision = "0030_notices"
-down_revision: str | None = "0028_jobs"
+down_revision: str | None = "0029_webhooks"
 
 
 def upgrade() -> None:
