@@ -7,6 +7,7 @@ mint     create users with tokens in bulk, for load tests
 check    check everything that a start needs, without changes; exit code 1 if a start would fail
 rotate-key  create a new signing key
 set-password  set an account's password
+jobs     look at background jobs; retry, discard, pause
 verify   audit all invariants of the database; exit code 1 if one is broken
 """
 
@@ -49,6 +50,7 @@ from api.http.order_answers import OrderAnswers
 from api.http.services import Services
 from api.operator import first_run
 from api.operator.database_commands import command_migrate, command_mint, command_verify
+from api.operator.jobs import command_jobs
 from api.operator.mint import MintError
 from api.operator.preflight import command_check
 from api.operator.reset_password import command_set_password
@@ -421,6 +423,7 @@ WORK: dict[str, Callable[[Settings, argparse.Namespace], int]] = {
     "migrate": lambda settings, _: command_migrate(settings, print),
     "check": lambda settings, _: command_check(settings, print),
     "verify": lambda settings, options: command_verify(settings, options, print),
+    "jobs": lambda settings, options: command_jobs(settings, options, print),
     "mint": lambda settings, options: command_mint(settings, options, print),
     "set-password": lambda settings, options: command_set_password(settings, options, print),
     "rotate-key": lambda settings, options: command_rotate_key(settings, options, print),
@@ -432,7 +435,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = make_parser().parse_args(arguments)
     wrong = 1 if options.command == "check" else 2
     try:
-        founds = options.command != "work" and getattr(options, "lifeline", None) is None
+        founds = options.command not in ("work", "jobs") and getattr(options, "lifeline", None) is None
         return int(WORK[options.command](load_settings(founds=founds), options))
     except SettingsError as error:
         say_failure(options.command, f"The settings are wrong:\n{error}")

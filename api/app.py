@@ -15,7 +15,7 @@ from api.http.cors import allow_origins
 from api.http.operation import TABLE, Operation, Route
 from api.http.pipeline import UNKNOWN_PATH, bind, expect, outside, unknown
 from api.http.services import INTERNAL, SERVICES, Services
-from api.ops import health
+from api.ops import health, jobs_status
 from api.routes import ROUTES, check_routes
 from api.transport.fast_path import PROMPTS, FastPath, Handler
 from api.v1 import mount
@@ -89,4 +89,5 @@ def make_ops_app(services: Services) -> web.Application:
     app.router.add_get("/status", ops.status_page, expect_handler=expect)
     app.router.add_get("/mails", ops.mails_page, expect_handler=expect)
     app.router.add_get(r"/mails/{number:[1-9][0-9]{0,14}}", ops.mail_page, expect_handler=expect)
+    app.router.add_get(jobs_status.PATH, jobs_status.jobs_page, expect_handler=expect)
     return app

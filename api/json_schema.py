@@ -87,3 +87,5 @@ ONLINE = one_of("online", "offline")
 PAYMENT = one_of("card", "cash")
 PAYMENT_STATUS = one_of("pending", "held", "declined", "captured", "voided", "refunding", "refunded")
 SECONDS = whole(0, 86_400)
+# Name of a task or of a schedule.
+JOB_NAME = text(60, "^[a-z][a-z0-9_.]{0,59}$")

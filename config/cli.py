@@ -6,12 +6,70 @@ import argparse
 
 from config.settings import ELSEWHERE, Settings
 
+JOBS_LISTED_MAX = 1000
+
 
 def _zone(text: str) -> int:
     number = text.removeprefix("zon_")
     if not number.isdigit():
         raise argparse.ArgumentTypeError(f"{text!r} is no zone id such as zon_1")
     return int(number)
+
+
+def _job(text: str) -> int:
+    number = text.removeprefix("job_")
+    if not number.isdecimal() or not 0 < int(number) < 1 << 53:
+        raise argparse.ArgumentTypeError(f"{text!r} is no job id such as job_17")
+    return int(number)
+
+
+def _order(text: str) -> int:
+    number = text.removeprefix("ord_")
+    if not number.isdecimal() or not 0 < int(number) < 1 << 53:
+        raise argparse.ArgumentTypeError(f"{text!r} is no order id such as ord_17")
+    return int(number)
+
+
+def _limit(text: str) -> int:
+    if not text.isdecimal() or not 0 < int(text) <= JOBS_LISTED_MAX:
+        raise argparse.ArgumentTypeError(f"is a number from 1 to {JOBS_LISTED_MAX}")
+    return int(text)
+
+
+def _add_jobs(jobs: argparse.ArgumentParser) -> None:
+    """Add the commands that look at background jobs and act on them."""
+    actions = jobs.add_subparsers(dest="action", required=True)
+    listing = actions.add_parser("list", help="the newest jobs that wait, run, have failed or are dead")
+    listing.add_argument("--limit", type=_limit, default=50, help="how many [50]")
+    shown = actions.add_parser("show", help="a job with every attempt, also one that is done")
+    shown.add_argument("job", type=_job)
+    retrying = actions.add_parser("retry", help="make failed jobs due now: some by id, or all that fit")
+    discarding = actions.add_parser("discard", help="drop jobs: some by id, or all that fit")
+    for parser in (retrying, discarding):
+        parser.add_argument("job", type=_job, nargs="*")
+        parser.add_argument("--yes", action="store_true", help="do not ask before all that fit are changed")
+    for parser, states in (
+        (listing, ("waiting", "running", "scheduled", "dead")),
+        (retrying, ("scheduled", "dead")),
+        (discarding, ("waiting", "scheduled", "dead")),
+    ):
+        parser.add_argument("--task", help="of this task")
+        parser.add_argument("--state", choices=states, help="in this state")
+        parser.add_argument("--key", help="of this key")
+        parser.add_argument("--order", type=_order, help="about this order, such as ord_17")
+        parser.add_argument("--trace", help="that follow from the request with this trace id")
+    pausing = actions.add_parser("pause", help="take no job of a task from now on")
+    pausing.add_argument("--reason", help="is shown to everybody who looks")
+    resuming = actions.add_parser("resume", help="go on with a task")
+    for parser in (pausing, resuming):
+        parser.add_argument("name", help="of the task")
+        parser.add_argument("--schedule", action="store_true", help="the name is that of a schedule")
+    tasks = actions.add_parser("tasks", help="tasks with their jobs by state, and the age of the oldest")
+    schedules = actions.add_parser("schedules", help="schedules with their next and last time")
+    running = actions.add_parser("run", help="run a schedule now")
+    running.add_argument("name", help="of the schedule")
+    for parser in (listing, shown, tasks, schedules):
+        parser.add_argument("--json", action="store_true", help="for machines")
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -37,6 +95,7 @@ def make_parser() -> argparse.ArgumentParser:
     commands.add_parser("check", help="look at what a start needs")
     verifying = commands.add_parser("verify", help="audit every invariant: 0 all hold, 1 one is broken")
     verifying.add_argument("--json", action="store_true", help="a report for machines")
+    _add_jobs(commands.add_parser("jobs", help="look at background jobs; retry, discard, pause"))
     minting = commands.add_parser("mint", help="users and tokens in bulk, a JSON object a line")
     minting.add_argument("--role", choices=("customer", "driver", "admin"), required=True)
     minting.add_argument("--count", type=int, default=1)

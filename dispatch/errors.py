@@ -16,6 +16,12 @@ ServiceError
   TooManyWebhooks     there are as many endpoints, or waiting replays of one, as there may be
   NothingToReplay     the log has no event of the range that the endpoint has passed
   UnknownFilter       a zone or store of a filter does not exist
+  NoSuchJob           there is no such job, or its runs are not kept any more
+  JobEnded            the job is done or was discarded
+  NoSuchTask          no worker knows the task, and nothing is left of it
+  NoSuchSchedule      there is no schedule of this name
+  JobRunning          a worker is at the job
+  JobNotFailed        the job waits for its time, and has not failed
 """
 
 from __future__ import annotations
@@ -88,3 +94,27 @@ class UnknownFilter(ServiceError):
         super().__init__(field)
         self.field = field
         self.number = number
+
+
+class NoSuchJob(ServiceError):
+    """There is no such job, or its runs are not kept any more."""
+
+
+class JobEnded(ServiceError):
+    """The job is done or was discarded."""
+
+
+class NoSuchTask(ServiceError):
+    """No worker knows the task, and nothing is left of it."""
+
+
+class NoSuchSchedule(ServiceError):
+    """There is no schedule of this name."""
+
+
+class JobRunning(ServiceError):
+    """A worker is at the job."""
+
+
+class JobNotFailed(ServiceError):
+    """The job waits for its time, and has not failed."""

@@ -78,3 +78,13 @@ def reach_servers(settings: Settings) -> Iterator[Addresses]:
         return
     with open_servers(settings) as found:
         yield found
+
+
+@contextlib.contextmanager
+def reach_database(settings: Settings) -> Iterator[str]:
+    """Address of the database, for commands that need nothing else: they start no Redis beside a given one."""
+    if settings.database_url is not None:
+        yield settings.database_url
+        return
+    with reach_servers(settings) as found:
+        yield found.database_url

@@ -52,6 +52,7 @@ _GRANTED: Mapping[str, frozenset[str]] = {
             "zones:write", "orders:create", "orders:read:any", "orders:cancel:any", "orders:operate",
             "users:admin", "drivers:read:any", "payments:read:any", "payments:refund",
             "webhooks:manage", "events:read",
+            "jobs:read", "jobs:manage",
         }
     ),
 }  # fmt: skip

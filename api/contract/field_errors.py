@@ -42,6 +42,7 @@ ITEMS: Mapping[str, str] = {
     "items": 'lines, each {"product_id": "prd_17", "quantity": 1}',
     "area": 'three to a hundred corners, each {"lat": 52.52, "lon": 13.405}',
     "orders": 'ids such as "ord_17"',
+    "ids": 'ids such as "job_17"',
     "choices": 'choices, each {"type": "assigned", "channel": "sms", "wanted": false}',
 }
 

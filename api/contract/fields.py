@@ -154,6 +154,7 @@ ZoneId = Annotated[int, _number_of(ids.ZONE)]
 DriverId = Annotated[int, _number_of(ids.DRIVER)]
 OrderId = Annotated[int, _number_of(ids.ORDER)]
 EventId = Annotated[int, _number_of(ids.EVENT)]
+JobId = Annotated[int, _number_of(ids.JOB)]
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=80), plain(1, 80), text_schema(1, 80)]
 ProductName = Annotated[

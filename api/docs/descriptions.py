@@ -17,6 +17,10 @@ QUERIES: Mapping[str, str] = {
     "disabled": "Only those that are disabled, or that are not.",
     "failed": "Only those without a 2xx answer, or with one.",
     "ticket": "Instead of a token, for a browser's EventSource.",
+    "task": "Only jobs of this task.",
+    "state": "Only jobs in this state.",
+    "key": "Only jobs of this key, which run one after the other.",
+    "trace_id": "Only jobs that follow from the request with this trace id.",
     "q": "Only those whose name begins with it, in capitals or not.",
 }
 # Patterns of parameters that their models check in code.

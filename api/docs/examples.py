@@ -88,6 +88,36 @@ _LOGGED = {
     "data": {"order_id": "ord_17", "version": 5, "status": "delivered", "zone_id": "zon_1", "store_ids": ["sto_1"]},
 }  # fmt: skip
 
+_JOB_ROW = {
+    "id": "job_40", "task": "mail", "state": "dead", "key": "mail/order/17", "order_id": "ord_17",
+    "trace_id": TRACE, "attempts": 1, "failures": 1, "deaths": 0, "error": "SMTPError: no such mailbox",
+    "worker": None, "created_at": _AT, "due_at": None, "begun_at": None,
+    "died_at": "2026-03-01T12:00:01.000Z",
+}  # fmt: skip
+_JOB = {
+    **_JOB_ROW, "behind": None,
+    "payload": {"type": "order.assigned", "ref": 17, "version": 3, "order_id": 17},
+    "runs": [{
+        "attempt": 1, "outcome": "dead", "worker": "mall-1/5f0c1d9e5f0c", "at": "2026-03-01T12:00:01.000Z",
+        "took_ms": 240, "error": "SMTPError: no such mailbox",
+    }],
+    "actions": [],
+    "links": {"order": "/api/v2/orders/ord_17", "trace": f"/api/v2/jobs?trace_id={TRACE}"},
+}  # fmt: skip
+_PAUSE = {"by": "usr_1", "reason": "the mail server is down", "at": _AT}
+_JOB_ACTION = {
+    "at": _AT, "by": "usr_1", "action": "retry", "count": 3, "jobs": ["job_40", "job_41", "job_42"], "task": "mail",
+    "schedule": None,
+}  # fmt: skip
+_JOB_TASK = {
+    "name": "mail", "waiting": 12, "running": 0, "scheduled": 2, "dead": 1, "oldest_s": 84.5, "paused": _PAUSE,
+    "recent": {"window_s": 3600, "attempts": 620, "failures": 9, "p50_ms": 210, "p95_ms": 830},
+}  # fmt: skip
+_JOB_SCHEDULE = {
+    "name": "trim_jobs", "task": "trim_jobs", "every_s": 600, "daily_at": None, "next_at": _AT, "last_at": None,
+    "paused": False,
+}  # fmt: skip
+
 
 def _page(row: Mapping[str, Any]) -> dict[str, Any]:
     return {"items": [row], "next": None}
@@ -136,6 +166,16 @@ EXAMPLES: Mapping[str, Any] = {
     "WebhookAttempt": _ATTEMPT,
     "DeadLetter": _DEAD_LETTER,
     "LoggedEvent": _LOGGED,
+    "JobRow": _JOB_ROW,
+    "Job": _JOB,
+    "JobCount": {"action": "retry", "count": 3, "more": False, "done": True},
+    "JobAction": _JOB_ACTION,
+    "JobActions": _page(_JOB_ACTION),
+    "Pause": _PAUSE,
+    "JobTask": _JOB_TASK,
+    "JobSchedule": _JOB_SCHEDULE,
+    "JobTasks": {"items": [_JOB_TASK]},
+    "JobSchedules": {"items": [_JOB_SCHEDULE]},
     "Health": {"status": "ready"},
     "Users": _page(_USER),
     "Zones": _page(_ZONE),
@@ -148,6 +188,7 @@ EXAMPLES: Mapping[str, Any] = {
     "WebhookAttempts": _page(_ATTEMPT),
     "DeadLetters": _page(_DEAD_LETTER),
     "LoggedEvents": {"items": [_LOGGED], "next_after": "evt_41", "more": False, "missed": False},
+    "JobRows": _page(_JOB_ROW),
     "DriverRows": _page({**_DRIVER, "carried": 1}),
 }  # fmt: skip
 

@@ -26,6 +26,7 @@ from api.docs.schemas import component_of, tightened
 from api.docs.static_document import Document
 from api.http.operation import TABLE, Operation, Operations
 from api.http.request import RequestContext
+from api.json_schema import JOB_NAME
 from dispatch.domain import ids
 
 operations = Operations(Operation)
@@ -34,8 +35,7 @@ _REF = "#/components/schemas/{model}"
 _TITLES = {
     "auth": "Accounts", "users": "Users", "zones": "Zones", "stores": "Stores", "products": "Products",
     "orders": "Orders", "payments": "Payments", "drivers": "Drivers", "feed": "Feed",
-    "webhooks": "Webhooks", "events": "Events",
-    "health": "Health", "docs": "Documents",
+    "webhooks": "Webhooks", "events": "Events", "jobs": "Jobs", "health": "Health", "docs": "Documents",
 }  # fmt: skip
 _ABOUT = {
     "Accounts": "Register, log in, refresh, log out.",
@@ -49,6 +49,7 @@ _ABOUT = {
     "Feed": "The drivers' WebSocket.",
     "Webhooks": "Endpoints that get events, and what became of each request to them.",
     "Events": "The log of events, to be read.",
+    "Jobs": "Background work, for operators: what waits, runs and has failed, and what to do about it.",
     "Health": "Probes.",
 }
 # Refusals that any operation may give, by the check that gives them.
@@ -65,7 +66,7 @@ _LIMITS = ("RateLimit", "RateLimit-Policy")
 # Prefixes of the ids in paths, by the segment before them.
 _PREFIXES = {
     "users": ids.USER, "zones": ids.ZONE, "stores": ids.STORE, "products": ids.PRODUCT, "orders": ids.ORDER,
-    "drivers": ids.DRIVER, "payments": "pay", "webhooks": ids.WEBHOOK, "dead-letters": ids.EVENT,
+    "drivers": ids.DRIVER, "payments": "pay", "webhooks": ids.WEBHOOK, "dead-letters": ids.EVENT, "jobs": ids.JOB,
 }  # fmt: skip
 
 
@@ -174,9 +175,9 @@ def _parameters(route: Operation) -> list[dict[str, Any]]:
 
 
 def _path(before: str, name: str) -> dict[str, Any]:
-    schema = id_schema(_PREFIXES[before])
+    one = before.removesuffix("s").replace("-", " ")
+    schema = id_schema(_PREFIXES[before]) if name == "id" else {**JOB_NAME, "examples": ["trim_jobs"]}
     [example] = schema.pop("examples")
-    one = before.removesuffix("s")
     described = {"name": name, "in": "path", "required": True, "description": f"Which {one}."}
     return {**described, "schema": schema, "example": example}
 

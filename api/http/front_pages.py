@@ -30,6 +30,7 @@ _PUBLIC = {
 }
 _OPS = {
     "/status": "the state of all instances",
+    "/status/jobs": "background jobs: what waits, what is dead, what is paused",
     "/metrics": "metrics for Prometheus",
     "/mails": "mails and SMS of the sandbox",
     "/health": "whether it serves, and what is down",
@@ -48,9 +49,12 @@ _PUBLIC_PAGE = _page(
     _PUBLIC,
     '<link rel="stylesheet" href="/docs/page.css">',
 )
-_OPS_PAGE = _page(
-    "Mall Delivery Dispatch, for operators", "This port is for operators and must never be public.", _OPS
+_OPS_TITLE, _OPS_LEAD = (
+    "Mall Delivery Dispatch, for operators",
+    "This port is for operators and must never be public.",
 )
+_OPS_PAGE = _page(_OPS_TITLE, _OPS_LEAD, _OPS)
+_WORK_PAGE = _page(_OPS_TITLE, _OPS_LEAD, {path: about for path, about in _OPS.items() if path != "/status"})
 
 
 @operations.declare(
@@ -73,5 +77,15 @@ async def front(context: RequestContext) -> web.Response:
 async def ops_front(request: web.Request) -> web.Response:
     """First page of the operators' port."""
     del request
+    return _ops_page(_OPS_PAGE)
+
+
+async def work_front(request: web.Request) -> web.Response:
+    """First page of a worker's port."""
+    del request
+    return _ops_page(_WORK_PAGE)
+
+
+def _ops_page(body: bytes) -> web.Response:
     headers = {**EVERY_ANSWER, "Content-Security-Policy": _POLICY, "Cache-Control": "no-store"}
-    return web.Response(body=_OPS_PAGE, content_type="text/html", charset="utf-8", headers=headers)
+    return web.Response(body=body, content_type="text/html", charset="utf-8", headers=headers)

@@ -26,6 +26,7 @@ from dispatch.accounts import Accounts
 from dispatch.catalogue import Catalogue
 from dispatch.credentials import Credentials
 from dispatch.jobs.announcer import Announcer
+from dispatch.jobs.control import JobControl
 from dispatch.notices.preferences import Contacts
 from dispatch.notices.resets import ResetRequests
 from dispatch.notices.sandbox import SandboxMessages
@@ -82,6 +83,7 @@ class Services:
     sessions: Sessions = field(init=False)
     catalogue: Catalogue = field(init=False)
     records: Records = field(init=False)
+    jobs: JobControl = field(init=False)
     credentials: Credentials = field(init=False)
     contacts: Contacts = field(init=False)
     reset_requests: ResetRequests = field(init=False)
@@ -113,6 +115,7 @@ class Services:
         self.sessions = Sessions(self.database, self.entropy, self.tokens)
         self.catalogue = Catalogue(self.database, self.cached, self.dispatch)
         self.records = Records(self.database)
+        self.jobs = JobControl(self.database)
         self.credentials = Credentials(self.database)
         self.contacts = Contacts(self.database)
         self.reset_requests = ResetRequests(self.database)

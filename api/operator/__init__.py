@@ -4,6 +4,7 @@ Map:
 first_run.py          signing key, administrator and sample data of a new database
 preflight.py          checks of everything that a start needs, without changes
 database_commands.py  migrate, mint, verify
+jobs.py               looks at background jobs and acts on them
 mint.py               users and tokens in bulk
 reset_password.py     a new password for a user
 rotate_key.py         a new signing key

@@ -5,15 +5,19 @@ health.py           liveness and readiness probes
 prometheus.py       counters of the runtime and the cluster as Prometheus metrics
 instance_status.py  status of this instance
 cluster_status.py   status of all instances, queried over the links
+jobs_status.py      /status/jobs: the status of background work
 endpoints.py        /status and /metrics
 metrics_document.py  config/deploy/metrics.md, made from a scrape
 known_series.py     series that exist from the start, at zero
 exposition_format.py  text, OpenMetrics, gzip
 mails.py            /mails: what the sandbox keeps
+accept.py           choice between JSON and HTML
 exposition.py       metrics of several instances as one text
 allowed_hosts.py    host names under which the ops port answers
+html_tables.py      HTML pages of tables
 status_html.py      HTML page of the status
-page.html, page.css   frame of that page; it loads nothing from elsewhere, and has no script
+jobs_html.py        HTML page of background work
+page.html, page.css   frame of these pages; it loads nothing from elsewhere, and has no script
 """
 
 from api.ops.allowed_hosts import only_hosts

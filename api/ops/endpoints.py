@@ -13,9 +13,11 @@ from api.http.pipeline import finish, trace_of
 from api.http.request import RequestContext, json_response
 from api.http.services import SERVICES, Services
 from api.ops import status_html
+from api.ops.accept import prefers_html
 from api.ops.cluster_status import cluster_status
 from api.ops.exposition_format import END, metrics_answer, whole
 from api.ops.health import health_of, show_health
+from api.ops.html_tables import POLICY
 from api.ops.instance_status import residents, status
 from config import metrics
 
@@ -76,37 +78,10 @@ async def status_page(request: web.Request) -> web.Response:
         return json_response(whole, headers={"Vary": "Accept"})
     headers = {
         **EVERY_ANSWER,
-        "Content-Security-Policy": status_html.POLICY,
+        "Content-Security-Policy": POLICY,
         "Cache-Control": "no-store",
         "Vary": "Accept",
     }
     return web.Response(
         text=status_html.render(whole["cluster"]), content_type="text/html", charset="utf-8", headers=headers
     )
-
-
-def prefers_html(accept: str) -> bool:
-    """True when the Accept header prefers HTML to JSON, as a browser's does. A tie means JSON."""
-    return _rank(accept, "text/html") > _rank(accept, "application/json")
-
-
-def _rank(accept: str, wanted: str) -> tuple[float, int]:
-    """Quality of a media type, and precision of its range; the most precise range counts (RFC 9110, 12.5.1)."""
-    ranges = {wanted: 2, wanted.partition("/")[0] + "/*": 1, "*/*": 0}
-    best = (0.0, -1)
-    for item in accept.lower().split(","):
-        name, *parameters = (part.strip() for part in item.split(";"))
-        if name in ranges and ranges[name] > best[1]:
-            best = (_quality(parameters), ranges[name])
-    return best if best[0] > 0 else (0.0, -1)
-
-
-def _quality(parameters: list[str]) -> float:
-    for parameter in parameters:
-        name, _, value = parameter.partition("=")
-        if name == "q":
-            try:
-                return float(value)
-            except ValueError:
-                return 0.0
-    return 1.0

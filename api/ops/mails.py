@@ -17,7 +17,7 @@ from api.contract.problems import EVERY_ANSWER, Problem
 from api.http.pipeline import finish, trace_of
 from api.http.request import RequestContext, json_response
 from api.http.services import SERVICES
-from api.ops.endpoints import prefers_html
+from api.ops.accept import prefers_html
 
 _STYLE = """:root { color-scheme: light dark; }
 body { font: 15px/1.5 system-ui, sans-serif; margin: 24px; }

@@ -19,6 +19,10 @@ webhooks.py         endpoints of webhooks: create, change, test, replay, enable,
 webhook_answers.py  types of answers about webhooks and the log, with their serializers
 events.py           the log of events
 drivers.py          drivers and their own status
+jobs.py             background jobs, for operators: lists, retry, discard
+job_actions.py      retry and discard of many jobs; the record of who did what
+job_tasks.py        tasks and schedules of background work: pause, run now
+job_answers.py      types of the answers about jobs, and rows as these answers
 serializers.py      serializers of domain objects to the JSON of version 2
 answers.py          types of answers: serializers return them, documents show them
 """

@@ -47,6 +47,8 @@ ProductId = Annotated[str, WithJsonSchema(s.identifier(ids.PRODUCT))]
 OrderId = Annotated[str, WithJsonSchema(s.identifier(ids.ORDER))]
 DriverId = Annotated[str, WithJsonSchema(s.identifier(ids.DRIVER))]
 PaymentId = Annotated[str, WithJsonSchema(s.identifier(ids.PAYMENT))]
+JobId = Annotated[str, WithJsonSchema(s.identifier(ids.JOB))]
+JobName = Annotated[str, WithJsonSchema(s.JOB_NAME)]
 
 
 class MoneyAnswer(TypedDict):

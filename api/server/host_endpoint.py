@@ -21,11 +21,12 @@ from actors.clock import Randomness
 from api.contract.problems import EVERY_ANSWER, Problem, problem_response
 from api.http.front_pages import ops_front
 from api.http.pipeline import finish, trace_of
-from api.ops import status_html
+from api.ops import jobs_status, status_html
+from api.ops.accept import prefers_html
 from api.ops.allowed_hosts import only_hosts
-from api.ops.endpoints import prefers_html
 from api.ops.exposition import merge_expositions
 from api.ops.exposition_format import whole
+from api.ops.html_tables import POLICY
 from api.ops.mails import mail_response, page_response
 from api.server.process_slot import SERVING, SPARE, Process
 from api.server.supervisor import Supervisor
@@ -130,12 +131,12 @@ class HostEndpoint:
             return self._refuse(request, Problem("malformed_request", "The only parameter is local, 0 or 1."))
         found: dict[str, Any] = {}
         if request.query.get("local") != "1":
-            found = await self._seen_by_first()
+            found = await self._seen_by_first("/status", ("instance",))
         machine = [asdict(process) for process in self._processes()]
         if "cluster" in found and prefers_html(request.headers.get("Accept", "")):
             headers = {
                 **EVERY_ANSWER,
-                "Content-Security-Policy": status_html.POLICY,
+                "Content-Security-Policy": POLICY,
                 "Cache-Control": "no-store",
             }
             return web.Response(
@@ -149,7 +150,7 @@ class HostEndpoint:
 
     async def mails(self, request: web.Request) -> web.Response:
         """Messages of the sandbox, from the first instance that answers."""
-        found = await self._seen_by_first("/mails")
+        found = await self._seen_by_first("/mails", ("instance",))
         if not found:
             return self._json({"messages": []}, 503)
         if prefers_html(request.headers.get("Accept", "")):
@@ -166,12 +167,17 @@ class HostEndpoint:
                     return mail_response(answer[1].decode())
         return self._refuse(request, Problem("not_found"))
 
-    async def _seen_by_first(self, path: str = "/status") -> dict[str, Any]:
-        """The answer of the first instance that gives one, or nothing."""
+    async def jobs(self, request: web.Request) -> web.Response:
+        """Status of background work from the first process that answers, instance or worker."""
+        seen = await self._seen_by_first(jobs_status.PATH, ("instance", "worker"))
+        if not seen:
+            return self._refuse(request, Problem("unavailable", "No process of this machine answers."))
+        return jobs_status.jobs_answer(request, seen, jobs_status.LINKS)
+
+    async def _seen_by_first(self, path: str, roles: Sequence[str]) -> dict[str, Any]:
+        """The answer of the first process in one of these roles, or nothing."""
         living = [
-            process
-            for process in self._processes()
-            if process.state == SERVING and process.role == "instance"
+            process for process in self._processes() if process.state == SERVING and process.role in roles
         ]
         async with asyncio.TaskGroup() as tasks:
             asked = [tasks.create_task(self._ask(process, path, ASK_S)) for process in living]
@@ -253,6 +259,7 @@ def make_machine_app(
         ("/status", machine.status),
         ("/mails", machine.mails),
         (r"/mails/{number:[1-9][0-9]{0,14}}", machine.mail),
+        (jobs_status.PATH, machine.jobs),
         ("/health", machine.readiness),
         ("/health/readiness", machine.readiness),
         ("/health/liveness", machine.liveness),

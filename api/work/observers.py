@@ -71,9 +71,10 @@ def failed_work(error: StorageError) -> None:
 
 
 async def watch_backlog(jobs: StoredJobs, tasks: Sequence[str]) -> None:
-    """Read the backlog of these tasks for the metrics, until cancelled."""
+    """Make these tasks known, and read their backlog for the metrics, until cancelled."""
     while True:
         try:
+            await jobs.note_tasks(tasks)
             rows = await jobs.backlog(tasks)
             outbox = await jobs.outbox_backlog()
         except StorageError as error:

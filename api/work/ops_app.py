@@ -10,8 +10,10 @@ from collections.abc import AsyncIterator, Callable
 from aiohttp import web
 
 from api.contract.problems import Problem, problem_response
+from api.http.front_pages import work_front
 from api.http.pipeline import finish, trace_of
 from api.http.request import json_response
+from api.ops import jobs_status
 from api.ops.allowed_hosts import only_hosts
 from api.ops.exposition_format import metrics_answer
 from api.transport.connection_limits import ConnectionCounts
@@ -19,6 +21,8 @@ from api.transport.runners import runner_class
 from api.work.work_services import WorkServices
 from config import metrics
 from storage.errors import StorageError
+
+LINKS = {"/metrics": "metrics", "/health": "health"}
 
 
 class WorkOps:
@@ -34,6 +38,12 @@ class WorkOps:
     async def work_metrics(self, request: web.Request) -> web.Response:
         """Metrics of background work alone, for an instance that shows them with its own."""
         return await metrics_answer(request, [metrics.WORK_REGISTRY])
+
+    async def jobs(self, request: web.Request) -> web.StreamResponse:
+        """Status of background work."""
+        services = self._services
+        name, fresh_trace = services.settings.instance, services.entropy.trace
+        return await jobs_status.show_jobs(request, services.control, name, fresh_trace, LINKS)
 
     async def liveness(self, request: web.Request) -> web.Response:
         """The process is alive."""
@@ -51,8 +61,11 @@ class WorkOps:
 
     async def unknown(self, request: web.Request) -> web.Response:
         """Answer for all other paths."""
+        return self._refuse(request, Problem("not_found"))
+
+    def _refuse(self, request: web.Request, problem: Problem) -> web.Response:
         trace = trace_of(request, self._services.entropy.trace)
-        response = problem_response(Problem("not_found"), trace)
+        response = problem_response(problem, trace)
         finish(response, trace)
         return response
 
@@ -62,6 +75,8 @@ def make_work_app(services: WorkServices) -> web.Application:
     ops = WorkOps(services)
     app = web.Application(middlewares=[only_hosts(services.settings.ops_names, services.entropy.trace)])
     for path, handler in (
+        ("/", work_front),
+        (jobs_status.PATH, ops.jobs),
         ("/metrics", ops.all_metrics),
         ("/metrics/work", ops.work_metrics),
         ("/health", ops.readiness),

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from actors.clock import Clock, Randomness
 from config.settings import Settings
+from dispatch.jobs.control import JobControl
 from dispatch.jobs.stored import StoredJobs
 from dispatch.notices.ports import Mail, Sms
 from storage.postgres.database import Database
@@ -23,3 +24,8 @@ class WorkServices:
     # None where there is no sender.
     mail: Mail | None
     sms: Sms | None
+
+    @property
+    def control(self) -> JobControl:
+        """What people see of jobs."""
+        return JobControl(self.database)

@@ -20,6 +20,7 @@ WEBHOOK = "whk"
 REPLAY = "rpl"
 # A position in the log of events.
 EVENT = "evt"
+JOB = "job"
 
 _NUMBER = re.compile(r"[1-9][0-9]{0,15}", re.ASCII)
 

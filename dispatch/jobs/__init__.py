@@ -13,6 +13,7 @@ stored.py     these ports over named queries
 events.py     what a row of the outbox becomes: events, and the jobs that follow
 announcer.py  tells workers that there is something to relay
 relay.py      the relay: outbox to event log and jobs
+control.py    what people see of jobs, and do to them
 worker.py     the worker: claims, extends, runs, finishes
 cleanup.py    deletes what has expired
 schedules.py  jobs that are made at times

@@ -54,6 +54,10 @@ class StoredJobs:
     async def fire(self, names: Sequence[str]) -> int:
         return int(await self._queries.value("fire_schedules", list(names)))
 
+    async def note_tasks(self, names: Sequence[str]) -> None:
+        """Make the tasks of a worker known, also to those who have no worker's table of tasks."""
+        await self._queries.rows("note_job_tasks", list(names))
+
     async def backlog(self, tasks: Sequence[str]) -> Sequence[Mapping[str, Any]]:
         """Of each task: its jobs by state, and how long the longest has waited (`oldest_s`, None: none waits)."""
         return await self._queries.rows("jobs_backlog", list(tasks))

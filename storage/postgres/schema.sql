@@ -59,7 +59,7 @@ CREATE SEQUENCE life_seq;
 CREATE TABLE alembic_version (
     version_num varchar(32) NOT NULL CONSTRAINT alembic_version_pkc PRIMARY KEY
 );
-INSERT INTO alembic_version VALUES ('0030_notices');
+INSERT INTO alembic_version VALUES ('0031_job_control');
 
 
 -- Accounts ----------------------------------------------------------------------------------------------------------
@@ -542,6 +542,24 @@ CREATE TABLE job_pauses (
     at     timestamptz NOT NULL DEFAULT now()
 );
 
+-- Tasks that workers know, as of their last report.
+CREATE TABLE job_tasks (
+    name    text PRIMARY KEY,
+    seen_at timestamptz NOT NULL DEFAULT now()
+);
+
+-- What people did to jobs, tasks and schedules, and who it was.
+CREATE TABLE job_actions (
+    id     bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    at     timestamptz NOT NULL DEFAULT now(),
+    by     text NOT NULL,                           -- usr_1, or cli: and a name of the host's
+    action text NOT NULL CHECK (action IN ('retry', 'discard', 'pause', 'resume', 'run_schedule', 'pause_schedule',
+                                           'resume_schedule')),
+    target jsonb NOT NULL,                          -- the jobs and what they were chosen by; or the task; or the schedule
+    count  integer NOT NULL DEFAULT 1               -- of the jobs
+);
+CREATE INDEX job_actions_jobs ON job_actions USING gin ((target -> 'ids') jsonb_path_ops);
+
 
 -- Notices -----------------------------------------------------------------------------------------------------------
 
@@ -689,6 +707,18 @@ CREATE INDEX webhook_replays_done ON webhook_replays (done_at) WHERE done_at IS 
 
 
 -- Rows as the program reads them; times are milliseconds ------------------------------------------------------------
+
+-- A job with its state, as people see it. A lease that ran out makes it wait again.
+CREATE VIEW job_rows AS
+SELECT j.id, j.task, j.key, j.payload, j.trace, j.attempts, j.failures, j.deaths, j.error,
+       CASE WHEN j.due_at IS NULL THEN 'dead' WHEN j.due_at <= now() THEN 'waiting' WHEN j.worker IS NOT NULL THEN 'running'
+            ELSE 'scheduled' END AS state,
+       CASE WHEN j.due_at > now() THEN j.worker END AS worker,
+       (extract(epoch FROM j.created_at) * 1000)::bigint AS created_ms,
+       CASE WHEN j.worker IS NULL THEN (extract(epoch FROM j.due_at) * 1000)::bigint END AS due_ms,
+       CASE WHEN j.due_at > now() THEN (extract(epoch FROM j.begun_at) * 1000)::bigint END AS begun_ms,
+       (extract(epoch FROM j.died_at) * 1000)::bigint AS died_ms
+  FROM jobs j;
 
 -- An order as its actor loads it. create_orders() answers with the same shape.
 CREATE VIEW order_rows AS

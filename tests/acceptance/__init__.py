@@ -45,6 +45,7 @@ test_image.py         the container image
 test_supervisor.py    several instances behind one port
 test_machine_ops.py   one ops address for a machine
 test_status.py        the cluster's status
+test_jobs_seen.py     background jobs at the ops ports, in the command line, and after a restart
 test_log_story.py     what an operator reads in the log
 test_leaving.py       an instance leaves in time
 test_outage.py        a Postgres that hangs

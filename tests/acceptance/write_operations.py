@@ -153,6 +153,21 @@ WRITES: Mapping[str, Operation] = {
     "drivers.location": Operation(
         "PUT", "/api/v2/drivers/me/location", "driver", {"lat": 52.5, "lon": 13.4, "cseq": 1}
     ),
+    "jobs.retry": Operation("POST", "/api/v2/jobs/job_999999/retry", "admin"),
+    "jobs.discard": Operation("POST", "/api/v2/jobs/job_999999/discard", "admin"),
+    "jobs.act": Operation(
+        "POST", "/api/v2/job-actions", "admin",
+        {"action": "retry", "filter": {"task": "mail", "state": "dead", "key": "k", "trace_id": "f" * 32},
+         "dry_run": True, "expected_count": 3},
+    ),
+    "jobs.pause": Operation(
+        "PUT", "/api/v2/job-tasks/no_such_task/pause", "admin", {"reason": "the sender is down"}
+    ),
+    "jobs.resume": Operation("DELETE", "/api/v2/job-tasks/no_such_task/pause", "admin"),
+    "jobs.change_schedule": Operation(
+        "PATCH", "/api/v2/job-schedules/no_such_schedule", "admin", {"paused": True}
+    ),
+    "jobs.run_schedule": Operation("POST", "/api/v2/job-schedules/no_such_schedule/run", "admin"),
     "feed.ticket": Operation("POST", "/api/v2/realtime/tickets", "driver"),
 }  # fmt: skip
 # They need an Idempotency-Key.

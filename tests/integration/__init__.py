@@ -15,6 +15,8 @@ test_mail.py            mail by SMTP to a real server
 test_sms.py             SMS to a real HTTP server
 notices/                notices on the real tables, with real receivers
 test_http_sender.py     the client of webhooks: what receivers may do to it, addresses inside
+test_job_control.py     what people do to jobs, and who it was
+test_jobs_command.py    `run.py jobs`, on a database alone
 test_gateway.py         the client of a payment gateway, and a gateway that lies
 test_verify.py          the auditor behind `run.py verify`
 test_verify_kinds.py    the auditor on databases corrupted by seed

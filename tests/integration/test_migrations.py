@@ -116,7 +116,15 @@ async def test_every_foreign_key_has_an_index(database_url: str) -> None:
 
 
 # Tables of a few rows, which are read whole on purpose.
-SMALL = {"cluster_meta", "signing_key", "zones", "shard", "event_log_end", "webhook_endpoints"}
+SMALL = {
+    "cluster_meta",
+    "signing_key",
+    "zones",
+    "shard",
+    "event_log_end",
+    "webhook_endpoints",
+    "job_schedules",
+}
 
 
 async def test_every_query_can_be_answered_by_an_index(database_url: str) -> None:

@@ -11,6 +11,7 @@ test_bad_excess.py         members and parameters that are not known
 test_bad_keys.py           idempotency keys
 test_bad_tokens.py         forged and misused access tokens
 test_bad_frames.py         handshakes and frames of the drivers' feed
+test_jobs.py               background jobs, for operators
 test_conditional.py        entity tags
 test_lists.py              cursors, filters and sorts, while others write
 test_transport_corpus.py   requests that are not HTTP

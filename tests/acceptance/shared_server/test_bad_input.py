@@ -85,6 +85,7 @@ IDS = {
     "an id that nobody has": "{}_999999999",
 }  # fmt: skip
 PREFIXES = {
+    "jobs": "job",
     "users": "usr",
     "zones": "zon",
     "stores": "sto",
@@ -255,7 +256,7 @@ GUARDED = {route.operation: route for route in ROUTES if route.scope is not None
 @pytest.mark.parametrize("operation", GUARDED)
 async def test_nobody_gets_in_without_a_token(server: RunningServer, operation: str) -> None:
     route = GUARDED[operation]
-    path = route.path.replace("{id}", "ord_1")
+    path = re.sub("{.*?}", "ord_1", route.path)
     refusal(await server.send(route.method, path, [JSON], b"{}"), 401, "unauthenticated")
 
 
@@ -263,7 +264,7 @@ async def test_nobody_gets_in_without_a_token(server: RunningServer, operation: 
 async def test_no_role_does_what_its_scopes_do_not_name(server: RunningServer, role: str) -> None:
     for operation, route in GUARDED.items():
         if not allows(role, OPERATIONS[operation].scope or ""):
-            path = route.path.replace("{id}", server.order)
+            path = re.sub("{.*?}", server.order, route.path)
             refusal(await server.send(route.method, path, [JSON], b"{}", role=role), 403, "forbidden")
 
 

@@ -28,6 +28,8 @@ _numbers = itertools.count(1)
 # Who stands for a role where it does not matter which of them.
 _FIRST = {"customer": "owner", "driver": "assigned", "admin": "admin"}
 _ENDED = "ses_ended"
+# Name of a task that no worker knows, and of its schedule.
+SCHEDULE = "matrix_sweep"
 # In what state an operation finds the order; the others find it assigned.
 _STATES = {"orders.assign": "waiting", "orders.delivery": "picked_up", "order.delivery": "picked_up"}
 _BODIES: dict[str, Any] = {
@@ -51,6 +53,7 @@ _BODIES: dict[str, Any] = {
     "drivers.availability": {"status": "online"},
     "webhooks.replay": {"first": "evt_999999999"},
     "payments.refund": None,
+    "jobs.act": {"action": "retry", "filter": {"task": "no_such_task"}, "expected_count": 0},
 }
 
 
@@ -133,6 +136,9 @@ class MatrixCalls:
             await self.as_("assigned").call("POST", f"{path}/failure", {"reason": "over"})
 
     async def _path(self, route: Operation, caller: str) -> str:
+        if "{name}" in route.path:
+            await self._make_schedule()
+            return route.path.replace("{name}", SCHEDULE)
         if "{id}" not in route.path:
             return route.path.replace("{code}", "not_found")
         admin = self.as_("admin")
@@ -158,11 +164,28 @@ class MatrixCalls:
             case "webhooks":
                 body = {"url": "https://hooks.example/"}
                 found = (await admin.do("POST", "/api/v2/webhooks", body))["id"]
+            case "jobs":
+                found = f"job_{await self._make_dead_job()}"
             case "payments":
                 found = await self.payment(captured=(route.operation, caller) == ("payments.refund", "admin"))
             case _:
                 found = await self.order(route.operation, caller)
         return route.path.replace("{id}", found).replace("{event}", "evt_1")
+
+    async def _make_schedule(self) -> None:
+        """A schedule and its task, of one name."""
+        await self.cluster.database.execute(
+            "INSERT INTO job_schedules (name, task, payload, every_s, next_at)"
+            " VALUES ($1, $1, '{}', 600, now() + interval '1 day') ON CONFLICT DO NOTHING", SCHEDULE,
+        )  # fmt: skip
+
+    async def _make_dead_job(self) -> int:
+        """A job that has failed for good."""
+        made: int = await self.cluster.database.fetchval(
+            "INSERT INTO jobs (task, payload, trace, due_at) VALUES ($1, '{}', '', NULL) RETURNING id",
+            SCHEDULE,
+        )
+        return made
 
     async def _card_order(self) -> str:
         """An order of `owner` that waits for its payment."""

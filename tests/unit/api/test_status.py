@@ -30,11 +30,12 @@ from actors.runtime import Runtime
 from actors.shards import SHARD_COUNT
 from api.http.services import Services
 from api.ops import RuntimeCollector, status
+from api.ops.accept import prefers_html
 from api.ops.cluster_status import ClusterView, Silent, ask_all, merge, read_report
-from api.ops.endpoints import prefers_html
 from api.ops.exposition_format import exposition
+from api.ops.html_tables import POLICY
 from api.ops.instance_status import Census, census, residents
-from api.ops.status_html import POLICY, render
+from api.ops.status_html import render
 from dispatch.order_progress import OrderProgress
 from storage.memory.journal import MemoryJournal
 from storage.memory.leases import LeaseTable, MemoryLeases
@@ -324,8 +325,9 @@ def test_names_of_counters_are_text_too() -> None:
 
 def test_page_needs_nothing_from_elsewhere_and_its_policy_allows_nothing_else() -> None:
     page = render(shown())
-    for forbidden in ("http:", "https:", "src=", "href=", "url(", "@import", "<script", "style="):
+    for forbidden in ("http:", "https:", "src=", 'href="//', "url(", "@import", "<script", "style="):
         assert forbidden not in page
+    assert page.count("href=") == page.count('href="/') > 0, "links lead to pages of the same port"
     digest = b64encode(sha256(Tags(page).style.encode()).digest()).decode()
     assert f"style-src 'sha256-{digest}'" in POLICY
     assert "default-src 'none'" in POLICY
