@@ -183,7 +183,7 @@ async def open_services(
         passwords = stack.enter_context(contextlib.closing(Passwords()))
         limits = await stack.enter_async_context(open_limits(redis, clock, cluster, keys))
         tokens = await open_tokens(Credentials(database), clock, entropy)
-        bounds = Bounds(settings.unpaid_orders_max, settings.held_pieces_max)
+        bounds = Bounds(settings.unpaid_orders_max, settings.held_pieces_max, settings.low_stock)
         placer = OrderPlacer(database, log_event, wrote=announcer.wrote)
         dispatch = Dispatch(runtime, placer, bounds, progress)
         payments = await stack.enter_async_context(open_payments(settings, dispatch, database, entropy))

@@ -65,6 +65,9 @@ TIME: dict[str, Any] = {
     "type": "string", "format": "date-time", "maxLength": 24,
     "pattern": r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{3}Z$",
 }  # fmt: skip
+DAY: dict[str, Any] = {
+    "type": "string", "format": "date", "maxLength": 10, "pattern": "^[0-9]{4}-[0-9]{2}-[0-9]{2}$",
+}  # fmt: skip
 TRACE = text(32, "^[0-9a-f]{32}$")
 CODE = text(60, "^[a-z][a-z0-9_]*$")
 TYPE = text(60, "^[a-z][a-z0-9_.]*$")

@@ -191,6 +191,13 @@ class Settings(BaseModel):
         le=1_000_000,
         description="Pieces of limited stock that a customer holds at once: unpaid, or for cash and with no driver.",
     )
+    low_stock: int = Field(
+        0,
+        alias="MALL_LOW_STOCK",
+        ge=0,
+        le=1_000_000_000,
+        description="A stock that falls to it is low, where its product names no limit. 0: never.",
+    )
     under_way_max: int = Field(
         10, alias="MALL_UNDER_WAY_MAX", ge=1, le=1000, description="Requests at once of a user."
     )

@@ -30,6 +30,7 @@ payment_notes.py    a payment in the history of its order
 payments.py         hold, capture, release, refund: steps that are repeated until their outcome is known
 webhooks/           events to receivers that others have chosen, in order
 jobs/               outbox, event log, background jobs and their worker
+reports/            figures of days, digests, orders that wait too long
 background.py       background tasks: positions, feed acknowledgements, trimming
 STORIES.md          one command from frame to fan-out; the state diagram
 """

@@ -30,12 +30,18 @@ class Catalogue:
     A conditional write takes `tags`: the versions that the caller has seen, or None for any. It returns None if the row
     has none of them. `changes` are fields by name: an absent field stays, None clears an optional field, and an empty
     mapping only reads.
+
+    Args:
+        low_stock: a stock that falls to it is low, where the product names no limit of its own. 0: never.
     """
 
-    def __init__(self, database: QueryPool, cached: CachedReads, zones: ZoneActors) -> None:
+    def __init__(
+        self, database: QueryPool, cached: CachedReads, zones: ZoneActors, low_stock: int = 0
+    ) -> None:
         self._database = database
         self._cached = cached
         self._zones = zones
+        self._low_stock = low_stock
 
     async def run(self) -> None:
         """Send pending invalidations of the cache until cancelled."""
@@ -66,6 +72,7 @@ class Catalogue:
         release_pause_s: int,
         give_up_after_s: int | None,
         driver_pay_minor: int | None,
+        unassigned_after_s: int | None,
     ) -> Row:
         """Create a zone, and activate its actor."""
         row: Row = await self._database.row(
@@ -79,6 +86,7 @@ class Catalogue:
             release_pause_s,
             give_up_after_s,
             driver_pay_minor,
+            unassigned_after_s,
         )
         self._zones.wake_zone(row["id"])
         return row
@@ -105,6 +113,8 @@ class Catalogue:
             "give_up_after_s" in changes,
             new("driver_pay_minor"),
             "driver_pay_minor" in changes,
+            new("unassigned_after_s"),
+            "unassigned_after_s" in changes,
         )
         if row is not None and changes:
             self._zones.reconfigure_zone(number, trace)
@@ -209,7 +219,14 @@ class Catalogue:
         return await self._cached.shelf(filters["store_id"], load)
 
     async def add_product(
-        self, *, store_id: int, name: str, price_minor: int, currency: str, stock: int | None
+        self,
+        *,
+        store_id: int,
+        name: str,
+        price_minor: int,
+        currency: str,
+        stock: int | None,
+        low_stock: int | None = None,
     ) -> Row:
         """Create a product. Without a stock it is always available.
 
@@ -218,7 +235,7 @@ class Catalogue:
         """
         try:
             row: Row = await self._database.row(
-                "product_insert", store_id, name, price_minor, currency, stock
+                "product_insert", store_id, name, price_minor, currency, stock, low_stock
             )
         except MissingReference:
             raise UnknownStore from None
@@ -226,21 +243,14 @@ class Catalogue:
         return row
 
     async def change_product(
-        self, number: int, tags: Sequence[str] | None, changes: Mapping[str, Any]
+        self, number: int, tags: Sequence[str] | None, changes: Mapping[str, Any], trace: str = ""
     ) -> Row | None:
-        """Change a product: name, price_minor, currency, stock, active. Orders keep their items."""
-        new = changes.get
+        """Change a product: name, price_minor, currency, stock, low_stock, active. Orders keep their items.
+
+        A stock that crosses its limit is told of under this trace id.
+        """
         row: Row | None = await self._database.row(
-            "product_update",
-            number,
-            tags,
-            new("name"),
-            new("price_minor"),
-            new("currency"),
-            new("stock"),
-            "stock" in changes,
-            new("active"),
-            bool(changes),
+            "product_update", number, tags, dict(changes), self._low_stock, trace
         )
         if row is not None:
             await self._cached.product_changed(row)

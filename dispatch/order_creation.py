@@ -32,10 +32,16 @@ class NewOrder:
 
 @frozen
 class Bounds:
-    """Limits per customer: unpaid card orders, and pieces that they reserve."""
+    """Limits that creations are checked with.
+
+    Attributes:
+        unpaid_orders, held_pieces: per customer: unpaid card orders, and pieces that they reserve.
+        low_stock: a stock that falls to it is low, where the product names no limit of its own. 0: never.
+    """
 
     unpaid_orders: int = 5
     held_pieces: int = 1000
+    low_stock: int = 0
 
 
 @frozen

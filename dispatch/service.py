@@ -128,6 +128,7 @@ class Dispatch:
             "expected_currency": None if new.expected is None else new.expected.currency,
             "unpaid_max": self._bounds.unpaid_orders,
             "held_max": self._bounds.held_pieces,
+            "low_stock": self._bounds.low_stock,
             "trace": caller.trace,
             "ttl_s": KEY_TTL_S,
             "pay_window_s": PAYMENT_WINDOW_MS // 1000,

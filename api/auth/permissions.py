@@ -53,6 +53,7 @@ _GRANTED: Mapping[str, frozenset[str]] = {
             "users:admin", "drivers:read:any", "payments:read:any", "payments:refund",
             "webhooks:manage", "events:read",
             "jobs:read", "jobs:manage",
+            "reports:read",
         }
     ),
 }  # fmt: skip

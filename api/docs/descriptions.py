@@ -21,6 +21,8 @@ QUERIES: Mapping[str, str] = {
     "state": "Only jobs in this state.",
     "key": "Only jobs of this key, which run one after the other.",
     "trace_id": "Only jobs that follow from the request with this trace id.",
+    "from": "The first day, in the time zone of the zone. Without it six days before `to`.",
+    "to": "The last day, included; at most 92 days. Without it today in UTC.",
     "q": "Only those whose name begins with it, in capitals or not.",
 }
 # Patterns of parameters that their models check in code.

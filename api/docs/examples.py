@@ -44,15 +44,15 @@ _CHANGE = {
 _ZONE = {
     "id": "zon_1", "name": "Mall", "mode": "waves", "wave_size": 3, "offer_ttl_s": 20, "area": None,
     "offer_distance_max_m": 50_000, "release_pause_s": 600, "give_up_after_s": 3600,
-    "driver_pay_minor": 350, "version": 1,
+    "driver_pay_minor": 350, "unassigned_after_s": 300, "version": 1,
 }  # fmt: skip
 _STORE = {
     "id": "sto_1", "zone_id": "zon_1", "name": "Bakery", **_PLACE, "preparation_s": 600,
     "delivery_radius_m": 5000, "active": True, "version": 1,
 }  # fmt: skip
 _PRODUCT = {
-    "id": "prd_1", "store_id": "sto_1", "name": "Rye bread", "price": _MONEY, "stock": 25, "active": True,
-    "version": 1,
+    "id": "prd_1", "store_id": "sto_1", "name": "Rye bread", "price": _MONEY, "stock": 25, "low_stock": 5,
+    "active": True, "version": 1,
 }  # fmt: skip
 _DRIVER = {
     "id": "drv_3", "name": "Max", "zone_id": "zon_1", "status": "online", "state": "online", "capacity": 2,
@@ -118,6 +118,19 @@ _JOB_SCHEDULE = {
     "paused": False,
 }  # fmt: skip
 
+_DAY = {
+    "day": "2026-03-01", "zone_id": "zon_1", "store_id": None, "orders": 40, "delivered": 36, "cancelled": 3,
+    "undeliverable": 1, "delivery_mean_s": 1630.5, "delivery_p90_s": 2410.0,
+    "cancelled_by": {"customer": 2, "admin": 0, "system": 1},
+    "amounts": [{"currency": "EUR", "revenue_minor": 61200, "refunded_minor": 900, "driver_pay_minor": 12600}],
+    "updated_at": _AT,
+}  # fmt: skip
+_CASH = {
+    "day": "2026-03-01", "zone_id": "zon_1", "driver_id": "drv_3", "deliveries": 9,
+    "pay": {"amount_minor": 3150, "currency": "EUR"}, "cash": {"amount_minor": 8100, "currency": "EUR"},
+    "updated_at": _AT,
+}  # fmt: skip
+
 
 def _page(row: Mapping[str, Any]) -> dict[str, Any]:
     return {"items": [row], "next": None}
@@ -156,6 +169,8 @@ EXAMPLES: Mapping[str, Any] = {
     "Payment": _PAYMENT,
     "Driver": {**_DRIVER, "orders": ["ord_17"], "connected": True},
     "DriverRow": {**_DRIVER, "carried": 1},
+    "DailyFigures": _DAY,
+    "DailyCash": _CASH,
     "Available": {"result": "now_online", "status": "online"},
     "Ticket": {"ticket": "tkt_dGlja2V0LW9mLW9uZS11c2U", "expires_in": 30},
     "Webhook": _WEBHOOK,
@@ -190,6 +205,8 @@ EXAMPLES: Mapping[str, Any] = {
     "LoggedEvents": {"items": [_LOGGED], "next_after": "evt_41", "more": False, "missed": False},
     "JobRows": _page(_JOB_ROW),
     "DriverRows": _page({**_DRIVER, "carried": 1}),
+    "DailyReport": _page(_DAY),
+    "CashReport": _page(_CASH),
 }  # fmt: skip
 
 

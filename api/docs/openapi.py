@@ -35,7 +35,8 @@ _REF = "#/components/schemas/{model}"
 _TITLES = {
     "auth": "Accounts", "users": "Users", "zones": "Zones", "stores": "Stores", "products": "Products",
     "orders": "Orders", "payments": "Payments", "drivers": "Drivers", "feed": "Feed",
-    "webhooks": "Webhooks", "events": "Events", "jobs": "Jobs", "health": "Health", "docs": "Documents",
+    "webhooks": "Webhooks", "events": "Events", "jobs": "Jobs", "reports": "Reports", "health": "Health",
+    "docs": "Documents",
 }  # fmt: skip
 _ABOUT = {
     "Accounts": "Register, log in, refresh, log out.",
@@ -50,6 +51,7 @@ _ABOUT = {
     "Webhooks": "Endpoints that get events, and what became of each request to them.",
     "Events": "The log of events, to be read.",
     "Jobs": "Background work, for operators: what waits, runs and has failed, and what to do about it.",
+    "Reports": "Figures of days, for admins.",
     "Health": "Probes.",
 }
 # Refusals that any operation may give, by the check that gives them.

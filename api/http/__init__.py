@@ -6,6 +6,7 @@ operation.py      declaration of an operation, beside its handler
 request.py        RequestContext: one request as a handler sees it
 command_executor.py one way in for commands on orders and drivers: REST and the feed
 pipeline.py       trace, authentication, limits, deadline, problems, log line and metrics around each handler
+accept.py         choice of the content type by the Accept header
 conditional.py    entity tags, If-Match, If-None-Match
 pagination.py     pages of lists
 cors.py           requests of pages from other origins (CORS)

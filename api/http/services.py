@@ -32,6 +32,7 @@ from dispatch.notices.resets import ResetRequests
 from dispatch.notices.sandbox import SandboxMessages
 from dispatch.payments import Payments
 from dispatch.records import Records
+from dispatch.reports.daily import DailyReports
 from dispatch.service import Dispatch
 from dispatch.sessions import Sessions
 from dispatch.users import Users
@@ -84,6 +85,7 @@ class Services:
     catalogue: Catalogue = field(init=False)
     records: Records = field(init=False)
     jobs: JobControl = field(init=False)
+    daily_reports: DailyReports = field(init=False)
     credentials: Credentials = field(init=False)
     contacts: Contacts = field(init=False)
     reset_requests: ResetRequests = field(init=False)
@@ -113,9 +115,10 @@ class Services:
         self.accounts = Accounts(self.database, self.entropy, self.tokens)
         self.users = Users(self.database, self.dispatch, self.tokens)
         self.sessions = Sessions(self.database, self.entropy, self.tokens)
-        self.catalogue = Catalogue(self.database, self.cached, self.dispatch)
+        self.catalogue = Catalogue(self.database, self.cached, self.dispatch, self.settings.low_stock)
         self.records = Records(self.database)
         self.jobs = JobControl(self.database)
+        self.daily_reports = DailyReports(self.database)
         self.credentials = Credentials(self.database)
         self.contacts = Contacts(self.database)
         self.reset_requests = ResetRequests(self.database)

@@ -11,7 +11,6 @@ metrics_document.py  config/deploy/metrics.md, made from a scrape
 known_series.py     series that exist from the start, at zero
 exposition_format.py  text, OpenMetrics, gzip
 mails.py            /mails: what the sandbox keeps
-accept.py           choice between JSON and HTML
 exposition.py       metrics of several instances as one text
 allowed_hosts.py    host names under which the ops port answers
 html_tables.py      HTML pages of tables

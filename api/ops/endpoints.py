@@ -9,11 +9,11 @@ from aiohttp import web
 
 from api.contract.fields import Strict
 from api.contract.problems import EVERY_ANSWER, Problem
+from api.http.accept import prefers_html
 from api.http.pipeline import finish, trace_of
 from api.http.request import RequestContext, json_response
 from api.http.services import SERVICES, Services
 from api.ops import status_html
-from api.ops.accept import prefers_html
 from api.ops.cluster_status import cluster_status
 from api.ops.exposition_format import END, metrics_answer, whole
 from api.ops.health import health_of, show_health

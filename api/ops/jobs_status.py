@@ -8,10 +8,10 @@ from typing import Any
 from aiohttp import web
 
 from api.contract.problems import EVERY_ANSWER, problem_for, problem_response
+from api.http.accept import prefers_html
 from api.http.pipeline import finish, trace_of
 from api.http.request import json_response
 from api.http.services import SERVICES
-from api.ops.accept import prefers_html
 from api.ops.html_tables import POLICY
 from api.ops.jobs_html import render_jobs
 from dispatch.jobs.control import JobControl

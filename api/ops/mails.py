@@ -14,10 +14,10 @@ from typing import Any
 from aiohttp import web
 
 from api.contract.problems import EVERY_ANSWER, Problem
+from api.http.accept import prefers_html
 from api.http.pipeline import finish, trace_of
 from api.http.request import RequestContext, json_response
 from api.http.services import SERVICES
-from api.ops.accept import prefers_html
 
 _STYLE = """:root { color-scheme: light dark; }
 body { font: 15px/1.5 system-ui, sans-serif; margin: 24px; }

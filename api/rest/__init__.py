@@ -23,6 +23,7 @@ jobs.py             background jobs, for operators: lists, retry, discard
 job_actions.py      retry and discard of many jobs; the record of who did what
 job_tasks.py        tasks and schedules of background work: pause, run now
 job_answers.py      types of the answers about jobs, and rows as these answers
+reports.py          figures of days
 serializers.py      serializers of domain objects to the JSON of version 2
 answers.py          types of answers: serializers return them, documents show them
 """

@@ -87,6 +87,7 @@ class ZoneAnswer(TypedDict):
     release_pause_s: Annotated[int, WithJsonSchema(s.whole(0, 86_400))]
     give_up_after_s: Annotated[int, WithJsonSchema(s.whole(1, 604_800))] | None
     driver_pay_minor: Annotated[int, WithJsonSchema(s.whole(0, 1_000_000_000))] | None
+    unassigned_after_s: Annotated[int, WithJsonSchema(s.whole(1, 604_800))] | None
     version: Whole
 
 
@@ -109,6 +110,7 @@ class ProductAnswer(TypedDict):
     name: Named
     price: MoneyAnswer
     stock: Whole | None
+    low_stock: Annotated[int, WithJsonSchema(s.whole(0, 1_000_000_000))] | None
     active: Truth
     version: Whole
 
@@ -269,6 +271,55 @@ class DriverRowAnswer(DriverKnown):
     location: PlaceShown | None
 
 
+# -- reports ----------------------------------------------------------------------------------------------
+
+
+class AmountsShown(TypedDict):
+    """Sums of a day in one currency."""
+
+    currency: Annotated[str, WithJsonSchema(s.text(3, "^[A-Z]{3}$"))]
+    revenue_minor: Whole
+    refunded_minor: Whole
+    driver_pay_minor: Whole
+
+
+class CancellersShown(TypedDict):
+    """How many orders each role has cancelled."""
+
+    customer: Whole
+    admin: Whole
+    system: Whole
+
+
+class DailyFiguresAnswer(TypedDict):
+    """Orders that were placed on a day in a zone, or at one of its stores."""
+
+    day: Annotated[str, WithJsonSchema(s.DAY)]
+    zone_id: ZoneId
+    store_id: StoreId | None
+    orders: Whole
+    delivered: Whole
+    cancelled: Whole
+    undeliverable: Whole
+    delivery_mean_s: Annotated[float, WithJsonSchema(s.REAL)] | None
+    delivery_p90_s: Annotated[float, WithJsonSchema(s.REAL)] | None
+    cancelled_by: CancellersShown
+    amounts: Annotated[list[AmountsShown], Field(max_length=PAGE_ROWS_MAX)]
+    updated_at: Moment
+
+
+class DailyCashAnswer(TypedDict):
+    """What a driver delivered on a day in a zone."""
+
+    day: Annotated[str, WithJsonSchema(s.DAY)]
+    zone_id: ZoneId
+    driver_id: DriverId
+    deliveries: Whole
+    pay: MoneyAnswer
+    cash: MoneyAnswer
+    updated_at: Moment
+
+
 # -- pages ------------------------------------------------------------------------------------------------
 
 
@@ -309,4 +360,14 @@ class PaymentsAnswer(TypedDict):
 
 class DriverRowsAnswer(TypedDict):
     items: Annotated[list[DriverRowAnswer], Field(max_length=PAGE_ROWS_MAX)]
+    next: Cursor | None
+
+
+class DailyReportAnswer(TypedDict):
+    items: Annotated[list[DailyFiguresAnswer], Field(max_length=PAGE_ROWS_MAX)]
+    next: Cursor | None
+
+
+class CashReportAnswer(TypedDict):
+    items: Annotated[list[DailyCashAnswer], Field(max_length=PAGE_ROWS_MAX)]
     next: Cursor | None

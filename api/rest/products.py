@@ -35,6 +35,15 @@ operations = Operations(Operation)
 PRICE_MINOR_MAX = 1_000_000_000
 Currency = Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$")]
 Stock = Annotated[int, Field(ge=0, le=1_000_000_000)]
+LowStock = Annotated[
+    int,
+    Field(
+        ge=0,
+        le=1_000_000_000,
+        description="A stock that falls to it is told of as `stock.low`, once until it is above again. 0: never; "
+        "null: the server's limit.",
+    ),
+]
 
 
 class Price(Strict):
@@ -47,6 +56,7 @@ class NewProduct(Strict):
     name: ProductName
     price: Price
     stock: Stock | None = None
+    low_stock: LowStock | None = None
 
 
 class PriceChange(Patch):
@@ -60,6 +70,7 @@ class ProductChange(Patch):
     name: ProductName = absent()
     price: PriceChange = absent()
     stock: Stock | None = absent()
+    low_stock: LowStock | None = absent()
     active: bool = absent()
 
 
@@ -113,6 +124,7 @@ async def create(context: RequestContext) -> web.Response:
             price_minor=price.amount_minor,
             currency=price.currency,
             stock=b.stock,
+            low_stock=b.low_stock,
         )
     except UnknownStore:
         fault = Fault(
@@ -217,7 +229,7 @@ async def update(context: RequestContext) -> web.Response:
     changes = b.given()
     if changes.pop("price", None) is not None:
         changes |= {"price_minor": b.price.amount_minor, "currency": b.price.currency}
-    row = await context.services.catalogue.change_product(number, tags, changes)
+    row = await context.services.catalogue.change_product(number, tags, changes, context.trace)
     if row is None:
         return await _missed(context, number)
     return written(serializers.product(row), product_tag(row))

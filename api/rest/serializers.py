@@ -8,6 +8,8 @@ from functools import lru_cache
 from typing import Any
 
 from api.rest.answers import (
+    DailyCashAnswer,
+    DailyFiguresAnswer,
     DoneAnswer,
     DriverAnswer,
     DriverRowAnswer,
@@ -33,6 +35,7 @@ from dispatch.domain.order_visibility import dropoff as dropoff_of
 from dispatch.domain.order_visibility import pay as pay_of
 from dispatch.domain.order_visibility import sees_all, store_of
 from dispatch.messages import DriverSeen, Reply
+from dispatch.reports.daily import WHOLE_ZONE
 
 
 # Cached: most times shown are of the last minutes, and an order's three times are shown in each answer: 0.3 us
@@ -230,8 +233,9 @@ def zone(row: Mapping[str, Any]) -> ZoneAnswer:
         "offer_distance_max_m": row["offer_distance_max_m"],
         "release_pause_s": row["release_pause_s"],
         "give_up_after_s": row["give_up_after_s"],
-        # Rows that an older version cached lack this field.
+        # Rows that an older version cached lack these fields.
         "driver_pay_minor": row.get("driver_pay_minor"),
+        "unassigned_after_s": row.get("unassigned_after_s"),
         "version": row["version"],
     }
 
@@ -260,7 +264,8 @@ def product(row: Mapping[str, Any]) -> ProductAnswer:
         "name": row["name"],
         "price": money(Money(row["price_minor"], row["currency"])),
         "stock": row["stock"],
-        # Rows that an older version cached lack this field.
+        # Rows that an older version cached lack these fields.
+        "low_stock": row.get("low_stock"),
         "active": row["active"] and row.get("store_active", True),
         "version": row["version"],
     }
@@ -280,3 +285,37 @@ def user(row: Mapping[str, Any]) -> UserAnswer:
         shown["zone_id"] = public_id(ids.ZONE, row["zone_id"]) if row["zone_id"] else None
         shown["capacity"] = row["capacity"]
     return shown
+
+
+def daily_figures(row: Mapping[str, Any]) -> DailyFiguresAnswer:
+    """Figures of a zone, or of one of its stores. Roles that are none of the three count as the system."""
+    by, store_id = row["cancelled_by"], row["store_id"]
+    customer, admin = by.get("customer", 0), by.get("admin", 0)
+    mean_s, p90_s = row["delivery_mean_s"], row["delivery_p90_s"]
+    return {
+        "day": row["day"].isoformat(),
+        "zone_id": public_id(ids.ZONE, row["zone_id"]),
+        "store_id": None if store_id == WHOLE_ZONE else public_id(ids.STORE, store_id),
+        "orders": row["orders"],
+        "delivered": row["delivered"],
+        "cancelled": row["cancelled"],
+        "undeliverable": row["undeliverable"],
+        "delivery_mean_s": None if mean_s is None else round(mean_s, 1),
+        "delivery_p90_s": None if p90_s is None else round(p90_s, 1),
+        "cancelled_by": {"customer": customer, "admin": admin, "system": sum(by.values()) - customer - admin},
+        "amounts": row["amounts"],
+        "updated_at": timestamp(row["made_at"]),
+    }
+
+
+def daily_cash(row: Mapping[str, Any]) -> DailyCashAnswer:
+    """What a driver delivered on a day, in one currency."""
+    return {
+        "day": row["day"].isoformat(),
+        "zone_id": public_id(ids.ZONE, row["zone_id"]),
+        "driver_id": public_id(ids.DRIVER, row["driver_id"]),
+        "deliveries": row["deliveries"],
+        "pay": money(Money(row["pay_minor"], row["currency"])),
+        "cash": money(Money(row["cash_minor"], row["currency"])),
+        "updated_at": timestamp(row["made_at"]),
+    }

@@ -35,6 +35,14 @@ OfferTtl = Annotated[int, Field(ge=1, le=600)]
 OfferDistance = Annotated[int, Field(ge=1, le=1_000_000)]
 ReleasePause = Annotated[int, Field(ge=0, le=86_400)]
 GiveUpAfter = Annotated[int, Field(ge=1, le=7 * 86_400)]
+UnassignedAfter = Annotated[
+    int,
+    Field(
+        ge=1,
+        le=7 * 86_400,
+        description="An order that has waited for a driver for so long is told of as `order.unassigned`. Null: never.",
+    ),
+]
 # Pay for a delivery, in the currency of its order.
 DriverPay = Annotated[int, Field(ge=0, le=1_000_000_000)]
 
@@ -57,6 +65,7 @@ class NewZone(Strict):
     release_pause_s: ReleasePause = 600
     give_up_after_s: GiveUpAfter | None = 3600
     driver_pay_minor: DriverPay | None = None
+    unassigned_after_s: UnassignedAfter | None = 300
 
 
 class ZoneChange(Patch):
@@ -69,6 +78,7 @@ class ZoneChange(Patch):
     release_pause_s: ReleasePause = absent()
     give_up_after_s: GiveUpAfter | None = absent()
     driver_pay_minor: DriverPay | None = absent()
+    unassigned_after_s: UnassignedAfter | None = absent()
 
 
 @operations.declare(

@@ -19,10 +19,10 @@ from aiohttp import web
 
 from actors.clock import Randomness
 from api.contract.problems import EVERY_ANSWER, Problem, problem_response
+from api.http.accept import prefers_html
 from api.http.front_pages import ops_front
 from api.http.pipeline import finish, trace_of
 from api.ops import jobs_status, status_html
-from api.ops.accept import prefers_html
 from api.ops.allowed_hosts import only_hosts
 from api.ops.exposition import merge_expositions
 from api.ops.exposition_format import whole

@@ -34,6 +34,8 @@ _ERROR: Part = {"schema": {"$ref": REF + "Error"}}
 _CONDITIONAL_STATUSES = ("304", "412", "428")
 # The connection gives these before it reads the version, so they have the form of version 2.
 _UNREAD_STATUSES = ("414", "431")
+# Groups of operations that version 2 got later.
+_LATER_TAGS = frozenset({"Reports"})
 _CONDITIONAL_HEADERS = frozenset({"if-match", "if-none-match", "etag", "last-modified", "accept-patch"})
 _LIMITS: Mapping[str, str] = {
     "X-RateLimit-Limit": "How many requests are allowed in a window.",
@@ -218,6 +220,7 @@ def _prune(document: Part) -> None:
         wanted |= ahead
         ahead = set().union(*(_references(schemas[name]) for name in ahead)) - wanted
     document["components"]["schemas"] = {name: schemas[name] for name in sorted(wanted)}
+    document["tags"] = [tag for tag in document["tags"] if tag["name"] not in _LATER_TAGS]
     text = str(document["paths"])
     for kind in ("headers", "examples"):
         named = document["components"][kind]

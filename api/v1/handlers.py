@@ -15,7 +15,7 @@ from api.http.operation import Route
 from api.http.pipeline import admit, permit
 from api.v1.request import RequestContextV1
 from api.v1.request_draft import Draft, refuse_body
-from api.v1.transforms import conditions, identity, keys, money, places
+from api.v1.transforms import conditions, identity, keys, later, money, places
 
 HandlerV1 = Callable[[RequestContextV1], Awaitable[web.StreamResponse]]
 # The routes of version 2, by operation.
@@ -47,7 +47,7 @@ def translate(context: RequestContextV1, draft: Draft, path: str) -> None:
         Problem: a part cannot be translated.
     """
     keys.forward(draft, context)
-    for difference in (conditions, identity, money, places):
+    for difference in (later, conditions, identity, money, places):
         difference.forward(draft)
     context.forward(draft, path_ids(context, path))
 

@@ -4,10 +4,22 @@ from __future__ import annotations
 
 from typing import Any
 
-from api.v1.transforms import conditions, identity, money, paging, pickups, places, problems, statuses, times
+from api.v1.transforms import (
+    conditions,
+    identity,
+    later,
+    money,
+    paging,
+    pickups,
+    places,
+    problems,
+    statuses,
+    times,
+)
 
 # Money comes last: its result is not JSON that other transforms could read.
 _DIFFERENCES = (
+    later.backward,
     pickups.backward,
     identity.backward,
     places.backward,

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from api.v1.transforms.identity import OF_FIELD
+from api.v1.transforms.later import LATER
 from api.v1.transforms.statuses import BACKWARD
 from dispatch.domain.ids import NUMBER_MAX
 
@@ -52,6 +53,8 @@ def translate_schemas(schemas: dict[str, Schema]) -> dict[str, Schema]:
     """Translate all schemas of a document, in place."""
     for name, schema in schemas.items():
         for node in _with_properties(schema):
+            for later in LATER:
+                _drop(node, later)
             _properties(node, placed=name in _PLACED)
         for node in _nodes(schema):
             _statuses(node)

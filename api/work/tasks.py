@@ -10,6 +10,10 @@ from api.work.work_services import WorkServices
 from dispatch.jobs.cleanup import Cleanup
 from dispatch.jobs.schedules import Schedule
 from dispatch.jobs.tasks import Task
+from dispatch.reports.tasks import Reports
+
+# Sends a driver's digest. Without it digests are only kept.
+DIGEST_TASK = "send_digest"
 
 
 def all_tasks(services: WorkServices) -> tuple[Sequence[Task[Any]], Sequence[Schedule]]:
@@ -25,6 +29,10 @@ def all_tasks(services: WorkServices) -> tuple[Sequence[Task[Any]], Sequence[Sch
     )
     tasks = [*cleanup.tasks(), *notices]
     schedules = [*cleanup.schedules(), *of_notices]
+    sends = DIGEST_TASK if any(task.name == DIGEST_TASK for task in tasks) else None
+    reports = Reports(services.database, services.clock, sends)
+    tasks += reports.tasks()
+    schedules += reports.schedules()
     names = [task.name for task in tasks]
     if len(set(names)) < len(names):
         raise ValueError(f"two tasks have one name: {sorted(names)}")

@@ -7,7 +7,7 @@ bytes. `sequence` in it is its place in the log. It has no personal data beyond 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import field
+from dataclasses import field, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -144,6 +144,14 @@ def _order_event(row: Mapping[str, Any], kind: str, status: str | None) -> Event
     )
 
 
+def _alert(row: Mapping[str, Any]) -> Sequence[Event]:
+    """An order that has waited for a driver for too long. Its subject is the order."""
+    facts = row["data"]
+    found = _order_event(row, f"order.{facts['event']}", o.CONFIRMED)
+    more = {"round": facts["round"], "waited_s": facts["waited_s"]}
+    return (replace(found, data={**found.data, **more}),)
+
+
 def _payment(row: Mapping[str, Any]) -> Sequence[Event]:
     facts = row["data"]
     stores = _stores(row)
@@ -198,6 +206,7 @@ _READERS: Mapping[str, Callable[[Mapping[str, Any]], Sequence[Event]]] = {
     "order": _order,
     "payment": _payment,
     "stock": _stock,
+    "alert": _alert,
 }
 
 # Tasks whose jobs follow from an event, by its type; each gets the subject as payload.

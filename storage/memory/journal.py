@@ -49,6 +49,7 @@ class MemoryJournal(DueOrders, MemoryPlacing):
         self.taken: dict[int, list[tuple[int, int]]] = {}
         self.store_days: Counter[tuple[int, int]] = Counter()
         self.order_events: list[Row] = []
+        self.stock_told: list[tuple[int, str, Row]] = []
         self.driver_events: dict[int, list[Row]] = {}
         self.keys: dict[tuple[int, str, str], Row] = {}
         self.locks = Locks()

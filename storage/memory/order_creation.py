@@ -20,8 +20,17 @@ def _unlike_the_first(values: Sequence[Any]) -> list[int]:
     return [line for line, value in enumerate(values) if value != values[0]]
 
 
+def _stock_events(before: int, after: int, low: int) -> list[str]:
+    """stock_events() of functions/catalogue.sql."""
+    is_low = low > 0 and before > low >= after
+    return ["low"] * is_low + ["out"] * (before > 0 == after)
+
+
 class MemoryPlacing:
-    """Implements dispatch.service.Placer; it uses the dictionaries of MemoryJournal."""
+    """Implements dispatch.service.Placer; it uses the dictionaries of MemoryJournal.
+
+    `stock_told` is what the outbox of Postgres gets about stocks: (product, trace, data).
+    """
 
     _wall: Callable[[], float]
     orders: dict[int, Row]
@@ -32,6 +41,7 @@ class MemoryPlacing:
     taken: dict[int, list[tuple[int, int]]]
     store_days: Counter[tuple[int, int]]
     order_events: list[Row]
+    stock_told: list[tuple[int, str, Row]]
     keys: dict[tuple[int, str, str], Row]
     locks: Locks
     _next_order: int
@@ -114,6 +124,14 @@ class MemoryPlacing:
         lines = [i for i, store in enumerate(stores) if store["id"] == stop["id"]]
         return [stop["id"], stop["name"], stop["lat"], stop["lon"], self.store_days[day], lines]
 
+    def _tell_stock(self, product: Row, taken: int, request: Mapping[str, Any]) -> None:
+        own, after = product.get("low_stock"), product["stock"]
+        low = own if own is not None else request.get("low_stock") or 0
+        self.stock_told += [
+            (product["id"], request["trace"], {"event": event, "stock": after, "limit": low})
+            for event in _stock_events(after + taken, after, low)
+        ]
+
     def _create(self, request: Mapping[str, Any]) -> Row:
         number, self._next_order = self._next_order, self._next_order + 1
         now_ms = int(self._wall() * 1000)
@@ -122,6 +140,7 @@ class MemoryPlacing:
             product = self.products[line["product"]]
             if product["stock"] is not None:
                 product["stock"] -= line["quantity"]
+                self._tell_stock(product, line["quantity"], request)
                 taken.append((product["id"], line["quantity"]))
             items.append([product["id"], product["name"], line["quantity"], product["price_minor"]])
         products = [self.products[line["product"]] for line in request["lines"]]

@@ -59,7 +59,7 @@ CREATE SEQUENCE life_seq;
 CREATE TABLE alembic_version (
     version_num varchar(32) NOT NULL CONSTRAINT alembic_version_pkc PRIMARY KEY
 );
-INSERT INTO alembic_version VALUES ('0031_job_control');
+INSERT INTO alembic_version VALUES ('0032_reports');
 
 
 -- Accounts ----------------------------------------------------------------------------------------------------------
@@ -159,7 +159,9 @@ CREATE TABLE zones (
     -- Days of the zone's stores begin at midnight here.
     time_zone            text NOT NULL DEFAULT 'UTC' CHECK (timezone(time_zone, timestamp '2000-01-01') IS NOT NULL),
     -- What a driver is paid for a delivery. An order keeps what it was placed with.
-    driver_pay_minor     integer CHECK (driver_pay_minor BETWEEN 0 AND 1000000000)
+    driver_pay_minor     integer CHECK (driver_pay_minor BETWEEN 0 AND 1000000000),
+    -- An order that has waited for a driver for so long is told of, once a round (find_unassigned). NULL: never.
+    unassigned_after_s   integer DEFAULT 300 CHECK (unassigned_after_s BETWEEN 1 AND 604800)
 );
 
 -- A store. Trigger (functions/catalogue.sql): a store that closes or opens marks its products.
@@ -197,7 +199,9 @@ CREATE TABLE products (
     active       boolean NOT NULL DEFAULT true,
     created_at   timestamptz NOT NULL DEFAULT now(),
     version      integer NOT NULL DEFAULT 1,
-    store_active boolean NOT NULL DEFAULT true      -- its store is open; for lists
+    store_active boolean NOT NULL DEFAULT true,     -- its store is open; for lists
+    -- A stock that falls to it is low. NULL: the setting's; 0: never.
+    low_stock    integer CHECK (low_stock BETWEEN 0 AND 1000000000)
 );
 -- None of them has the stock in it: an order's update of the stock stays on its page.
 CREATE INDEX products_name ON products ((lower(name) COLLATE "C"), id);
@@ -331,6 +335,8 @@ CREATE TABLE order_events (
     data       jsonb,
     PRIMARY KEY (order_id, version)
 );
+-- A day's deliveries.
+CREATE INDEX order_events_delivered ON order_events (at) WHERE type = 'delivered';
 
 -- Which driver carries an order, in which of the driver's slots. The two keys are promise 1 as the database itself
 -- keeps it, whatever our code does: an order has one driver, and a slot of a driver has one order.
@@ -448,9 +454,9 @@ CREATE UNIQUE INDEX payment_refunds_wanted ON payment_refunds (payment_id) WHERE
 -- can be, because acceptances pay for it. An order's facts are read from its history, which does not change.
 CREATE TABLE outbox (
     id      bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,    -- rises with the versions of a subject
-    topic   text NOT NULL CHECK (topic IN ('order', 'payment', 'stock')),
-    ref     bigint NOT NULL,                        -- the order, payment or product
-    version bigint NOT NULL,                        -- of the order or payment
+    topic   text NOT NULL CHECK (topic IN ('order', 'payment', 'stock', 'alert')),
+    ref     bigint NOT NULL,                        -- the order, payment or product; of an alert the order
+    version bigint NOT NULL,                        -- of the order or payment; 0 of a product
     trace   text,                                   -- NULL: in the order's history
     data    jsonb,                                  -- NULL: in the order's history
     at      timestamptz NOT NULL DEFAULT clock_timestamp()
@@ -704,6 +710,85 @@ CREATE TABLE webhook_replays (
 );
 CREATE INDEX webhook_replays_open ON webhook_replays (endpoint_id, id) WHERE done_at IS NULL;
 CREATE INDEX webhook_replays_done ON webhook_replays (done_at) WHERE done_at IS NOT NULL;
+
+
+-- Reports ------------------------------------------------------------------------------------------------------------
+
+-- Orders that were told of because no driver has taken them (find_unassigned), by round. Until the order ends.
+CREATE TABLE order_alerts (
+    order_id bigint NOT NULL,
+    round    integer NOT NULL,
+    at       timestamptz NOT NULL DEFAULT clock_timestamp(),
+    PRIMARY KEY (order_id, round)
+);
+
+-- Figures of the orders that were placed on a day, of a zone and of each of its stores. functions/reports.sql says how
+-- days are counted. A day without orders has no row.
+CREATE TABLE daily_figures (
+    id              bigint GENERATED ALWAYS AS IDENTITY UNIQUE,     -- for pages of lists
+    zone_id         bigint NOT NULL,
+    store_id        bigint NOT NULL,                -- 0: the whole zone, where an order with two stores counts once
+    day             date NOT NULL,
+    orders          integer NOT NULL,
+    delivered       integer NOT NULL,
+    cancelled       integer NOT NULL,
+    undeliverable   integer NOT NULL,
+    delivery_mean_s double precision,               -- from the placing to the delivery; NULL: none was delivered
+    delivery_p90_s  double precision,
+    cancelled_by    jsonb NOT NULL,                 -- how many each role has cancelled
+    -- A list by currency: revenue of what was delivered, what was given back, drivers' pay.
+    amounts         jsonb NOT NULL,
+    made_at         timestamptz NOT NULL DEFAULT clock_timestamp(),
+    PRIMARY KEY (zone_id, day, store_id)
+);
+CREATE INDEX daily_figures_day ON daily_figures (day, id);
+
+-- What a driver has delivered on a day in a zone: cash that was collected, pay that was earned.
+CREATE TABLE daily_cash (
+    id         bigint GENERATED ALWAYS AS IDENTITY UNIQUE,
+    zone_id    bigint NOT NULL,
+    driver_id  bigint NOT NULL,
+    day        date NOT NULL,
+    currency   text NOT NULL,
+    deliveries integer NOT NULL,
+    pay_minor  bigint NOT NULL,
+    cash_minor bigint NOT NULL,
+    made_at    timestamptz NOT NULL DEFAULT clock_timestamp(),
+    PRIMARY KEY (zone_id, day, driver_id, currency)
+);
+CREATE INDEX daily_cash_day ON daily_cash (day, id);
+
+-- Days whose figures have changed and are not yet computed again.
+CREATE TABLE report_days (
+    zone_id bigint NOT NULL,
+    day     date NOT NULL,
+    PRIMARY KEY (zone_id, day)
+);
+CREATE INDEX report_days_day ON report_days (day, zone_id);
+
+-- The place in the log of events up to which days were marked.
+CREATE TABLE report_cursor (
+    sole boolean PRIMARY KEY DEFAULT true CHECK (sole),
+    pos  bigint NOT NULL
+);
+INSERT INTO report_cursor (pos) SELECT pos FROM event_log_end;
+
+-- A driver's digest of a day, made once; `amounts` is a list by currency of pay and cash.
+CREATE TABLE driver_digests (
+    zone_id    bigint NOT NULL,
+    driver_id  bigint NOT NULL,
+    day        date NOT NULL,
+    deliveries integer NOT NULL,
+    amounts    jsonb NOT NULL,
+    made_at    timestamptz NOT NULL DEFAULT clock_timestamp(),
+    PRIMARY KEY (zone_id, day, driver_id)
+);
+
+-- The last day of each zone whose digests were made.
+CREATE TABLE digest_days (
+    zone_id bigint PRIMARY KEY,
+    day     date NOT NULL
+);
 
 
 -- Rows as the program reads them; times are milliseconds ------------------------------------------------------------

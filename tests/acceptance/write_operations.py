@@ -73,6 +73,7 @@ WRITES: Mapping[str, Operation] = {
         "POST", "/api/v2/zones", "admin",
         {"name": "Z", "mode": "waves", "wave_size": 3, "offer_ttl_s": 20, "offer_distance_max_m": 50_000,
          "release_pause_s": 600, "give_up_after_s": 3600, "driver_pay_minor": 350,
+         "unassigned_after_s": 300,
          "area": [{"lat": 0, "lon": 0}, {"lat": 0, "lon": 1}, {"lat": 1, "lon": 1}]},
     ),
     "zones.update": Operation("PATCH", "/api/v2/zones/zon_1", "admin", {"name": "Z", "offer_ttl_s": 20}),
@@ -86,7 +87,8 @@ WRITES: Mapping[str, Operation] = {
     "stores.delete": Operation("DELETE", "/api/v2/stores/sto_1", "admin"),
     "products.create": Operation(
         "POST", "/api/v2/products", "admin",
-        {"store_id": STORE, "name": "P", "price": {"amount_minor": 450, "currency": "EUR"}, "stock": 5},
+        {"store_id": STORE, "name": "P", "price": {"amount_minor": 450, "currency": "EUR"}, "stock": 5,
+         "low_stock": 2},
     ),
     "products.update": Operation(
         "PATCH", "/api/v2/products/prd_1", "admin", {"name": "P", "stock": 5, "active": True}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import time
 from collections.abc import AsyncIterator, Sequence
@@ -15,6 +16,7 @@ from actors.errors import NotWritten
 from storage.memory.journal import MemoryJournal
 from storage.postgres.database import open_database
 from storage.postgres.order_creation import OrderPlacer
+from tests.conftest import copy_database
 
 CUSTOMERS = (100, 101)
 # Where most orders go; store 2 delivers so far, and not to the other place.
@@ -26,6 +28,8 @@ VALUES (1, 1, 'store 1', 0, 0, NULL, true), (2, 1, 'store 2', 1, 2, 5000, true),
        (3, 2, 'store 3', 0, 0, NULL, true), (4, 1, 'store 4', 0, 0, NULL, false);
 INSERT INTO users (id, email, role, name) SELECT n, n || '@x.example', 'customer', 'Ann' FROM unnest(ARRAY[100, 101]) n;
 """
+# Limits of stocks by product; the others have that of the request.
+LOW = {2: 20, 4: 0}
 # Store, price, currency, stock, active; by number from 1. 99 does not exist.
 PRODUCTS: tuple[tuple[int, int, str, int | None, bool], ...] = (
     (1, 500, "EUR", None, True), (1, 250, "EUR", 60, True), (1, 100, "EUR", 5, True), (2, 700, "EUR", 30, True),
@@ -54,22 +58,26 @@ def _memory() -> MemoryJournal:
     journal.users |= dict.fromkeys(CUSTOMERS, "Ann")
     for number, (store, price, currency, stock, active) in enumerate(PRODUCTS, 1):
         journal.add_product(number, store, price, stock)
-        journal.products[number] |= {"currency": currency, "active": active}
+        journal.products[number] |= {"currency": currency, "active": active, "low_stock": LOW.get(number)}
     return journal
 
 
 @pytest.fixture
 async def url(database_url: str) -> str:
     """A database with the same stores and products."""
-    owner = await asyncpg.connect(database_url)
+    await _fill(database_url)
+    return database_url
+
+
+async def _fill(url: str) -> None:
+    owner = await asyncpg.connect(url)
     await owner.execute(STORES)
     await owner.executemany(
-        "INSERT INTO products (id, store_id, name, price_minor, currency, stock, active)"
-        " VALUES ($1, $2, $3, $4, $5, $6, $7)",
-        [(n, store, f"product {n}", *rest) for n, (store, *rest) in enumerate(PRODUCTS, 1)],
+        "INSERT INTO products (id, store_id, name, price_minor, currency, stock, active, low_stock)"
+        " VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+        [(n, store, f"product {n}", *rest, LOW.get(n)) for n, (store, *rest) in enumerate(PRODUCTS, 1)],
     )
     await owner.close()
-    return database_url
 
 
 @pytest.fixture
@@ -116,6 +124,14 @@ def _told(answers: Sequence[Any]) -> list[Any]:
     ]
 
 
+async def _stock_told(url: str) -> list[tuple[int, str, Any]]:
+    """What the outbox has about stocks: product, trace, data."""
+    owner = await asyncpg.connect(url)
+    rows = await owner.fetch("SELECT ref, trace, data FROM outbox WHERE topic = 'stock' ORDER BY id")
+    await owner.close()
+    return [(row["ref"], row["trace"], json.loads(row["data"])) for row in rows]
+
+
 def _windows(answers: Sequence[Any]) -> list[Any]:
     """Times from creation on, in milliseconds."""
     made = [answer["facts"] for answer in answers if answer["code"] == "created"]
@@ -154,6 +170,56 @@ async def test_batch_is_answered_as_if_its_orders_had_come_one_by_one(
     assert {row["id"]: row["stock"] for row in stocks} == {n: p["stock"] for n, p in memory.products.items()}
     assert orders == events == len(memory.orders)
     assert lines == sum(len(row["items"]) for row in memory.orders.values())
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_stock_that_crosses_its_limit_is_told_of_once_whatever_the_batches_are(
+    url: str, placer: OrderPlacer, seed: int
+) -> None:
+    chance, memory = random.Random(seed), _memory()
+    wanted: dict[str, dict[int, int]] = {}
+    for size in (9, 1, 40, 2, 30):
+        requests = [
+            _request(chance, plain=chance.random() < 0.5) | {"trace": f"{size}/{n}", "low_stock": 3}
+            for n in range(size)
+        ]
+        wanted |= {r["trace"]: {line["product"]: line["quantity"] for line in r["lines"]} for r in requests}
+        await placer.place(requests)
+        await memory.place(requests)
+    ours = await _stock_told(url)
+    # What is plain in a batch comes first, so another order may be the one that crosses the limit.
+    assert sorted((p, d["event"], d["limit"]) for p, _, d in ours) == sorted(
+        (p, d["event"], d["limit"]) for p, _, d in memory.stock_told
+    )
+    assert {(p, d["event"]) for p, _, d in ours} >= {(2, "low"), (2, "out")}
+    for product, trace, told in ours:
+        after, before = told["stock"], told["stock"] + wanted[trace][product]
+        assert before > told["limit"] >= after if told["event"] == "low" else before > 0 == after
+
+
+async def test_batch_and_turns_tell_the_same_of_stocks(
+    template_server: str, url: str, placer: OrderPlacer
+) -> None:
+    chance = random.Random(4)
+    requests = [
+        _request(chance, plain=True)
+        | {"trace": f"t{n}", "low_stock": 3, "lines": [{"product": p, "quantity": q}]}
+        for n, (p, q) in enumerate([(2, 12), (3, 1), (4, 6)] * 5)
+    ]
+    memory = _memory()
+    await placer.place(requests)
+    for request in requests:
+        await memory.place([request])
+    assert await _stock_told(url) == memory.stock_told
+    other = await copy_database(template_server)
+    await _fill(other)
+    async with open_database(other, size_max=2) as database:
+        for request in requests:
+            await OrderPlacer(database).place([request])
+    assert await _stock_told(other) == memory.stock_told
+    assert [(product, trace, told["event"]) for product, trace, told in memory.stock_told] == [
+        (3, "t4", "low"), (2, "t9", "low"), (2, "t12", "out"), (3, "t13", "out"), (4, "t14", "out"),
+    ]  # fmt: skip
 
 
 async def test_key_that_somebody_else_is_at_holds_up_nobody_but_itself(url: str, placer: OrderPlacer) -> None:

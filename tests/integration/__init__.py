@@ -6,6 +6,8 @@ test_migrations.py      migrations, forward and on data
 test_present_text.py    a database made from the present text against a migrated one
 monitoring/             rules of Prometheus, run by promtool
 services/               services over tables, without HTTP
+reports/                orders without a driver, figures of days, digests
+test_stock_limits.py    stocks that cross their limit
 test_fence.py           the fence against a stale owner, on real row locks
 test_locked_row.py      a row that a person holds in psql
 test_lists.py           query plans of lists

@@ -14,5 +14,6 @@ paging.py       the shape of lists that have one page
 keys.py         optional Idempotency-Key
 conditions.py   removal of ETag, If-Match and versions of resources
 limits.py       X-RateLimit headers
+later.py        fields that only version 2 has
 problems.py     flat errors
 """

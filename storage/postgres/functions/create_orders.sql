@@ -30,6 +30,7 @@
 --   good       the requests that are placed here
 --   stop, counted, route   their stores, each with the order's number there (store_days)
 --   taken, opened, filled, told, outboxed   stock, orders, items, history, outbox
+--   crossed    a row of the outbox for each order that made a stock low or used it up
 -- The second one keeps the answers under their keys, with the rows as the first one has written them.
 --
 -- Settings of its plans. No sequential scans: a plan that was made while a table was empty, when reading all of it was
@@ -72,10 +73,10 @@ BEGIN
             id bigint, shard integer, customer bigint, route text, key text, lines jsonb, lat double precision,
             lon double precision, address text, payment text, notes text, trace text, pay_window_s integer,
             contact_name text, contact_phone text, expected bigint, expected_currency text, unpaid_max integer,
-            held_max integer))
+            held_max integer, low_stock integer))
             WITH ORDINALITY AS x(id, shard, customer, route, key, lines, lat, lon, address, payment, notes, trace,
                                  pay_window_s, contact_name, contact_phone, expected, expected_currency, unpaid_max,
-                                 held_max, at)
+                                 held_max, low_stock, at)
          -- A subquery for each key, so that no plan ever reads the whole table of them.
          WHERE x.at = ANY (v_mine)
            AND coalesce((SELECT d.expires_at <= v_now FROM idempotency d
@@ -140,9 +141,19 @@ BEGIN
          GROUP BY n.at
     ), taken AS (
         UPDATE products p SET stock = p.stock - t.quantity
-          FROM (SELECT l.id, sum(l.quantity) AS quantity FROM line l JOIN good g USING (at)
+          FROM (SELECT l.id, sum(l.quantity) AS quantity, max(g.low_stock) AS low FROM line l JOIN good g USING (at)
                  WHERE l.stock IS NOT NULL GROUP BY l.id) t
          WHERE p.id = t.id
+        RETURNING p.id, p.stock + t.quantity AS before, p.stock AS after, coalesce(p.low_stock, t.low, 0) AS low
+    ), crossed AS (
+        INSERT INTO outbox (topic, ref, version, trace, data)
+        SELECT 'stock', s.id, 0, s.trace, jsonb_build_object('event', e.event, 'stock', s.after, 'limit', s.low)
+          FROM (SELECT t.id, t.low, l.quantity, g.trace, g.at,
+                       t.before - sum(l.quantity) OVER (PARTITION BY t.id ORDER BY g.at) AS after
+                  FROM taken t JOIN line l USING (id) JOIN good g USING (at)
+                 WHERE t.after = 0 OR (t.before > t.low AND t.after <= t.low)) s
+         CROSS JOIN LATERAL stock_events(s.after + s.quantity, s.after, s.low) e
+         ORDER BY s.at, s.id
     ), opened AS (
         INSERT INTO orders (id, shard, zone_id, store_id, customer_id, status, mode, due_at, ready_at, created_at,
                             updated_at, dropoff_lat, dropoff_lon, address, payment, notes, total_minor, currency,

@@ -29,7 +29,7 @@ BEGIN
         id bigint, shard integer, customer bigint, route text, key text, fingerprint text, lines jsonb,
         lat double precision, lon double precision, address text, payment text, notes text, trace text,
         ttl_s integer, pay_window_s integer, contact_name text, contact_phone text, expected bigint,
-        expected_currency text, unpaid_max integer, held_max integer)
+        expected_currency text, unpaid_max integer, held_max integer, low_stock integer)
     LOOP
         v_code := NULL; v_facts := '{}';
         IF NOT (it.customer || '/' || it.route || '/' || it.key) = ANY (v_mine) THEN
@@ -123,9 +123,17 @@ BEGIN
                    CASE WHEN count(*) > 1 THEN jsonb_agg(v_ms + 1000 * s.preparation_s ORDER BY s.first) END
               INTO v_pickups, v_ready_each
               FROM stop s JOIN counted n ON n.store_id = s.id;
-            UPDATE products p SET stock = p.stock - l.quantity
-              FROM jsonb_to_recordset(it.lines) AS l(product bigint, quantity integer)
-             WHERE p.id = l.product AND p.stock IS NOT NULL;
+            WITH taken AS (
+                UPDATE products p SET stock = p.stock - l.quantity
+                  FROM jsonb_to_recordset(it.lines) AS l(product bigint, quantity integer)
+                 WHERE p.id = l.product AND p.stock IS NOT NULL
+                RETURNING p.id, p.stock + l.quantity AS before, p.stock AS after,
+                          coalesce(p.low_stock, it.low_stock, 0) AS low
+            )
+            INSERT INTO outbox (topic, ref, version, trace, data)
+            SELECT 'stock', t.id, 0, it.trace, jsonb_build_object('event', e.event, 'stock', t.after, 'limit', t.low)
+              FROM taken t CROSS JOIN LATERAL stock_events(t.before, t.after, t.low) e
+             WHERE t.after = 0 OR (t.before > t.low AND t.after <= t.low) ORDER BY t.id;
             INSERT INTO orders (id, shard, zone_id, store_id, customer_id, status, mode, due_at, ready_at,
                                 created_at, updated_at, dropoff_lat, dropoff_lon, address, payment, notes,
                                 total_minor, currency, pickups, ready_each, contact_name, contact_phone, driver_pay_minor)

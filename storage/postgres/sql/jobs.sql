@@ -10,7 +10,7 @@ SELECT b.id, b.topic, b.ref, b.version, b.data, coalesce(b.trace, e.trace) AS tr
        (SELECT pos FROM event_log_end) AS log_end
   FROM (SELECT * FROM outbox ORDER BY id LIMIT $1::integer) b
   LEFT JOIN order_events e ON b.topic = 'order' AND e.order_id = b.ref AND e.version = b.version
-  LEFT JOIN orders o ON o.id = CASE b.topic WHEN 'order' THEN b.ref WHEN 'payment' THEN (b.data ->> 'order')::bigint END
+  LEFT JOIN orders o ON o.id = CASE b.topic WHEN 'order' THEN b.ref WHEN 'alert' THEN b.ref WHEN 'payment' THEN (b.data ->> 'order')::bigint END
   LEFT JOIN products p ON b.topic = 'stock' AND p.id = b.ref
   LEFT JOIN stores s ON s.id = p.store_id
  ORDER BY b.id;

@@ -226,6 +226,7 @@ FIELDS: Mapping[str, Mapping[str, Mapping[str, str | None]]] = {
         "/release_pause_s": _integer(0, 86_400),
         "/give_up_after_s": _integer(1, 604_800),
         "/driver_pay_minor": _integer(0, 1_000_000_000),
+        "/unassigned_after_s": _integer(1, 604_800),
         "/area": {"two corners": '[{"lat":0,"lon":0},{"lat":0,"lon":1}]', "a text": '"x"', "empty": "[]",
                   "101 corners": json.dumps([{"lat": 0, "lon": 0}] * 101)},
         "/area/1": {"null": "null", "a pair": "[0, 0]"},
@@ -249,6 +250,7 @@ FIELDS: Mapping[str, Mapping[str, Mapping[str, str | None]]] = {
         "/price/amount_minor": {**_integer(0, 1_000_000_000), **GONE},
         "/price/currency": {**GONE, **_choice("eur", "EURO", "EU", "\u20acUR", "EU\u0000", "")},
         "/stock": _integer(0, 1_000_000_000),
+        "/low_stock": _integer(0, 1_000_000_000),
     },
     "products.update": {"/stock": _integer(0, 1_000_000_000), "/active": NOT_FLAGS, "/name": _text(120)},
     "orders.create": {

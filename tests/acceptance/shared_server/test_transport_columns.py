@@ -48,7 +48,7 @@ BODIES: dict[str, st.SearchStrategy[dict[str, Any]]] = {
                   "offer_ttl_s": integers(1, 600), "area": CORNERS,
                   "offer_distance_max_m": integers(1, 1_000_000), "release_pause_s": integers(0, 86_400),
                   "give_up_after_s": integers(1, 604_800),
-                  "driver_pay_minor": integers(0, 1_000_000_000)},
+                  "driver_pay_minor": integers(0, 1_000_000_000), "unassigned_after_s": integers(1, 604_800)},
     ),
     "stores.create": st.fixed_dictionaries(
         {"zone_id": st.just(ZONE), "name": texts(80), **PLACE}, optional={"preparation_s": integers(0, 86_400)}
@@ -56,7 +56,7 @@ BODIES: dict[str, st.SearchStrategy[dict[str, Any]]] = {
     "products.create": st.fixed_dictionaries(
         {"store_id": st.just(STORE), "name": texts(120),
          "price": st.fixed_dictionaries({"amount_minor": integers(0, 1_000_000_000), "currency": CURRENCIES})},
-        optional={"stock": integers(0, 1_000_000_000)},
+        optional={"stock": integers(0, 1_000_000_000), "low_stock": integers(0, 1_000_000_000)},
     ),
     "orders.create": st.fixed_dictionaries(
         {"items": st.tuples(LINE), "payment": st.sampled_from(["card", "cash"]),
@@ -117,12 +117,14 @@ def check_stored(body: dict[str, Any], answer: Answer) -> None:
         "lon",
         "preparation_s",
         "stock",
+        "low_stock",
         "wave_size",
         "offer_ttl_s",
         "offer_distance_max_m",
         "release_pause_s",
         "give_up_after_s",
         "driver_pay_minor",
+        "unassigned_after_s",
         "capacity",
         "area",
         "price",

@@ -124,6 +124,8 @@ CELLS: Mapping[str, str] = {
     "jobs.schedules":      _ADMIN,
     "jobs.change_schedule": _ADMIN,
     "jobs.run_schedule":   "401 403 403 403 403 403 202 401 401 401",
+    "reports.daily":       _ADMIN,
+    "reports.cash":        _ADMIN,
     # Without a header a browser may still show a ticket in its first frame.
     "feed.open":           "101 403 403 101 101 101 403 401 401 401",
     "feed.ticket":         "401 403 403 201 201 201 403 401 401 401",

@@ -78,7 +78,7 @@ class Mall:
     async def zone(self) -> Row:
         return await self.service.add_zone(
             name="Z", mode="waves", wave_size=3, offer_ttl_s=20, area=AREA, offer_distance_max_m=500,
-            release_pause_s=600, give_up_after_s=3600, driver_pay_minor=250,
+            release_pause_s=600, give_up_after_s=3600, driver_pay_minor=250, unassigned_after_s=300,
         )  # fmt: skip
 
     async def store(self, zone: int = ZONE) -> Row:
@@ -154,7 +154,7 @@ async def test_patch_of_a_zone_changes_what_it_names_and_null_removes(mall: Mall
     number, change = zone["id"], mall.service.change_zone
     wider = {**zone, "wave_size": 9, "version": 2}
     assert _shown(await change(number, None, {"wave_size": 9}, "trace")) == wider
-    nulls = dict.fromkeys(("area", "give_up_after_s", "driver_pay_minor"))
+    nulls = dict.fromkeys(("area", "give_up_after_s", "driver_pay_minor", "unassigned_after_s"))
     assert _shown(await change(number, None, nulls, "trace")) == {**wider, **nulls, "version": 3}
     assert mall.zones.told == [("wake", number), ("reconfigure", number), ("reconfigure", number)]
 
@@ -177,6 +177,10 @@ async def test_patch_of_a_product_changes_what_it_names_and_null_removes(mall: M
     endless = {**dearer, "stock": None, "version": 3}
     assert _shown(await change(number, ["2.5"], {"stock": None})) == endless, "the tag has the stock in it"
     assert await change(number, ["2.5"], {"name": "Lost"}) is None
+    limited = {**endless, "low_stock": 4, "version": 4}
+    assert _shown(await change(number, ["3"], {"low_stock": 4})) == limited
+    assert _shown(await change(number, None, {})) == limited, "an empty patch only looks"
+    assert _shown(await change(number, None, {"low_stock": None})) == {**endless, "version": 5}
 
 
 async def test_lists_are_read_through_the_cache_only_where_it_is_asked(mall: Mall) -> None:

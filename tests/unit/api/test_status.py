@@ -28,9 +28,9 @@ from actors.counters import Samples
 from actors.messages import ActorId, Emit, Turn
 from actors.runtime import Runtime
 from actors.shards import SHARD_COUNT
+from api.http.accept import prefers_html
 from api.http.services import Services
 from api.ops import RuntimeCollector, status
-from api.ops.accept import prefers_html
 from api.ops.cluster_status import ClusterView, Silent, ask_all, merge, read_report
 from api.ops.exposition_format import exposition
 from api.ops.html_tables import POLICY

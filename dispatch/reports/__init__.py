@@ -1,0 +1,8 @@
+"""Reports: figures of days, digests for drivers, orders that wait too long.
+
+The figures are computed in Postgres (storage/postgres/functions/reports.sql), by jobs of a worker.
+
+Map:
+daily.py   figures of days, as they are read
+tasks.py   tasks and schedules that compute them
+"""

@@ -1,0 +1,437 @@
+-- Reports: limits of stocks, orders without a driver, figures of days.
+ALTER TABLE products ADD COLUMN low_stock integer CHECK (low_stock BETWEEN 0 AND 1000000000);
+ALTER TABLE zones ADD COLUMN unassigned_after_s integer DEFAULT 300 CHECK (unassigned_after_s BETWEEN 1 AND 604800);
+ALTER TABLE outbox DROP CONSTRAINT outbox_topic_check;
+ALTER TABLE outbox ADD CONSTRAINT outbox_topic_check CHECK (topic IN ('order', 'payment', 'stock', 'alert'));
+-- A day's deliveries.
+CREATE INDEX order_events_delivered ON order_events (at) WHERE type = 'delivered';
+
+-- Reports ------------------------------------------------------------------------------------------------------------
+
+-- Orders that were told of because no driver has taken them (find_unassigned), by round. Until the order ends.
+CREATE TABLE order_alerts (
+    order_id bigint NOT NULL,
+    round    integer NOT NULL,
+    at       timestamptz NOT NULL DEFAULT clock_timestamp(),
+    PRIMARY KEY (order_id, round)
+);
+
+-- Figures of the orders that were placed on a day, of a zone and of each of its stores. functions/reports.sql says how
+-- days are counted. A day without orders has no row.
+CREATE TABLE daily_figures (
+    id              bigint GENERATED ALWAYS AS IDENTITY UNIQUE,     -- for pages of lists
+    zone_id         bigint NOT NULL,
+    store_id        bigint NOT NULL,                -- 0: the whole zone, where an order with two stores counts once
+    day             date NOT NULL,
+    orders          integer NOT NULL,
+    delivered       integer NOT NULL,
+    cancelled       integer NOT NULL,
+    undeliverable   integer NOT NULL,
+    delivery_mean_s double precision,               -- from the placing to the delivery; NULL: none was delivered
+    delivery_p90_s  double precision,
+    cancelled_by    jsonb NOT NULL,                 -- how many each role has cancelled
+    -- A list by currency: revenue of what was delivered, what was given back, drivers' pay.
+    amounts         jsonb NOT NULL,
+    made_at         timestamptz NOT NULL DEFAULT clock_timestamp(),
+    PRIMARY KEY (zone_id, day, store_id)
+);
+CREATE INDEX daily_figures_day ON daily_figures (day, id);
+
+-- What a driver has delivered on a day in a zone: cash that was collected, pay that was earned.
+CREATE TABLE daily_cash (
+    id         bigint GENERATED ALWAYS AS IDENTITY UNIQUE,
+    zone_id    bigint NOT NULL,
+    driver_id  bigint NOT NULL,
+    day        date NOT NULL,
+    currency   text NOT NULL,
+    deliveries integer NOT NULL,
+    pay_minor  bigint NOT NULL,
+    cash_minor bigint NOT NULL,
+    made_at    timestamptz NOT NULL DEFAULT clock_timestamp(),
+    PRIMARY KEY (zone_id, day, driver_id, currency)
+);
+CREATE INDEX daily_cash_day ON daily_cash (day, id);
+
+-- Days whose figures have changed and are not yet computed again.
+CREATE TABLE report_days (
+    zone_id bigint NOT NULL,
+    day     date NOT NULL,
+    PRIMARY KEY (zone_id, day)
+);
+CREATE INDEX report_days_day ON report_days (day, zone_id);
+
+-- The place in the log of events up to which days were marked.
+CREATE TABLE report_cursor (
+    sole boolean PRIMARY KEY DEFAULT true CHECK (sole),
+    pos  bigint NOT NULL
+);
+INSERT INTO report_cursor (pos) SELECT pos FROM event_log_end;
+
+-- A driver's digest of a day, made once; `amounts` is a list by currency of pay and cash.
+CREATE TABLE driver_digests (
+    zone_id    bigint NOT NULL,
+    driver_id  bigint NOT NULL,
+    day        date NOT NULL,
+    deliveries integer NOT NULL,
+    amounts    jsonb NOT NULL,
+    made_at    timestamptz NOT NULL DEFAULT clock_timestamp(),
+    PRIMARY KEY (zone_id, day, driver_id)
+);
+
+-- The last day of each zone whose digests were made.
+CREATE TABLE digest_days (
+    zone_id bigint PRIMARY KEY,
+    day     date NOT NULL
+);
+
+GRANT SELECT ON order_alerts, daily_figures, daily_cash, report_days, report_cursor, driver_digests, digest_days TO mall_app;
+
+-- Days before this revision are computed from now on, the newest first.
+INSERT INTO report_days (zone_id, day)
+SELECT l.zone_id, (l.created_at AT TIME ZONE z.time_zone)::date
+  FROM order_listing l JOIN zones z ON z.id = l.zone_id WHERE l.pickup = 1
+UNION
+SELECT o.zone_id, (e.at AT TIME ZONE z.time_zone)::date
+  FROM order_events e JOIN orders o ON o.id = e.order_id JOIN zones z ON z.id = o.zone_id WHERE e.type = 'delivered';
+
+-- What happened to a stock that was changed: it became low when it fell from above the limit to it or below, and was
+-- used up when it fell to zero. A limit of 0 is never crossed. Each is once per crossing: only a stock that was filled up
+-- above the limit can cross it again.
+CREATE FUNCTION stock_events(p_before bigint, p_after bigint, p_low integer) RETURNS TABLE (event text)
+LANGUAGE sql IMMUTABLE AS $$
+    SELECT 'low' WHERE p_low > 0 AND p_before > p_low AND p_after <= p_low
+    UNION ALL
+    SELECT 'out' WHERE p_before > 0 AND p_after = 0
+$$;
+REVOKE ALL ON FUNCTION stock_events FROM PUBLIC;
+
+-- Puts what happened to a stock into the outbox.
+CREATE FUNCTION tell_stock(p_id bigint, p_before bigint, p_after bigint, p_low integer, p_trace text) RETURNS void
+LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = public, pg_temp AS $$
+    INSERT INTO outbox (topic, ref, version, trace, data)
+    SELECT 'stock', p_id, 0, p_trace, jsonb_build_object('event', e.event, 'stock', p_after, 'limit', p_low)
+      FROM stock_events(p_before, p_after, p_low) e
+$$;
+REVOKE ALL ON FUNCTION tell_stock FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION tell_stock TO mall_app;
+
+-- Changes a product in a version, or version and stock, that the caller has seen (p_tags; NULL: in any). p has the new
+-- values: an absent one stays, null clears stock and low_stock, and an empty p only looks. p_low: the limit of products
+-- without one of their own. It works as its caller, because the ledger of stocks notes what the server's role sets.
+CREATE FUNCTION change_product(p_id bigint, p_tags text[], p jsonb, p_low integer, p_trace text) RETURNS SETOF products
+LANGUAGE plpgsql VOLATILE SET search_path = public, pg_temp AS $$
+DECLARE
+    v_was products; v_row products;
+BEGIN
+    SELECT * INTO v_was FROM products
+     WHERE id = p_id AND (p_tags IS NULL OR version::text = ANY (p_tags) OR (version || '.' || stock) = ANY (p_tags))
+       FOR NO KEY UPDATE;
+    IF NOT FOUND THEN
+        RETURN;
+    END IF;
+    UPDATE products SET name = coalesce(p ->> 'name', name),
+           price_minor = coalesce((p ->> 'price_minor')::bigint, price_minor),
+           currency = coalesce(p ->> 'currency', currency),
+           stock = CASE WHEN p ? 'stock' THEN (p ->> 'stock')::integer ELSE stock END,
+           low_stock = CASE WHEN p ? 'low_stock' THEN (p ->> 'low_stock')::integer ELSE low_stock END,
+           active = coalesce((p ->> 'active')::boolean, active), version = version + (p <> '{}')::integer
+     WHERE id = p_id RETURNING * INTO v_row;
+    IF v_row.stock < v_was.stock OR (v_was.stock IS NULL AND v_row.stock IS NOT NULL) THEN
+        -- A stock that never ran out was above every limit.
+        PERFORM tell_stock(p_id, coalesce(v_was.stock, 2147483647), v_row.stock, coalesce(v_row.low_stock, p_low, 0), p_trace);
+    END IF;
+    RETURN NEXT v_row;
+END
+$$;
+REVOKE ALL ON FUNCTION change_product FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION change_product TO mall_app;
+
+-- Reports: orders that wait too long for a driver, figures of days, digests for drivers.
+--
+-- A day begins at midnight in the time zone of the zone. Figures of orders belong to the day on which they were placed,
+-- what drivers have delivered and collected to the day of the delivery. A figure is computed from the orders and never
+-- counted on, so computing it again gives the truth, however late something has changed.
+--
+-- Their plans look rows up by index, with nested loops: one that was made while a table was empty, when reading all of it
+-- was cheap, is kept by the session.
+
+-- Tells of orders that have been without a driver for longer than their zone allows: once an order and round, by rows of
+-- the outbox. The orders themselves are only read. Returns how many were found, p_limit at most. It also deletes what it
+-- remembers of orders that have ended.
+CREATE FUNCTION find_unassigned(p_limit integer) RETURNS integer
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = public, pg_temp
+SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$
+DECLARE
+    v_found integer;
+BEGIN
+    WITH waiting AS MATERIALIZED (
+        SELECT o.id, o.round, o.version, e.trace, extract(epoch FROM now() - e.at)::bigint AS waited_s
+          FROM orders o JOIN zones z ON z.id = o.zone_id
+         CROSS JOIN LATERAL (
+               -- Since when it is open for drivers, in this round.
+               SELECT h.at, h.trace FROM order_events h
+                WHERE h.order_id = o.id AND h.type IN ('created', 'paid', 'released')
+                ORDER BY h.version DESC LIMIT 1) e
+         WHERE o.status = 'confirmed' AND o.created_at <= now() - make_interval(secs => z.unassigned_after_s)
+           AND e.at <= now() - make_interval(secs => z.unassigned_after_s)
+           AND NOT EXISTS (SELECT FROM order_alerts a WHERE a.order_id = o.id AND a.round = o.round)
+         ORDER BY o.id LIMIT p_limit
+    ), marked AS (
+        INSERT INTO order_alerts (order_id, round) SELECT w.id, w.round FROM waiting w ORDER BY w.id
+        ON CONFLICT DO NOTHING RETURNING order_id
+    )
+    INSERT INTO outbox (topic, ref, version, trace, data)
+    SELECT 'alert', w.id, w.version, w.trace,
+           jsonb_build_object('event', 'unassigned', 'round', w.round, 'waited_s', w.waited_s)
+      FROM waiting w JOIN marked m ON m.order_id = w.id ORDER BY w.id;
+    GET DIAGNOSTICS v_found = ROW_COUNT;
+    DELETE FROM order_alerts WHERE (order_id, round) IN (
+        SELECT a.order_id, a.round FROM order_alerts a JOIN orders o ON o.id = a.order_id
+         WHERE o.status IN ('delivered', 'cancelled', 'undeliverable') LIMIT p_limit);
+    RETURN v_found;
+END
+$$;
+REVOKE ALL ON FUNCTION find_unassigned FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION find_unassigned TO mall_app;
+
+-- Marks the days whose figures the next p_limit events of the log change: the day on which the order was placed, and the
+-- day of a delivery. Returns how many events were read; the caller comes again while there are many.
+CREATE FUNCTION mark_report_days(p_limit integer) RETURNS integer
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = public, pg_temp
+SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$
+DECLARE
+    v_from bigint; v_to bigint;
+BEGIN
+    SELECT pos INTO v_from FROM report_cursor FOR UPDATE;
+    SELECT least(pos, v_from + p_limit) INTO v_to FROM event_log_end;
+    INSERT INTO report_days (zone_id, day)
+    SELECT DISTINCT x.zone_id, x.day FROM (
+        SELECT z.id AS zone_id, (t.at AT TIME ZONE z.time_zone)::date AS day
+          FROM event_log e JOIN orders o ON o.id = e.order_id JOIN zones z ON z.id = o.zone_id
+         CROSS JOIN LATERAL unnest(ARRAY[o.created_at, CASE WHEN e.type = 'order.delivered' THEN e.at END]) AS t(at)
+         WHERE e.pos > v_from AND e.pos <= v_to AND t.at IS NOT NULL) x
+     ORDER BY x.zone_id, x.day
+    ON CONFLICT DO NOTHING;
+    UPDATE report_cursor SET pos = v_to WHERE v_to > v_from;
+    RETURN greatest(0, v_to - v_from);
+END
+$$;
+REVOKE ALL ON FUNCTION mark_report_days FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION mark_report_days TO mall_app;
+
+-- Computes the figures of the newest day that is marked, and removes the mark. Returns false when none is marked.
+CREATE FUNCTION refresh_marked_day() RETURNS boolean
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = public, pg_temp AS $$
+DECLARE
+    v_next report_days;
+BEGIN
+    DELETE FROM report_days WHERE (zone_id, day) = (
+        SELECT zone_id, day FROM report_days ORDER BY day DESC, zone_id LIMIT 1 FOR UPDATE SKIP LOCKED)
+    RETURNING * INTO v_next;
+    IF NOT FOUND THEN
+        RETURN false;
+    END IF;
+    PERFORM refresh_day(v_next.zone_id, v_next.day);
+    RETURN true;
+END
+$$;
+REVOKE ALL ON FUNCTION refresh_marked_day FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION refresh_marked_day TO mall_app;
+
+-- Computes the figures of a zone and its stores for a day, and what its drivers delivered on that day. May be repeated.
+--
+-- The first statement:
+--   placed     orders that were placed on the day; a local midnight may come twice or never, so the date decides
+--   ended      with their end, and what was given back
+--   part       each order once for the zone (store 0) and once for each of its stores, with that store's items
+--   counts, cancels, sums   by store; sums also by currency
+-- Refunds and drivers' pay of an order with several stores are in the zone's figures only.
+CREATE FUNCTION refresh_day(p_zone bigint, p_day date) RETURNS void
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = public, pg_temp
+SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$
+DECLARE
+    v_time_zone text := (SELECT time_zone FROM zones WHERE id = p_zone);
+    v_from timestamptz := p_day::timestamp AT TIME ZONE v_time_zone - interval '3 hours';
+    v_to timestamptz := (p_day + 1)::timestamp AT TIME ZONE v_time_zone + interval '3 hours';
+BEGIN
+    PERFORM pg_advisory_xact_lock(hashtextextended('report/' || p_zone || '/' || p_day, 0));
+    WITH placed AS MATERIALIZED (
+        SELECT o.id, o.status, o.created_at, o.total_minor, o.currency, o.pickups, coalesce(o.driver_pay_minor, 0) AS pay_minor
+          FROM order_listing l JOIN orders o ON o.id = l.id
+         WHERE l.zone_id = p_zone AND l.pickup = 1 AND l.created_at >= v_from AND l.created_at < v_to
+           AND (l.created_at AT TIME ZONE v_time_zone)::date = p_day
+    ), ended AS MATERIALIZED (
+        SELECT p.*, p.status = 'delivered' AS delivered, e.actor_role AS role,
+               extract(epoch FROM e.at - p.created_at)::double precision AS took_s,
+               (SELECT coalesce(sum(f.refunded_minor), 0) FROM payments f WHERE f.order_id = p.id) AS refunded_minor
+          FROM placed p
+          LEFT JOIN LATERAL (SELECT h.at, h.actor_role FROM order_events h
+                              WHERE h.order_id = p.id AND h.type = p.status ORDER BY h.version LIMIT 1) e
+            ON p.status IN ('delivered', 'cancelled')
+    ), part AS MATERIALIZED (
+        SELECT 0::bigint AS store_id, status, delivered, role, took_s, currency,
+               total_minor, refunded_minor, pay_minor FROM ended
+        UNION ALL
+        SELECT (s.pickup ->> 0)::bigint, n.status, n.delivered, n.role, n.took_s, n.currency,
+               CASE WHEN o.one THEN n.total_minor ELSE (
+                   SELECT sum(i.quantity * i.price_minor)::bigint FROM order_items i
+                    WHERE i.order_id = n.id AND (s.pickup -> 5) @> to_jsonb(i.line - 1)) END,
+               CASE WHEN o.one THEN n.refunded_minor ELSE 0 END, CASE WHEN o.one THEN n.pay_minor ELSE 0 END
+          FROM ended n CROSS JOIN LATERAL jsonb_array_elements(n.pickups) AS s(pickup)
+         CROSS JOIN LATERAL (SELECT jsonb_array_length(n.pickups) = 1 AS one) o
+    ), counts AS MATERIALIZED (
+        SELECT store_id, count(*) AS orders, count(*) FILTER (WHERE delivered) AS delivered,
+               count(*) FILTER (WHERE status = 'cancelled') AS cancelled,
+               count(*) FILTER (WHERE status = 'undeliverable') AS undeliverable,
+               avg(took_s) FILTER (WHERE delivered) AS mean_s,
+               percentile_cont(0.9) WITHIN GROUP (ORDER BY took_s) FILTER (WHERE delivered) AS p90_s
+          FROM part GROUP BY store_id
+    ), cancels AS (
+        SELECT c.store_id, jsonb_object_agg(c.role, c.many) AS by_role
+          FROM (SELECT store_id, coalesce(role, 'unknown') AS role, count(*) AS many
+                  FROM part WHERE status = 'cancelled' GROUP BY 1, 2) c
+         GROUP BY c.store_id
+    ), sums AS (
+        SELECT m.store_id, jsonb_agg(jsonb_build_object('currency', m.currency, 'revenue_minor', m.revenue_minor,
+                   'refunded_minor', m.refunded_minor, 'driver_pay_minor', m.pay_minor) ORDER BY m.currency) AS amounts
+          FROM (SELECT store_id, currency, coalesce(sum(total_minor) FILTER (WHERE delivered), 0) AS revenue_minor,
+                       sum(refunded_minor) AS refunded_minor,
+                       coalesce(sum(pay_minor) FILTER (WHERE delivered), 0) AS pay_minor
+                  FROM part GROUP BY store_id, currency) m
+         GROUP BY m.store_id
+    ), gone AS (
+        DELETE FROM daily_figures d WHERE d.zone_id = p_zone AND d.day = p_day
+           AND NOT d.store_id = ANY (ARRAY(SELECT store_id FROM counts))
+    )
+    INSERT INTO daily_figures AS f (zone_id, store_id, day, orders, delivered, cancelled, undeliverable, delivery_mean_s,
+                                    delivery_p90_s, cancelled_by, amounts)
+    SELECT p_zone, c.store_id, p_day, c.orders, c.delivered, c.cancelled, c.undeliverable, c.mean_s, c.p90_s,
+           coalesce(w.by_role, '{}'), s.amounts
+      FROM counts c JOIN sums s USING (store_id) LEFT JOIN cancels w USING (store_id) ORDER BY c.store_id
+    ON CONFLICT (zone_id, day, store_id) DO UPDATE
+       SET orders = excluded.orders, delivered = excluded.delivered, cancelled = excluded.cancelled,
+           undeliverable = excluded.undeliverable, delivery_mean_s = excluded.delivery_mean_s,
+           delivery_p90_s = excluded.delivery_p90_s, cancelled_by = excluded.cancelled_by, amounts = excluded.amounts,
+           made_at = clock_timestamp();
+
+    WITH made AS MATERIALIZED (
+        SELECT o.driver_id, o.currency, count(*) AS deliveries, sum(coalesce(o.driver_pay_minor, 0)) AS pay_minor,
+               coalesce(sum(o.total_minor) FILTER (WHERE o.payment = 'cash'), 0) AS cash_minor
+          FROM order_events e JOIN orders o ON o.id = e.order_id
+         WHERE e.type = 'delivered' AND e.at >= v_from AND e.at < v_to
+           AND (e.at AT TIME ZONE v_time_zone)::date = p_day
+           AND o.zone_id = p_zone AND o.status = 'delivered' AND o.driver_id IS NOT NULL
+         GROUP BY o.driver_id, o.currency
+    ), gone AS (
+        DELETE FROM daily_cash d WHERE d.zone_id = p_zone AND d.day = p_day
+           AND NOT EXISTS (SELECT FROM made m WHERE m.driver_id = d.driver_id AND m.currency = d.currency)
+    )
+    INSERT INTO daily_cash (zone_id, driver_id, day, currency, deliveries, pay_minor, cash_minor)
+    SELECT p_zone, m.driver_id, p_day, m.currency, m.deliveries, m.pay_minor, m.cash_minor
+      FROM made m ORDER BY m.driver_id, m.currency
+    ON CONFLICT (zone_id, day, driver_id, currency) DO UPDATE
+       SET deliveries = excluded.deliveries, pay_minor = excluded.pay_minor, cash_minor = excluded.cash_minor,
+           made_at = clock_timestamp();
+END
+$$;
+REVOKE ALL ON FUNCTION refresh_day FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION refresh_day TO mall_app;
+
+-- Makes the digests of yesterday for the drivers of one zone where the day has ended p_after_s ago, each once. With
+-- p_task a job of it is added for each, with the digest as payload, in the same commit. Returns the zone; NULL when no
+-- zone is due. Digests are kept for five weeks.
+CREATE FUNCTION make_digests(p_task text, p_after_s integer) RETURNS bigint
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = public, pg_temp AS $$
+DECLARE
+    v record; v_jobs jsonb;
+BEGIN
+    SELECT z.id, y.day INTO v
+      FROM zones z
+     CROSS JOIN LATERAL (
+           SELECT ((now() - make_interval(secs => p_after_s)) AT TIME ZONE z.time_zone)::date - 1 AS day) y
+      LEFT JOIN digest_days d ON d.zone_id = z.id
+     WHERE d.day IS NULL OR d.day < y.day ORDER BY z.id LIMIT 1;
+    IF NOT FOUND THEN
+        RETURN NULL;
+    END IF;
+    PERFORM refresh_day(v.id, v.day);
+    WITH made AS (
+        INSERT INTO driver_digests (zone_id, driver_id, day, deliveries, amounts)
+        SELECT c.zone_id, c.driver_id, c.day, sum(c.deliveries),
+               jsonb_agg(jsonb_build_object('currency', c.currency, 'pay_minor', c.pay_minor, 'cash_minor', c.cash_minor)
+                         ORDER BY c.currency)
+          FROM daily_cash c WHERE c.zone_id = v.id AND c.day = v.day GROUP BY c.zone_id, c.driver_id, c.day
+         ORDER BY c.driver_id
+        ON CONFLICT DO NOTHING RETURNING *
+    )
+    SELECT jsonb_agg(jsonb_build_object(
+               'task', p_task, 'key', p_task || '/' || m.driver_id, 'trace', replace(gen_random_uuid()::text, '-', ''),
+               'payload', jsonb_build_object('driver_id', m.driver_id, 'zone_id', m.zone_id, 'day', m.day,
+                                             'deliveries', m.deliveries, 'amounts', m.amounts)) ORDER BY m.driver_id)
+      INTO v_jobs FROM made m;
+    IF p_task IS NOT NULL AND v_jobs IS NOT NULL THEN
+        PERFORM enqueue_jobs(v_jobs);
+    END IF;
+    DELETE FROM driver_digests WHERE zone_id = v.id AND day < v.day - 35;
+    INSERT INTO digest_days AS d (zone_id, day) VALUES (v.id, v.day)
+    ON CONFLICT (zone_id) DO UPDATE SET day = greatest(d.day, excluded.day);
+    RETURN v.id;
+END
+$$;
+REVOKE ALL ON FUNCTION make_digests FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION make_digests TO mall_app;
+
+-- The functions that place orders, as they are, but for the limits of stocks: each change must find its place once.
+DO $$
+DECLARE
+    v_change text[]; v_text text;
+BEGIN
+    FOREACH v_change SLICE 1 IN ARRAY ARRAY[
+        ['create_orders(jsonb)', $x$            contact_name text, contact_phone text, expected bigint, expected_currency text, unpaid_max integer,
+            held_max integer))$x$, $x$            contact_name text, contact_phone text, expected bigint, expected_currency text, unpaid_max integer,
+            held_max integer, low_stock integer))$x$],
+        ['create_orders(jsonb)', $x$                                 held_max, at)$x$, $x$                                 held_max, low_stock, at)$x$],
+        ['create_orders(jsonb)', $x$          FROM (SELECT l.id, sum(l.quantity) AS quantity FROM line l JOIN good g USING (at)
+                 WHERE l.stock IS NOT NULL GROUP BY l.id) t
+         WHERE p.id = t.id
+$x$, $x$          FROM (SELECT l.id, sum(l.quantity) AS quantity, max(g.low_stock) AS low FROM line l JOIN good g USING (at)
+                 WHERE l.stock IS NOT NULL GROUP BY l.id) t
+         WHERE p.id = t.id
+        RETURNING p.id, p.stock + t.quantity AS before, p.stock AS after, coalesce(p.low_stock, t.low, 0) AS low
+    ), crossed AS (
+        INSERT INTO outbox (topic, ref, version, trace, data)
+        SELECT 'stock', s.id, 0, s.trace, jsonb_build_object('event', e.event, 'stock', s.after, 'limit', s.low)
+          FROM (SELECT t.id, t.low, l.quantity, g.trace, g.at,
+                       t.before - sum(l.quantity) OVER (PARTITION BY t.id ORDER BY g.at) AS after
+                  FROM taken t JOIN line l USING (id) JOIN good g USING (at)
+                 WHERE t.after = 0 OR (t.before > t.low AND t.after <= t.low)) s
+         CROSS JOIN LATERAL stock_events(s.after + s.quantity, s.after, s.low) e
+         ORDER BY s.at, s.id
+$x$],
+        ['create_orders_in_turn(jsonb)', $x$        expected_currency text, unpaid_max integer, held_max integer)
+$x$, $x$        expected_currency text, unpaid_max integer, held_max integer, low_stock integer)
+$x$],
+        ['create_orders_in_turn(jsonb)', $x$            UPDATE products p SET stock = p.stock - l.quantity
+              FROM jsonb_to_recordset(it.lines) AS l(product bigint, quantity integer)
+             WHERE p.id = l.product AND p.stock IS NOT NULL;
+$x$, $x$            WITH taken AS (
+                UPDATE products p SET stock = p.stock - l.quantity
+                  FROM jsonb_to_recordset(it.lines) AS l(product bigint, quantity integer)
+                 WHERE p.id = l.product AND p.stock IS NOT NULL
+                RETURNING p.id, p.stock + l.quantity AS before, p.stock AS after,
+                          coalesce(p.low_stock, it.low_stock, 0) AS low
+            )
+            INSERT INTO outbox (topic, ref, version, trace, data)
+            SELECT 'stock', t.id, 0, it.trace, jsonb_build_object('event', e.event, 'stock', t.after, 'limit', t.low)
+              FROM taken t CROSS JOIN LATERAL stock_events(t.before, t.after, t.low) e
+             WHERE t.after = 0 OR (t.before > t.low AND t.after <= t.low) ORDER BY t.id;
+$x$]]
+    LOOP
+        v_text := pg_get_functiondef(v_change[1]::regprocedure);
+        IF length(v_text) - length(replace(v_text, v_change[2], '')) <> length(v_change[2]) THEN
+            RAISE EXCEPTION '% has not "%" once', v_change[1], v_change[2];
+        END IF;
+        EXECUTE replace(v_text, v_change[2], v_change[3]);
+    END LOOP;
+END
+$$;

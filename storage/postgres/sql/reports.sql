@@ -1,0 +1,13 @@
+-- Reports: the calls of functions/reports.sql.
+
+-- name: find_unassigned
+SELECT find_unassigned($1::integer);
+
+-- name: mark_report_days
+SELECT mark_report_days($1::integer);
+
+-- name: refresh_marked_day
+SELECT refresh_marked_day();
+
+-- name: make_digests
+SELECT make_digests($1::text, $2::integer);
