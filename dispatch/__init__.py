@@ -31,6 +31,7 @@ payments.py         hold, capture, release, refund: steps that are repeated unti
 webhooks/           events to receivers that others have chosen, in order
 jobs/               outbox, event log, background jobs and their worker
 reports/            figures of days, digests, orders that wait too long
+audit_law.py        rules that `run.py verify` compares a database with
 background.py       background tasks: positions, feed acknowledgements, trimming
 STORIES.md          one command from frame to fan-out; the state diagram
 """

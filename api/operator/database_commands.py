@@ -9,9 +9,8 @@ from collections.abc import Callable
 
 from api.operator.mint import mint_at
 from config.settings import Settings
-from dispatch.domain.order import CARRIED, TRANSITIONS
-from dispatch.jobs.cleanup import FEED_DAYS
-from storage.postgres.audit import Law, audit
+from dispatch.audit_law import audit_law
+from storage.postgres.audit import audit
 from storage.postgres.migrate import migrate, wait_for
 from storage.servers import reach_servers
 
@@ -37,6 +36,6 @@ def command_mint(settings: Settings, options: argparse.Namespace, say: Say) -> i
 def command_verify(settings: Settings, options: argparse.Namespace, say: Say) -> int:
     """Audit the stored history, also beside a running server; 0 when it is consistent."""
     with reach_servers(settings) as at:
-        report = asyncio.run(audit(at.database_url, Law(TRANSITIONS, CARRIED, FEED_DAYS)))
+        report = asyncio.run(audit(at.database_url, audit_law(settings.job_runs_days)))
     say(report.text(as_json=options.json))
     return 0 if report.holds else 1

@@ -1,10 +1,10 @@
-"""JobOutcome of an attempt. Pure: the random number comes in as an argument."""
+"""Outcome of an attempt. Pure: the random number comes in as an argument."""
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from actors.values import frozen
 from dispatch.jobs.tasks import Job, Permanent, Retries, RetryAfter, Snooze
@@ -14,6 +14,10 @@ Kind = Literal["done", "retry", "dead", "snoozed", "released"]
 RETRY_AFTER_S_MAX = 24 * 3600.0
 # Bound of the error that is stored.
 ERROR_CHARS_MAX = 500
+# Nothing is put off beyond the year 9999, which is the last one that dates can show.
+UNTIL_MS_MAX = 253_402_300_799_000
+
+P = TypeVar("P", bound=BaseModel)
 
 
 @frozen
@@ -46,7 +50,25 @@ def error_text(error: BaseException) -> str:
     """The error in one line, for people: its type, and what it says."""
     said = " ".join(str(error).split())
     name = type(error).__name__
-    return (f"{name}: {said}" if said else name)[:ERROR_CHARS_MAX]
+    return _storable(f"{name}: {said}" if said else name)
+
+
+def _storable(text: str) -> str:
+    """The text without what Postgres cannot store. A receiver may have said anything."""
+    return text.replace("\0", "\ufffd").encode(errors="replace").decode()[:ERROR_CHARS_MAX]
+
+
+def payload_of(model: type[P], job: Job) -> P:
+    """The payload of a job.
+
+    Raises:
+        Permanent: it is not valid.
+    """
+    try:
+        return model.model_validate(job.payload)
+    except ValidationError as error:
+        fields = ", ".join(".".join(map(str, fault["loc"])) for fault in error.errors())
+        raise Permanent(f"The payload is not valid: {fields}") from None
 
 
 def retry_pause_s(retries: Retries, failures: int, chance: float) -> float:
@@ -58,13 +80,10 @@ def retry_pause_s(retries: Retries, failures: int, chance: float) -> float:
 def outcome_of(error: Exception, job: Job, retries: Retries, chance: float) -> JobOutcome:
     """The outcome of an attempt that raised this error."""
     if isinstance(error, Snooze):
-        return JobOutcome("snoozed", due_ms=error.until_ms)
+        return JobOutcome("snoozed", due_ms=min(max(0, error.until_ms), UNTIL_MS_MAX))
     said = error_text(error)
     if isinstance(error, Permanent):
-        return JobOutcome("dead", error=str(error)[:ERROR_CHARS_MAX])
-    if isinstance(error, ValidationError):
-        fields = ", ".join(".".join(map(str, fault["loc"])) for fault in error.errors())
-        return JobOutcome("dead", error=f"The payload is not valid: {fields}"[:ERROR_CHARS_MAX])
+        return JobOutcome("dead", error=_storable(str(error)))
     if job.failures + 1 >= retries.failures_max:
         return JobOutcome("dead", error=said)
     pause_s = retry_pause_s(retries, job.failures, chance)

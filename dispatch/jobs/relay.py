@@ -8,12 +8,13 @@ others read again. If a relay dies, its commit was made or was not.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
-from dispatch.jobs.events import events_of, jobs_of
+from dispatch.jobs.events import Event, events_of, jobs_of
 from dispatch.jobs.ports import OutboxStore, Relayed
+from dispatch.jobs.tasks import NewJob
 from storage.errors import StorageError
 
 BATCH = 500
@@ -28,6 +29,7 @@ class Relay:
     """Relay of one process.
 
     Args:
+        following: the jobs that follow from an event.
         relayed: called with the number of rows of each batch.
         failed: called with each failed call of the store.
     """
@@ -37,6 +39,7 @@ class Relay:
         store: OutboxStore,
         *,
         batch: int = BATCH,
+        following: Callable[[Event], Sequence[NewJob]] = jobs_of,
         relayed: Callable[[int], None] = lambda _: None,
         failed: Callable[[StorageError], None] = lambda _: None,
     ) -> None:
@@ -44,6 +47,7 @@ class Relay:
         self.due = asyncio.Event()
         self._store = store
         self._batch = batch
+        self._following = following
         self._relayed = relayed
         self._failed = failed
 
@@ -81,7 +85,7 @@ class Relay:
         for row in rows:
             for event in events_of(row):
                 events.append(event.item(log_end + len(events) + 1))
-                jobs += (job.item(event.trace) for job in jobs_of(event))
+                jobs += (job.item(event.trace) for job in self._following(event))
         if await self._store.relay(log_end, Relayed([row["id"] for row in rows], events, jobs)):
             self._relayed(len(rows))
         return len(rows)

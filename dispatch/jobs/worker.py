@@ -15,10 +15,11 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from actors.clock import Clock, Randomness
-from dispatch.jobs.policy import DONE, RELEASED, JobOutcome, outcome_of
+from dispatch.jobs.policy import DONE, RELEASED, JobOutcome, outcome_of, payload_of
 from dispatch.jobs.ports import JobStore
 from dispatch.jobs.tasks import Job, Task
 from storage.errors import StorageError
@@ -34,19 +35,43 @@ PAUSE_S_MIN, PAUSE_S_MAX = 0.1, 1.0
 SUSPECT_DEATHS = 2
 # Time for running jobs when the worker stops. Those that need longer are given back.
 DRAIN_S = 8.0
+# Time after that for the last outcomes, if the store is away. Leases of those that are not written run out.
+LAST_OUTCOMES_S = 4.0
 
 
 class DeadlineExceeded(Exception):
     """An attempt took longer than its task allows."""
 
 
-@dataclass(slots=True)
+class CancelledByItself(Exception):
+    """An attempt was cancelled by something that it waited for, and not by its worker."""
+
+
+@dataclass(slots=True, eq=False)
 class _Attempt:
-    """An attempt under way."""
+    """An attempt under way.
+
+    Attributes:
+        outcome: what is recorded when it has ended. It is given back unless it says how it ended.
+        lost: the lease is another worker's by now, so that the outcome counts for nothing.
+    """
 
     job: Job
-    running: asyncio.Task[None]
+    began_s: float
+    running: asyncio.Task[None] | None = None
+    outcome: JobOutcome = RELEASED
     lost: bool = False
+
+    @property
+    def key(self) -> tuple[int, int]:
+        """The job and the number of the attempt."""
+        return self.job.id, self.job.attempts
+
+    def end(self, *, lost: bool) -> None:
+        """Cancel it."""
+        self.lost |= lost
+        if self.running is not None:
+            self.running.cancel()
 
 
 def _ignore(job: Job, outcome: JobOutcome, took_s: float) -> None:
@@ -90,12 +115,14 @@ class Worker:
         self._ended = ended
         self._failed = failed
         self._bound = bound
-        self._running: dict[int, _Attempt] = {}
-        self._outcomes: dict[int, dict[str, Any]] = {}
+        # By job and attempt: one that was lost may still end when its job is claimed again.
+        self._running: dict[tuple[int, int], _Attempt] = {}
+        self._outcomes: dict[tuple[int, int], dict[str, Any]] = {}
         self._extended = clock.monotonic()
         self._suspects = False
         self._alone_until_s = 0.0
         self._stopping = False
+        self._gives_up_s = float("inf")
         self._pause_s = PAUSE_S_MIN
 
     @property
@@ -111,28 +138,34 @@ class Worker:
         async with asyncio.TaskGroup() as group:
             watch = group.create_task(self._stop_at(stop, drain_s), name="end of the worker")
             await self._end_former()
-            while not (self._stopping and not self._running and not self._outcomes):
+            while not self._has_ended():
                 try:
                     claimed = await self._round(group)
                 except StorageError as error:
                     self._failed(error)
+                    if self._clock.monotonic() > self._gives_up_s:
+                        break
                     await asyncio.sleep(self._pause_s)
                     self._pause_s = min(PAUSE_S_MAX, self._pause_s * 2)
                     continue
                 self._pause_s = PAUSE_S_MIN
-                if not claimed:
+                if not claimed and not self._has_ended():
                     await self._wait()
             watch.cancel()
+
+    def _has_ended(self) -> bool:
+        return self._stopping and not self._running and not self._outcomes
 
     async def _stop_at(self, stop: asyncio.Event, drain_s: float) -> None:
         await stop.wait()
         self._stopping = True
+        self._gives_up_s = self._clock.monotonic() + drain_s + LAST_OUTCOMES_S
         self.due.set()
-        running = [attempt.running for attempt in self._running.values()]
+        running = [attempt.running for attempt in self._running.values() if attempt.running is not None]
         if running:
             await asyncio.wait(running, timeout=drain_s)
         for attempt in self._running.values():
-            attempt.running.cancel()
+            attempt.end(lost=False)
 
     async def _end_former(self) -> None:
         with suppress(StorageError):  # their leases run out
@@ -150,22 +183,21 @@ class Worker:
         return await self._claim(group)
 
     async def _finish(self) -> None:
-        items = list(self._outcomes.values())
-        await self._store.finish(self.worker, items)
-        for item in items:
-            del self._outcomes[item["id"]]
-            self._running.pop(item["id"], None)
+        ended = dict(self._outcomes)
+        await self._store.finish(self.worker, list(ended.values()))
+        for key in ended:
+            del self._outcomes[key]
+            del self._running[key]
 
     async def _extend(self) -> None:
         # Also those that have ended meanwhile: whatever the worker does not name is given back.
-        asked = [(number, attempt.job.attempts) for number, attempt in self._running.items()]
+        asked = [key for key, attempt in self._running.items() if not attempt.lost]
         held = await self._store.extend(self.worker, asked, self._lease_s)
         self._extended = self._clock.monotonic()
-        for number, _ in asked:
-            attempt = self._running.get(number)
-            if number not in held and attempt is not None and number not in self._outcomes:
-                attempt.lost = True
-                attempt.running.cancel()
+        for key in asked:
+            attempt = self._running.get(key)
+            if key[0] not in held and attempt is not None and key not in self._outcomes:
+                attempt.end(lost=True)
 
     async def _claim(self, group: asyncio.TaskGroup) -> bool:
         if any(attempt.job.deaths >= SUSPECT_DEATHS for attempt in self._running.values()):
@@ -189,30 +221,47 @@ class Worker:
             self._alone_until_s = now_s + self._lease_s
         self._suspects = claimed.suspects > 0
         for job in claimed.jobs:
-            running = group.create_task(self._run(job), name=f"job {job.id} {job.task}")
-            self._running[job.id] = _Attempt(job, running)
+            self._begin(job, group)
         return bool(claimed.jobs)
 
-    async def _run(self, job: Job) -> None:
-        began, outcome = self._clock.monotonic(), RELEASED
-        task = self._tasks[job.task]
-        try:
-            with self._bound(job):
-                try:
-                    payload = task.payload.model_validate(job.payload)
-                    await _within(task.deadline_s, task.run(payload, job))
-                    outcome = DONE
-                except Exception as error:  # noqa: BLE001 - the outcome says what it was
-                    outcome = outcome_of(error, job, task.retries, self._entropy.random())
-                self._ended(job, outcome, self._clock.monotonic() - began)
-        finally:
-            # Also when it was cancelled, because the worker stops. Whoever else has the job now is not touched.
-            attempt = self._running[job.id]
-            if attempt.lost:
-                del self._running[job.id]
-            else:
-                self._outcomes[job.id] = outcome.item(job, self._clock.monotonic() - began)
-            self.due.set()
+    def _begin(self, job: Job, group: asyncio.TaskGroup) -> None:
+        attempt = _Attempt(job, self._clock.monotonic())
+        for other in self._running.values():
+            if other.job.id == job.id and other.key not in self._outcomes:
+                other.end(lost=True)  # its lease ran out, and this worker has taken the job again
+        self._running[attempt.key] = attempt
+        if self._stopping:  # since the claim: it is given back
+            self._record(attempt)
+            return
+        attempt.running = group.create_task(self._run(attempt), name=f"job {job.id} {job.task}")
+        # Not in the task itself: one that is cancelled before its first step does nothing.
+        attempt.running.add_done_callback(partial(self._record, attempt))
+
+    def _record(self, attempt: _Attempt, running: asyncio.Task[None] | None = None) -> None:
+        """An attempt has ended; the next call of the store writes its outcome."""
+        del running
+        if attempt.lost:
+            del self._running[attempt.key]
+        else:
+            took_s = self._clock.monotonic() - attempt.began_s
+            self._outcomes[attempt.key] = attempt.outcome.item(attempt.job, took_s)
+        self.due.set()
+
+    async def _run(self, attempt: _Attempt) -> None:
+        job, task = attempt.job, self._tasks[attempt.job.task]
+        with self._bound(job):
+            try:
+                payload = payload_of(task.payload, job)
+                await _within(task.deadline_s, task.run(payload, job))
+                attempt.outcome = DONE
+            except asyncio.CancelledError:
+                if not attempt.lost:
+                    self._ended(job, RELEASED, self._clock.monotonic() - attempt.began_s)
+                raise
+            except Exception as error:  # noqa: BLE001 - the outcome says what it was
+                attempt.outcome = outcome_of(error, job, task.retries, self._entropy.random())
+            if not attempt.lost:
+                self._ended(job, attempt.outcome, self._clock.monotonic() - attempt.began_s)
 
     async def _wait(self) -> None:
         """Wait for an outcome, for an announcement, or for the next poll."""
@@ -227,6 +276,7 @@ async def _within(limit_s: float, work: Awaitable[None]) -> None:
 
     Raises:
         DeadlineExceeded: it took longer than the limit.
+        CancelledByItself: it was cancelled, though nobody has cancelled this task.
     """
     limit = asyncio.timeout(limit_s)
     try:
@@ -236,3 +286,8 @@ async def _within(limit_s: float, work: Awaitable[None]) -> None:
         if limit.expired():
             raise DeadlineExceeded(f"no end within {limit_s:g} s") from None
         raise
+    except asyncio.CancelledError:
+        running = asyncio.current_task()
+        if running is None or running.cancelling():
+            raise
+        raise CancelledByItself("something that it waited for was cancelled") from None

@@ -27,7 +27,7 @@ from typing import Any
 import aiohttp
 import orjson
 
-from dispatch.domain.order import CARRIED, TRANSITIONS
+from dispatch.audit_law import audit_law
 from loadtests.kit.client import Mall, open_http
 from loadtests.kit.fixtures import order_body
 from loadtests.kit.gateway import GatewayProcess, open_gateway_process
@@ -36,7 +36,7 @@ from loadtests.kit.setup import Setup, mint_on
 from loadtests.kit.stores import Stores, connect, open_stores
 from loadtests.kit.tool import make_parser, run_tool
 from loadtests.kit.waiting import sleep_until
-from storage.postgres.audit import Law, audit
+from storage.postgres.audit import audit
 
 # One order in five has three senders.
 EVERY, SENDERS_OF_ONE = 5, 3
@@ -188,7 +188,7 @@ class IdempotencyRun(Setup):
             bad.append(f"stock is {stock}, should be {STOCK - self._sold}")
         if self.gateway is not None:
             await self._judge_holds(len(ids))
-        report = await audit(self.stores.postgres.database_url, Law(TRANSITIONS, CARRIED, 7))
+        report = await audit(self.stores.postgres.database_url, audit_law(run_days=7))
         if not report.holds:
             bad.append(report.text())
 

@@ -8,6 +8,7 @@ order_creation.py  creation of orders
 due.py             timers of orders
 guards.py          legal transitions of orders
 locks.py           rows that another session holds
+outbox.py          rows of the outbox that a MemoryJournal writes
 jobs.py            background work: outbox, event log, jobs, schedules
 webhooks.py        endpoints of webhooks, over the same log
 leases.py          LeaseTable: what Redis would hold; MemoryLeases: one instance's view of it

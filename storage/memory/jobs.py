@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from actors.clock import Clock
+from storage.memory.outbox import MemoryOutbox
 
 SUSPECT_DEATHS, DEAD_DEATHS = 2, 3
 _DIED = "Its worker ended while it was done, three times."
@@ -42,15 +43,15 @@ class MemoryJobs:
     """The tables of background work, with the queries of storage/postgres/sql/jobs.sql by name.
 
     Attributes:
-        outbox: rows as `outbox_due` reads them; a test appends to it.
+        outbox: rows as `outbox_due` reads them, those of a MemoryJournal if it has been given its outbox.
         events: items of the log in order.
         runs: how attempts ended: (job, attempt, outcome).
         woken: called with the types of new events, in the commit of the relay.
     """
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, outbox: MemoryOutbox | None = None) -> None:
         self._clock = clock
-        self.outbox: list[dict[str, Any]] = []
+        self.outbox: list[dict[str, Any]] = [] if outbox is None else outbox.rows
         self.events: list[Mapping[str, Any]] = []
         self.jobs: dict[int, _Job] = {}
         self.runs: list[tuple[int, int, str]] = []
@@ -93,7 +94,7 @@ class MemoryJobs:
         left = [row for row in self.outbox if row["id"] not in ids]
         if len(left) != len(self.outbox) - len(ids):
             raise ValueError("a row of the outbox was relayed twice")
-        self.outbox = left
+        self.outbox[:] = left
         self.events += said["events"]
         for wake in self.woken:
             wake([event["type"] for event in said["events"]])

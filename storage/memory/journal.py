@@ -19,6 +19,7 @@ from storage.memory.due import DueOrders
 from storage.memory.guards import is_legal, is_over
 from storage.memory.locks import Locks
 from storage.memory.order_creation import MemoryPlacing
+from storage.memory.outbox import MemoryOutbox
 
 Row = dict[str, Any]
 
@@ -50,6 +51,7 @@ class MemoryJournal(DueOrders, MemoryPlacing):
         self.store_days: Counter[tuple[int, int]] = Counter()
         self.order_events: list[Row] = []
         self.stock_told: list[tuple[int, str, Row]] = []
+        self.outbox = MemoryOutbox()
         self.driver_events: dict[int, list[Row]] = {}
         self.keys: dict[tuple[int, str, str], Row] = {}
         self.locks = Locks()
@@ -240,18 +242,18 @@ class MemoryJournal(DueOrders, MemoryPlacing):
             recent=deepcopy(item["recent"]),
             writer=item["writer"],
         )
-        self.order_events.append(
-            {
-                "order_id": item["id"],
-                "version": row["version"],
-                "type": item["event"],
-                "actor_role": item["role"],
-                "actor_id": item["actor"],
-                "status": item["status"],
-                "driver_id": item["driver"],
-                "trace": item["trace"],
-            }
-        )
+        event = {
+            "order_id": item["id"],
+            "version": row["version"],
+            "type": item["event"],
+            "actor_role": item["role"],
+            "actor_id": item["actor"],
+            "status": item["status"],
+            "driver_id": item["driver"],
+            "trace": item["trace"],
+        }
+        self.order_events.append(event)
+        self.outbox.put_order(row, event, item["at_ms"], reason=item["reason"], data=item["data"])
         if item["restock"]:
             for product, taken in self.taken.pop(row["id"], ()):
                 if self.products[product]["stock"] is not None:

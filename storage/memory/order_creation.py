@@ -12,6 +12,7 @@ from actors.messages import ActorId
 from actors.shards import shard_of
 from storage.geo import metres_between
 from storage.memory.locks import Locks
+from storage.memory.outbox import MemoryOutbox
 
 Row = dict[str, Any]
 
@@ -42,6 +43,7 @@ class MemoryPlacing:
     store_days: Counter[tuple[int, int]]
     order_events: list[Row]
     stock_told: list[tuple[int, str, Row]]
+    outbox: MemoryOutbox
     keys: dict[tuple[int, str, str], Row]
     locks: Locks
     _next_order: int
@@ -185,16 +187,16 @@ class MemoryPlacing:
             "items": items,
         }
         self.orders[number] = row
-        self.order_events.append(
-            {
-                "order_id": number,
-                "version": 1,
-                "type": "created",
-                "actor_role": "customer",
-                "actor_id": f"usr_{request['customer']}",
-                "status": row["status"],
-                "driver_id": None,
-                "trace": request["trace"],
-            }
-        )
+        event = {
+            "order_id": number,
+            "version": 1,
+            "type": "created",
+            "actor_role": "customer",
+            "actor_id": f"usr_{request['customer']}",
+            "status": row["status"],
+            "driver_id": None,
+            "trace": request["trace"],
+        }
+        self.order_events.append(event)
+        self.outbox.put_order(row, event, now_ms)
         return deepcopy(row)

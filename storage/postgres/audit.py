@@ -27,7 +27,15 @@ from storage.postgres.queries import BLOCKS
 # Rows shown of each check; the others are counted.
 ROWS_SHOWN = 10
 # Rows per slice. A driver's feed of a week has some hundred entries, an order's history some ten.
-SLICE_ROWS = {"orders": 20_000, "drivers": 1_000, "users": 20_000, "products": 50_000}
+SLICE_ROWS = {
+    "orders": 20_000,
+    "drivers": 1_000,
+    "users": 20_000,
+    "products": 50_000,
+    "event_log": 20_000,
+    "jobs": 20_000,
+    "job_runs": 50_000,
+}
 # Bounds of bigint: ids outside the legal range are checked too.
 ID_MIN, ID_MAX = -(1 << 63), (1 << 63) - 1
 
@@ -47,7 +55,7 @@ SETTINGS = {
     "timezone": "UTC",
 }
 
-Scope: TypeAlias = Literal["orders", "drivers", "users", "products", "whole"]
+Scope: TypeAlias = Literal["orders", "drivers", "users", "products", "event_log", "jobs", "job_runs", "whole"]
 Bounds: TypeAlias = "tuple[int, int]"
 
 
@@ -59,6 +67,8 @@ class Law:
         transitions: the transition table: (status, event) to next status.
         carried: statuses in which a driver has the order.
         feed_days: days for which feed entries are kept.
+        event_types: events of an order's history that go to the event log, and their types there.
+        run_days: days for which attempts of jobs are kept.
 
     Raises:
         ValueError: an event leads to two statuses, so that a history is ambiguous.
@@ -67,6 +77,8 @@ class Law:
     transitions: Mapping[tuple[str, str], str]
     carried: Collection[str]
     feed_days: int
+    event_types: Mapping[str, str]
+    run_days: int
 
     def __post_init__(self) -> None:
         if len({(event, after) for (_, event), after in self.transitions.items()}) != len(
@@ -91,6 +103,8 @@ class Law:
             "moves and ends": (*moves, *ends),
             "ends": ends,
             "days": (self.feed_days,),
+            "event types": (list(self.event_types), list(self.event_types.values())),
+            "run days": (self.run_days,),
             "ring": (RING_SIZE,),
             "shards": (SHARD_COUNT,),
         }
@@ -164,6 +178,18 @@ CHECKS = (
     Check("pickups", "orders", "an order is fetched from its stores, and every line from one of them"),
     Check("store_numbers", "whole", "a store's orders are numbered without a gap"),
     Check("prices", "products", "prices are not negative, in an ISO 4217 currency"),
+    Check(
+        "relayed", "orders", "what others want to know of an order is in the outbox or in the log, once",
+        "event types",
+    ),
+    Check("payment_events", "orders", "what became of a payment is in the outbox or in the log, once"),
+    Check("places", "event_log", "the log has one event at each place, without a gap, and it says so itself"),
+    Check("log_end", "whole", "the log ends where its end says"),
+    Check("jobs", "jobs", "a job in work has a lease, and a dead one an attempt that ended it", "run days"),
+    Check("turns", "jobs", "of a key, only the oldest job that is not dead is in work"),
+    Check("runs", "job_runs", "a job is done once, and then it is gone"),
+    # The place for checks of what follows from the log: an endpoint has reached no place beyond the end, what is behind
+    # it was delivered, given up or passed over, and nobody gets a notice twice.
     Check("cluster", "whole", "the database was made for this program's shards", "shards"),
     Check("epochs", "whole", "every shard has its epoch", "shards"),
     Check("schema", "whole", "tables, keys, triggers, functions and rights are as the migrations made them"),

@@ -42,6 +42,7 @@ Operating:
 test_process.py       start, restart, stop, refusals at start
 test_start.py         what a start says
 test_check.py         `run.py check`
+test_verify_at_work.py  `run.py verify` beside a server with background work
 test_image.py         the container image
 test_supervisor.py    several instances behind one port
 test_machine_ops.py   one ops address for a machine

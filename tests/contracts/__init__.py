@@ -6,6 +6,7 @@ world.py                 a journal with a zone, a store, products, drivers and a
 test_journal.py          the journal: orders, drivers, feeds, shards, the fence
 test_pickups.py          the stores of an order, and its stock
 test_placing_batches.py  batches of new orders
+test_outbox.py           rows of the outbox, with the facts of their events
 test_jobs.py             jobs, their leases and outcomes; schedules; the relay
 test_webhooks.py         endpoints of webhooks and the log: claims, settlements, replays
 test_leases.py           lease stores: in memory and on Valkey

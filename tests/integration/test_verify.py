@@ -6,7 +6,7 @@ import asyncio
 import itertools
 import json
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any
 from urllib.parse import urlsplit
@@ -15,13 +15,21 @@ import asyncpg
 import pytest
 
 import run
+from actors.clock import LoopClock, SystemRandomness
 from actors.dedup import remember, ring_from
 from actors.messages import ActorId, Command, Turn
 from actors.shards import shard_of
+from dispatch.audit_law import audit_law
 from dispatch.domain import commands as c
-from dispatch.domain.order import CARRIED, TERMINAL, TRANSITIONS, order_from
+from dispatch.domain.order import TERMINAL, TRANSITIONS, order_from
 from dispatch.domain.order_decisions import decide
 from dispatch.jobs.cleanup import FEED_DAYS
+from dispatch.jobs.events import Event
+from dispatch.jobs.policy import DONE, JobOutcome
+from dispatch.jobs.relay import Relay
+from dispatch.jobs.stored import StoredJobs
+from dispatch.jobs.tasks import Job, NewJob, Payload, Permanent, Retries, Snooze, Task
+from dispatch.jobs.worker import Worker
 from dispatch.order_actor import _item
 from storage.errors import StorageError, Unreachable
 from storage.postgres.audit import CHECKS, ROWS_SHOWN, SLICE_ROWS, AuditReport, Law, audit
@@ -33,17 +41,21 @@ from storage.postgres.queries import BLOCKS
 from tests.conftest import copy_database, with_database
 from tests.contracts.world import JournalWorld, seed
 
-LAW = Law(TRANSITIONS, CARRIED, FEED_DAYS)
+LAW = audit_law(run_days=7)
 ADMIN = c.By("admin", "usr_9")
 NOBODY = 999_999
+# Rows that are relayed by AuditedMall.work(); the others stay in the outbox.
+RELAYED = 12
+JOBS = {"done_job": 1, "dead_job": 2, "failed_job": 3, "held_job": 4, "next_job": 5, "new_job": 6}
 _ticks = itertools.count()
 
 
 class AuditedMall:
     """Orders that live by the real decisions and the real functions. `orders`: their numbers by name."""
 
-    def __init__(self, world: JournalWorld) -> None:
+    def __init__(self, world: JournalWorld, stored: StoredJobs) -> None:
         self.world = world
+        self.stored = stored
         self.orders: dict[str, int] = {}
 
     async def place(self, name: str, **other: Any) -> None:
@@ -109,6 +121,19 @@ class AuditedMall:
         await self.do("cancelled", c.Assign(ADMIN, 3), c.Cancel(ADMIN, "sold out"))
         assert (await self.world.order(key="too many........", lines=((2, 9),)))["code"] == "out_of_stock"
 
+    async def work(self) -> None:
+        """Relay some rows of the outbox, and leave jobs in every state; their numbers are those of JOBS."""
+        assert await Relay(self.stored, batch=RELAYED, following=lambda _: ()).relay_batch() == RELAYED
+        new = [NewJob("mail", {}, key) for key in (None, None, None, "key", "key", None)]
+        assert await self.stored.enqueue(new, "t") == sorted(JOBS.values())
+        done, dead, failed, _ = (await self.stored.claim("w/1", {"mail": 4}, 1e6, alone=False)).jobs
+        ended = [
+            (done, DONE),
+            (dead, JobOutcome("dead", error="no")),
+            (failed, JobOutcome("retry", after_s=1e6)),
+        ]
+        assert len(await self.stored.finish("w/1", [end.item(job, 0.1) for job, end in ended])) == len(ended)
+
     async def cycle(self, name: str) -> None:
         """One short life."""
         await self.place(name)
@@ -123,7 +148,7 @@ async def open_mall(url: str) -> AsyncIterator[AuditedMall]:
         world = JournalWorld(journal, OrderPlacer(database))
         await world.claim()
         try:
-            yield AuditedMall(world)
+            yield AuditedMall(world, StoredJobs(database))
         finally:
             await journal.close()
 
@@ -145,7 +170,7 @@ class Healthy:
             self.orders["delivered"],
         )
         await owner.close()
-        return {"feed_end": end, "delivered_seq": delivered}
+        return {"feed_end": end, "delivered_seq": delivered} | JOBS
 
     async def copy(self) -> str:
         """A copy to be broken."""
@@ -170,6 +195,7 @@ async def healthy_database(server: str) -> Healthy:
     await seed(url)
     async with open_mall(url) as mall:
         await mall.live()
+        await mall.work()
     return Healthy(url, mall.orders)
 
 
@@ -278,9 +304,42 @@ async def test_database_at_work_is_clean_at_every_moment(healthy_database: Healt
 
     async with open_mall(url) as mall, asyncio.TaskGroup() as tasks:
         working = tasks.create_task(work(mall))
+        others = [tasks.create_task(run) for run in _background(mall.stored)]
         while not working.done():
             assert broken(await audit(url, LAW)) == {}
             audits += 1
+        owner = await asyncpg.connect(url)
+        while await owner.fetchval("SELECT EXISTS (SELECT FROM outbox)"):
+            assert broken(await audit(url, LAW)) == {}
+        kinds = {
+            row[0] for row in await owner.fetch("SELECT DISTINCT outcome FROM job_runs WHERE task = 'note'")
+        }
+        await owner.close()
+        for other in others:
+            other.cancel()
+    assert kinds == {"done", "retry", "dead", "snoozed"}, "or less was audited than it seems"
+
+
+def _background(stored: StoredJobs) -> list[Coroutine[Any, Any, None]]:
+    """Two relays, and two workers whose jobs end in every way."""
+
+    async def note(payload: Payload, job: Job) -> None:
+        del payload
+        if job.id % 5 == 0 and job.attempts == 1:
+            raise Snooze(0)
+        if job.id % 3 == 0 and job.attempts < 3:
+            raise OSError("away")
+        if job.id % 17 == 1:
+            raise Permanent("no such address")
+
+    def follow(event: Event) -> list[NewJob]:
+        return [NewJob("note", {}, f"note/{event.ref}"), NewJob("note", {})]
+
+    clock = LoopClock(asyncio.get_running_loop())
+    tasks = [Task("note", Payload, note, Retries(first_s=0.01, max_s=0.02))]
+    workers = [Worker(stored, tasks, clock, SystemRandomness(), name=name, life="1") for name in ("a", "b")]
+    relays = [Relay(stored, batch=10, following=follow) for _ in range(2)]
+    return [*(worker.run(asyncio.Event()) for worker in workers), *(relay.run() for relay in relays)]
 
 
 async def test_audit_waits_for_no_lock_that_a_writer_holds(healthy_database: Healthy) -> None:
@@ -325,17 +384,17 @@ BROKEN: list[tuple[str, str, str]] = [
         "drv_2",
     ),
     ("history", "DELETE FROM order_events WHERE order_id = {waiting} AND version = 2", "ord_{waiting}"),
-    ("history", "DELETE FROM order_events WHERE order_id = {waiting} AND version = 1", "ord_{waiting}"),
-    ("history", "DELETE FROM order_events WHERE order_id = {unpaid}", "ord_{unpaid}"),
+    ("history relayed", "DELETE FROM order_events WHERE order_id = {waiting} AND version = 1", "ord_{waiting}"),
+    ("history relayed", "DELETE FROM order_events WHERE order_id = {unpaid}", "ord_{unpaid}"),
     ("history", "UPDATE orders SET version = 4 WHERE id = {waiting}", "ord_{waiting}"),
-    ("history", "UPDATE order_events SET type = 'created' WHERE order_id = {waiting}", "ord_{waiting}"),
+    ("history relayed", "UPDATE order_events SET type = 'created' WHERE order_id = {waiting}", "ord_{waiting}"),
     (
-        "history",
+        "history relayed",
         "INSERT INTO order_events VALUES (999999, 1, 'created', 'customer', 'usr_100', NULL, 't', now())",
         "ord_999999",
     ),
     (
-        "moves",
+        "moves relayed",
         "UPDATE order_events SET type = 'paid' WHERE order_id = {waiting} AND version = 2",
         "ord_{waiting}",
     ),
@@ -353,7 +412,7 @@ BROKEN: list[tuple[str, str, str]] = [
     ("winners rounds", "UPDATE orders SET round = 1 WHERE id = {retaken}", "ord_{retaken}"),
     (
         # Two winners without a release are no legal moves either, and the first one's feed tells of a release.
-        "winners moves feed_sources rounds feed_contents",
+        "winners moves feed_sources rounds feed_contents relayed",
         "UPDATE order_events SET type = 'noted' WHERE order_id = {retaken} AND type = 'released'",
         "ord_{retaken}",
     ),
@@ -376,7 +435,7 @@ BROKEN: list[tuple[str, str, str]] = [
     ("moves payments feed_contents keys",
      "UPDATE orders SET payment = 'card' WHERE id = {delivered}", "ord_{delivered}"),
     (
-        "payments moves payment_steps feed_contents keys payment_keys",
+        "payments moves payment_steps feed_contents keys payment_keys payment_events",
         "UPDATE orders SET payment = 'card' WHERE id = {delivered};"
         "INSERT INTO payments (id, order_id, method, status, amount_minor, currency, principal_id, key_hash, trace)"
         " SELECT 77, id, 'card', 'voided', total_minor, currency, customer_id, '', '' FROM orders"
@@ -384,7 +443,7 @@ BROKEN: list[tuple[str, str, str]] = [
         "pay_77",
     ),
     (
-        "currencies payments payment_steps payment_keys",
+        "currencies payments payment_steps payment_keys payment_events",
         "INSERT INTO payments (order_id, method, status, amount_minor, currency, principal_id, key_hash, trace)"
         " VALUES ({waiting}, 'card', 'declined', (SELECT total_minor FROM orders WHERE id = {waiting}), 'USD', 1,"
         " '', '')",
@@ -457,10 +516,12 @@ BROKEN: list[tuple[str, str, str]] = [
         " FROM idempotency WHERE facts ->> 'id' = '{waiting}'",
         "usr_100 r {waiting_key}",
     ),
-    ("keys store_numbers", "DELETE FROM orders WHERE id = {unpaid}; DELETE FROM order_events WHERE order_id = {unpaid};"
+    ("keys store_numbers relayed",
+     "DELETE FROM orders WHERE id = {unpaid}; DELETE FROM order_events WHERE order_id = {unpaid};"
              "DELETE FROM order_items WHERE order_id = {unpaid}; DELETE FROM order_listing WHERE id = {unpaid}",
      "usr_100 r {unpaid_key}"),
-    ("keys listings", "DELETE FROM orders WHERE id = {unpaid}; DELETE FROM order_events WHERE order_id = {unpaid};"
+    ("keys listings relayed",
+     "DELETE FROM orders WHERE id = {unpaid}; DELETE FROM order_events WHERE order_id = {unpaid};"
                       "DELETE FROM order_items WHERE order_id = {unpaid}", "usr_100 r {unpaid_key}"),
     (
         "stock schema",
@@ -499,13 +560,65 @@ BROKEN: list[tuple[str, str, str]] = [
     ("horizons", "UPDATE orders SET due_at = '2099-01-01' WHERE id = {unpaid}", "ord_{unpaid}"),
     ("roles", "UPDATE users SET role = 'customer' WHERE id = 3", "drv_3"),
     (
-        "gateway payment_steps payment_keys",
+        "gateway payment_steps payment_keys payment_events",
         "INSERT INTO payments (id, order_id, method, status, amount_minor, currency, principal_id,"
         " key_hash, trace, due_at)"
         " SELECT 78, id, 'card', 'held', total_minor, currency, customer_id, '', '', now() FROM orders"
         " WHERE id = {unpaid}",
         "pay_78",
     ),
+    ("relayed places", "DELETE FROM event_log WHERE pos = 5", "ord_{offered}"),
+    ("relayed", "DELETE FROM outbox WHERE id = (SELECT max(id) FROM outbox)", "ord_11"),
+    ("relayed", "INSERT INTO outbox (topic, ref, version) SELECT topic, ref, version FROM outbox WHERE id ="
+                " (SELECT max(id) FROM outbox)", "ord_11"),
+    (
+        "relayed",
+        "INSERT INTO outbox (topic, ref, version) SELECT 'order', ref, version FROM event_log WHERE pos = 5",
+        "ord_{offered}",
+    ),
+    ("relayed", "INSERT INTO outbox (topic, ref, version) VALUES ('order', {waiting}, 2)", "ord_{waiting}"),
+    ("relayed", "UPDATE event_log SET ref = 999999 WHERE pos = 5", "ord_{offered}"),
+    ("relayed places", "UPDATE event_log SET type = 'order.delivered' WHERE pos = 2", "ord_{forgotten}"),
+    (
+        "payment_events",
+        "INSERT INTO outbox (topic, ref, version, trace, data)"
+        " SELECT 'payment', 79, 2, 't', '{{\"event\": \"declined\"}}' FROM generate_series(1, 2);"
+        "INSERT INTO payments (id, order_id, method, status, amount_minor, currency, principal_id, key_hash, trace,"
+        " version, created_at) SELECT 79, id, 'card', 'declined', total_minor, currency, customer_id, '', '', 2,"
+        " now() - interval '7 days' FROM orders WHERE id = {unpaid}",
+        "pay_79",
+    ),
+    (
+        "places",
+        "UPDATE event_log SET body = replace(encode(body, 'escape'), '\"sequence\":5,', '\"sequence\":6,')::bytea"
+        " WHERE pos = 5",
+        "evt_5",
+    ),
+    (
+        "places relayed schema",
+        "ALTER TABLE event_log DROP CONSTRAINT event_log_pkey, DROP CONSTRAINT event_log_ref_version_type_key;"
+        "INSERT INTO event_log SELECT * FROM event_log WHERE pos = 5",
+        "evt_5",
+    ),
+    ("log_end", "UPDATE event_log_end SET pos = pos + 1", "event_log_end"),
+    ("log_end", "DELETE FROM event_log_end", "event_log_end"),
+    ("log_end relayed", "DELETE FROM event_log WHERE pos = (SELECT max(pos) FROM event_log)", "event_log_end"),
+    ("jobs", "UPDATE jobs SET begun_at = NULL WHERE id = {held_job}", "job {held_job}"),
+    ("jobs", "UPDATE jobs SET due_at = NULL WHERE id = {held_job}", "job {held_job}"),
+    ("jobs", "UPDATE jobs SET attempts = 0 WHERE id = {held_job}", "job {held_job}"),
+    ("jobs", "UPDATE jobs SET died_at = NULL WHERE id = {dead_job}", "job {dead_job}"),
+    ("jobs", "UPDATE jobs SET died_at = now() WHERE id = {failed_job}", "job {failed_job}"),
+    ("jobs", "UPDATE jobs SET failures = 2 WHERE id = {failed_job}", "job {failed_job}"),
+    ("jobs", "UPDATE jobs SET deaths = 4 WHERE id = {failed_job}", "job {failed_job}"),
+    ("jobs", "DELETE FROM job_runs WHERE id = {dead_job}", "job {dead_job}"),
+    (
+        "turns",
+        "UPDATE jobs SET worker = 'w/2', begun_at = now(), attempts = 1, due_at = now() + interval '1 h'"
+        " WHERE id = {next_job}",
+        "job {next_job}",
+    ),
+    ("runs", "INSERT INTO job_runs SELECT * FROM job_runs WHERE id = {done_job}", "job {done_job}"),
+    ("runs", "UPDATE job_runs SET outcome = 'done' WHERE id = {failed_job}", "job {failed_job}"),
 ]  # fmt: skip
 
 
@@ -538,7 +651,7 @@ async def test_everything_broken_is_counted_and_only_the_first_are_shown(healthy
 
 def test_table_in_which_an_event_leads_to_two_statuses_is_refused() -> None:
     with pytest.raises(ValueError, match="two statuses"):
-        Law({("a", "go"): "b", ("b", "go"): "c"}, (), 7)
+        Law({("a", "go"): "b", ("b", "go"): "c"}, (), 7, {}, 7)
 
 
 def test_terminal_statuses_follow_from_the_table() -> None:

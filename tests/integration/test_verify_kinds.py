@@ -76,6 +76,7 @@ async def _fill(mall: AuditedMall, owner: Any) -> None:
     await _pay(owner, mall, "unlucky", None, "card_declined")
     for number in range(4):
         await mall.cycle(f"life {number}")
+    await mall.work()
 
 
 Draw = random.Random
@@ -286,6 +287,21 @@ KINDS = [
     Corruption("an order's store changed", "UPDATE orders SET pickups = jsonb_set(pickups, '{0,0}', '2') WHERE id = {id}", _order("store_id <> 2")),
     Corruption("an order's number changed", "UPDATE orders SET pickups = jsonb_set(pickups, '{0,4}', '77') WHERE id = {id}", _order("true")),
     Corruption("a store's counter set back", "UPDATE store_days SET last = last - 1 WHERE store_id = {store_id}", "SELECT store_id FROM store_days ORDER BY 1"),
+    Corruption("a row of the outbox removed", "DELETE FROM outbox WHERE id = {id}",
+               "SELECT id FROM outbox WHERE topic = 'order' ORDER BY id"),
+    Corruption("a row of the outbox doubled", "INSERT INTO outbox (topic, ref, version, trace, data) SELECT topic, ref, version,"
+               " trace, data FROM outbox WHERE id = {id}", "SELECT id FROM outbox ORDER BY id"),
+    Corruption("what became of a payment removed from the outbox", "DELETE FROM outbox WHERE id = {id}",
+               "SELECT b.id FROM outbox b JOIN payments p ON p.id = b.ref AND b.topic = 'payment' AND b.version = p.version ORDER BY 1"),
+    Corruption("an event removed from the log", "DELETE FROM event_log WHERE pos = {pos}",
+               "SELECT pos FROM event_log WHERE pos > 1 ORDER BY pos"),
+    Corruption("an event of the log given to another order", "UPDATE event_log SET ref = ref + 100 WHERE pos = {pos}",
+               "SELECT pos FROM event_log WHERE pos > 1 ORDER BY pos"),
+    Corruption("the log's end set back", "UPDATE event_log_end SET pos = pos - 1"),
+    Corruption("a lease lost", _one("UPDATE jobs SET begun_at = NULL WHERE worker IS NOT NULL", "UPDATE jobs SET due_at = NULL WHERE worker IS NOT NULL")),
+    Corruption("a death forgotten", _one("DELETE FROM job_runs WHERE outcome = 'dead'", "UPDATE jobs SET died_at = NULL WHERE died_at IS NOT NULL")),
+    Corruption("a job done twice", "INSERT INTO job_runs SELECT * FROM job_runs WHERE outcome = 'done'"),
+    Corruption("a job done that is still there", "UPDATE job_runs SET outcome = 'done' WHERE outcome = 'retry'"),
     Corruption("numbers set back", "SELECT setval('order_id_seq', 1)"),
 ]
 # fmt: on

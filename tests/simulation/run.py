@@ -28,6 +28,8 @@ class Result:
     orders: int
     wins: int
     simulated_s: float
+    jobs: int
+    repeats: int
 
 
 async def _calm(world: World) -> None:
@@ -44,6 +46,7 @@ async def _calm(world: World) -> None:
             world.checks.at_end(world.phones)
             world.checks.owners_at_end(world.owners())
             world.checks.actors_at_end(world.actors("driver"), world.crashes())
+            world.work.checks.at_end()
         except Violation:
             if broken or world.loop.time() >= end:
                 raise
@@ -65,19 +68,29 @@ async def _story(seed: int, faults: Faults | None, tell: bool) -> Result:
         people += [tasks.create_task(world.customer(n), name=f"customer {n}") for n in range(CUSTOMERS)]
         people += [tasks.create_task(world.driver(n), name=f"driver {n}") for n in range(1, DRIVERS + 1)]
         people.append(tasks.create_task(world.admin(), name="admin"))
+        workers = [tasks.create_task(host.live(), name=host.name) for host in world.work.hosts]
+        people.append(tasks.create_task(world.work.torment(), name="nemesis of work"))
+        people.append(tasks.create_task(world.work.poison(), name="poison"))
         await asyncio.sleep(STORM_S)
         world.quiet = True
         world.faults.calm()
         await _calm(world)
         for person in people:
             person.cancel()
-    facts = repr([(e["order_id"], e["version"], e["type"], e["driver_id"]) for e in world.store.order_events])
+        await world.work.probe()
+        for worker in workers:
+            worker.cancel()
+    work = world.work
+    events = [(e["order_id"], e["version"], e["type"], e["driver_id"]) for e in world.store.order_events]
+    facts = repr((events, work.jobs.runs))
     return Result(
         seed,
         blake2b(facts.encode(), digest_size=8).hexdigest(),
         len(world.store.orders),
         world.checks.accepts["won"],
         world.loop.time() - began,
+        len({job for job, _, _ in work.jobs.runs}),
+        work.checks.repeats,
     )
 
 

@@ -101,6 +101,7 @@ class StoreWire:
             value = _run_now(call())
             if commits:
                 self._checks.at_commit()
+                host.world.work.announce()
             if host.store_is_down() or lost > 1 - self._faults.lost_answer:
                 loop.call_later(back, lose)
             else:

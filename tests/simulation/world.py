@@ -24,6 +24,7 @@ from storage.memory.leases import LeaseTable
 from tests.simulation.checks import Checks
 from tests.simulation.node import Host, Phone, Socket
 from tests.simulation.wires import Faults, LineWire
+from tests.simulation.work import BackgroundWork
 
 HOSTS = 3
 DRIVERS = 8
@@ -57,6 +58,7 @@ class World:
         self.cables = LineWire(self.rng)
         self.redis_is_down = self.store_is_down = False
         self.hosts = [Host(f"host-{n}", self) for n in range(1, HOSTS + 1)]
+        self.work = BackgroundWork(self, seed)
         self.quiet = False
         self.tell = tell
         self._sessions = 0

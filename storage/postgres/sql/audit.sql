@@ -16,6 +16,15 @@ SELECT id FROM users WHERE id > $1 ORDER BY id OFFSET $2::integer - 1 LIMIT 1;
 -- name: slice_of_products
 SELECT id FROM products WHERE id > $1 ORDER BY id OFFSET $2::integer - 1 LIMIT 1;
 
+-- name: slice_of_event_log
+SELECT pos FROM event_log WHERE pos > $1 ORDER BY pos OFFSET $2::integer - 1 LIMIT 1;
+
+-- name: slice_of_jobs
+SELECT id FROM jobs WHERE id > $1 ORDER BY id OFFSET $2::integer - 1 LIMIT 1;
+
+-- name: slice_of_job_runs
+SELECT id FROM job_runs WHERE id > $1 ORDER BY id OFFSET $2::integer - 1 LIMIT 1;
+
 -- name: audit_assignments
 -- $3: the statuses in which an order is carried.
 SELECT 'ord_' || coalesce(o.id, a.order_id) AS key,
@@ -662,3 +671,152 @@ SELECT 'shard ' || coalesce(n, s.id) AS key,
 SELECT 'order_id_seq' AS key, 'at ' || coalesce(n.last, 0) || ', but there is ord_' || o.id AS why
   FROM (SELECT max(id) AS id FROM orders) o, (SELECT pg_sequence_last_value('order_id_seq'::regclass) AS last) n
  WHERE o.id > coalesce(n.last, 0);
+
+-- name: audit_relayed
+-- $3, $4: events of an order's history that others want to know, and their types in the log. An order that needs no
+-- payment is confirmed when it is created. What the log does not reach back to is left out: what was before the outbox,
+-- which begins with the first row that is known, and what was trimmed. Places are in the order of commits, and bear the
+-- moments of decisions: an hour is far more than lies between.
+WITH log_begin AS (
+    SELECT CASE WHEN l.pos = 1 OR x.pos = 0 THEN least(l.at, b.at)
+                WHEN l.pos IS NOT NULL THEN l.at + interval '1 hour' ELSE coalesce(b.at, 'infinity') END AS at
+      FROM (SELECT max(pos) AS pos FROM event_log_end) x
+      LEFT JOIN (SELECT pos, at FROM event_log ORDER BY pos LIMIT 1) l ON true
+      LEFT JOIN (SELECT at FROM outbox ORDER BY id LIMIT 1) b ON true
+), known AS MATERIALIZED (
+    SELECT e.order_id, e.version, e.at, t.type
+      FROM order_events e JOIN unnest($3::text[], $4::text[]) AS t(event, type) ON t.event = e.type
+     WHERE e.order_id > $1 AND e.order_id <= $2
+    UNION ALL
+    SELECT e.order_id, e.version, e.at, 'order.confirmed'
+      FROM order_events e JOIN orders o ON o.id = e.order_id
+     WHERE e.order_id > $1 AND e.order_id <= $2 AND o.id > $1 AND o.id <= $2
+       AND e.type = 'created' AND (o.payment = 'cash' OR o.total_minor = 0)
+), logged AS MATERIALIZED (
+    SELECT ref AS order_id, version, type, count(*) AS many
+      FROM event_log WHERE ref > $1 AND ref <= $2 AND topic = 'order' AND type = ANY ($4::text[])
+     GROUP BY ref, version, type
+), waiting AS MATERIALIZED (
+    SELECT ref AS order_id, version, count(*) AS many
+      FROM outbox WHERE ref > $1 AND ref <= $2 AND topic = 'order' GROUP BY ref, version
+), told AS (
+    SELECT k.order_id, k.version, k.type, coalesce(l.many, 0) AS logged, coalesce(w.many, 0) AS waiting
+      FROM known k
+      LEFT JOIN logged l ON l.order_id = k.order_id AND l.version = k.version AND l.type = k.type
+      LEFT JOIN waiting w ON w.order_id = k.order_id AND w.version = k.version
+     WHERE k.at >= (SELECT at FROM log_begin)
+), found AS (
+    SELECT order_id, version, type || ' is ' || logged || ' times in the log and ' || waiting || ' times in the outbox' AS why
+      FROM told WHERE logged + waiting <> 1
+    UNION ALL
+    SELECT l.order_id, l.version, l.type || ' is in the log and not in its history'
+      FROM logged l LEFT JOIN known k ON k.order_id = l.order_id AND k.version = l.version AND k.type = l.type
+     WHERE k.order_id IS NULL
+    UNION ALL
+    SELECT w.order_id, w.version, 'is in the outbox, and its history has no event that others want to know'
+      FROM waiting w LEFT JOIN known k ON k.order_id = w.order_id AND k.version = w.version
+     WHERE k.order_id IS NULL
+)
+SELECT 'ord_' || order_id AS key, 'version ' || version || ': ' || why AS why FROM found ORDER BY order_id, version, why;
+
+-- name: audit_payment_events
+-- A payment has no history. What it is tells that it was held, captured, let go or declined, and how often something was
+-- given back. What the log does not reach back to is left out, as in audit_relayed.
+WITH log_begin AS (
+    SELECT CASE WHEN l.pos = 1 OR x.pos = 0 THEN least(l.at, b.at)
+                WHEN l.pos IS NOT NULL THEN l.at + interval '1 hour' ELSE coalesce(b.at, 'infinity') END AS at
+      FROM (SELECT max(pos) AS pos FROM event_log_end) x
+      LEFT JOIN (SELECT pos, at FROM event_log ORDER BY pos LIMIT 1) l ON true
+      LEFT JOIN (SELECT at FROM outbox ORDER BY id LIMIT 1) b ON true
+), paid AS MATERIALIZED (
+    SELECT p.id, p.status, p.stuck_code, p.updated_at, p.stuck_at, p.version
+      FROM payments p WHERE p.order_id > $1 AND p.order_id <= $2
+), event AS MATERIALIZED (
+    SELECT l.ref AS id, l.version, l.type FROM event_log l JOIN paid p ON p.id = l.ref
+     WHERE l.topic = 'payment' AND l.ref BETWEEN (SELECT min(id) FROM paid) AND (SELECT max(id) FROM paid)
+    UNION ALL
+    SELECT b.ref, b.version, 'payment.' || coalesce(b.data ->> 'event', '?')
+      FROM outbox b JOIN paid p ON p.id = b.ref WHERE b.topic = 'payment'
+), counted AS (
+    SELECT id, type, count(*) AS many FROM event GROUP BY id, type
+), wanted AS (
+    SELECT p.id, 'payment.' || p.status AS type, 1::bigint AS least, 1::bigint AS most
+      FROM paid p WHERE p.status IN ('held', 'declined', 'captured', 'voided') AND p.updated_at >= (SELECT at FROM log_begin)
+       AND NOT EXISTS (SELECT FROM payment_refunds r WHERE r.payment_id = p.id)
+    UNION ALL
+    SELECT p.id, 'payment.stuck', 1, NULL
+      FROM paid p WHERE p.stuck_code IS NOT NULL AND p.stuck_at >= (SELECT at FROM log_begin)
+    UNION ALL
+    SELECT r.payment_id, 'payment.refunded', count(*), NULL
+      FROM payment_refunds r JOIN paid p ON p.id = r.payment_id
+     WHERE r.status = 'done' AND r.amount_minor > 0 AND r.created_at >= (SELECT at FROM log_begin) GROUP BY r.payment_id
+), found AS (
+    SELECT w.id, w.type || ' is told ' || coalesce(c.many, 0) || ' times' AS why
+      FROM wanted w LEFT JOIN counted c ON c.id = w.id AND c.type = w.type
+     WHERE coalesce(c.many, 0) < w.least OR c.many > w.most
+    UNION ALL
+    SELECT id, 'version ' || version || ': ' || type || ' is told ' || count(*) || ' times'
+      FROM event GROUP BY id, version, type HAVING count(*) > 1
+    UNION ALL
+    SELECT e.id, e.type || ' is told of version ' || e.version || ', which is to come'
+      FROM event e JOIN paid p ON p.id = e.id WHERE e.version > p.version
+)
+SELECT 'pay_' || id AS key, why FROM found ORDER BY id, why;
+
+-- name: audit_places
+-- The body of an event names its place and its type.
+WITH first AS (
+    SELECT min(pos) AS pos FROM event_log
+), event AS MATERIALIZED (
+    SELECT e.pos, count(*) AS many,
+           bool_and(position(convert_to('"sequence":' || e.pos || ',', 'UTF8') IN e.body) > 0
+                    AND position(convert_to('"type":"' || e.type || '"', 'UTF8') IN e.body) > 0) AS named
+      FROM event_log e WHERE e.pos > $1 AND e.pos <= $2 GROUP BY e.pos
+)
+SELECT 'evt_' || e.pos AS key,
+       CASE WHEN e.many > 1 THEN 'is there ' || e.many || ' times' WHEN p.pos IS NULL THEN 'nothing is at the place before it'
+            ELSE 'its body is of another event' END AS why
+  FROM event e
+  LEFT JOIN (SELECT DISTINCT pos FROM event_log WHERE pos >= $1 AND pos < $2) p ON p.pos = e.pos - 1
+ WHERE e.many > 1 OR NOT e.named OR (p.pos IS NULL AND e.pos > (SELECT pos FROM first))
+ ORDER BY e.pos;
+
+-- name: audit_log_end
+-- Trimming may leave nothing of the log; then its end still says which place is the next one.
+SELECT 'event_log_end' AS key, x.many || ' rows, the last at ' || coalesce(x.pos::text, 'no place') || ', the log ends at '
+       || coalesce(l.pos::text, 'no place') AS why
+  FROM (SELECT count(*) AS many, max(pos) AS pos FROM event_log_end) x, (SELECT max(pos) AS pos FROM event_log) l
+ WHERE x.many <> 1 OR x.pos < 0 OR l.pos <> x.pos;
+
+-- name: audit_jobs
+-- $3: for how many days attempts are kept.
+SELECT 'job ' || j.id AS key,
+       CASE WHEN j.worker IS NOT NULL AND (j.begun_at IS NULL OR j.due_at IS NULL OR j.attempts < 1) THEN 'in work without a lease'
+            WHEN (j.due_at IS NULL) <> (j.died_at IS NOT NULL) THEN 'dead, or not: due and died say different things'
+            WHEN j.attempts < 0 OR j.failures NOT BETWEEN 0 AND j.attempts OR j.deaths NOT BETWEEN 0 AND 3
+              THEN j.attempts || ' attempts with ' || j.failures || ' failures and ' || j.deaths || ' deaths'
+            ELSE 'dead without an attempt that says so' END AS why
+  FROM jobs j
+  LEFT JOIN (SELECT DISTINCT id FROM job_runs WHERE id > $1 AND id <= $2 AND outcome = 'dead') r ON r.id = j.id
+ WHERE j.id > $1 AND j.id <= $2
+   AND ((j.worker IS NOT NULL AND (j.begun_at IS NULL OR j.due_at IS NULL OR j.attempts < 1))
+        OR (j.due_at IS NULL) <> (j.died_at IS NOT NULL)
+        OR j.attempts < 0 OR j.failures NOT BETWEEN 0 AND j.attempts OR j.deaths NOT BETWEEN 0 AND 3
+        OR (r.id IS NULL AND j.died_at > now() - make_interval(days => $3::integer) + interval '1 hour'))
+ ORDER BY j.id;
+
+-- name: audit_turns
+-- A dead job that somebody brought back is older than one that took its turn meanwhile.
+SELECT 'job ' || j.id AS key, 'in work before job ' || min(e.id) || ' of ' || j.key AS why
+  FROM jobs j JOIN jobs e ON e.key = j.key
+ WHERE j.id > $1 AND j.id <= $2 AND j.worker IS NOT NULL AND j.due_at IS NOT NULL AND e.due_at IS NOT NULL AND e.id < j.id
+   AND NOT EXISTS (SELECT FROM job_runs r WHERE r.id = e.id AND r.outcome = 'dead')
+ GROUP BY j.id, j.key ORDER BY j.id;
+
+-- name: audit_runs
+SELECT 'job ' || r.id AS key,
+       r.done || ' times done' || CASE WHEN j.id IS NOT NULL THEN ', and still there' ELSE '' END AS why
+  FROM (SELECT id, count(*) AS done FROM job_runs WHERE id > $1 AND id <= $2 AND outcome = 'done' GROUP BY id) r
+  LEFT JOIN (SELECT id FROM jobs WHERE id > $1 AND id <= $2) j ON j.id = r.id
+ WHERE r.done > 1 OR j.id IS NOT NULL
+ ORDER BY r.id;
