@@ -8,6 +8,7 @@ check    check everything that a start needs, without changes; exit code 1 if a 
 rotate-key  create a new signing key
 set-password  set an account's password
 jobs     look at background jobs; retry, discard, pause
+trace    print the story of a trace id, from the database and from logs
 verify   audit all invariants of the database; exit code 1 if one is broken
 """
 
@@ -55,6 +56,7 @@ from api.operator.mint import MintError
 from api.operator.preflight import command_check
 from api.operator.reset_password import command_set_password
 from api.operator.rotate_key import command_rotate_key
+from api.operator.trace import command_trace
 from api.ops import RuntimeCollector, status
 from api.ops.known_series import make_known_series
 from api.outbound.secrets_key import open_sealing
@@ -424,6 +426,7 @@ WORK: dict[str, Callable[[Settings, argparse.Namespace], int]] = {
     "check": lambda settings, _: command_check(settings, print),
     "verify": lambda settings, options: command_verify(settings, options, print),
     "jobs": lambda settings, options: command_jobs(settings, options, print),
+    "trace": lambda settings, options: command_trace(settings, options, print),
     "mint": lambda settings, options: command_mint(settings, options, print),
     "set-password": lambda settings, options: command_set_password(settings, options, print),
     "rotate-key": lambda settings, options: command_rotate_key(settings, options, print),

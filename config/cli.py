@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import re
+from pathlib import Path
 
 from config.settings import ELSEWHERE, Settings
 
@@ -21,6 +23,13 @@ def _job(text: str) -> int:
     if not number.isdecimal() or not 0 < int(number) < 1 << 53:
         raise argparse.ArgumentTypeError(f"{text!r} is no job id such as job_17")
     return int(number)
+
+
+def _trace(text: str) -> str:
+    found = text.strip().lower()
+    if re.fullmatch("[0-9a-f]{32}", found) is None:
+        raise argparse.ArgumentTypeError(f"{text!r} is no trace id: 32 hexadecimal digits")
+    return found
 
 
 def _order(text: str) -> int:
@@ -96,6 +105,15 @@ def make_parser() -> argparse.ArgumentParser:
     verifying = commands.add_parser("verify", help="audit every invariant: 0 all hold, 1 one is broken")
     verifying.add_argument("--json", action="store_true", help="a report for machines")
     _add_jobs(commands.add_parser("jobs", help="look at background jobs; retry, discard, pause"))
+    tracing = commands.add_parser("trace", help="what a request has caused: 0 something, 1 nothing is known")
+    tracing.add_argument("trace", type=_trace, metavar="ID", help="the trace id of an answer or a log line")
+    tracing.add_argument(
+        "--logs", type=Path, nargs="+", default=[], metavar="FILE", help="JSON logs of instances and workers"
+    )
+    tracing.add_argument(
+        "--order", type=_order, action="append", default=[], help="search its history, too, such as ord_1"
+    )
+    tracing.add_argument("--json", action="store_true", help="for machines")
     minting = commands.add_parser("mint", help="users and tokens in bulk, a JSON object a line")
     minting.add_argument("--role", choices=("customer", "driver", "admin"), required=True)
     minting.add_argument("--count", type=int, default=1)

@@ -20,6 +20,7 @@ sessions.py         sessions of accounts: open, refresh, end
 users.py            users and drivers as admins change them
 catalogue.py        zones, stores, products
 records.py          lists and single records that are only read
+trace_story.py      what one request has caused, by its trace id
 credentials.py      signing keys, revocations
 provisioning.py     first rows of a database, sample data, users in bulk
 errors.py           refusals of these services

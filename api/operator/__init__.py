@@ -7,5 +7,6 @@ database_commands.py  migrate, mint, verify
 jobs.py               looks at background jobs and acts on them
 mint.py               users and tokens in bulk
 reset_password.py     a new password for a user
+trace.py              the story of a trace id, from the database and from logs
 rotate_key.py         a new signing key
 """

@@ -23,6 +23,7 @@ from api.outbound.opening import open_mail, open_sms
 from api.outbound.webhooks import open_sender, send_webhooks
 from api.work.observers import WorkObserver, failed_work, job_context, watch_backlog, watch_database
 from api.work.ops_app import open_work_ops
+from api.work.step_file import StepFile
 from api.work.tasks import all_tasks
 from api.work.work_services import WorkServices
 from api.work.zone_gauges import watch_zones
@@ -89,6 +90,7 @@ async def work(
             ended=WorkObserver(services.clock).ended,
             failed=failed_work,
             bound=job_context,
+            steps=StepFile(settings.data_dir, settings.instance),
         )
         relay = Relay(services.jobs, relayed=metrics.RELAYED.inc, failed=failed_work)
         endpoints = QueryStore(

@@ -15,6 +15,7 @@ announcer.py  tells workers that there is something to relay
 relay.py      the relay: outbox to event log and jobs
 control.py    what people see of jobs, and do to them
 worker.py     the worker: claims, extends, runs, finishes
+steps.py      which job's code runs, at each moment
 cleanup.py    deletes what has expired
 schedules.py  jobs that are made at times
 """

@@ -26,6 +26,19 @@ class Relayed:
     jobs: Sequence[Mapping[str, Any]]
 
 
+@frozen
+class LastStep:
+    """Where a process of a worker was when it ended.
+
+    Attributes:
+        worker: the process: name and suffix.
+        job: the job whose code it ran; None: it ran none.
+    """
+
+    worker: str
+    job: int | None
+
+
 class OutboxStore(Protocol):
     """The outbox and the end of the event log."""
 
@@ -57,8 +70,31 @@ class JobStore(Protocol):
         """Extend leases of (job, attempt); returns the jobs that are still the worker's."""
         ...
 
-    async def end_former(self, name: str, worker: str) -> int:
-        """End the leases of earlier processes of this name; returns their number."""
+    async def end_former(self, name: str, worker: str, last: LastStep | None) -> int:
+        """End the leases of earlier processes of this name; returns their number.
+
+        Of the one that `last` names only the job at its step counts the death.
+        """
+        ...
+
+
+class StepRecord(Protocol):
+    """Record of the job whose code a worker runs at the moment, which outlives the process."""
+
+    def last(self) -> LastStep | None:
+        """Where the former process of this worker ended; None: it is not known."""
+        ...
+
+    def begin(self, worker: str) -> None:
+        """Record the steps of this process from now on."""
+        ...
+
+    def enter(self, job: int) -> None:
+        """The code of this job runs now."""
+        ...
+
+    def leave(self) -> None:
+        """No job's code runs now."""
         ...
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
-from dispatch.jobs.ports import Claimed, Relayed
+from dispatch.jobs.ports import Claimed, LastStep, Relayed
 from dispatch.jobs.tasks import Job, NewJob
 
 
@@ -45,8 +45,9 @@ class StoredJobs:
         jobs, numbers = [job for job, _ in attempts], [number for _, number in attempts]
         return set(await self._queries.value("extend_jobs", worker, jobs, numbers, lease_s))
 
-    async def end_former(self, name: str, worker: str) -> int:
-        return int(await self._queries.value("end_former_workers", name, worker))
+    async def end_former(self, name: str, worker: str, last: LastStep | None) -> int:
+        known = (None, None) if last is None else (last.worker, last.job)
+        return int(await self._queries.value("end_former_workers", name, worker, *known))
 
     async def set_schedules(self, items: Sequence[Mapping[str, Any]]) -> None:
         await self._queries.value("set_schedules", list(items))

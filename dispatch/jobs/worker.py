@@ -6,6 +6,9 @@ When the store is away, jobs go on, their outcomes wait, and the number of both 
 
 A job that has ended two workers is a suspect. It is done alone: the worker claims nothing more, waits until its jobs
 have ended, and takes one suspect. So innocent neighbours do not die with it.
+
+A death counts for the job whose code ran at that moment, if a record of the steps tells it to the next process of the
+name; else for all jobs of the worker. So jobs are no suspects because their worker was killed from outside.
 """
 
 from __future__ import annotations
@@ -20,7 +23,8 @@ from typing import Any
 
 from actors.clock import Clock, Randomness
 from dispatch.jobs.policy import DONE, RELEASED, JobOutcome, outcome_of, payload_of
-from dispatch.jobs.ports import JobStore
+from dispatch.jobs.ports import JobStore, StepRecord
+from dispatch.jobs.steps import recorded
 from dispatch.jobs.tasks import Job, Task
 from storage.errors import StorageError
 
@@ -87,6 +91,7 @@ class Worker:
         ended: called with each attempt's outcome and seconds.
         failed: called with each failed call of the store.
         bound: context in which a job runs, for its log lines.
+        steps: tells the next process of the name where this one has ended.
     """
 
     def __init__(
@@ -102,6 +107,7 @@ class Worker:
         ended: Callable[[Job, JobOutcome, float], None] = _ignore,
         failed: Callable[[StorageError], None] = lambda _: None,
         bound: Callable[[Job], AbstractContextManager[object]] = lambda _: nullcontext(),
+        steps: StepRecord | None = None,
     ) -> None:
         self.name = name
         self.worker = f"{name}/{life}"
@@ -115,6 +121,7 @@ class Worker:
         self._ended = ended
         self._failed = failed
         self._bound = bound
+        self._steps = steps
         # By job and attempt: one that was lost may still end when its job is claimed again.
         self._running: dict[tuple[int, int], _Attempt] = {}
         self._outcomes: dict[tuple[int, int], dict[str, Any]] = {}
@@ -168,8 +175,11 @@ class Worker:
             attempt.end(lost=False)
 
     async def _end_former(self) -> None:
+        last = None if self._steps is None else self._steps.last()
         with suppress(StorageError):  # their leases run out
-            await self._store.end_former(self.name, self.worker)
+            await self._store.end_former(self.name, self.worker, last)
+        if self._steps is not None:
+            self._steps.begin(self.worker)
 
     async def _round(self, group: asyncio.TaskGroup) -> bool:
         """Finish, extend, claim. Returns True if there was something to claim, so there may be more."""
@@ -233,7 +243,10 @@ class Worker:
         if self._stopping:  # since the claim: it is given back
             self._record(attempt)
             return
-        attempt.running = group.create_task(self._run(attempt), name=f"job {job.id} {job.task}")
+        work = self._run(attempt)
+        if self._steps is not None:
+            work = recorded(job.id, work, self._steps)
+        attempt.running = group.create_task(work, name=f"job {job.id} {job.task}")
         # Not in the task itself: one that is cancelled before its first step does nothing.
         attempt.running.add_done_callback(partial(self._record, attempt))
 

@@ -15,5 +15,6 @@ threads.py    peer (f): the same in threads
 plain.py      peers (d) and (e): bare aiohttp, and the strongest simple design
 peers.sql     the peers' tables
 resident.py   what many actors in memory cost
+jobs.py       what background jobs cost: until they start, each of them, and none
 geo.py        the search around a place, with and without PostGIS
 """

@@ -10,6 +10,8 @@ from actors.clock import Clock
 from storage.memory.outbox import MemoryOutbox
 
 SUSPECT_DEATHS, DEAD_DEATHS = 2, 3
+# Attempts after which a job counts each death of a worker, whatever that one did.
+ESCAPES_MAX = 16
 _DIED = "Its worker ended while it was done, three times."
 
 
@@ -121,7 +123,7 @@ class MemoryJobs:
             made.append(self._last)
         return made
 
-    def _due(self, task: str, limit: int) -> list[_Job]:
+    def _due(self, worker: str, task: str, limit: int) -> list[_Job]:
         now = self._now_s()
         first: dict[str, int] = {}
         for job in self.jobs.values():
@@ -130,7 +132,7 @@ class MemoryJobs:
         due = [
             job
             for job in self.jobs.values()
-            if job.task == task and job.due_s is not None and job.due_s <= now
+            if job.task == task and job.due_s is not None and job.due_s <= now and job.worker != worker
             if job.key is None or first[job.key] == job.id
         ]
         return sorted(due, key=lambda job: (job.due_s, job.id))[:limit]
@@ -139,7 +141,9 @@ class MemoryJobs:
         self, worker: str, tasks: Sequence[str], limits: Sequence[int], lease_s: float, alone: bool
     ) -> dict[str, Any]:
         pairs = zip(tasks, limits, strict=True)
-        due = [job for task, many in pairs if task not in self.paused for job in self._due(task, many)]
+        due = [
+            job for task, many in pairs if task not in self.paused for job in self._due(worker, task, many)
+        ]
         for job in due:
             job.deaths += job.worker is not None
             job.worker = None
@@ -194,12 +198,16 @@ class MemoryJobs:
                 job.worker, job.due_s = None, self._now_s()
         return held
 
-    def _end_former(self, name: str, worker: str) -> int:
+    def _end_former(self, name: str, worker: str, last: str | None, step: int | None) -> int:
         ended = 0
         for job in self.jobs.values():
-            if job.worker is not None and job.worker != worker and job.worker.partition("/")[0] == name:
-                ended += job.due_s is not None and job.due_s > self._now_s()
-                job.due_s = self._now_s()
+            former = job.worker
+            if former is None or former == worker or former.partition("/")[0] != name:
+                continue
+            ended += former == last or (job.due_s is not None and job.due_s > self._now_s())
+            job.due_s = self._now_s()
+            if former == last and job.id != step and job.attempts <= ESCAPES_MAX:
+                job.worker = None
         return ended
 
     # -- schedules ----------------------------------------------------------------------------

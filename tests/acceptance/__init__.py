@@ -10,6 +10,7 @@ in_process/      an instance in the test's process: faults of our own, memory
 running_mall.py      a server with zones, customers, and drivers with their phones
 raw_http.py          requests byte for byte, and what each refusal must look like
 sample_mall.py       ids, people and an order of the sample mall
+job_crew.py          workers of background jobs, to be killed, frozen and started again
 write_operations.py  every operation that writes, with a valid body
 token_forge.py       access tokens, valid and forged
 
@@ -49,6 +50,7 @@ test_machine_ops.py   one ops address for a machine
 test_status.py        the cluster's status
 test_jobs_seen.py     background jobs at the ops ports, in the command line, and after a restart
 test_log_story.py     what an operator reads in the log
+test_job_kills.py     workers that are killed, cut off, frozen and stopped
 test_leaving.py       an instance leaves in time
 test_outage.py        a Postgres that hangs
 test_sight.py         an instance that cannot see revocations

@@ -10,7 +10,7 @@ import asyncpg
 import pytest
 
 from dispatch.jobs.policy import DONE, RELEASED, JobOutcome
-from dispatch.jobs.ports import Relayed
+from dispatch.jobs.ports import LastStep, Relayed
 from dispatch.jobs.relay import Relay
 from dispatch.jobs.schedules import Schedule
 from dispatch.jobs.stored import StoredJobs
@@ -194,9 +194,53 @@ async def test_leases_of_a_former_process_of_the_name_end_at_once(jobs: JobsWorl
     await jobs.add(2)
     await jobs.claim("a/1", 1)
     await jobs.claim("b/1", 1)
-    assert await jobs.store.end_former("a", "a/2") == 1
+    assert await jobs.store.end_former("a", "a/2", None) == 1
     [job] = await jobs.claim("a/2")
     assert job.deaths == 1
+
+
+async def test_death_counts_for_the_job_at_its_step_alone(jobs: JobsWorld) -> None:
+    _, guilty = await jobs.add(2)
+    await jobs.claim("a/1")
+    await jobs.let_pass(LEASE_S + 1)  # nobody has taken them meanwhile
+    assert await jobs.store.end_former("a", "a/2", LastStep("a/1", guilty)) == 2
+    assert [job.deaths for job in await jobs.claim("a/2")] == [0, 1]
+
+
+async def test_death_between_steps_counts_for_no_job(jobs: JobsWorld) -> None:
+    await jobs.add(2)
+    await jobs.claim("a/1")
+    assert await jobs.store.end_former("a", "a/2", LastStep("a/1", None)) == 2
+    assert [job.deaths for job in await jobs.claim("a/2")] == [0, 0]
+
+
+async def test_steps_of_another_process_excuse_nobody(jobs: JobsWorld) -> None:
+    await jobs.add(2)
+    await jobs.claim("a/1", 1)
+    await jobs.claim("a/2", 1)
+    assert await jobs.store.end_former("a", "a/3", LastStep("a/2", None)) == 2
+    assert [job.deaths for job in await jobs.claim("a/3")] == [1, 0]
+
+
+async def test_job_that_ends_its_workers_between_its_steps_is_found_at_last(jobs: JobsWorld) -> None:
+    [poison] = await jobs.add(1)
+    lives = 0
+    while (await jobs.states())[poison] != "dead":
+        lives += 1
+        alone = lives > 18
+        await jobs.claim(f"a/{lives}", alone=alone)
+        await jobs.store.end_former("a", f"a/{lives + 1}", LastStep(f"a/{lives}", None))
+        assert lives < 30
+    assert await jobs.outcomes(poison) == ["dead"]
+
+
+async def test_worker_does_not_claim_what_it_has(jobs: JobsWorld) -> None:
+    [number] = await jobs.add(1)
+    [job] = await jobs.claim("a/1")
+    await jobs.let_pass(LEASE_S + 1)  # the whole machine slept
+    assert await jobs.claim("a/1") == []
+    assert await jobs.end("a/1", job, DONE)
+    assert await jobs.outcomes(number) == ["done"]
 
 
 async def test_snoozed_and_released_jobs_have_no_failure(jobs: JobsWorld) -> None:

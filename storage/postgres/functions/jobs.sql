@@ -26,7 +26,7 @@ GRANT EXECUTE ON FUNCTION enqueue_jobs TO mall_app;
 -- Leases due jobs of these tasks to a worker, at most p_limits of each, and returns {"jobs": [...], "suspects": n}:
 -- how many jobs wait to be done alone. A worker that does nothing takes one of them with p_alone. Of a key only the
 -- oldest job is taken. Tasks that are paused are left.
---   due       what may be taken, of each task, the longest due first
+--   due       what may be taken, of each task, the longest due first; not what the worker itself has still
 --   lost      the workers of these died for the third time: they are dead
 --   chosen    what is taken now
 --   put_off   suspects that are not: that their worker died is written down, and they are looked at again soon
@@ -39,7 +39,7 @@ BEGIN
     WITH due AS MATERIALIZED (
         SELECT n.* FROM unnest(p_tasks, p_limits) AS t(name, many) CROSS JOIN LATERAL (
             SELECT j.id, j.due_at, j.deaths + (j.worker IS NOT NULL)::integer AS deaths FROM jobs j
-             WHERE j.task = t.name AND j.due_at <= now()
+             WHERE j.task = t.name AND j.due_at <= now() AND j.worker IS DISTINCT FROM p_worker
                AND (j.key IS NULL OR NOT EXISTS (
                     SELECT FROM jobs e WHERE e.key = j.key AND e.id < j.id AND e.due_at IS NOT NULL))
              ORDER BY j.due_at, j.id LIMIT t.many FOR NO KEY UPDATE SKIP LOCKED) n
@@ -144,14 +144,19 @@ GRANT EXECUTE ON FUNCTION extend_jobs TO mall_app;
 
 -- Ends the leases of former processes of a worker: their names are p_name and '/' and a suffix other than p_worker's.
 -- Only one process at a time has a name, so these have died. Returns how many jobs they had.
-CREATE FUNCTION end_former_workers(p_name text, p_worker text) RETURNS integer
+-- Of one of them, p_last, it is known what it did when it died: the code of p_step, or of no job (NULL). Its other jobs
+-- had no part in that, so they do not count the death. But a job may end its worker from a thread or by the memory that it
+-- holds, and would never be found: one of more attempts than 16 counts each death.
+CREATE FUNCTION end_former_workers(p_name text, p_worker text, p_last text DEFAULT NULL, p_step bigint DEFAULT NULL)
+RETURNS integer
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = public, pg_temp SET enable_seqscan = off AS $$
 DECLARE
     v_ended integer;
 BEGIN
-    UPDATE jobs SET due_at = now()
+    UPDATE jobs SET due_at = now(),
+           worker = CASE WHEN worker = p_last AND id IS DISTINCT FROM p_step AND attempts <= 16 THEN NULL ELSE worker END
      WHERE id IN (SELECT j.id FROM jobs j WHERE j.worker IS NOT NULL AND split_part(j.worker, '/', 1) = p_name
-                     AND j.worker <> p_worker AND j.due_at > now() ORDER BY j.id FOR UPDATE);
+                     AND j.worker <> p_worker AND (j.due_at > now() OR j.worker = p_last) ORDER BY j.id FOR UPDATE);
     GET DIAGNOSTICS v_ended = ROW_COUNT;
     RETURN v_ended;
 END

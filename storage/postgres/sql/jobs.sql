@@ -34,7 +34,7 @@ SELECT finish_jobs($1::text, $2::jsonb);
 SELECT extend_jobs($1::text, $2::bigint[], $3::integer[], $4::double precision);
 
 -- name: end_former_workers
-SELECT end_former_workers($1::text, $2::text);
+SELECT end_former_workers($1::text, $2::text, $3::text, $4::bigint);
 
 -- name: set_schedules
 SELECT set_schedules($1::jsonb);

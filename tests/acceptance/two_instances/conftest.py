@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import secrets
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -25,7 +25,15 @@ SECOND_TREE = Path(os.environ.get("TEST_SECOND_TREE") or ROOT)
 
 
 @pytest.fixture(scope="module")
-async def cluster(short_tmp_path: Path, template_server: str) -> AsyncIterator[TwoInstances]:
+def cluster_settings() -> Mapping[str, str]:
+    """Settings of both instances; a file that needs some has a fixture of this name."""
+    return {}
+
+
+@pytest.fixture(scope="module")
+async def cluster(
+    short_tmp_path: Path, template_server: str, cluster_settings: Mapping[str, str]
+) -> AsyncIterator[TwoInstances]:
     """Two instances with a Redis of their own that tests may stop."""
     url, name = await copy_database(template_server), f"pair-{next(_numbers)}"
     async with AsyncExitStack() as stack:
@@ -40,6 +48,7 @@ async def cluster(short_tmp_path: Path, template_server: str) -> AsyncIterator[T
             "REDIS_URL": valkey.redis_url,
             "MALL_SAMPLE": "off",
             "MALL_GATEWAY_URL": "sandbox",
+            **cluster_settings,
         }
         servers = []
         for number in (1, 2):

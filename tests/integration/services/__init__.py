@@ -7,5 +7,6 @@ test_accounts.py      registration, passwords, reset links
 test_sessions.py      sessions: open, refresh, end
 test_users.py         users and drivers as admins change them
 test_catalogue.py     zones, stores, products
+test_trace_story.py   what the tables say of a trace id
 test_provisioning.py  first rows, sample data, users in bulk
 """

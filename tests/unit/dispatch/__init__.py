@@ -7,5 +7,7 @@ test_driver_feed.py  the driver's feed: each position once, whatever order thing
 test_placed.py       an order that was just placed: its zone is told once
 test_webhook_policy.py  what follows from the answer of a receiver
 test_webhook_sender.py  the sender on a store in memory: order, failures, replays, lost answers
+test_steps.py        steps of jobs: the record that a worker leaves when it is killed
+test_trace_story.py  log lines of a trace id, and the order of time
 test_watchers.py     who may follow an order live, and how many streams each may have
 """

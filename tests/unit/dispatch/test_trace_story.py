@@ -1,0 +1,69 @@
+"""The story of a trace id: log lines of it, and the order of time."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import orjson
+import pytest
+
+from api.operator.trace import table
+from dispatch.trace_story import StoryEntry, in_order, log_entries
+
+TRACE, OTHER = "a" * 32, "b" * 32
+LINE = {"ts": "2026-11-30T12:00:01.5Z", "level": "info", "event": "answered_request", "instance": "mall-1"}
+
+
+def entry(second: int, what: str, place: str = "mall-1", **facts: object) -> StoryEntry:
+    return StoryEntry(datetime(2026, 11, 30, 12, 0, second, tzinfo=UTC), place, what, facts)
+
+
+def test_line_of_the_trace_is_told_with_its_instance_and_details() -> None:
+    line = orjson.dumps({**LINE, "trace_id": TRACE, "order_id": "ord_1", "reason": None})
+    [told] = log_entries([line], TRACE)
+    assert told.shown() == {
+        "at": "2026-11-30T12:00:01.500Z",
+        "where": "mall-1",
+        "what": "answered_request",
+        "facts": {"order_id": "ord_1"},
+    }
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        orjson.dumps({**LINE, "trace_id": OTHER, "said": TRACE}),
+        orjson.dumps({**LINE, "said": TRACE}),
+        orjson.dumps({**LINE, "trace_id": TRACE, "ts": "noon"}),
+        orjson.dumps({**LINE, "trace_id": TRACE, "ts": "2026-11-30T12:00:01"}),
+        orjson.dumps({**LINE, "trace_id": TRACE, "ts": None}),
+        orjson.dumps([TRACE]),
+        TRACE.encode(),
+        f'{{"trace_id": "{TRACE}", "ts"'.encode(),
+        b"",
+    ],
+)
+def test_other_lines_are_passed_over(line: bytes) -> None:
+    assert list(log_entries([line], TRACE)) == []
+
+
+def test_entries_of_one_time_keep_their_order() -> None:
+    stored = [entry(1, "created", "order_events"), entry(3, "done", "job_runs")]
+    lines = [entry(1, "answered_request"), entry(2, "ended_job")]
+    assert [one.what for one in in_order(stored, lines)] == [
+        "created",
+        "answered_request",
+        "ended_job",
+        "done",
+    ]
+
+
+def test_table_has_columns_and_one_line_for_each_entry() -> None:
+    rows = table(
+        [entry(1, "created", "order_events", order_id="ord_1"), entry(2, "x", reason="a b\nc", left=2)]
+    )
+    assert rows == [
+        "2026-11-30T12:00:01.000Z  order_events  created  order_id=ord_1",
+        '2026-11-30T12:00:02.000Z  mall-1        x        reason="a b\\nc" left=2',
+    ]
+    assert table([]) == []
