@@ -22,12 +22,15 @@ from dispatch.notices.kinds import CHANNELS, MAIL, SMS, Channel
 from dispatch.notices.ports import Mail, Sms
 from dispatch.notices.resets import ResetMails
 from dispatch.notices.sandbox import SandboxMail, SandboxMessages, SandboxSms
-from dispatch.notices.tasks import NoticeTasks
+from dispatch.notices.tasks import DEAD_JOBS_EVERY_S, NoticeTasks
 from dispatch.notices.wanted import WantedNotices
 from dispatch.ports import QueryPool
 
 # Old notices go once a day.
-SCHEDULES = (Schedule("trim_notices", "trim_notices", daily_at="03:40"),)
+SCHEDULES = (
+    Schedule("trim_notices", "trim_notices", daily_at="03:40"),
+    Schedule("tell_dead_jobs", "tell_dead_jobs", every_s=DEAD_JOBS_EVERY_S),
+)
 
 
 def open_mail(settings: Settings, database: QueryPool, clock: Clock) -> Mail | None:

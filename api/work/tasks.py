@@ -10,10 +10,8 @@ from api.work.work_services import WorkServices
 from dispatch.jobs.cleanup import Cleanup
 from dispatch.jobs.schedules import Schedule
 from dispatch.jobs.tasks import Task
+from dispatch.notices.tasks import DIGEST_TASK
 from dispatch.reports.tasks import Reports
-
-# Sends a driver's digest. Without it digests are only kept.
-DIGEST_TASK = "send_digest"
 
 
 def all_tasks(services: WorkServices) -> tuple[Sequence[Task[Any]], Sequence[Schedule]]:
@@ -29,8 +27,7 @@ def all_tasks(services: WorkServices) -> tuple[Sequence[Task[Any]], Sequence[Sch
     )
     tasks = [*cleanup.tasks(), *notices]
     schedules = [*cleanup.schedules(), *of_notices]
-    sends = DIGEST_TASK if any(task.name == DIGEST_TASK for task in tasks) else None
-    reports = Reports(services.database, services.clock, sends)
+    reports = Reports(services.database, services.clock, DIGEST_TASK)
     tasks += reports.tasks()
     schedules += reports.schedules()
     names = [task.name for task in tasks]

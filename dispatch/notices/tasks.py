@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 from dispatch.jobs.cleanup import Nothing
@@ -18,6 +19,9 @@ SEND_RETRIES = Retries(failures_max=24, first_s=2.0, max_s=600.0)
 # A link is good for an hour, and a person waits for it.
 RESET_RETRIES = Retries(failures_max=10, first_s=2.0, max_s=120.0)
 KEEP_DAYS = 90
+# Jobs that died are told of so often, all together.
+DEAD_JOBS_EVERY_S = 900
+DIGEST_TASK = "send_digest"
 TRIM_S = 120.0
 TRIM_ROWS, TRIM_BITES = 5_000, 200
 
@@ -51,6 +55,16 @@ class UsersPayload(Payload):
     data: Mapping[str, Any] = {}
 
 
+class DigestPayload(Payload):
+    """A driver's day, as make_digests() counts it; amounts are of a currency each."""
+
+    driver_id: int
+    zone_id: int
+    day: str
+    deliveries: int
+    amounts: list[Mapping[str, Any]]
+
+
 class NoticeTasks:
     """The functions of the tasks."""
 
@@ -77,6 +91,8 @@ class NoticeTasks:
             Task("notify_stock", EventPayload, self.notify_stock),
             Task("notify_operators", EventPayload, self.notify_operators),
             Task("notify_users", UsersPayload, self.notify_users),
+            Task(DIGEST_TASK, DigestPayload, self.send_digest),
+            Task("tell_dead_jobs", Nothing, self.tell_dead_jobs, width=1),
             Task("send_mail", NoticePayload, self.send, retries=self._retries),
             Task("send_sms", NoticePayload, self.send, retries=self._retries),
             Task(RESET_TASK, ResetPayload, self.send_password_reset, retries=RESET_RETRIES, width=4),
@@ -112,6 +128,34 @@ class NoticeTasks:
             await self._wanted.tell_admins(payload.type, subject, payload.data)
         else:
             await self._wanted.tell_users(payload.type, subject, payload.users, payload.data)
+
+    async def send_digest(self, payload: DigestPayload, job: Job) -> None:
+        """Tell a driver what it has delivered and earned on a day."""
+        # Noon, so that it is the same day in the driver's time zone, wherever that is.
+        noon = datetime.fromisoformat(payload.day).replace(hour=12, tzinfo=UTC)
+        amounts = [
+            {
+                name: {"amount_minor": amount[f"{name}_minor"], "currency": amount["currency"]}
+                for name in ("pay", "cash")
+            }
+            for amount in payload.amounts
+        ]
+        data = {
+            "day_ms": int(noon.timestamp() * 1000),
+            "deliveries": payload.deliveries,
+            "amounts": amounts,
+        }
+        subject = NoticeSubject("job", 0, job.id, job.trace)
+        await self._wanted.tell_users("driver_digest", subject, [payload.driver_id], data)
+
+    async def tell_dead_jobs(self, payload: Nothing, job: Job) -> None:
+        """Tell the administrators which jobs have died since the last time."""
+        del payload
+        rows = await self._database.rows("dead_jobs_since", DEAD_JOBS_EVERY_S)
+        if rows:
+            tasks = [{"task": row["task"], "count": row["many"], "error": row["error"]} for row in rows]
+            data = {"count": sum(row["many"] for row in rows), "tasks": tasks}
+            await self._wanted.tell_admins("dead_jobs", NoticeSubject("job", 0, job.id, job.trace), data)
 
     async def send(self, payload: NoticePayload, job: Job) -> None:
         """Send a notice."""

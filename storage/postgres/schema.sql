@@ -59,7 +59,7 @@ CREATE SEQUENCE life_seq;
 CREATE TABLE alembic_version (
     version_num varchar(32) NOT NULL CONSTRAINT alembic_version_pkc PRIMARY KEY
 );
-INSERT INTO alembic_version VALUES ('0033_last_step');
+INSERT INTO alembic_version VALUES ('0034_disabled_told');
 
 
 -- Accounts ----------------------------------------------------------------------------------------------------------
@@ -680,6 +680,7 @@ CREATE TABLE webhook_attempts (
 );
 CREATE INDEX webhook_attempts_endpoint ON webhook_attempts (endpoint_id, id);
 CREATE INDEX webhook_attempts_at ON webhook_attempts USING brin (at);
+CREATE INDEX webhook_attempts_pos ON webhook_attempts (pos) WHERE pos IS NOT NULL;
 
 -- Events that an endpoint has refused for good. A replay that delivers one deletes its row.
 CREATE TABLE webhook_dead_letters (

@@ -124,6 +124,7 @@ SMALL = {
     "event_log_end",
     "webhook_endpoints",
     "job_schedules",
+    "outbox",
 }
 
 

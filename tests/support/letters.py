@@ -49,9 +49,10 @@ def values_of(type_: str, **changed: Any) -> dict[str, Any]:
         "stock_low": {"mall": "M", "store": "Bäckerei", "product": "Roggenbrot", "stock": 3},
         "stock_out": {"mall": "M", "store": "Bäckerei", "product": "Roggenbrot", "stock": 0},
         "driver_digest": {
-            "mall": "M", "day_ms": NOON_MS, "delivered": 7, "assigned": 8, "pay": money(2450, "EUR"),
+            "mall": "M", "day_ms": NOON_MS, "deliveries": 7,
+            "amounts": [{"pay": money(2450, "EUR"), "cash": money(1200, "EUR")}],
         },
-        "webhook_disabled": {"mall": "M", "webhook": "whk_1", "host": "shop.example", "why": "status 410"},
+        "webhook_disabled": {"mall": "M", "webhook": "whk_1", "host": "shop.example", "why": "gone"},
         "dead_jobs": {
             "mall": "M", "count": 3, "tasks": [{"task": "send_mail", "count": 3, "error": "refused"}],
         },

@@ -61,6 +61,12 @@ SELECT t.task, w.many AS waiting, greatest(0, extract(epoch FROM now() - o.due_a
  CROSS JOIN LATERAL (SELECT count(*) AS many FROM (
        SELECT FROM jobs j WHERE j.task = t.task AND j.due_at IS NULL LIMIT 10000) x) d;
 
+-- name: dead_jobs_since
+-- Of each task: jobs that died within so many seconds, and the error of the latest.
+SELECT task, count(*) AS many, (array_agg(error ORDER BY died_at DESC))[1] AS error
+  FROM jobs WHERE due_at IS NULL AND died_at > now() - make_interval(secs => $1::double precision)
+ GROUP BY task ORDER BY task LIMIT 20;
+
 -- name: open_orders
 -- Of each zone and state: orders that have not ended, and the age of the oldest.
 SELECT o.zone_id, o.status, count(*) AS many,

@@ -53,8 +53,12 @@ WITH changes AS (
                               'why', n.why)
       FROM notices n WHERE n.topic IN ('order', 'payment') AND n.order_id = ANY ($2) AND n.trace = $1
      ORDER BY n.created_at LIMIT $3
+), hooks AS (
+    SELECT a.at, 8, 'webhook_attempts', coalesce(a.status::text, 'no answer'),
+           jsonb_build_object('webhook_id', a.endpoint_id, 'message', a.message, 'took_ms', a.took_ms, 'error', a.error)
+      FROM event_log l JOIN webhook_attempts a ON a.pos = l.pos WHERE l.trace = $1 ORDER BY a.id LIMIT $3
 )
 SELECT at, place, what, jsonb_strip_nulls(facts) AS facts
   FROM (TABLE changes UNION ALL TABLE payment UNION ALL TABLE waiting UNION ALL TABLE events UNION ALL TABLE added
-        UNION ALL TABLE runs UNION ALL TABLE noticed) x
+        UNION ALL TABLE runs UNION ALL TABLE noticed UNION ALL TABLE hooks) x
  ORDER BY at, rank;

@@ -310,12 +310,54 @@ async def test_refund_says_what_this_step_has_given_back(world: NoticeWorld) -> 
 
 
 async def test_users_are_told_what_is_about_no_order(world: NoticeWorld) -> None:
-    data = {"webhook": "whk_1", "host": "shop.example", "why": "status 410"}
+    data = {"webhook": "whk_1", "host": "shop.example", "why": "gone"}
     await world.add("notify_users", type="webhook_disabled", data=data)
-    digest = {"day_ms": 1_772_366_400_000, "delivered": 7, "assigned": 8, "pay": None}
-    await world.add("notify_users", type="driver_digest", users=[DRIVER], data=digest)
+    amounts = [{"currency": "EUR", "pay_minor": 2450, "cash_minor": 1200}]
+    await world.add(
+        "send_digest", driver_id=DRIVER, zone_id=1, day="2026-03-01", deliveries=7, amounts=amounts
+    )
     await world.work()
     assert sorted(to for to, _ in world.mail.subjects()) == ["ada@mall.example", "max@mall.example"]
+
+
+async def test_webhook_that_is_disabled_is_told_to_the_administrators_once(world: NoticeWorld) -> None:
+    await world.owner.execute(
+        "INSERT INTO webhook_endpoints (id, owner_user_id, url, secrets, secrets_from, secrets_until, reached)"
+        " SELECT 7, min(id), 'https://shop.example/hooks', '{x}', ARRAY[now()], ARRAY[NULL::timestamptz], 0 FROM users"
+    )
+    for _ in range(2):
+        await world.owner.execute(
+            "UPDATE webhook_endpoints SET disabled_at = now(), disabled_why = 'gone' WHERE id = 7"
+        )
+    await world.work()
+    [mail] = world.mail.mails
+    assert mail["to"] == "ada@mall.example"
+    assert "whk_7" in mail["text"]
+    assert "shop.example" in mail["text"]
+
+
+async def test_webhook_that_somebody_disabled_by_hand_is_told_to_nobody(world: NoticeWorld) -> None:
+    await world.owner.execute(
+        "INSERT INTO webhook_endpoints (id, owner_user_id, url, secrets, secrets_from, secrets_until, reached)"
+        " SELECT 7, min(id), 'https://shop.example/', '{x}', ARRAY[now()], ARRAY[NULL::timestamptz], 0 FROM users"
+    )
+    await world.owner.execute("UPDATE webhook_endpoints SET disabled_at = now(), disabled_why = 'by_hand'")
+    assert await world.work() == []
+
+
+async def test_jobs_that_died_are_told_to_the_administrators_together(world: NoticeWorld) -> None:
+    await world.add("tell_dead_jobs")
+    await world.work()
+    assert world.mail.mails == []
+    await world.owner.execute(
+        "INSERT INTO jobs (task, payload, trace, due_at, died_at, error)"
+        " SELECT 'daily_figures', '{}', '', NULL, now(), 'no disk' FROM generate_series(1, 3)"
+    )
+    await world.add("tell_dead_jobs")
+    await world.work()
+    [mail] = world.mail.mails
+    assert mail["to"] == "ada@mall.example"
+    assert "daily_figures: 3 (no disk)" in mail["text"]
 
 
 async def test_old_notices_go_and_those_that_wait_stay(world: NoticeWorld) -> None:
