@@ -30,6 +30,7 @@ from api.work.zone_gauges import watch_zones
 from config import metrics
 from config.outages import OUTAGES
 from config.settings import Settings
+from dispatch.jobs.events import jobs_of, no_jobs
 from dispatch.jobs.relay import Relay
 from dispatch.jobs.schedules import run_schedules
 from dispatch.jobs.stored import StoredJobs
@@ -92,7 +93,13 @@ async def work(
             bound=job_context,
             steps=StepFile(settings.data_dir, settings.instance),
         )
-        relay = Relay(services.jobs, relayed=metrics.RELAYED.inc, failed=failed_work)
+        can_send = services.mail is not None or services.sms is not None
+        relay = Relay(
+            services.jobs,
+            following=jobs_of if can_send else no_jobs,
+            relayed=metrics.RELAYED.inc,
+            failed=failed_work,
+        )
         endpoints = QueryStore(
             services.database,
             services.clock,

@@ -226,6 +226,12 @@ FOLLOWING: Mapping[str, tuple[str, ...]] = {
 }
 
 
+def no_jobs(event: Event) -> Sequence[NewJob]:
+    """What follows where nothing can be sent: all jobs of FOLLOWING are notices."""
+    del event
+    return ()
+
+
 def jobs_of(event: Event) -> Sequence[NewJob]:
     """The jobs that follow from an event. Those of one subject run one after the other, in the order of events."""
     payload = {"type": event.type, "ref": event.ref, "version": event.version, "order_id": event.order_id}
