@@ -35,7 +35,7 @@ COPY --from=build /srv/mall /srv/mall
 USER 10001
 EXPOSE 8080 8081
 STOPSIGNAL SIGTERM
-HEALTHCHECK --interval=10s --timeout=3s --start-period=30s \
-    CMD ["python", "-c", "import urllib.request as u; u.urlopen('http://127.0.0.1:8081/health/liveness', timeout=2)"]
+HEALTHCHECK --interval=10s --timeout=3s --start-period=60s --start-interval=2s \
+    CMD ["bash", "/srv/mall/alive.sh"]
 ENTRYPOINT ["python", "run.py"]
 CMD ["serve"]

@@ -132,7 +132,7 @@ $(RUNNING): $(LOCKS)/running.txt | $(PY)
 	@touch $@
 
 $(READY): $(LOCKS)/testing.txt | $(PY)
-	@echo "Installing what tests and tools need into $(VENV), once: $$(grep -c == $<) packages; 440 MB ..."
+	@echo "Installing what tests and tools need into $(VENV), once: $$(grep -c == $<) packages; 670 MB ..."
 	@$(INSTALL) -r $<
 	@touch $(RUNNING) $@
 

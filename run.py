@@ -10,6 +10,7 @@ set-password  set an account's password
 jobs     look at background jobs; retry, discard, pause
 trace    print the story of a trace id, from the database and from logs
 verify   audit all invariants of the database; exit code 1 if one is broken
+restored prepare a database that was restored from a backup
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ from api.http.observers import (
 from api.http.order_answers import OrderAnswers
 from api.http.services import Services
 from api.operator import first_run
-from api.operator.database_commands import command_migrate, command_mint, command_verify
+from api.operator.database_commands import command_migrate, command_mint, command_restored, command_verify
 from api.operator.jobs import command_jobs
 from api.operator.mint import MintError
 from api.operator.preflight import command_check
@@ -427,6 +428,7 @@ WORK: dict[str, Callable[[Settings, argparse.Namespace], int]] = {
     "verify": lambda settings, options: command_verify(settings, options, print),
     "jobs": lambda settings, options: command_jobs(settings, options, print),
     "trace": lambda settings, options: command_trace(settings, options, print),
+    "restored": lambda settings, _: command_restored(settings, print),
     "mint": lambda settings, options: command_mint(settings, options, print),
     "set-password": lambda settings, options: command_set_password(settings, options, print),
     "rotate-key": lambda settings, options: command_rotate_key(settings, options, print),
@@ -438,7 +440,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = make_parser().parse_args(arguments)
     wrong = 1 if options.command == "check" else 2
     try:
-        founds = options.command not in ("work", "jobs") and getattr(options, "lifeline", None) is None
+        founds = options.command in ("serve", "check") and getattr(options, "lifeline", None) is None
         return int(WORK[options.command](load_settings(founds=founds), options))
     except SettingsError as error:
         say_failure(options.command, f"The settings are wrong:\n{error}")

@@ -25,8 +25,10 @@ class Addresses:
 
 
 @contextlib.contextmanager
-def open_servers(settings: Settings) -> Iterator[Addresses]:
+def open_servers(settings: Settings, *, redis: bool = True) -> Iterator[Addresses]:
     """Use the given addresses, or start embedded servers in the data folder.
+
+    Without `redis` none is started, and its address is empty unless it was given.
 
     Raises:
         EmbeddedError: an embedded server cannot run.
@@ -35,7 +37,7 @@ def open_servers(settings: Settings) -> Iterator[Addresses]:
         postgres = (
             EmbeddedPostgres(settings.data_dir, guarded=True) if settings.database_url is None else None
         )
-        valkey = EmbeddedValkey(settings.data_dir) if settings.redis_url is None else None
+        valkey = EmbeddedValkey(settings.data_dir) if redis and settings.redis_url is None else None
         started = [server for server in (valkey, postgres) if server is not None]
         for server in started:
             stack.callback(server.stop)
@@ -71,12 +73,12 @@ def running_servers(settings: Settings) -> Addresses | None:
 
 @contextlib.contextmanager
 def reach_servers(settings: Settings) -> Iterator[Addresses]:
-    """Servers of a running instance, or servers started until the block ends."""
+    """The servers of a running instance, or a Postgres started until the block ends; for what needs no Redis."""
     found = running_servers(settings)
     if found is not None:
         yield found
         return
-    with open_servers(settings) as found:
+    with open_servers(settings, redis=False) as found:
         yield found
 
 

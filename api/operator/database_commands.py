@@ -1,4 +1,4 @@
-"""Commands on a database: migrate, mint, verify; the server may run or not."""
+"""Commands on a database: migrate, mint, verify, restored; but for the last one the server may run."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from config.settings import Settings
 from dispatch.audit_law import audit_law
 from storage.postgres.audit import audit
 from storage.postgres.migrate import migrate, wait_for
+from storage.postgres.restoring import InUse, renew
 from storage.servers import reach_servers
 
 Say = Callable[[str], None]
@@ -39,3 +40,18 @@ def command_verify(settings: Settings, options: argparse.Namespace, say: Say) ->
         report = asyncio.run(audit(at.database_url, audit_law(settings.job_runs_days)))
     say(report.text(as_json=options.json))
     return 0 if report.holds else 1
+
+
+def command_restored(settings: Settings, say: Say) -> int:
+    """Prepare a database that was restored from a backup; 1 when instances or workers are connected to it."""
+    with reach_servers(settings) as at:
+        try:
+            revision = asyncio.run(migrate(at.database_url))
+            done = asyncio.run(renew(at.database_url))
+        except InUse as error:
+            say(f"Not prepared: {error}")
+            return 1
+    say(
+        f"at revision {revision}; feeds have the epoch {done.feed_epoch}; {done.sequences} sequences go on higher"
+    )
+    return 0

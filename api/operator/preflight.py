@@ -40,7 +40,7 @@ def look_here(settings: Settings, running: Addresses | None) -> list[Finding]:
 async def look_outside(settings: Settings, running: Addresses | None) -> list[Finding]:
     """Checks of the servers: those with an address, and embedded ones that run."""
     database_url = settings.database_url or (running.database_url if running else None)
-    redis_url = settings.redis_url or (running.redis_url if running else None)
+    redis_url = settings.redis_url or (running.redis_url if running else "") or None
     findings = []
     if database_url is not None:
         findings += await look_at_postgres(database_url, settings.pool_size, (SHARD_COUNT, SHARD_FUNCTION))

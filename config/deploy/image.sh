@@ -1,7 +1,7 @@
 #!/bin/sh
 # What the container image holds. The Dockerfile runs these very steps, and tests do so in a temporary folder:
 #   image.sh environment SOURCE TARGET   TARGET/environment: Python packages, each with the hash of its lock
-#   image.sh program     SOURCE TARGET   TARGET/program: run.py and the rooms that serving needs
+#   image.sh program     SOURCE TARGET   TARGET/program: run.py and the rooms that serving needs; TARGET/alive.sh
 # PYTHON names the interpreter; the target must stay where it was made.
 set -eu
 what=$1 source=$2 target=$3
@@ -21,9 +21,12 @@ program)
     for room in config actors storage dispatch api; do
         cp -R "$source/$room" "$target/program/"
     done
+    cp "$source/config/deploy/alive.sh" "$target/"
+    # Manifests and the like serve nobody.
+    rm -rf "$target/program/config/deploy"
     find "$target/program" -name __pycache__ -prune -exec rm -rf {} +
     # Whoever runs it may read it, whatever the umask of who builds it.
-    chmod -R a+rX "$target/program"
+    chmod -R a+rX "$target/program" "$target/alive.sh"
     ;;
 *)
     echo "image.sh: environment or program, not $what" >&2

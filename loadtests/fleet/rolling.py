@@ -44,7 +44,7 @@ ORDERED = "order for drivers"
 async def run(setup: FleetSetup) -> None:
     """As many rounds as the options say."""
     rounds, count = setup.options.rounds or ROUNDS, setup.options.instances or INSTANCES
-    async with open_load(setup, setup.options.per_s), _drivers(setup) as (group, phones):
+    async with open_load(setup, setup.options.per_s), drivers_at_work(setup) as (group, phones):
         for _ in range(rounds):
             setup.report.done("round", await _round(setup))
             await setup.cluster.balanced(count)
@@ -75,8 +75,8 @@ async def _round(setup: FleetSetup) -> float:
 
 
 @asynccontextmanager
-async def _drivers(
-    setup: FleetSetup,
+async def drivers_at_work(
+    setup: FleetSetup, orders_per_s: float = ORDERS_PER_S
 ) -> AsyncIterator[tuple[ReconnectingDrivers, Sequence[ReconnectingPhone]]]:
     """Drivers at work, and customers who order for them; in the end everything is delivered and compared."""
     zones = [await setup.open_zone("waves") for _ in range(ZONES)]
@@ -91,7 +91,7 @@ async def _drivers(
         over = asyncio.Event()
         bodies = itertools.cycle([orjson.dumps(order_body(zone.products)) for zone in zones])
         for index in range(WORKERS):
-            tasks.create_task(_order(setup, bodies, over, index / WORKERS))
+            tasks.create_task(_order(setup, bodies, over, WORKERS / orders_per_s, index / WORKERS))
         try:
             yield group, phones
             over.set()
@@ -106,10 +106,10 @@ async def _drivers(
 
 
 async def _order(
-    setup: FleetSetup, bodies: itertools.cycle[bytes], over: asyncio.Event, phase: float
+    setup: FleetSetup, bodies: itertools.cycle[bytes], over: asyncio.Event, pace_s: float, phase: float
 ) -> None:
     """One customer: an order at fixed intervals."""
-    pace_s, caller = WORKERS / ORDERS_PER_S, KeepAliveClient(setup.cluster.urls)
+    caller = KeepAliveClient(setup.cluster.urls)
     due = perf_counter() + phase * pace_s
     while not over.is_set():
         await sleep_until(due)

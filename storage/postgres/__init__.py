@@ -12,6 +12,7 @@ geo.py                 implementation of the search around a place
 migrate.py             alembic on the async engine
 ownership_transfer.py  gives an embedded database to a role that is no superuser
 preflight.py           checks what a start needs of a database, and changes nothing
+restoring.py           prepares a database that was restored from a backup
 audit.py               checks every invariant in one snapshot of a database
 schema.sql             the schema as it is now: tables, indexes, views, rights
 functions/             the functions and triggers as they are now

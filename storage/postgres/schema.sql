@@ -59,7 +59,7 @@ CREATE SEQUENCE life_seq;
 CREATE TABLE alembic_version (
     version_num varchar(32) NOT NULL CONSTRAINT alembic_version_pkc PRIMARY KEY
 );
-INSERT INTO alembic_version VALUES ('0034_disabled_told');
+INSERT INTO alembic_version VALUES ('0035_restorable');
 
 
 -- Accounts ----------------------------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ Folders share a server, which their conftest.py starts. Each test beside them st
 Map:
 shared_server/   one server for many files: malformed input, transport, lists, versions of the API
 two_instances/   two instances on one database: what one does and the other must know
+kubelet/         the manifests for Kubernetes, played with real processes: probes, a rolling update
 in_process/      an instance in the test's process: faults of our own, memory
 
 running_mall.py      a server with zones, customers, and drivers with their phones
@@ -49,6 +50,8 @@ test_supervisor.py    several instances behind one port
 test_machine_ops.py   one ops address for a machine
 test_status.py        the cluster's status
 test_jobs_seen.py     background jobs at the ops ports, in the command line, and after a restart
+test_log_shipping.py  every line reaches its store by the real shipper
+test_restore.py       a backup in an empty Postgres gives back what it should, and nothing twice
 test_log_story.py     what an operator reads in the log
 test_job_kills.py     workers that are killed, cut off, frozen and stopped
 test_leaving.py       an instance leaves in time

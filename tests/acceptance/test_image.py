@@ -163,6 +163,14 @@ async def until_ready(http: aiohttp.ClientSession, url: str, process: asyncio.su
     pytest.fail(f"it ended with {process.returncode}")
 
 
+async def is_alive(script: Path, ops_port: int) -> bool:
+    """What the image's health check says."""
+    process = await asyncio.create_subprocess_exec(
+        "bash", str(script), env={"PATH": "/usr/bin:/bin", "MALL_OPS_PORT": str(ops_port)}
+    )
+    return await process.wait() == 0
+
+
 async def order_one(mall: Mall) -> None:
     """An administrator makes a shop and a customer, who orders."""
     admin = await login(mall, "admin@mall.example", PASSWORD)
@@ -212,6 +220,7 @@ async def test_server_from_the_image_takes_an_order_as_an_ordinary_user(
             async with open_http() as http:
                 await until_ready(http, url, process)
                 await order_one(Mall(http, url))
+                assert await is_alive(target / "alive.sh", first + 1)
         finally:
             if process.returncode is None:
                 process.send_signal(signal.SIGTERM)

@@ -114,3 +114,14 @@ async def test_start_warns_when_no_money_can_move(
     assert warned["level"] == "warning"
     assert expected in warned["said"][0]
     assert "MALL_GATEWAY_URL" in warned["said"][1]
+
+
+@pytest.mark.parametrize("command", ["migrate", "verify"])
+async def test_command_on_the_database_needs_neither_redis_nor_the_administrators_password(
+    command: str, database_url: str, tmp_path: Path
+) -> None:
+    code, said = await run(
+        command, DATABASE_URL=database_url, MALL_DATA_DIR=str(tmp_path), MALL_REDIS_SERVER="/nowhere/valkey"
+    )
+    assert code == 0, said
+    assert await asyncio.to_thread(os.listdir, tmp_path) == []

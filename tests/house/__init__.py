@@ -10,7 +10,9 @@ test_names.py     one name, one class
 test_imports.py   no circle of imports
 test_seam.py      only aiohttp_internals.py touches private parts of aiohttp
 test_services.py  api names no query and opens no transaction
+test_migrations.py  each says whether it expands or contracts
 test_sql_text.py  the present text of the schema: comments, map
 test_locks.py     the locks of packages: everything that is wanted, with hashes
 test_compose.py   compose.yaml: what it starts is closed to strangers
+deploy/           what config/deploy holds: manifests, valid and safe
 """

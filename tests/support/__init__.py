@@ -8,6 +8,7 @@ letters.py       values for every template of notices
 mail_server.py   a real SMTP server on a port of this machine
 certificates.py  certificates of a private authority
 program.py       commands of run.py, run to their end; logging in
+shipping.py      the real log shipper, and a receiver of lines
 server_log.py    the error lines of a server's log since the last look
 test_server_log.py  tests of it
 receiver.py      a receiver of webhooks on a real socket

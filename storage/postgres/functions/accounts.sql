@@ -36,8 +36,8 @@ BEGIN
 END
 $$;
 CREATE TRIGGER users_reset_void AFTER UPDATE OF password_hash, email, role, status ON users
-    FOR EACH ROW WHEN ((OLD.password_hash, OLD.email, OLD.role, OLD.status)
-                       IS DISTINCT FROM (NEW.password_hash, NEW.email, NEW.role, NEW.status))
+    FOR EACH ROW WHEN (OLD.password_hash IS DISTINCT FROM NEW.password_hash OR OLD.email IS DISTINCT FROM NEW.email
+                       OR OLD.role IS DISTINCT FROM NEW.role OR OLD.status IS DISTINCT FROM NEW.status)
     EXECUTE FUNCTION void_password_reset();
 
 -- The last admin who can log in stays one. The lock makes two who leave at once take turns: the second sees the first.

@@ -1,4 +1,7 @@
-"""${message}"""
+"""${message}.
+
+Expand: what the previous version does not notice while both run. (Or Contract: what no version that may still run uses.)
+"""
 
 from storage.postgres.migrate import run_sql
 

@@ -1,4 +1,7 @@
-"""Background work: outbox, log of events, jobs."""
+"""Background work: outbox, log of events, jobs.
+
+Expand: new tables and functions. The table that is dropped was never written or read.
+"""
 
 from storage.postgres.migrate import run_sql
 

@@ -1,4 +1,7 @@
-"""Webhooks: endpoints with a cursor over the log of events, their attempts, dead letters and replays."""
+"""Webhooks: endpoints with a cursor over the log of events, their attempts, dead letters and replays.
+
+Expand: new tables and functions.
+"""
 
 from storage.postgres.migrate import run_sql
 

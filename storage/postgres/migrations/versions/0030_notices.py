@@ -1,4 +1,7 @@
-"""Notices by mail and SMS, with contacts and preferences."""
+"""Notices by mail and SMS, with contacts and preferences.
+
+Expand: new tables, functions, and columns with defaults.
+"""
 
 from storage.postgres.migrate import run_sql
 

@@ -1,4 +1,7 @@
-"""What a person does to jobs, and who it was."""
+"""What a person does to jobs, and who it was.
+
+Expand: new tables and functions.
+"""
 
 from storage.postgres.migrate import run_sql
 

@@ -1,4 +1,7 @@
-"""Reports: limits of stocks, orders without a driver, figures of days."""
+"""Reports: limits of stocks, orders without a driver, figures of days.
+
+Expand: new tables and functions, columns that may be empty, one more topic of the outbox.
+"""
 
 from storage.postgres.migrate import run_sql
 

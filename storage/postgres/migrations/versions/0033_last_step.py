@@ -1,4 +1,7 @@
-"""Jobs: a death counts for the job that was at its step."""
+"""Jobs: a death counts for the job that was at its step.
+
+Expand: functions of jobs. The one that is dropped came with 0028_jobs, which was not released without this revision.
+"""
 
 from storage.postgres.migrate import run_sql
 

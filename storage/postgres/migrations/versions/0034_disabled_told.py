@@ -1,4 +1,7 @@
-"""Administrators are told of a webhook that was disabled; attempts of an event are found by its place."""
+"""Administrators are told of a webhook that was disabled; attempts of an event are found by its place.
+
+Expand: a trigger and an index.
+"""
 
 from storage.postgres.migrate import run_sql
 
