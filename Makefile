@@ -8,7 +8,7 @@ READY   := $(VENV)/.ready
 LOCKS   := config/locks
 INSTALL  = $(PY) -m pip install --disable-pip-version-check --progress-bar off --require-hashes
 
-.PHONY: run test test-long check replay simulate model spectral race keyed crash chaos demo bench bench-geo profile load load-page swarm fleet resident slow lock clean
+.PHONY: run test test-long check replay score simulate model spectral race keyed crash chaos demo bench bench-geo profile load load-page swarm fleet resident slow lock clean
 
 run: $(RUNNING)
 	@exec $(PY) run.py serve
@@ -33,6 +33,10 @@ check: $(READY)
 # make replay DAY=path/to/day [SPEEDUP=240] [OUT=replay-out]
 replay: $(READY)
 	@$(PY) -m loadtests.replay $(DAY) $(if $(SPEEDUP),--speedup $(SPEEDUP)) --out $(or $(OUT),replay-out)
+
+# make score DAYS="path/to/day path/to/another" [ARGS="--decline 0.1 --silence 0.1 30"]
+score: $(READY)
+	@$(PY) -m loadtests.score $(DAYS) $(ARGS)
 
 # make simulate SEEDS=1000
 simulate: $(READY)

@@ -13,5 +13,6 @@ rush/      locust, with named profiles
 slow/      a good client beside a thousand slow ones
 bench/     this design beside others on one Postgres; costs of a change, of resident actors, of the search for stores
 replay/    a real delivery day, replayed
+score/     the planner on real delivery days in virtual time
 demo/      a mall in the terminal, with a verdict at its end
 """

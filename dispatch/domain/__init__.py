@@ -17,5 +17,6 @@ position_filter.py     positions that are plausible
 driver.py              the driver and its availability
 matching.py            which driver is offered which order
 driver_index.py        grid of free drivers, for nearest-neighbour search
+planning/              trips: which driver is offered which orders, when and why
 refusals.py            codes of refusals
 """

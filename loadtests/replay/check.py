@@ -25,8 +25,8 @@ HEADERS = {
 class SolutionPickup:
     """A line of the assignments: times in minutes, the orders in the sequence of their delivery."""
 
-    assigned: int
-    picked_up: int
+    assigned: float
+    picked_up: float
     courier: str
     orders: tuple[str, ...]
 
@@ -35,10 +35,10 @@ class SolutionPickup:
 class SolutionDropoff:
     """A line of the orders, in minutes."""
 
-    placed: int
-    ready: int
-    picked_up: int
-    delivered: int
+    placed: float
+    ready: float
+    picked_up: float
+    delivered: float
     courier: str
 
 
@@ -46,7 +46,7 @@ class SolutionDropoff:
 class SolutionDrive:
     """A line of the couriers."""
 
-    departed: int
+    departed: float
     origin: str
     destination: str
 
@@ -87,22 +87,29 @@ def violations(day: Day, folder: Path, capacity: int = 1) -> list[str]:
 
 def _read(folder: Path) -> Solution:
     pickups = [
-        SolutionPickup(int(a), int(p), courier, tuple(orders))
+        SolutionPickup(_minute(a), _minute(p), courier, tuple(orders))
         for a, p, courier, *orders in _lines(folder, "assignments")
     ]
     dropoffs: dict[str, SolutionDropoff] = {}
     for order, placed, ready, picked_up, delivered, courier in _lines(folder, "orders"):
         if order in dropoffs:
             raise ValueError(f"{order} has two lines")
-        dropoffs[order] = SolutionDropoff(int(placed), int(ready), int(picked_up), int(delivered), courier)
+        dropoffs[order] = SolutionDropoff(
+            _minute(placed), _minute(ready), _minute(picked_up), _minute(delivered), courier
+        )
     drives: defaultdict[str, list[SolutionDrive]] = defaultdict(list)
     last = ""
     for courier, departed, origin, destination in _lines(folder, "couriers"):
         if courier != last and courier in drives:
             raise ValueError(f"the moves of {courier} are not together")
         last = courier
-        drives[courier].append(SolutionDrive(int(departed), origin, destination))
+        drives[courier].append(SolutionDrive(_minute(departed), origin, destination))
     return Solution(pickups, dropoffs, dict(drives))
+
+
+def _minute(text: str) -> float:
+    """A whole minute as an int; halves occur where offers lapse after half a minute."""
+    return float(text) if "." in text else int(text)
 
 
 def _lines(folder: Path, name: str) -> Iterator[list[str]]:

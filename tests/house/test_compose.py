@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import re
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +57,7 @@ async def test_redis_started_as_it_says_asks_for_the_password(tmp_path: Path) ->
     )
     process = await asyncio.create_subprocess_exec(
         shell, option, script, env={"REDIS_PASSWORD": "of-a-test", "PATH": "/usr/bin:/bin"}, cwd=tmp_path,
-        stdout=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.DEVNULL, start_new_session=True,
     )  # fmt: skip
     try:
         insider: Any = Redis.from_url(f"redis://:of-a-test@127.0.0.1:{port}/0")
@@ -72,5 +74,6 @@ async def test_redis_started_as_it_says_asks_for_the_password(tmp_path: Path) ->
         await stranger.aclose()
         await insider.aclose()
     finally:
-        process.terminate()
+        # The shell has the server at the end of a pipe, and does not pass signals on.
+        os.killpg(process.pid, signal.SIGKILL)
         await process.wait()

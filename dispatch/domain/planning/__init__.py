@@ -1,0 +1,62 @@
+"""The planner: which driver is offered which trip, when and why. Pure, standard library only.
+
+README.md says how it works and where it comes from. `plan(state, now_s, seed, settings)` is one step.
+
+Map:
+values.py      orders, drivers, trips, proposals, the result
+settings.py    weights and limits
+travel.py      metrics of travel time, and a plane for degrees
+planner.py     one step
+legs.py        travel times of one step, each computed once
+trips.py       trips, with all that does not depend on the driver added up
+routes.py      a driver's trips in sequence, and the cheapest place for one more order
+route_set.py   all routes, with an undo
+candidates.py  drivers worth considering for an order
+position.py    what a place is worth for orders to come
+insertion.py   regret insertion
+search.py      large-neighbourhood search
+proposals.py   trips whose time has come, with their reasons
+explain.py     the reasons in sentences
+draws.py       pseudo-random numbers from a seed
+"""
+
+from dispatch.domain.planning.explain import explain
+from dispatch.domain.planning.planner import plan
+from dispatch.domain.planning.settings import PlanSettings
+from dispatch.domain.planning.travel import Plane, Travel, straight_travel, whole_minutes_travel
+from dispatch.domain.planning.values import (
+    CandidateDriver,
+    CostTerms,
+    DemandPoint,
+    PlanDriver,
+    PlannedRoute,
+    PlanOrder,
+    PlanResult,
+    PlanState,
+    PlanStop,
+    PlanTrip,
+    Spot,
+    TripProposal,
+)
+
+__all__ = [
+    "CandidateDriver",
+    "CostTerms",
+    "DemandPoint",
+    "PlanDriver",
+    "PlanOrder",
+    "PlanResult",
+    "PlanSettings",
+    "PlanState",
+    "PlanStop",
+    "PlanTrip",
+    "Plane",
+    "PlannedRoute",
+    "Spot",
+    "Travel",
+    "TripProposal",
+    "explain",
+    "plan",
+    "straight_travel",
+    "whole_minutes_travel",
+]
