@@ -53,6 +53,7 @@ class WebhookDelivery:
         clock: Clock,
         entropy: Randomness,
         observer: Observer,
+        request_s: float = REQUEST_S_MAX,
     ) -> None:
         self.ledger = ledger
         self._claim: WebhookClaim = ledger.claim
@@ -61,6 +62,7 @@ class WebhookDelivery:
         self._clock = clock
         self._entropy = entropy
         self._observer = observer
+        self._request_s = request_s
         self._until = clock.monotonic() + TURN_S
 
     def stop(self) -> None:
@@ -205,7 +207,7 @@ class WebhookDelivery:
         """
         await self.ledger.room()
         began = self._clock.monotonic()
-        if self.ledger.lost or began > self.ledger.leased_until - REQUEST_S_MAX:
+        if self.ledger.lost or began > self.ledger.leased_until - self._request_s:
             raise Lost
         answer = await self._post.send(message)
         if answer is not None:

@@ -30,6 +30,7 @@ class Sender:
     """Sends the events of the log to endpoints.
 
     Args:
+        request_s: what must be left of a lease when a request begins.
         grace_s: how long requests under way may take at the end.
     """
 
@@ -42,15 +43,17 @@ class Sender:
         observer: Observer,
         *,
         lease_s: float = LEASE_S,
+        request_s: float = REQUEST_S_MAX,
         grace_s: float = GRACE_S,
     ) -> None:
-        assert lease_s > REQUEST_S_MAX, "a request must end within its lease"
+        assert lease_s > request_s, "a request must end within its lease"
         self._store = store
         self._post = post
         self._clock = clock
         self._entropy = entropy
         self._observer = observer
         self._lease_s = lease_s
+        self._request_s = request_s
         self._grace_s = grace_s
         self._due = asyncio.Event()
         self._settling = Settling(store, clock, lease_s, observer, self.wake)
@@ -110,7 +113,7 @@ class Sender:
     def _begin(self, claim: WebhookClaim, tasks: asyncio.TaskGroup) -> None:
         ledger = self._settling.open(claim)
         delivery = WebhookDelivery(
-            ledger, self._store, self._post, self._clock, self._entropy, self._observer
+            ledger, self._store, self._post, self._clock, self._entropy, self._observer, self._request_s
         )
 
         async def deliver() -> None:

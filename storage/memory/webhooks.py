@@ -10,6 +10,7 @@ from actors.clock import Clock
 from storage.memory.jobs import MemoryJobs
 
 DOUBLINGS_MAX = 6
+FILTERS = ("types", "zone_ids", "store_ids")
 
 
 @dataclass(slots=True)
@@ -130,7 +131,7 @@ class MemoryWebhooks:
         for one in self.endpoints.values():
             if types and one.disabled_why is None and (not one.types or {*one.types} & {*types}):
                 one.wakes += 1
-                if not one.failing and one.due_s is None:
+                if one.due_s is None:
                     one.due_s = self._clock.wall()
 
     # -- the sender -----------------------------------------------------------------------------------
@@ -273,6 +274,8 @@ class MemoryWebhooks:
                 setattr(one, name, value)
         if "url" in changes and one.disabled_why is None:
             one.failures, one.due_s = 0, self._clock.wall()
+        elif {*FILTERS} & {*changes} and one.disabled_why is None and one.due_s is None:
+            one.due_s = self._clock.wall()
         if changes.get("disabled"):
             one.claim, one.due_s = one.claim + 1, None
             one.disabled_why = one.disabled_why or "by_hand"

@@ -35,6 +35,7 @@ SLICE_ROWS = {
     "event_log": 20_000,
     "jobs": 20_000,
     "job_runs": 50_000,
+    "notices": 20_000,
 }
 # Bounds of bigint: ids outside the legal range are checked too.
 ID_MIN, ID_MAX = -(1 << 63), (1 << 63) - 1
@@ -55,7 +56,9 @@ SETTINGS = {
     "timezone": "UTC",
 }
 
-Scope: TypeAlias = Literal["orders", "drivers", "users", "products", "event_log", "jobs", "job_runs", "whole"]
+Scope: TypeAlias = Literal[
+    "orders", "drivers", "users", "products", "event_log", "jobs", "job_runs", "notices", "whole"
+]
 Bounds: TypeAlias = "tuple[int, int]"
 
 
@@ -188,8 +191,9 @@ CHECKS = (
     Check("jobs", "jobs", "a job in work has a lease, and a dead one an attempt that ended it", "run days"),
     Check("turns", "jobs", "of a key, only the oldest job that is not dead is in work"),
     Check("runs", "job_runs", "a job is done once, and then it is gone"),
-    # The place for checks of what follows from the log: an endpoint has reached no place beyond the end, what is behind
-    # it was delivered, given up or passed over, and nobody gets a notice twice.
+    Check("cursors", "whole", "an endpoint's cursor is in the log, and who sends to it has a lease"),
+    Check("deliveries", "event_log", "an endpoint got what it wants up to its cursor, or gave it up; more wakes it"),
+    Check("notices", "notices", "a notice is sent by a job, was sent, or says why not"),
     Check("cluster", "whole", "the database was made for this program's shards", "shards"),
     Check("epochs", "whole", "every shard has its epoch", "shards"),
     Check("schema", "whole", "tables, keys, triggers, functions and rights are as the migrations made them"),

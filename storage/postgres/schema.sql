@@ -59,7 +59,7 @@ CREATE SEQUENCE life_seq;
 CREATE TABLE alembic_version (
     version_num varchar(32) NOT NULL CONSTRAINT alembic_version_pkc PRIMARY KEY
 );
-INSERT INTO alembic_version VALUES ('0035_restorable');
+INSERT INTO alembic_version VALUES ('0036_gapless');
 
 
 -- Accounts ----------------------------------------------------------------------------------------------------------
@@ -660,6 +660,8 @@ CREATE TABLE webhook_endpoints (
     disabled_why   text CHECK (disabled_why IN ('gone', 'failing', 'refused', 'by_hand')),
     version        integer NOT NULL DEFAULT 1,
     created_at     timestamptz NOT NULL DEFAULT now(),
+    -- Above it, up to `reached`, what passes the filters was delivered, or is a dead letter, or was deleted first (a gap).
+    gapless_from   bigint NOT NULL DEFAULT 0,
     CONSTRAINT webhook_endpoints_owner CHECK ((owner_user_id IS NULL) <> (owner_store_id IS NULL)),
     CONSTRAINT webhook_endpoints_disabled CHECK ((disabled_at IS NULL) = (disabled_why IS NULL))
 ) WITH (fillfactor = 50);

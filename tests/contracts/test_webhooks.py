@@ -271,6 +271,31 @@ async def test_failure_waits_for_its_time_whatever_comes_in(webhooks: WebhooksWo
     assert again.refused_since == pytest.approx(trouble.refused_since, abs=1)
 
 
+async def test_endpoint_whose_failing_event_is_not_wanted_any_more_is_woken_by_the_next_one(
+    webhooks: WebhooksWorld,
+) -> None:
+    await webhooks.endpoint(types=["order.created"])
+    await webhooks.happen()
+    claim = await webhooks.claim_one()
+    trouble = Trouble(1, webhooks.hands.now)
+    failed = settlement(claim, live=LiveProgress(0, trouble), release=ClaimRelease(5.0))
+    await webhooks.settle(failed)
+    await webhooks.queries.value("webhook_change", 1, None, {"types": ["stock.out"]})
+    await webhooks.let_pass(LEASE_S)
+    claim = await webhooks.claim_one()
+    await webhooks.settle(settlement(claim, live=LiveProgress(1, trouble), release=IDLE))
+    await webhooks.happen(kind="stock.out")
+    assert (await webhooks.claim_one()).reached == 1
+
+
+async def test_other_filters_have_the_endpoint_looked_at(webhooks: WebhooksWorld) -> None:
+    await webhooks.endpoint(types=["stock.out"])
+    await webhooks.happen(kind="order.created")
+    assert await webhooks.claim() == []
+    await webhooks.queries.value("webhook_change", 1, None, {"types": ["order.created"]})
+    assert (await webhooks.claim_one()).reached == 0
+
+
 async def test_success_ends_the_trouble(webhooks: WebhooksWorld) -> None:
     await webhooks.endpoint()
     await webhooks.happen(2)

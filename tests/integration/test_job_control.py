@@ -124,6 +124,23 @@ async def test_discarded_job_is_gone_and_its_history_says_who_did_it(control: Co
     assert await control.recorded() == [(ADMIN, "discard", 1)]
 
 
+async def test_notice_whose_job_is_discarded_is_dropped(control: Control) -> None:
+    base = {
+        "topic": "order",
+        "order_id": 17,
+        "user_id": 2,
+        "store_id": 0,
+        "channel": "mail",
+        "type": "placed",
+    }
+    new = json.dumps([base | {"version": version, "trace": TRACE} for version in (1, 2)])
+    assert await control.owner.fetchval("SELECT add_notices($1)", new) == 2
+    number = await control.owner.fetchval("SELECT job_id FROM notices WHERE id = 1")
+    await control.of.discard(number, ADMIN)
+    rows = await control.owner.fetch("SELECT status, why FROM notices ORDER BY id")
+    assert [tuple(row) for row in rows] == [("dropped", "its job was discarded"), ("wanted", None)]
+
+
 async def test_job_whose_worker_has_vanished_can_be_discarded(control: Control) -> None:
     [number] = await control.add()
     [job] = await control.claim()

@@ -6,7 +6,7 @@ import asyncio
 import itertools
 import json
 import time
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 from urllib.parse import urlsplit
@@ -31,15 +31,29 @@ from dispatch.jobs.stored import StoredJobs
 from dispatch.jobs.tasks import Job, NewJob, Payload, Permanent, Retries, Snooze, Task
 from dispatch.jobs.worker import Worker
 from dispatch.order_actor import _item
+from dispatch.webhooks.sender import Sender
+from dispatch.webhooks.store import QueryStore
+from dispatch.webhooks.values import (
+    Answer,
+    Attempt,
+    ClaimRelease,
+    DeadLetter,
+    LiveProgress,
+    Message,
+    Settlement,
+    Trouble,
+    WebhookClaim,
+)
 from storage.errors import StorageError, Unreachable
 from storage.postgres.audit import CHECKS, ROWS_SHOWN, SLICE_ROWS, AuditReport, Law, audit
-from storage.postgres.database import open_database
+from storage.postgres.database import Database, open_database
 from storage.postgres.journal import PostgresJournal
 from storage.postgres.migrate import MigrationError
 from storage.postgres.order_creation import OrderPlacer
 from storage.postgres.queries import BLOCKS
 from tests.conftest import copy_database, with_database
 from tests.contracts.world import JournalWorld, seed
+from tests.support.webhooks import Receivers, SilentObserver
 
 LAW = audit_law(run_days=7)
 ADMIN = c.By("admin", "usr_9")
@@ -47,15 +61,18 @@ NOBODY = 999_999
 # Rows that are relayed by AuditedMall.work(); the others stay in the outbox.
 RELAYED = 12
 JOBS = {"done_job": 1, "dead_job": 2, "failed_job": 3, "held_job": 4, "next_job": 5, "new_job": 6}
+# Types that endpoints want, by number.
+ENDPOINTS: Mapping[int, Sequence[str]] = {1: (), 2: (), 3: (), 4: ("stock.out",)}
 _ticks = itertools.count()
 
 
 class AuditedMall:
     """Orders that live by the real decisions and the real functions. `orders`: their numbers by name."""
 
-    def __init__(self, world: JournalWorld, stored: StoredJobs) -> None:
+    def __init__(self, world: JournalWorld, database: Database) -> None:
         self.world = world
-        self.stored = stored
+        self.database = database
+        self.stored = StoredJobs(database)
         self.orders: dict[str, int] = {}
 
     async def place(self, name: str, **other: Any) -> None:
@@ -123,6 +140,8 @@ class AuditedMall:
 
     async def work(self) -> None:
         """Relay some rows of the outbox, and leave jobs in every state; their numbers are those of JOBS."""
+        for number, kinds in ENDPOINTS.items():
+            await self.listen(number, kinds)
         assert await Relay(self.stored, batch=RELAYED, following=lambda _: ()).relay_batch() == RELAYED
         new = [NewJob("mail", {}, key) for key in (None, None, None, "key", "key", None)]
         assert await self.stored.enqueue(new, "t") == sorted(JOBS.values())
@@ -134,10 +153,64 @@ class AuditedMall:
         ]
         assert len(await self.stored.finish("w/1", [end.item(job, 0.1) for job, end in ended])) == len(ended)
 
+    async def listen(self, number: int, kinds: Sequence[str] = (), **filters: Any) -> None:
+        """An endpoint for webhooks, from the end of the log on."""
+        usual = {
+            "zone_ids": [],
+            "store_ids": [],
+            "owner_user_id": 100,
+            "on_refused": "skip",
+            "description": None,
+        }
+        values = {"url": f"https://{number}.example/", "types": [*kinds], **usual, **filters}
+        assert await self.database.value("webhook_create", number, b"sealed", values, 100) == number
+
+    async def send(self) -> None:
+        """Endpoints that are through, failing behind a dead letter, claimed, and not woken; notices in every state."""
+        store = QueryStore(self.database, LoopClock(asyncio.get_running_loop()), name="w", life="1")
+        claims = {claim.endpoint: claim for claim in await store.claim(9, 9, 60.0)}
+        assert set(claims) == {1, 2, 3}
+        end = (await store.read(claims[1].filters, 0, None, 1)).log_end
+        through = sent(claims[1], range(1, end + 1), ClaimRelease(None))
+        letter = DeadLetter(4, 400, 5)
+        failing = sent(claims[2], (1, 2, 3), ClaimRelease(600.0), dead=(letter,), trouble=Trouble(1, 0.0))
+        held = sent(claims[3], (1,), None)
+        assert await store.settle([through, failing, held], 60.0) == {1, 2, 3}
+        base = {"topic": "order", "order_id": self.orders["held"], "user_id": 100, "store_id": 0, "channel": "mail",
+                "type": "placed", "trace": "t"}  # fmt: skip
+        new = [base | {"version": version} for version in range(1, 5)]
+        assert await self.database.value("notices_add", new) == len(new)
+        for number, status, why in ((1, "sent", None), (2, "dropped", "old"), (3, "dead", "refused")):
+            assert await self.database.value("notice_settle", number, status, why)
+
     async def cycle(self, name: str) -> None:
         """One short life."""
         await self.place(name)
         await self.do(name, c.MakeOffers(1, 0, (3,), 20_000), c.Accept(3), c.PickUp(3), c.Deliver(3))
+
+
+def sent(
+    claim: WebhookClaim,
+    places: Sequence[int],
+    release: ClaimRelease | None,
+    dead: Sequence[DeadLetter] = (),
+    trouble: Trouble | None = None,
+) -> Settlement:
+    """These events were taken, and the next ones are dead letters."""
+    now = asyncio.get_running_loop().time()
+    attempts = tuple(Attempt(f"evt_{pos}", pos, None, now, Answer(204)) for pos in places)
+    live = LiveProgress(max([*places, *(letter.pos for letter in dead)]), trouble or Trouble())
+    return Settlement(
+        claim.endpoint,
+        claim.number,
+        1,
+        claim.version,
+        claim.wakes,
+        attempts,
+        tuple(dead),
+        live,
+        release=release,
+    )
 
 
 @asynccontextmanager
@@ -148,7 +221,7 @@ async def open_mall(url: str) -> AsyncIterator[AuditedMall]:
         world = JournalWorld(journal, OrderPlacer(database))
         await world.claim()
         try:
-            yield AuditedMall(world, StoredJobs(database))
+            yield AuditedMall(world, database)
         finally:
             await journal.close()
 
@@ -196,6 +269,7 @@ async def healthy_database(server: str) -> Healthy:
     async with open_mall(url) as mall:
         await mall.live()
         await mall.work()
+        await mall.send()
     return Healthy(url, mall.orders)
 
 
@@ -304,7 +378,9 @@ async def test_database_at_work_is_clean_at_every_moment(healthy_database: Healt
 
     async with open_mall(url) as mall, asyncio.TaskGroup() as tasks:
         working = tasks.create_task(work(mall))
-        others = [tasks.create_task(run) for run in _background(mall.stored)]
+        await mall.listen(5)
+        await mall.listen(6, ("order.delivered",), store_ids=[1])
+        others = [tasks.create_task(run) for run in (*_background(mall.stored), *_senders(mall.database))]
         while not working.done():
             assert broken(await audit(url, LAW)) == {}
             audits += 1
@@ -340,6 +416,50 @@ def _background(stored: StoredJobs) -> list[Coroutine[Any, Any, None]]:
     workers = [Worker(stored, tasks, clock, SystemRandomness(), name=name, life="1") for name in ("a", "b")]
     relays = [Relay(stored, batch=10, following=follow) for _ in range(2)]
     return [*(worker.run(asyncio.Event()) for worker in workers), *(relay.run() for relay in relays)]
+
+
+def _senders(database: Database) -> list[Coroutine[Any, Any, None]]:
+    """Two senders; an endpoint fails at times."""
+    clock = LoopClock(asyncio.get_running_loop())
+    receivers = Receivers()
+    receivers.takes_s = dict.fromkeys(range(1, 7), 0.001)
+
+    def fails(message: Message, number: int) -> Answer:
+        del message
+        return Answer(503 if number % 7 == 1 else 204)
+
+    receivers.says = {5: fails}
+    senders = [
+        Sender(
+            QueryStore(database, clock, name=name, life="1"),
+            receivers,
+            clock,
+            SystemRandomness(),
+            SilentObserver(),
+        )
+        for name in ("a", "b")
+    ]
+    return [sender.run(asyncio.Event()) for sender in senders]
+
+
+async def test_endpoint_that_passed_over_events_by_a_persons_wish_is_clean(healthy_database: Healthy) -> None:
+    url = await healthy_database.copy()
+    async with open_mall(url) as mall:
+        await mall.database.value("webhook_enable", 3, True)
+        await mall.listen(5, ("stock.low",))
+        await mall.cycle("passed over")
+        relay = Relay(mall.stored, batch=100, following=lambda _: ())
+        while await relay.relay_batch():
+            pass
+        store = QueryStore(mall.database, LoopClock(asyncio.get_running_loop()), name="w", life="1")
+        claims = {claim.endpoint: claim for claim in await store.claim(9, 9, 60.0)}
+        await mall.database.value("webhook_change", 1, None, {"types": ["stock.out"]})
+        await mall.database.value("webhook_change", 5, None, {"types": []})
+        batch = await store.read(claims[1].filters, claims[1].reached, None, 100)
+        await store.settle([sent(claims[1], [event.pos for event in batch.events], ClaimRelease(None))], 60.0)
+        assert broken(await audit(url, LAW)) == {}
+        await mall.database.value("webhook_change", 1, None, {"types": []})
+    assert broken(await audit(url, LAW)) == {}
 
 
 async def test_audit_waits_for_no_lock_that_a_writer_holds(healthy_database: Healthy) -> None:
@@ -619,6 +739,22 @@ BROKEN: list[tuple[str, str, str]] = [
     ),
     ("runs", "INSERT INTO job_runs SELECT * FROM job_runs WHERE id = {done_job}", "job {done_job}"),
     ("runs", "UPDATE job_runs SET outcome = 'done' WHERE id = {failed_job}", "job {failed_job}"),
+    ("cursors", "UPDATE webhook_endpoints SET reached = reached + 1 WHERE id = 1", "whk_1"),
+    ("cursors", "UPDATE webhook_endpoints SET gapless_from = reached + 1 WHERE id = 2", "whk_2"),
+    ("cursors", "UPDATE webhook_endpoints SET sender = NULL WHERE id = 3", "whk_3"),
+    ("cursors", "UPDATE webhook_endpoints SET leased_until = now() + interval '2 h' WHERE id = 3", "whk_3"),
+    ("cursors", "UPDATE webhook_endpoints SET unsettled = 3 WHERE id = 3", "whk_3"),
+    ("cursors", "UPDATE webhook_endpoints SET due_at = now() + interval '2 days' WHERE id = 2", "whk_2"),
+    ("deliveries", "UPDATE webhook_endpoints SET reached = 2 WHERE id = 3", "whk_3"),
+    ("deliveries", "DELETE FROM webhook_attempts WHERE endpoint_id = 1 AND pos = 3", "whk_1"),
+    ("deliveries", "UPDATE webhook_attempts SET status = 500 WHERE endpoint_id = 1 AND pos = 3", "whk_1"),
+    ("deliveries", "UPDATE webhook_attempts SET message = 'gap_1_3' WHERE endpoint_id = 1 AND pos = 3", "whk_1"),
+    ("deliveries", "DELETE FROM webhook_dead_letters WHERE endpoint_id = 2", "whk_2"),
+    ("deliveries", "UPDATE webhook_endpoints SET due_at = NULL WHERE id = 2", "whk_2"),
+    ("notices", "DELETE FROM jobs WHERE id = (SELECT job_id FROM notices WHERE id = 4)", "notice 4"),
+    ("notices", "UPDATE notices SET sent_at = NULL WHERE id = 1", "notice 1"),
+    ("notices", "UPDATE notices SET sent_at = now() WHERE id = 4", "notice 4"),
+    ("notices", "UPDATE notices SET why = NULL WHERE id IN (2, 3)", "notice 2"),
 ]  # fmt: skip
 
 

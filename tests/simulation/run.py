@@ -30,6 +30,8 @@ class Result:
     simulated_s: float
     jobs: int
     repeats: int
+    sent: int
+    sent_again: int
 
 
 async def _calm(world: World) -> None:
@@ -47,6 +49,7 @@ async def _calm(world: World) -> None:
             world.checks.owners_at_end(world.owners())
             world.checks.actors_at_end(world.actors("driver"), world.crashes())
             world.work.checks.at_end()
+            world.work.hooks.at_end()
         except Violation:
             if broken or world.loop.time() >= end:
                 raise
@@ -74,6 +77,7 @@ async def _story(seed: int, faults: Faults | None, tell: bool) -> Result:
         await asyncio.sleep(STORM_S)
         world.quiet = True
         world.faults.calm()
+        world.work.hooks.recover()
         await _calm(world)
         for person in people:
             person.cancel()
@@ -82,7 +86,7 @@ async def _story(seed: int, faults: Faults | None, tell: bool) -> Result:
             worker.cancel()
     work = world.work
     events = [(e["order_id"], e["version"], e["type"], e["driver_id"]) for e in world.store.order_events]
-    facts = repr((events, work.jobs.runs))
+    facts = repr((events, work.jobs.runs, work.hooks.store.attempts))
     return Result(
         seed,
         blake2b(facts.encode(), digest_size=8).hexdigest(),
@@ -91,6 +95,8 @@ async def _story(seed: int, faults: Faults | None, tell: bool) -> Result:
         world.loop.time() - began,
         len({job for job, _, _ in work.jobs.runs}),
         work.checks.repeats,
+        len(work.hooks.store.attempts),
+        work.hooks.repeats,
     )
 
 

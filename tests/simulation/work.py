@@ -16,8 +16,12 @@ from dispatch.jobs.relay import Relay
 from dispatch.jobs.stored import StoredJobs
 from dispatch.jobs.tasks import Job, NewJob, Payload, Retries, Snooze, Task
 from dispatch.jobs.worker import Worker
+from dispatch.webhooks.sender import Sender
+from dispatch.webhooks.store import QueryStore
 from storage.memory.jobs import MemoryJobs
+from tests.simulation import webhook_world
 from tests.simulation.node import Killed, SeededEntropy
+from tests.simulation.webhook_world import WebhookPost, Webhooks
 from tests.simulation.work_checks import WorkChecks, is_probe
 from tests.simulation.work_wire import WorkWire
 
@@ -64,22 +68,24 @@ class BackgroundWork:
         clock = LoopClock(world.loop, 1_800_000_000.0 + world.loop.time())
         self.jobs = MemoryJobs(clock, world.store.outbox)
         self.checks = WorkChecks(self.jobs, world.store, world.checks.broken)
+        self.hooks = Webhooks(self, clock)
         self.hosts = [WorkHost(f"work-{number}", self) for number in range(1, HOSTS + 1)]
         self._probes = 0
 
     def announce(self) -> None:
         """An instance says that its commit may have written to the outbox; that may be lost."""
-        self._tell(lambda host: None if host.relay is None else host.relay.due)
+        self._tell(lambda host: None if host.relay is None else host.relay.due.set)
 
     def notify(self) -> None:
         """The commit of a relay says that there may be jobs; that may be lost."""
-        self._tell(lambda host: None if host.worker is None else host.worker.due)
+        self._tell(lambda host: None if host.worker is None else host.worker.due.set)
+        self._tell(lambda host: None if host.sender is None else host.sender.wake)
 
-    def _tell(self, due: Callable[[WorkHost], asyncio.Event | None]) -> None:
+    def _tell(self, due: Callable[[WorkHost], Callable[[], None] | None]) -> None:
         for host in self.hosts:
-            event = due(host)
-            if event is not None and self.rng.random() >= self.world.faults.lost_answer:
-                self.world.loop.call_later(self.rng.uniform(0.0002, 0.002) + host.frozen_s(), event.set)
+            wake = due(host)
+            if wake is not None and self.rng.random() >= self.world.faults.lost_answer:
+                self.world.loop.call_later(self.rng.uniform(0.0002, 0.002) + host.frozen_s(), wake)
 
     # -- what is done in a storm ----------------------------------------------------------------
 
@@ -116,7 +122,7 @@ class BackgroundWork:
     # -- when it is calm --------------------------------------------------------------------------
 
     async def probe(self) -> None:
-        """Rows that come while relays and workers look for the last time before they wait are not left to a poll.
+        """Rows that come while somebody looks for the last time before it waits are not left to a poll.
 
         Raises:
             Violation: one was.
@@ -131,6 +137,7 @@ class BackgroundWork:
                 await asyncio.sleep(self.rng.choice((0.0005, 0.002, 0.005, 0.025, 0.027)))
         await asyncio.sleep(1.5)
         self.checks.probes_at_end(PROBE_S)
+        self.hooks.at_end()
 
     def _row(self, number: int) -> dict[str, Any]:
         row = {"id": 1_000_000_000 + number, "topic": "stock", "ref": number, "version": number, "trace": "t"}
@@ -146,6 +153,7 @@ class WorkHost:
         self.work = work
         self.worker: Worker | None = None
         self.relay: Relay | None = None
+        self.sender: Sender | None = None
         self.frozen_until = self.cut_until = 0.0
         # When something that is not the fault of a job last happened to it.
         self.troubled_at = 0.0
@@ -195,7 +203,7 @@ class WorkHost:
             except* Killed:
                 pass
             finally:
-                self.worker = self.relay = None
+                self.worker = self.relay = self.sender = None
             await asyncio.sleep(self._away_s)
 
     async def _life(self, tasks: asyncio.TaskGroup) -> None:
@@ -208,11 +216,23 @@ class WorkHost:
             name=self.name, life=str(self._lives), lease_s=LEASE_S,
         )  # fmt: skip
         self.relay = Relay(store, batch=20, following=follow)
+        self.sender = self._sender(wire)
+        sending = tasks.create_task(self.sender.run(self._stop))
         others = [tasks.create_task(self.relay.run()), tasks.create_task(self._killed())]
         await self.worker.run(self._stop, DRAIN_S)
+        await sending
         wire.alive = False
         for other in others:
             other.cancel()
+
+    def _sender(self, wire: WorkWire) -> Sender:
+        loop, post = self.work.world.loop, WebhookPost(self, wire)
+        clock = LoopClock(loop, 1_800_000_000.0 + loop.time())
+        store = QueryStore(wire, clock, name=self.name, life=str(self._lives))
+        return Sender(
+            store, post, clock, SeededEntropy(self.work.rng), post, lease_s=webhook_world.LEASE_S,
+            request_s=webhook_world.REQUEST_S, grace_s=DRAIN_S,
+        )  # fmt: skip
 
     async def _killed(self) -> None:
         await self._kill.wait()

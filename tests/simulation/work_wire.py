@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class WorkWire:
-    """Implements dispatch.jobs.stored.JobQueries for one life of a host.
+    """Implements dispatch.jobs.stored.JobQueries and dispatch.webhooks.ports.WebhookQueries for one life of a host.
 
     Attributes:
         alive: the process lives; what it has sent arrives in any case.
@@ -27,6 +27,10 @@ class WorkWire:
 
     async def rows(self, name: str, *args: Any) -> list[Any]:
         return list(await self.value(name, *args))
+
+    async def row(self, name: str, *args: Any) -> Any:
+        found = await self.rows(name, *args)
+        return found[0] if found else None
 
     async def value(self, name: str, *args: Any) -> Any:
         """One round trip."""
@@ -72,7 +76,8 @@ class WorkWire:
     def _do(self, name: str, args: tuple[Any, ...], *, late: bool) -> Any:
         """What the store does, and whether it should have."""
         work = self.host.work
-        checks, query = work.checks, work.jobs._calls[name]
+        checks, hooks = work.checks, work.hooks
+        query = work.jobs._calls.get(name) or hooks.store._calls[name]
         now = work.world.loop.time()
         value: Any
         match name:
@@ -86,7 +91,11 @@ class WorkWire:
                 )
             case "relay_outbox":
                 value = checks.at_relay(lambda: query(*args))
+                if not work.world.faults.lost_answer:
+                    hooks.logged(now)
                 work.notify()
+            case "webhooks_settle":
+                value = hooks.at_settle(args[0], lambda: query(*args))
             case _:
                 value = query(*args)
         return value

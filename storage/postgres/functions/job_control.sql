@@ -52,8 +52,8 @@ $$;
 REVOKE ALL ON FUNCTION retry_jobs FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION retry_jobs TO mall_app;
 
--- Deletes jobs that no worker has. Each gets a run with the outcome `discarded`, whose worker is who did it. p and the
--- result are those of retry_jobs().
+-- Deletes jobs that no worker has. Each gets a run with the outcome `discarded`, whose worker is who did it, and a
+-- notice that it was to send is dropped. p and the result are those of retry_jobs().
 CREATE FUNCTION discard_jobs(p jsonb) RETURNS jsonb
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = public, pg_temp AS $$
 DECLARE
@@ -62,7 +62,14 @@ DECLARE
 BEGIN
     IF (v_found -> 'done')::boolean THEN
         v_ids := v_ids[:(p ->> 'limit')::integer];
-        WITH gone AS (DELETE FROM jobs WHERE id = ANY (v_ids) RETURNING id, task, key, trace, attempts, error)
+        WITH gone AS (
+            DELETE FROM jobs WHERE id = ANY (v_ids) RETURNING id, task, key, trace, attempts, error, payload
+        ), dropped AS (
+            UPDATE notices n SET status = 'dropped', why = 'its job was discarded'
+              FROM gone g
+             WHERE n.id = CASE WHEN g.task IN ('send_mail', 'send_sms') THEN (g.payload ->> 'notice')::bigint END
+               AND n.job_id = g.id AND n.status = 'wanted'
+        )
         INSERT INTO job_runs (id, task, key, trace, attempt, outcome, worker, error)
         SELECT id, task, key, trace, attempts, 'discarded', p ->> 'by', error FROM gone;
         PERFORM record_job_action(p, 'discard', v_ids);

@@ -2,11 +2,12 @@
 -- come in order and a new endpoint costs nothing when an event is written. The policy (when to try again, when to give
 -- up) is in dispatch/webhooks/policy.py; these functions store what it says, under the fence of the claim.
 
--- Wakes the endpoints that may want events of these types; the relay calls it in the commit of the events.
+-- Wakes the endpoints that may want events of these types; the relay calls it in the commit of the events. One that waits
+-- for its next attempt goes on waiting.
 CREATE FUNCTION wake_webhooks(p_types text[]) RETURNS void
 LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = public, pg_temp AS $$
     UPDATE webhook_endpoints e
-       SET wakes = e.wakes + 1, due_at = CASE WHEN e.failures = 0 THEN coalesce(e.due_at, now()) ELSE e.due_at END
+       SET wakes = e.wakes + 1, due_at = coalesce(e.due_at, now())
       FROM (SELECT w.id FROM webhook_endpoints w
              WHERE w.disabled_at IS NULL AND p_types <> '{}' AND (w.types = '{}' OR w.types && p_types) ORDER BY w.id FOR NO KEY UPDATE) due
      WHERE e.id = due.id
@@ -84,7 +85,8 @@ GRANT EXECUTE ON FUNCTION end_former_senders TO mall_app;
 
 -- Stores how far claims have come, all of them in one commit. Returns the endpoints whose claim still holds; of the others
 -- nothing is stored. An item: id, claim, step (rises by one; a step that was stored is not stored again), version and
--- wakes as the claim had them, attempts, dead (letters), and
+-- wakes as the claim had them (a claim of an older version may have passed over what is wanted now), attempts, dead
+-- (letters), and
 --   live    reached, failures, failing_ms, refusals, refused_ms; disable: why; gap: [from, to]
 --   replay  id, reached, failures, failing_ms, due_ms; done, error
 --   pinged  the ping that was sent
@@ -135,6 +137,7 @@ BEGIN
        SET step = i.step, unsettled = 0,
            leased_until = CASE WHEN i.release IS NULL THEN now() + make_interval(secs => p_lease_ms / 1000.0) END,
            reached = greatest(e.reached, v.reached),
+           gapless_from = CASE WHEN e.version = i.version THEN e.gapless_from ELSE greatest(e.gapless_from, v.reached) END,
            failures = coalesce(v.failures, e.failures),
            failing_since = CASE WHEN i.live IS NULL THEN e.failing_since
                                 ELSE now() - make_interval(secs => v.failing_ms / 1000.0) END,
@@ -171,18 +174,22 @@ GRANT EXECUTE ON FUNCTION settle_webhooks TO mall_app;
 -- Makes an endpoint with its first secret, at the end of the log. Returns nothing if there are p_limit already.
 CREATE FUNCTION create_webhook(p_id bigint, p_secret bytea, p jsonb, p_limit integer) RETURNS bigint
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = public, pg_temp AS $$
+DECLARE
+    v_end bigint;
 BEGIN
     -- One creation at a time, so that none goes beyond the limit.
     PERFORM pg_advisory_xact_lock(hashtextextended('create_webhook', 0));
     IF (SELECT count(*) FROM webhook_endpoints) >= p_limit THEN
         RETURN NULL;
     END IF;
+    -- A relay at work is awaited: its events come before the endpoint, and the next one wakes it.
+    SELECT pos INTO v_end FROM event_log_end FOR SHARE;
     INSERT INTO webhook_endpoints (id, owner_user_id, owner_store_id, url, description, types, zone_ids, store_ids, secrets,
-                                   secrets_from, secrets_until, on_refused, reached)
+                                   secrets_from, secrets_until, on_refused, reached, gapless_from)
     SELECT p_id, i.owner_user_id, i.owner_store_id, i.url, i.description, i.types, i.zone_ids, i.store_ids, ARRAY[p_secret],
-           ARRAY[now()], ARRAY[NULL]::timestamptz[], i.on_refused, l.pos
+           ARRAY[now()], ARRAY[NULL]::timestamptz[], i.on_refused, v_end, v_end
       FROM jsonb_to_record(p) AS i(owner_user_id bigint, owner_store_id bigint, url text, description text, types text[],
-                                   zone_ids bigint[], store_ids bigint[], on_refused text), event_log_end l;
+                                   zone_ids bigint[], store_ids bigint[], on_refused text);
     RETURN p_id;
 END
 $$;
@@ -190,7 +197,8 @@ REVOKE ALL ON FUNCTION create_webhook FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION create_webhook TO mall_app;
 
 -- Changes an endpoint in one of the versions p_tags, or in any. p has the fields that change; `disabled` stops it.
--- Another address is tried at once, a stopped sender goes no further. Returns nothing if no row has such a version.
+-- Another address is tried at once, a stopped sender goes no further. Other filters are for what is above the cursor. Returns
+-- nothing if no row has such a version.
 CREATE FUNCTION change_webhook(p_id bigint, p_tags text[], p jsonb) RETURNS bigint
 LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = public, pg_temp AS $$
     UPDATE webhook_endpoints e
@@ -198,14 +206,17 @@ LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = public, pg_temp AS $$
            description = CASE WHEN p ? 'description' THEN i.description ELSE e.description END,
            types = coalesce(i.types, e.types), zone_ids = coalesce(i.zone_ids, e.zone_ids),
            store_ids = coalesce(i.store_ids, e.store_ids), on_refused = coalesce(i.on_refused, e.on_refused),
+           gapless_from = CASE WHEN p ?| '{types,zone_ids,store_ids}' THEN e.reached ELSE e.gapless_from END,
            failures = CASE WHEN p ? 'url' THEN 0 ELSE e.failures END,
-           due_at = CASE WHEN e.disabled_at IS NOT NULL OR i.disabled THEN NULL WHEN p ? 'url' THEN now() ELSE e.due_at END,
+           due_at = CASE WHEN e.disabled_at IS NOT NULL OR i.disabled THEN NULL WHEN p ? 'url' THEN now()
+                         WHEN p ?| '{types,zone_ids,store_ids}' THEN coalesce(e.due_at, now()) ELSE e.due_at END,
            disabled_at = coalesce(e.disabled_at, CASE WHEN i.disabled THEN now() END),
            disabled_why = coalesce(e.disabled_why, CASE WHEN i.disabled THEN 'by_hand' END),
            claim = CASE WHEN i.disabled THEN e.claim + 1 ELSE e.claim END,
            version = CASE WHEN p = '{}' THEN e.version ELSE e.version + 1 END
       FROM jsonb_to_record(p) AS i(url text, description text, types text[], zone_ids bigint[], store_ids bigint[],
-                                   on_refused text, disabled boolean)
+                                   on_refused text, disabled boolean),
+           (SELECT FROM event_log_end FOR SHARE) l     -- a relay wakes it by its filters before, or by those after
      WHERE e.id = p_id AND (p_tags IS NULL OR e.version::text = ANY (p_tags))
     RETURNING e.id
 $$;
@@ -236,10 +247,11 @@ GRANT EXECUTE ON FUNCTION rotate_webhook_secret TO mall_app;
 CREATE FUNCTION enable_webhook(p_id bigint, p_from_now boolean) RETURNS bigint
 LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = public, pg_temp AS $$
     UPDATE webhook_endpoints e
-       SET reached = CASE WHEN p_from_now THEN l.pos ELSE e.reached END, claim = e.claim + 1, unsettled = 0, failures = 0,
+       SET reached = CASE WHEN p_from_now THEN l.pos ELSE e.reached END,
+           gapless_from = CASE WHEN p_from_now THEN l.pos ELSE e.gapless_from END, claim = e.claim + 1, unsettled = 0, failures = 0,
            failing_since = NULL, refusals = 0, refused_since = NULL, due_at = now(), errand_at = now(), disabled_at = NULL,
            disabled_why = NULL, version = e.version + 1
-      FROM event_log_end l WHERE e.id = p_id
+      FROM (SELECT pos FROM event_log_end FOR SHARE) l WHERE e.id = p_id
     RETURNING e.id
 $$;
 REVOKE ALL ON FUNCTION enable_webhook FROM PUBLIC;

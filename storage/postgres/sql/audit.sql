@@ -25,6 +25,9 @@ SELECT id FROM jobs WHERE id > $1 ORDER BY id OFFSET $2::integer - 1 LIMIT 1;
 -- name: slice_of_job_runs
 SELECT id FROM job_runs WHERE id > $1 ORDER BY id OFFSET $2::integer - 1 LIMIT 1;
 
+-- name: slice_of_notices
+SELECT id FROM notices WHERE id > $1 ORDER BY id OFFSET $2::integer - 1 LIMIT 1;
+
 -- name: audit_assignments
 -- $3: the statuses in which an order is carried.
 SELECT 'ord_' || coalesce(o.id, a.order_id) AS key,
@@ -820,3 +823,61 @@ SELECT 'job ' || r.id AS key,
   LEFT JOIN (SELECT id FROM jobs WHERE id > $1 AND id <= $2) j ON j.id = r.id
  WHERE r.done > 1 OR j.id IS NOT NULL
  ORDER BY r.id;
+
+-- name: audit_cursors
+-- A lease doubles up to half an hour. A receiver may ask for a pause of a day; ours are up to 30 hours long.
+SELECT 'whk_' || e.id AS key,
+       CASE WHEN e.reached > l.pos THEN 'is at ' || e.reached || ', the log ends at ' || l.pos
+            WHEN e.gapless_from > e.reached OR e.reached < 0 THEN 'is at ' || e.reached || ', without a gap from ' || e.gapless_from
+            WHEN e.leased_until IS NOT NULL AND (e.sender IS NULL OR e.claim < 1) THEN 'leased to nobody'
+            WHEN e.unsettled > e.claim OR e.unsettled < 0 OR e.step < 0 THEN e.claim || ' claims, ' || e.unsettled || ' not settled'
+            WHEN e.leased_until > now() + interval '1 hour' THEN 'leased until ' || e.leased_until
+            ELSE 'due at ' || e.due_at END AS why
+  FROM webhook_endpoints e, (SELECT max(pos) AS pos FROM event_log_end) l
+ WHERE e.reached > l.pos OR e.gapless_from > e.reached OR e.reached < 0
+    OR (e.leased_until IS NOT NULL AND (e.sender IS NULL OR e.claim < 1))
+    OR e.unsettled > e.claim OR e.unsettled < 0 OR e.step < 0
+    OR e.leased_until > now() + interval '1 hour'
+    OR (e.disabled_at IS NULL AND e.due_at > now() + interval '31 hours')
+ ORDER BY e.id;
+
+-- name: audit_deliveries
+-- Attempts and dead letters are kept for 30 days, and are never older than their event. What lies at or below gapless_from
+-- was passed over by the wish of a person, or was not wanted then. An event may be above the cursor of an endpoint that is
+-- disabled, claimed, or due.
+WITH event AS MATERIALIZED (
+    SELECT g.pos, g.type, g.zone_id, g.store_ids, g.at FROM event_log g WHERE g.pos > $1 AND g.pos <= $2
+), wanted AS MATERIALIZED (
+    SELECT e.id, g.pos, g.pos <= e.reached AS passed
+      FROM event g JOIN webhook_endpoints e
+        ON (g.pos > e.gapless_from AND g.pos <= e.reached AND g.at > now() - interval '30 days' + interval '1 hour'
+            OR g.pos > e.reached AND e.disabled_at IS NULL AND e.due_at IS NULL)
+       AND (e.types = '{}' OR g.type = ANY (e.types))
+       AND (g.pos > e.reached
+            OR (e.zone_ids = '{}' OR g.zone_id = ANY (e.zone_ids)) AND (e.store_ids = '{}' OR g.store_ids && e.store_ids)
+               AND (e.owner_store_id IS NULL OR e.owner_store_id = ANY (g.store_ids)))
+), ended AS (
+    SELECT a.endpoint_id AS id, a.pos FROM webhook_attempts a
+     WHERE a.pos BETWEEN (SELECT min(pos) FROM wanted) AND (SELECT max(pos) FROM wanted)
+       AND a.status BETWEEN 200 AND 299 AND a.message = 'evt_' || a.pos
+    UNION ALL
+    SELECT d.endpoint_id, d.pos FROM webhook_dead_letters d WHERE d.pos > $1 AND d.pos <= $2
+)
+SELECT 'whk_' || w.id AS key,
+       min(CASE WHEN w.passed THEN 'has passed ' ELSE 'was not woken by ' END) || count(*) || ' events, the first evt_' || min(w.pos) AS why
+  FROM wanted w
+  LEFT JOIN (SELECT DISTINCT id, pos FROM ended) x ON x.id = w.id AND x.pos = w.pos
+ WHERE x.id IS NULL
+ GROUP BY w.id, w.passed ORDER BY w.id, w.passed DESC;
+
+-- name: audit_notices
+-- A dead job may be brought back, and sends its notice then.
+SELECT 'notice ' || n.id AS key,
+       CASE WHEN n.status = 'wanted' AND j.id IS NULL THEN 'is wanted, and no job sends it'
+            WHEN (n.status = 'sent') <> (n.sent_at IS NOT NULL) THEN 'is ' || n.status || ', sent at ' || coalesce(n.sent_at::text, 'no time')
+            ELSE 'is ' || n.status || ', and nothing says why' END AS why
+  FROM notices n LEFT JOIN jobs j ON j.id = n.job_id
+ WHERE n.id > $1 AND n.id <= $2
+   AND (n.status = 'wanted' AND j.id IS NULL OR (n.status = 'sent') <> (n.sent_at IS NOT NULL)
+        OR n.status IN ('dropped', 'dead') AND n.why IS NULL)
+ ORDER BY n.id;
