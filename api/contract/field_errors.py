@@ -43,6 +43,9 @@ ITEMS: Mapping[str, str] = {
     "area": 'three to a hundred corners, each {"lat": 52.52, "lon": 13.405}',
     "orders": 'ids such as "ord_17"',
     "ids": 'ids such as "job_17"',
+    "types": 'types of events such as "order.created"',
+    "zone_ids": 'ids such as "zon_1"',
+    "store_ids": 'ids such as "sto_1"',
     "choices": 'choices, each {"type": "assigned", "channel": "sms", "wanted": false}',
 }
 

@@ -347,7 +347,7 @@ async def retry(context: RequestContext) -> web.Response:
 def _check_url(context: RequestContext, url: str) -> None:
     fault = fault_of(url, context.services.settings.webhook_networks)
     if fault is not None:
-        raise Problem("invalid", faults=[Fault("body", "#/url", "format", fault)])
+        raise Problem("invalid", faults=[Fault("body", "#/url", "not_allowed", fault)])
 
 
 def _unknown(error: UnknownFilter) -> Problem:

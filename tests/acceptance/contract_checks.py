@@ -12,6 +12,7 @@ from schemathesis.specs.openapi.checks import use_after_free
 _MEANINGS = {
     "cursor": "a cursor is one that we gave out",
     "range": "a time is near now",
+    "not_allowed": "an endpoint is public, by https, at a known port",
     "role": "only drivers have a zone",
     "unknown": "a reference leads to something",
     "value_error": "fields belong together; a text holds invisible characters of higher planes; near is on the globe",

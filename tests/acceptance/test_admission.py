@@ -27,7 +27,7 @@ SETTINGS = {
 # Which have no number in the settings, and are counted by address: their own test is below.
 ROOMY = {"documents", "strangers"}
 IDS = {"orders": "ord_999999", "payments": "pay_999999", "stores": "sto_999999", "products": "prd_999999",
-       "users": "usr_999999", "zones": "zon_999999"}  # fmt: skip
+       "users": "usr_999999", "zones": "zon_999999", "webhooks": "whk_999999", "jobs": "job_999999"}  # fmt: skip
 
 Known = tuple[str, str, Access]
 
@@ -37,7 +37,8 @@ def limited() -> dict[str, Known]:
     found: dict[str, Known] = {}
     for route in ROUTES:
         name = route.path.split("/")[3] if route.path.startswith("/api/v2/") else ""
-        path = route.path.replace("{id}", IDS.get(name, "1"))
+        path = route.path.replace("{id}", IDS.get(name, "1")).replace("{event}", "evt_1")
+        path = path.replace("{name}", "no_such_task")
         found[f"v2 {route.operation}"] = (route.method, path, route.access)
     for row in TABLE:
         access = TRANSITION_ACCESS if row.operation == TRANSITION else OPERATIONS[row.operation].access

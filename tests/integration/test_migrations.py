@@ -125,6 +125,7 @@ SMALL = {
     "webhook_endpoints",
     "job_schedules",
     "outbox",
+    "report_cursor",
 }
 
 
@@ -139,7 +140,8 @@ async def test_every_query_can_be_answered_by_an_index(database_url: str) -> Non
         given = f"({', '.join(['NULL'] * count)})" if count else ""
         plan = await owner.fetch(f"EXPLAIN EXECUTE {name}{given}")
         scans = [row[0].split("Seq Scan on ")[1].split()[0] for row in plan if "Seq Scan on " in row[0]]
-        # A total of version 1 counts them all.
-        bare += [f"{name}: {table}" for table in scans if table not in SMALL and not name.endswith("_total")]
+        # A total of version 1 counts them all, and a restored database begins with an empty log.
+        whole = name.endswith("_total") or name == "empty_log"
+        bare += [f"{name}: {table}" for table in scans if table not in SMALL and not whole]
     await owner.close()
     assert bare == []

@@ -291,6 +291,45 @@ async def _webhooks(day: Day) -> None:
     await day.do("admin", "webhooks.delete", hook)
 
 
+async def _jobs(day: Day) -> None:
+    database = day.server.database
+    await database.execute(
+        "INSERT INTO job_schedules (name, task, payload, every_s, next_at)"
+        " VALUES ('of_a_day', 'of_a_day', '{}', 600, now() + interval '1 day') ON CONFLICT DO NOTHING"
+    )
+    made = [
+        await database.fetchval(
+            "INSERT INTO jobs (task, payload, trace, due_at, died_at, error)"
+            " VALUES ('of_a_day', '{\"order_id\": 1}', $1, NULL, now(), 'no') RETURNING id",
+            "f" * 32,
+        )
+        for _ in range(3)
+    ]
+    await day.do("admin", "jobs.list", query="?state=dead&task=of_a_day&limit=2")
+    await day.do("admin", "jobs.get", f"job_{made[0]}")
+    await day.do("admin", "jobs.retry", f"job_{made[0]}")
+    await day.do("admin", "jobs.discard", f"job_{made[1]}")
+    wish = {"action": "discard", "filter": {"task": "of_a_day", "state": "dead"}}
+    await day.do("admin", "jobs.act", body={**wish, "dry_run": True})
+    await day.do("admin", "jobs.act", body={**wish, "expected_count": 1})
+    await day.do("admin", "jobs.actions")
+    await day.do("admin", "jobs.pause", "of_a_day", {"reason": "a look"})
+    await day.do("admin", "jobs.tasks")
+    await day.do("admin", "jobs.resume", "of_a_day")
+    await day.do("admin", "jobs.schedules")
+    await day.do("admin", "jobs.change_schedule", "of_a_day", {"paused": True})
+    await day.do("admin", "jobs.run_schedule", "of_a_day")
+
+
+async def _reports(day: Day) -> None:
+    for zone in await day.server.database.fetch("SELECT id FROM zones"):
+        await day.server.database.execute(
+            "SELECT refresh_day($1, (now() AT TIME ZONE 'UTC')::date)", zone["id"]
+        )
+    assert (await day.do("admin", "reports.daily", query="?limit=2"))["items"]
+    await day.do("admin", "reports.cash")
+
+
 async def _payments(day: Day, product: str) -> None:
     payment = await _delivered(day, product, "tok_fine_1234", "captured")
     part = {"amount": {"amount_minor": 1, "currency": "EUR"}, "reason": "stale"}
@@ -351,6 +390,8 @@ async def test_every_operation_answers_exactly_as_its_document_says(day: Day) ->
     await _payments(day, product)
     await _offered(day)
     await _webhooks(day)
+    await _jobs(day)
+    await _reports(day)
     await day.do("admin", "drivers.list", query=f"?zone_id={zone}")
     await day.do("driver-a", "feed.ticket")
     store = (await day.do("customer", "products.get", product))["store_id"]

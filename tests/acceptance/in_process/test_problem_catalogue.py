@@ -290,6 +290,27 @@ async def captured(server: InProcessServer) -> str:
     return number
 
 
+def of_a_job(what: str, due_at: str, worker: str | None = None, outcome: str = "") -> How:
+    """A command on a job that waits, that a worker has, or that is gone and has left a run."""
+
+    async def how(server: InProcessServer) -> Answer:
+        number = await server.database.fetchval(
+            "INSERT INTO jobs (task, payload, trace, due_at, worker, attempts)"
+            f" VALUES ('of_a_test', '{{}}', '', {due_at}, $1, 1) RETURNING id",
+            worker,
+        )
+        if outcome:
+            await server.database.execute(
+                "INSERT INTO job_runs (id, task, trace, attempt, outcome, worker)"
+                " SELECT id, task, trace, 1, $2, '' FROM jobs WHERE id = $1",
+                number, outcome,
+            )  # fmt: skip
+            await server.database.execute("DELETE FROM jobs WHERE id = $1", number)
+        return await server.ask("admin", "POST", f"/api/v2/jobs/job_{number}/{what}")
+
+    return how
+
+
 async def give_back(server: InProcessServer, number: str, amount_minor: int) -> Answer:
     body = {"amount": {"amount_minor": amount_minor, "currency": "EUR"}}
     path = f"/api/v2/payments/{number}/refund"
@@ -410,6 +431,15 @@ HOW: Mapping[str, How] = {
     "upgrade_required": asked("driver", "GET", FEED),
     "rate_limited": limited,
     "draining": going_away,
+    "job_running": of_a_job("discard", "now() + interval '1 minute'", "mall-9/a"),
+    "job_not_failed": of_a_job("retry", "now() + interval '1 day'"),
+    "job_ended": of_a_job("retry", "now()", None, "done"),
+    "count_differs": asked(
+        "admin",
+        "POST",
+        "/api/v2/job-actions",
+        {"action": "retry", "filter": {"task": "of_no_job"}, "expected_count": 3},
+    ),
 }
 
 

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.usefixtures("database_unchanged")
 # Where no body at all is the same as an empty object.
 OPTIONAL = {
     "orders.accept", "orders.decline", "orders.pickup", "orders.delivery", "orders.cancel", "orders.release",
-    "payments.refund",
+    "payments.refund", "webhooks.enable", "webhooks.replay",
 }  # fmt: skip
 
 # -- texts that are not JSON, or not the JSON that anybody may send ---------------------------------------

@@ -86,6 +86,7 @@ IDS = {
 }  # fmt: skip
 PREFIXES = {
     "jobs": "job",
+    "webhooks": "whk",
     "users": "usr",
     "zones": "zon",
     "stores": "sto",
@@ -103,7 +104,7 @@ async def test_a_broken_id_is_not_found_wherever_it_stands(server: RunningServer
         if "{id}" not in route.path:
             continue
         kind = route.path.split("/")[3]
-        path = route.path.replace("{id}", template.format(PREFIXES[kind]))
+        path = route.path.replace("{id}", template.format(PREFIXES[kind])).replace("{event}", "evt_1")
         body = WRITES[route.operation].body if route.operation in WRITES else None
         data = None if body is None else json.dumps(body).encode()
         role = next(r for r in ROLE_SCOPES if allows(r, route.scope or ""))

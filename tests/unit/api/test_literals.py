@@ -157,7 +157,9 @@ def others(schema: Any) -> list[str]:
     if not isinstance(schema, dict):
         return []
     kind = schema.get("type")
-    if kind == "json-or-python" or (kind == "function-before" and schema["schema"].get("type") == "datetime"):
+    if kind == "json-or-python" or (
+        kind == "function-before" and schema["schema"].get("type") in ("datetime", "date")
+    ):
         return []
     own = [str(kind)] if kind in ("int", "float", "datetime", "date", "time", "decimal") else []
     return own + [
