@@ -108,6 +108,12 @@ class MeasuredVersion:
         return TurnResult(**orjson.loads(await self._line(START_S + seconds)))
 
 
+def _known(tree: Path) -> dict[str, str]:
+    """This environment without settings that the version refuses, because it does not know them."""
+    text = (tree / "config" / "settings.py").read_text()
+    return {k: v for k, v in os.environ.items() if not k.startswith("MALL_") or k in text}
+
+
 @asynccontextmanager
 async def open_version(tree: Path, options: argparse.Namespace) -> AsyncIterator[MeasuredVersion]:
     """A process that measures the version in a tree, with the tools of that tree."""
@@ -115,7 +121,7 @@ async def open_version(tree: Path, options: argparse.Namespace) -> AsyncIterator
     cell = [peer, options.operation, str(options.rivals), str(options.width), str(options.seconds)]
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-P", "-m", "loadtests.bench.pairs", "--turns", *cell,
-        cwd=tree, env={**os.environ, "PYTHONPATH": str(tree)},
+        cwd=tree, env={**_known(tree), "PYTHONPATH": str(tree)},
         stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
     )  # fmt: skip
     try:
