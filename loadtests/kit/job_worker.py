@@ -99,6 +99,8 @@ def main() -> int:
         bind_port("127.0.0.1", 0, "MALL_OPS_PORT") as ops,
         mock.patch.object(process, "all_tasks", return_value=effects.tasks(options.width)),
         mock.patch.object(process, "Worker", partial(Worker, lease_s=options.lease_s)),
+        # These jobs follow although nothing can be sent.
+        mock.patch.object(process, "no_jobs", events.jobs_of),
         mock.patch.dict(events.FOLLOWING, {"order.created": ("follow",)}, clear=True),
         open_logs("json", "info", instance=settings.instance, merges=True),
     ):
