@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import Annotated, Any
 
 import orjson
@@ -210,7 +211,8 @@ async def _hello(ws: web.WebSocketResponse, trace: str) -> frames.HelloFrame | i
 
 async def _say(ws: web.WebSocketResponse, frame: dict[str, Any]) -> None:
     if not ws.closed:
-        await ws.send_str(orjson.dumps(frame).decode())
+        with suppress(ConnectionError):  # the stranger has reset its connection
+            await ws.send_str(orjson.dumps(frame).decode())
 
 
 async def _redeem(context: RequestContext, hello: frames.HelloFrame) -> Principal | None:
