@@ -1,6 +1,8 @@
 """A TCP balancer in front of a Deployment's pods: a new connection goes to the ready pod that has the fewest.
 
-Of two that have as many the younger one gets it. The balancer learns of changes late, as every one does: that is what
+Of those that have as many, up to SLACK, the youngest gets it. Without the slack a new pod that has taken what the one
+before it had is level with the others, and one connection of a customer sends a driver to a pod that leaves next. The
+balancer learns of changes late, as every one does: that is what
 the pause before SIGTERM is for.
 """
 
@@ -14,6 +16,7 @@ from contextlib import asynccontextmanager, suppress
 from tests.acceptance.kubelet.pod import Pod
 
 PIECE_BYTES = 65_536
+SLACK = 2
 
 
 class Balancer:
@@ -60,7 +63,9 @@ class Balancer:
             if not self._known:
                 self.refused += 1
                 return
-            pod = min(reversed(self._known), key=lambda pod: self.connections[pod.name])
+            fewest = min(self.connections[pod.name] for pod in self._known)
+            level = [pod for pod in self._known if self.connections[pod.name] <= fewest + SLACK]
+            pod = level[-1]
             self.connections[pod.name] += 1
             try:
                 await self._join(pod, reader, writer)

@@ -44,6 +44,7 @@ async def roll_out_under_load(
     return group
 
 
+@pytest.mark.long
 @pytest.mark.timeout(300)
 async def test_rolling_update_fails_nothing_and_sends_each_driver_away_once(short_tmp_path: Path) -> None:
     report = LoadReport("rolling update", limited=False)

@@ -53,6 +53,7 @@ async def ask(database_url: str, text: str, *arguments: Any) -> list[tuple[Any, 
 
 
 @pytest.mark.skipif(not PREVIOUS, reason=REASON)
+@pytest.mark.long
 @pytest.mark.timeout(600)
 async def test_upgrade_under_load_fails_nothing_and_keeps_what_the_previous_release_wrote(
     short_tmp_path: Path, previous_tree: Path
