@@ -441,7 +441,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     wrong = 1 if options.command == "check" else 2
     try:
         founds = options.command in ("serve", "check") and getattr(options, "lifeline", None) is None
-        return int(WORK[options.command](load_settings(founds=founds), options))
+        code = int(WORK[options.command](load_settings(founds=founds), options))
+        sys.stdout.flush()
+        return code
     except SettingsError as error:
         say_failure(options.command, f"The settings are wrong:\n{error}")
         return wrong
@@ -454,6 +456,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         first_run.FirstRunError,
     ) as error:
         say_failure(options.command, f"Cannot start: {error}")
+    except BrokenPipeError:
+        # Whoever reads the output has had enough, as `head` has. What is left of it goes nowhere.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except (StorageError, JournalError, TimeoutError, OSError) as error:
         say_failure(options.command, f"Cannot reach the database: {type(error).__name__} {error}")
     except KeyboardInterrupt:

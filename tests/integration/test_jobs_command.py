@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import os
+import sys
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -16,6 +19,7 @@ from dispatch.jobs.policy import DONE, JobOutcome
 from dispatch.jobs.schedules import Schedule
 from dispatch.jobs.stored import StoredJobs
 from dispatch.jobs.tasks import NewJob
+from loadtests.kit.server import ROOT
 from storage.postgres.database import Database, open_database
 
 TRACE = "d" * 32
@@ -217,3 +221,17 @@ async def test_schedules_are_shown_paused_and_run(terminal: Terminal) -> None:
     [one] = await terminal.json("schedules")
     assert (one["paused"], one["name"]) == (False, "nightly")
     assert await terminal.run("run", "never") == 1
+
+
+async def test_reader_that_has_had_enough_is_no_fault(database_url: str) -> None:
+    unread, out = os.pipe()
+    os.close(unread)
+    try:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, str(ROOT / "run.py"), "jobs", "tasks", stdout=out, stderr=asyncio.subprocess.PIPE,
+            env={"PATH": "/usr/bin:/bin", "DATABASE_URL": database_url},
+        )  # fmt: skip
+    finally:
+        os.close(out)
+    _, said = await process.communicate()
+    assert (process.returncode, said) == (0, b"")
