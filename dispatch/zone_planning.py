@@ -16,7 +16,7 @@ from dispatch import messages as m
 from dispatch.domain.commands import DISPATCH, Assign, MakeOffers
 from dispatch.domain.geo import distance_m
 from dispatch.domain.ids import DRIVER, ORDER, public_id, trip_id
-from dispatch.domain.order import ASSIGNED, WAVES, Order, Trip
+from dispatch.domain.order import ASSIGNED, WAVES, Eta, Order, Trip
 from dispatch.domain.planning import (
     CandidateDriver,
     PlanDriver,
@@ -41,6 +41,8 @@ SILENT_MS = 2 * STEP_LOST_MS
 UNPLANNED_MS = 10_000
 # When all drivers had an offer without success, they are planned for again after this time.
 REPEAT_MS = 5_000
+# How far from the first store a driver counts as whose place is not known, in metres.
+UNKNOWN_AWAY_M = 2_000.0
 # A driver who has not said when its shift ends is there for so long, in seconds of the planner.
 SHIFT_S = 24 * 3600.0
 
@@ -136,11 +138,9 @@ def _declined_by(state: ZoneState, plan: ZonePlan, order: Order, now_ms: int) ->
 
 
 def _plan_drivers(state: ZoneState, plan: ZonePlan, now_ms: int) -> Iterable[PlanDriver]:
-    """Online drivers whose place is known, with the place and time at which each will be free."""
+    """Online drivers, with the place and time at which each will be free."""
     asked = _asked(state, now_ms)
     for driver in state.drivers.values():
-        if driver.driver_id not in plan.anchors:
-            continue
         tasks = [plan.carried[n] for n in plan.loads.get(driver.driver_id, ())] + asked.get(
             driver.driver_id, []
         )
@@ -167,7 +167,7 @@ def _asked(state: ZoneState, now_ms: int) -> Mapping[int, list[Order]]:
 
 
 def _plan_driver(plan: ZonePlan, driver: m.DriverChanged, tasks: Sequence[Order], now_ms: int) -> PlanDriver:
-    spot, free_s = predicted_end(plan, driver.driver_id, tasks)
+    spot, free_s = predicted_end(plan, driver.driver_id, tasks, now_ms)
     rest_ms = plan.rests.get(driver.driver_id, 0)
     if rest_ms <= now_ms:
         plan.rests.pop(driver.driver_id, None)
@@ -181,13 +181,17 @@ def _plan_driver(plan: ZonePlan, driver: m.DriverChanged, tasks: Sequence[Order]
     )
 
 
-def predicted_end(plan: ZonePlan, driver_id: int, tasks: Sequence[Order]) -> tuple[Spot, float]:
+def predicted_end(plan: ZonePlan, driver_id: int, tasks: Sequence[Order], now_ms: int) -> tuple[Spot, float]:
     """Where and when a driver will be free: after its trips, in the sequence in which it is expected to do them.
 
-    What is picked up already comes first. Without tasks it is the last known place, and a time that is over.
+    What is picked up already comes first. Without tasks it is the last known place, and a time that is over. A driver
+    whose place is not known may be anywhere: it counts as rather far from the stores.
     """
-    anchor = plan.anchors[driver_id]
-    at, time_s = plan.spot(anchor.place), plan.seconds(anchor.at_ms)
+    anchor = plan.anchors.get(driver_id)
+    if anchor is None:
+        at, time_s = Spot(UNKNOWN_AWAY_M, 0.0), plan.seconds(now_ms)
+    else:
+        at, time_s = plan.spot(anchor.place), plan.seconds(anchor.at_ms)
     if not tasks:
         return at, 0.0
     travel_s = plan.settings.travel.seconds
@@ -279,18 +283,30 @@ def _tells(
     trip = None
     if len(orders) > 1:
         trip = Trip(trip_id(lead.id, lead.offer_count + 1), proposal.order_ids)
-    tells = []
+    tells, etas = [], _etas(plan, proposal)
     for order in orders:
         state.proposed[order.id] = (now_ms, (driver_id,))
         reasons: dict[str, Any] = {"plan": plan_reasons(plan, proposal, now_ms)}
         message: MakeOffers | Assign
         if plan.direct:
-            message = Assign(DISPATCH, driver_id, trip, reasons)
+            message = Assign(DISPATCH, driver_id, trip, etas[order.id], reasons)
         else:
             reasons |= {"distances_m": [away_m], "again": driver_id in order.tried}
-            message = MakeOffers(order.round, order.wave, (driver_id,), state.offer_ttl_ms, reasons, trip)
+            message = MakeOffers(
+                order.round, order.wave, (driver_id,), state.offer_ttl_ms, reasons, trip, etas[order.id]
+            )
         tells.append(Tell(ActorId("order", order.id), message, trace=state.traces.get(order.id)))
     return tells
+
+
+def _etas(plan: ZonePlan, proposal: TripProposal) -> dict[int, Eta]:
+    """When each order of a trip will be picked up and delivered, if its driver sets out as soon as it is free."""
+    pickups: dict[int, int] = {}
+    doors: dict[int, int] = {}
+    for stop in proposal.trip.stops:
+        times = pickups if stop.kind == "pickup" else doors
+        times.update(dict.fromkeys(stop.order_ids, plan.milliseconds(stop.at_s)))
+    return {number: Eta(pickups[number], doors[number]) for number in proposal.order_ids}
 
 
 def plan_reasons(plan: ZonePlan, proposal: TripProposal, now_ms: int) -> dict[str, Any]:

@@ -205,6 +205,9 @@ class OrderAnswer(TypedDict):
     updated_at: Moment
     customer_id: NotRequired[UserId]
     payments: NotRequired[Annotated[list[PaidShown], Field(max_length=20)]]
+    eta: NotRequired[
+        Annotated[Moment, Field(description="When it is expected at the door, if a plan says so.")]
+    ]
     pay: NotRequired[MoneyAnswer | None]
     trip: NotRequired[
         Annotated[TripShown | None, Field(description="The trip in which it is offered or carried.")]

@@ -89,7 +89,7 @@ class Planning(Strict):
 
 class NewZone(Strict):
     name: Name
-    mode: Mode = "waves"
+    mode: Mode = "planned"
     wave_size: WaveSize = 3
     offer_ttl_s: OfferTtl = 20
     area: Area | None = None

@@ -10,7 +10,7 @@ from dataclasses import field
 from typing import Any, ClassVar
 
 from actors.values import frozen
-from dispatch.domain.order import Order, Paid, Trip
+from dispatch.domain.order import Eta, Order, Paid, Trip
 from dispatch.domain.refusals import Refused
 
 # A card order that is not paid in this time is cancelled, and its stock returned.
@@ -101,13 +101,14 @@ class Release:
 class Assign:
     """An admin, or a zone that assigns by itself, gives the order to a driver.
 
-    `trip` and `reasons`: what the zone planned.
+    `trip`, `eta` and `reasons`: what the zone planned.
     """
 
     verb: ClassVar[str] = "assignment"
     by: By
     driver_id: int
     trip: Trip | None = field(default=None, repr=False)
+    eta: Eta | None = field(default=None, repr=False)
     reasons: dict[str, Any] = field(default_factory=dict, repr=False)
 
 
@@ -181,6 +182,7 @@ class MakeOffers:
     ttl_ms: int
     reasons: dict[str, Any] = field(default_factory=dict)
     trip: Trip | None = None
+    eta: Eta | None = None
 
 
 @frozen

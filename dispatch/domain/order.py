@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from sys import intern
-from typing import Any
+from typing import Any, NamedTuple
 
 from actors.values import frozen
 from dispatch.domain.geo import Place
@@ -75,6 +75,13 @@ class Trip:
 
     id: str
     order_ids: tuple[int, ...]
+
+
+class Eta(NamedTuple):
+    """Expected times of an order's pick-up and delivery."""
+
+    pickup_ms: int
+    door_ms: int
 
 
 @frozen
@@ -184,6 +191,7 @@ class Order:
         recent: remembered commands (id, fingerprint, answer).
         payments: payments that held money.
         trip: the trip in which the order is offered, or carried; None: it goes alone.
+        eta: what a plan expects of the driver to whom the order is offered, or who carries it; None: not known.
     """
 
     facts: Facts
@@ -205,6 +213,7 @@ class Order:
     warned_ms: int | None = None
     payments: tuple[Paid, ...] = ()
     trip: Trip | None = None
+    eta: Eta | None = None
 
     @property
     def looking_since_ms(self) -> int:
@@ -252,6 +261,8 @@ class Order:
             ]
         if self.trip is not None:
             found["trip"] = [self.trip.id, self.trip.order_ids]
+        if self.eta is not None:
+            found["eta"] = self.eta
         return found
 
     def evolve(
@@ -273,6 +284,7 @@ class Order:
         warned_ms: int | None = _SAME,
         payments: tuple[Paid, ...] = _SAME,
         trip: Trip | None = _SAME,
+        eta: Eta | None = _SAME,
     ) -> Order:
         """Next version of this order. (`dataclasses.replace` takes three times as long.)"""
         return Order(
@@ -295,6 +307,7 @@ class Order:
             self.warned_ms if warned_ms is _SAME else warned_ms,
             self.payments if payments is _SAME else payments,
             self.trip if trip is _SAME else trip,
+            self.eta if eta is _SAME else eta,
         )
 
     def remembering(self, recent: tuple[tuple[str, str, Any], ...]) -> Order:
@@ -319,6 +332,7 @@ class Order:
             self.warned_ms,
             self.payments,
             self.trip,
+            self.eta,
         )
 
 
@@ -385,6 +399,7 @@ def order_from(row: Mapping[str, Any], recent: tuple[tuple[str, str, Any], ...])
         warned_ms=search.get("warned"),
         payments=tuple(Paid(*paid) for paid in search.get("payments", ())),
         trip=_trip(search.get("trip")),
+        eta=Eta(*search["eta"]) if "eta" in search else None,
     )
 
 

@@ -40,7 +40,7 @@ from dispatch.domain.commands import (
 )
 from dispatch.domain.ids import DRIVER, STORE, public_id
 from dispatch.domain.operator_decisions import FEED_TYPES, REACHED, conclude, hand_over, released
-from dispatch.domain.order import OPERATED, TRANSITIONS, Order, Trip
+from dispatch.domain.order import OPERATED, TRANSITIONS, Eta, Order, Trip
 from dispatch.domain.order_visibility import offer_terms, order_for_driver
 from dispatch.domain.payment_decisions import note_payment, pay
 from dispatch.domain.refusals import Refused
@@ -117,7 +117,9 @@ def _accept(order: Order, command: Accept, now_ms: int) -> Verdict:
     refusal = _offer_refusal(order, command, now_ms)
     if refusal is not None:
         return refusal
-    return _assigned(order, command.driver_id, driver_by(command.driver_id), "won", now_ms, order.trip)
+    return _assigned(
+        order, command.driver_id, driver_by(command.driver_id), "won", now_ms, order.trip, order.eta
+    )
 
 
 def _offer_refusal(order: Order, command: Accept, now_ms: int) -> Refused | None:
@@ -141,7 +143,13 @@ def _is_in(order: Order, trip_id: str | None) -> bool:
 
 
 def _assigned(
-    order: Order, driver_id: int, by: By, answer: str, now_ms: int, trip: Trip | None = None
+    order: Order,
+    driver_id: int,
+    by: By,
+    answer: str,
+    now_ms: int,
+    trip: Trip | None = None,
+    eta: Eta | None = None,
 ) -> Decision:
     taken = order.evolve(
         TRANSITIONS[order.status, "assigned"],
@@ -151,13 +159,15 @@ def _assigned(
         tried=(),
         due_ms=None,
         trip=trip,
+        eta=eta,
     )
+    expected = {} if eta is None else {"eta_ms": eta.door_ms}
     return Decision(
         order=taken,
         event="assigned",
         by=by,
         answer=answer,
-        data={"driver_id": public_id(DRIVER, driver_id), "wave": order.wave, "mode": order.mode},
+        data={"driver_id": public_id(DRIVER, driver_id), "wave": order.wave, "mode": order.mode, **expected},
         feed=(FeedEntry(driver_id, "order.assigned", order_for_driver(taken, driver_id)),),
         take=driver_id,
         zone_id=order.facts.zone_id if order.mode == o.OPEN else None,
@@ -183,6 +193,7 @@ def _decline(order: Order, command: Decline, now_ms: int) -> Verdict:
             tried=(*order.tried, command.driver_id),
             due_ms=order.due_ms if offers else None,
             trip=order.trip if offers else None,
+            eta=order.eta if offers else None,
         ),
         event="declined",
         by=driver_by(command.driver_id),
@@ -201,13 +212,18 @@ def _by_carrier(order: Order, driver_id: int, event: str, now_ms: int, reason: s
         if order.status == REACHED[event]:
             return Unchanged(event)
         return Refused(r.INVALID_TRANSITION, order.status)
-    next_order = order.evolve(status, now_ms, due_ms=None)
+    eta = order.eta
+    if eta is not None and event == "picked_up":
+        # What the pick-up was late or early, the delivery will be.
+        eta = Eta(now_ms, eta.door_ms + now_ms - eta.pickup_ms)
+    next_order = order.evolve(status, now_ms, due_ms=None, eta=eta)
     return Decision(
         order=next_order,
         event=event,
         by=driver_by(driver_id),
         answer=event,
         reason=reason,
+        data={"eta_ms": eta.door_ms} if eta is not None and event == "picked_up" else {},
         feed=(FeedEntry(driver_id, FEED_TYPES[event], order_for_driver(next_order, driver_id)),),
         free=status in o.TERMINAL,
         # Before the pick-up the goods are still in the store.
@@ -256,6 +272,7 @@ def _release(order: Order, command: Release, now_ms: int) -> Verdict:
         since_ms=now_ms,
         warned_ms=None,
         trip=None,
+        eta=None,
     )
     entry = order_for_driver(next_order) | {"reason": command.reason}
     return Decision(
@@ -277,7 +294,7 @@ def _assign(order: Order, command: Assign, now_ms: int) -> Verdict:
         return Refused(r.ORDER_TAKEN, order.status)
     if order.status != o.CONFIRMED:
         return Refused(r.ORDER_CLOSED, order.status)
-    decision = _assigned(order, command.driver_id, command.by, "assigned", now_ms, command.trip)
+    decision = _assigned(order, command.driver_id, command.by, "assigned", now_ms, command.trip, command.eta)
     mine = tuple((x.driver_id, x.id) for x in order.offers if x.driver_id == command.driver_id)
     data = decision.data | command.reasons
     return replace(decision, zone_id=None, revoked=decision.revoked + mine, data=data)
@@ -336,6 +353,7 @@ def _offer(order: Order, command: MakeOffers, now_ms: int) -> Verdict:
         tried=tuple(dict.fromkeys((*order.tried, *lapsed))),
         due_ms=expires_ms,
         trip=command.trip,
+        eta=command.eta,
     )
     view = order_for_driver(next_order)
     return Decision(
@@ -370,6 +388,7 @@ def _expire(order: Order, command: Expire, now_ms: int) -> Verdict:
                 tried=tuple(dict.fromkeys((*order.tried, *(x.driver_id for x in lapsed)))),
                 due_ms=min((x.expires_ms for x in left), default=None),
                 trip=order.trip if left else None,
+                eta=order.eta if left else None,
             ),
             event="offer_expired",
             by=DISPATCH,

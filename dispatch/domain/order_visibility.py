@@ -113,8 +113,8 @@ def _way_m(stops: list[Place]) -> int:
 def order_for_driver(order: Order, driver_id: int | None = None) -> dict[str, Any]:
     """Order as this driver sees it; without a driver, as all drivers see it who may accept it.
 
-    `collect` is the cash to collect, `pay` the driver's pay, `store` the first pick-up. `trip` is there if the order is
-    offered or carried in one.
+    `collect` is the cash to collect, `pay` the driver's pay, `store` the first pick-up. `trip` and `eta_ms`
+    are there if a plan says that it is offered or carried in a trip, and when it will be at the door.
     """
     facts, whole = order.facts, sees_all(order, driver_id)
     to = _door(facts) if whole else _area(facts.dropoff)
@@ -150,6 +150,8 @@ def order_for_driver(order: Order, driver_id: int | None = None) -> dict[str, An
     }
     if order.trip is not None:
         shown["trip"] = trip(order.trip)
+    if order.eta is not None:
+        shown["eta_ms"] = order.eta.door_ms
     return shown
 
 

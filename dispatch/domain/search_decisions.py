@@ -25,6 +25,7 @@ def withdraw(order: Order, command: Withdraw, now_ms: int) -> Verdict:
             tried=tuple(dict.fromkeys((*order.tried, *asked))),
             due_ms=order.due_ms if left else None,
             trip=order.trip if left else None,
+            eta=order.eta if left else None,
         ),
         event="offer_withdrawn",
         by=DISPATCH,

@@ -185,14 +185,23 @@ class ServerProcess:
 
     async def mint(self, role: str, count: int, *options: str) -> list[dict[str, Any]]:
         """Users with tokens, by `run.py mint`."""
+        said = await self.run("mint", "--role", role, "--count", str(count), *options)
+        return [json.loads(line) for line in said.splitlines()]
+
+    async def run(self, command: str, *arguments: str) -> str:
+        """What a command of `run.py` says.
+
+        Raises:
+            RuntimeError: it failed.
+        """
         process = await asyncio.create_subprocess_exec(
-            sys.executable, str(ROOT / "run.py"), "mint", "--role", role, "--count", str(count), *options,
+            sys.executable, str(ROOT / "run.py"), command, *arguments,
             cwd=ROOT, env=self.environ, stdout=asyncio.subprocess.PIPE,
         )  # fmt: skip
         out, _ = await process.communicate()
         if process.returncode != 0:
-            raise RuntimeError(f"mint ended with {process.returncode}")
-        return [json.loads(line) for line in out.decode().splitlines()]
+            raise RuntimeError(f"{command} ended with {process.returncode}")
+        return out.decode()
 
 
 @asynccontextmanager

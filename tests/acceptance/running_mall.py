@@ -28,11 +28,14 @@ class RunningMall:
         self.other = self.anybody.as_(tokens["other"])
         self.numbers = itertools.count(1)
 
-    async def zone(self, **settings: Any) -> MallZone:
-        """A zone of its own with a store and a product, so that stories do not meet."""
-        body = {"name": "Zone", "wave_size": 1, "offer_ttl_s": 30} | settings
+    async def zone(self, preparation_s: int = 600, **settings: Any) -> MallZone:
+        """A zone of its own with a store and a product, so that stories do not meet.
+
+        Its orders go to the nearest driver, unless `settings` say something else.
+        """
+        body = {"name": "Zone", "mode": "waves", "wave_size": 1, "offer_ttl_s": 30} | settings
         zone = (await self.admin.do("POST", "/api/v2/zones", body))["id"]
-        place = {"lat": 1.0, "lon": 2.0}
+        place = {"lat": 1.0, "lon": 2.0, "preparation_s": preparation_s}
         store = await self.admin.do("POST", "/api/v2/stores", {"zone_id": zone, "name": "Store", **place})
         price = {"amount_minor": 500, "currency": "EUR"}
         body = {"store_id": store["id"], "name": "Thing", "price": price, "stock": 10}
@@ -108,6 +111,11 @@ class MallDriver:
         named = {} if offer_id is None else {"offer_id": offer_id}
         reply = await self.ask(t="offer.accept", orders=[order], **named)
         return str(reply["results"][0]["result"])
+
+    async def accept_trip(self, trip: dict[str, Any]) -> list[str]:
+        """Accept a whole trip over the feed; returns the result for each order."""
+        reply = await self.ask(t="offer.accept", orders=trip["orders"], trip_id=trip["trip_id"])
+        return [result["result"] for result in reply["results"]]
 
     async def post(self, order: str, what: str, body: Any = None) -> dict[str, Any]:
         """A command over REST."""

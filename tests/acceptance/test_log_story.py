@@ -87,7 +87,9 @@ async def test_story_of_an_order_is_found_by_its_id(supervised: SupervisedServer
     [admin, *_] = await server.mint("admin", 1, "--prefix", "story-admin")
     async with open_http() as http:
         mall = Mall(http, server.url, admin["access_token"])
-        zone = await mall.do("POST", "/api/v2/zones", {"name": "Z", "wave_size": 1, "offer_ttl_s": 60})
+        zone = await mall.do(
+            "POST", "/api/v2/zones", {"name": "Z", "mode": "waves", "wave_size": 1, "offer_ttl_s": 60}
+        )
         store = await mall.do(
             "POST", "/api/v2/stores", {"zone_id": zone["id"], "name": "S", "lat": 52.52, "lon": 13.4}
         )

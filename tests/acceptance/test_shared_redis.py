@@ -50,7 +50,7 @@ async def _use_everything(server: ServerProcess, http: aiohttp.ClientSession) ->
     """Have everything kept in Redis that is ever kept there; returns a driver's ticket."""
     [admin] = await server.mint("admin", 1)
     mall = Mall(http, server.url, admin["access_token"])
-    zone = (await mall.do("POST", "/api/v2/zones", {"name": "Z"}))["id"]
+    zone = (await mall.do("POST", "/api/v2/zones", {"name": "Z", "mode": "waves"}))["id"]
     body = {"zone_id": zone, "name": "S", "lat": 52.52, "lon": 13.4}
     store = (await mall.do("POST", "/api/v2/stores", body))["id"]
     body = {"store_id": store, "name": "P", "price": {"amount_minor": 5, "currency": "EUR"}}

@@ -65,9 +65,11 @@ async def instances(
             await instance.start()
         one = fleet.instances[0]
         [admin] = await one.mint("admin", 1)
-        zone = (await Mall(http, one.url, admin["access_token"]).do("POST", "/api/v2/zones", {"name": "Z"}))[
-            "id"
-        ]
+        zone = (
+            await Mall(http, one.url, admin["access_token"]).do(
+                "POST", "/api/v2/zones", {"name": "Z", "mode": "waves"}
+            )
+        )["id"]
         [driver] = await one.mint("driver", 1, "--prefix", "driver", "--zone", zone)
         yield InstancesBehindProxies(fleet, http, database, driver["access_token"])
         await database.close()

@@ -735,3 +735,54 @@ async def test_pages_hold_every_product_once(mall: RunningMall) -> None:
             break
         cursor = f"&cursor={page['next']}"
     assert len(found) == len(set(found)) == 6
+
+
+# -- planned zones ----------------------------------------------------------------------------------------
+
+
+async def test_trip_is_offered_as_one_accepted_whole_and_explained(mall: RunningMall) -> None:
+    zone = await mall.zone(preparation_s=0, mode="planned")
+    async with (await zone.driver(capacity=3)).online() as driver:
+        await driver.ask(t="availability", status="offline")
+        first, second = await zone.order(), await zone.order()
+        await driver.client.do("PUT", "/api/v2/drivers/me/location", {"lat": 1.001, "lon": 2.0})
+        await driver.ask(t="availability", status="online")
+        trips = [(await driver.event("offer", order))["data"]["trip"] for order in (first, second)]
+        assert trips[0] == trips[1]
+        assert sorted(trips[0]["orders"]) == sorted((first, second))
+        stale = await driver.ask(t="offer.accept", orders=[first], trip_id="trp_1_999")
+        assert stale["results"][0]["result"] == "offer_expired"
+        assert await driver.accept_trip(trips[0]) == ["won", "won"]
+        carried = (await driver.client.do("GET", "/api/v2/drivers/me/orders"))["items"]
+        assert [order["trip"] for order in carried] == [trips[0]] * 2
+        assert "trip" not in await mall.customer.do("GET", f"/api/v2/orders/{first}")
+    told = await mall.process.run("explain", first)
+    assert f"Offered to {driver.id}. It is one trip with 2 orders" in told
+    assert f"{driver.id} accepted." in told
+
+
+async def test_driver_who_declines_a_trip_gets_it_no_more_while_somebody_else_is_there(
+    mall: RunningMall,
+) -> None:
+    zone = await mall.zone(preparation_s=0, mode="planned", planning={"rest_s": 0})
+    async with (await zone.driver()).online() as one:
+        order = await zone.order()
+        await one.event("offer", order)
+        async with (await zone.driver()).online() as two:
+            await one.post(order, "decline", {"reason": "too far"})
+            await two.event("offer", order)
+            assert await two.accept(order) == "won"
+
+
+async def test_direct_zone_assigns_and_its_driver_delivers(mall: RunningMall) -> None:
+    zone = await mall.zone(preparation_s=0, mode="direct")
+    async with (await zone.driver()).online() as driver:
+        order = await zone.order()
+        await driver.event("order.assigned", order)
+        assert (await driver.post(order, "pickup"))["result"] == "picked_up"
+    history = (await mall.admin.do("GET", f"/api/v2/orders/{order}/events"))["items"]
+    assert [(e["type"], e["by"]["role"]) for e in history][:2] == [
+        ("created", "customer"),
+        ("assigned", "dispatch"),
+    ]
+    assert history[1]["data"]["plan"]["chosen"]["driver_id"] == driver.id

@@ -46,6 +46,7 @@ class Checks:
         self._refused: set[str] = set()
         # The newest version of each order that somebody was told of.
         self.told: dict[int, int] = {}
+        self._repeated: Counter[int] = Counter()
         # Also kept, because a violation inside a callback of the loop raises into nobody.
         self.broken: list[str] = []
 
@@ -76,7 +77,33 @@ class Checks:
             self.refused_stale += late
             tried = item["recent"][-1][0] if item["recent"] else ""
             dead = tried in self._refused and outcome.code not in ("stale", "version")
+            if outcome.ok and "plan" in (item.get("data") or {}):
+                self._planned(item)
             self._want(not dead, f"order {item['id']}: {tried} was refused, and then tried once more")
+
+    def _planned(self, item: Mapping[str, Any]) -> None:
+        """A trip fits its driver, and nobody who declined an order gets it again while others were not asked."""
+        plan, order = item["data"]["plan"], item["id"]
+        number = int(plan["chosen"]["driver_id"].removeprefix("drv_"))
+        driver = self._store.drivers[number]
+        many = len(plan["orders"])
+        self._want(
+            many <= driver["capacity"], f"a trip of {many} for driver {number} of {driver['capacity']}"
+        )
+        stores = {self._store.orders[int(each.removeprefix("ord_"))]["store_id"] for each in plan["orders"]}
+        self._want(len(stores) == 1, f"a trip from the stores {stores}")
+        asked = item["search"]["tried"]
+        others = [
+            n
+            for n, other in self._store.drivers.items()
+            if other["zone_id"] == driver["zone_id"]
+            and other["status"] == "online"
+            and n not in (*asked, number)
+        ]
+        if number in asked and others:
+            # Once or twice the zone may have known less of its drivers than the store does.
+            self._repeated[order] += 1
+            self._want(self._repeated[order] < 3, f"order {order}: driver {number} again, and never {others}")
 
     def at_claim(self, before: list[int], claims: list[Claim]) -> None:
         """Epochs rise."""

@@ -209,6 +209,17 @@ def _any_move_is_legal(patch: pytest.MonkeyPatch) -> Faults:
     return Faults()
 
 
+def _free_slots_are_not_counted(patch: pytest.MonkeyPatch) -> Faults:
+    patch.setattr(m.DriverChanged, "free", property(lambda _: 9))
+    patch.setattr("dispatch.domain.planning.routes.RouteBook.fits", lambda *_: True)
+    return Faults(evil_every_s=60.0)
+
+
+def _declines_are_forgotten(patch: pytest.MonkeyPatch) -> Faults:
+    patch.setattr("dispatch.zone_planning._declined_by", lambda *_: frozenset())
+    return Faults(evil_every_s=60.0)
+
+
 # What is planted, and what the finding must say: anything else would be luck.
 PLANTED: dict[str, tuple[Plant, str]] = {
     "the fence is missing": (_fence_is_missing, "stale owner has committed"),
@@ -232,6 +243,8 @@ PLANTED: dict[str, tuple[Plant, str]] = {
     "a session lets a gap through": (_gap_is_let_through, "driver \\d+: .* then"),
     "a session does not count what it sends": (_position_is_not_advanced, "driver (\\d+): (\\d+) then \\2"),
     "attempts outlive answers": (_attempts_outlive_answers, "was refused, and then tried"),
+    "free slots are not counted for a trip": (_free_slots_are_not_counted, "a trip of \\d+ for driver"),
+    "declines are forgotten": (_declines_are_forgotten, "again, and never"),
     "any move is legal": (_any_move_is_legal, "picked_up to cancelled"),
 }  # fmt: skip
 QUICK = (

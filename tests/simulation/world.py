@@ -232,7 +232,7 @@ class World:
         source = phone.offers or phone.board
         order, offer = self.rng.choice(sorted(source.items()))
         source.pop(order, None)
-        if self.rng.random() < 0.1 and phone.offers is source:
+        if self.rng.random() < 0.15 and phone.offers is source:
             await self._do("decline", phone.driver, order, "driver", offer)
             return
         await self._do("accept", phone.driver, order, "driver", offer)

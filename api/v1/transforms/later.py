@@ -7,7 +7,7 @@ from typing import Any
 from api.v1.request_draft import Draft, refuse_body
 from api.v1.transforms.tree import objects, pointer
 
-LATER = frozenset({"low_stock", "unassigned_after_s", "planning", "trip", "trip_id", "shift_ends_at"})
+LATER = frozenset({"low_stock", "unassigned_after_s", "planning", "trip", "trip_id", "shift_ends_at", "eta"})
 # Modes of zones that version 1 does not know; to it, their orders are offered in waves.
 LATER_MODES = frozenset({"planned", "direct"})
 
@@ -20,6 +20,8 @@ def forward(draft: Draft) -> None:
     """
     found = [pointer((*path, name)) for path, node in objects(draft.body) for name in LATER & node.keys()]
     refuse_body([(where, "extra_forbidden", "not known") for where in sorted(found)])
+    if draft.operation == "zones.create" and draft.body is not None:
+        draft.body.setdefault("mode", "waves")  # what it was when version 1 was made
     modes = [pointer((*path, "mode")) for path, node in objects(draft.body) if _has_later_mode(node)]
     refuse_body([(where, "literal_error", "not known") for where in modes])
 

@@ -40,15 +40,22 @@ def degrees(most: float) -> st.SearchStrategy[float]:
 PLACE = {"lat": degrees(90.0), "lon": degrees(180.0)}
 CORNERS = st.lists(st.fixed_dictionaries(PLACE), min_size=3, max_size=100)
 LINE = st.fixed_dictionaries({"product_id": st.just(PRODUCT), "quantity": integers(1, 99)})
+PLANNING = st.fixed_dictionaries({
+    "speed_m_per_s": st.floats(0.5, 2000), "street_factor": st.floats(1, 3), "pickup_s": integers(0, 3600),
+    "dropoff_s": integers(0, 3600), "trip_orders_max": integers(1, 10), "detour_max_s": integers(0, 7200),
+    "rest_s": integers(0, 3600), "planned_offers": integers(1, 20), "travel_round_s": integers(0, 600),
+    "time_scale": st.floats(1, 1000),
+})  # fmt: skip
 CURRENCIES = st.sampled_from(["EUR", "ZZZ", "eur", "E\u00dcR", "EURO"])
 BODIES: dict[str, st.SearchStrategy[dict[str, Any]]] = {
     "zones.create": st.fixed_dictionaries(
         {"name": texts(80)},
-        optional={"mode": st.sampled_from(["waves", "open"]), "wave_size": integers(1, 50),
+        optional={"mode": st.sampled_from(["planned", "waves", "open", "direct"]), "wave_size": integers(1, 50),
                   "offer_ttl_s": integers(1, 600), "area": CORNERS,
                   "offer_distance_max_m": integers(1, 1_000_000), "release_pause_s": integers(0, 86_400),
                   "give_up_after_s": integers(1, 604_800),
-                  "driver_pay_minor": integers(0, 1_000_000_000), "unassigned_after_s": integers(1, 604_800)},
+                  "driver_pay_minor": integers(0, 1_000_000_000), "unassigned_after_s": integers(1, 604_800),
+                  "planning": st.none() | PLANNING},
     ),
     "stores.create": st.fixed_dictionaries(
         {"zone_id": st.just(ZONE), "name": texts(80), **PLACE}, optional={"preparation_s": integers(0, 86_400)}
@@ -125,6 +132,8 @@ def check_stored(body: dict[str, Any], answer: Answer) -> None:
         "give_up_after_s",
         "driver_pay_minor",
         "unassigned_after_s",
+        "planning",
+        "mode",
         "capacity",
         "area",
         "price",

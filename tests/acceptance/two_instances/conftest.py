@@ -65,7 +65,7 @@ async def cluster(
         admin = one.as_(
             (await servers[0].mint("admin", 1, "--prefix", "boss", "--hours", "1"))[0]["access_token"]
         )
-        zone = (await admin.do("POST", "/api/v2/zones", {"name": "Z"}))["id"]
+        zone = (await admin.do("POST", "/api/v2/zones", {"name": "Z", "mode": "waves"}))["id"]
         logs = [ServerLog(server.log_path, ignored=frozenset()) for server in servers]
         yield TwoInstances(servers, database, valkey, one, two, admin, zone, logs)
 

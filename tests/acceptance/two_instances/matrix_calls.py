@@ -289,7 +289,7 @@ async def set_up(cluster: TwoInstances) -> MatrixCalls:
     good = person["access_token"]
     header, claims = (json.loads(base64.urlsafe_b64decode(part + "==")) for part in good.split(".")[:2])
     calls = MatrixCalls(cluster, TokenForge(good, header, claims, own, Ed25519PrivateKey.generate()))
-    waves = {"wave_size": 1, "offer_ttl_s": 600}
+    waves = {"mode": "waves", "wave_size": 1, "offer_ttl_s": 600}
     zones = [
         (await cluster.admin.do("POST", "/api/v2/zones", {"name": "Z", **waves}))["id"] for _ in range(3)
     ]

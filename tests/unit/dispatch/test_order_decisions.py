@@ -15,7 +15,7 @@ from dispatch.domain import commands as d
 from dispatch.domain import order as o
 from dispatch.domain.commands import By, Decision, Unchanged
 from dispatch.domain.geo import Place
-from dispatch.domain.order import Facts, Item, Offer, Order, Paid, Pickup, Trip, order_from
+from dispatch.domain.order import Eta, Facts, Item, Offer, Order, Paid, Pickup, Trip, order_from
 from dispatch.domain.order_decisions import decide
 from dispatch.domain.refusals import Refused
 
@@ -303,8 +303,18 @@ def test_order_leaves_its_trip_with_the_driver_of_the_trip(state: Order, command
 
 
 def test_zone_that_assigns_says_why_and_in_which_trip() -> None:
-    decision = won(decide(order(), d.Assign(d.DISPATCH, 7, TRIP, {"plan": {"number": 3}}), NOW))
+    decision = won(decide(order(), d.Assign(d.DISPATCH, 7, TRIP, reasons={"plan": {"number": 3}}), NOW))
     assert (decision.order.trip, decision.data["plan"], decision.by) == (TRIP, {"number": 3}, d.DISPATCH)
+
+
+def test_expected_time_goes_with_the_driver_and_moves_with_the_pick_up() -> None:
+    made = won(decide(order(), d.MakeOffers(1, 0, (7,), 5000, eta=Eta(NOW + 60_000, NOW + 300_000)), NOW))
+    taken = won(decide(made.order, d.Accept(7), NOW))
+    assert (taken.data["eta_ms"], taken.feed[0].data["eta_ms"]) == (NOW + 300_000, NOW + 300_000)
+    fetched = won(decide(taken.order, d.PickUp(7), NOW + 90_000))
+    assert fetched.data == {"eta_ms": NOW + 330_000}
+    assert won(decide(taken.order, d.Release(ADMIN, "r"), NOW)).order.eta is None
+    assert won(decide(taken.order, d.Reassign(ADMIN, 8, "r"), NOW)).order.eta is None
 
 
 def test_fingerprint_of_an_acceptance_does_not_depend_on_the_trip() -> None:
@@ -464,7 +474,7 @@ def test_whatever_an_order_is_outlives_its_row_and_every_change() -> None:
         offers=(Offer("ofr_5_6", 8, NOW + 9),), offer_count=6, tried=(8, 9), due_ms=NOW + 9,
         recent=(("a" * 24, "b" * 16, ["won", "assigned", 3]),), released=((7, NOW - 9),), since_ms=NOW - 8,
         warned_ms=NOW - 7, payments=(Paid(3, "refunding", 900, 200, 5, True), Paid(4, "held", 900)),
-        trip=Trip("trp_5_6", (5, 9)),
+        trip=Trip("trp_5_6", (5, 9)), eta=Eta(NOW + 1, NOW + 2),
     )  # fmt: skip
     # A field that is added to orders must be set above, or this test would not notice that it is lost.
     plain = {field.name: field.default for field in fields(Order)}

@@ -190,11 +190,12 @@ def test_order_that_no_plan_can_place_goes_to_the_nearest_drivers() -> None:
     assert offers(zone.beat(UNPLANNED_MS)) == [(5, (7,), None)]
 
 
-def test_driver_without_a_known_place_is_asked_when_nobody_else_is_there() -> None:
+def test_driver_without_a_known_place_comes_after_those_who_are_near() -> None:
     zone = PlannedZone()
     zone.say(m.DriverChanged(7, True, 4, frozenset(), None))
-    zone.say(m.OrderChanged(waiting(since_ms=zone.now)))
-    assert offers(zone.beat(UNPLANNED_MS)) == [(5, (7,), None)]
+    assert offers(zone.say(m.OrderChanged(waiting(5)))) == [(5, (7,), None)]
+    zone.online(8)
+    assert offers(zone.say(m.OrderChanged(waiting(6)))) == [(6, (8,), None)]
 
 
 def test_driver_who_is_too_far_away_gets_no_offer() -> None:
@@ -222,7 +223,7 @@ def test_driver_under_way_is_planned_for_from_the_end_of_its_trip() -> None:
     zone = PlannedZone()
     zone.online(7)
     zone.say(m.OrderChanged(carried(ready_ms=NOW + 600_000)))
-    spot, free_s = predicted_end(zone.plan, 7, [zone.plan.carried[5]])
+    spot, free_s = predicted_end(zone.plan, 7, [zone.plan.carried[5]], zone.now)
     assert spot == zone.plan.spot(Place(1.01, 2.0))
     # Ready after 600 s, half a minute at the store, 1112 m, a minute at the door.
     assert free_s == pytest.approx(NOW / 1000 + 600 + 30 + 1112 / 5 + 60, abs=1)
