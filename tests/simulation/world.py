@@ -75,7 +75,7 @@ class World:
             self.store.add_product(number, number, stock=10_000 if number == 1 else None)
         self.store.stores[PLANNED_ZONE]["preparation_s"] = PREPARATION_S
         for number in self.phones:
-            self.store.add_driver(number, 1 + number % 3, capacity=1 + number // 3)
+            self.store.add_driver(number, 1 + number % 3, capacity=1 + (number - 1) // 3)
             self.store.drivers[number] |= {"lat": 0.01, "lon": 0.001 * number}
 
     # -- the instances ------------------------------------------------------------------------
