@@ -795,6 +795,7 @@ SELECT 'event_log_end' AS key, x.many || ' rows, the last at ' || coalesce(x.pos
 -- $3: for how many days attempts are kept.
 SELECT 'job ' || j.id AS key,
        CASE WHEN j.worker IS NOT NULL AND (j.begun_at IS NULL OR j.due_at IS NULL OR j.attempts < 1) THEN 'in work without a lease'
+            WHEN j.worker IS NULL AND j.begun_at IS NOT NULL THEN 'begun, and no worker has it'
             WHEN (j.due_at IS NULL) <> (j.died_at IS NOT NULL) THEN 'dead, or not: due and died say different things'
             WHEN j.attempts < 0 OR j.failures NOT BETWEEN 0 AND j.attempts OR j.deaths NOT BETWEEN 0 AND 3
               THEN j.attempts || ' attempts with ' || j.failures || ' failures and ' || j.deaths || ' deaths'
@@ -803,6 +804,7 @@ SELECT 'job ' || j.id AS key,
   LEFT JOIN (SELECT DISTINCT id FROM job_runs WHERE id > $1 AND id <= $2 AND outcome = 'dead') r ON r.id = j.id
  WHERE j.id > $1 AND j.id <= $2
    AND ((j.worker IS NOT NULL AND (j.begun_at IS NULL OR j.due_at IS NULL OR j.attempts < 1))
+        OR (j.worker IS NULL AND j.begun_at IS NOT NULL)
         OR (j.due_at IS NULL) <> (j.died_at IS NOT NULL)
         OR j.attempts < 0 OR j.failures NOT BETWEEN 0 AND j.attempts OR j.deaths NOT BETWEEN 0 AND 3
         OR (r.id IS NULL AND j.died_at > now() - make_interval(days => $3::integer) + interval '1 hour'))
@@ -871,13 +873,14 @@ SELECT 'whk_' || w.id AS key,
  GROUP BY w.id, w.passed ORDER BY w.id, w.passed DESC;
 
 -- name: audit_notices
--- A dead job may be brought back, and sends its notice then.
+-- A dead job may be brought back, and sends its notice then, which is dead until it is sent.
 SELECT 'notice ' || n.id AS key,
-       CASE WHEN n.status = 'wanted' AND j.id IS NULL THEN 'is wanted, and no job sends it'
+       CASE WHEN n.status = 'wanted' AND j.due_at IS NULL
+              THEN 'is wanted, and ' || CASE WHEN j.id IS NULL THEN 'no job sends it' ELSE 'its job is dead' END
             WHEN (n.status = 'sent') <> (n.sent_at IS NOT NULL) THEN 'is ' || n.status || ', sent at ' || coalesce(n.sent_at::text, 'no time')
             ELSE 'is ' || n.status || ', and nothing says why' END AS why
   FROM notices n LEFT JOIN jobs j ON j.id = n.job_id
  WHERE n.id > $1 AND n.id <= $2
-   AND (n.status = 'wanted' AND j.id IS NULL OR (n.status = 'sent') <> (n.sent_at IS NOT NULL)
+   AND (n.status = 'wanted' AND j.due_at IS NULL OR (n.status = 'sent') <> (n.sent_at IS NOT NULL)
         OR n.status IN ('dropped', 'dead') AND n.why IS NULL)
  ORDER BY n.id;
