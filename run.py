@@ -9,6 +9,7 @@ rotate-key  create a new signing key
 set-password  set an account's password
 jobs     look at background jobs; retry, discard, pause
 trace    print the story of a trace id, from the database and from logs
+explain  say in sentences why an order was offered to whom
 verify   audit all invariants of the database; exit code 1 if one is broken
 restored prepare a database that was restored from a backup
 """
@@ -52,6 +53,7 @@ from api.http.order_answers import OrderAnswers
 from api.http.services import Services
 from api.operator import first_run
 from api.operator.database_commands import command_migrate, command_mint, command_restored, command_verify
+from api.operator.explain import command_explain
 from api.operator.jobs import command_jobs
 from api.operator.mint import MintError
 from api.operator.preflight import command_check
@@ -96,9 +98,11 @@ from dispatch.jobs.announcer import Announcer
 from dispatch.order_actor import OrderBehaviour
 from dispatch.order_creation import Bounds
 from dispatch.order_progress import OrderProgress
+from dispatch.plan_steps import PlanSteps
 from dispatch.service import Dispatch
 from dispatch.wire_types import travellers
 from dispatch.zone_actor import ZoneBehaviour
+from dispatch.zone_planning import STEP
 from storage.catalogue import open_catalogue
 from storage.embedded import EmbeddedError
 from storage.errors import StorageError
@@ -170,6 +174,7 @@ async def open_services(
             usurped=usurped,
             status=lambda: status(services),
         )
+        plan_steps = stack.enter_context(contextlib.closing(PlanSteps()))
         runtime = Runtime(
             instance=me.instance,
             incarnation=me.incarnation,
@@ -181,6 +186,7 @@ async def open_services(
             entropy=entropy,
             log=log_event,
             lost=cluster.lost,
+            computed={STEP: plan_steps.step},
         )
         cluster.attach(runtime)
         passwords = stack.enter_context(contextlib.closing(Passwords()))
@@ -428,6 +434,7 @@ WORK: dict[str, Callable[[Settings, argparse.Namespace], int]] = {
     "verify": lambda settings, options: command_verify(settings, options, print),
     "jobs": lambda settings, options: command_jobs(settings, options, print),
     "trace": lambda settings, options: command_trace(settings, options, print),
+    "explain": lambda settings, options: command_explain(settings, options, print),
     "restored": lambda settings, _: command_restored(settings, print),
     "mint": lambda settings, options: command_mint(settings, options, print),
     "set-password": lambda settings, options: command_set_password(settings, options, print),

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
 
 from actors.behaviour import Done
 from actors.cell import Cell
@@ -30,8 +31,10 @@ class Effects:
         router: Router,
         timers: Timers,
         log: Callable[..., None],
+        computed: Mapping[str, Callable[..., Awaitable[Any]]],
     ) -> None:
         self._journal = journal
+        self._computed = computed
         self._emitter = emitter
         self._cells = cells
         self._router = router
@@ -70,7 +73,11 @@ class Effects:
         async with self._queries:
             for tries in range(QUERY_TRIES):
                 try:
-                    result = await self._journal.read(query)
+                    compute = self._computed.get(query.name)
+                    if compute is not None:
+                        result = await compute(*query.params)
+                    else:
+                        result = await self._journal.read(query)
                     self._router.tell(to, QueryAnswer(query, result), trace=trace)
                     return
                 except JournalError:

@@ -10,7 +10,7 @@ Each part gets only what it uses. Only this module knows all of them.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -57,6 +57,7 @@ class Runtime:
         instance, incarnation: stable name, and the name of this life of the process (generated if absent).
         peers: forwards messages to other instances. Without it the instance is alone and owns every shard.
         lost: called with a shard that another instance has claimed.
+        computed: queries, by name, that are computed from their parameters and not read from the journal.
     """
 
     def __init__(
@@ -73,6 +74,7 @@ class Runtime:
         cells_max: int = CELLS_MAX,
         log: Callable[..., None] = _no_log,
         lost: Callable[[int], None] = _ignore,
+        computed: Mapping[str, Callable[..., Awaitable[Any]]] | None = None,
     ) -> None:
         self.instance = instance
         self.incarnation = incarnation or f"{instance}.{entropy.token()[:12]}"
@@ -114,7 +116,13 @@ class Runtime:
             journal=journal, counters=counters, cells=cells, deadlines=self._deadlines, router=router
         )
         self._effects = Effects(
-            journal=journal, emitter=emitter, cells=cells, router=router, timers=self.timers, log=log
+            journal=journal,
+            emitter=emitter,
+            cells=cells,
+            router=router,
+            timers=self.timers,
+            log=log,
+            computed=computed or {},
         )
         scheduler = Scheduler(
             clock=clock,

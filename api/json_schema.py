@@ -51,6 +51,11 @@ def whole(least: int, most: int) -> dict[str, Any]:
     return {"type": "integer", "format": "int64", "minimum": least, "maximum": most}
 
 
+def between(least: float, most: float) -> dict[str, Any]:
+    """A number within bounds, included."""
+    return {"type": "number", "minimum": least, "maximum": most}
+
+
 def or_null(schema: dict[str, Any]) -> dict[str, Any]:
     """Schema of this value, or null."""
     return {"anyOf": [schema, {"type": "null"}]}

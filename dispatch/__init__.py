@@ -11,7 +11,10 @@ driver_state.py     state of a driver's actor
 driver_liveness.py  signs of life in its turns
 driver_actor.py     drivers as actors: availability, position, feed
 zone_state.py       state of a zone's actor
+zone_plan.py        what a zone keeps for its planner
 zone_expiry.py      ends offers that cannot lead to anything, and searches that find no driver
+zone_planning.py    what a step of the planner is told, and the offers that follow
+plan_steps.py       computes steps: small ones at once, others in a process
 zone_actor.py       zones as actors: open orders, free drivers, offers
 order_progress.py   counters of orders: events, times from placing to each stage
 order_creation.py   what a customer orders, and the result
@@ -21,6 +24,7 @@ users.py            users and drivers as admins change them
 catalogue.py        zones, stores, products
 records.py          lists and single records that are only read
 trace_story.py      what one request has caused, by its trace id
+decision_story.py   why an order was offered to whom, in sentences
 credentials.py      signing keys, revocations
 provisioning.py     first rows of a database, sample data, users in bulk
 errors.py           refusals of these services

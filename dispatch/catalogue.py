@@ -24,6 +24,14 @@ class ZoneActors(Protocol):
     def reconfigure_zone(self, number: int, trace: str) -> None: ...
 
 
+def _stored(mode: str) -> tuple[str, str | None]:
+    """A zone's mode as its columns: how its orders are offered, and who decides.
+
+    Versions that know no planner offer the orders of such a zone to the nearest drivers.
+    """
+    return ("waves", mode) if mode in ("planned", "direct") else (mode, None)
+
+
 class Catalogue:
     """Zones, stores and products.
 
@@ -73,12 +81,14 @@ class Catalogue:
         give_up_after_s: int | None,
         driver_pay_minor: int | None,
         unassigned_after_s: int | None,
+        planning: Mapping[str, Any] | None,
     ) -> Row:
         """Create a zone, and activate its actor."""
+        offered, plan = _stored(mode)
         row: Row = await self._database.row(
             "zone_insert",
             name,
-            mode,
+            offered,
             wave_size,
             offer_ttl_s,
             area,
@@ -87,6 +97,8 @@ class Catalogue:
             give_up_after_s,
             driver_pay_minor,
             unassigned_after_s,
+            plan,
+            planning,
         )
         self._zones.wake_zone(row["id"])
         return row
@@ -96,12 +108,13 @@ class Catalogue:
     ) -> Row | None:
         """Change a zone's settings and tell its actor. Open orders follow within a second."""
         new = changes.get
+        mode, plan = _stored(changes["mode"]) if "mode" in changes else (None, None)
         row: Row | None = await self._database.row(
             "zone_update",
             number,
             tags,
             new("name"),
-            new("mode"),
+            mode,
             new("wave_size"),
             new("offer_ttl_s"),
             new("area"),
@@ -115,6 +128,9 @@ class Catalogue:
             "driver_pay_minor" in changes,
             new("unassigned_after_s"),
             "unassigned_after_s" in changes,
+            new("planning"),
+            "planning" in changes,
+            plan,
         )
         if row is not None and changes:
             self._zones.reconfigure_zone(number, trace)

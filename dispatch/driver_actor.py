@@ -100,8 +100,10 @@ class DriverBehaviour:
                 return self._carry(state, state.driver.carrying | {order_id})
             case m.Carries(order_ids=order_ids):
                 return self._carry(state, order_ids)
-            case m.SetAvailability(status=status):
-                return self._set(state, turn, f"now_{status}", status=status, unreachable_ms=None)
+            case m.SetAvailability(status=status, shift_ends_ms=ends_ms):
+                return self._set(
+                    state, turn, f"now_{status}", status=status, unreachable_ms=None, shift_ends_ms=ends_ms
+                )
             case m.SetDriver(zone_id=zone_id, capacity=capacity):
                 return self._set(state, turn, "changed", zone_id=zone_id, capacity=capacity)
             case m.Banned():
@@ -187,6 +189,7 @@ class DriverBehaviour:
         zone_id: int | None = None,
         capacity: int | None = None,
         unreachable_ms: int | None = KEEP,
+        shift_ends_ms: int | None = KEEP,
         show: bool = False,
     ) -> Step:
         """Change the driver's row; without a change there is no commit. `show`: send the app its availability."""
@@ -197,6 +200,7 @@ class DriverBehaviour:
             zone_id=zone_id or old.zone_id,
             capacity=capacity or old.capacity,
             unreachable_ms=old.unreachable_ms if unreachable_ms is KEEP else unreachable_ms,
+            shift_ends_ms=old.shift_ends_ms if shift_ends_ms is KEEP else shift_ends_ms,
         )
         if new == old:
             reply = m.Reply(answer, old.status, old.version)
@@ -230,7 +234,9 @@ class DriverBehaviour:
 
     def _to_zone(self, state: DriverState) -> Tell:
         d = state.driver
-        changed = m.DriverChanged(d.id, d.state == ONLINE, d.capacity, d.carrying, state.place)
+        changed = m.DriverChanged(
+            d.id, d.state == ONLINE, d.capacity, d.carrying, state.place, d.shift_ends_ms
+        )
         return Tell(ActorId("zone", d.zone_id), changed, latest=f"driver:{d.id}")
 
     # -- the feed -----------------------------------------------------------------------------

@@ -161,5 +161,6 @@ def item_of(driver: Driver, version: int) -> dict[str, Any]:
         "capacity": driver.capacity,
         "zone": driver.zone_id,
         "unreachable_ms": driver.unreachable_ms,
+        "shift_ends_ms": driver.shift_ends_ms,
         "recent": [list(entry) for entry in driver.recent],
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import field
 from typing import Any, NamedTuple
 
 from actors.values import frozen
@@ -128,7 +129,13 @@ class TakeOffline:
 
 @frozen
 class SetAvailability:
+    """The driver goes online or offline. `shift_ends_ms`: it picks nothing up later; None: it does not say.
+
+    The end is not part of the command's fingerprint.
+    """
+
     status: str
+    shift_ends_ms: int | None = field(default=None, repr=False)
 
 
 @frozen
@@ -228,6 +235,7 @@ class DriverChanged:
     capacity: int
     carrying: frozenset[int]
     place: Place | None
+    shift_ends_ms: int | None = None
 
     @property
     def free(self) -> int:

@@ -238,7 +238,13 @@ class OrderBehaviour:
             Tell(ActorId("driver", driver), m.OfferDied(offer, public_id(ORDER, order.id), decision.why))
             for driver, offer in decision.revoked
         ]
-        if CONFIRMED in (before.status, order.status) or before.driver_id != order.driver_id:
+        if (
+            CONFIRMED in (before.status, order.status)
+            or before.driver_id != order.driver_id
+            # The zone predicts when its driver will be free.
+            or before.status != order.status
+            or before.ready != order.ready
+        ):
             tells.append(self._to_zone(order))
         return tuple(tells)
 

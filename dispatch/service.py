@@ -232,15 +232,20 @@ class Dispatch:
         seen: m.DriverSeen = await self.runtime.ask(driver_ref(number), m.DriverView(), trace=trace)
         return seen
 
-    async def set_availability(self, caller: Caller, status: str) -> m.Reply:
+    async def set_availability(
+        self, caller: Caller, status: str, shift_ends_ms: int | None = None
+    ) -> m.Reply:
         """Set a driver online or offline. Offline, a driver gets no offers, but delivers its orders."""
         assert status in (ONLINE, OFFLINE)
-        return await self._driver(caller, "availability", caller.number, m.SetAvailability(status))
+        message = m.SetAvailability(status, shift_ends_ms)
+        return await self._driver(caller, "availability", caller.number, message)
 
-    def set_availability_for(self, reply: Receiver, caller: Caller, status: str) -> Envelope:
+    def set_availability_for(
+        self, reply: Receiver, caller: Caller, status: str, shift_ends_ms: int | None = None
+    ) -> Envelope:
         """Set a driver online or offline; the reply goes to a receiver."""
         assert status in (ONLINE, OFFLINE)
-        message = m.SetAvailability(status)
+        message = m.SetAvailability(status, shift_ends_ms)
         return self.runtime.ask_for(
             reply,
             driver_ref(caller.number),

@@ -17,13 +17,15 @@ from typing import Any
 from actors.behaviour import Done, Step, newest_wins
 from actors.dedup import ring_from
 from actors.messages import ActorId, Delivery, Emit, Query, QueryAnswer, QueryFailed, Tell, Turn, Wake
-from dispatch import feed_frames
+from dispatch import feed_frames, zone_planning
 from dispatch import messages as m
 from dispatch.domain.commands import MakeOffers, SetMode
 from dispatch.domain.geo import Place
 from dispatch.domain.matching import OpenOrder, Proposal, plan
-from dispatch.domain.order import CARRIED, CONFIRMED, OPEN, WAVES, Order, order_from
+from dispatch.domain.order import CARRIED, CONFIRMED, OPEN, TERMINAL, WAVES, Order, order_from
+from dispatch.domain.planning import PlanResult
 from dispatch.zone_expiry import PROPOSED_MS, given_up, withdrawals
+from dispatch.zone_planning import is_waiting
 from dispatch.zone_state import ZoneState, within
 
 TICK_S = 1.0
@@ -74,14 +76,17 @@ class ZoneBehaviour:
             case Wake(tag=tag):
                 return self._tick(state, turn) if tag == TICK else self._plan_now(state, turn)
             case QueryFailed(query=query):
-                state.settings_due = state.settings_due or query.tag == "settings"
-                return Done()
+                return self._unanswered(state, query)
             case m.Reconfigured():
                 return Done(queries=(self._ask_settings(state),))
             case QueryAnswer(query=Query(tag="settings")):
                 return self._reconfigure(state, message.result, turn)
             case QueryAnswer(query=Query(tag="orders")):
                 return self._compare_orders(state, message.result, turn)
+            case QueryAnswer(query=Query(tag="carried")):
+                return self._compare_carried(state, message.result)
+            case QueryAnswer(query=Query(tag=zone_planning.STEP)):
+                return self._planned(state, message.result, turn)
             case QueryAnswer(query=Query(tag="drivers")):
                 return self._compare_drivers(state, message.result, turn)
             case QueryAnswer():
@@ -107,6 +112,7 @@ class ZoneBehaviour:
         """Take in the newest version of an order."""
         state.proposed.pop(order.id, None)
         state.board_dirty = True
+        self._note(state, order, turn.now_ms)
         if order.status != CONFIRMED:
             self._taken(state, order)
             state.dismiss(order.id)
@@ -116,6 +122,23 @@ class ZoneBehaviour:
         if order.mode != state.mode:
             return Done(tells=(Tell(ActorId("order", order.id), SetMode(state.mode)),))
         return self._act(state, turn)
+
+    @staticmethod
+    def _note(state: ZoneState, order: Order, now_ms: int) -> None:
+        """Tell the planner's memory of an order's change."""
+        plan = state.plan
+        if plan is None:
+            return
+        known = state.orders.get(order.id)
+        plan.answered(known, order, now_ms)
+        if order.status in CARRIED:
+            plan.carry(order)
+        elif order.status in TERMINAL:
+            plan.end(order)
+        else:
+            plan.drop(order.id)
+            if known is None:
+                plan.order_opened(order, now_ms)
 
     @staticmethod
     def _taken(state: ZoneState, order: Order) -> None:
@@ -132,6 +155,9 @@ class ZoneBehaviour:
             return Done() if known is None else self._act(state, turn)
         if driver != known:
             state.seat(driver)
+            # Where it was picked up or delivered may be newer than a place that is only told again.
+            if state.plan is not None and (known is None or driver.place != known.place):
+                state.plan.located(driver.driver_id, driver.place, turn.now_ms)
         if known is None or driver.free > known.free:
             return self._act(state, turn)
         if driver.free < known.free:
@@ -145,7 +171,10 @@ class ZoneBehaviour:
         state.touched.clear()
         state.met.clear()
         orders = Query("zone_orders", (state.id,), tag="orders")
-        return orders, Query("zone_drivers", (state.id,), tag="drivers")
+        drivers = Query("zone_drivers", (state.id,), tag="drivers")
+        if state.plan is None:
+            return orders, drivers
+        return orders, drivers, Query("zone_carried", (state.id,), tag="carried")
 
     def _compare_orders(self, state: ZoneState, rows: Sequence[Any], turn: Turn) -> Done:
         """Compare the picture with the rows of open orders, except orders with news since the query."""
@@ -153,17 +182,32 @@ class ZoneBehaviour:
         for number in [n for n in state.orders if n not in there and n not in state.touched]:
             state.dismiss(number)
             state.board_dirty = True
+        done = self._act(state, turn)
+        return replace(done, queries=(*done.queries, *self._load_newer(state, there, state.orders)))
+
+    @staticmethod
+    def _load_newer(
+        state: ZoneState, there: Mapping[int, int], known: Mapping[int, Order]
+    ) -> tuple[Query, ...]:
+        """Read whole what is missing or outdated here, except orders with news since the query."""
         wanted = [
             number
             for number, version in there.items()
-            if number not in state.touched
-            and ((known := state.orders.get(number)) is None or known.version < version)
+            if number not in state.touched and (number not in known or known[number].version < version)
         ]
-        queries = tuple(
+        return tuple(
             Query("load_orders", (wanted[at : at + SLICE],), tag="whole")
             for at in range(0, len(wanted), SLICE)
         )
-        return replace(self._act(state, turn), queries=queries)
+
+    def _compare_carried(self, state: ZoneState, rows: Sequence[Any]) -> Done:
+        """Compare what drivers carry with the rows."""
+        if state.plan is None:
+            return Done()
+        there = {row[0]: row[1] for row in rows}
+        for number in [n for n in state.plan.carried if n not in there and n not in state.touched]:
+            state.plan.drop(number)
+        return Done(queries=self._load_newer(state, there, state.plan.carried))
 
     def _fill(self, state: ZoneState, rows: Sequence[Any], turn: Turn) -> Done:
         """Take in orders that were missing or outdated."""
@@ -173,6 +217,7 @@ class ZoneBehaviour:
             known = state.orders.get(order.id)
             if order.id in state.touched or (known is not None and known.version >= order.version):
                 continue
+            self._note(state, order, turn.now_ms)
             if order.status != CONFIRMED:
                 state.dismiss(order.id)
                 continue
@@ -186,16 +231,20 @@ class ZoneBehaviour:
     def _compare_drivers(self, state: ZoneState, rows: Sequence[Any], turn: Turn) -> Done:
         """Compare the picture with the rows of drivers. Places in memory are newer than the rows."""
         there = set()
-        for number, lat, lon, capacity, carried in rows:
+        for number, lat, lon, capacity, carried, shift_ends_ms in rows:
             there.add(number)
             known = state.drivers.get(number)
-            same = known is not None and known.capacity == capacity and known.carrying == frozenset(carried)
+            same = known is not None and (known.capacity, known.carrying, known.shift_ends_ms) == (
+                capacity, frozenset(carried), shift_ends_ms,
+            )  # fmt: skip
             if same or number in state.met:
                 continue
             place = None if lat is None else Place(lat, lon)
             if known is not None and known.place is not None:
                 place = known.place
-            state.seat(m.DriverChanged(number, True, capacity, frozenset(carried), place))
+            state.seat(m.DriverChanged(number, True, capacity, frozenset(carried), place, shift_ends_ms))
+            if state.plan is not None:
+                state.plan.located(number, place, turn.now_ms)
         for number in [n for n in state.drivers if n not in there and n not in state.met]:
             state.unseat(number)
         state.manned = True
@@ -221,6 +270,24 @@ class ZoneBehaviour:
         state.settings_due = False
         return Query("load_zones", ([state.id],), tag="settings")
 
+    @staticmethod
+    def _unanswered(state: ZoneState, query: Query) -> Done:
+        """A query that failed: settings are asked for again, and a step is made again with the next second."""
+        state.settings_due = state.settings_due or query.tag == "settings"
+        if state.plan is not None and query.tag == zone_planning.STEP:
+            state.plan.asked_ms = None
+        return Done()
+
+    def _planned(self, state: ZoneState, result: PlanResult, turn: Turn) -> Done:
+        """Make offers of what a step proposes. If something has happened meanwhile, the next step follows."""
+        plan = state.plan
+        if plan is None:
+            return Done()
+        plan.asked_ms = plan.wanted_ms = None
+        tells = zone_planning.planned(state, plan, result, turn.now_ms)
+        done = self._act(state, turn) if plan.due else Done()
+        return replace(done, tells=(*tells, *done.tells))
+
     def _plan_now(self, state: ZoneState, turn: Turn) -> Done:
         state.waking = False
         return self._act(state, turn, now=True)
@@ -228,9 +295,9 @@ class ZoneBehaviour:
     def _tick(self, state: ZoneState, turn: Turn) -> Done:
         """Do the work of each second: match again, compare with the rows, end hopeless searches."""
         done = self._act(state, turn, now=True, everybody=True)
-        queries: tuple[Query, ...] = ()
+        queries = done.queries
         if not within(turn.now_ms, state.rebuilt_ms, REBUILD_MS):
-            queries = self._ask_picture(state, turn)
+            queries = (*queries, *self._ask_picture(state, turn))
         if state.settings_due:
             queries = (*queries, self._ask_settings(state))
         tells = (*done.tells, *given_up(state, turn.now_ms))
@@ -238,7 +305,10 @@ class ZoneBehaviour:
 
     def _act(self, state: ZoneState, turn: Turn, *, now: bool = False, everybody: bool = False) -> Done:
         """Match or show the board; if that was done a moment ago, do so later."""
-        gap = PLAN_GAP_MS if state.mode == WAVES else BOARD_GAP_MS
+        if state.plan is not None:
+            state.plan.due, gap = True, zone_planning.STEP_GAP_MS
+        else:
+            gap = PLAN_GAP_MS if state.mode == WAVES else BOARD_GAP_MS
         last = state.planned_ms if state.mode == WAVES else state.board_ms
         if not now and within(turn.now_ms, last, gap):
             if state.waking:
@@ -250,7 +320,13 @@ class ZoneBehaviour:
             return Done(emits=self._board(state, turn))
         state.planned_ms = turn.now_ms
         ends = withdrawals(state, turn.now_ms, everybody=everybody)
-        return Done(tells=(*ends, *self._plan(state, turn)))
+        if state.plan is None:
+            waiting = [o for o in state.orders.values() if is_waiting(state, o, turn.now_ms)]
+            return Done(tells=(*ends, *self._nearest(state, waiting, turn)))
+        left = zone_planning.for_the_nearest(state, state.plan, turn.now_ms)
+        tells = (*ends, *self._nearest(state, left, turn))
+        step = zone_planning.step_of(state, state.plan, turn.now_ms)
+        return Done(tells=tells, queries=() if step is None else (step,))
 
     def _board(self, state: ZoneState, turn: Turn) -> tuple[Emit, ...]:
         if not state.board_dirty:
@@ -269,12 +345,11 @@ class ZoneBehaviour:
             state.shown[order.id] = known
         return feed_frames.board(state.id, [entry for _, entry in state.shown.values()], len(state.orders))
 
-    def _plan(self, state: ZoneState, turn: Turn) -> list[Tell]:
+    @staticmethod
+    def _nearest(state: ZoneState, waiting: Sequence[Order], turn: Turn) -> list[Tell]:
+        """Offers of these orders to the nearest drivers."""
         now = turn.now_ms
-        if not len(state.fleet):
-            return []
-        waiting = [o for o in state.orders.values() if self._is_waiting(state, o, now)]
-        if not waiting:
+        if not len(state.fleet) or not waiting:
             return []
         offered = Counter(x.driver_id for o in state.orders.values() for x in o.offers if x.expires_ms > now)
         for at_ms, asked in state.proposed.values():
@@ -294,13 +369,6 @@ class ZoneBehaviour:
             offers = _offers(proposal, state.offer_ttl_ms)
             tells.append(Tell(ActorId("order", number), offers, trace=state.traces.get(number)))
         return tells
-
-    @staticmethod
-    def _is_waiting(state: ZoneState, order: Order, now_ms: int) -> bool:
-        if order.mode != WAVES or any(x.expires_ms > now_ms for x in order.offers):
-            return False
-        proposed = state.proposed.get(order.id)
-        return proposed is None or not within(now_ms, proposed[0], PROPOSED_MS)
 
 
 def _open_order(order: Order, now_ms: int, pause_ms: int) -> OpenOrder:

@@ -11,7 +11,8 @@ from actors.dedup import Ring
 from dispatch import messages as m
 from dispatch.domain.commands import GiveUp
 from dispatch.domain.driver_index import DriverIndex
-from dispatch.domain.order import Order
+from dispatch.domain.order import WAVES, Order
+from dispatch.zone_plan import DIRECT, ZonePlan, plan_settings_from
 
 
 def within(now_ms: int, then_ms: int, span_ms: float) -> bool:
@@ -36,6 +37,7 @@ class ZoneState:
         end_ms: earliest time at which an order gets it; None: not known.
         pressed: orders that got it, with times.
         shown: entries of the last board by order, with their versions; most are reused.
+        plan: what the planner of the zone needs; None: the nearest drivers get offers.
         manned: True once the drivers were read after the activation: an unknown driver is not online.
     """
 
@@ -58,6 +60,7 @@ class ZoneState:
     met: set[int] = field(default_factory=set)
     suspects: set[int] = field(default_factory=set)
     pressed: dict[int, int] = field(default_factory=dict)
+    plan: ZonePlan | None = None
     manned: bool = False
     planned_ms: int = 0
     rebuilt_ms: int = 0
@@ -79,6 +82,21 @@ class ZoneState:
         after_s = row["give_up_after_s"]
         self.give_up = None if after_s is None else GiveUp(after_s * 1000)
         self.end_ms = None
+        self._set_plan(row)
+
+    def _set_plan(self, row: Mapping[str, Any]) -> None:
+        # Rows of the previous version have neither column.
+        mode, settings = row.get("plan"), plan_settings_from(row.get("planning"))
+        if mode is None or self.mode != WAVES:
+            self.plan = None
+        elif self.plan is None:
+            self.plan = ZonePlan(mode == DIRECT, settings)
+            for driver in self.drivers.values():
+                self.plan.located(driver.driver_id, driver.place, 0)
+        else:
+            self.plan.direct, self.plan.settings = mode == DIRECT, settings
+            self.plan.made_orders.clear()
+            self.plan.made_drivers.clear()
 
     def admit(self, order: Order) -> None:
         """Add an order in search of a driver."""
@@ -98,6 +116,8 @@ class ZoneState:
         self.traces.pop(number, None)
         self.proposed.pop(number, None)
         self.pressed.pop(number, None)
+        if self.plan is not None:
+            self.plan.made_orders.pop(number, None)
 
     def oldest(self, count: int) -> list[Order]:
         """The oldest orders."""
@@ -110,10 +130,14 @@ class ZoneState:
     def seat(self, driver: m.DriverChanged) -> None:
         """Add or update an online driver."""
         self.drivers[driver.driver_id] = driver
+        if self.plan is not None:
+            self.plan.made_drivers.pop(driver.driver_id, None)
         self.fleet.put(driver.driver_id, driver.place, driver.free)
 
     def unseat(self, number: int) -> None:
         """Remove a driver that is not online."""
         self.drivers.pop(number, None)
         self.fleet.drop(number)
+        if self.plan is not None:
+            self.plan.left(number)
         self.suspects.add(number)

@@ -48,7 +48,10 @@ _ORDER: dict[str, Any] = {
     "collect": a.or_null({"$ref": "#/components/schemas/FeedMoney"}),
     "pay": a.or_null({"$ref": "#/components/schemas/FeedMoney"}),
     "notes": a.or_null(a.TEXT), "contact": a.or_null({"$ref": "#/components/schemas/FeedContact"}),
+    "trip": {"$ref": "#/components/schemas/FeedTrip"},
 }  # fmt: skip
+_TRIP_ID = {"type": "string", "maxLength": 40, "pattern": "^trp_[1-9][0-9]*_[1-9][0-9]*$"}
+_TRIP = a.object_of({"trip_id": _TRIP_ID, "orders": a.list_of(a.identifier("ord"), 20)})
 _OFFERED = {"offer_id": _OFFER, "expires_at_ms": _MS}
 _BECAUSE = {"reason": a.or_null(a.TEXT)}
 
@@ -124,10 +127,11 @@ PARTS: Mapping[str, dict[str, Any]] = _titled({
     "FeedPickup": _PICKUP,
     "FeedMoney": _MONEY,
     "FeedContact": a.CONTACT,
-    "FeedOrder": a.object_of(_ORDER),
-    "OfferedOrder": a.object_of({**_ORDER, **_OFFERED}),
-    "EndedOrder": a.object_of({**_ORDER, **_BECAUSE}),
-    "BoardOrder": a.object_of({**_ORDER, "offer_id": _OFFER}),
+    "FeedTrip": _TRIP,
+    "FeedOrder": a.object_of(_ORDER, ("trip",)),
+    "OfferedOrder": a.object_of({**_ORDER, **_OFFERED}, ("trip",)),
+    "EndedOrder": a.object_of({**_ORDER, **_BECAUSE}, ("trip",)),
+    "BoardOrder": a.object_of({**_ORDER, "offer_id": _OFFER}, ("trip",)),
     "OrderResult": _RESULT,
     "Snapshot": _SNAPSHOT,
     "Limits": _LIMITS,

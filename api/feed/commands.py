@@ -16,8 +16,8 @@ from dispatch.service import Caller
 def offer_wish(frame: frames.OfOffer, driver: int) -> d.Wish:
     """The wish for each order of an offer."""
     if isinstance(frame, frames.AcceptFrame):
-        return d.Accept(driver, frame.offer_id)
-    return d.Decline(driver, frame.offer_id, frame.reason)
+        return d.Accept(driver, frame.offer_id, frame.trip_id)
+    return d.Decline(driver, frame.offer_id, frame.reason, frame.trip_id)
 
 
 def order_wish(frame: frames.OfOrder, driver: int) -> d.Wish:

@@ -8,7 +8,18 @@ from typing import Annotated, Any, Literal, TypeAlias
 from pydantic import Field, StringConstraints, ValidationError, ValidatorFunctionWrapHandler, WrapValidator
 
 from api.contract.field_errors import told
-from api.contract.fields import Lat, Lon, Metres, MetresPerSecond, Name, OfferId, OrderId, Reason, Strict
+from api.contract.fields import (
+    Lat,
+    Lon,
+    Metres,
+    MetresPerSecond,
+    Name,
+    OfferId,
+    OrderId,
+    Reason,
+    Strict,
+    TripId,
+)
 from api.contract.json_body import scan_json
 from api.contract.literals import as_whole
 from api.contract.problems import Problem
@@ -78,6 +89,7 @@ class AcceptFrame(Strict):
     key: Key
     orders: Annotated[list[OrderId], Field(min_length=1, max_length=ORDERS_MAX)]
     offer_id: OfferId | None = None
+    trip_id: TripId | None = None
 
 
 class DeclineFrame(Strict):
@@ -86,6 +98,7 @@ class DeclineFrame(Strict):
     key: Key
     orders: Annotated[list[OrderId], Field(min_length=1, max_length=ORDERS_MAX)]
     offer_id: OfferId | None = None
+    trip_id: TripId | None = None
     reason: Reason = "unspecified"
 
 
@@ -116,6 +129,7 @@ class AvailabilityFrame(Strict):
     id: FrameId
     key: Key
     status: Literal["online", "offline"]
+    shift_ends_at_ms: Annotated[int, Field(ge=0, le=2**53 - 1)] | None = None
 
 
 class LocationFrame(Strict):

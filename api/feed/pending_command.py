@@ -188,6 +188,6 @@ def ask_actors(
             # It waits only for actors' answers, which have deadlines, so it needs no task.
             Taskless(each_result(commands, caller, frame), asked.set_exception, asked.set_results).step()
         case frames.AvailabilityFrame():
-            asked.asks(commands.submit_availability(asked, caller, frame.status))
+            asked.asks(commands.submit_availability(asked, caller, frame.status, frame.shift_ends_at_ms))
         case _:
             asked.asks(commands.submit(asked, caller, frame.order_id, order_wish(frame, driver)))

@@ -72,9 +72,11 @@ class CommandExecutor:
         """Send a command to its order; the receiver is called in the turn that decides, perhaps before this returns."""
         return self._dispatch.command_for(receiver, caller, order, wish)
 
-    def submit_availability(self, receiver: Receiver, caller: Caller, status: str) -> Envelope:
+    def submit_availability(
+        self, receiver: Receiver, caller: Caller, status: str, shift_ends_ms: int | None = None
+    ) -> Envelope:
         """Send a driver's going online or offline; otherwise as `submit`."""
-        return self._dispatch.set_availability_for(receiver, caller, status)
+        return self._dispatch.set_availability_for(receiver, caller, status, shift_ends_ms)
 
     def forget(self, question: Envelope) -> None:
         """Cancel the deadline of an answered command."""
@@ -92,13 +94,15 @@ class CommandExecutor:
         except NoSuchActor as error:
             raise problem_of(error) from None
 
-    async def execute_availability(self, caller: Caller, status: str) -> Reply:
+    async def execute_availability(
+        self, caller: Caller, status: str, shift_ends_ms: int | None = None
+    ) -> Reply:
         """Send a driver's going online or offline to its actor, and wait for the answer.
 
         Raises:
             ActorError: as `execute`.
         """
-        return await self._dispatch.set_availability(caller, status)
+        return await self._dispatch.set_availability(caller, status, shift_ends_ms)
 
     async def execute_offline(self, caller: Caller, driver: int) -> Reply:
         """Take a driver offline for an operator, and wait for the answer.

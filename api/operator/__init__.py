@@ -8,5 +8,6 @@ database_commands.py  migrate, mint, verify, restored
 mint.py               users and tokens in bulk
 reset_password.py     a new password for a user
 trace.py              the story of a trace id, from the database and from logs
+explain.py            why an order was offered to whom
 rotate_key.py         a new signing key
 """

@@ -76,10 +76,23 @@ class UserAnswer(TypedDict):
     capacity: NotRequired[Capacity | None]
 
 
+class PlanningAnswer(TypedDict):
+    speed_m_per_s: Annotated[float, WithJsonSchema(s.between(0.5, 2000))]
+    street_factor: Annotated[float, WithJsonSchema(s.between(1, 3))]
+    pickup_s: Seconds
+    dropoff_s: Seconds
+    trip_orders_max: Annotated[int, WithJsonSchema(s.whole(1, 10))]
+    detour_max_s: Seconds
+    rest_s: Seconds
+    planned_offers: Annotated[int, WithJsonSchema(s.whole(1, 20))]
+    travel_round_s: Seconds
+    time_scale: Annotated[float, WithJsonSchema(s.between(1, 1000))]
+
+
 class ZoneAnswer(TypedDict):
     id: ZoneId
     name: Named
-    mode: Annotated[str, WithJsonSchema(s.one_of("waves", "open"))]
+    mode: Annotated[str, WithJsonSchema(s.one_of("planned", "waves", "open", "direct"))]
     wave_size: Annotated[int, WithJsonSchema(s.whole(1, 50))]
     offer_ttl_s: Annotated[int, WithJsonSchema(s.whole(1, 600))]
     area: Annotated[list[PlaceShown], Field(max_length=100)] | None
@@ -88,6 +101,7 @@ class ZoneAnswer(TypedDict):
     give_up_after_s: Annotated[int, WithJsonSchema(s.whole(1, 604_800))] | None
     driver_pay_minor: Annotated[int, WithJsonSchema(s.whole(0, 1_000_000_000))] | None
     unassigned_after_s: Annotated[int, WithJsonSchema(s.whole(1, 604_800))] | None
+    planning: PlanningAnswer | None
     version: Whole
 
 
@@ -166,6 +180,11 @@ class OfferShown(TypedDict):
     expires_at: Moment
 
 
+class TripShown(TypedDict):
+    trip_id: Annotated[str, WithJsonSchema(s.text(40, "^trp_[0-9]+_[0-9]+$"))]
+    orders: Annotated[list[OrderId], Field(max_length=20, description="In the sequence of their delivery.")]
+
+
 class OrderAnswer(TypedDict):
     id: OrderId
     number: Receipt
@@ -187,6 +206,9 @@ class OrderAnswer(TypedDict):
     customer_id: NotRequired[UserId]
     payments: NotRequired[Annotated[list[PaidShown], Field(max_length=20)]]
     pay: NotRequired[MoneyAnswer | None]
+    trip: NotRequired[
+        Annotated[TripShown | None, Field(description="The trip in which it is offered or carried.")]
+    ]
     round: NotRequired[Whole]
     wave: NotRequired[Whole]
     offers: NotRequired[Annotated[list[OfferShown], Field(max_length=50)]]

@@ -10,7 +10,7 @@ from typing_extensions import TypedDict
 
 from api import json_schema as s
 from api.auth.permissions import COMMANDS, LOCATIONS, READS
-from api.contract.fields import Lat, Lon, Metres, Strict, ZoneId
+from api.contract.fields import Lat, Lon, Metres, Strict, Time, ZoneId
 from api.http.operation import Operation, Operations
 from api.http.pagination import LIST_PROBLEMS, Page, list_page
 from api.http.request import RequestContext, json_response
@@ -26,7 +26,10 @@ operations = Operations(Operation)
 
 
 class Availability(Strict):
+    """`shift_ends_at`: the driver will pick nothing up later; without it no end is known."""
+
     status: Literal["online", "offline"]
+    shift_ends_at: Time | None = None
 
 
 class Location(Strict):
@@ -122,7 +125,8 @@ async def my_orders(context: RequestContext) -> web.Response:
 async def availability(context: RequestContext) -> web.Response:
     body = await context.body(Availability)
     caller = context.caller(context.key())
-    answer = await context.services.commands.execute_availability(caller, body.status)
+    ends_ms = None if body.shift_ends_at is None else int(body.shift_ends_at.timestamp() * 1000)
+    answer = await context.services.commands.execute_availability(caller, body.status, ends_ms)
     metrics.COMMANDS.labels("availability", "rest", answer.code).inc()
     return json_response(_available(answer))
 

@@ -12,7 +12,7 @@ from aiohttp import web
 
 from actors.errors import NoSuchActor
 from api.auth.permissions import COMMANDS, WRITES
-from api.contract.fields import DriverId, OfferId, Reason, StoreId, Strict, Time
+from api.contract.fields import DriverId, OfferId, Reason, StoreId, Strict, Time, TripId
 from api.contract.problems import Fault, Problem
 from api.http.command_executor import refusal_code
 from api.http.conditional import wanted_tags
@@ -42,11 +42,15 @@ READY_AHEAD_S = 24 * 3600
 
 
 class AcceptBody(Strict):
+    """`trip_id`: only if the order is offered in this trip."""
+
     offer_id: OfferId | None = None
+    trip_id: TripId | None = None
 
 
 class DeclineBody(Strict):
     offer_id: OfferId | None = None
+    trip_id: TripId | None = None
     reason: Reason = "unspecified"
 
 
@@ -154,7 +158,7 @@ def _ready_ms(context: RequestContext, ready_at: datetime) -> int:
 )
 async def accept(context: RequestContext) -> web.Response:
     body = await context.optional_body(AcceptBody)
-    return await _command(context, "accept", lambda c: d.Accept(c.number, body.offer_id))
+    return await _command(context, "accept", lambda c: d.Accept(c.number, body.offer_id, body.trip_id))
 
 
 @operations.declare(
@@ -174,7 +178,9 @@ async def accept(context: RequestContext) -> web.Response:
 )
 async def decline(context: RequestContext) -> web.Response:
     body = await context.optional_body(DeclineBody)
-    return await _command(context, "decline", lambda c: d.Decline(c.number, body.offer_id, body.reason))
+    return await _command(
+        context, "decline", lambda c: d.Decline(c.number, body.offer_id, body.reason, body.trip_id)
+    )
 
 
 @operations.declare(

@@ -34,6 +34,7 @@ from dispatch.domain.order_visibility import contact as contact_of
 from dispatch.domain.order_visibility import dropoff as dropoff_of
 from dispatch.domain.order_visibility import pay as pay_of
 from dispatch.domain.order_visibility import sees_all, store_of
+from dispatch.domain.order_visibility import trip as trip_of
 from dispatch.messages import DriverSeen, Reply
 from dispatch.reports.daily import WHOLE_ZONE
 
@@ -108,6 +109,7 @@ def order(o: Order, role: str, number: int) -> OrderAnswer:
     }
     if role != "customer":
         shown["pay"] = pay_of(o)
+        shown["trip"] = None if o.trip is None else trip_of(o.trip)
     if not driver:
         shown["customer_id"] = public_id(ids.USER, facts.customer_id)
         shown["payments"] = [
@@ -226,16 +228,17 @@ def zone(row: Mapping[str, Any]) -> ZoneAnswer:
     return {
         "id": public_id(ids.ZONE, row["id"]),
         "name": row["name"],
-        "mode": row["mode"],
+        # Rows that an older version cached lack some fields.
+        "mode": row.get("plan") or row["mode"],
         "wave_size": row["wave_size"],
         "offer_ttl_s": row["offer_ttl_s"],
         "area": row["area"],
         "offer_distance_max_m": row["offer_distance_max_m"],
         "release_pause_s": row["release_pause_s"],
         "give_up_after_s": row["give_up_after_s"],
-        # Rows that an older version cached lack these fields.
         "driver_pay_minor": row.get("driver_pay_minor"),
         "unassigned_after_s": row.get("unassigned_after_s"),
+        "planning": row.get("planning"),
         "version": row["version"],
     }
 

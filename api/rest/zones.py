@@ -29,7 +29,7 @@ from dispatch.domain import ids
 
 operations = Operations(Operation)
 
-Mode = Literal["waves", "open"]
+Mode = Literal["planned", "waves", "open", "direct"]
 WaveSize = Annotated[int, Field(ge=1, le=50)]
 OfferTtl = Annotated[int, Field(ge=1, le=600)]
 OfferDistance = Annotated[int, Field(ge=1, le=1_000_000)]
@@ -55,6 +55,38 @@ class Corner(Strict):
 Area = Annotated[list[Corner], Field(min_length=3, max_length=100)]
 
 
+class Planning(Strict):
+    """What the planner is told of a zone; it goes for modes `planned` and `direct`."""
+
+    speed_m_per_s: float = Field(
+        5.0, ge=0.5, le=2000, description="Mean speed of a driver between two stops, along the way."
+    )
+    street_factor: float = Field(
+        1.3, ge=1, le=3, description="How much longer the way is than the straight line."
+    )
+    pickup_s: int = Field(120, ge=0, le=3600, description="Time at a store, without waiting for the goods.")
+    dropoff_s: int = Field(120, ge=0, le=3600, description="Time at a door.")
+    trip_orders_max: int = Field(3, ge=1, le=10, description="Greatest number of orders of a trip.")
+    detour_max_s: int = Field(
+        900, ge=0, le=7200, description="How much longer an order may be under way than alone."
+    )
+    rest_s: int = Field(
+        60, ge=0, le=3600, description="A driver who declines a trip is planned for again after this time."
+    )
+    planned_offers: int = Field(
+        3,
+        ge=1,
+        le=20,
+        description="After so many offers without success the nearest drivers get offers, `wave_size` at once.",
+    )
+    travel_round_s: int = Field(
+        0, ge=0, le=600, description="Travel times are rounded up to multiples of it; 0: they are not."
+    )
+    time_scale: float = Field(
+        1.0, ge=1, le=1000, description="How many times as fast as real time the zone lives. For replays."
+    )
+
+
 class NewZone(Strict):
     name: Name
     mode: Mode = "waves"
@@ -66,6 +98,7 @@ class NewZone(Strict):
     give_up_after_s: GiveUpAfter | None = 3600
     driver_pay_minor: DriverPay | None = None
     unassigned_after_s: UnassignedAfter | None = 300
+    planning: Planning | None = None
 
 
 class ZoneChange(Patch):
@@ -79,6 +112,7 @@ class ZoneChange(Patch):
     give_up_after_s: GiveUpAfter | None = absent()
     driver_pay_minor: DriverPay | None = absent()
     unassigned_after_s: UnassignedAfter | None = absent()
+    planning: Planning | None = absent()
 
 
 @operations.declare(
@@ -156,7 +190,10 @@ async def get_list(context: RequestContext) -> web.Response:
 async def update(context: RequestContext) -> web.Response:
     """Change a zone in the version that If-Match names; open orders follow within a second."""
     number, tags, b = context.number(ids.ZONE), wanted_tags(context), await context.body(ZoneChange)
-    row = await context.services.catalogue.change_zone(number, tags, b.given(), context.trace)
+    changes = b.given()
+    if b.planning is not None:
+        changes["planning"] = b.planning.model_dump()  # with what was left out
+    row = await context.services.catalogue.change_zone(number, tags, changes, context.trace)
     if row is None:
         there = await context.services.catalogue.zone(number)
         return missed(context, None if there is None else row_tag(there))

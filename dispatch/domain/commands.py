@@ -10,7 +10,7 @@ from dataclasses import field
 from typing import Any, ClassVar
 
 from actors.values import frozen
-from dispatch.domain.order import Order, Paid
+from dispatch.domain.order import Order, Paid, Trip
 from dispatch.domain.refusals import Refused
 
 # A card order that is not paid in this time is cancelled, and its stock returned.
@@ -27,11 +27,15 @@ class By:
 
 @frozen
 class Accept:
-    """A driver accepts. The first one wins."""
+    """A driver accepts. The first one wins.
+
+    `trip_id`: only in this trip; None: whatever it is offered in. It is not part of the fingerprint, as in `Cancel`.
+    """
 
     verb: ClassVar[str] = "accept"
     driver_id: int
     offer_id: str | None = None
+    trip_id: str | None = field(default=None, repr=False)
 
 
 @frozen
@@ -42,6 +46,7 @@ class Decline:
     driver_id: int
     offer_id: str | None = None
     reason: str = "unspecified"
+    trip_id: str | None = field(default=None, repr=False)
 
 
 @frozen
@@ -94,11 +99,16 @@ class Release:
 
 @frozen
 class Assign:
-    """An admin gives the order to a driver."""
+    """An admin, or a zone that assigns by itself, gives the order to a driver.
+
+    `trip` and `reasons`: what the zone planned.
+    """
 
     verb: ClassVar[str] = "assignment"
     by: By
     driver_id: int
+    trip: Trip | None = field(default=None, repr=False)
+    reasons: dict[str, Any] = field(default_factory=dict, repr=False)
 
 
 @frozen
@@ -160,13 +170,17 @@ class NotePayment:
 
 @frozen
 class MakeOffers:
-    """The zone proposes the next wave of offers. `round` and `wave` are those it knew: an older view is ignored."""
+    """The zone proposes the next wave of offers, or one offer in a trip.
+
+    `round` and `wave` are those it knew: an older view is ignored.
+    """
 
     round: int
     wave: int
     driver_ids: tuple[int, ...]
     ttl_ms: int
     reasons: dict[str, Any] = field(default_factory=dict)
+    trip: Trip | None = None
 
 
 @frozen

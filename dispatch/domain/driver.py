@@ -22,6 +22,7 @@ class Driver:
 
     Attributes:
         unreachable_ms: since when the driver, though online, gets no offers; None if it gets them.
+        shift_ends_ms: the driver picks nothing up later; None: it has not said.
         carrying: ids of carried orders; they follow from the assignments, not from this row's version.
     """
 
@@ -34,6 +35,7 @@ class Driver:
     carrying: frozenset[int] = frozenset()
     recent: tuple[tuple[str, str, Any], ...] = ()
     unreachable_ms: int | None = None
+    shift_ends_ms: int | None = None
 
     @property
     def state(self) -> str:
@@ -52,6 +54,7 @@ class Driver:
             carrying,
             self.recent,
             self.unreachable_ms,
+            self.shift_ends_ms,
         )
 
     @property
@@ -72,4 +75,5 @@ def driver_from(row: Mapping[str, Any], recent: tuple[tuple[str, str, Any], ...]
         carrying=frozenset(row["carrying"]),
         recent=recent,
         unreachable_ms=row["unreachable_ms"],
+        shift_ends_ms=row.get("shift_ends_ms"),
     )

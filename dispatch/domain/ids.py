@@ -21,6 +21,7 @@ REPLAY = "rpl"
 # A position in the log of events.
 EVENT = "evt"
 JOB = "job"
+TRIP = "trp"
 
 _NUMBER = re.compile(r"[1-9][0-9]{0,15}", re.ASCII)
 
@@ -42,6 +43,17 @@ def parse_id(prefix: str, text: str) -> int | None:
 def offer_id(order: int, count: int) -> str:
     """Id of an order's offer number `count`. Numbers do not repeat within an order."""
     return f"ofr_{order}_{count}"
+
+
+def trip_id(order: int, count: int) -> str:
+    """Id of a trip: the number of its first delivery's order, and of the offer in which that order is offered."""
+    return f"{TRIP}_{order}_{count}"
+
+
+def parse_trip_id(text: str) -> int | None:
+    """The number of the order that a trip is called after, or None if the text is no trip's id."""
+    head, _, count = text.rpartition("_")
+    return parse_id(TRIP, head) if _NUMBER.fullmatch(count) else None
 
 
 def round_id(order: int, number: int) -> str:

@@ -32,7 +32,7 @@ def hand_over(order: Order, command: Reassign, before: int, now_ms: int) -> Verd
     if before == command.driver_id:
         return Unchanged("reassigned")
     next_order = order.evolve(
-        order.status, now_ms, driver_id=command.driver_id, released=released(order, before, now_ms)
+        order.status, now_ms, driver_id=command.driver_id, released=released(order, before, now_ms), trip=None
     )
     return Decision(
         order=next_order,

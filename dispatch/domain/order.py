@@ -67,6 +67,17 @@ class Offer:
 
 
 @frozen
+class Trip:
+    """Trip of one driver: its orders, in the sequence of their delivery.
+
+    Each order of a trip has it, so each of them tells the whole trip.
+    """
+
+    id: str
+    order_ids: tuple[int, ...]
+
+
+@frozen
 class Item:
     """Item of an order, at the price when it was placed."""
 
@@ -172,6 +183,7 @@ class Order:
         warned_ms: time of the notice for operators in this search.
         recent: remembered commands (id, fingerprint, answer).
         payments: payments that held money.
+        trip: the trip in which the order is offered, or carried; None: it goes alone.
     """
 
     facts: Facts
@@ -192,6 +204,7 @@ class Order:
     since_ms: int | None = None
     warned_ms: int | None = None
     payments: tuple[Paid, ...] = ()
+    trip: Trip | None = None
 
     @property
     def looking_since_ms(self) -> int:
@@ -237,6 +250,8 @@ class Order:
             found["payments"] = [
                 [p.id, p.status, p.amount_minor, p.refunded_minor, p.version, p.stuck] for p in self.payments
             ]
+        if self.trip is not None:
+            found["trip"] = [self.trip.id, self.trip.order_ids]
         return found
 
     def evolve(
@@ -257,6 +272,7 @@ class Order:
         since_ms: int | None = _SAME,
         warned_ms: int | None = _SAME,
         payments: tuple[Paid, ...] = _SAME,
+        trip: Trip | None = _SAME,
     ) -> Order:
         """Next version of this order. (`dataclasses.replace` takes three times as long.)"""
         return Order(
@@ -278,6 +294,7 @@ class Order:
             self.since_ms if since_ms is _SAME else since_ms,
             self.warned_ms if warned_ms is _SAME else warned_ms,
             self.payments if payments is _SAME else payments,
+            self.trip if trip is _SAME else trip,
         )
 
     def remembering(self, recent: tuple[tuple[str, str, Any], ...]) -> Order:
@@ -301,6 +318,7 @@ class Order:
             self.since_ms,
             self.warned_ms,
             self.payments,
+            self.trip,
         )
 
 
@@ -317,6 +335,10 @@ def _pickups(rows: Sequence[Sequence[Any]]) -> tuple[Pickup, ...]:
             for store, name, lat, lon, number, lines in rows
         ]
     )
+
+
+def _trip(stored: Sequence[Any] | None) -> Trip | None:
+    return None if stored is None else Trip(stored[0], tuple(stored[1]))
 
 
 def order_from(row: Mapping[str, Any], recent: tuple[tuple[str, str, Any], ...]) -> Order:
@@ -362,6 +384,7 @@ def order_from(row: Mapping[str, Any], recent: tuple[tuple[str, str, Any], ...])
         since_ms=search.get("since"),
         warned_ms=search.get("warned"),
         payments=tuple(Paid(*paid) for paid in search.get("payments", ())),
+        trip=_trip(search.get("trip")),
     )
 
 

@@ -40,7 +40,7 @@ from dispatch.domain.commands import (
 )
 from dispatch.domain.ids import DRIVER, STORE, public_id
 from dispatch.domain.operator_decisions import FEED_TYPES, REACHED, conclude, hand_over, released
-from dispatch.domain.order import OPERATED, TRANSITIONS, Order
+from dispatch.domain.order import OPERATED, TRANSITIONS, Order, Trip
 from dispatch.domain.order_visibility import offer_terms, order_for_driver
 from dispatch.domain.payment_decisions import note_payment, pay
 from dispatch.domain.refusals import Refused
@@ -117,7 +117,7 @@ def _accept(order: Order, command: Accept, now_ms: int) -> Verdict:
     refusal = _offer_refusal(order, command, now_ms)
     if refusal is not None:
         return refusal
-    return _assigned(order, command.driver_id, driver_by(command.driver_id), "won", now_ms)
+    return _assigned(order, command.driver_id, driver_by(command.driver_id), "won", now_ms, order.trip)
 
 
 def _offer_refusal(order: Order, command: Accept, now_ms: int) -> Refused | None:
@@ -132,10 +132,17 @@ def _offer_refusal(order: Order, command: Accept, now_ms: int) -> Refused | None
         return Refused(r.OFFER_EXPIRED if had_one else r.NOT_OFFERED, order.status)
     if offer.expires_ms <= now_ms or command.offer_id not in (None, offer.id):
         return Refused(r.OFFER_EXPIRED, order.status)
-    return None
+    return None if _is_in(order, command.trip_id) else Refused(r.OFFER_EXPIRED, order.status)
 
 
-def _assigned(order: Order, driver_id: int, by: By, answer: str, now_ms: int) -> Decision:
+def _is_in(order: Order, trip_id: str | None) -> bool:
+    """True if a command that names this trip, or none, is about the order's present offer."""
+    return trip_id is None or (order.trip is not None and order.trip.id == trip_id)
+
+
+def _assigned(
+    order: Order, driver_id: int, by: By, answer: str, now_ms: int, trip: Trip | None = None
+) -> Decision:
     taken = order.evolve(
         TRANSITIONS[order.status, "assigned"],
         now_ms,
@@ -143,6 +150,7 @@ def _assigned(order: Order, driver_id: int, by: By, answer: str, now_ms: int) ->
         offers=(),
         tried=(),
         due_ms=None,
+        trip=trip,
     )
     return Decision(
         order=taken,
@@ -164,7 +172,7 @@ def _decline(order: Order, command: Decline, now_ms: int) -> Verdict:
         if command.driver_id in order.tried:
             return Unchanged("declined")
         return Refused(r.NOT_OFFERED, order.status)
-    if command.offer_id not in (None, offer.id):
+    if command.offer_id not in (None, offer.id) or not _is_in(order, command.trip_id):
         return Refused(r.OFFER_EXPIRED, order.status)
     offers = tuple(x for x in order.offers if x is not offer)
     return Decision(
@@ -174,6 +182,7 @@ def _decline(order: Order, command: Decline, now_ms: int) -> Verdict:
             offers=offers,
             tried=(*order.tried, command.driver_id),
             due_ms=order.due_ms if offers else None,
+            trip=order.trip if offers else None,
         ),
         event="declined",
         by=driver_by(command.driver_id),
@@ -246,6 +255,7 @@ def _release(order: Order, command: Release, now_ms: int) -> Verdict:
         released=released(order, order.driver_id, now_ms),
         since_ms=now_ms,
         warned_ms=None,
+        trip=None,
     )
     entry = order_for_driver(next_order) | {"reason": command.reason}
     return Decision(
@@ -267,9 +277,10 @@ def _assign(order: Order, command: Assign, now_ms: int) -> Verdict:
         return Refused(r.ORDER_TAKEN, order.status)
     if order.status != o.CONFIRMED:
         return Refused(r.ORDER_CLOSED, order.status)
-    decision = _assigned(order, command.driver_id, command.by, "assigned", now_ms)
+    decision = _assigned(order, command.driver_id, command.by, "assigned", now_ms, command.trip)
     mine = tuple((x.driver_id, x.id) for x in order.offers if x.driver_id == command.driver_id)
-    return replace(decision, zone_id=None, revoked=decision.revoked + mine)
+    data = decision.data | command.reasons
+    return replace(decision, zone_id=None, revoked=decision.revoked + mine, data=data)
 
 
 def _reassign(order: Order, command: Reassign, now_ms: int) -> Verdict:
@@ -324,6 +335,7 @@ def _offer(order: Order, command: MakeOffers, now_ms: int) -> Verdict:
         offer_count=order.offer_count + len(offers),
         tried=tuple(dict.fromkeys((*order.tried, *lapsed))),
         due_ms=expires_ms,
+        trip=command.trip,
     )
     view = order_for_driver(next_order)
     return Decision(
@@ -357,6 +369,7 @@ def _expire(order: Order, command: Expire, now_ms: int) -> Verdict:
                 offers=left,
                 tried=tuple(dict.fromkeys((*order.tried, *(x.driver_id for x in lapsed)))),
                 due_ms=min((x.expires_ms for x in left), default=None),
+                trip=order.trip if left else None,
             ),
             event="offer_expired",
             by=DISPATCH,

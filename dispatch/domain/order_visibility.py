@@ -10,7 +10,7 @@ from typing import Any, NotRequired, TypedDict
 
 from dispatch.domain.geo import Place, distance_m
 from dispatch.domain.ids import ORDER, STORE, public_id
-from dispatch.domain.order import CARRIED, Facts, Offer, Order, Pickup
+from dispatch.domain.order import CARRIED, Facts, Offer, Order, Pickup, Trip
 
 # The area of a drop-off is a cell of a fixed grid, shown by its centre, so that repeated reads reveal no more.
 AREA_DEG = 0.005
@@ -37,6 +37,11 @@ class DropoffSeen(TypedDict):
 class ContactSeen(TypedDict):
     name: str | None
     phone: str | None
+
+
+class TripSeen(TypedDict):
+    trip_id: str
+    orders: list[str]
 
 
 class PaySeen(TypedDict):
@@ -95,6 +100,11 @@ def pay(order: Order) -> PaySeen | None:
     return None if minor is None else {"amount_minor": minor, "currency": order.facts.currency}
 
 
+def trip(made: Trip) -> TripSeen:
+    """A trip, as shown: its orders in the sequence of their delivery."""
+    return {"trip_id": made.id, "orders": [public_id(ORDER, number) for number in made.order_ids]}
+
+
 def _way_m(stops: list[Place]) -> int:
     """Straight-line distance from stop to stop."""
     return round(sum(map(distance_m, stops, stops[1:])))
@@ -103,7 +113,8 @@ def _way_m(stops: list[Place]) -> int:
 def order_for_driver(order: Order, driver_id: int | None = None) -> dict[str, Any]:
     """Order as this driver sees it; without a driver, as all drivers see it who may accept it.
 
-    `collect` is the cash to collect, `pay` the driver's pay, `store` the first pick-up.
+    `collect` is the cash to collect, `pay` the driver's pay, `store` the first pick-up. `trip` is there if the order is
+    offered or carried in one.
     """
     facts, whole = order.facts, sees_all(order, driver_id)
     to = _door(facts) if whole else _area(facts.dropoff)
@@ -116,7 +127,7 @@ def order_for_driver(order: Order, driver_id: int | None = None) -> dict[str, An
         }
         for pickup, ready_ms in zip(facts.pickups, order.ready, strict=True)
     ]
-    return {
+    shown = {
         "order_id": public_id(ORDER, facts.id),
         "number": facts.pickups[0].number,
         "status": order.status,
@@ -137,6 +148,9 @@ def order_for_driver(order: Order, driver_id: int | None = None) -> dict[str, An
         "notes": facts.notes if whole else None,
         "contact": contact(order) if whole else None,
     }
+    if order.trip is not None:
+        shown["trip"] = trip(order.trip)
+    return shown
 
 
 def offer_terms(offer: Offer) -> dict[str, Any]:

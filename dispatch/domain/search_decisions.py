@@ -24,6 +24,7 @@ def withdraw(order: Order, command: Withdraw, now_ms: int) -> Verdict:
             offers=left,
             tried=tuple(dict.fromkeys((*order.tried, *asked))),
             due_ms=order.due_ms if left else None,
+            trip=order.trip if left else None,
         ),
         event="offer_withdrawn",
         by=DISPATCH,
@@ -61,7 +62,9 @@ def set_mode(order: Order, command: SetMode, now_ms: int) -> Verdict:
     if order.mode == command.mode or order.status not in (o.CONFIRMED, o.AWAITING_PAYMENT):
         return Unchanged("mode_set")
     return Decision(
-        order=order.evolve(order.status, now_ms, mode=command.mode, offers=(), round=order.round + 1, wave=0),
+        order=order.evolve(
+            order.status, now_ms, mode=command.mode, offers=(), round=order.round + 1, wave=0, trip=None
+        ),
         event="mode_set",
         by=DISPATCH,
         answer="mode_set",

@@ -210,14 +210,15 @@ _READERS: Mapping[str, Callable[[Mapping[str, Any]], Sequence[Event]]] = {
 }
 
 # Tasks whose jobs follow from an event, by its type; each gets the subject as payload.
+# One job tells all who are concerned: a job costs Postgres as much as an acceptance does.
 FOLLOWING: Mapping[str, tuple[str, ...]] = {
-    "order.confirmed": ("notify_order", "notify_store"),
-    "order.assigned": ("notify_order", "notify_driver_away"),
-    "order.reassigned": ("notify_order", "notify_driver_away"),
-    "order.released": ("notify_driver_away",),
+    "order.confirmed": ("notify_order",),
+    "order.assigned": ("notify_order",),
+    "order.reassigned": ("notify_order",),
+    "order.released": ("notify_order",),
     "order.picked_up": ("notify_order",),
     "order.delivered": ("notify_order",),
-    "order.cancelled": ("notify_order", "notify_driver_away"),
+    "order.cancelled": ("notify_order",),
     "order.undeliverable": ("notify_order",),
     "order.unassigned": ("notify_operators",),
     "payment.refunded": ("notify_order",),

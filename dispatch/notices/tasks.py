@@ -86,8 +86,6 @@ class NoticeTasks:
         """The tasks, for a worker."""
         return (
             Task("notify_order", EventPayload, self.notify_order),
-            Task("notify_store", EventPayload, self.notify_store),
-            Task("notify_driver_away", EventPayload, self.notify_driver_away),
             Task("notify_stock", EventPayload, self.notify_stock),
             Task("notify_operators", EventPayload, self.notify_operators),
             Task("notify_users", UsersPayload, self.notify_users),
@@ -100,18 +98,11 @@ class NoticeTasks:
         )
 
     async def notify_order(self, payload: EventPayload, job: Job) -> None:
-        """Tell the customer."""
-        is_payment = payload.type.startswith("payment.")
-        subject = _subject("payment" if is_payment else "order", payload, job)
-        await self._wanted.tell_customer(payload.type, subject, payload.ref if is_payment else None)
-
-    async def notify_store(self, payload: EventPayload, job: Job) -> None:
-        """Tell the stores of an order."""
-        await self._wanted.tell_stores(_subject("order", payload, job))
-
-    async def notify_driver_away(self, payload: EventPayload, job: Job) -> None:
-        """Tell drivers who do not see their feed."""
-        await self._wanted.tell_drivers_away(payload.type, _subject("order", payload, job))
+        """Tell all whom an event of an order or its payment concerns."""
+        if payload.type.startswith("payment."):
+            await self._wanted.tell_of_refund(payload.ref, _subject("payment", payload, job))
+        else:
+            await self._wanted.tell_of_order(payload.type, _subject("order", payload, job))
 
     async def notify_stock(self, payload: EventPayload, job: Job) -> None:
         """Tell a store that a product is short."""

@@ -21,7 +21,6 @@ CUSTOMER_NEWS: Mapping[str, str] = {
     "order.delivered": "delivered",
     "order.cancelled": "cancelled",
     "order.undeliverable": "undeliverable",
-    "payment.refunded": "refunded",
 }
 STOCK_NEWS: Mapping[str, str] = {"stock.low": "stock_low", "stock.out": "stock_out"}
 
@@ -48,35 +47,30 @@ class WantedNotices:
         self._database = database
         self._available = available
 
-    async def tell_customer(self, event: str, subject: NoticeSubject, payment: int | None = None) -> None:
-        """Tell the customer of an order about an event of it."""
-        type_, data = CUSTOMER_NEWS[event], {}
+    async def tell_of_order(self, event: str, subject: NoticeSubject) -> None:
+        """Tell the customer, the stores and drivers who do not see their feed about an event of an order."""
         order = await self._order(subject)
         if order is None:
             return
-        if payment is not None:
-            amount = await self._database.value("notice_refund", payment, subject.version)
-            if not amount:
-                return
-            data = {"refunded": {"amount_minor": amount, "currency": order["currency"]}}
-        await self.tell_users(type_, subject, [order["customer_id"]], data)
-
-    async def tell_stores(self, subject: NoticeSubject) -> None:
-        """Tell each store of an order what to prepare."""
-        order = await self._order(subject)
-        if order is not None:
+        if event in CUSTOMER_NEWS:
+            await self.tell_users(CUSTOMER_NEWS[event], subject, [order["customer_id"]])
+        if event == "order.confirmed":
             stores = list(dict.fromkeys(pickup[0] for pickup in order["pickups"]))
             await self._add("store_new_order", subject, await self._stores(stores))
+        concerned = drivers_concerned(event, order)
+        if concerned:
+            for row in await self._database.rows("notice_drivers_away", list(concerned)):
+                await self.tell_users(concerned[row["id"]], subject, [row["id"]])
 
-    async def tell_drivers_away(self, event: str, subject: NoticeSubject) -> None:
-        """Tell drivers who do not see their feed what others have done with orders of theirs."""
+    async def tell_of_refund(self, payment: int, subject: NoticeSubject) -> None:
+        """Tell the customer of an order that money comes back."""
         order = await self._order(subject)
         if order is None:
             return
-        concerned = drivers_concerned(event, order)
-        away = await self._database.rows("notice_drivers_away", list(concerned))
-        for row in away:
-            await self.tell_users(concerned[row["id"]], subject, [row["id"]])
+        amount = await self._database.value("notice_refund", payment, subject.version)
+        if amount:
+            refunded = {"amount_minor": amount, "currency": order["currency"]}
+            await self.tell_users("refunded", subject, [order["customer_id"]], {"refunded": refunded})
 
     async def tell_of_stock(self, event: str, product: int, subject: NoticeSubject) -> None:
         """Tell a store that a product is short; the administrators, if the store has no contact."""

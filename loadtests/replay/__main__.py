@@ -29,7 +29,16 @@ from loadtests.replay import people
 from loadtests.replay.check import violations
 from loadtests.replay.courier import ReplayContext, Rider
 from loadtests.replay.day import Atlas, Day, DayClock, DayError, read_day
-from loadtests.replay.mall import BuiltStores, Desk, ReplayAudit, audit, build, enlist, open_zone
+from loadtests.replay.mall import (
+    TRIP_ORDERS_MAX,
+    BuiltStores,
+    Desk,
+    ReplayAudit,
+    audit,
+    build,
+    enlist,
+    open_zone,
+)
 from loadtests.replay.progress import progress
 from loadtests.replay.record import DayRecord
 from loadtests.replay.report import ReplayReport, measures, write_solution
@@ -62,13 +71,21 @@ class ReplayOptions:
     day: Path
     out: Path
     speedup: float = option(SPEEDUP, SPEEDUP_HELP)
-    wave_size: int = option(1, "couriers asked at once [%(default)s]")
+    mode: str = option(
+        "planned", "the zone's: planned, or waves, where each courier has one order [%(default)s]"
+    )
+    wave_size: int = option(1, "waves: couriers asked at once [%(default)s]")
     url: str | None = option(None, "a running server [one of its own, with everything embedded]", str)
     admin_token: str = option("", "for --url: an administrator's access token")
     admin_email: str = option("", "for --url: or its account")
     admin_password: str = option("", "for --url: and its password")
     minted: Path | None = option(None, MINTED_HELP, Path)  # noqa: RUF009 - a field, as the others are
     quiet: bool = option(False, "no progress")
+
+    @property
+    def capacity(self) -> int:
+        """Orders that a courier carries at once."""
+        return TRIP_ORDERS_MAX if self.mode == "planned" else 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,14 +149,14 @@ async def open_setup(
 ) -> ReplaySetup:
     """Open the zone, find all users, build the stores."""
     admin = await find_admin(options, mall, server)
-    zone_id = await open_zone(admin.mall, day, options.wave_size, OFFER_TTL_S)
+    zone_id = await open_zone(admin.mall, day, options.mode, options.wave_size, OFFER_TTL_S, options.speedup)
     users = await find_users(options, day, admin, zone_id, server)
     atlas = Atlas(day)
     stores = await build(admin.mall, day, atlas, zone_id, options.speedup)
     driver_ids: dict[str, str] = {}
 
     async def one(person: people.ReplayUser) -> None:
-        driver_ids[person.id] = await enlist(admin.mall, person, zone_id)
+        driver_ids[person.id] = await enlist(admin.mall, person, zone_id, options.capacity)
 
     await each(users.drivers, one)
     return ReplaySetup(day, atlas, users, stores, [driver_ids[person.id] for person in users.drivers])
@@ -225,6 +242,7 @@ def make_report(
     return {
         "day": day.name,
         "speedup": options.speedup,
+        "mode": options.mode,
         "wave_size": options.wave_size,
         "orders": len(day.orders),
         "acknowledged": len(record.acknowledged),
@@ -232,7 +250,7 @@ def make_report(
         "lost": audited.lost,
         "double_assigned": audited.double_assigned,
         "feed_faults": list(faults),
-        "violations": violations(day, options.out),
+        "violations": violations(day, options.out, options.capacity),
         "errors": record.errors,
         "counts": dict(record.counts),
         "wall_s": round(wall_s, 1),

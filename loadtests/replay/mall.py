@@ -16,6 +16,8 @@ from loadtests.replay.day import Atlas, Day, DayClock, DayOrder
 from loadtests.replay.people import ReplayUser
 from loadtests.replay.record import DayRecord, Won
 
+# As in the score in virtual time.
+TRIP_ORDERS_MAX = 4
 ENDED = ("delivered", "cancelled", "undeliverable")
 
 
@@ -35,13 +37,26 @@ class BuiltStores:
 # -- building -------------------------------------------------------------------------------------
 
 
-async def open_zone(admin: Mall, day: Day, wave_size: int, offer_ttl_s: int) -> str:
-    """A zone for this run alone; returns its id."""
+async def open_zone(
+    admin: Mall, day: Day, mode: str, wave_size: int, offer_ttl_s: int, speedup: float
+) -> str:
+    """A zone for this run alone, with the day's rules; returns its id."""
+    rules = day.rules
     body = {
         "name": f"Replay of {day.name} {secrets.token_hex(3)}"[:80],
-        "mode": "waves",
+        "mode": mode,
         "wave_size": wave_size,
         "offer_ttl_s": offer_ttl_s,
+        "planning": {
+            "speed_m_per_s": rules.meters_per_minute / 60,
+            "street_factor": 1.0,
+            "travel_round_s": 60,
+            "pickup_s": 2 * rules.pickup_half * 60,
+            "dropoff_s": 2 * rules.dropoff_half * 60,
+            "trip_orders_max": TRIP_ORDERS_MAX,
+            "detour_max_s": 1200,
+            "time_scale": speedup,
+        },
     }
     zone = await admin.persist("POST", "/api/v2/zones", body)
     return str(zone["id"])
@@ -72,9 +87,9 @@ async def build(admin: Mall, day: Day, atlas: Atlas, zone_id: str, speedup: floa
     return stores
 
 
-async def enlist(admin: Mall, driver: ReplayUser, zone_id: str) -> str:
-    """Bring a driver into the zone, with hands for one order; returns its driver id."""
-    body = {"zone_id": zone_id, "capacity": 1}
+async def enlist(admin: Mall, driver: ReplayUser, zone_id: str, capacity: int) -> str:
+    """Bring a driver into the zone, with hands for a trip; returns its driver id."""
+    body = {"zone_id": zone_id, "capacity": capacity}
     return str((await admin.persist("PATCH", f"/api/v2/users/{driver.id}", body))["driver_id"])
 
 

@@ -71,7 +71,14 @@ def courier_use(day: Day, rides: Iterable[Ride], moves: Iterable[Move]) -> float
 def write_solution(folder: Path, day: Day, rides: Iterable[Ride], moves: Iterable[Move]) -> None:
     """The three files that the published evaluator reads. Orders that nobody delivered are left out."""
     done = sorted(rides, key=lambda r: (r.picked_up, r.courier))
-    assignments = [f"{r.assigned} {r.picked_up} {r.courier} {r.order}" for r in done]
+    trips: defaultdict[tuple[int, int, str], list[Ride]] = defaultdict(list)
+    for ride in done:
+        trips[ride.assigned, ride.picked_up, ride.courier].append(ride)
+    assignments = [
+        f"{assigned} {picked_up} {courier} "
+        + " ".join(ride.order for ride in sorted(rides, key=lambda ride: ride.delivered))
+        for (assigned, picked_up, courier), rides in trips.items()
+    ]
     _write(folder / ASSIGNMENTS, "assignment_time pickup_time courier orders", assignments)
     times = {r.order: f"{r.picked_up} {r.delivered} {r.courier}" for r in done}
     orders = [f"{o.id} {o.placed} {o.ready} {times[o.id]}" for o in day.orders.values() if o.id in times]

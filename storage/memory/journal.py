@@ -67,6 +67,8 @@ class MemoryJournal(DueOrders, MemoryPlacing):
         offer_ttl_s: int = 20,
         give_up_after_s: int | None = 3600,
         driver_pay_minor: int | None = None,
+        plan: str | None = None,
+        planning: Row | None = None,
     ) -> None:
         self.zones[number] = {
             "id": number,
@@ -79,6 +81,8 @@ class MemoryJournal(DueOrders, MemoryPlacing):
             "release_pause_s": 600,
             "give_up_after_s": give_up_after_s,
             "driver_pay_minor": driver_pay_minor,
+            "plan": plan,
+            "planning": planning,
         }
 
     def add_store(
@@ -124,6 +128,7 @@ class MemoryJournal(DueOrders, MemoryPlacing):
             "lat": None,
             "lon": None,
             "unreachable_ms": None,
+            "shift_ends_ms": None,
         }
         self.driver_events[number] = []
 
@@ -286,6 +291,7 @@ class MemoryJournal(DueOrders, MemoryPlacing):
             recent=deepcopy(item["recent"]),
             writer=item["writer"],
             unreachable_ms=item.get("unreachable_ms"),
+            shift_ends_ms=item.get("shift_ends_ms"),
         )
         return Outcome("ok", {})
 
@@ -297,6 +303,8 @@ class MemoryJournal(DueOrders, MemoryPlacing):
                 return self._open_orders(query.params[0])
             case "zone_drivers":
                 return self._online_drivers(query.params[0])
+            case "zone_carried":
+                return self._carried_in(query.params[0])
             case "load_orders":
                 return [deepcopy(self.orders[n]) for n in query.params[0] if n in self.orders]
             case "feed_after":
@@ -336,7 +344,14 @@ class MemoryJournal(DueOrders, MemoryPlacing):
     def _online_drivers(self, zone: int) -> list[tuple[Any, ...]]:
         online = [d for d in self.drivers.values() if d["zone_id"] == zone and d["status"] == "online"]
         online = [d for d in online if d["unreachable_ms"] is None]
-        return [(d["id"], d["lat"], d["lon"], d["capacity"], self._carried(d["id"])) for d in online]
+        return [
+            (d["id"], d["lat"], d["lon"], d["capacity"], self._carried(d["id"]), d["shift_ends_ms"])
+            for d in online
+        ]
+
+    def _carried_in(self, zone: int) -> list[tuple[int, int]]:
+        drivers = [d["id"] for d in self.drivers.values() if d["zone_id"] == zone]
+        return [(n, self.orders[n]["version"]) for driver in drivers for n in self._carried(driver)]
 
     def _snapshot(self, number: int) -> Row | None:
         driver = self.drivers.get(number)

@@ -59,7 +59,7 @@ CREATE SEQUENCE life_seq;
 CREATE TABLE alembic_version (
     version_num varchar(32) NOT NULL CONSTRAINT alembic_version_pkc PRIMARY KEY
 );
-INSERT INTO alembic_version VALUES ('0037_ended_jobs');
+INSERT INTO alembic_version VALUES ('0038_ended_jobs');
 
 
 -- Accounts ----------------------------------------------------------------------------------------------------------
@@ -161,7 +161,12 @@ CREATE TABLE zones (
     -- What a driver is paid for a delivery. An order keeps what it was placed with.
     driver_pay_minor     integer CHECK (driver_pay_minor BETWEEN 0 AND 1000000000),
     -- An order that has waited for a driver for so long is told of, once a round (find_unassigned). NULL: never.
-    unassigned_after_s   integer DEFAULT 300 CHECK (unassigned_after_s BETWEEN 1 AND 604800)
+    unassigned_after_s   integer DEFAULT 300 CHECK (unassigned_after_s BETWEEN 1 AND 604800),
+    -- Who decides in a zone of mode `waves`. planned: the planner says who is offered which trip. direct: it assigns it.
+    -- NULL: the nearest drivers get offers.
+    plan                 text CHECK (plan IN ('planned', 'direct')),
+    -- What the planner knows of the zone's drivers, stores and trips (dispatch/zone_planning.py). NULL: as usual.
+    planning             jsonb
 );
 
 -- A store. Trigger (functions/catalogue.sql): a store that closes or opens marks its products.
@@ -235,7 +240,8 @@ CREATE TABLE drivers (
     lat        double precision,                    -- last known place, written now and then (save_positions)
     lon        double precision,
     located_at timestamptz,
-    unreachable_at timestamptz                      -- since when the driver, online, cannot be reached: no offers
+    unreachable_at timestamptz,                     -- since when the driver, online, cannot be reached: no offers
+    shift_ends_at  timestamptz                      -- the driver picks nothing up later; NULL: it has not said
 ) WITH (fillfactor = 70);
 CREATE INDEX drivers_zone ON drivers (zone_id, status, id);
 
@@ -827,13 +833,14 @@ CREATE VIEW driver_rows AS
 SELECT d.id, d.shard, d.zone_id, u.name, u.status AS account, d.status, d.capacity, d.version, d.feed_seq,
        d.recent, d.writer, d.lat, d.lon,
        ARRAY(SELECT a.order_id FROM assignment a WHERE a.driver_id = d.id) AS carrying,
-       (extract(epoch FROM d.unreachable_at) * 1000)::bigint AS unreachable_ms
+       (extract(epoch FROM d.unreachable_at) * 1000)::bigint AS unreachable_ms,
+       (extract(epoch FROM d.shift_ends_at) * 1000)::bigint AS shift_ends_ms
   FROM drivers d JOIN users u ON u.id = d.id;
 
 -- A zone as its actor loads it. A zone's actor writes nothing, so it has no writer.
 CREATE VIEW zone_rows AS
 SELECT z.id, z.name, z.mode, z.wave_size, z.offer_ttl_s, '' AS writer, z.offer_distance_max_m, z.release_pause_s,
-       z.give_up_after_s
+       z.give_up_after_s, z.plan, z.planning
   FROM zones z;
 
 -- A payment with its order and its latest refund, as the worker and the API read it.

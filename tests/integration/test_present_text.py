@@ -141,7 +141,8 @@ PLANTED = [
     ("GRANT SELECT ON users TO PUBLIC", ["table users"], "everybody SELECT"),
     ("ALTER TABLE outbox OWNER TO mall_app", ["sequence outbox_id_seq", "table outbox"], "mall_app"),
     ("ALTER TABLE zones ADD extra text GENERATED ALWAYS AS (upper(name)) STORED", ["column zones.extra"], "upper"),
-    ("ALTER TABLE drivers DROP located_at", ["column drivers.located_at", "column drivers.unreachable_at"],
+    ("ALTER TABLE drivers DROP located_at",
+     ["column drivers.located_at", "column drivers.shift_ends_at", "column drivers.unreachable_at"],
      f"nothing in {MIGRATED}"),
     ("ALTER TABLE sessions ALTER network SET DEFAULT ''", ["column sessions.network"], "DEFAULT"),
     ("ALTER TABLE sessions ALTER network SET NOT NULL",
@@ -162,7 +163,7 @@ PLANTED = [
     ("ALTER SEQUENCE order_id_seq INCREMENT 2", ["sequence order_id_seq"], "INCREMENT 2"),
     ("GRANT UPDATE ON SEQUENCE order_id_seq TO mall_app", ["sequence order_id_seq"], "mall_app UPDATE"),
     ("CREATE OR REPLACE VIEW zone_rows AS SELECT id, name, mode, wave_size, offer_ttl_s, 'x' AS writer,"
-     " offer_distance_max_m, release_pause_s, give_up_after_s FROM zones", ["view zone_rows"], "'x'"),
+     " offer_distance_max_m, release_pause_s, give_up_after_s, plan, planning FROM zones", ["view zone_rows"], "'x'"),
     ("CREATE TYPE extra AS ENUM ('a')", ["type extra"], "nothing in"),
     ("CREATE EXTENSION pg_trgm", ["extension pg_trgm"], "nothing in"),
     ("CREATE SCHEMA extra", ["schema extra"], "nothing in"),

@@ -23,9 +23,11 @@ from dispatch import feed_frames
 from dispatch.background import BackgroundTasks
 from dispatch.driver_actor import DriverBehaviour, driver_ref
 from dispatch.order_actor import OrderBehaviour
+from dispatch.plan_steps import step_at_once
 from dispatch.service import Dispatch
 from dispatch.wire_types import travellers
 from dispatch.zone_actor import ZoneBehaviour
+from dispatch.zone_planning import STEP
 from storage.memory.leases import MemoryLeases
 from tests.simulation.wires import LeaseWire, SimNetwork, StoreWire
 
@@ -215,7 +217,7 @@ class Host:
             instance=self.name, incarnation=me.incarnation,
             behaviours=[OrderBehaviour(), DriverBehaviour("e1"), ZoneBehaviour()],
             journal=store, emitter=cluster.peers, peers=cluster.forwarding, lost=cluster.lost,
-            clock=clock, entropy=entropy, log=world.note,
+            clock=clock, entropy=entropy, log=world.note, computed={STEP: step_at_once},
         )  # fmt: skip
         cluster.attach(runtime)
         dispatch = Dispatch(runtime, store)

@@ -27,9 +27,14 @@ from tests.simulation.wires import Faults, LineWire
 from tests.simulation.work import BackgroundWork
 
 HOSTS = 3
-DRIVERS = 8
+DRIVERS = 9
 CUSTOMERS = 3
-ZONES = {1: "waves", 2: "open"}
+# The third one is planned; with every other seed its trips are assigned and not offered.
+ZONES = {1: "waves", 2: "open", 3: "waves"}
+PLANNED_ZONE = 3
+# Everything is near, so that trips take seconds.
+PLANNING = {"speed_m_per_s": 300.0, "pickup_s": 1, "dropoff_s": 1, "rest_s": 2}
+PREPARATION_S = 4
 WINS = ("won", "already_yours")
 # Log lines of the core that no fault of the world excuses.
 FAULTS_OF_OURS = (
@@ -64,11 +69,14 @@ class World:
         self._sessions = 0
         self._keys = 0
         for number, mode in ZONES.items():
-            self.store.add_zone(number, mode, wave_size=2, offer_ttl_s=4)
+            plan = ("planned", "direct")[seed // 2 % 2] if number == PLANNED_ZONE else None
+            self.store.add_zone(number, mode, wave_size=2, offer_ttl_s=4, plan=plan, planning=PLANNING)
             self.store.add_store(number, number, lat=0.01 * number)
             self.store.add_product(number, number, stock=10_000 if number == 1 else None)
+        self.store.stores[PLANNED_ZONE]["preparation_s"] = PREPARATION_S
         for number in self.phones:
-            self.store.add_driver(number, 1 + number % 2, capacity=1 + number % 3)
+            self.store.add_driver(number, 1 + number % 3, capacity=1 + number // 3)
+            self.store.drivers[number] |= {"lat": 0.01, "lon": 0.001 * number}
 
     # -- the instances ------------------------------------------------------------------------
 

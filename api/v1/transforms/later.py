@@ -7,7 +7,9 @@ from typing import Any
 from api.v1.request_draft import Draft, refuse_body
 from api.v1.transforms.tree import objects, pointer
 
-LATER = frozenset({"low_stock", "unassigned_after_s"})
+LATER = frozenset({"low_stock", "unassigned_after_s", "planning", "trip", "trip_id", "shift_ends_at"})
+# Modes of zones that version 1 does not know; to it, their orders are offered in waves.
+LATER_MODES = frozenset({"planned", "direct"})
 
 
 def forward(draft: Draft) -> None:
@@ -18,6 +20,8 @@ def forward(draft: Draft) -> None:
     """
     found = [pointer((*path, name)) for path, node in objects(draft.body) for name in LATER & node.keys()]
     refuse_body([(where, "extra_forbidden", "not known") for where in sorted(found)])
+    modes = [pointer((*path, "mode")) for path, node in objects(draft.body) if _has_later_mode(node)]
+    refuse_body([(where, "literal_error", "not known") for where in modes])
 
 
 def backward(answer: Any) -> None:
@@ -25,3 +29,10 @@ def backward(answer: Any) -> None:
     for _, node in objects(answer):
         for name in LATER:
             node.pop(name, None)
+        if "wave_size" in node and _has_later_mode(node):
+            node["mode"] = "waves"
+
+
+def _has_later_mode(node: dict[str, Any]) -> bool:
+    mode = node.get("mode")
+    return isinstance(mode, str) and mode in LATER_MODES

@@ -205,13 +205,16 @@ BEGIN
         SELECT x.*, s.epoch IS NOT DISTINCT FROM x.epoch AS owned
           FROM ROWS FROM (jsonb_to_recordset(p_items) AS (
                  id bigint, shard integer, epoch bigint, version integer, writer text, status text,
-                 capacity integer, zone bigint, recent jsonb, unreachable_ms bigint)) WITH ORDINALITY
-               AS x(id, shard, epoch, version, writer, status, capacity, zone, recent, unreachable_ms, ord)
+                 capacity integer, zone bigint, recent jsonb, unreachable_ms bigint,
+                 shift_ends_ms bigint)) WITH ORDINALITY
+               AS x(id, shard, epoch, version, writer, status, capacity, zone, recent, unreachable_ms, shift_ends_ms,
+                    ord)
           LEFT JOIN shard s ON s.id = x.shard
     ), moved AS (
         UPDATE drivers d SET status = i.status, capacity = i.capacity, zone_id = i.zone,
                version = d.version + 1, recent = i.recent, writer = i.writer,
-               unreachable_at = to_timestamp(i.unreachable_ms / 1000.0)
+               unreachable_at = to_timestamp(i.unreachable_ms / 1000.0),
+               shift_ends_at = to_timestamp(i.shift_ends_ms / 1000.0)
           FROM item i WHERE i.owned AND d.id = i.id AND d.version = i.version AND d.shard = i.shard
         RETURNING i.ord
     )

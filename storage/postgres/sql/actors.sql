@@ -32,8 +32,14 @@ SELECT id, version FROM orders WHERE zone_id = $1 AND status = 'confirmed';
 
 -- name: zone_drivers
 SELECT d.id, d.lat, d.lon, d.capacity,
-       ARRAY(SELECT a.order_id FROM assignment a WHERE a.driver_id = d.id) AS carrying
+       ARRAY(SELECT a.order_id FROM assignment a WHERE a.driver_id = d.id) AS carrying,
+       (extract(epoch FROM d.shift_ends_at) * 1000)::bigint AS shift_ends_ms
   FROM drivers d WHERE d.zone_id = $1 AND d.status = 'online' AND d.unreachable_at IS NULL;
+
+-- name: zone_carried
+-- What the drivers of a zone carry, as numbers and versions.
+SELECT o.id, o.version
+  FROM drivers d JOIN assignment a ON a.driver_id = d.id JOIN orders o ON o.id = a.order_id WHERE d.zone_id = $1;
 
 -- name: feed_after
 SELECT seq, type, (extract(epoch FROM at) * 1000)::bigint AS at_ms, trace, data

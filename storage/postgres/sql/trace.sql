@@ -62,3 +62,8 @@ SELECT at, place, what, jsonb_strip_nulls(facts) AS facts
   FROM (TABLE changes UNION ALL TABLE payment UNION ALL TABLE waiting UNION ALL TABLE events UNION ALL TABLE added
         UNION ALL TABLE runs UNION ALL TABLE noticed UNION ALL TABLE hooks) x
  ORDER BY at, rank;
+
+-- name: order_story
+-- The history of an order with its reasons, in order; the first thousand versions.
+SELECT version, type, actor_role, actor_id, reason, at, data
+  FROM order_events WHERE order_id = $1 ORDER BY version LIMIT 1000;

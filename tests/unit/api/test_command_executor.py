@@ -59,10 +59,12 @@ class Actors:
     async def take_offline(self, caller: Caller, number: int) -> Reply:
         return await self.command(caller, number, "offline")
 
-    async def set_availability(self, caller: Caller, status: str) -> Reply:
+    async def set_availability(self, caller: Caller, status: str, shift_ends_ms: int | None = None) -> Reply:
         return await self.command(caller, caller.number, status)
 
-    def set_availability_for(self, reply: Any, caller: Caller, status: str) -> object:
+    def set_availability_for(
+        self, reply: Any, caller: Caller, status: str, shift_ends_ms: int | None = None
+    ) -> object:
         return self.command_for(reply, caller, caller.number, status)
 
 

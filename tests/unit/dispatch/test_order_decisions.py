@@ -15,7 +15,7 @@ from dispatch.domain import commands as d
 from dispatch.domain import order as o
 from dispatch.domain.commands import By, Decision, Unchanged
 from dispatch.domain.geo import Place
-from dispatch.domain.order import Facts, Item, Offer, Order, Paid, Pickup, order_from
+from dispatch.domain.order import Facts, Item, Offer, Order, Paid, Pickup, Trip, order_from
 from dispatch.domain.order_decisions import decide
 from dispatch.domain.refusals import Refused
 
@@ -260,6 +260,57 @@ def test_no_sequence_of_commands_breaks_the_order(commands: list[Any]) -> None:
         state = after
 
 
+TRIP = Trip("trp_9_1", (9, 5))
+
+
+def in_trip(**changes: Any) -> Order:
+    return offered(trip=TRIP, **changes)
+
+
+def test_offer_in_a_trip_tells_the_whole_trip_and_so_does_the_order_that_is_won() -> None:
+    made = won(decide(order(), d.MakeOffers(1, 0, (7,), 5000, trip=TRIP), NOW))
+    assert made.feed[0].data["trip"] == {"trip_id": "trp_9_1", "orders": ["ord_9", "ord_5"]}
+    decision = won(decide(made.order, d.Accept(7, trip_id="trp_9_1"), NOW))
+    assert decision.feed[0].data["trip"]["trip_id"] == "trp_9_1"
+    assert decision.order.trip == TRIP
+
+
+def test_acceptance_of_another_trip_wins_nothing() -> None:
+    assert code(decide(in_trip(), d.Accept(7, trip_id="trp_9_2"), NOW)) == "offer_expired"
+    assert code(decide(offered(), d.Accept(7, trip_id="trp_9_1"), NOW)) == "offer_expired"
+    assert code(decide(in_trip(), d.Decline(7, trip_id="trp_9_2"), NOW)) == "offer_expired"
+
+
+def test_app_that_knows_no_trips_accepts_one_order_of_it() -> None:
+    assert won(decide(in_trip(), d.Accept(7, "ofr_5_1"), NOW)).order.trip == TRIP
+
+
+@pytest.mark.parametrize(
+    ("state", "command"),
+    [
+        (in_trip(), d.Decline(7)),
+        (in_trip(expires_ms=NOW), d.Expire(NOW)),
+        (in_trip(), d.Withdraw((7,), "busy")),
+        (in_trip(), d.SetMode(o.OPEN)),
+        (in_trip(expires_ms=NOW), d.MakeOffers(1, 0, (8,), 5000)),
+        (in_trip(), d.Assign(ADMIN, 8)),
+        (order(o.ASSIGNED, trip=TRIP), d.Release(ADMIN, "r")),
+        (order(o.ASSIGNED, trip=TRIP), d.Reassign(ADMIN, 8, "r")),
+    ],
+)
+def test_order_leaves_its_trip_with_the_driver_of_the_trip(state: Order, command: Any) -> None:
+    assert won(decide(state, command, NOW)).order.trip is None
+
+
+def test_zone_that_assigns_says_why_and_in_which_trip() -> None:
+    decision = won(decide(order(), d.Assign(d.DISPATCH, 7, TRIP, {"plan": {"number": 3}}), NOW))
+    assert (decision.order.trip, decision.data["plan"], decision.by) == (TRIP, {"number": 3}, d.DISPATCH)
+
+
+def test_fingerprint_of_an_acceptance_does_not_depend_on_the_trip() -> None:
+    assert repr(d.Accept(7, "ofr_5_1", "trp_9_1")) == repr(d.Accept(7, "ofr_5_1"))
+
+
 def test_stories_show_the_transition_table() -> None:
     stories = (Path(o.__file__).parent.parent / "STORIES.md").read_text()
     assert o.diagram() in stories, "paste dispatch.domain.order.diagram() into STORIES.md"
@@ -413,6 +464,7 @@ def test_whatever_an_order_is_outlives_its_row_and_every_change() -> None:
         offers=(Offer("ofr_5_6", 8, NOW + 9),), offer_count=6, tried=(8, 9), due_ms=NOW + 9,
         recent=(("a" * 24, "b" * 16, ["won", "assigned", 3]),), released=((7, NOW - 9),), since_ms=NOW - 8,
         warned_ms=NOW - 7, payments=(Paid(3, "refunding", 900, 200, 5, True), Paid(4, "held", 900)),
+        trip=Trip("trp_5_6", (5, 9)),
     )  # fmt: skip
     # A field that is added to orders must be set above, or this test would not notice that it is lost.
     plain = {field.name: field.default for field in fields(Order)}

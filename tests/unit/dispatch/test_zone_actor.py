@@ -148,7 +148,7 @@ def offered_to(*drivers: int, number: int = 5, version: int = 2) -> Order:
 
 
 def read(zone: Clock, *online: int) -> Done:
-    rows: list[Any] = [(n, 1.0, 2.0, 1, []) for n in online]
+    rows: list[Any] = [(n, 1.0, 2.0, 1, [], None) for n in online]
     return zone.say(QueryAnswer(Query("zone_drivers", (1,), tag="drivers"), rows))
 
 

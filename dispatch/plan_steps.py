@@ -1,0 +1,84 @@
+"""Computes the steps of zones' planners: small ones at once, others in a process of their own.
+
+A large step takes longer than the loop may be kept. A thread would share the interpreter with the loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Callable
+from concurrent.futures import BrokenExecutor, Executor, ProcessPoolExecutor
+from multiprocessing import connection
+
+from dispatch.domain.planning import PlanResult, PlanState, plan
+from dispatch.zone_plan import ZonePlanSettings
+
+# A step over at most so many orders and drivers takes less than 5 ms (loadtests/README.md).
+ORDERS_AT_ONCE, DRIVERS_AT_ONCE = 2, 30
+LIMIT_S = 10.0
+
+
+def step(state: PlanState, now_s: float, seed: int, settings: ZonePlanSettings) -> PlanResult:
+    """One step of the planner."""
+    return plan(state, now_s, seed, settings.of_planner())
+
+
+async def step_at_once(state: PlanState, now_s: float, seed: int, settings: ZonePlanSettings) -> PlanResult:
+    """One step, whatever its size: for simulations."""
+    return step(state, now_s, seed, settings)
+
+
+class PlanSteps:
+    """The steps of one instance. Close it with `close()`."""
+
+    def __init__(self, executor: Callable[[], Executor] | None = None) -> None:
+        self._make = executor or _process
+        self._executor: Executor | None = None
+
+    async def step(self, state: PlanState, now_s: float, seed: int, settings: ZonePlanSettings) -> PlanResult:
+        """One step.
+
+        Raises:
+            TimeoutError: it takes too long.
+            BrokenExecutor: its process has died; the next step gets a new one.
+        """
+        if len(state.orders) <= ORDERS_AT_ONCE and len(state.drivers) <= DRIVERS_AT_ONCE:
+            return step(state, now_s, seed, settings)
+        if self._executor is None:
+            self._executor = self._make()
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(LIMIT_S):
+                return await loop.run_in_executor(self._executor, step, state, now_s, seed, settings)
+        except (BrokenExecutor, TimeoutError):
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """End the process."""
+        if self._executor is not None:
+            self._executor.shutdown(wait=False, cancel_futures=True)
+            self._executor = None
+
+
+def _process() -> Executor:
+    # A fork would copy sockets, locks and threads of the server.
+    context = multiprocessing.get_context("spawn")
+    return ProcessPoolExecutor(1, mp_context=context, initializer=_depend)
+
+
+def _depend() -> None:
+    """Live as long as the server: Ctrl-C goes to all processes of a terminal, and a kill to the server alone."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        connection.wait([parent.sentinel])
+        os._exit(0)

@@ -1,0 +1,234 @@
+"""What a zone's actor keeps for its planner: settings, what drivers carry, and the plan of a moment ago."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from math import ceil, exp
+from typing import Any, NamedTuple
+
+from actors.values import frozen
+from dispatch.domain.geo import Place
+from dispatch.domain.order import Order
+from dispatch.domain.planning import (
+    DemandPoint,
+    PlanDriver,
+    Plane,
+    PlannedRoute,
+    PlanOrder,
+    PlanSettings,
+    Spot,
+    Travel,
+    straight_travel,
+)
+
+PLANNED, DIRECT = "planned", "direct"
+# What a store counts before it has had an order, and how long an order is remembered.
+PRIOR, MEMORY_S = 0.2, 3600.0
+# Weight of one answer in the learned share of offers that are not accepted, and the share to begin with.
+LEARNED, REFUSED_SHARE = 0.02, 0.1
+
+
+@frozen
+class ZonePlanSettings:
+    """A zone's settings for the planner, as its column `planning` has them.
+
+    Attributes:
+        speed_m_per_s, street_factor: mean speed along the way, and how much longer it is than the straight line.
+        pickup_s, dropoff_s: time at a store, and at a door.
+        trip_orders_max, detour_max_s: as in `PlanSettings`.
+        rest_s: how long a driver who declined is left in peace.
+        planned_offers: after so many offers without success the nearest drivers are asked at once.
+        time_scale: how many times as fast as real time the zone lives.
+        travel_round_s: travel times are rounded up to multiples of it; 0: they are not.
+        lead_s: offers go out this long before the last harmless moment.
+    """
+
+    speed_m_per_s: float = 5.0
+    street_factor: float = 1.3
+    pickup_s: float = 120
+    dropoff_s: float = 120
+    trip_orders_max: int = 3
+    detour_max_s: float = 900
+    rest_s: float = 60
+    planned_offers: int = 3
+    time_scale: float = 1.0
+    travel_round_s: float = 0
+    lead_s: float = 0
+
+    def of_planner(self) -> PlanSettings:
+        """The planner's settings."""
+        return PlanSettings(
+            self.travel,
+            pickup_half_s=self.pickup_s / 2,
+            dropoff_half_s=self.dropoff_s / 2,
+            trip_orders_max=self.trip_orders_max,
+            detour_max_s=self.detour_max_s,
+            offer_lead_s=self.lead_s,
+        )
+
+    @property
+    def travel(self) -> Travel:
+        """The metric."""
+        straight = straight_travel(self.speed_m_per_s, self.street_factor)
+        step_s = self.travel_round_s
+        if not step_s:
+            return straight
+        return Travel(lambda a, b: step_s * ceil(straight.seconds(a, b) / step_s), straight.metres_per_s)
+
+
+_KNOWN = frozenset(each.name for each in fields(ZonePlanSettings)) - {"lead_s"}
+
+
+def plan_settings_from(row: Mapping[str, Any] | None) -> ZonePlanSettings:
+    """The settings of a zone's row. Fields of a newer version are passed over."""
+    return ZonePlanSettings(**{name: value for name, value in (row or {}).items() if name in _KNOWN})
+
+
+class Anchor(NamedTuple):
+    """Where a driver was last known to be, and when."""
+
+    place: Place
+    at_ms: int
+
+
+class StoreDemand(NamedTuple):
+    """Orders of a store, older ones counting less, as of a time."""
+
+    place: Place
+    weight: float
+    at_ms: int
+
+
+@dataclass(slots=True)
+class ZonePlan:
+    """What the planner needs besides open orders and online drivers. All of it can be lost and comes again.
+
+    Attributes:
+        direct: trips are assigned, not offered.
+        carried: orders under way, by id; `loads`: their ids, by driver.
+        anchors: last known place of each driver.
+        rests: drivers who have declined, and until when they are left in peace.
+        demand: by store.
+        far: drivers who are too far away for an order, by order.
+        before, number: the plan of a moment ago, and its number.
+        unplanned: orders that it gives to nobody.
+        asked_ms: start of the step under way; None: there is none.
+        wanted_ms: since when a plan is waited for; None: there is one.
+        due: something has happened since the last step began.
+        refused_share: learned share of offers that are declined or lapse.
+        made_orders, made_drivers: the planner's values of what has not changed.
+    """
+
+    direct: bool
+    settings: ZonePlanSettings
+    plane: Plane | None = None
+    carried: dict[int, Order] = field(default_factory=dict)
+    loads: dict[int, set[int]] = field(default_factory=dict)
+    anchors: dict[int, Anchor] = field(default_factory=dict)
+    rests: dict[int, int] = field(default_factory=dict)
+    demand: dict[int, StoreDemand] = field(default_factory=dict)
+    far: dict[int, set[int]] = field(default_factory=dict)
+    before: tuple[PlannedRoute, ...] = ()
+    number: int = 0
+    unplanned: frozenset[int] = frozenset()
+    asked_ms: int | None = None
+    wanted_ms: int | None = None
+    due: bool = False
+    refused_share: float = REFUSED_SHARE
+    made_orders: dict[int, tuple[int, PlanOrder]] = field(default_factory=dict)
+    made_drivers: dict[int, PlanDriver] = field(default_factory=dict)
+
+    def spot(self, place: Place) -> Spot:
+        """A place on the zone's plane, which touches the sphere at the first one."""
+        if self.plane is None:
+            self.plane = Plane(place)
+        return self.plane.spot(place)
+
+    def seconds(self, at_ms: float) -> float:
+        """A time on the planner's clock."""
+        return at_ms / 1000 * self.settings.time_scale
+
+    def milliseconds(self, at_s: float) -> int:
+        """A time of the planner on the zone's clock."""
+        return round(at_s * 1000 / self.settings.time_scale)
+
+    # -- what has happened -----------------------------------------------------------------------------
+
+    def order_opened(self, order: Order, now_ms: int) -> None:
+        """Count an order for its store."""
+        pickup = order.facts.first
+        weight = self._weight(pickup.store_id, now_ms) + 1
+        self.demand[pickup.store_id] = StoreDemand(pickup.place, weight, now_ms)
+
+    def _weight(self, store: int, now_ms: int) -> float:
+        known = self.demand.get(store)
+        if known is None:
+            return 0.0
+        return known.weight * exp(-max(0.0, self.seconds(now_ms - known.at_ms)) / MEMORY_S)
+
+    def points(self, now_ms: int) -> tuple[DemandPoint, ...]:
+        """Where orders come from."""
+        return tuple(
+            DemandPoint(self.spot(known.place), PRIOR + self._weight(store, now_ms))
+            for store, known in self.demand.items()
+        )
+
+    def carry(self, order: Order) -> None:
+        """Take in an order under way. Where its driver was when it was picked up is known, too."""
+        self.drop(order.id)
+        if order.driver_id is None:
+            return
+        self.carried[order.id] = order
+        self.loads.setdefault(order.driver_id, set()).add(order.id)
+        self.made_drivers.pop(order.driver_id, None)
+        if order.status == "picked_up":
+            self._anchor(order.driver_id, order.facts.pickups[-1].place, order.updated_ms)
+
+    def end(self, order: Order) -> None:
+        """Take out an order that is over; a delivery says where its driver is."""
+        self.drop(order.id)
+        self.far.pop(order.id, None)
+        if order.status == "delivered" and order.driver_id is not None:
+            self._anchor(order.driver_id, order.facts.dropoff, order.updated_ms)
+
+    def drop(self, number: int) -> None:
+        """Forget an order that is not under way."""
+        self.made_orders.pop(number, None)
+        known = self.carried.pop(number, None)
+        if known is not None and known.driver_id is not None:
+            load = self.loads[known.driver_id]
+            load.discard(number)
+            self.made_drivers.pop(known.driver_id, None)
+            if not load:
+                del self.loads[known.driver_id]
+
+    def located(self, driver_id: int, place: Place | None, now_ms: int) -> None:
+        """Take in where a driver says that it is."""
+        self.made_drivers.pop(driver_id, None)
+        if place is not None:
+            self._anchor(driver_id, place, now_ms)
+
+    def _anchor(self, driver_id: int, place: Place, at_ms: int) -> None:
+        known = self.anchors.get(driver_id)
+        if known is None or known.at_ms <= at_ms:
+            self.anchors[driver_id] = Anchor(place, at_ms)
+            self.made_drivers.pop(driver_id, None)
+
+    def left(self, driver_id: int) -> None:
+        """Forget a driver who is not online."""
+        self.anchors.pop(driver_id, None)
+        self.rests.pop(driver_id, None)
+        self.made_drivers.pop(driver_id, None)
+
+    def answered(self, before: Order | None, after: Order, now_ms: int) -> None:
+        """Learn from what became of an order's offers: an acceptance, or a driver who did not want it."""
+        if before is None or not before.offers:
+            return
+        new = set(after.tried) - set(before.tried)
+        for driver_id in new:
+            self.rests[driver_id] = now_ms + round(self.settings.rest_s * 1000 / self.settings.time_scale)
+            self.made_drivers.pop(driver_id, None)
+        refused = 1.0 if new else 0.0
+        if new or after.driver_id is not None:
+            self.refused_share += LEARNED * (refused - self.refused_share)

@@ -1,0 +1,319 @@
+"""Planning of a zone: what a step is told, and which offers follow from its proposals.
+
+A step is a query of the zone's actor that is computed (plan_steps.py). Its answer is some milliseconds or seconds old
+when it comes. So only what still holds becomes an offer, and each order's own turn decides again, as ever.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from actors.messages import ActorId, Query, Tell
+from dispatch import messages as m
+from dispatch.domain.commands import DISPATCH, Assign, MakeOffers
+from dispatch.domain.geo import distance_m
+from dispatch.domain.ids import DRIVER, ORDER, public_id, trip_id
+from dispatch.domain.order import ASSIGNED, WAVES, Order, Trip
+from dispatch.domain.planning import (
+    CandidateDriver,
+    PlanDriver,
+    PlanOrder,
+    PlanResult,
+    PlanState,
+    Spot,
+    TripProposal,
+)
+from dispatch.zone_expiry import PROPOSED_MS
+from dispatch.zone_plan import ZonePlan
+from dispatch.zone_state import ZoneState, within
+
+STEP = "plan"
+# From one step to the next.
+STEP_GAP_MS = 250
+# A step without an answer by then is lost: its instance has died, or it fails.
+STEP_LOST_MS = 15_000
+# Without a plan for so long, orders go to the nearest drivers.
+SILENT_MS = 2 * STEP_LOST_MS
+# An order that no plan has given to anybody goes to the nearest drivers after this time.
+UNPLANNED_MS = 10_000
+# When all drivers had an offer without success, they are planned for again after this time.
+REPEAT_MS = 5_000
+# A driver who has not said when its shift ends is there for so long, in seconds of the planner.
+SHIFT_S = 24 * 3600.0
+
+
+def is_waiting(state: ZoneState, order: Order, now_ms: int) -> bool:
+    """True for an order without a live offer and without a proposal under way."""
+    if order.mode != WAVES or any(x.expires_ms > now_ms for x in order.offers):
+        return False
+    proposed = state.proposed.get(order.id)
+    return proposed is None or not within(now_ms, proposed[0], PROPOSED_MS)
+
+
+# -- a step -----------------------------------------------------------------------------------------------
+
+
+def step_of(state: ZoneState, plan: ZonePlan, now_ms: int) -> Query | None:
+    """The next step, if there is something to plan and no step under way."""
+    if plan.wanted_ms is None:
+        plan.wanted_ms = now_ms
+    if plan.asked_ms is not None and within(now_ms, plan.asked_ms, STEP_LOST_MS):
+        return None
+    waiting = [order for order in state.orders.values() if _is_planned(state, plan, order, now_ms)]
+    plan.due = False
+    if not waiting or not state.drivers:
+        plan.before, plan.unplanned = (), frozenset()
+        plan.wanted_ms = None
+        return None
+    plan.number += 1
+    plan.asked_ms = now_ms
+    plan_state = PlanState(
+        tuple(_plan_order(state, plan, order, now_ms) for order in waiting),
+        tuple(_plan_drivers(state, plan, now_ms)),
+        plan.before,
+        plan.points(now_ms),
+        plan.number,
+    )
+    lead_s = 0.0 if plan.direct else plan.refused_share * state.offer_ttl_ms / 1000 * plan.settings.time_scale
+    settings = replace(plan.settings, lead_s=lead_s)
+    return Query(
+        STEP, (plan_state, plan.seconds(now_ms), state.id * 1_000_003 + plan.number, settings), tag=STEP
+    )
+
+
+def _is_planned(state: ZoneState, plan: ZonePlan, order: Order, now_ms: int) -> bool:
+    """True for an order that the planner decides about; others go to the nearest drivers."""
+    return order.wave < plan.settings.planned_offers and is_waiting(state, order, now_ms)
+
+
+def for_the_nearest(state: ZoneState, plan: ZonePlan, now_ms: int) -> list[Order]:
+    """Orders that the planner does not place: nobody took them, nobody can, or there has been no plan for long."""
+    silent = plan.wanted_ms is not None and not within(now_ms, plan.wanted_ms, SILENT_MS)
+    return [
+        order
+        for order in state.orders.values()
+        if is_waiting(state, order, now_ms)
+        and (
+            order.wave >= plan.settings.planned_offers
+            or (
+                (silent or order.id in plan.unplanned)
+                and not within(now_ms, order.looking_since_ms, UNPLANNED_MS)
+            )
+        )
+    ]
+
+
+def _plan_order(state: ZoneState, plan: ZonePlan, order: Order, now_ms: int) -> PlanOrder:
+    known = plan.made_orders.get(order.id)
+    if known is not None and known[0] == order.version:
+        made = known[1]
+    else:
+        facts, store = order.facts, order.facts.first
+        made = PlanOrder(
+            order.id, store.store_id, store.store_id, plan.spot(store.place), plan.spot(facts.dropoff),
+            plan.seconds(facts.created_ms), plan.seconds(order.ready_ms),
+        )  # fmt: skip
+        plan.made_orders[order.id] = order.version, made
+    declined = _declined_by(state, plan, order, now_ms)
+    return replace(made, declined_by=declined) if declined else made
+
+
+def _declined_by(state: ZoneState, plan: ZonePlan, order: Order, now_ms: int) -> frozenset[int]:
+    """Drivers who do not get the order: it was offered to them in this round, or taken from them, or they are far.
+
+    When that is everybody, those who had an offer may have another one after a pause.
+    """
+    released = [n for n, at_ms in order.released if within(now_ms, at_ms, state.pause_ms)]
+    asked = {*order.tried, *(x.driver_id for x in order.offers)}
+    far = plan.far.get(order.id, ())
+    declined = frozenset((*asked, *released, *far))
+    if declined and state.drivers.keys() <= declined and not within(now_ms, order.updated_ms, REPEAT_MS):
+        return frozenset(far)
+    return declined
+
+
+def _plan_drivers(state: ZoneState, plan: ZonePlan, now_ms: int) -> Iterable[PlanDriver]:
+    """Online drivers whose place is known, with the place and time at which each will be free."""
+    asked = _asked(state, now_ms)
+    for driver in state.drivers.values():
+        if driver.driver_id not in plan.anchors:
+            continue
+        tasks = [plan.carried[n] for n in plan.loads.get(driver.driver_id, ())] + asked.get(
+            driver.driver_id, []
+        )
+        if not tasks and driver.driver_id not in plan.rests:
+            made = plan.made_drivers.get(driver.driver_id)
+            if made is None:
+                made = plan.made_drivers[driver.driver_id] = _plan_driver(plan, driver, (), now_ms)
+            yield made
+        else:
+            yield _plan_driver(plan, driver, tasks, now_ms)
+
+
+def _asked(state: ZoneState, now_ms: int) -> Mapping[int, list[Order]]:
+    """Orders that are offered or proposed to drivers: they are expected to take them."""
+    asked: defaultdict[int, list[Order]] = defaultdict(list)
+    for order in state.orders.values():
+        live = {x.driver_id for x in order.offers if x.expires_ms > now_ms}
+        proposed = state.proposed.get(order.id)
+        if proposed is not None and within(now_ms, proposed[0], PROPOSED_MS):
+            live.update(proposed[1])
+        for driver_id in live:
+            asked[driver_id].append(order)
+    return asked
+
+
+def _plan_driver(plan: ZonePlan, driver: m.DriverChanged, tasks: Sequence[Order], now_ms: int) -> PlanDriver:
+    spot, free_s = predicted_end(plan, driver.driver_id, tasks)
+    rest_ms = plan.rests.get(driver.driver_id, 0)
+    if rest_ms <= now_ms:
+        plan.rests.pop(driver.driver_id, None)
+    ends_ms = driver.shift_ends_ms
+    return PlanDriver(
+        driver.driver_id,
+        spot,
+        max(free_s, plan.seconds(rest_ms)),
+        plan.seconds(now_ms) + SHIFT_S if ends_ms is None else plan.seconds(ends_ms),
+        driver.capacity,
+    )
+
+
+def predicted_end(plan: ZonePlan, driver_id: int, tasks: Sequence[Order]) -> tuple[Spot, float]:
+    """Where and when a driver will be free: after its trips, in the sequence in which it is expected to do them.
+
+    What is picked up already comes first. Without tasks it is the last known place, and a time that is over.
+    """
+    anchor = plan.anchors[driver_id]
+    at, time_s = plan.spot(anchor.place), plan.seconds(anchor.at_ms)
+    if not tasks:
+        return at, 0.0
+    travel_s = plan.settings.travel.seconds
+    half_pickup_s, half_dropoff_s = plan.settings.pickup_s / 2, plan.settings.dropoff_s / 2
+    for trip in _trips(tasks):
+        for order in sorted(trip, key=lambda each: each.ready_ms):
+            if order.status == "picked_up":
+                continue
+            # An order that nobody has yet cannot be under way since long.
+            time_s = max(time_s, plan.seconds(order.updated_ms))
+            store = plan.spot(order.facts.first.place)
+            arrived_s = time_s + (travel_s(at, store) + half_pickup_s if store != at else 0.0)
+            time_s = max(arrived_s, plan.seconds(order.ready_ms))
+            at = store
+        time_s += half_pickup_s
+        for order in trip:
+            door = plan.spot(order.facts.dropoff)
+            time_s += travel_s(at, door) + 2 * half_dropoff_s
+            at = door
+    return at, time_s
+
+
+def _trips(tasks: Iterable[Order]) -> list[list[Order]]:
+    """Orders by trip, in the sequence of their delivery; trips that are under way first."""
+    trips: defaultdict[str, list[Order]] = defaultdict(list)
+    for order in tasks:
+        trips[order.trip.id if order.trip is not None else f"alone {order.id}"].append(order)
+    for members in trips.values():
+        members.sort(key=lambda each: each.trip.order_ids.index(each.id) if each.trip is not None else 0)
+    begun = {"picked_up": 0, ASSIGNED: 1}
+    return sorted(
+        trips.values(),
+        key=lambda members: (
+            min(begun.get(each.status, 2) for each in members),
+            members[0].ready_ms,
+            members[0].id,
+        ),
+    )
+
+
+# -- proposals --------------------------------------------------------------------------------------------
+
+
+def planned(state: ZoneState, plan: ZonePlan, result: PlanResult, now_ms: int) -> list[Tell]:
+    """Offers, or assignments, of the trips that a step proposes, as far as they still hold."""
+    plan.before, plan.unplanned = result.routes, frozenset(result.unplanned)
+    asked = {driver: len(orders) for driver, orders in _asked(state, now_ms).items()}
+    tells: list[Tell] = []
+    for proposal in result.proposals:
+        orders = _still_open(state, proposal, now_ms)
+        driver = state.drivers.get(proposal.driver_id)
+        taken = asked.get(proposal.driver_id, 0)
+        if not orders or driver is None or driver.free - taken < len(orders):
+            continue
+        away_m = _away_m(plan, proposal.driver_id, orders[0])
+        if away_m > state.reach_m:
+            for order in orders:
+                plan.far.setdefault(order.id, set()).add(proposal.driver_id)
+            continue
+        asked[proposal.driver_id] = taken + len(orders)
+        tells += _tells(state, plan, proposal, orders, away_m, now_ms)
+    return tells
+
+
+def _still_open(state: ZoneState, proposal: TripProposal, now_ms: int) -> list[Order]:
+    """The proposal's orders, if all of them still wait and the driver may have them; else none."""
+    orders = [state.orders.get(number) for number in proposal.order_ids]
+    found = [order for order in orders if order is not None and is_waiting(state, order, now_ms)]
+    if len(found) < len(orders):
+        return []
+    repeated = any(proposal.driver_id in (x.driver_id for x in order.offers) for order in found)
+    return [] if repeated else found
+
+
+def _away_m(plan: ZonePlan, driver_id: int, order: Order) -> int:
+    anchor = plan.anchors.get(driver_id)
+    return -1 if anchor is None else round(distance_m(anchor.place, order.facts.first.place))
+
+
+def _tells(
+    state: ZoneState,
+    plan: ZonePlan,
+    proposal: TripProposal,
+    orders: Sequence[Order],
+    away_m: int,
+    now_ms: int,
+) -> list[Tell]:
+    lead, driver_id = orders[0], proposal.driver_id
+    trip = None
+    if len(orders) > 1:
+        trip = Trip(trip_id(lead.id, lead.offer_count + 1), proposal.order_ids)
+    tells = []
+    for order in orders:
+        state.proposed[order.id] = (now_ms, (driver_id,))
+        reasons: dict[str, Any] = {"plan": plan_reasons(plan, proposal, now_ms)}
+        message: MakeOffers | Assign
+        if plan.direct:
+            message = Assign(DISPATCH, driver_id, trip, reasons)
+        else:
+            reasons |= {"distances_m": [away_m], "again": driver_id in order.tried}
+            message = MakeOffers(order.round, order.wave, (driver_id,), state.offer_ttl_ms, reasons, trip)
+        tells.append(Tell(ActorId("order", order.id), message, trace=state.traces.get(order.id)))
+    return tells
+
+
+def plan_reasons(plan: ZonePlan, proposal: TripProposal, now_ms: int) -> dict[str, Any]:
+    """Why a trip is offered to a driver, small enough for the history of each of its orders."""
+    return {
+        "number": proposal.plan_number,
+        "seed": proposal.seed,
+        "at_ms": now_ms,
+        "orders": [public_id(ORDER, number) for number in proposal.order_ids],
+        "latest_start_ms": plan.milliseconds(proposal.latest_start_s),
+        "stops": [[stop.kind, plan.milliseconds(stop.at_s)] for stop in proposal.trip.stops],
+        "chosen": _candidate(plan, proposal.chosen),
+        "next_best": [_candidate(plan, other) for other in proposal.next_best],
+    }
+
+
+def _candidate(plan: ZonePlan, found: CandidateDriver) -> dict[str, Any]:
+    terms = found.terms
+    return {
+        "driver_id": public_id(DRIVER, found.driver_id),
+        "pickup_ms": plan.milliseconds(found.pickup_s),
+        "door_s": round(terms.door_s),
+        "driving_s": round(terms.driving_s),
+        "late_s": round(terms.late_s),
+        "position_s": round(terms.position_s),
+    }
