@@ -35,13 +35,13 @@ class ToldDecision:
         return f"{stamp}  {' '.join(self.sentences)}"
 
 
-class StoryQueries(Protocol):
+class DecisionQueries(Protocol):
     """Named queries that read."""
 
     async def rows(self, name: str, *args: Any) -> list[Any]: ...
 
 
-async def told_decisions(queries: StoryQueries, order: int) -> list[ToldDecision]:
+async def told_decisions(queries: DecisionQueries, order: int) -> list[ToldDecision]:
     """The story of an order; empty if there is no such order.
 
     Raises:

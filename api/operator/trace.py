@@ -53,11 +53,12 @@ async def _stored(database_url: str, trace: str, orders: Sequence[int]) -> list[
 
 
 def table(entries: Sequence[StoryEntry]) -> list[str]:
-    """A line for each entry: time, where, what, details."""
+    """A line for each entry: time, step, where, what, details."""
     rows = [entry.shown() for entry in entries]
-    where, what = (max((len(row[name]) for row in rows), default=0) for name in ("where", "what"))
+    names = ("at", "step", "where", "what")
+    widths = {name: max((len(row[name]) for row in rows), default=0) for name in names}
     return [
-        f"{row['at']}  {row['where']:<{where}}  {row['what']:<{what}}  {_details(row['facts'])}".rstrip()
+        "  ".join([*(row[name].ljust(widths[name]) for name in names), _details(row["facts"])]).rstrip()
         for row in rows
     ]
 

@@ -141,7 +141,6 @@ class JobControl:
         return [
             {
                 **row,
-                "oldest_s": row["oldest_s"] if row["waiting"] else None,
                 "paused": pauses.get(row["task"]),
                 "recent": {name: recent.get(row["task"], idle)[name] for name in idle}
                 | {"window_s": window_s},

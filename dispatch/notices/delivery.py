@@ -9,7 +9,7 @@ import structlog
 
 from actors.clock import Clock
 from actors.values import frozen
-from dispatch.jobs.tasks import Job, Permanent, Retries, Snooze
+from dispatch.jobs.tasks import Permanent, Snooze
 from dispatch.notices.decisions import DropNotice, HoldNotice, SendNow, decide_notice
 from dispatch.notices.kinds import KINDS, MAIL, Channel
 from dispatch.notices.ports import Letter, Letters, Mail, SendRefused, Sms
@@ -51,8 +51,10 @@ class NoticeDelivery:
         self._clock = clock
         self._public_url = public_url
 
-    async def deliver(self, number: int, job: Job, retries: Retries) -> None:
+    async def deliver(self, number: int) -> None:
         """Send a notice, or drop it. It may be repeated: what was noted as sent is not sent again.
+
+        A notice is dead with its job: the commit in which the job dies notes it (functions/notices.sql).
 
         Raises:
             Snooze: it waits for the end of quiet hours.
@@ -65,14 +67,7 @@ class NoticeDelivery:
         try:
             await self._deliver(notice)
         except SendRefused as error:
-            await self._settle(number, "dead", str(error))
             raise Permanent(f"refused: {error}") from error
-        except Snooze:
-            raise
-        except Exception as error:
-            if job.failures + 1 >= retries.failures_max:
-                await self._settle(number, "dead", f"{type(error).__name__} {error}")
-            raise
 
     async def _deliver(self, notice: Row) -> None:
         kind, channel = KINDS[notice["type"]], notice["channel"]

@@ -150,7 +150,8 @@ class NoticeTasks:
 
     async def send(self, payload: NoticePayload, job: Job) -> None:
         """Send a notice."""
-        await self._delivery.deliver(payload.notice, job, self._retries)
+        del job
+        await self._delivery.deliver(payload.notice)
 
     async def send_password_reset(self, payload: ResetPayload, job: Job) -> None:
         """Mail a link that sets a password."""

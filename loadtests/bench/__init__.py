@@ -16,5 +16,6 @@ plain.py      peers (d) and (e): bare aiohttp, and the strongest simple design
 peers.sql     the peers' tables
 resident.py   what many actors in memory cost
 jobs.py       what background jobs cost: until they start, each of them, and none
+webhooks.py   from a commit to the receivers of its webhooks
 geo.py        the search around a place, with and without PostGIS
 """

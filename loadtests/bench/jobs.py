@@ -8,41 +8,36 @@ idle     processor time of a worker that has nothing to do, and of its part of P
 from __future__ import annotations
 
 import asyncio
-import os
 import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
-import aiohttp
 import orjson
 
 from dispatch.jobs.tasks import NewJob
 from loadtests.bench.setup import BenchSetup
 from loadtests.kit.client import open_http
-from loadtests.kit.fixtures import database_url, number_of, order_body
+from loadtests.kit.fixtures import database_url
 from loadtests.kit.process_usage import cpu_s, family_cpu_s, rss_bytes
 from loadtests.kit.report import Limit, LoadReport
-from loadtests.kit.server import EMBEDDED, ROOT, free_port, open_server
+from loadtests.kit.server import EMBEDDED, open_server
 from loadtests.kit.stores import Connection, connect
 from loadtests.kit.tool import add_options, make_parser, option, run_tool
 from loadtests.kit.waiting import until
+from loadtests.kit.work_process import run_work
 from loadtests.kit.worker_process import WorkerProcess
 from storage.embedded import EmbeddedPostgres
 from storage.postgres.database import open_database
 from storage.postgres.migrate import migrate
 
 CUSTOMERS = 20
-# Orders before the measurement: connections, plans and caches.
-WARM = 20
 # Jobs that one statement adds.
 ADDED_AT_ONCE = 1_000
 SETTLED_S = 5.0
-READY_S = 60.0
 LIMIT_S = 120.0
 P99_MS, IDLE_PERCENT = 100.0, 1.0
 OPERATION = "commit to job start"
@@ -75,7 +70,7 @@ async def start(folder: Path, options: JobBenchOptions) -> LoadReport:
         worker = WorkerProcess("bench", setup.database_url, folder / "work", width=50, lease_s=15.0)
         await worker.start()
         try:
-            orders = await _place(setup, options)
+            orders = await setup.place_at_rate(options.rate, options.seconds, CUSTOMERS)
             async with connect(setup.database_url) as connection:
                 await _until_done(connection)
                 committed = await _committed(connection, orders)
@@ -92,26 +87,6 @@ async def start(folder: Path, options: JobBenchOptions) -> LoadReport:
         Limit("p99 from commit to start, ms", round(report.ms([OPERATION], 0.99), 1), P99_MS)
     )
     return report
-
-
-async def _place(setup: BenchSetup, options: JobBenchOptions) -> list[int]:
-    """Place orders at the rate; the numbers of those after the warm-up."""
-    customers = [person.token for person in await setup.mint("customer", CUSTOMERS)]
-    body = order_body((await setup.open_zone("open")).products)
-    placed: list[int] = []
-
-    async def place(turn: int) -> None:
-        customer = setup.mall.as_(customers[turn % CUSTOMERS])
-        order = await customer.do("POST", "/api/v2/orders", body, key=setup.key())
-        if turn >= WARM:
-            placed.append(number_of(order["id"]))
-
-    began = time.perf_counter()
-    async with asyncio.TaskGroup() as tasks:
-        for turn in range(WARM + int(options.rate * options.seconds)):
-            await asyncio.sleep(max(0.0, began + turn / options.rate - time.perf_counter()))
-            tasks.create_task(place(turn))
-    return placed
 
 
 async def _committed(connection: Connection, orders: list[int]) -> dict[int, float]:
@@ -190,7 +165,7 @@ async def idle(folder: Path, options: JobBenchOptions) -> LoadReport:
     report = LoadReport("an idle worker")
     async with _open_postgres(folder) as postgres:
         assert postgres.pid is not None
-        async with _run_work(folder, postgres.database_url) as pid:
+        async with run_work(folder, postgres.database_url) as pid:
             await asyncio.sleep(SETTLED_S)
             worker, with_it = await _percents([pid, postgres.pid], options.seconds)
             report.facts["worker_rss_mb"] = round(rss_bytes(pid) / 1e6, 1)
@@ -227,41 +202,6 @@ async def _open_postgres(folder: Path) -> AsyncIterator[EmbeddedPostgres]:
     with EmbeddedPostgres(folder / "pg") as postgres:
         await migrate(postgres.database_url)
         yield postgres
-
-
-@asynccontextmanager
-async def _run_work(folder: Path, database_url: str) -> AsyncIterator[int]:
-    """`run.py work`; the block gets its pid when it is ready."""
-    port = free_port()
-    environ = {
-        **os.environ,
-        "DATABASE_URL": database_url,
-        "MALL_DATA_DIR": str(folder / "work"),
-        "MALL_INSTANCE": "bench",
-        "MALL_OPS_PORT": str(port),
-        "MALL_LOG_LEVEL": "warning",
-    }
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, str(ROOT / "run.py"), "work", cwd=ROOT, env=environ
-    )
-    try:
-        async with open_http(1) as http:
-            url = f"http://127.0.0.1:{port}/health/readiness"
-            if not await until(partial(_is_ready, http, url), READY_S):
-                raise TimeoutError("the worker is not ready")
-        yield process.pid
-    finally:
-        if process.returncode is None:
-            process.terminate()
-        await process.wait()
-
-
-async def _is_ready(http: aiohttp.ClientSession, url: str) -> bool:
-    try:
-        async with http.get(url) as answer:
-            return answer.status == 200
-    except (aiohttp.ClientError, OSError):
-        return False
 
 
 STAGES = {"start": start, "through": through, "idle": idle}

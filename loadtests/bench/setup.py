@@ -8,14 +8,16 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from time import perf_counter
 
 import aiohttp
 
 from loadtests.kit.client import Mall, open_http
 from loadtests.kit.database_setup import DatabaseSetup, run_once
-from loadtests.kit.fixtures import MintedUser, Zone, database_url, number_of
+from loadtests.kit.fixtures import MintedUser, Zone, database_url, number_of, order_body
 from loadtests.kit.server import EMBEDDED, ROOT, ServerProcess, free_port, open_server
 from loadtests.kit.stores import connect
+from loadtests.kit.waiting import sleep_until
 from loadtests.kit.wire import open_wire, request_bytes
 from storage.postgres.database import Database, open_database
 
@@ -23,6 +25,8 @@ from storage.postgres.database import Database, open_database
 CAPACITY = 20
 CUSTOMERS = 50
 START_S = 20.0
+# Orders at a rate before the measurement: connections, plans and caches.
+WARM = 20
 _SQL = Path(__file__).with_name("peers.sql")
 
 
@@ -87,6 +91,25 @@ class BenchSetup(DatabaseSetup):
     async def place(self, zone: Zone, count: int) -> list[str]:
         """Orders in our server; their public ids."""
         return await self.place_orders(zone.products, count, [self.server.url], self.customers)
+
+    async def place_at_rate(self, rate: float, seconds: float, customers: int) -> list[int]:
+        """Orders of so many customers, so many a second; the numbers of those after the warm-up."""
+        tokens = [person.token for person in await self.mint("customer", customers)]
+        body = order_body((await self.open_zone("open")).products)
+        placed: list[int] = []
+
+        async def place(turn: int) -> None:
+            customer = self.mall.as_(tokens[turn % customers])
+            order = await customer.do("POST", "/api/v2/orders", body, key=self.key())
+            if turn >= WARM:
+                placed.append(number_of(order["id"]))
+
+        began = perf_counter()
+        async with asyncio.TaskGroup() as tasks:
+            for turn in range(WARM + int(rate * seconds)):
+                await sleep_until(began + turn / rate)
+                tasks.create_task(place(turn))
+        return placed
 
     async def place_in_peer(self, peer: Peer, count: int) -> list[str]:
         """Orders in a peer's tables; their public ids."""

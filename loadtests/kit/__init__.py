@@ -4,6 +4,8 @@ Map:
 tool.py               how a tool runs: options, event loop, report, exit code
 server.py             a server in processes of its own, to be killed and restarted
 worker_process.py     a worker of background jobs in a process of its own, the same
+work_process.py       `run.py work` in a process of its own
+webhook_receivers.py  receivers of webhooks in a process of their own
 job_worker.py         the program of that process: the server's worker with tasks of the tools
 stores.py             Postgres and Valkey of a tool's own
 setup.py              what a run sets up: accounts and zones under names of its own

@@ -17,7 +17,7 @@ _DIED = "Its worker ended while it was done, three times."
 
 @dataclass(slots=True)
 class _Job:
-    """A row of `jobs`; times are seconds. `due_s` None: dead."""
+    """A row of `jobs`; times are seconds. `due_s` None: dead. `begun_s`: of the attempt under way."""
 
     id: int
     task: str
@@ -30,6 +30,7 @@ class _Job:
     failures: int = 0
     deaths: int = 0
     worker: str | None = None
+    begun_s: float | None = None
     error: str | None = None
 
     def shown(self) -> dict[str, Any]:
@@ -39,6 +40,10 @@ class _Job:
                 "id", "task", "key", "payload", "trace", "attempts", "failures", "deaths", "created_ms",
             )
         }  # fmt: skip
+
+    def leave(self) -> None:
+        """No worker has it any more."""
+        self.worker = self.begun_s = None
 
 
 class MemoryJobs:
@@ -146,7 +151,7 @@ class MemoryJobs:
         ]
         for job in due:
             job.deaths += job.worker is not None
-            job.worker = None
+            job.leave()
         for job in [job for job in due if job.deaths >= DEAD_DEATHS]:
             job.due_s, job.error = None, _DIED
             self.runs.append((job.id, job.attempts, "dead"))
@@ -155,7 +160,7 @@ class MemoryJobs:
         )
         chosen = suspects[:1] if alone else [job for job in due if job.deaths < SUSPECT_DEATHS]
         for job in chosen:
-            job.worker, job.due_s = worker, self._now_s() + lease_s
+            job.worker, job.begun_s, job.due_s = worker, self._now_s(), self._now_s() + lease_s
             job.attempts += 1
         left = len(suspects) - (len(chosen) if alone else 0)
         return {
@@ -172,7 +177,7 @@ class MemoryJobs:
             counted.append(job.id)
             outcome = item["outcome"]
             self.runs.append((job.id, job.attempts, outcome))
-            job.worker = None
+            job.leave()
             job.error = item["error"] or job.error
             job.failures += outcome in ("retry", "dead")
             if outcome == "done":
@@ -195,7 +200,8 @@ class MemoryJobs:
                 job.due_s = self._now_s() + lease_s
                 held.append(job.id)
             else:
-                job.worker, job.due_s = None, self._now_s()
+                job.leave()
+                job.due_s = self._now_s()
         return held
 
     def _end_former(self, name: str, worker: str, last: str | None, step: int | None) -> int:
@@ -207,7 +213,7 @@ class MemoryJobs:
             ended += former == last or (job.due_s is not None and job.due_s > self._now_s())
             job.due_s = self._now_s()
             if former == last and job.id != step and job.attempts <= ESCAPES_MAX:
-                job.worker = None
+                job.leave()
         return ended
 
     # -- schedules ----------------------------------------------------------------------------

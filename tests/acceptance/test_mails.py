@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+import json
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import pytest
 
 from loadtests.kit.client import Mall, open_http
 from loadtests.kit.server import open_server
 from tests.acceptance.sample_mall import ORDER, PEOPLE, fresh_key
 from tests.support.mail_server import MailServer
+from tests.support.waiting import seconds_until
 
 LIMIT_S = 40.0
+AWAY_S, ORDERS_AWAY = 60.0, 20
+# The pause after the sixth try is up to 96 s long.
+RETRIED_S = 150.0
 
 
 class MallWithMails:
@@ -51,13 +57,6 @@ async def running(folder: Path, *arguments: str, **environ: str) -> AsyncIterato
         yield MallWithMails(mall.as_(token), process.ops_url)
 
 
-async def until(found: Callable[[], Any]) -> None:
-    """Wait until a mail is there; the loop receives it meanwhile."""
-    async with asyncio.timeout(LIMIT_S):
-        while not found():
-            await asyncio.to_thread(lambda: None)
-
-
 @pytest.fixture
 async def smtp() -> AsyncIterator[MailServer]:
     it = MailServer()
@@ -74,9 +73,9 @@ async def test_customer_gets_a_mail_with_the_trace_of_the_request(
         profile = {"locale": "de", "time_zone": "Europe/Berlin"}
         await server.mall.do("PATCH", "/api/v2/me/profile", profile)
         order, trace = await server.order()
-        await until(lambda: smtp.mails)
+        await smtp.arrivals.until(lambda: smtp.mails, LIMIT_S)
         await server.mall.do("POST", f"/api/v2/orders/{order}/cancellation")
-        await until(lambda: len(smtp.mails) == 2)
+        await smtp.arrivals.until(lambda: len(smtp.mails) == 2, LIMIT_S)
         assert await server.kept(0) == [], "what was sent is not kept"
     confirmed, cancelled = smtp.mails
     assert confirmed["To"] == PEOPLE["customer"][0]
@@ -88,6 +87,50 @@ async def test_customer_gets_a_mail_with_the_trace_of_the_request(
     assert f"https://shop.mall.example/orders/{order}" in text.get_content()
     assert cancelled["Subject"] == f"Deine Bestellung {order} wurde storniert"
     assert len(set(smtp.ids())) == 2
+
+
+@pytest.mark.long
+@pytest.mark.timeout(600)
+async def test_all_mails_arrive_after_the_server_was_away_for_a_minute_and_none_twice(
+    short_tmp_path: Path, smtp: MailServer
+) -> None:
+    """A real minute; tests/integration/notices/test_mail_outage.py has one that is skipped through."""
+    environ = {"MALL_SMTP_URL": smtp.url, "MALL_MAIL_FROM": "no-reply@mall.example"}
+    traces: dict[str, str] = {}
+    place = short_tmp_path / "away"
+    async with running(place, **environ) as server:
+        traces.update([await server.order() for _ in range(4)])
+        await smtp.arrivals.until(lambda: len(smtp.mails) == 4, LIMIT_S)
+        await smtp.stop()
+        for _ in range(ORDERS_AWAY):
+            traces.update([await server.order()])
+            # The minute is the scenario: orders come all the time while the server is away.
+            await asyncio.sleep(AWAY_S / ORDERS_AWAY)
+        assert len(smtp.mails) == 4
+        await smtp.start()
+        traces.update([await server.order() for _ in range(4)])
+        await smtp.arrivals.until(lambda: len(smtp.mails) >= len(traces), RETRIED_S)
+        url = json.loads((place / "addresses.json").read_text())["database_url"]
+        owner = await asyncpg.connect(url)
+
+        async def nothing_left() -> bool:
+            return not await owner.fetchval("SELECT EXISTS (SELECT FROM jobs WHERE task = 'send_mail')")
+
+        await seconds_until(nothing_left, LIMIT_S)
+        tries = await owner.fetch(
+            "SELECT count(*) FILTER (WHERE outcome = 'retry') AS failed, count(*) FILTER (WHERE outcome = 'done')"
+            " AS done FROM job_runs WHERE task = 'send_mail' GROUP BY id ORDER BY id"
+        )
+        await owner.close()
+    assert sorted(str(mail["X-Trace-Id"]) for mail in smtp.mails) == sorted(traces.values())
+    assert len(set(smtp.ids())) == len(smtp.mails) == len(traces)
+    assert [row["done"] for row in tries] == [1] * len(traces)
+    failed = [row["failed"] for row in tries]
+    assert failed[:4] == [0] * 4, "sent before"
+    assert all(failed[4 : 4 + ORDERS_AWAY]), "each of these was tried in vain"
+    print(
+        f"{ORDERS_AWAY} of {len(traces)} orders without a mail server: {len(smtp.mails)} mails, in vain {failed}"
+    )
 
 
 @pytest.mark.parametrize("arguments", [(), ("--instances", "2")], ids=["one", "two"])

@@ -12,6 +12,7 @@ import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +23,13 @@ from aiohttp import web
 from api.outbound.sealing import Sealing
 from api.outbound.signing import new_secret, shown_secret
 from tests.support.receiver import Receiver, always, hang, receiving
-from tests.support.waiting import seconds_until
+from tests.support.waiting import Arrivals, seconds_until
 
 ROOT = Path(__file__).resolve().parents[2]
 KEY = b"k" * 32
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 NAMES = ("one", "two")
+LIMIT_S = 100.0
 KINDS = ("order.created", "order.confirmed", "order.assigned", "order.picked_up", "order.delivered")
 
 
@@ -149,6 +151,10 @@ async def stack() -> AsyncIterator[AsyncExitStack]:
         yield stack
 
 
+def _has_got(receiver: Receiver, count: int) -> bool:
+    return len(receiver.got) >= count
+
+
 def ids(*positions: int) -> list[str]:
     return [f"evt_{pos}" for pos in positions]
 
@@ -167,17 +173,18 @@ class Storm:
     events: int
     sound: list[Receiver]
     hanging: Receiver
+    arrivals: Arrivals
 
-    async def taken(self) -> int:
-        """How many events were taken, over all endpoints."""
-        await asyncio.sleep(0.05)
-        return sum(len(receiver.taken) for receiver in self.sound)
+    async def until_taken(self, count: int, limit_s: float) -> None:
+        """Wait until so many events were taken, over all endpoints."""
+        await self.arrivals.until(
+            lambda: sum(receiver.taken_count for receiver in self.sound) >= count, limit_s
+        )
 
     async def fill(self) -> None:
         """Events come into the log."""
         for _ in range(self.events // 50):
             await self.work.happen(50)
-            await asyncio.sleep(0)
 
     async def run(self, killing: Callable[[Storm], Awaitable[None]], limit_s: float) -> None:
         """Have all events sent to all but the one that hangs."""
@@ -185,15 +192,10 @@ class Storm:
             await self.work.endpoint(receiver)
         for name in NAMES:
             await self.work.start(name)
-        wanted = self.events * len(self.sound)
-
-        async def all_taken() -> bool:
-            return await self.taken() >= wanted
-
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self.fill())
             kills = tasks.create_task(self._ignored(killing))
-            await seconds_until(all_taken, limit_s)
+            await self.until_taken(self.events * len(self.sound), limit_s)
             kills.cancel()
 
     async def _ignored(self, killing: Callable[[Storm], Awaitable[None]]) -> None:
@@ -212,9 +214,9 @@ class Storm:
 
 
 async def _storm(work: Work, stack: AsyncExitStack, *, events: int, good: int, failing: int) -> Storm:
-    sound = [await stack.enter_async_context(receiving()) for _ in range(good)]
-    sound += [await stack.enter_async_context(receiving(_failing_at_times)) for _ in range(failing)]
-    return Storm(work, events, sound, await stack.enter_async_context(receiving(hang)))
+    arrivals, answers = Arrivals(), [*[None] * good, *[_failing_at_times] * failing]
+    sound = [await stack.enter_async_context(receiving(answer, arrivals=arrivals)) for answer in answers]
+    return Storm(work, events, sound, await stack.enter_async_context(receiving(hang)), arrivals)
 
 
 async def test_kills_and_bad_receivers_lose_no_event(work: Work, stack: AsyncExitStack) -> None:
@@ -222,11 +224,10 @@ async def test_kills_and_bad_receivers_lose_no_event(work: Work, stack: AsyncExi
 
     async def after_each_400_more(storm: Storm) -> None:
         for kill, name in zip((1, 2, 3), itertools.cycle(NAMES), strict=False):
-            while await storm.taken() < 400 * kill:
-                pass
+            await storm.until_taken(400 * kill, LIMIT_S)
             await work.kill(name)
 
-    await storm.run(after_each_400_more, 100)
+    await storm.run(after_each_400_more, LIMIT_S)
     storm.check()
 
 
@@ -289,18 +290,8 @@ async def test_worker_that_is_asked_to_end_repeats_nothing(work: Work, stack: As
     await work.start("one")
     for wanted in (60, 120):
         await work.happen(60)
-
-        async def some(least: int = wanted - 50) -> bool:
-            await asyncio.sleep(0)
-            return len(receiver.got) > least
-
-        await seconds_until(some, 30)
+        await receiver.arrivals.until(partial(_has_got, receiver, wanted - 49), 30)
         assert await work.end() == [0]
         await work.start("one")
-
-    async def all_() -> bool:
-        await asyncio.sleep(0.05)
-        return len(receiver.taken) == 120
-
-    await seconds_until(all_, 30)
+    await receiver.arrivals.until(lambda: receiver.taken_count == 120, 30)
     assert receiver.ids == ids(*range(1, 121))

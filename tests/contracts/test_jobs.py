@@ -59,6 +59,12 @@ class JobsWorld:
             for number, due, worker in rows
         }
 
+    async def begun(self) -> set[int]:
+        """Jobs that are in an attempt, as the table has it."""
+        if self._owner is None:
+            return {job.id for job in self._memory.jobs.values() if job.begun_s is not None}
+        return {row[0] for row in await self._owner.fetch("SELECT id FROM jobs WHERE begun_at IS NOT NULL")}
+
     async def outcomes(self, job: int) -> list[str]:
         """How the attempts of a job ended."""
         if self._owner is None:
@@ -287,6 +293,28 @@ async def test_job_that_ends_its_worker_dies_alone_and_its_neighbours_are_done(j
         assert await jobs.end("a/4", job, DONE)
     assert await jobs.states() == {poison: "dead"}
     assert await jobs.outcomes(poison) == ["dead"]
+
+
+async def test_job_that_no_worker_has_is_in_no_attempt(jobs: JobsWorld) -> None:
+    [number] = await jobs.add(1)
+    for life in (1, 2):
+        await jobs.claim(f"a/{life}")
+        assert await jobs.begun() == {number}
+        await jobs.let_pass(LEASE_S + 1)
+    assert await jobs.claim("a/3") == []
+    assert await jobs.begun() == set(), "it was put off, to be done alone"
+    assert len(await jobs.claim("a/3", alone=True)) == 1
+    await jobs.let_pass(LEASE_S + 1)
+    assert await jobs.claim("a/4", alone=True) == []
+    assert await jobs.states() == {number: "dead"}
+    assert await jobs.begun() == set(), "it is dead"
+
+
+async def test_job_whose_worker_has_ended_elsewhere_is_in_no_attempt(jobs: JobsWorld) -> None:
+    guilty, _ = await jobs.add(2)
+    await jobs.claim("a/1")
+    await jobs.store.end_former("a", "a/2", LastStep("a/1", guilty))
+    assert await jobs.begun() == {guilty}, "until a claim counts its death"
 
 
 async def test_paused_task_is_left_alone(jobs: JobsWorld) -> None:

@@ -21,6 +21,7 @@ test_job_control.py     what people do to jobs, and who it was
 test_jobs_command.py    `run.py jobs`, on a database alone
 test_gateway.py         the client of a payment gateway, and a gateway that lies
 test_verify.py          the auditor behind `run.py verify`
+test_verify_deliveries.py  its check of webhooks: what each endpoint should have got
 test_verify_kinds.py    the auditor on databases corrupted by seed
 test_redis.py           one-use tickets
 test_cache.py           the cache and its invalidation

@@ -307,6 +307,17 @@ async def test_tasks_show_their_jobs_and_how_attempts_went(control: Control) -> 
     assert mail["recent"] == recent
 
 
+async def test_backlog_says_no_age_where_no_job_waits(control: Control) -> None:
+    await control.dead()
+    await control.add(due_ms=4_000_000_000_000)
+    [idle] = await control.store.backlog(["mail"])
+    assert (idle["waiting"], idle["scheduled"], idle["dead"], idle["oldest_s"]) == (0, 1, 1, None)
+    await control.add()
+    [busy] = await control.store.backlog(["mail"])
+    assert busy["waiting"] == 1
+    assert 0 <= busy["oldest_s"] < 60
+
+
 async def test_too_many_runs_of_an_hour_shorten_the_time_that_is_counted(control: Control) -> None:
     await control.owner.execute(
         "INSERT INTO job_runs (id, task, trace, attempt, outcome, worker, at, took_ms)"

@@ -13,6 +13,7 @@ from typing import Any
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, Session
 
 from loadtests.kit.server import free_port
+from tests.support.waiting import Arrivals
 
 Reply = Callable[[Envelope], Awaitable[str]]
 
@@ -23,7 +24,7 @@ class MailServer:
     Attributes:
         mails: what was received, in order; `answers` were given to the first attempts instead of "250 OK".
         logins: user and password of each login.
-        heard: called with each mail before it is answered.
+        arrivals: told of each mail before it is answered.
     """
 
     def __init__(self, **options: Any) -> None:
@@ -34,6 +35,7 @@ class MailServer:
         self.answers: list[str] = []
         self.recipient_answers: list[str] = []
         self.hangs = False
+        self.arrivals = Arrivals()
         self._options = options
         self._server: asyncio.Server | None = None
         self._handlers: list[SMTP] = []
@@ -96,6 +98,7 @@ class MailServer:
         assert isinstance(mail, EmailMessage)
         self.mails.append(mail)
         self.recipients += envelope.rcpt_tos
+        self.arrivals.tell()
         return "250 OK"
 
     def ids(self) -> list[str]:

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from aiohttp import web
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
+from tests.support.waiting import Arrivals
+
 Answers = Callable[[web.Request, int], Awaitable[web.StreamResponse]]
 # Each receiver has an address of its own, because a host gets few requests at once.
 _hosts = itertools.count(2)
@@ -25,6 +27,7 @@ class Receiver:
         answer: makes the answer of request number so and so; by default 204.
         got: id, body and whether it was taken, of each request.
         forged: ids with a bad signature.
+        arrivals: told of each request, when it has come and when its answer is made.
     """
 
     url: str = ""
@@ -33,6 +36,8 @@ class Receiver:
     got: list[tuple[str, bytes, bool]] = field(default_factory=list)
     headers: list[dict[str, str]] = field(default_factory=list)
     forged: list[str] = field(default_factory=list)
+    arrivals: Arrivals = field(default_factory=Arrivals)
+    _taken: set[str] = field(default_factory=set)
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Take a request."""
@@ -41,8 +46,13 @@ class Receiver:
         self.headers.append(dict(request.headers))
         self._verify(name, body, dict(request.headers))
         self.got.append((name, body, False))
+        self.arrivals.tell()
         answer = web.Response(status=204) if self.answer is None else await self.answer(request, number)
-        self.got[number] = (name, body, 200 <= answer.status <= 299)
+        good = 200 <= answer.status <= 299
+        self.got[number] = (name, body, good)
+        if good:
+            self._taken.add(name)
+        self.arrivals.tell()
         return answer
 
     def _verify(self, name: str, body: bytes, headers: dict[str, str]) -> None:
@@ -56,6 +66,11 @@ class Receiver:
     def taken(self) -> list[str]:
         """Ids of what was answered well, without repetitions."""
         return [*dict.fromkeys(name for name, _, good in self.got if good)]
+
+    @property
+    def taken_count(self) -> int:
+        """How many these are."""
+        return len(self._taken)
 
     @property
     def ids(self) -> list[str]:
@@ -81,10 +96,12 @@ async def hang(request: web.Request, number: int) -> web.StreamResponse:
 
 
 @asynccontextmanager
-async def receiving(answer: Answers | None = None, *, host: str | None = None) -> AsyncIterator[Receiver]:
-    """A receiver at a free port of an address of its own."""
+async def receiving(
+    answer: Answers | None = None, *, host: str | None = None, arrivals: Arrivals | None = None
+) -> AsyncIterator[Receiver]:
+    """A receiver at a free port of an address of its own; several may share `arrivals`."""
     host = host or f"127.0.0.{next(_hosts) % 250 + 2}"
-    receiver = Receiver(answer=answer)
+    receiver = Receiver(answer=answer, arrivals=arrivals or Arrivals())
     app = web.Application()
     app.router.add_route("*", "/{tail:.*}", receiver.handle)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=0, handler_cancellation=True)

@@ -45,7 +45,7 @@ BEGIN
              ORDER BY j.due_at, j.id LIMIT t.many FOR NO KEY UPDATE SKIP LOCKED) n
          WHERE NOT EXISTS (SELECT FROM job_pauses p WHERE p.task = t.name)
     ), lost AS (
-        UPDATE jobs j SET due_at = NULL, died_at = now(), worker = NULL, deaths = d.deaths,
+        UPDATE jobs j SET due_at = NULL, died_at = now(), worker = NULL, begun_at = NULL, deaths = d.deaths,
                error = 'Its worker ended while it was done, three times.'
           FROM due d WHERE d.deaths >= 3 AND j.id = d.id
         RETURNING j.id, j.task, j.key, j.trace, j.attempts, j.error
@@ -57,7 +57,7 @@ BEGIN
         UNION ALL
         (SELECT d.id, d.deaths FROM due d WHERE d.deaths = 2 AND p_alone ORDER BY d.due_at, d.id LIMIT 1)
     ), put_off AS (
-        UPDATE jobs j SET worker = NULL, deaths = d.deaths
+        UPDATE jobs j SET worker = NULL, begun_at = NULL, deaths = d.deaths
           FROM due d WHERE d.deaths < 3 AND j.worker IS NOT NULL AND j.id = d.id
            AND NOT EXISTS (SELECT FROM chosen c WHERE c.id = d.id)
     ), taken AS (
@@ -153,10 +153,12 @@ LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = public, pg_temp SET
 DECLARE
     v_ended integer;
 BEGIN
-    UPDATE jobs SET due_at = now(),
-           worker = CASE WHEN worker = p_last AND id IS DISTINCT FROM p_step AND attempts <= 16 THEN NULL ELSE worker END
-     WHERE id IN (SELECT j.id FROM jobs j WHERE j.worker IS NOT NULL AND split_part(j.worker, '/', 1) = p_name
-                     AND j.worker <> p_worker AND (j.due_at > now() OR j.worker = p_last) ORDER BY j.id FOR UPDATE);
+    UPDATE jobs j SET due_at = now(), worker = CASE WHEN f.counts THEN j.worker END,
+           begun_at = CASE WHEN f.counts THEN j.begun_at END
+      FROM (SELECT id, worker IS DISTINCT FROM p_last OR id IS NOT DISTINCT FROM p_step OR attempts > 16 AS counts
+              FROM jobs WHERE worker IS NOT NULL AND split_part(worker, '/', 1) = p_name
+                          AND worker <> p_worker AND (due_at > now() OR worker = p_last) ORDER BY id FOR UPDATE) f
+     WHERE j.id = f.id;
     GET DIAGNOSTICS v_ended = ROW_COUNT;
     RETURN v_ended;
 END

@@ -48,6 +48,22 @@ $$;
 REVOKE ALL ON FUNCTION settle_notice FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION settle_notice TO mall_app;
 
+-- A notice whose job has died cannot be delivered: that is noted in the commit in which the job dies, since of a job that has
+-- ended its workers, has no valid payload or took too long, no code runs any more that could note it.
+CREATE FUNCTION settle_notice_of_dead_job() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+BEGIN
+    UPDATE notices SET status = 'dead', why = left(coalesce(NEW.error, 'its job died'), 500)
+     WHERE id = CASE WHEN NEW.payload ->> 'notice' ~ '^[0-9]{1,18}$' THEN (NEW.payload ->> 'notice')::bigint END
+       AND job_id = NEW.id AND status = 'wanted';
+    RETURN NULL;
+END
+$$;
+REVOKE ALL ON FUNCTION settle_notice_of_dead_job FROM PUBLIC;
+CREATE TRIGGER jobs_notice_dead AFTER UPDATE OF due_at ON jobs FOR EACH ROW
+    WHEN (OLD.due_at IS NOT NULL AND NEW.due_at IS NULL AND NEW.task IN ('send_mail', 'send_sms'))
+    EXECUTE FUNCTION settle_notice_of_dead_job();
+
 -- Replaces a user's preferences by these: a list of {type, channel, wanted}. The user's row is locked, so of two at once
 -- the second one's stay.
 CREATE FUNCTION set_notice_preferences(p_user bigint, p jsonb) RETURNS void

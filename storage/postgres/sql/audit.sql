@@ -795,6 +795,7 @@ SELECT 'event_log_end' AS key, x.many || ' rows, the last at ' || coalesce(x.pos
 -- $3: for how many days attempts are kept.
 SELECT 'job ' || j.id AS key,
        CASE WHEN j.worker IS NOT NULL AND (j.begun_at IS NULL OR j.due_at IS NULL OR j.attempts < 1) THEN 'in work without a lease'
+            WHEN j.worker IS NULL AND j.begun_at IS NOT NULL THEN 'begun, and no worker has it'
             WHEN (j.due_at IS NULL) <> (j.died_at IS NOT NULL) THEN 'dead, or not: due and died say different things'
             WHEN j.attempts < 0 OR j.failures NOT BETWEEN 0 AND j.attempts OR j.deaths NOT BETWEEN 0 AND 3
               THEN j.attempts || ' attempts with ' || j.failures || ' failures and ' || j.deaths || ' deaths'
@@ -803,6 +804,7 @@ SELECT 'job ' || j.id AS key,
   LEFT JOIN (SELECT DISTINCT id FROM job_runs WHERE id > $1 AND id <= $2 AND outcome = 'dead') r ON r.id = j.id
  WHERE j.id > $1 AND j.id <= $2
    AND ((j.worker IS NOT NULL AND (j.begun_at IS NULL OR j.due_at IS NULL OR j.attempts < 1))
+        OR (j.worker IS NULL AND j.begun_at IS NOT NULL)
         OR (j.due_at IS NULL) <> (j.died_at IS NOT NULL)
         OR j.attempts < 0 OR j.failures NOT BETWEEN 0 AND j.attempts OR j.deaths NOT BETWEEN 0 AND 3
         OR (r.id IS NULL AND j.died_at > now() - make_interval(days => $3::integer) + interval '1 hour'))
@@ -844,18 +846,35 @@ SELECT 'whk_' || e.id AS key,
 -- name: audit_deliveries
 -- Attempts and dead letters are kept for 30 days, and are never older than their event. What lies at or below gapless_from
 -- was passed over by the wish of a person, or was not wanted then. An event may be above the cursor of an endpoint that is
--- disabled, claimed, or due.
+-- disabled, claimed, or due. Endpoints and events find each other by store, or by type, so that nobody compares all with
+-- all: 0 is the store of an endpoint that hears of all, '' the type.
 WITH event AS MATERIALIZED (
     SELECT g.pos, g.type, g.zone_id, g.store_ids, g.at FROM event_log g WHERE g.pos > $1 AND g.pos <= $2
+), of_store AS (
+    SELECT g.pos, 0::bigint AS store_id FROM event g
+    UNION
+    SELECT g.pos, s FROM event g CROSS JOIN unnest(g.store_ids) s
+), hears_of AS (
+    SELECT e.id, s AS store_id
+      FROM webhook_endpoints e
+     CROSS JOIN unnest(CASE WHEN e.owner_store_id IS NOT NULL THEN ARRAY[e.owner_store_id]
+                            WHEN e.store_ids <> '{}' THEN e.store_ids ELSE ARRAY[0::bigint] END) s
 ), wanted AS MATERIALIZED (
-    SELECT e.id, g.pos, g.pos <= e.reached AS passed
-      FROM event g JOIN webhook_endpoints e
-        ON (g.pos > e.gapless_from AND g.pos <= e.reached AND g.at > now() - interval '30 days' + interval '1 hour'
-            OR g.pos > e.reached AND e.disabled_at IS NULL AND e.due_at IS NULL)
-       AND (e.types = '{}' OR g.type = ANY (e.types))
-       AND (g.pos > e.reached
-            OR (e.zone_ids = '{}' OR g.zone_id = ANY (e.zone_ids)) AND (e.store_ids = '{}' OR g.store_ids && e.store_ids)
-               AND (e.owner_store_id IS NULL OR e.owner_store_id = ANY (g.store_ids)))
+    SELECT DISTINCT e.id, g.pos, true AS passed
+      FROM hears_of h
+      JOIN of_store o ON o.store_id = h.store_id
+      JOIN webhook_endpoints e ON e.id = h.id
+      JOIN event g ON g.pos = o.pos
+     WHERE g.pos > e.gapless_from AND g.pos <= e.reached AND g.at > now() - interval '30 days' + interval '1 hour'
+       AND (e.types = '{}' OR g.type = ANY (e.types)) AND (e.zone_ids = '{}' OR g.zone_id = ANY (e.zone_ids))
+       AND (e.store_ids = '{}' OR g.store_ids && e.store_ids)
+    UNION ALL
+    SELECT DISTINCT i.id, g.pos, false
+      FROM (SELECT e.id, e.reached, t AS type
+              FROM webhook_endpoints e CROSS JOIN unnest(CASE e.types WHEN '{}' THEN ARRAY[''] ELSE e.types END) t
+             WHERE e.disabled_at IS NULL AND e.due_at IS NULL AND e.reached < (SELECT max(pos) FROM event)) i
+      JOIN (SELECT pos, type FROM event UNION ALL SELECT pos, '' FROM event) g ON g.type = i.type
+     WHERE g.pos > i.reached
 ), ended AS (
     SELECT a.endpoint_id AS id, a.pos FROM webhook_attempts a
      WHERE a.pos BETWEEN (SELECT min(pos) FROM wanted) AND (SELECT max(pos) FROM wanted)
@@ -866,18 +885,18 @@ WITH event AS MATERIALIZED (
 SELECT 'whk_' || w.id AS key,
        min(CASE WHEN w.passed THEN 'has passed ' ELSE 'was not woken by ' END) || count(*) || ' events, the first evt_' || min(w.pos) AS why
   FROM wanted w
-  LEFT JOIN (SELECT DISTINCT id, pos FROM ended) x ON x.id = w.id AND x.pos = w.pos
- WHERE x.id IS NULL
+ WHERE NOT EXISTS (SELECT FROM ended x WHERE x.id = w.id AND x.pos = w.pos)
  GROUP BY w.id, w.passed ORDER BY w.id, w.passed DESC;
 
 -- name: audit_notices
--- A dead job may be brought back, and sends its notice then.
+-- A dead job may be brought back, and sends its notice then, which is dead until it is sent.
 SELECT 'notice ' || n.id AS key,
-       CASE WHEN n.status = 'wanted' AND j.id IS NULL THEN 'is wanted, and no job sends it'
+       CASE WHEN n.status = 'wanted' AND j.due_at IS NULL
+              THEN 'is wanted, and ' || CASE WHEN j.id IS NULL THEN 'no job sends it' ELSE 'its job is dead' END
             WHEN (n.status = 'sent') <> (n.sent_at IS NOT NULL) THEN 'is ' || n.status || ', sent at ' || coalesce(n.sent_at::text, 'no time')
             ELSE 'is ' || n.status || ', and nothing says why' END AS why
   FROM notices n LEFT JOIN jobs j ON j.id = n.job_id
  WHERE n.id > $1 AND n.id <= $2
-   AND (n.status = 'wanted' AND j.id IS NULL OR (n.status = 'sent') <> (n.sent_at IS NOT NULL)
+   AND (n.status = 'wanted' AND j.due_at IS NULL OR (n.status = 'sent') <> (n.sent_at IS NOT NULL)
         OR n.status IN ('dropped', 'dead') AND n.why IS NULL)
  ORDER BY n.id;

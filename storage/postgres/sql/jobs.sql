@@ -46,8 +46,8 @@ SELECT fire_schedules($1::text[]);
 SELECT trim_jobs($1::integer, $2::integer, $3::integer);
 
 -- name: jobs_backlog
--- Of each of these tasks: jobs by state, each counted to 10,000, and how long the longest has waited.
-SELECT t.task, w.many AS waiting, greatest(0, extract(epoch FROM now() - o.due_at))::double precision AS oldest_s,
+-- Of each of these tasks: jobs by state, each counted to 10,000, and how long the longest has waited; NULL: none waits.
+SELECT t.task, w.many AS waiting, extract(epoch FROM now() - o.due_at)::double precision AS oldest_s,
        r.many AS running, s.many - r.many AS scheduled, d.many AS dead
   FROM unnest($1::text[]) AS t(task)
  CROSS JOIN LATERAL (SELECT count(*) AS many FROM (

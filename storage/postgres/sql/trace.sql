@@ -48,7 +48,7 @@ WITH changes AS (
       FROM job_runs r WHERE r.trace = $1 ORDER BY r.at LIMIT $3
 ), noticed AS (
     SELECT coalesce(n.sent_at, n.created_at), 7, 'notices', n.status,
-           jsonb_build_object('type', n.type, 'channel', n.channel, 'order_id', n.order_id, 'version', n.version,
+           jsonb_build_object('notice', n.id, 'type', n.type, 'channel', n.channel, 'order_id', n.order_id, 'version', n.version,
                               'user_id', nullif(n.user_id, 0), 'store_id', nullif(n.store_id, 0), 'job_id', n.job_id,
                               'why', n.why)
       FROM notices n WHERE n.topic IN ('order', 'payment') AND n.order_id = ANY ($2) AND n.trace = $1

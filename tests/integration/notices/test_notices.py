@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from dispatch.jobs.policy import JobOutcome
 from dispatch.jobs.tasks import Retries
 from dispatch.notices.ports import SendRefused, SendUnavailable, SendUnsure
 from dispatch.notices.preferences import Contacts
@@ -156,7 +157,7 @@ async def test_address_that_is_refused_is_a_dead_letter_at_once(world: NoticeWor
     await world.news("notify_order", "order.assigned", 2)
     world.mail.failures = [SendRefused("550 no such user")]
     assert "send_mail dead" in await world.work()
-    assert (CUSTOMER, "mail", "assigned", "dead", "550 no such user") in await world.notices()
+    assert (CUSTOMER, "mail", "assigned", "dead", "refused: 550 no such user") in await world.notices()
 
 
 async def test_repetition_after_an_unknown_outcome_has_the_same_identity(world: NoticeWorld) -> None:
@@ -183,11 +184,41 @@ async def test_last_failure_leaves_the_notice_dead_and_a_person_can_bring_it_bac
     await world.news("notify_order", "order.assigned", 2)
     world.mail.failures = [SendUnavailable("away"), SendUnavailable("still away")]
     await world.work(tasks)
-    assert (CUSTOMER, "mail", "assigned", "dead", "SendUnavailable still away") in await world.notices()
+    assert (CUSTOMER, "mail", "assigned", "dead", "SendUnavailable: still away") in await world.notices()
     await world.owner.execute("UPDATE jobs SET due_at = now() WHERE due_at IS NULL")
     await world.work(tasks)
     assert len(world.mail.mails) == 1
     assert {row[3] for row in await world.notices()} == {"sent"}
+
+
+async def test_notice_whose_job_ends_its_workers_is_dead_in_the_same_commit(world: NoticeWorld) -> None:
+    await assigned(world)
+    await world.news("notify_order", "order.assigned", 2)
+    tasks = {task.name: task for task in world.tasks()}
+    await world.work([tasks["notify_order"]])
+    for life in range(4):
+        claimed = await world.store.claim(f"t/{life}", {"send_mail": 1}, 30.0, alone=life == 2)
+        assert len(claimed.jobs) == (life < 3)
+        await world.later()
+    why = "Its worker ended while it was done, three times."
+    assert (CUSTOMER, "mail", "assigned", "dead", why) in await world.notices()
+    await world.owner.execute("UPDATE jobs SET due_at = now(), deaths = 0 WHERE due_at IS NULL")
+    await world.work()
+    assert {row[3] for row in await world.notices()} == {"sent"}, "a person can bring it back"
+
+
+async def test_job_that_names_no_notice_of_its_own_dies_and_settles_none(world: NoticeWorld) -> None:
+    await assigned(world)
+    await world.news("notify_order", "order.assigned", 2)
+    await world.work([task for task in world.tasks() if task.name == "notify_order"])
+    wanted = await world.notices()
+    number = await world.owner.fetchval("SELECT id FROM notices WHERE channel = 'sms'")
+    for named in ("one", 10**18, number):
+        await world.add("send_mail", notice=named)
+    claimed = await world.store.claim("t/1", {"send_mail": 4}, 30.0, alone=False)
+    dead = [JobOutcome("dead", error="no").item(job, 0.0) for job in claimed.jobs[1:]]
+    assert len(await world.store.finish("t/1", dead)) == 3
+    assert await world.notices() == wanted
 
 
 # -- stores, drivers, operators ---------------------------------------------------------------------------

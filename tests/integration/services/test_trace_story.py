@@ -50,6 +50,15 @@ async def test_order_is_found_before_and_after_it_is_relayed(world: World) -> No
     assert entries[2].facts == {"subject": "ord_17", "sequence": 1, "version": 1, "order_id": "ord_17"}
 
 
+async def test_alert_of_an_order_that_waits_to_be_relayed_is_told(world: World) -> None:
+    await place(world.owner, 17, OTHER)
+    await world.owner.execute(
+        "INSERT INTO outbox (topic, ref, version, trace, data) VALUES ('alert', 17, 3, $1, '{}')", TRACE
+    )
+    [alert] = await stored_entries(world.database, TRACE)
+    assert (alert.step, alert.what, alert.facts) == ("outbox", "waits", {"subject": "ord_17", "version": 3})
+
+
 async def test_jobs_and_their_attempts_are_told(world: World) -> None:
     jobs = StoredJobs(world.database)
     await jobs.enqueue([NewJob("mail", {}), NewJob("mail", {})], TRACE)
@@ -60,7 +69,13 @@ async def test_jobs_and_their_attempts_are_told(world: World) -> None:
     assert await told(world) == [("jobs", "added"), ("job_runs", "done"), ("job_runs", "dead")]
     added, done, _ = await stored_entries(world.database, TRACE)
     assert (added.facts["state"], added.facts["error"]) == ("dead", "no such address")
-    assert done.facts == {"job_id": first.id, "task": "mail", "attempt": 1, "worker": "w/1", "took_ms": 100}
+    assert done.facts == {
+        "job_id": f"job_{first.id}",
+        "task": "mail",
+        "attempt": 1,
+        "worker": "w/1",
+        "took_ms": 100,
+    }
 
 
 async def test_history_of_a_named_order_is_searched_when_no_index_finds_it(world: World) -> None:
@@ -80,7 +95,8 @@ async def test_notices_of_the_order_are_told(world: World) -> None:
         OTHER,
     )
     [notice] = [entry for entry in await stored_entries(world.database, TRACE) if entry.place == "notices"]
-    assert (notice.what, notice.facts["user_id"], notice.facts["type"]) == (
+    assert (notice.step, notice.what, notice.facts["user_id"], notice.facts["type"]) == (
+        "mail",
         "sent",
         "usr_9",
         "order.confirmed",

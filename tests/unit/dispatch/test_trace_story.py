@@ -15,7 +15,7 @@ LINE = {"ts": "2026-11-30T12:00:01.5Z", "level": "info", "event": "answered_requ
 
 
 def entry(second: int, what: str, place: str = "mall-1", **facts: object) -> StoryEntry:
-    return StoryEntry(datetime(2026, 11, 30, 12, 0, second, tzinfo=UTC), place, what, facts)
+    return StoryEntry(datetime(2026, 11, 30, 12, 0, second, tzinfo=UTC), "log", place, what, facts)
 
 
 def test_line_of_the_trace_is_told_with_its_instance_and_details() -> None:
@@ -23,10 +23,38 @@ def test_line_of_the_trace_is_told_with_its_instance_and_details() -> None:
     [told] = log_entries([line], TRACE)
     assert told.shown() == {
         "at": "2026-11-30T12:00:01.500Z",
+        "step": "edge",
         "where": "mall-1",
         "what": "answered_request",
         "facts": {"order_id": "ord_1"},
     }
+
+
+def test_request_is_told_when_it_came_and_when_it_was_answered() -> None:
+    said = {"trace_id": TRACE, "duration_s": 0.25, "method": "POST", "route": "/orders", "status": 201}
+    came, answered = log_entries([orjson.dumps({**LINE, **said})], TRACE)
+    assert (came.step, came.what, came.facts) == (
+        "edge",
+        "got_request",
+        {"method": "POST", "route": "/orders"},
+    )
+    assert (answered.what, (answered.at - came.at).total_seconds()) == ("answered_request", 0.25)
+
+
+@pytest.mark.parametrize(
+    ("event", "facts", "step"),
+    [
+        ("answered_command", {"command": "accept", "duration_s": "soon"}, "edge"),
+        ("changed_order", {"order_id": "ord_1"}, "owner"),
+        ("ended_job", {"job_id": 7}, "job"),
+        ("sent_notice", {"job_id": 7, "channel": "sms"}, "sms"),
+        ("crashed_turn", {}, "log"),
+    ],
+)
+def test_line_says_which_step_it_is(event: str, facts: dict[str, object], step: str) -> None:
+    [told] = log_entries([orjson.dumps({**LINE, "event": event, "trace_id": TRACE, **facts})], TRACE)
+    assert told.step == step
+    assert told.facts.get("job_id") in (None, "job_7")
 
 
 @pytest.mark.parametrize(
@@ -63,7 +91,7 @@ def test_table_has_columns_and_one_line_for_each_entry() -> None:
         [entry(1, "created", "order_events", order_id="ord_1"), entry(2, "x", reason="a b\nc", left=2)]
     )
     assert rows == [
-        "2026-11-30T12:00:01.000Z  order_events  created  order_id=ord_1",
-        '2026-11-30T12:00:02.000Z  mall-1        x        reason="a b\\nc" left=2',
+        "2026-11-30T12:00:01.000Z  log  order_events  created  order_id=ord_1",
+        '2026-11-30T12:00:02.000Z  log  mall-1        x        reason="a b\\nc" left=2',
     ]
     assert table([]) == []
