@@ -8,7 +8,7 @@ READY   := $(VENV)/.ready
 LOCKS   := config/locks
 INSTALL  = $(PY) -m pip install --disable-pip-version-check --progress-bar off --require-hashes
 
-.PHONY: run test test-long check replay score simulate model spectral race keyed crash chaos demo bench bench-geo profile load load-page swarm fleet resident slow lock clean
+.PHONY: run test test-long check replay score simulate model spectral race keyed crash chaos demo bench bench-geo profile load load-page swarm fleet resident slow monitoring lock clean
 
 run: $(RUNNING)
 	@exec $(PY) run.py serve
@@ -105,6 +105,12 @@ resident: $(READY)
 # make slow [ARGS="--sockets 1000 --mode head|body|read|mixed --seconds 15"]
 slow: $(READY)
 	@$(PY) -m loadtests.slow $(ARGS)
+
+# After a change of alerts, objectives or dashboards: the files that Prometheus, Kubernetes and Grafana read
+monitoring: $(READY)
+	@$(PY) -m config.deploy.rules
+	@$(PY) -m config.deploy.operator_rules
+	@$(PY) -m config.deploy.dashboards
 
 LOAD_VENV := .venv-load
 RUSH = $(PY) -m loadtests.rush --profile $(or $(PROFILE),smoke) $(if $(USERS),--users $(USERS)) \

@@ -38,6 +38,7 @@ _LATER: Mapping[str, tuple[str, ...]] = {
     "mall_actor_refusals_total": ("reason",),
     "mall_blocked_commits": ("holder",),
     "mall_flush_outcomes_total": ("result",),
+    "mall_passivations_total": ("reason",),
     "mall_settled_total": ("result",),
 }
 

@@ -11,6 +11,7 @@ runbooks/       a page for each alert: what it means, and what to do
 operator_rules.py  writes them for Kubernetes; `python -m config.deploy.operator_rules`
 k8s/            manifests for Kubernetes
 compose/        what runs beside the product in compose
+dashboards/     sources of grafana/dashboards/; `python -m config.deploy.dashboards`
 grafana/        provisioning and dashboards
 logs/           shippers of log lines, lnav
 image.sh        the steps that make the container image

@@ -4,7 +4,7 @@ Map:
 test_database.py        the pool of connections, when they are lost
 test_migrations.py      migrations, forward and on data
 test_present_text.py    a database made from the present text against a migrated one
-monitoring/             rules of Prometheus, run by promtool
+monitoring/             rules of Prometheus, run by promtool; dashboards, asked of a real Prometheus
 services/               services over tables, without HTTP
 reports/                orders without a driver, figures of days, digests
 test_stock_limits.py    stocks that cross their limit

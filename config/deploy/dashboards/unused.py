@@ -1,0 +1,9 @@
+"""Metrics that no dashboard and no rule asks for, and why. A test fails when an entry is asked for, or is no metric."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+UNUSED: Mapping[str, str] = {
+    "process_virtual_memory_bytes": "address space, of which most is never touched; resident memory is shown",
+}
