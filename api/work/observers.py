@@ -75,7 +75,7 @@ async def watch_backlog(jobs: StoredJobs, tasks: Sequence[str]) -> None:
     while True:
         try:
             await jobs.note_tasks(tasks)
-            rows = await jobs.backlog(tasks)
+            rows = await jobs.backlog()
             outbox = await jobs.outbox_backlog()
         except StorageError as error:
             failed_work(error)

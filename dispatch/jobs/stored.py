@@ -59,9 +59,13 @@ class StoredJobs:
         """Make the tasks of a worker known, also to those who have no worker's table of tasks."""
         await self._queries.rows("note_job_tasks", list(names))
 
-    async def backlog(self, tasks: Sequence[str]) -> Sequence[Mapping[str, Any]]:
-        """Of each task: its jobs by state, and how long the longest has waited (`oldest_s`, None: none waits)."""
-        return await self._queries.rows("jobs_backlog", list(tasks))
+    async def backlog(self) -> Sequence[Mapping[str, Any]]:
+        """Of each task: its jobs by state, and how long the longest has waited (`oldest_s`, None: none waits).
+
+        Tasks that no worker knows are among them: their jobs wait for ever.
+        """
+        names = [row["task"] for row in await self._queries.rows("job_task_names")]
+        return await self._queries.rows("jobs_backlog", names)
 
     async def outbox_backlog(self) -> Mapping[str, Any]:
         """Rows of the outbox (`many`, counted to 10,000), and how long the longest has waited (`oldest_s`)."""

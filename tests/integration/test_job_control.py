@@ -310,12 +310,21 @@ async def test_tasks_show_their_jobs_and_how_attempts_went(control: Control) -> 
 async def test_backlog_says_no_age_where_no_job_waits(control: Control) -> None:
     await control.dead()
     await control.add(due_ms=4_000_000_000_000)
-    [idle] = await control.store.backlog(["mail"])
+    [idle] = await control.store.backlog()
     assert (idle["waiting"], idle["scheduled"], idle["dead"], idle["oldest_s"]) == (0, 1, 1, None)
     await control.add()
-    [busy] = await control.store.backlog(["mail"])
+    [busy] = await control.store.backlog()
     assert busy["waiting"] == 1
     assert 0 <= busy["oldest_s"] < 60
+
+
+async def test_jobs_of_a_task_that_no_worker_knows_are_counted_with_the_others(control: Control) -> None:
+    await control.store.note_tasks(["known"])
+    await control.dead()
+    assert [(row["task"], row["dead"]) for row in await control.store.backlog()] == [
+        ("known", 0),
+        ("mail", 1),
+    ]
 
 
 async def test_too_many_runs_of_an_hour_shorten_the_time_that_is_counted(control: Control) -> None:
