@@ -6,6 +6,7 @@ virtual_day.py   a day in virtual time: who is where, what is open, what happens
 dispatchers.py   who decides: the planner, and the yardsticks
 assignment.py    minimum-cost assignment of rows to columns
 solution.py      the three files of the published evaluator
+through_server.py  a day through the whole server, as a line of the score
 measures.py      what a day was worth, and the floor
 report.py        the table, and whether the planner is ahead
 step_times.py    times of one step over a random town

@@ -22,8 +22,9 @@ from loadtests.score.dispatchers import (
     day_settings,
 )
 from loadtests.score.measures import DayScore, measure
-from loadtests.score.report import PLANNER, ScoreReport
+from loadtests.score.report import PLANNER, SERVER, ScoreReport
 from loadtests.score.solution import write_trips
+from loadtests.score.through_server import score_through_server
 from loadtests.score.virtual_day import DayDispatcher, OfferAnswers, VirtualDay
 
 
@@ -38,6 +39,8 @@ class ScoreOptions:
     silence_s: int = 30
     seed: int = option(1, "of the planner and of the couriers' answers [%(default)s]")
     yardsticks: bool = option(True, "the planner alone")
+    through_server: bool = option(False, "each day also through a whole server, in real time")
+    speedup: float = option(60.0, "of the server's days; two cores carry 60 [%(default)g]")
 
 
 def run_day(
@@ -67,6 +70,11 @@ def score(options: ScoreOptions) -> ScoreReport:
             runs |= {"assignment": AssignmentDispatcher(day), "nearest": NearestDispatcher(day)}
         for name, dispatcher in runs.items():
             made, lines = run_day(options, day, name, dispatcher)
+            scores.append(made)
+            found += lines
+        if options.through_server:
+            out = options.out / day.name / SERVER
+            made, lines = score_through_server(path, day, out, options.speedup)
             scores.append(made)
             found += lines
     return ScoreReport(scores, found, (f"load of the machine: {os.getloadavg()[0]:.1f}",))

@@ -9,7 +9,9 @@ from pathlib import Path
 
 from loadtests.score.measures import DayScore
 
-PLANNER = "planner"
+PLANNER, SERVER = "planner", "server"
+# Minutes that a day through the server may be longer in the mean than in virtual time.
+SERVER_SLACK = 0.3
 HEADER = (
     f"{'day':<17}{'dispatcher':<12}{'mean':>7}{'floor':>7}{'over':>7}{'p90':>7}{'overage':>9}{'pickup':>8}"
     f"{'undelivered':>13}{'trips':>7}{'refused':>9}{'step ms':>9}{'p99':>7}"
@@ -32,10 +34,23 @@ class ScoreReport:
             of = {score.dispatcher: score for score in self.scores if score.day == day}
             ours = of.pop(PLANNER)
             for name, other in of.items():
+                if name == SERVER:
+                    found += self._server_behind(day, ours, other)
+                    continue
                 if len(other.undelivered) < len(ours.undelivered):
                     found.append(f"{day}: {name} delivers more orders")
                 elif len(other.undelivered) == len(ours.undelivered) and other.mean <= ours.mean:
                     found.append(f"{day}: {name} has the lower mean")
+        return found
+
+    @staticmethod
+    def _server_behind(day: str, ours: DayScore, server: DayScore) -> list[str]:
+        """How much worse a day is through the server than in virtual time."""
+        found = []
+        if set(server.undelivered) - set(ours.undelivered):
+            found.append(f"{day}: the server leaves orders that the planner delivers")
+        if server.mean > ours.mean + SERVER_SLACK:
+            found.append(f"{day}: the server is {server.mean - ours.mean:.2f} minutes behind virtual time")
         return found
 
     @property

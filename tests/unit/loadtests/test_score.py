@@ -26,6 +26,7 @@ from loadtests.score.dispatchers import (
 from loadtests.score.measures import DayScore, floor, measure
 from loadtests.score.report import ScoreReport
 from loadtests.score.solution import write_trips
+from loadtests.score.through_server import server_score
 from loadtests.score.virtual_day import (
     DayDispatcher,
     DayDriver,
@@ -250,6 +251,32 @@ def test_tool_without_a_day_has_nothing_to_report(tmp_path: Path) -> None:
 def test_tool_refuses_shares_that_make_no_sense(tmp_path: Path, arguments: list[str]) -> None:
     with pytest.raises(SystemExit):
         main([str(tmp_path), *arguments])
+
+
+@pytest.mark.parametrize(("mean", "left", "said"), [
+    (30.31, ("o2",), ["lunch: the server is 0.31 minutes behind virtual time"]),
+    (30.30, ("o2",), []),
+    (29.0, ("o3",), ["lunch: the server leaves orders that the planner delivers"]),
+])  # fmt: skip
+def test_report_fails_when_the_server_is_far_behind_virtual_time(
+    mean: float, left: tuple[str, ...], said: list[str]
+) -> None:
+    ours = DayScore("lunch", "planner", 9, 30.0, 28.0, 40.0, 1.0, 2.0, ("o2",), 5, 0.0, 1.0, 2.0)
+    server = replace(ours, dispatcher="server", mean=mean, undelivered=left)
+    report = ScoreReport([ours, server], [])
+    assert (report.behind, report.passed) == (said, not said)
+
+
+def test_score_through_the_server_is_that_of_its_replay(day: Day) -> None:
+    report = {
+        "click_to_door_mean": 30.5, "click_to_door_p90": 44.0, "overage_mean": 1.0, "ready_to_pickup_mean": 2.0,
+        "counts": {"assigned": 3, "declined: off before pick-up": 1}, "lost": ["o9: gone"], "double_assigned": [],
+        "feed_faults": [], "violations": [], "errors": [],
+    }  # fmt: skip
+    delivered = sorted(day.orders)[1:]
+    made, found = server_score(day, report, delivered)
+    assert (made.mean, made.undelivered, made.refused) == (30.5, (sorted(day.orders)[0],), 0.25)
+    assert found == [f"{day.name} server: lost: o9: gone"]
 
 
 def test_report_fails_when_a_yardstick_is_ahead() -> None:
