@@ -98,12 +98,13 @@ class Checks:
             for n, other in self._store.drivers.items()
             if other["zone_id"] == driver["zone_id"]
             and other["status"] == "online"
+            and other["unreachable_ms"] is None
             and n not in (*asked, number)
         ]
         if number in asked and others:
-            # Once or twice the zone may have known less of its drivers than the store does.
+            # Once the zone may have known less of its drivers than the store does.
             self._repeated[order] += 1
-            self._want(self._repeated[order] < 3, f"order {order}: driver {number} again, and never {others}")
+            self._want(self._repeated[order] < 2, f"order {order}: driver {number} again, and never {others}")
 
     def at_claim(self, before: list[int], claims: list[Claim]) -> None:
         """Epochs rise."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -20,13 +21,16 @@ from actors.shards import Parked, shard_of
 from api.feed import state
 from api.feed.state import Disposition, FeedState
 from dispatch import messages as m
+from dispatch import zone_planning
 from dispatch.domain import order as orders
+from dispatch.domain.planning import PlanDriver
 from dispatch.driver_actor import DriverBehaviour
 from dispatch.driver_state import DriverState
 from storage.memory.journal import MemoryJournal
 from tests.simulation.checks import Violation
 from tests.simulation.run import run_seed
 from tests.simulation.wires import Faults
+from tests.simulation.world import PLANNING
 
 SEEDS = 300
 # How long a claim waits for a write on its way.
@@ -211,12 +215,18 @@ def _any_move_is_legal(patch: pytest.MonkeyPatch) -> Faults:
 
 def _free_slots_are_not_counted(patch: pytest.MonkeyPatch) -> Faults:
     patch.setattr(m.DriverChanged, "free", property(lambda _: 9))
-    patch.setattr("dispatch.domain.planning.routes.RouteBook.fits", lambda *_: True)
+    right = zone_planning._plan_driver
+
+    def roomy(*args: Any) -> PlanDriver:
+        return replace(right(*args), slots=9)
+
+    patch.setattr(zone_planning, "_plan_driver", roomy)
     return Faults(evil_every_s=60.0)
 
 
 def _declines_are_forgotten(patch: pytest.MonkeyPatch) -> Faults:
-    patch.setattr("dispatch.zone_planning._declined_by", lambda *_: frozenset())
+    patch.setattr(zone_planning, "_declined_by", lambda *_: frozenset())
+    patch.setitem(PLANNING, "rest_s", 0)
     return Faults(evil_every_s=60.0)
 
 
