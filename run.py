@@ -45,9 +45,9 @@ from api.http.observers import (
     failed_chore,
     log_change,
     log_event,
-    observe_flush,
     observe_query,
     tell_slow_query,
+    tell_slow_wait,
 )
 from api.http.order_answers import OrderAnswers
 from api.http.services import Services
@@ -81,6 +81,7 @@ from api.server.watchdogs import (
 )
 from api.server.worker_slot import child_environment, open_worker
 from api.subscriptions.hub import Hub
+from api.tracing.opening import make_sampling, open_tracer
 from api.transport.listening_sockets import Sockets, StartError, adopt_port, bind_port, open_sockets
 from api.transport.runners import FastPathError
 from api.work.observers import failed_work
@@ -145,13 +146,20 @@ async def open_services(
     """Open all parts between the database and the HTTP server. `peers` is the listening socket for other instances."""
     clock, entropy = LoopClock(asyncio.get_running_loop(), boot=boot_clock), SystemRandomness()
     async with contextlib.AsyncExitStack() as stack:
-        size = settings.pool_size
-        pool = open_database(at.database_url, size_max=size, observe=observe_query, slow=tell_slow_query)
+        tracer = await stack.enter_async_context(open_tracer(settings, entropy, metrics.SPANS))
+        pool = open_database(
+            at.database_url,
+            size_max=settings.pool_size,
+            observe=observe_query,
+            slow=tell_slow_query,
+            waited=tell_slow_wait,
+            explains=tracer.on,
+        )
         database = await stack.enter_async_context(pool)
         meta = await first_run.check_meta(database)
         redis = await stack.enter_async_context(open_redis(at.redis_url))
         announcer = Announcer(database, failed_work)
-        journal = PostgresJournal(at.database_url, database, observe_flush, announcer.wrote)
+        journal = PostgresJournal(at.database_url, database, observe_query, announcer.wrote, tell_slow_query)
         stack.push_async_callback(journal.close)
         me = Greeting(settings.instance, f"{settings.instance}.{entropy.token()[:12]}")
         hub = Hub(clock, entropy, me.incarnation)
@@ -187,6 +195,7 @@ async def open_services(
             log=log_event,
             lost=cluster.lost,
             computed={STEP: plan_steps.step},
+            tracer=tracer,
         )
         cluster.attach(runtime)
         passwords = stack.enter_context(contextlib.closing(Passwords()))
@@ -217,6 +226,7 @@ async def open_services(
             cached=open_catalogue(database, redis, clock, entropy, keys),
             stream_tickets=StreamTickets(meta.peer_secret, clock, entropy),
             announcer=announcer,
+            sampling=make_sampling(settings, tracer, entropy),
         )
         yield services
 

@@ -6,6 +6,7 @@ commit) · commit lane (one connection that commits batches) · shard (unit of o
 shard) · claim (raise the epoch) · settle (find out what an unanswered commit did).
 
 Map:
+tracing.py          the string in which a trace travels; port for spans
 values.py           dataclasses that are immutable by type check
 clock.py            ports for time and randomness
 errors.py           what a caller gets instead of a reply

@@ -14,6 +14,7 @@ from actors.messages import ActorId, Query, QueryAnswer, QueryFailed, Wake
 from actors.ports import Emitter, Journal
 from actors.router import Router
 from actors.timers import Timers
+from actors.tracing import RUNNING_TRACE
 
 QUERIES_MAX = 16
 QUERY_TRIES = 5
@@ -70,6 +71,7 @@ class Effects:
 
     async def _read(self, to: ActorId, query: Query, trace: str) -> None:
         """Run a query and tell the actor its result, or `QueryFailed` after some tries."""
+        RUNNING_TRACE.set(trace)
         async with self._queries:
             for tries in range(QUERY_TRIES):
                 try:

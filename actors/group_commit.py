@@ -41,6 +41,7 @@ from actors.ports import Blocker, Journal
 from actors.router import Router
 from actors.scheduler import Scheduler
 from actors.shards import Ownership
+from actors.tracing import Tracer, flush_recorded
 
 # A larger batch may exceed the two-second statement timeout on a slow disk, and its first item waits for the last. A
 # smaller one costs throughput.
@@ -85,6 +86,7 @@ class CommitLane:
         router: Router,
         scheduler: Scheduler,
         log: Callable[..., None],
+        tracer: Tracer,
     ) -> None:
         self.index = index
         self.settling = False
@@ -109,6 +111,7 @@ class CommitLane:
         self._router = router
         self._scheduler = scheduler
         self._log = log
+        self._tracer = tracer
         self._waiting: deque[_Waiting] = deque()
         self._wake = asyncio.Event()
         self._writes = 0
@@ -164,7 +167,7 @@ class CommitLane:
             if not batch:
                 return
             try:
-                outcomes = await self._flush(items)
+                outcomes = await self._flush(batch, items)
             except NotWritten as error:
                 if error.locked and (rest := await self._part(batch, items)) is not None:
                     batch = rest
@@ -249,7 +252,16 @@ class CommitLane:
             "writer": cell.writer,
         }
 
-    async def _flush(self, items: list[dict[str, Any]]) -> list[Outcome]:
+    async def _flush(self, batch: list[Cell], items: list[dict[str, Any]]) -> list[Outcome]:
+        if self._tracer.on:
+            pending = (cell.pending for cell in batch if cell.pending is not None)
+            spans = [envelope.span for envelope, _ in pending if envelope.span is not None]
+            if spans:
+                with flush_recorded(self._tracer, spans):
+                    return await self._write(items)
+        return await self._write(items)
+
+    async def _write(self, items: list[dict[str, Any]]) -> list[Outcome]:
         clock, counters = self._clock, self._counters
         began = clock.monotonic()
         outcomes = await self._journal.flush(self.index, items)

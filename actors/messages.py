@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import Any, NamedTuple, Protocol
 
 from actors.errors import ActorError, NotProcessed, OutcomeUnknown
+from actors.tracing import Span
 from actors.values import frozen
 
 
@@ -55,14 +56,16 @@ class Envelope:
     Attributes:
         until: monotonic second after which no turn begins.
         attempts: how often it was put back because its actor was reloaded.
+        trace: its trace id, or the context of its recorded trace (tracing.py).
+        span: the span of its turn, until it is answered; None if its trace is not recorded.
         hop: number of links between instances that it has crossed.
         epoch: after a link, the newest epoch of its shard that the sender knew. An owner that has taken the shard later
             does not decide it: another attempt may have been answered in between.
     """
 
     __slots__ = (
-        "_answered", "_in_doubt", "_reply", "_sent", "attempts", "command", "epoch", "hop", "message", "to", "trace",
-        "until",
+        "_answered", "_in_doubt", "_reply", "_sent", "attempts", "command", "epoch", "hop", "message", "span", "to",
+        "trace", "until",
     )  # fmt: skip
 
     def __init__(
@@ -82,6 +85,7 @@ class Envelope:
         self.until = until
         self.command = command
         self.trace = trace
+        self.span: Span | None = None
         self.attempts = 0
         self.hop = hop
         self.epoch = epoch
@@ -103,6 +107,7 @@ class Envelope:
     def left_owner(self) -> None:
         """Note that it leaves its owner. If a commit was sent, its outcome stays unknown."""
         self._in_doubt = self._in_doubt or self._sent
+        self._end_span("left its owner")
 
     def outcome_lost(self) -> None:
         """Note that an owner may have written it without an answer."""
@@ -122,6 +127,8 @@ class Envelope:
 
     def answer(self, value: object) -> None:
         """Give the reply, if the asker still waits."""
+        if self.span is not None:
+            self._end_span("")
         reply = self._let_go()
         if reply is not None and not reply.done():
             reply.set_result(value)
@@ -130,6 +137,8 @@ class Envelope:
         """Answer with an error, if the asker still waits. In doubt, "not processed" becomes "unknown"."""
         if self._in_doubt and isinstance(error, NotProcessed):
             error = OutcomeUnknown()
+        if self.span is not None:
+            self._end_span(type(error).__name__)
         reply = self._let_go()
         if reply is not None and not reply.done():
             reply.set_exception(error)
@@ -156,6 +165,11 @@ class Envelope:
         )
         copy._sent, copy._in_doubt = self._sent, self._in_doubt
         return copy
+
+    def _end_span(self, failed: str) -> None:
+        if self.span is not None:
+            self.span.end(failed)
+            self.span = None
 
     def _let_go(self) -> Receiver | None:
         """Take the receiver out, so that the envelope does not keep the reply in memory until its deadline."""

@@ -33,6 +33,7 @@ from actors.router import Router
 from actors.scheduler import Scheduler
 from actors.shards import SHARD_COUNT, Ownership, Parked
 from actors.timers import Timers
+from actors.tracing import NO_TRACER, Tracer
 
 # One lane: a batch of twice the size costs each commit a quarter less of the server's and of Postgres's time
 # (loadtests/README.md). One lane writes more than one Python thread can decide.
@@ -75,6 +76,7 @@ class Runtime:
         log: Callable[..., None] = _no_log,
         lost: Callable[[int], None] = _ignore,
         computed: Mapping[str, Callable[..., Awaitable[Any]]] | None = None,
+        tracer: Tracer = NO_TRACER,
     ) -> None:
         self.instance = instance
         self.incarnation = incarnation or f"{instance}.{entropy.token()[:12]}"
@@ -83,6 +85,7 @@ class Runtime:
         self.clock = clock
         self.entropy = entropy
         self.log = log
+        self.tracer = tracer
         self.drain_s = DRAIN_S
         self.counters = counters = Counters()
         self.cells = cells = CellTable(behaviours)
@@ -137,6 +140,7 @@ class Runtime:
             read_fence=self.read_fence,
             lanes=self.lanes,
             log=log,
+            tracer=tracer,
         )
         self.lanes += [
             CommitLane(
@@ -151,6 +155,7 @@ class Runtime:
                 router=router,
                 scheduler=scheduler,
                 log=log,
+                tracer=tracer,
             )
             for index in range(LANES)
         ]

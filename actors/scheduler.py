@@ -7,6 +7,7 @@ waits in a commit lane, and its cell takes no further turn until the journal has
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
@@ -24,6 +25,7 @@ from actors.read_fence import ReadFence
 from actors.ready_queue import ReadyQueue
 from actors.router import Router
 from actors.timers import Timers
+from actors.tracing import TRACE_CHARS, SpanKind, SpanService, Tracer
 
 SLICE_S = 0.002
 SLICE_TURNS = 64
@@ -61,6 +63,7 @@ class Scheduler:
         read_fence: ReadFence,
         lanes: Sequence[Commits],
         log: Callable[..., None],
+        tracer: Tracer,
     ) -> None:
         self._clock = clock
         self._entropy = entropy
@@ -74,6 +77,7 @@ class Scheduler:
         self._read_fence = read_fence
         self._lanes = lanes
         self._log = log
+        self._tracer = tracer
         ready.run_slice = self._run_slice
         activation.install = self.install
 
@@ -121,10 +125,13 @@ class Scheduler:
         self._counters.turns[cell.id.kind] += 1
         if envelope.command is not None and self._replayed(cell, envelope):
             return
+        trace = envelope.trace
+        if len(trace) > TRACE_CHARS:
+            trace = self._record(cell, envelope)
         ownership = self._cells.owned[cell.shard]
         turn = Turn(
             now_ms_of(self._clock),
-            envelope.trace,
+            trace,
             envelope.command,
             envelope.until,
             0 if ownership is None else ownership.epoch,
@@ -141,9 +148,21 @@ class Scheduler:
                 self._read_fence.put(cell.shard, envelope, step.reply)
             self._finish(cell, envelope, step)
         else:
+            if envelope.span is not None:
+                envelope.span.decided_ns = time.time_ns()
             cell.status = FLUSHING
             cell.pending = (envelope, step)
             self._lanes[cell.shard % len(self._lanes)].put(cell)
+
+    def _record(self, cell: Cell, envelope: Envelope) -> str:
+        """Begin the span of a turn. Returns the context of what the turn causes. A turn that is decided again goes on
+        with its span.
+        """
+        if envelope.span is None:
+            name = f"{cell.id.kind} {type(envelope.message).__name__}"
+            kind = SpanKind.CONSUMER
+            envelope.span = self._tracer.begin(SpanService.OWNER, name, envelope.trace, kind)
+        return envelope.span.trace
 
     def _replayed(self, cell: Cell, envelope: Envelope) -> bool:
         assert envelope.command is not None
@@ -180,7 +199,8 @@ class Scheduler:
             cell.state = done.state
         cell.status = READY
         try:
-            self._effects.carry_out(cell, done, envelope.trace)
+            trace = envelope.trace if envelope.span is None else envelope.span.trace
+            self._effects.carry_out(cell, done, trace)
         finally:
             envelope.answer(done.reply)
 
@@ -245,8 +265,9 @@ class Scheduler:
         self.install(cell, row, reason="settled")
         if written:
             done = commit.then(SETTLED)
+            trace = envelope.trace if envelope.span is None else envelope.span.trace
             envelope.answer(done.reply)
-            self._effects.carry_out(cell, done, envelope.trace)
+            self._effects.carry_out(cell, done, trace)
 
     def abandon(self, cell: Cell, error: ActorError) -> None:
         """End a pending commit that was certainly not written, with an error."""

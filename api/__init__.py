@@ -18,6 +18,7 @@ http/               request context, pipeline, pagination, conditional requests
 json_schema.py      building blocks of JSON Schemas
 subscriptions/      sockets and streams of this instance; the hub
 transport/          below HTTP: connections, deadlines, malformed requests, fast path
+tracing/            which traces are recorded; their spans to a collector
 ratelimit/          admission control: limits of users, addresses and the whole instance
 auth/               permissions, access and refresh tokens, passwords
 contract/           problems, strict JSON, field types, cursors, versions

@@ -29,6 +29,8 @@ LINE_BYTES_MAX = 16_384
 # Interval of writes: a wake-up of the writer per line costs more than the line. Warnings and errors do not wait.
 WRITE_S = 0.05
 
+# A trace that is recorded has the id of a span behind its own.
+TRACE_CHARS = 32
 _LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 
 
@@ -159,6 +161,18 @@ class _Others(logging.Handler):
         log.warning("library_said", library=record.name, said=record.getMessage()[:300], reason=reason)
 
 
+def _split_trace(values: structlog.typing.EventDict) -> None:
+    """Split the context of a recorded trace into the two ids that a line has."""
+    trace = values["trace_id"]
+    values["trace_id"], values["span_id"] = trace[:TRACE_CHARS], trace[TRACE_CHARS + 1 :]
+
+
+def _split(_: Any, __: str, values: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    if len(values.get("trace_id") or "") > TRACE_CHARS:
+        _split_trace(values)
+    return values
+
+
 class _Lean(structlog.BoundLoggerBase):
     """Filtering logger of structlog with its processors in one step, because each request logs a line.
 
@@ -179,6 +193,9 @@ class _Lean(structlog.BoundLoggerBase):
         if self._context:
             values = {**self._context, **values}
         values.setdefault("instance", self.writer)
+        trace = values.get("trace_id")
+        if trace is not None and len(trace) > TRACE_CHARS:
+            _split_trace(values)
         if "exc_info" in values:
             values = dict(structlog.processors.format_exc_info(None, level, values))
         line = orjson.dumps(values, default=str, option=orjson.OPT_UTC_Z)
@@ -267,6 +284,7 @@ def open_logs(
         processors=[
             *([structlog.contextvars.merge_contextvars] if merges else []),
             _named(instance),
+            _split,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True, key="ts"),
             structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), timestamp_key="ts"),

@@ -72,6 +72,12 @@ COMMAND_SECONDS = Histogram(
 QUERY_SECONDS = Histogram(
     "mall_query_seconds", "Named SQL blocks.", ["query"], buckets=_FAST, registry=REGISTRY
 )
+SPANS = Counter(
+    "mall_spans_total",
+    "Spans of traces: exported, failed (the collector did not take them), dropped (too many waited).",
+    ["outcome"],
+    registry=REGISTRY,
+)
 SLOW_QUERIES = Counter("mall_slow_queries_total", "Queries over 100 ms.", ["query"], registry=REGISTRY)
 RATE_LIMITED = Counter(
     "mall_rate_limited_total", "Requests refused by a limit.", ["policy"], registry=REGISTRY
@@ -206,6 +212,12 @@ WORK_FAILURES = Counter(
     "Calls of the database by background work that failed.",
     registry=WORK_REGISTRY,
 )
+WORK_SPANS = Counter(
+    "mall_work_spans_total",
+    "Spans of background work, as mall_spans_total.",
+    ["outcome"],
+    registry=WORK_REGISTRY,
+)
 WEBHOOK_ATTEMPTS = Counter(
     "mall_webhook_attempts_total",
     "Requests to receivers of webhooks, by class of the answer or by what prevented one.",
@@ -274,6 +286,12 @@ REGISTRY.register(ApiUse())
 def count_apart(why: str) -> None:
     """Count a rejected position."""
     FIXES_APART.labels(why).inc()
+
+
+SPAN_OUTCOMES = ("exported", "failed", "dropped")
+for _outcome in SPAN_OUTCOMES:
+    SPANS.labels(_outcome)
+    WORK_SPANS.labels(_outcome)
 
 
 @cache

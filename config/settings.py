@@ -331,6 +331,19 @@ class Settings(BaseModel):
         le=86_400,
         description="How long a new signing key is published before it signs: twice what others keep keys.",
     )
+    otlp_endpoint: str | None = Field(
+        None,
+        alias="OTEL_EXPORTER_OTLP_ENDPOINT",
+        pattern=r"^https?://[^\s?#]{1,500}$",
+        description="Base URL of an OpenTelemetry collector (OTLP over HTTP, usually port 4318). Absent: no tracing.",
+    )
+    trace_share: float = Field(
+        0.001,
+        alias="MALL_TRACE_SHARE",
+        ge=0,
+        le=1,
+        description="Share of all requests whose traces are recorded, 0 to 1; those that fail always have one span.",
+    )
     loop: Literal["uvloop", "asyncio"] = Field("uvloop", alias="MALL_LOOP", description="Event loop.")
     fast_path: Switch = Field("on", alias="MALL_FAST_PATH", description="off: serve with stock aiohttp.")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from actors.tracing import trace_id
 from dispatch import messages as m
 from dispatch.domain.driver import Driver
 from dispatch.domain.ids import ZONE, public_id
@@ -39,7 +40,7 @@ def event(entry: m.Entry) -> dict[str, Any]:
         "seq": entry.seq,
         "type": entry.type,
         "at_ms": entry.at_ms,
-        "trace": entry.trace,
+        "trace": trace_id(entry.trace),
         "data": entry.data,
     }
 

@@ -34,6 +34,7 @@ from typing import Any, Protocol
 
 from actors.clock import Randomness
 from actors.errors import ActorError
+from actors.tracing import RUNNING_TRACE, SpanKind, SpanService, is_recorded
 from actors.values import frozen
 from dispatch.domain import order as o
 from dispatch.domain.money import Money
@@ -87,19 +88,19 @@ class Declined:
 class Gateway(Protocol):
     """Port of a payment provider. A key has one effect, however often it is sent.
 
-    All methods raise GatewayUnsure, GatewayLater and GatewayRefused.
+    All methods raise GatewayUnsure, GatewayLater and GatewayRefused. `trace` is the context of the call.
     """
 
-    async def hold(self, key: str, amount: Money, token: str) -> Held | Declined: ...
+    async def hold(self, key: str, amount: Money, token: str, *, trace: str = "") -> Held | Declined: ...
 
-    async def cancel(self, key: str) -> None:
+    async def cancel(self, key: str, *, trace: str = "") -> None:
         """Ensure that no money is held under this key of a hold, now or later."""
 
-    async def capture(self, key: str, ref: str) -> None: ...
+    async def capture(self, key: str, ref: str, *, trace: str = "") -> None: ...
 
-    async def void(self, key: str, ref: str) -> None: ...
+    async def void(self, key: str, ref: str, *, trace: str = "") -> None: ...
 
-    async def refund(self, key: str, ref: str, amount: Money) -> None: ...
+    async def refund(self, key: str, ref: str, amount: Money, *, trace: str = "") -> None: ...
 
 
 class PaymentRows(Protocol):
@@ -211,9 +212,13 @@ class Payments:
             claimed = await self._rows.rows("payments_claim", BATCH, LEASE_S)
             async with asyncio.TaskGroup() as tasks:
                 for payment in claimed:
-                    tasks.create_task(self._advance(payment), name=f"payment {payment['id']}")
+                    tasks.create_task(self._advance_due(payment), name=f"payment {payment['id']}")
             if len(claimed) < BATCH:
                 return
+
+    async def _advance_due(self, payment: Mapping[str, Any]) -> None:
+        RUNNING_TRACE.set(payment["trace"])
+        await self._advance(payment)
 
     async def wake_late(self) -> int:
         """Make payments due that a clock ahead has put off for too long. Returns their number."""
@@ -318,19 +323,25 @@ class Payments:
             GatewayUnsure, GatewayLater, GatewayRefused: see there.
         """
         key, began, outcome = f"mall-pay-{payment['id']}-{step}", perf_counter(), "unsure"
+        span, trace = None, payment["trace"]
+        if is_recorded(trace):
+            span = self._dispatch.runtime.tracer.begin(
+                SpanService.EDGE, f"gateway {step}", trace, SpanKind.CLIENT
+            )
+            trace = span.trace
         try:
             found: Held | Declined | None = None
             if step == "hold":
                 amount = Money(payment["amount_minor"], payment["currency"])
-                found = await self._gateway.hold(key, amount, payment["token"])
+                found = await self._gateway.hold(key, amount, payment["token"], trace=trace)
             elif step == "cancel":
-                await self._gateway.cancel(f"mall-pay-{payment['id']}-hold")
+                await self._gateway.cancel(f"mall-pay-{payment['id']}-hold", trace=trace)
             elif step == "refund":
                 key += f"-{payment['refund_number']}" if payment["refund_number"] > 1 else ""
                 amount = Money(payment["refund_minor"], payment["currency"])
-                await self._gateway.refund(key, payment["gateway_ref"], amount)
+                await self._gateway.refund(key, payment["gateway_ref"], amount, trace=trace)
             else:
-                await getattr(self._gateway, step)(key, payment["gateway_ref"])
+                await getattr(self._gateway, step)(key, payment["gateway_ref"], trace=trace)
             outcome = "declined" if isinstance(found, Declined) else "ok"
             return found
         except GatewayRefused:
@@ -341,6 +352,8 @@ class Payments:
             raise
         finally:
             self._observe(step, outcome, perf_counter() - began)
+            if span is not None:
+                span.end("" if outcome in ("ok", "declined") else outcome, **{"mall.outcome": outcome})
 
     async def _move(
         self,

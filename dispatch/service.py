@@ -16,6 +16,7 @@ from actors.errors import JournalError, NotWritten, OutcomeUnknown, Unavailable
 from actors.messages import Command, Envelope, Receiver, Seed
 from actors.runtime import Runtime
 from actors.shards import shard_of
+from actors.tracing import SpanKind, SpanService, is_recorded
 from actors.values import frozen
 from dispatch import messages as m
 from dispatch.domain import commands as d
@@ -153,6 +154,13 @@ class Dispatch:
         """Queue a creation and return its answer. One that another program's lock blocks is repeated until its
         deadline.
         """
+        if not is_recorded(request["trace"]):
+            return await self._ask_creation(request, until)
+        begin = self.runtime.tracer.begin
+        with begin(SpanService.POSTGRES, "create_orders", request["trace"], SpanKind.CLIENT).running():
+            return await self._ask_creation(request, until)
+
+    async def _ask_creation(self, request: dict[str, Any], until: float) -> dict[str, Any]:
         while True:
             try:
                 return await self.creations.ask(request)

@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 import structlog
 
 from actors.errors import NoSuchActor
+from actors.tracing import Span
 from api.contract.problems import KINDS
 from api.feed import frames
 from api.feed.commands import each_result, not_found, offer_result, offer_wish, order_wish, untouched
 from api.http.command_executor import problem_of, refusal_code
 from api.http.services import Services
+from api.tracing.sampling import Sampling
 from api.transport.taskless import Taskless
 from config import metrics
 from dispatch.messages import Reply
@@ -37,6 +39,12 @@ METRIC_NAMES = {
     "order.delivery": "delivery",
     "order.failure": "failure",
 }
+
+
+# Results that are no fault of the client.
+_FAULTS = frozenset({"error", "internal", "outcome_unknown", "unavailable", "overloaded"})
+# Such a command has a span also if its trace is not recorded.
+LATE_S = 1.0
 
 
 class CommandSession(Protocol):
@@ -63,17 +71,24 @@ class PendingCommand:
 
     Attributes:
         trace: of its own, so that the commands of a socket can be told apart.
+        span: its span, where its trace is recorded.
     """
 
-    __slots__ = ("_answered", "_began", "_frame", "_question", "_session", "trace")
+    __slots__ = ("_answered", "_began", "_frame", "_question", "_session", "span", "trace")
 
     def __init__(self, session: CommandSession, frame: Any, trace: str) -> None:
         self.trace = trace
+        self.span: Span | None = None
         self._question: Envelope | None = None
         self._session = session
         self._frame = frame
         self._began = perf_counter()
         self._answered = False
+
+    @property
+    def carried(self) -> str:
+        """The trace as what the command causes carries it on."""
+        return self.trace if self.span is None else self.span.trace
 
     def asks(self, question: Envelope) -> None:
         """Keep the envelope that it waits for, to forget it with the answer; not if the answer came at once."""
@@ -155,15 +170,28 @@ class PendingCommand:
         counted = METRIC_NAMES.get(name, name)
         metrics.command_count(counted, "feed", result).inc()
         metrics.command_seconds(counted, "feed").observe(seconds)
+        if session.services.sampling is not None:
+            self._end_span(session.services.sampling, result, seconds)
         session.services.log.info(
             "answered_command",
-            trace_id=self.trace,
+            trace_id=self.carried,
             command=name,
             result=result,
             driver_id=session.driver_id,
             duration_s=round(seconds, 6),
             **_orders(self._frame),
         )
+
+    def _end_span(self, sampling: Sampling, result: str, took_s: float) -> None:
+        """End its span. A command that failed, or took long, has one also if its trace is not recorded."""
+        failed = result if result in _FAULTS else ""
+        span = self.span
+        if span is None:
+            if not failed and took_s <= LATE_S:
+                return
+            span = sampling.late(self.trace, None, None, self._frame.t, took_s)
+        if span is not None:
+            span.end(failed, **{"mall.result": result, "mall.driver_id": self._session.driver_id})
 
 
 def _orders(frame: Any) -> dict[str, Any]:

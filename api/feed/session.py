@@ -373,7 +373,9 @@ class Session:
         """Submit a command; every command is answered, whatever happens."""
         trace = self.services.entropy.trace()
         asked = PendingCommand(self, frame, trace)
-        caller = Caller(self.principal.role, self.principal.number, trace, frame.key)
+        if (sampling := self.services.sampling) is not None:
+            asked.span = sampling.begin(trace, None, None, frame.t)
+        caller = Caller(self.principal.role, self.principal.number, asked.carried, frame.key)
         try:
             ask_actors(self.services.commands, asked, caller, frame)
         except Exception as error:  # noqa: BLE001 - one command must not end a socket

@@ -6,7 +6,7 @@ They add the level and the ids of the subject. While a store is away, they drop 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache, partial
 from typing import Any, Protocol
 
@@ -15,6 +15,7 @@ from aiohttp import web
 
 from actors.cluster.leases import LeasesAway
 from actors.errors import JournalError
+from actors.tracing import trace_id
 from api.auth.access_tokens import Principal
 from config import metrics
 from config.log_sampling import Sampler
@@ -23,7 +24,7 @@ from dispatch.domain import ids
 from dispatch.domain.commands import Decision
 from dispatch.domain.order import Order
 from storage.errors import Unreachable
-from storage.postgres.database import SLOW_S
+from storage.postgres.database import SlowQuery
 
 log = structlog.get_logger()
 
@@ -70,6 +71,8 @@ LEVELS: Mapping[str, str] = {
 _FOLLOWS = {"gave_up_read": POSTGRES, "gave_up_drain": POSTGRES}
 _PREFIXES = {"order": ids.ORDER, "driver": ids.DRIVER, "zone": ids.ZONE}
 _background = Sampler()
+# Traces that the line of a batch names.
+TRACES_MAX = 8
 
 
 def about_actor(actor: str) -> dict[str, str]:
@@ -186,14 +189,30 @@ def observe_query(name: str, seconds: float) -> None:
     metrics.query_seconds(name).observe(seconds)
 
 
-def observe_flush(name: str, seconds: float) -> None:
-    """Count a flush and its time; slow flushes are reported here as well."""
-    observe_query(name, seconds)
-    if seconds > SLOW_S:
-        tell_slow_query(name, seconds)
-
-
-def tell_slow_query(name: str, seconds: float) -> None:
+def tell_slow_query(query: SlowQuery) -> None:
     """Count and log a slow query."""
-    metrics.SLOW_QUERIES.labels(name).inc()
-    log.warning("ran_slow_query", query=name, duration_s=round(seconds, 4))
+    metrics.SLOW_QUERIES.labels(query.name).inc()
+    values: dict[str, Any] = _about_traces(query.traces)
+    if query.plans:
+        values["plans"] = query.plans
+    log.warning("ran_slow_query", query=query.name, duration_s=round(query.seconds, 4), **values)
+
+
+def tell_slow_wait(seconds: float, waiting: int, trace: str) -> None:
+    """Log a slow wait for a connection; of many at once, some."""
+    left_out = _background.take("slow wait")
+    if left_out is not None:
+        log.warning(
+            "waited_for_connection",
+            duration_s=round(seconds, 4),
+            waiting=waiting,
+            left_out=left_out or None,
+            **_about_traces([trace] if trace else ()),
+        )
+
+
+def _about_traces(traces: Sequence[str]) -> dict[str, Any]:
+    """The fields by which a line is found under its trace, or under one of several."""
+    if len(traces) == 1:
+        return {"trace_id": traces[0]}
+    return {"trace_ids": [trace_id(trace) for trace in traces[:TRACES_MAX]]} if traces else {}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import Awaitable, Callable, Coroutine
 from time import perf_counter
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 import structlog
 from aiohttp import web
 
+from actors.tracing import RUNNING_TRACE
 from api.auth.access_tokens import BadToken, Blind, Principal
 from api.auth.permissions import Access, allows
 from api.contract.json_body import BODY_BYTES_MAX
@@ -31,6 +31,7 @@ from api.http.request import PATCH_TYPES, RequestContext
 from api.http.services import SERVICES
 from api.ratelimit.admission import rank_of
 from api.ratelimit.headers import mark
+from api.tracing.sampling import Sampling, Traceparent, read_traceparent
 from config import metrics
 from config.log_sampling import STRANGERS
 
@@ -39,7 +40,6 @@ log = structlog.get_logger()
 # A slower handler is cancelled; commands have their own, shorter deadlines.
 DEADLINE_S = 10.0
 UNSEEN = "Whether this session was ended cannot be known at the moment."
-_TRACEPARENT = re.compile(r"00-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}")
 _HTTP_CODES = {
     404: "not_found", 405: "method_not_allowed", 406: "not_acceptable",
     411: "length_required", 413: "body_too_large", 415: "unsupported_media_type", 417: "expectation_failed",
@@ -55,16 +55,16 @@ _in_flight = 0
 # Requests in flight without streams, which live for hours and cost little; load shedding looks at this number.
 _working = 0
 metrics.REQUESTS_IN_FLIGHT.set_function(lambda: _in_flight)
+# Such a request has a span also if its trace is not recorded.
+LATE_S = 1.0
 # Such a request is an example for its bucket in the metrics.
 SLOW_REQUEST_S = 0.1
 
 
 def trace_of(request: web.BaseRequest, fresh: Callable[[], str]) -> str:
     """The trace id of a valid W3C traceparent, or a new one. No other header is used."""
-    found = _TRACEPARENT.fullmatch(request.headers.get("traceparent", ""))
-    if found is None or set(found[1]) == {"0"} or set(found[2]) == {"0"}:
-        return fresh()
-    return found[1]
+    given = read_traceparent(request.headers.get("traceparent"))
+    return fresh() if given is None else given.trace
 
 
 def bind(
@@ -76,11 +76,19 @@ def bind(
     seconds = None if route.streams else metrics.REQUEST_SECONDS.labels(route.path, route.method)
     rank = rank_of(route.operation, access, streams=route.streams)
     weight = 0 if route.streams else 1
+    name = f"{route.method} {route.path}"
 
     async def handle(request: web.Request) -> web.StreamResponse:
         global _in_flight, _working
         services = request.app[SERVICES]
-        context = calls(request, services, trace_of(request, services.entropy.trace))
+        given = read_traceparent(request.headers.get("traceparent"))
+        trace = services.entropy.trace() if given is None else given.trace
+        context = calls(request, services, trace)
+        sampling = services.sampling
+        if sampling is not None:
+            context.span = sampling.begin(trace, given, request.remote, name)
+        if not route.prompt:
+            RUNNING_TRACE.set(context.carried)
         began = perf_counter()
         _in_flight += 1
         _working += weight
@@ -95,8 +103,37 @@ def bind(
             if seconds is not None:
                 seconds.observe(took_s, _exemplar(context.trace, took_s))
             _record(route, context, response, took_s)
+            if sampling is not None:
+                _trace(sampling, given, route, context, response, took_s)
 
     return handle
+
+
+def _trace(
+    sampling: Sampling,
+    given: Traceparent | None,
+    route: Route,
+    context: RequestContext,
+    response: web.StreamResponse | None,
+    took_s: float,
+) -> None:
+    """End the span of a request. One that failed, or took long, has a span also if its trace is not recorded."""
+    status = 499 if response is None else response.status
+    span = context.span
+    if span is None:
+        late = took_s > LATE_S and not route.streams
+        if status < 500 and not late:
+            return
+        span = sampling.late(
+            context.trace, given, context.request.remote, f"{route.method} {route.path}", took_s
+        )
+        if span is None:
+            return
+    about = {f"mall.{name}": value for name, value in about_request(route.path, context, response).items()}
+    if context.code:
+        about["error.type"] = context.code
+    about |= {"http.request.method": route.method, "http.route": route.path}
+    span.end(context.code if status >= 500 else "", **about, **{"http.response.status_code": status})
 
 
 def _exemplar(trace: str, took_s: float) -> dict[str, str] | None:
@@ -287,7 +324,7 @@ def _record(
     if who is None and context.code == "overloaded":
         level = "info"  # an unauthenticated client can cause any number of them
     values = {
-        "trace_id": context.trace,
+        "trace_id": context.carried,
         "route": route.path,
         "method": route.method,
         "status": status,

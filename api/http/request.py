@@ -12,6 +12,7 @@ from aiohttp import HttpVersion11, web
 from multidict import CIMultiDict
 from pydantic import BaseModel
 
+from actors.tracing import Span
 from api.auth.access_tokens import Principal
 from api.contract.json_body import BODY_BYTES_MAX, parse_body, parse_value
 from api.contract.problems import EVERY_ANSWER, Fault, Problem, problem_response
@@ -49,10 +50,11 @@ def _say_continue(request: web.BaseRequest) -> None:
 class RequestContext:
     """One request with its services, its caller and its parts.
 
-    `allowance` is the result of the rate limits, for the headers of the answer.
+    `allowance` is the result of the rate limits, for the headers of the answer; `span` is its span, where its trace is
+    recorded.
     """
 
-    __slots__ = ("about", "allowance", "code", "principal", "request", "services", "trace")
+    __slots__ = ("about", "allowance", "code", "principal", "request", "services", "span", "trace")
     # Version of the API that the client uses.
     version = "2"
 
@@ -60,11 +62,17 @@ class RequestContext:
         self.request = request
         self.services = services
         self.trace = trace
+        self.span: Span | None = None
         self.principal: Principal | None = None
         self.code = ""
         # Further ids for the request's log line, besides those in its path.
         self.about: dict[str, str] = {}
         self.allowance: Allowance | None = None
+
+    @property
+    def carried(self) -> str:
+        """The trace as what the request causes carries it on: with its span, where it is recorded."""
+        return self.trace if self.span is None else self.span.trace
 
     @property
     def who(self) -> Principal:
@@ -211,7 +219,7 @@ class RequestContext:
         Without a client's key the command gets a fresh one, so that it can also be identified after a lost answer.
         """
         key = key or f"auto:{self.services.entropy.trace()}"
-        return Caller(self.who.role, self.who.number, self.trace, key, body)
+        return Caller(self.who.role, self.who.number, self.carried, key, body)
 
 
 Handler = Callable[[RequestContext], Awaitable[web.StreamResponse]]

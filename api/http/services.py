@@ -21,6 +21,7 @@ from api.http.command_executor import CommandExecutor
 from api.http.order_answers import OrderAnswers
 from api.ratelimit.admission import AdmissionControl
 from api.subscriptions.hub import Hub
+from api.tracing.sampling import Sampling
 from config.settings import Settings
 from dispatch.accounts import Accounts
 from dispatch.catalogue import Catalogue
@@ -91,6 +92,8 @@ class Services:
     reset_requests: ResetRequests = field(init=False)
     sandbox: SandboxMessages = field(init=False)
     webhooks: Webhooks = field(init=False)
+    # None while tracing is off.
+    sampling: Sampling | None = None
     stream_tickets: StreamTickets = field(kw_only=True)
     shown: OrderAnswers = field(kw_only=True)
     announcer: Announcer = field(kw_only=True)

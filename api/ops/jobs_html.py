@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from actors.tracing import trace_id
 from api.ops.html_tables import Marked, page, table, text
 from dispatch.domain import ids
 
@@ -108,7 +109,7 @@ def _dead(rows: Iterable[Row], now_ms: int) -> str:
                 Marked(_ago(row["died_ms"], now_ms), "short"),
                 row["attempts"],
                 row["key"],
-                row["trace"],
+                trace_id(row["trace"]),
             )
             for row in rows
         ],

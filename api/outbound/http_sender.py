@@ -17,6 +17,7 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
 from actors.clock import Clock, Randomness
+from actors.tracing import traceparent
 from api.outbound.address_guard import AddressGuard, AddressRefused, Network
 from api.outbound.endpoint_urls import fault_of
 from api.outbound.sealing import SealBroken, Sealing
@@ -32,7 +33,7 @@ REQUESTS_MAX, REQUESTS_OF_HOST_MAX = 64, 4
 # Names are resolved again after this time; a name that is looked up in vain is not kept.
 NAME_S = 10.0
 NAMES_MAX = 1024
-_TRACE = re.compile(r"[0-9a-f]{32}")
+_TRACE = re.compile(r"[0-9a-f]{32}(-[0-9a-f]{16})?")
 _TLS_ERRORS = (aiohttp.ClientConnectorSSLError, aiohttp.ClientConnectorCertificateError)
 
 
@@ -186,7 +187,7 @@ class HttpSender:
             "webhook-signature": signatures(keys, message.id, timestamp, message.body),
         }
         if _TRACE.fullmatch(message.trace):
-            headers["traceparent"] = f"00-{message.trace}-{self._entropy.trace()[:16]}-01"
+            headers["traceparent"] = traceparent(message.trace, self._entropy.trace)
         if message.replay:
             headers["webhook-replay"] = "1"
         return headers

@@ -10,6 +10,7 @@ from functools import partial
 import structlog
 
 from actors.clock import Clock, Randomness
+from actors.tracing import Tracer
 from api.http.observers import store_of
 from api.outbound.http_sender import open_http_sender
 from api.outbound.secrets_key import open_sealing
@@ -53,7 +54,7 @@ class SenderMetrics:
 
 @asynccontextmanager
 async def open_sender(
-    settings: Settings, store: QueryStore, clock: Clock, entropy: Randomness
+    settings: Settings, store: QueryStore, clock: Clock, entropy: Randomness, tracer: Tracer
 ) -> AsyncIterator[Sender | None]:
     """Open the sender of a process; None when it is switched off, or no key can read the secrets."""
     sealing = open_sealing(settings) if settings.webhooks == "on" else None
@@ -65,7 +66,7 @@ async def open_sender(
     )
     async with client as post:
         metrics.WEBHOOK_IN_FLIGHT.set_function(lambda: post.in_flight)
-        yield Sender(store, post, clock, entropy, SenderMetrics())
+        yield Sender(store, post, clock, entropy, SenderMetrics(), tracer=tracer)
 
 
 async def send_webhooks(sender: Sender | None, store: QueryStore, stop: asyncio.Event) -> None:

@@ -10,6 +10,8 @@ import aiohttp
 import structlog
 from pydantic import BaseModel, Field, ValidationError
 
+from actors.clock import Randomness
+from actors.tracing import traceparent
 from dispatch.domain.money import Money
 from dispatch.payments import Declined, GatewayLater, GatewayRefused, GatewayUnsure, Held
 
@@ -45,14 +47,15 @@ _LATER = frozenset({401, 403, 429, 503})
 class HttpGateway:
     """Implements dispatch.payments.Gateway over HTTP. Open it with `open_gateway`."""
 
-    def __init__(self, session: aiohttp.ClientSession, url: str) -> None:
+    def __init__(self, session: aiohttp.ClientSession, url: str, entropy: Randomness) -> None:
         self._session = session
+        self._entropy = entropy
         self._url = url.rstrip("/")
 
-    async def hold(self, key: str, amount: Money, token: str) -> Held | Declined:
+    async def hold(self, key: str, amount: Money, token: str, *, trace: str = "") -> Held | Declined:
         """Hold an amount; see dispatch.payments.Gateway."""
         body = {"amount_minor": amount.amount_minor, "currency": amount.currency, "token": token}
-        status, answer = await self._post("/holds", key, body)
+        status, answer = await self._post("/holds", key, body, trace)
         try:
             if status == 402:
                 return Declined(_Decline.model_validate_json(answer).code)
@@ -62,25 +65,25 @@ class HttpGateway:
             raise GatewayUnsure("not an answer") from error
         raise _failure(status, answer)
 
-    async def cancel(self, key: str) -> None:
+    async def cancel(self, key: str, *, trace: str = "") -> None:
         """Make sure that nothing is held under this key; see dispatch.payments.Gateway."""
-        await self._finish(f"{key}-cancel", "/holds/cancellation", {"key": key}, "voided")
+        await self._finish(f"{key}-cancel", "/holds/cancellation", {"key": key}, "voided", trace)
 
-    async def capture(self, key: str, ref: str) -> None:
+    async def capture(self, key: str, ref: str, *, trace: str = "") -> None:
         """Capture the held money."""
-        await self._finish(key, f"/holds/{ref}/capture", {}, "captured")
+        await self._finish(key, f"/holds/{ref}/capture", {}, "captured", trace)
 
-    async def void(self, key: str, ref: str) -> None:
+    async def void(self, key: str, ref: str, *, trace: str = "") -> None:
         """Release the held money."""
-        await self._finish(key, f"/holds/{ref}/void", {}, "voided")
+        await self._finish(key, f"/holds/{ref}/void", {}, "voided", trace)
 
-    async def refund(self, key: str, ref: str, amount: Money) -> None:
+    async def refund(self, key: str, ref: str, amount: Money, *, trace: str = "") -> None:
         """Refund this much of the captured money."""
         body = {"amount_minor": amount.amount_minor, "currency": amount.currency}
-        await self._finish(key, f"/holds/{ref}/refund", body, "refunded")
+        await self._finish(key, f"/holds/{ref}/refund", body, "refunded", trace)
 
-    async def _finish(self, key: str, path: str, body: dict[str, object], expected: str) -> None:
-        status, answer = await self._post(path, key, body)
+    async def _finish(self, key: str, path: str, body: dict[str, object], expected: str, trace: str) -> None:
+        status, answer = await self._post(path, key, body, trace)
         try:
             if status == 200 and _Done.model_validate_json(answer).status == expected:
                 return
@@ -88,16 +91,19 @@ class HttpGateway:
             raise GatewayUnsure("not an answer") from error
         raise _failure(status, answer)
 
-    async def _post(self, path: str, key: str, body: dict[str, object]) -> tuple[int, bytes]:
+    async def _post(self, path: str, key: str, body: dict[str, object], trace: str) -> tuple[int, bytes]:
         """Send a request; returns status and body of the answer.
 
         Raises:
             GatewayLater: no connection, so the gateway has not received the request.
             GatewayUnsure: no answer in time, or one that is too large.
         """
+        headers = {"Idempotency-Key": key}
+        if trace:
+            headers["traceparent"] = traceparent(trace, self._entropy.trace)
         try:
             async with self._session.post(
-                self._url + path, json=body, headers={"Idempotency-Key": key}, allow_redirects=False
+                self._url + path, json=body, headers=headers, allow_redirects=False
             ) as answer:
                 # Read to the end, or until it exceeds the size of an answer.
                 data = b""
@@ -128,7 +134,7 @@ def _failure(status: int, answer: bytes) -> Exception:
 
 
 @asynccontextmanager
-async def open_gateway(url: str, secret: str) -> AsyncIterator[HttpGateway]:
+async def open_gateway(url: str, secret: str, entropy: Randomness) -> AsyncIterator[HttpGateway]:
     """Open the client of a provider at this address; `secret` authenticates us."""
     session = aiohttp.ClientSession(
         timeout=aiohttp.ClientTimeout(total=TIMEOUT_S, connect=CONNECT_S),
@@ -138,4 +144,4 @@ async def open_gateway(url: str, secret: str) -> AsyncIterator[HttpGateway]:
         trust_env=False,
     )
     async with session:
-        yield HttpGateway(session, url)
+        yield HttpGateway(session, url, entropy)

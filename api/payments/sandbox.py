@@ -46,8 +46,8 @@ class Sandbox:
     def __init__(self) -> None:
         self._asked: set[str] = set()
 
-    async def hold(self, key: str, amount: Money, token: str) -> Held | Declined:
-        del amount
+    async def hold(self, key: str, amount: Money, token: str, *, trace: str = "") -> Held | Declined:
+        del amount, trace
         if token in DECLINES:
             return Declined(DECLINES[token])
         if token == "tok_refused":  # noqa: S105 - a test token
@@ -60,19 +60,19 @@ class Sandbox:
             raise GatewayUnsure("as the token says")
         return Held(_ref(key, token))
 
-    async def cancel(self, key: str) -> None:
-        del key
+    async def cancel(self, key: str, *, trace: str = "") -> None:
+        del key, trace
 
-    async def capture(self, key: str, ref: str) -> None:
-        del key
+    async def capture(self, key: str, ref: str, *, trace: str = "") -> None:
+        del key, trace
         if ref.startswith("exp_"):
             raise GatewayRefused(EXPIRED)
 
-    async def void(self, key: str, ref: str) -> None:
-        del key, ref
+    async def void(self, key: str, ref: str, *, trace: str = "") -> None:
+        del key, ref, trace
 
-    async def refund(self, key: str, ref: str, amount: Money) -> None:
-        del key, ref, amount
+    async def refund(self, key: str, ref: str, amount: Money, *, trace: str = "") -> None:
+        del key, ref, amount, trace
 
 
 class Ledger:

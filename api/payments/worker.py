@@ -44,7 +44,7 @@ async def open_payments(
     elif address == "sandbox":
         yield Payments(dispatch, database, Sandbox(), entropy, observe)
     else:
-        async with open_gateway(address, settings.gateway_key.get_secret_value()) as gateway:
+        async with open_gateway(address, settings.gateway_key.get_secret_value(), entropy) as gateway:
             yield Payments(dispatch, database, gateway, entropy, observe)
 
 

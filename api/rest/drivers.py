@@ -85,7 +85,7 @@ async def get_list(context: RequestContext) -> web.Response:
 )
 async def me(context: RequestContext) -> web.Response:
     """The driver in its actor's state; the request counts as a sign of life."""
-    seen = await context.services.dispatch.driver(context.who.number, context.trace)
+    seen = await context.services.dispatch.driver(context.who.number, context.carried)
     if seen.state == UNREACHABLE:
         context.services.dispatch.alive(context.who.number)
     return json_response(serializers.driver(seen))
@@ -184,7 +184,7 @@ async def location(context: RequestContext) -> web.Response:
         context.who.number,
         place,
         body.cseq,
-        context.trace,
+        context.carried,
         accuracy_m=body.accuracy_m,
         session=context.who.session,
     )

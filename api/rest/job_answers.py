@@ -10,6 +10,7 @@ from pydantic import Field, WithJsonSchema
 # pydantic rejects TypedDict from `typing` before Python 3.12.
 from typing_extensions import TypedDict
 
+from actors.tracing import trace_id
 from api import json_schema as s
 from api.rest.answers import (
     PAGE_ROWS_MAX,
@@ -192,7 +193,7 @@ def job_row(row: Mapping[str, Any]) -> JobRowAnswer:
         "state": row["state"],
         "key": row["key"],
         "order_id": _order_of(row["payload"]),
-        "trace_id": row["trace"] or None,
+        "trace_id": trace_id(row["trace"]) or None,
         "attempts": row["attempts"],
         "failures": row["failures"],
         "deaths": row["deaths"],

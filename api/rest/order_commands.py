@@ -268,7 +268,7 @@ async def cancel(context: RequestContext) -> web.Response:
 
 async def _known_driver(context: RequestContext, number: int) -> None:
     try:
-        await context.services.dispatch.driver(number, context.trace)
+        await context.services.dispatch.driver(number, context.carried)
     except NoSuchActor:
         detail = "there is no such driver; GET /api/v2/drivers lists them"
         fault = Fault("body", "#/driver_id", "unknown", detail)

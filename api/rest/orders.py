@@ -106,7 +106,7 @@ async def visible_order(context: RequestContext) -> Order:
     """
     number = context.number(ids.ORDER)
     try:
-        order = await context.services.dispatch.order(number, context.trace)
+        order = await context.services.dispatch.order(number, context.carried)
     except NoSuchActor:
         raise Problem("order_not_found") from None
     if not await may_see(context, order):
@@ -129,7 +129,7 @@ async def _offered(context: RequestContext, order: Order) -> bool:
     if order.status != "confirmed":
         return False
     if order.mode == "open":
-        seen = await context.services.dispatch.driver(context.who.number, context.trace)
+        seen = await context.services.dispatch.driver(context.who.number, context.carried)
         return seen.zone_id == order.facts.zone_id and seen.status == ONLINE
     return order.offer_for(context.who.number) is not None
 

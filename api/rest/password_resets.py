@@ -138,5 +138,5 @@ async def request_link(context: RequestContext) -> web.Response:
         who = login_throttle.account_of(None, normal_form(body.email))
         await login_throttle.count(context, ADDRESSES, who)
         if services.settings.sends_mail:
-            await services.reset_requests.add(body.email, context.trace)
+            await services.reset_requests.add(body.email, context.carried)
     return web.Response(status=202)

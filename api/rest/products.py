@@ -229,7 +229,7 @@ async def update(context: RequestContext) -> web.Response:
     changes = b.given()
     if changes.pop("price", None) is not None:
         changes |= {"price_minor": b.price.amount_minor, "currency": b.price.currency}
-    row = await context.services.catalogue.change_product(number, tags, changes, context.trace)
+    row = await context.services.catalogue.change_product(number, tags, changes, context.carried)
     if row is None:
         return await _missed(context, number)
     return written(serializers.product(row), product_tag(row))

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
 
+from actors.tracing import trace_id
 from api.rest.answers import (
     DailyCashAnswer,
     DailyFiguresAnswer,
@@ -168,7 +169,7 @@ def event(row: Mapping[str, Any], role: str) -> EventAnswer:
         "at": time_of(row["at_ms"]),
         "by": {"role": row["actor_role"], "id": row["actor_id"]},
         "reason": row["reason"],
-        "trace_id": row["trace"],
+        "trace_id": trace_id(row["trace"]),
     }
     if role == "admin":
         shown["data"] = row["data"]

@@ -208,9 +208,9 @@ async def _follow(
             return  # the client reconnects and gets the present state
         # Each wait that ends without a change subscribes again: the order's actor may have a new owner.
         seen = await (
-            context.services.dispatch.order(number, context.trace)
+            context.services.dispatch.order(number, context.carried)
             if change
-            else context.services.dispatch.watch(number, stream.address, context.who.number, context.trace)
+            else context.services.dispatch.watch(number, stream.address, context.who.number, context.carried)
         )
         if seen is None:
             return

@@ -10,6 +10,7 @@ import orjson
 from pydantic import Field, WithJsonSchema
 from typing_extensions import TypedDict
 
+from actors.tracing import trace_id
 from api import json_schema as s
 from api.rest.answers import (
     PAGE_ROWS_MAX,
@@ -249,5 +250,5 @@ def logged_event(row: Any) -> LoggedEventAnswer:
         "timestamp": body["timestamp"],
         "sequence": body["sequence"],
         "data": body["data"],
-        "trace_id": row["trace"] or None,
+        "trace_id": trace_id(row["trace"]) or None,
     }

@@ -193,7 +193,7 @@ async def update(context: RequestContext) -> web.Response:
     changes = b.given()
     if b.planning is not None:
         changes["planning"] = b.planning.model_dump()  # with what was left out
-    row = await context.services.catalogue.change_zone(number, tags, changes, context.trace)
+    row = await context.services.catalogue.change_zone(number, tags, changes, context.carried)
     if row is None:
         there = await context.services.catalogue.zone(number)
         return missed(context, None if there is None else row_tag(there))

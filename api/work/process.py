@@ -18,9 +18,10 @@ import structlog
 
 from actors.cancellation import end
 from actors.clock import LoopClock, SystemRandomness
-from api.http.observers import observe_query, tell_slow_query
+from api.http.observers import observe_query, tell_slow_query, tell_slow_wait
 from api.outbound.opening import open_mail, open_sms
 from api.outbound.webhooks import open_sender, send_webhooks
+from api.tracing.opening import open_tracer
 from api.work.observers import WorkObserver, failed_work, job_context, watch_backlog, watch_database
 from api.work.ops_app import open_work_ops
 from api.work.step_file import StepFile
@@ -53,15 +54,25 @@ OUTBOX, JOBS = "mall_outbox", "mall_jobs"
 async def open_work(settings: Settings, database_url: str) -> AsyncIterator[WorkServices]:
     """Open what tasks use."""
     loop = asyncio.get_running_loop()
-    pool = open_database(database_url, size_max=POOL_SIZE, observe=observe_query, slow=tell_slow_query)
-    async with pool as database:
+    entropy = SystemRandomness()
+    async with contextlib.AsyncExitStack() as stack:
+        tracer = await stack.enter_async_context(open_tracer(settings, entropy, metrics.WORK_SPANS))
+        pool = open_database(
+            database_url,
+            size_max=POOL_SIZE,
+            observe=observe_query,
+            slow=tell_slow_query,
+            waited=tell_slow_wait,
+            explains=tracer.on,
+        )
+        database = await stack.enter_async_context(pool)
         clock = LoopClock(loop)
         began = loop.time()
         jobs = StoredJobs(database)
         clock.anchor(await jobs.wall_s(), loop.time() - began)
         mail = open_mail(settings, database, clock)
-        async with open_sms(settings, database) as sms:
-            yield WorkServices(settings, database, jobs, clock, SystemRandomness(), mail, sms)
+        sms = await stack.enter_async_context(open_sms(settings, database))
+        yield WorkServices(settings, database, jobs, clock, entropy, mail, sms, tracer)
 
 
 async def work(
@@ -92,6 +103,7 @@ async def work(
             failed=failed_work,
             bound=job_context,
             steps=StepFile(settings.data_dir, settings.instance),
+            tracer=services.tracer,
         )
         can_send = services.mail is not None or services.sms is not None
         relay = Relay(
@@ -99,6 +111,7 @@ async def work(
             following=jobs_of if can_send else no_jobs,
             relayed=metrics.RELAYED.inc,
             failed=failed_work,
+            tracer=services.tracer,
         )
         endpoints = QueryStore(
             services.database,
@@ -107,7 +120,7 @@ async def work(
             life=services.entropy.token()[:12],
         )
         async with (
-            open_sender(settings, endpoints, services.clock, services.entropy) as sender,
+            open_sender(settings, endpoints, services.clock, services.entropy, services.tracer) as sender,
             open_work_ops(services, ops, services.entropy.trace),
             asyncio.TaskGroup() as group,
         ):

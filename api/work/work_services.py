@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from actors.clock import Clock, Randomness
+from actors.tracing import NO_TRACER, Tracer
 from config.settings import Settings
 from dispatch.jobs.control import JobControl
 from dispatch.jobs.stored import StoredJobs
@@ -24,6 +25,7 @@ class WorkServices:
     # None where there is no sender.
     mail: Mail | None
     sms: Sms | None
+    tracer: Tracer = NO_TRACER
 
     @property
     def control(self) -> JobControl:

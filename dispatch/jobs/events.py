@@ -13,6 +13,7 @@ from typing import Any
 
 import orjson
 
+from actors.tracing import trace_id
 from actors.values import frozen
 from dispatch.domain import ids
 from dispatch.domain import order as o
@@ -75,7 +76,7 @@ class Event:
                 "type": self.type,
                 "timestamp": stamp.replace("+00:00", "Z"),
                 "sequence": pos,
-                "data": {**self.data, "trace_id": self.trace},
+                "data": {**self.data, "trace_id": trace_id(self.trace)},
             }
         )
 

@@ -10,8 +10,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
+from actors.tracing import NO_TRACER, Span, SpanKind, SpanService, Tracer, is_recorded
 from dispatch.jobs.events import Event, events_of, jobs_of
 from dispatch.jobs.ports import OutboxStore, Relayed
 from dispatch.jobs.tasks import NewJob
@@ -42,6 +44,7 @@ class Relay:
         following: Callable[[Event], Sequence[NewJob]] = jobs_of,
         relayed: Callable[[int], None] = lambda _: None,
         failed: Callable[[StorageError], None] = lambda _: None,
+        tracer: Tracer = NO_TRACER,
     ) -> None:
         # Set it after a commit that may have written rows.
         self.due = asyncio.Event()
@@ -50,6 +53,7 @@ class Relay:
         self._following = following
         self._relayed = relayed
         self._failed = failed
+        self._tracer = tracer
 
     async def run(self) -> None:
         """Relay until cancelled. A batch that was under way then is relayed whole or not at all."""
@@ -83,10 +87,22 @@ class Relay:
         log_end: int = rows[0]["log_end"]
         events: list[dict[str, Any]] = []
         jobs: list[dict[str, Any]] = []
+        spans: list[Span] = []
         for row in rows:
-            for event in events_of(row):
+            for found in events_of(row):
+                event = self._recorded(found, spans) if is_recorded(found.trace) else found
                 events.append(event.item(log_end + len(events) + 1))
                 jobs += (job.item(event.trace) for job in self._following(event))
         if await self._store.relay(log_end, Relayed([row["id"] for row in rows], events, jobs)):
             self._relayed(len(rows))
+            for span in spans:
+                span.end()
         return len(rows)
+
+    def _recorded(self, event: Event, spans: list[Span]) -> Event:
+        """Begin the span of an event whose trace is recorded; what follows from the event is caused by that. It leaves
+        only if this relay wins the batch.
+        """
+        span = self._tracer.begin(SpanService.JOBS, f"relay {event.type}", event.trace, SpanKind.CONSUMER)
+        spans.append(span)
+        return replace(event, trace=span.trace)

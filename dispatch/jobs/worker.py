@@ -17,11 +17,12 @@ import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
 from actors.clock import Clock, Randomness
+from actors.tracing import NO_TRACER, RUNNING_TRACE, SpanKind, SpanService, Tracer, is_recorded
 from dispatch.jobs.policy import DONE, RELEASED, JobOutcome, outcome_of, payload_of
 from dispatch.jobs.ports import JobStore, StepRecord
 from dispatch.jobs.steps import recorded
@@ -108,6 +109,7 @@ class Worker:
         failed: Callable[[StorageError], None] = lambda _: None,
         bound: Callable[[Job], AbstractContextManager[object]] = lambda _: nullcontext(),
         steps: StepRecord | None = None,
+        tracer: Tracer = NO_TRACER,
     ) -> None:
         self.name = name
         self.worker = f"{name}/{life}"
@@ -122,6 +124,7 @@ class Worker:
         self._failed = failed
         self._bound = bound
         self._steps = steps
+        self._tracer = tracer
         # By job and attempt: one that was lost may still end when its job is claimed again.
         self._running: dict[tuple[int, int], _Attempt] = {}
         self._outcomes: dict[tuple[int, int], dict[str, Any]] = {}
@@ -261,8 +264,12 @@ class Worker:
         self.due.set()
 
     async def _run(self, attempt: _Attempt) -> None:
-        job, task = attempt.job, self._tasks[attempt.job.task]
+        job, task, span = attempt.job, self._tasks[attempt.job.task], None
+        if is_recorded(job.trace):
+            span = self._tracer.begin(SpanService.JOBS, f"job {job.task}", job.trace, SpanKind.CONSUMER)
+            job = replace(job, trace=span.trace)
         with self._bound(job):
+            RUNNING_TRACE.set(job.trace)
             try:
                 payload = payload_of(task.payload, job)
                 await _within(task.deadline_s, task.run(payload, job))
@@ -273,6 +280,10 @@ class Worker:
                 raise
             except Exception as error:  # noqa: BLE001 - the outcome says what it was
                 attempt.outcome = outcome_of(error, job, task.retries, self._entropy.random())
+            finally:
+                if span is not None:
+                    kind = attempt.outcome.kind
+                    span.end("" if kind in ("done", "snoozed") else kind, **{"mall.job_id": job.id})
             if not attempt.lost:
                 self._ended(job, attempt.outcome, self._clock.monotonic() - attempt.began_s)
 

@@ -8,6 +8,7 @@ from typing import Any
 import structlog
 
 from actors.clock import Clock
+from actors.tracing import trace_id
 from actors.values import frozen
 from dispatch.jobs.tasks import Permanent, Snooze
 from dispatch.notices.decisions import DropNotice, HoldNotice, SendNow, decide_notice
@@ -96,7 +97,7 @@ class NoticeDelivery:
         """
         key = f"notice-{notice['id']}"
         if channel == MAIL and self._mail is not None:
-            headers = {"X-Trace-Id": notice["trace"]} if notice["trace"] else {}
+            headers = {"X-Trace-Id": trace_id(notice["trace"])} if notice["trace"] else {}
             await self._mail.send(key, decision.address, letter.subject, letter.text, letter.html, headers)
         elif channel != MAIL and self._sms is not None:
             await self._sms.send(key, decision.address, letter.text)

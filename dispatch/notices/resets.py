@@ -9,6 +9,7 @@ from __future__ import annotations
 from hashlib import sha256
 
 from actors.clock import Randomness
+from actors.tracing import trace_id
 from dispatch.accounts import RESET_S, ResetToken, issue_reset_token
 from dispatch.errors import AccountClosed, NoSuchUser
 from dispatch.jobs.tasks import Job, NewJob, Permanent
@@ -80,7 +81,7 @@ class ResetMails:
         values = {"mall": HOUSE, "reset_url": url, "token": token.text, "minutes": RESET_S // 60}
         letter = self._letters.render(TYPE, MAIL, recipient, values)
         assert recipient.email is not None
-        headers = {"X-Trace-Id": job.trace} if job.trace else {}
+        headers = {"X-Trace-Id": trace_id(job.trace)} if job.trace else {}
         key = f"reset-{job.id}-{job.attempts}"
         try:
             await mail.send(key, recipient.email, letter.subject, letter.text, letter.html, headers)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 import orjson
 
 from actors.clock import Clock, Randomness
+from actors.tracing import NO_TRACER, SpanKind, SpanService, Tracer, is_recorded
 from dispatch.domain.ids import WEBHOOK, public_id
 from dispatch.webhooks.policy import Next, Verdict, judge, judge_replay
 from dispatch.webhooks.ports import Observer, Post, WebhookStore
@@ -54,6 +56,7 @@ class WebhookDelivery:
         entropy: Randomness,
         observer: Observer,
         request_s: float = REQUEST_S_MAX,
+        tracer: Tracer = NO_TRACER,
     ) -> None:
         self.ledger = ledger
         self._claim: WebhookClaim = ledger.claim
@@ -63,6 +66,7 @@ class WebhookDelivery:
         self._entropy = entropy
         self._observer = observer
         self._request_s = request_s
+        self._tracer = tracer
         self._until = clock.monotonic() + TURN_S
 
     def stop(self) -> None:
@@ -209,10 +213,25 @@ class WebhookDelivery:
         began = self._clock.monotonic()
         if self.ledger.lost or began > self.ledger.leased_until - self._request_s:
             raise Lost
-        answer = await self._post.send(message)
+        answer = await self._post_recorded(message)
         if answer is not None:
             self.ledger.attempted(Attempt(message.id, pos, replay, began, answer))
             self._observer.attempted(answer)
+        return answer
+
+    async def _post_recorded(self, message: Message) -> Answer | None:
+        """Post a message; with a span, where its trace is recorded. The receiver's span is a child of that."""
+        if not is_recorded(message.trace):
+            return await self._post.send(message)
+        span = self._tracer.begin(SpanService.JOBS, "POST webhook", message.trace, SpanKind.CLIENT)
+        with span.running():
+            answer = await self._post.send(replace(message, trace=span.trace))
+            if answer is not None:
+                failed = "" if answer.good else answer.error or f"status {answer.status}"
+                about: dict[str, str | int] = {"mall.message": message.id}
+                if answer.status is not None:
+                    about["http.response.status_code"] = answer.status
+                span.end(failed, **about)
         return answer
 
     def _message(self, event: LoggedEvent, replay: Replay | None = None) -> Message:

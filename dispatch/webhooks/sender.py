@@ -11,6 +11,7 @@ import contextlib
 
 from actors.cancellation import end
 from actors.clock import Clock, Randomness
+from actors.tracing import NO_TRACER, Tracer
 from dispatch.webhooks.delivery import REQUEST_S_MAX, Lost, WebhookDelivery
 from dispatch.webhooks.ports import Observer, Post, WebhookStore
 from dispatch.webhooks.settling import Settling
@@ -45,6 +46,7 @@ class Sender:
         lease_s: float = LEASE_S,
         request_s: float = REQUEST_S_MAX,
         grace_s: float = GRACE_S,
+        tracer: Tracer = NO_TRACER,
     ) -> None:
         assert lease_s > request_s, "a request must end within its lease"
         self._store = store
@@ -55,6 +57,7 @@ class Sender:
         self._lease_s = lease_s
         self._request_s = request_s
         self._grace_s = grace_s
+        self._tracer = tracer
         self._due = asyncio.Event()
         self._settling = Settling(store, clock, lease_s, observer, self.wake)
         self._running: dict[asyncio.Task[None], WebhookDelivery] = {}
@@ -113,7 +116,14 @@ class Sender:
     def _begin(self, claim: WebhookClaim, tasks: asyncio.TaskGroup) -> None:
         ledger = self._settling.open(claim)
         delivery = WebhookDelivery(
-            ledger, self._store, self._post, self._clock, self._entropy, self._observer, self._request_s
+            ledger,
+            self._store,
+            self._post,
+            self._clock,
+            self._entropy,
+            self._observer,
+            self._request_s,
+            self._tracer,
         )
 
         async def deliver() -> None:

@@ -2,6 +2,7 @@
 
 Map:
 database.py            one pool, named statements, deadlines, slow-query log
+plans.py               plans of slow queries, without values
 queries.py             loads sql/*.sql
 list_queries.py        pages of lists: sql/lists/*.sql with the filters of a request
 errors.py              failures that mean "not written", and those that mean "unknown"

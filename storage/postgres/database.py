@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from time import perf_counter
 from typing import Any, TypeAlias
@@ -12,9 +12,12 @@ import asyncpg
 import orjson
 
 from actors.counters import Samples
+from actors.tracing import RUNNING_TRACE
+from actors.values import frozen
 from storage.errors import NotDone, StorageError
 from storage.postgres.errors import spoils_connection, storage_error
 from storage.postgres.list_queries import After, list_statement
+from storage.postgres.plans import Plans
 from storage.postgres.queries import BLOCKS
 
 # Statement timeout: a long statement holds locks. No statement here needs a tenth of it.
@@ -24,18 +27,47 @@ ACQUIRE_S = 1.0
 CONNECT_S = 2.0
 # The client's deadline: slightly more than the server's, so that the server's answer comes first.
 COMMAND_S = 2.5
+# Also in plans.py.
 SLOW_S = 0.1
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 Observe = Callable[[str, float], None]
 
 
+@frozen
+class SlowQuery:
+    """A query that took long.
+
+    Attributes:
+        traces: of whoever it was for; several of a query that serves many.
+        plans: of the statement and those inside of it, where the trace is recorded and the server may tell.
+    """
+
+    name: str
+    seconds: float
+    traces: Sequence[str]
+    plans: Sequence[Mapping[str, Any]] = ()
+
+
 def _nothing(name: str, seconds: float) -> None:
     del name, seconds
 
 
-def _ignore_slow(name: str, seconds: float) -> None:
-    del name, seconds
+def _ignore_slow(query: SlowQuery) -> None:
+    del query
+
+
+def _ignore_wait(seconds: float, waiting: int, trace: str) -> None:
+    del seconds, waiting, trace
+
+
+def traces_of(args: Sequence[Any]) -> Sequence[str]:
+    """Traces of what runs, or of the items of a batch."""
+    running = RUNNING_TRACE.get()
+    if running:
+        return [running]
+    items = (item for arg in args if isinstance(arg, list) for item in arg if isinstance(item, dict))
+    return list(dict.fromkeys(trace for item in items if (trace := item.get("trace"))))
 
 
 async def prepare_connection(connection: Connection) -> None:
@@ -81,7 +113,14 @@ async def _translated() -> AsyncIterator[None]:
 class Database:
     """Runs named statements on a pool. Open it with `open_database`."""
 
-    def __init__(self, pool: asyncpg.Pool[asyncpg.Record], observe: Observe, slow: Observe) -> None:
+    def __init__(
+        self,
+        pool: asyncpg.Pool[asyncpg.Record],
+        observe: Observe,
+        slow: Callable[[SlowQuery], None],
+        waited: Callable[[float, int, str], None],
+        plans: Plans | None,
+    ) -> None:
         self.pool = pool
         # Waits for a connection, callers that wait now, and waits that ended without one.
         self.waits_s = Samples()
@@ -89,6 +128,8 @@ class Database:
         self.refused = 0
         self._observe = observe
         self._slow = slow
+        self._waited = waited
+        self._plans = plans
 
     @asynccontextmanager
     async def _connection(self) -> AsyncIterator[Any]:
@@ -102,7 +143,10 @@ class Database:
             raise NotDone(str(error)) from None  # nothing was begun
         finally:
             self.waiting -= 1
-            self.waits_s.add(perf_counter() - began)
+            waited_s = perf_counter() - began
+            self.waits_s.add(waited_s)
+            if waited_s > SLOW_S:
+                self._waited(waited_s, self.waiting, RUNNING_TRACE.get())
         # The release of a connection calls the server, and fails if it hangs.
         async with _translated():
             try:
@@ -127,11 +171,19 @@ class Database:
             if connection._con is not None:  # it is still in use: another error
                 raise
 
-    def _count(self, name: str, began: float) -> None:
-        seconds = perf_counter() - began
-        self._observe(name, seconds)
-        if seconds > SLOW_S:
-            self._slow(name, seconds)
+    async def _run(self, connection: Any, name: str, text: str, args: Sequence[Any]) -> list[Any]:
+        """Run a statement, and tell of it if it was slow."""
+        heard = None if self._plans is None else self._plans.listen(connection, traces_of(args))
+        began = perf_counter()
+        try:
+            return list(await connection.fetch(text, *args))
+        finally:
+            seconds = perf_counter() - began
+            self._observe(name, seconds)
+            if heard is not None:
+                heard.close()
+            if seconds > SLOW_S:
+                self._slow(SlowQuery(name, seconds, traces_of(args), () if heard is None else heard.plans))
 
     async def rows(self, name: str, *args: Any) -> list[Any]:
         """All rows of a statement.
@@ -143,11 +195,7 @@ class Database:
 
     async def _fetch(self, name: str, text: str, args: Sequence[Any]) -> list[Any]:
         async with self._connection() as connection:
-            began = perf_counter()
-            try:
-                return list(await connection.fetch(text, *args))
-            finally:
-                self._count(name, began)
+            return await self._run(connection, name, text, args)
 
     async def page(
         self, name: str, filters: Mapping[str, Any], sort: str, after: After | None, limit: int
@@ -180,7 +228,7 @@ class Database:
         For catalogue and accounts only: it holds locks between round trips, which actors never do.
         """
         async with self._connection() as connection, connection.transaction():
-            yield Transaction(connection, self._count)
+            yield Transaction(connection, self._run)
 
     def sizes(self) -> dict[str, int]:
         """Numbers of connections: open, idle, limit."""
@@ -194,17 +242,15 @@ class Database:
 class Transaction:
     """A connection inside a transaction."""
 
-    def __init__(self, connection: Any, count: Callable[[str, float], None]) -> None:
+    def __init__(
+        self, connection: Any, run: Callable[[Any, str, str, Sequence[Any]], Awaitable[list[Any]]]
+    ) -> None:
         self._connection = connection
-        self._count = count
+        self._run = run
 
     async def rows(self, name: str, *args: Any) -> list[Any]:
         """All rows of a statement."""
-        began = perf_counter()
-        try:
-            return list(await self._connection.fetch(BLOCKS[name], *args))
-        finally:
-            self._count(name, began)
+        return await self._run(self._connection, name, BLOCKS[name], args)
 
     async def row(self, name: str, *args: Any) -> Any:
         """The first row of a statement, or None."""
@@ -218,26 +264,38 @@ async def open_database(
     *,
     size_max: int = 10,
     observe: Observe = _nothing,
-    slow: Observe = _ignore_slow,
+    slow: Callable[[SlowQuery], None] = _ignore_slow,
+    waited: Callable[[float, int, str], None] = _ignore_wait,
+    explains: bool = False,
 ) -> AsyncIterator[Database]:
     """Open a pool that works as the restricted role.
+
+    `slow` is called with each slow query, `waited` with each slow wait for a connection: seconds, callers that wait
+    then, and the trace. `explains`: slow queries of recorded traces have their plans, where the server may tell.
 
     Raises:
         Unreachable: the server does not answer.
     """
+    plans = Plans() if explains else None
+
+    async def prepare(connection: Connection) -> None:
+        await prepare_connection(connection)
+        if plans is not None:
+            await plans.begin(connection)
+
     async with _translated():
         pool = await asyncpg.create_pool(
             url,
             min_size=min(2, size_max),
             max_size=size_max,
-            init=prepare_connection,
+            init=prepare,
             reset=_no_reset,
             timeout=CONNECT_S,
             command_timeout=COMMAND_S,
             server_settings=SERVER_SETTINGS,
         )
     try:
-        yield Database(pool, observe, slow)
+        yield Database(pool, observe, slow, waited, plans)
     finally:
         try:
             async with asyncio.timeout(2):

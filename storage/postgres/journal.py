@@ -18,7 +18,15 @@ from actors.messages import ActorId, Query
 from actors.ports import Blocker, Claim, ShardRow
 from storage.errors import StorageError
 from storage.locking import blocker_of, needs
-from storage.postgres.database import Connection, Database, Observe, connect_lane
+from storage.postgres.database import (
+    SLOW_S,
+    Connection,
+    Database,
+    Observe,
+    SlowQuery,
+    connect_lane,
+    traces_of,
+)
 from storage.postgres.errors import journal_error, spoils_connection
 
 # Deadline of a flush, whose outcome is unknown afterwards. The server's limit is 2 s.
@@ -35,15 +43,22 @@ class PostgresJournal:
 
     Args:
         wrote: called after each commit.
+        slow: called with each slow flush.
     """
 
     def __init__(
-        self, url: str, database: Database, observe: Observe, wrote: Callable[[], None] = lambda: None
+        self,
+        url: str,
+        database: Database,
+        observe: Observe,
+        wrote: Callable[[], None] = lambda: None,
+        slow: Callable[[SlowQuery], None] = lambda _: None,
     ) -> None:
         self._url = url
         self._wrote = wrote
         self._database = database
         self._observe = observe
+        self._slow = slow
         self._lanes: dict[int, Connection] = {}
 
     async def close(self) -> None:
@@ -82,7 +97,10 @@ class PostgresJournal:
                 self._drop(lane)
             raise failure from None
         finally:
-            self._observe("flush", perf_counter() - began)
+            seconds = perf_counter() - began
+            self._observe("flush", seconds)
+            if seconds > SLOW_S:
+                self._slow(SlowQuery("flush", seconds, traces_of([items])))
         self._wrote()
         return _outcomes(items, orjson.loads(answer))
 

@@ -24,6 +24,7 @@ test_background_reports.py  reports by a real worker
 test_payments.py   paying by card, with a gateway that declines, hangs and dies
 
 Documents:
+test_collector_outage.py  a collector of traces that is not there, or hangs: only spans are lost
 test_contract.py       Schemathesis holds the server to its OpenAPI documents
 contract_checks.py     our checks beside those of Schemathesis
 contract_report.py     its failures, the operation and the request first

@@ -7,6 +7,7 @@ test_present_text.py    a database made from the present text against a migrated
 monitoring/             rules of Prometheus, run by promtool; dashboards, asked of a real Prometheus
 services/               services over tables, without HTTP
 reports/                orders without a driver, figures of days, digests
+test_slow_queries.py    whose slow queries and waits are, and plans without values
 test_stock_limits.py    stocks that cross their limit
 test_fence.py           the fence against a stale owner, on real row locks
 test_locked_row.py      a row that a person holds in psql

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 import pytest
 from aiohttp import web
 
+from actors.clock import SystemRandomness
 from api.payments import http_gateway
 from api.payments.http_gateway import HttpGateway, open_gateway
 from dispatch.domain.money import Money
@@ -54,7 +55,7 @@ async def provider() -> AsyncIterator[MisbehavingProvider]:
 
 @pytest.fixture
 async def gateway(provider: MisbehavingProvider) -> AsyncIterator[HttpGateway]:
-    async with open_gateway(provider.url, "a secret") as opened:
+    async with open_gateway(provider.url, "a secret", SystemRandomness()) as opened:
         yield opened
 
 
@@ -152,7 +153,9 @@ async def test_what_was_certainly_not_done_may_be_tried_later(
 async def test_provider_that_cannot_be_reached_has_done_nothing() -> None:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))  # bound and not listening: whoever connects is refused
-        async with open_gateway(f"http://127.0.0.1:{probe.getsockname()[1]}", "") as gateway:
+        async with open_gateway(
+            f"http://127.0.0.1:{probe.getsockname()[1]}", "", SystemRandomness()
+        ) as gateway:
             with pytest.raises(GatewayLater):
                 await gateway.hold("key-1", EUROS, "tok_success")
 
@@ -197,7 +200,7 @@ async def test_provider_that_hangs_is_not_waited_for(
 
     provider.answer = hang
     monkeypatch.setattr(http_gateway, "TIMEOUT_S", 0.05)
-    async with open_gateway(provider.url, "a secret") as gateway:
+    async with open_gateway(provider.url, "a secret", SystemRandomness()) as gateway:
         with pytest.raises(GatewayUnsure):
             await gateway.hold("key-1", EUROS, "tok_success")
     release.set()

@@ -31,10 +31,15 @@ BODY = b'{"type":"order.created","data":{}}'
 
 
 def message(
-    url: str, name: str = "evt_7", *, replay: bool = False, secrets: Sequence[bytes] = (SECRET,)
+    url: str,
+    name: str = "evt_7",
+    *,
+    replay: bool = False,
+    secrets: Sequence[bytes] = (SECRET,),
+    trace: str = TRACE,
 ) -> Message:
     sealed = tuple(SEALING.seal(1, secret) for secret in secrets)
-    return Message(1, url, sealed, name, BODY, TRACE, replay)
+    return Message(1, url, sealed, name, BODY, trace, replay)
 
 
 async def _sender(stack: AsyncExitStack, **more: Any) -> HttpSender:
@@ -71,8 +76,16 @@ async def test_message_is_signed_and_says_what_it_is(sender: HttpSender, receive
     assert headers["webhook-replay"] == "1"
     assert headers["Content-Type"] == "application/json"
     version, trace, span, flags = headers["traceparent"].split("-")
-    assert (version, trace, len(span), flags) == ("00", TRACE, 16, "01")
+    assert (version, trace, len(span), flags) == ("00", TRACE, 16, "00")
     assert receiver.got == [("evt_7", BODY, True)]
+
+
+async def test_receiver_of_a_recorded_trace_gets_its_span_as_parent(
+    sender: HttpSender, receiver: Receiver
+) -> None:
+    await sender.send(message(receiver.url, trace=f"{TRACE}-b7ad6b7169203331"))
+    [headers] = receiver.headers
+    assert headers["traceparent"] == f"00-{TRACE}-b7ad6b7169203331-01"
 
 
 @pytest.mark.parametrize("status", [200, 299, 301, 302, 307, 308, 400, 404, 410, 429, 500, 503])

@@ -36,24 +36,24 @@ class ScriptedProvider:
         self.says: list[Held | Declined | Exception] = []
         self.refunds: list[tuple[str, int]] = []
 
-    async def hold(self, key: str, amount: Money, token: str) -> Held | Declined:
+    async def hold(self, key: str, amount: Money, token: str, *, trace: str = "") -> Held | Declined:
         assert (amount, token) == (Money(900, "EUR"), "tok_success")
         said = self._said("hold", key)
         assert said is not None
         return said
 
-    async def capture(self, key: str, ref: str) -> None:
+    async def capture(self, key: str, ref: str, *, trace: str = "") -> None:
         assert ref == "hld_1"
         self._said("capture", key)
 
-    async def void(self, key: str, ref: str) -> None:
+    async def void(self, key: str, ref: str, *, trace: str = "") -> None:
         assert ref == "hld_1"
         self._said("void", key)
 
-    async def cancel(self, key: str) -> None:
+    async def cancel(self, key: str, *, trace: str = "") -> None:
         self._said("cancel", key)
 
-    async def refund(self, key: str, ref: str, amount: Money) -> None:
+    async def refund(self, key: str, ref: str, amount: Money, *, trace: str = "") -> None:
         assert ref == "hld_1"
         self._said("refund", key)
         self.refunds.append((key, amount.amount_minor))

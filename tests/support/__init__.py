@@ -4,6 +4,8 @@ Map:
 database_shape.py  everything that a database consists of, for comparison
 database_shape.sql  the queries behind it
 clocks.py        a clock that the test sets
+collector.py     a collector of traces on a real socket; whether a trace is whole, and its picture
+spans.py         a tracer that keeps the spans that have ended
 letters.py       values for every template of notices
 mail_server.py   a real SMTP server on a port of this machine
 certificates.py  certificates of a private authority

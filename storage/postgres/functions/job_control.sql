@@ -2,7 +2,7 @@
 
 -- The jobs that an action is about, locked, by number: what retry_jobs() and discard_jobs() have in common. p has, where
 -- there is one: ids, task, state, key, trace, order_id (which must all fit), and limit, one more than which is returned.
--- Jobs that a worker has are never among them. With p_failed only those that are dead or wait for a retry.
+-- The trace of a job may have a span behind its id. Jobs that a worker has are never among them. With p_failed only those that are dead or wait for a retry.
 CREATE FUNCTION chosen_jobs(p jsonb, p_failed boolean) RETURNS SETOF bigint
 LANGUAGE plpgsql VOLATILE SET search_path = public, pg_temp SET plan_cache_mode = force_custom_plan AS $$
 DECLARE
@@ -18,7 +18,7 @@ BEGIN
      WHERE (v_ids IS NULL OR j.id = ANY (v_ids))
        AND (v_task IS NULL OR j.task = v_task)
        AND (v_key IS NULL OR j.key = v_key)
-       AND (v_trace IS NULL OR j.trace = v_trace)
+       AND (v_trace IS NULL OR j.trace >= v_trace AND j.trace < v_trace || 'g')
        AND (v_order IS NULL OR j.payload ->> 'order_id' IN (v_order, 'ord_' || v_order))
        AND (v_state IS NULL OR v_state = 'dead' AND j.due_at IS NULL OR v_state = 'waiting' AND j.due_at <= now()
             OR v_state = 'scheduled' AND j.due_at > now() AND j.worker IS NULL)

@@ -40,6 +40,7 @@ from actors.messages import (
 from actors.ports import Blocker, Claim, ShardRow
 from actors.runtime import Runtime
 from actors.shards import shard_of
+from actors.tracing import NO_TRACER, Tracer
 from tests.support.waiting import turn, until
 
 
@@ -216,7 +217,7 @@ class Frames:
 class Stage:
     """A running runtime with its table."""
 
-    def __init__(self) -> None:
+    def __init__(self, tracer: Tracer = NO_TRACER) -> None:
         self.table = Table()
         self.counter = Counter()
         self.frames = Frames()
@@ -226,6 +227,7 @@ class Stage:
             instance="one", behaviours=[self.counter], journal=self.table,
             emitter=self.frames, clock=LoopClock(asyncio.get_running_loop()), entropy=SystemRandomness(),
             lost=lambda shard: self.lost.set(), log=lambda event, **values: self.said.append((event, values)),
+            tracer=tracer,
         )  # fmt: skip
 
     def ask(self, message: str, number: int = 1, **options: Any) -> Coroutine[Any, Any, Any]:
@@ -233,8 +235,8 @@ class Stage:
 
 
 @asynccontextmanager
-async def staged() -> AsyncIterator[Stage]:
-    stage = Stage()
+async def staged(tracer: Tracer = NO_TRACER) -> AsyncIterator[Stage]:
+    stage = Stage(tracer)
     async with stage.runtime.running():
         yield stage
 

@@ -76,7 +76,7 @@ class Line:
     def __init__(self, commands: CommandExecutor) -> None:
         self.said: list[dict[str, Any]] = []
         self.is_answered = asyncio.Event()
-        self.services = SimpleNamespace(log=structlog.get_logger(), commands=commands)
+        self.services = SimpleNamespace(log=structlog.get_logger(), commands=commands, sampling=None)
 
     def push(self, frame: dict[str, Any]) -> None:
         self.said.append(frame)

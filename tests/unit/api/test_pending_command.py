@@ -29,6 +29,7 @@ class Ear:
         self.services = SimpleNamespace(
             log=structlog.get_logger(),
             commands=SimpleNamespace(forget=self.forgotten.append),
+            sampling=None,
         )
 
     def push(self, frame: dict[str, Any]) -> None:

@@ -80,6 +80,7 @@ def session(clock: Hands, tokens: Tokens) -> Told:
             home="here", awake_at=clock.monotonic(), is_far=lambda shard: False, tasks=SimpleNamespace()
         ),
         dispatch=dispatch, admission=admission, commands=CommandExecutor(dispatch, admission),
+        sampling=None,
     )  # fmt: skip
     principal = tokens.verify(tokens.issue("driver", 3, "ses_3"))
     told = Told(AdmissionControl(), services, principal, "0" * 32)  # type: ignore[arg-type]

@@ -44,6 +44,24 @@ def test_event_is_one_json_line() -> None:
     )  # fmt: skip
 
 
+@pytest.mark.parametrize("log_format", ["json", "console"])
+@pytest.mark.parametrize("merges", [True, False])
+def test_line_of_a_recorded_trace_has_the_two_ids_apart(log_format: str, merges: bool) -> None:
+    out, trace, span = io.BytesIO(), "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
+    with open_logs(log_format, "info", out, merges=merges):
+        log = structlog.get_logger()
+        with structlog.contextvars.bound_contextvars(trace_id=f"{trace}-{span}"):
+            log.info("one", **({} if merges else {"trace_id": f"{trace}-{span}"}))
+        log.info("two", trace_id=trace)
+        log.info("three", trace_id=None)
+    one, two, three = (line.decode() for line in out.getvalue().splitlines())
+    assert f"{trace}-{span}" not in one
+    assert trace in one
+    assert span in one
+    assert trace in two
+    assert "span_id" not in two + three
+
+
 def test_stuck_terminal_drops_lines_and_counts_them() -> None:
     out = Stuck()
     writer = LineWriter(out)

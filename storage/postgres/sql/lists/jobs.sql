@@ -4,7 +4,7 @@
 -- id: j.id
 -- if task: j.task = $::text
 -- if key: j.key = $::text
--- if trace: j.trace = $::text
+-- if trace: j.trace >= $::text AND j.trace < $::text || 'g'
 -- if order_id: j.payload ->> 'order_id' IN ($::bigint::text, 'ord_' || $::bigint::text)
 -- if waiting: (j.due_at <= now()) = $::boolean
 -- if running: (j.worker IS NOT NULL AND j.due_at > now()) = $::boolean
