@@ -8,7 +8,7 @@ READY   := $(VENV)/.ready
 LOCKS   := config/locks
 INSTALL  = $(PY) -m pip install --disable-pip-version-check --progress-bar off --require-hashes
 
-.PHONY: run test test-long check replay score simulate model spectral race keyed crash chaos demo bench bench-geo profile load load-page swarm fleet resident slow monitoring lock clean
+.PHONY: run test test-long check replay score simulate model spectral race keyed crash chaos drill demo bench bench-geo profile load load-page swarm fleet resident slow monitoring lock clean
 
 run: $(RUNNING)
 	@exec $(PY) run.py serve
@@ -73,6 +73,10 @@ crash: $(READY)
 # make chaos [ARGS="--minutes 20 --instances 4 --seed 1"]: the same for a cluster, with many more kinds of faults
 chaos: $(READY)
 	@$(PY) -m loadtests.chaos $(ARGS)
+
+# make drill [ARGS="--faults kill disk_full --rounds 3 --at-once 2 --json drill.json"]: from a fault to the page, and to all clear
+drill: $(READY)
+	@$(PY) -m loadtests.drill $(ARGS)
 
 # make demo [DRIVERS=60] [ORDERS=120] [SEED=1] [MINUTES=5]: orders a minute
 demo: $(READY)

@@ -489,6 +489,14 @@ class Settings(BaseModel):
         """True if the database is the embedded one."""
         return self.database_url is None
 
+    @property
+    def keeps_data(self) -> bool:
+        """True if there is a data folder whose disk must not be full.
+
+        An instance of several has a DATABASE_URL, and its data folder by name; so has one beside servers of its own.
+        """
+        return self.embedded or ("data_dir" in self.model_fields_set and self.data_dir.is_dir())
+
 
 # The search for embedded servers' programs reads these itself, for tools without settings.
 ELSEWHERE = {

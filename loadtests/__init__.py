@@ -7,6 +7,7 @@ Map:
 kit/       what tools share: clients, servers in processes, accounts, metrics, reports, the way a tool runs
 faults/    kills and restarts under load, races, idempotency keys; the histories and the checker
 chaos/     a cluster under faults of every kind, judged by the same checker
+drill/     faults that lead to alerts: how soon somebody is told, and how soon all is clear
 fleet/     several instances as one service: takeover, rolling restart, scaling, outages of Redis, forwarding
 swarm/     ten thousand sockets and users in one asyncio process
 rush/      locust, with named profiles

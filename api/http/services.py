@@ -109,6 +109,8 @@ class Services:
     # None without a key: then no endpoint of webhooks can be made.
     sealing: Seal | None = None
     watchdog: Callable[[], float] = field(default=lambda: 0.0)
+    # When the loop was last found late, by the monotonic clock.
+    late_at: float = float("-inf")
     # Bound once: structlog's lazy logger binds again for every log line.
     log: Any = field(default_factory=lambda: structlog.get_logger().bind())
     admission: AdmissionControl = field(init=False)
@@ -128,10 +130,10 @@ class Services:
         self.sandbox = SandboxMessages(self.database)
         self.webhooks = Webhooks(self.database, self.sealing)
         checks: dict[str, Check] = {
-            "postgres": lambda: self.database.rows("ping"),
+            "postgres": self.database.ping,
             "redis": self._look_at_redis,
         }
-        if self.settings.embedded:
+        if self.settings.keeps_data:
             checks["disk"] = lambda: look_at_disk(self.settings.data_dir)
         self.prober = Prober(checks, self.clock)
         self.admission = AdmissionControl(self.settings, self.limits, self.records)

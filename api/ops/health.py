@@ -22,6 +22,8 @@ operations = Operations(Operation)
 # A loop that did not turn for STALLED_S is dead; one that is late by LATE_S takes no new clients.
 STALLED_S = 5.0
 LATE_S = 0.5
+# A scrape comes when the loop turns again, so metrics show for this time that it was late: longer than between scrapes.
+LATE_SHOWN_S = 30.0
 # So many callers wait for a connection of the pool.
 POOL_WAITING_MAX = 20
 
@@ -75,8 +77,9 @@ def show_health(services: Services, health: Health) -> None:
     """Show it as metrics."""
     metrics.READY.set(health.ready)
     metrics.DRAINING.set(services.draining)
+    late = services.clock.monotonic() - services.late_at < LATE_SHOWN_S
     for component, state in health.components.items():
-        metrics.COMPONENT_UP.labels(component).set(state == "up")
+        metrics.COMPONENT_UP.labels(component).set(state == "up" and not (late and component == "loop"))
 
 
 @operations.declare(

@@ -15,6 +15,7 @@ from api.auth.access_tokens import BLIND_S, PUSHED_BLIND_S, Tokens
 from api.http.observers import failed_chore
 from api.http.services import Services
 from api.operator.first_run import load_keys
+from api.ops.health import LATE_S
 from api.subscriptions import close_codes
 from config import metrics
 from config.outages import OUTAGES
@@ -165,6 +166,8 @@ async def watch_loop(services: Services) -> None:
         await asyncio.sleep(LAG_S)
         seen = loop.time()
         metrics.LOOP_LAG_SECONDS.observe(max(0.0, seen - due))
+        if seen - due >= LATE_S:
+            services.late_at = services.clock.monotonic()
 
 
 def collect_young(turn: int, found: int) -> int:

@@ -33,6 +33,8 @@ def child_environment(settings: Settings, at: Addresses) -> Mapping[str, str]:
             "MALL_SMS_URL": settings.sms_url,
         }
         given |= {name: SANDBOX for name, value in absent.items() if value is None}
+        # By name, so that it looks at the disk of the servers' data.
+        given |= {"MALL_DATA_DIR": str(settings.data_dir)}
     if settings.embedded and not settings.secrets_keys:
         given |= {"MALL_SECRETS_KEY": embedded_key(settings)}
     return {**os.environ, **given}

@@ -68,7 +68,8 @@ SYMPTOMS: Sequence[Alert] = (
         "MallHighErrorRate",
         "sum(mall:requests_failed:rate2m) / (sum(mall:requests:rate2m) > 1) > {limit}",
         0.05,
-        60,
+        # Short: the rate is that of two minutes already.
+        15,
         PAGE,
         "{{ $value | humanizePercentage }} of all requests fail",
     ),
@@ -112,6 +113,15 @@ SYMPTOMS: Sequence[Alert] = (
         120,
         PAGE,
         "a payment is {{ $value | humanizeDuration }} overdue",
+    ),
+    Alert(
+        "MallGatewayAway",
+        'sum(rate(mall_gateway_seconds_count{outcome=~"later|unsure"}[2m]))'
+        " / (sum(rate(mall_gateway_seconds_count[2m])) > 0.02) > {limit}",
+        0.5,
+        30,
+        PAGE,
+        "{{ $value | humanizePercentage }} of the calls to the payment gateway come to nothing: nobody can pay by card",
     ),
     Alert(
         "MallShedding",

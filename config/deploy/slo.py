@@ -13,8 +13,9 @@ from typing import Any
 
 WINDOWS = ("5m", "30m", "1h", "2h", "6h", "1d", "3d")
 BUDGET_DAYS = 30
-# The slow windows need data of so long, or a new Prometheus would take minutes for hours.
-DATA_AGE_S = 3600
+# How long a Prometheus must have had data for a window, or a new one would take minutes for hours, and what is over
+# would be told for as long as the short window is. The fast burn has no such guard: rather too soon than too late.
+DATA_AGE_S = {"6h": 6 * 3600, "1d": 86_400, "3d": 3 * 86_400}
 
 
 @dataclass(frozen=True)
@@ -106,8 +107,9 @@ def burn_expression(objective: Objective, burn: Burn, rate: float | None = None)
         f"mall:slo_errors:ratio{burn.long}{selector} > {limit} "
         f"and mall:slo_errors:ratio{burn.short}{selector} > {limit}"
     )
-    if burn.severity == "ticket":
-        query = f"({query}) and on () (time() - min(prometheus_tsdb_lowest_timestamp_seconds) > {DATA_AGE_S})"
+    if (age_s := DATA_AGE_S.get(burn.long)) is not None:
+        # `unless`: where Prometheus is not scraped itself, its age is not known, and the burn is told.
+        query = f"({query}) unless on () (time() - min(prometheus_tsdb_lowest_timestamp_seconds) <= {age_s})"
     return query
 
 

@@ -115,6 +115,7 @@ class Database:
 
     def __init__(
         self,
+        url: str,
         pool: asyncpg.Pool[asyncpg.Record],
         observe: Observe,
         slow: Callable[[SlowQuery], None],
@@ -122,6 +123,7 @@ class Database:
         plans: Plans | None,
     ) -> None:
         self.pool = pool
+        self._url = url
         # Waits for a connection, callers that wait now, and waits that ended without one.
         self.waits_s = Samples()
         self.waiting = 0
@@ -221,6 +223,24 @@ class Database:
         found = await self.row(name, *args)
         return None if found is None else found[0]
 
+    async def ping(self) -> None:
+        """Ask the server for an answer; by a connection of its own while the pool is full, which is no outage.
+
+        Raises:
+            Unreachable: it does not answer.
+        """
+        if not self.waiting and (
+            self.pool.get_idle_size() or self.pool.get_size() < self.pool.get_max_size()
+        ):
+            await self.rows("ping")
+            return
+        async with _translated():
+            connection = await asyncpg.connect(self._url, timeout=CONNECT_S, server_settings=SERVER_SETTINGS)
+            try:
+                await connection.fetchval(BLOCKS["ping"])
+            finally:
+                connection.terminate()
+
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Transaction]:
         """Transaction on one connection.
@@ -295,7 +315,7 @@ async def open_database(
             server_settings=SERVER_SETTINGS,
         )
     try:
-        yield Database(pool, observe, slow, waited, plans)
+        yield Database(url, pool, observe, slow, waited, plans)
     finally:
         try:
             async with asyncio.timeout(2):

@@ -57,11 +57,12 @@ test_log_story.py     what an operator reads in the log
 test_job_kills.py     workers that are killed, cut off, frozen and stopped
 test_leaving.py       an instance leaves in time
 test_outage.py        a Postgres that hangs
+test_health_alerts.py  each component goes down by a real fault, and its alert fires
 test_sight.py         an instance that cannot see revocations
 test_shared_redis.py  two clusters on one Redis
 test_memory.py        100,000 resident actors
 
 Short runs of the load tests:
-test_chaos.py, test_crash.py, test_demo.py, test_fleet.py, test_keyed.py, test_locust.py, test_race.py, test_replay.py
-test_swarm.py
+test_chaos.py, test_crash.py, test_demo.py, test_drills.py, test_fleet.py, test_keyed.py, test_locust.py, test_race.py
+test_replay.py, test_swarm.py
 """

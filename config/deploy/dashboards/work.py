@@ -44,7 +44,7 @@ _MONEY = Section(
                 ratio('mall_gateway_seconds_count{outcome=~"refused|later"}', "mall_gateway_seconds_count"),
                 "refused or later",
             ),
-            alerts=("MallGatewayUnsure",), limited=True, width=6,
+            alerts=("MallGatewayUnsure", "MallGatewayAway"), limited=True, width=6,
         ),
     ),
 )  # fmt: skip

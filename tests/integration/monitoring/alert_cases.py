@@ -51,6 +51,17 @@ def ended(delivered: float, failed: float) -> Mapping[str, str]:
     }
 
 
+def gateway_calls(good: float, bad: float, outcome: str = "later") -> Mapping[str, str]:
+    """Calls in 15 s; the bad ones from 5m to 15m, in place of good ones before and after."""
+    total = good + bad
+    return {
+        'mall_gateway_seconds_count{outcome="ok",step="hold"}': (
+            f"0+{total}x20 {20 * total}+{good}x39 {20 * total + 39 * good}+{total}x40"
+        ),
+        f'mall_gateway_seconds_count{{outcome="{outcome}",step="hold"}}': f"0x20 0+{bad}x39 {39 * bad}x40",
+    }
+
+
 def quantile(series: str, fast_le: str, slow_le: str, slow_share: float) -> Mapping[str, str]:
     """A histogram of which this share is between two bounds."""
     name, labels = series.split("{")
@@ -177,6 +188,16 @@ SYMPTOM_CASES: Sequence[Case] = (
         fires=["8m"],
         quiet=["4m", "6m", "17m"],
     ),
+    Case("MallGatewayAway", "half of the calls are the limit", gateway_calls(5, 5), quiet=["12m"]),
+    Case(
+        "MallGatewayAway",
+        "most of the calls come to nothing",
+        gateway_calls(4, 6),
+        fires=["8m"],
+        quiet=["4m", "5m15s", "17m"],
+    ),
+    Case("MallGatewayAway", "declined cards are answers", gateway_calls(0, 9, "declined"), quiet=["12m"]),
+    Case("MallGatewayAway", "one call at night", gateway_calls(0, 0.1), quiet=["12m"]),
     Case(
         "MallShedding",
         "one in ten seconds is the limit",
@@ -461,12 +482,15 @@ WEEK_CASES: Sequence[Case] = (
 META_CASES: Sequence[Case] = (Case("Watchdog", "always", {UP: "1x20"}, fires=["1m", "4m"]),)
 
 
-def burn(good: float, bad: float, data_from_s: int = 0) -> Mapping[str, str]:
-    """Two hours of requests in 15 s. A window that is longer than the data has the ratio of the data."""
+def burn(good: float, bad: float, age_h: float = 100) -> Mapping[str, str]:
+    """Two hours of requests in 15 s, by a Prometheus that has had data for `age_h` hours when they begin.
+
+    A window that is longer than the data has the ratio of the data.
+    """
     return {
         _ORDERS + ',status="201"}': f"0+{good}x480",
         _ORDERS + ',status="503"}': f"0+{bad}x480",
-        'prometheus_tsdb_lowest_timestamp_seconds{job="prometheus"}': f"{data_from_s}x480",
+        'prometheus_tsdb_lowest_timestamp_seconds{job="prometheus"}': f"{-3600 * age_h:.0f}x480",
     }
 
 
@@ -481,17 +505,23 @@ BURN_CASES: Sequence[Case] = (
     Case(_BURN, "1 % does not page fast", burn(99, 1), quiet=["110m"], labels=of("fast")),
     Case(_BURN, "1 % page within hours", burn(99, 1), fires=["20m"], labels=of("medium")),
     Case(_BURN, "0.5 % do not", burn(99.5, 0.5), quiet=["110m"], labels=of("medium")),
-    Case(_BURN, "0.4 % are a ticket", burn(99.6, 0.4), fires=["70m"], quiet=["55m"], labels=of("slow")),
+    Case(_BURN, "0.4 % are a ticket", burn(99.6, 0.4), fires=["70m"], labels=of("slow")),
     Case(_BURN, "0.2 % are none of a day", burn(99.8, 0.2), quiet=["110m"], labels=of("slow")),
     Case(_BURN, "0.4 % do not page", burn(99.6, 0.4), quiet=["110m"], labels=',severity="page"'),
     Case(_BURN, "0.15 % are one of days", burn(99.85, 0.15), fires=["70m"], labels=of("steady")),
     Case(_BURN, "0.08 % are within the budget", burn(99.92, 0.08), quiet=["110m"], labels=of("steady")),
+    Case(_BURN, "a day is over", burn(99.6, 0.4, 23), fires=["70m"], quiet=["55m"], labels=of("slow")),
+    Case(
+        _BURN, "three days are over", burn(99.85, 0.15, 71), fires=["70m"], quiet=["55m"], labels=of("steady")
+    ),
+    Case(_BURN, "six hours are over", burn(99, 1, 5), fires=["70m"], quiet=["55m"], labels=of("medium")),
+    Case(_BURN, "a new Prometheus pages for what is fast", burn(98, 2, 0), fires=["20m"], labels=of("fast")),
     Case(
         _BURN,
-        "a new Prometheus opens no ticket",
-        burn(99.6, 0.4, data_from_s=3600),
-        quiet=["110m"],
-        labels=of("slow"),
+        "a Prometheus that does not know its age tells of it",
+        {series: values for series, values in burn(99, 1).items() if not series.startswith("prometheus")},
+        fires=["20m"],
+        labels=of("medium"),
     ),
     Case(
         _BURN,

@@ -175,3 +175,11 @@ def test_no_variable_is_read_that_would_be_refused() -> None:
         named = set(re.findall(r"\b(MALL_[A-Z0-9_]+)\b", path.read_text()))
         named = {name for name in named if not name.endswith("_IMAGE")}  # of compose itself
         assert named <= {str(field.alias) for field in Settings.model_fields.values()}
+
+
+def test_disk_is_looked_at_where_a_data_folder_is_kept(tmp_path: Path) -> None:
+    outside = {**OUTSIDE, "MALL_DATA_DIR": str(tmp_path)}
+    assert load_settings({}).keeps_data
+    assert load_settings(outside).keeps_data
+    assert not load_settings(OUTSIDE).keeps_data
+    assert not load_settings({**outside, "MALL_DATA_DIR": str(tmp_path / "none")}).keeps_data
