@@ -9,6 +9,7 @@ import asyncio
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import BrokenExecutor, Executor, ProcessPoolExecutor
@@ -68,7 +69,21 @@ class PlanSteps:
 def _process() -> Executor:
     # A fork would copy sockets, locks and threads of the server.
     context = multiprocessing.get_context("spawn")
-    return ProcessPoolExecutor(1, mp_context=context, initializer=_depend)
+    executor = ProcessPoolExecutor(1, mp_context=context, initializer=_depend)
+    # A spawned process imports the main module again, which is the whole server: three times the memory. It starts with
+    # the first work, and finds the main module by this name.
+    main = sys.modules["__main__"].__dict__
+    path = main.pop("__file__", None)
+    try:
+        executor.submit(_nothing)
+    finally:
+        if path is not None:
+            main["__file__"] = path
+    return executor
+
+
+def _nothing() -> None:
+    """Work that only starts the process."""
 
 
 def _depend() -> None:

@@ -110,9 +110,9 @@ class ZonePlan:
         anchors: last known place of each driver.
         rests: drivers who have declined, and until when they are left in peace.
         demand: by store.
-        far: drivers who are too far away for an order, by order.
+        far: orders for which a driver is too far away where it is now, by driver.
         before, number: the plan of a moment ago, and its number.
-        unplanned: orders that it gives to nobody.
+        unplanned, beyond: orders that it gives to nobody, and those that were too many for it.
         asked_ms: start of the step under way; None: there is none.
         wanted_ms: since when a plan is waited for; None: there is one.
         due: something has happened since the last step began.
@@ -132,6 +132,7 @@ class ZonePlan:
     before: tuple[PlannedRoute, ...] = ()
     number: int = 0
     unplanned: frozenset[int] = frozenset()
+    beyond: frozenset[int] = frozenset()
     asked_ms: int | None = None
     wanted_ms: int | None = None
     due: bool = False
@@ -188,7 +189,6 @@ class ZonePlan:
     def end(self, order: Order) -> None:
         """Take out an order that is over; a delivery says where its driver is."""
         self.drop(order.id)
-        self.far.pop(order.id, None)
         if order.status == "delivered" and order.driver_id is not None:
             self._anchor(order.driver_id, order.facts.dropoff, order.updated_ms)
 
@@ -206,6 +206,7 @@ class ZonePlan:
     def located(self, driver_id: int, place: Place | None, now_ms: int) -> None:
         """Take in where a driver says that it is."""
         self.made_drivers.pop(driver_id, None)
+        self.far.pop(driver_id, None)
         if place is not None:
             self._anchor(driver_id, place, now_ms)
 
@@ -218,6 +219,7 @@ class ZonePlan:
     def left(self, driver_id: int) -> None:
         """Forget a driver who is not online."""
         self.anchors.pop(driver_id, None)
+        self.far.pop(driver_id, None)
         self.rests.pop(driver_id, None)
         self.made_drivers.pop(driver_id, None)
 

@@ -37,6 +37,8 @@ STEP_GAP_MS = 250
 STEP_LOST_MS = 15_000
 # Without a plan for so long, orders go to the nearest drivers.
 SILENT_MS = 2 * STEP_LOST_MS
+# Orders of a step; with 2,000 drivers it takes some seconds (loadtests/README.md).
+STEP_ORDERS_MAX = 1_000
 # An order that no plan has given to anybody goes to the nearest drivers after this time.
 UNPLANNED_MS = 10_000
 # When all drivers had an offer without success, they are planned for again after this time.
@@ -72,6 +74,11 @@ def step_of(state: ZoneState, plan: ZonePlan, now_ms: int) -> Query | None:
         return None
     plan.number += 1
     plan.asked_ms = now_ms
+    # The oldest ones first; the others go to the nearest drivers, for a step must end in time.
+    waiting, plan.beyond = (
+        waiting[:STEP_ORDERS_MAX],
+        frozenset(order.id for order in waiting[STEP_ORDERS_MAX:]),
+    )
     plan_state = PlanState(
         tuple(_plan_order(state, plan, order, now_ms) for order in waiting),
         tuple(_plan_drivers(state, plan, now_ms)),
@@ -100,6 +107,7 @@ def for_the_nearest(state: ZoneState, plan: ZonePlan, now_ms: int) -> list[Order
         if is_waiting(state, order, now_ms)
         and (
             order.wave >= plan.settings.planned_offers
+            or order.id in plan.beyond
             or (
                 (silent or order.id in plan.unplanned)
                 and not within(now_ms, order.looking_since_ms, UNPLANNED_MS)
@@ -130,7 +138,7 @@ def _declined_by(state: ZoneState, plan: ZonePlan, order: Order, now_ms: int) ->
     """
     released = [n for n, at_ms in order.released if within(now_ms, at_ms, state.pause_ms)]
     asked = {*order.tried, *(x.driver_id for x in order.offers)}
-    far = plan.far.get(order.id, ())
+    far = [driver for driver, orders in plan.far.items() if order.id in orders]
     declined = frozenset((*asked, *released, *far))
     if declined and state.drivers.keys() <= declined and not within(now_ms, order.updated_ms, REPEAT_MS):
         return frozenset(far)
@@ -248,8 +256,7 @@ def planned(state: ZoneState, plan: ZonePlan, result: PlanResult, now_ms: int) -
             continue
         away_m = _away_m(plan, proposal.driver_id, orders[0])
         if away_m > state.reach_m:
-            for order in orders:
-                plan.far.setdefault(order.id, set()).add(proposal.driver_id)
+            plan.far.setdefault(proposal.driver_id, set()).update(proposal.order_ids)
             continue
         asked[proposal.driver_id] = taken + len(orders)
         tells += _tells(state, plan, proposal, orders, away_m, now_ms)

@@ -10,6 +10,7 @@ import pytest
 from actors.behaviour import Done
 from actors.messages import Query, QueryAnswer, QueryFailed, Wake
 from dispatch import messages as m
+from dispatch import zone_planning
 from dispatch.domain.commands import Assign, MakeOffers
 from dispatch.domain.geo import Place
 from dispatch.domain.order import Offer, Order, Trip
@@ -204,6 +205,26 @@ def test_driver_who_is_too_far_away_gets_no_offer() -> None:
     zone.online(7, Place(1.02, 2.0))
     assert offers(zone.say(m.OrderChanged(waiting()))) == []
     assert offers(zone.online(8, NEAR)) == [(5, (8,), None)]
+
+
+def test_driver_who_was_too_far_away_gets_the_order_when_it_has_come_nearer() -> None:
+    zone = PlannedZone()
+    zone.state.reach_m = 1000
+    zone.online(7, Place(1.02, 2.0))
+    assert offers(zone.say(m.OrderChanged(waiting()))) == []
+    zone.online(7, NEAR)
+    assert offers(zone.beat()) == [(5, (7,), None)]
+
+
+def test_orders_beyond_what_a_step_can_do_go_to_the_nearest_drivers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(zone_planning, "STEP_ORDERS_MAX", 1)
+    zone = PlannedZone()
+    zone.answers = False
+    for number in (5, 6):
+        zone.say(m.OrderChanged(waiting(number)))
+    assert offers(zone.online(7)) == []
+    assert [[each.id for each in query.params[0].orders] for query in zone.asked] == [[5]]
+    assert offers(zone.beat()) == [(6, (7,), None)]
 
 
 def test_direct_zone_assigns_with_its_reasons() -> None:
