@@ -262,7 +262,7 @@ class Order:
         if self.trip is not None:
             found["trip"] = [self.trip.id, self.trip.order_ids]
         if self.eta is not None:
-            found["eta"] = self.eta
+            found["eta"] = [*self.eta]
         return found
 
     def evolve(

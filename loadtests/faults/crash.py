@@ -21,6 +21,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import time
+from typing import Any
 
 import aiohttp
 
@@ -45,6 +46,13 @@ RECOVERY_S = 2.0
 REST_S, FEED_REST_S = 40.0, 20.0
 STOCK = 1_000_000
 CAPACITIES = (2, 4)
+_WAVES = {"wave_size": 3, "offer_ttl_s": 2}
+# Modes of the zones, with their other settings. Where trips are planned they are due at once.
+MODES: dict[str, dict[str, Any]] = {
+    "open": {},
+    "waves": _WAVES,
+    "planned": {**_WAVES, "preparation_s": 0, "planning": {"speed_m_per_s": 100, "rest_s": 1}},
+}
 VIOLATIONS_SHOWN = 30
 _UNFINISHED = (
     "SELECT id, status, driver_id FROM orders WHERE status IN ('confirmed', 'assigned', 'picked_up')"
@@ -177,16 +185,15 @@ class CrashRun(Setup):
     # -- users --------------------------------------------------------------------------------
 
     async def populate(self) -> None:
-        """Two zones, and all users in them."""
+        """A zone of each mode in which drivers accept, and all users in them."""
         plan, seed = self.plan, str(self.plan.seed)
         admin = await self.enroll_admin()
-        customers = await self.mint("customer", 2 * plan.customers)
-        for number, mode in enumerate(("open", "waves")):
-            settings = {"wave_size": 3, "offer_ttl_s": 2} if mode == "waves" else {}
+        customers = await self.mint("customer", len(MODES) * plan.customers)
+        for number, (mode, settings) in enumerate(MODES.items()):
             zone = await open_zone(self.admin, mode, mode, stock=STOCK, **settings)
             self.stock |= {f"{mode} bread": STOCK, f"{mode} soup": STOCK}
             self.workload.live[zone.number] = set()
-            for person in customers[number::2]:
+            for person in customers[number :: len(MODES)]:
                 mall, who = self.mall.as_(person.token), f"usr_{person.number}"
                 self.users.append(CustomerUser(self.workload, mall, who, seed, zone))
             await self._add_drivers(zone)

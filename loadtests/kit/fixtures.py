@@ -38,15 +38,17 @@ def number_of(public_id: str) -> int:
     return int(public_id.partition("_")[2])
 
 
-async def open_zone(admin: Mall, name: str, mode: str, *, stock: int | None = None, **settings: Any) -> Zone:
+async def open_zone(
+    admin: Mall, name: str, mode: str, *, stock: int | None = None, preparation_s: int = 60, **settings: Any
+) -> Zone:
     """A new zone with a store and two products.
 
     Raises:
         Refused: the server will not have it.
     """
     zone = await admin.do("POST", "/api/v2/zones", {"name": name, "mode": mode, **settings})
-    shop = {"zone_id": zone["id"], "name": f"{name} store", "lat": LAT, "lon": LON, "preparation_s": 60}
-    store = await admin.do("POST", "/api/v2/stores", shop)
+    shop = {"zone_id": zone["id"], "name": f"{name} store", "lat": LAT, "lon": LON}
+    store = await admin.do("POST", "/api/v2/stores", {**shop, "preparation_s": preparation_s})
     products = [await add_product(admin, store["id"], f"{name} {n}", stock) for n in ("bread", "soup")]
     return Zone(number_of(zone["id"]), tuple(products), stock)
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -413,7 +413,7 @@ def row_of(of: Order) -> dict[str, Any]:
         "total_minor": f.total_minor, "currency": f.currency, "payment": f.payment, "notes": f.notes,
         "created_ms": f.created_ms, "status": of.status, "version": of.version, "mode": of.mode,
         "ready_ms": of.ready_ms, "updated_ms": of.updated_ms, "driver_id": of.driver_id, "round": of.round,
-        "search": json.loads(json.dumps(of.search())), "due_ms": of.due_ms,
+        "search": orjson.loads(orjson.dumps(of.search())), "due_ms": of.due_ms,
     }  # fmt: skip
 
 
@@ -484,7 +484,7 @@ def test_whatever_an_order_is_outlives_its_row_and_every_change() -> None:
     columns |= {field.name: getattr(full, field.name) for field in fields(Order)}
     row = columns | {
         "pickups": [[1, "Bakery", 1, 2, 17, [0]]], "items": [[1, "Bread", 2, 450]], "dropoff_lat": 3, "dropoff_lon": 4,
-        "ready_ms": NOW + 5, "ready_each": None, "search": json.loads(json.dumps(full.search())),
+        "ready_ms": NOW + 5, "ready_each": None, "search": orjson.loads(orjson.dumps(full.search())),
     }  # fmt: skip
     assert order_from(row, full.recent) == full
     moved = full.evolve(full.status, full.updated_ms)
