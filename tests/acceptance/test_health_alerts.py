@@ -1,6 +1,7 @@
 """Each component of an instance goes down by a real fault: a metric shows it, and a real Prometheus fires its alert.
 
 The rules are the shipped ones. Scrapes are five seconds apart, and an alert must hold for a fifth of its time.
+Each takes a minute of waiting, so all but the first are long.
 """
 
 from __future__ import annotations
@@ -118,6 +119,7 @@ async def test_redis_that_is_away_is_seen_and_told_and_the_instance_stays_ready(
     assert await mall.clears("MallRedisAway")
 
 
+@pytest.mark.long
 async def test_postgres_that_stands_still_is_seen_and_told_and_the_instance_is_not_ready_but_lives(
     mall: WatchedServer,
 ) -> None:
@@ -134,6 +136,7 @@ async def test_postgres_that_stands_still_is_seen_and_told_and_the_instance_is_n
     assert await mall.clears("MallNotReady")
 
 
+@pytest.mark.long
 async def test_pool_that_is_full_is_seen_and_told_and_is_no_outage_of_postgres(mall: WatchedServer) -> None:
     [user] = await mall.server.mint("customer", 1)
     reader, over = Mall(mall.http, mall.server.url, user["access_token"]), asyncio.Event()
@@ -156,6 +159,7 @@ async def test_pool_that_is_full_is_seen_and_told_and_is_no_outage_of_postgres(m
     assert await mall.comes_back("pool")
 
 
+@pytest.mark.long
 async def test_loop_that_is_late_is_seen_and_told_although_no_scrape_comes_meanwhile(
     mall: WatchedServer,
 ) -> None:
@@ -178,6 +182,7 @@ async def test_loop_that_is_late_is_seen_and_told_although_no_scrape_comes_meanw
     assert await mall.comes_back("loop")
 
 
+@pytest.mark.long
 @pytest.mark.skipif(not can_mount(), reason="only root can make a small disk")
 async def test_disk_that_is_full_is_seen_and_told_also_beside_servers_of_its_own(
     short_tmp_path: Path,
