@@ -108,13 +108,15 @@ class Sender:
         if room <= 0:
             return 0
         failing = max(0, FAILING_MAX - len(self._failing))
+        # A lease counts from the question: the answer may come after a freeze.
+        asked = self._clock.monotonic()
         claims = await self._store.claim(room, failing, self._lease_s)
         for claim in claims:
-            self._begin(claim, tasks)
+            self._begin(claim, asked, tasks)
         return len(claims)
 
-    def _begin(self, claim: WebhookClaim, tasks: asyncio.TaskGroup) -> None:
-        ledger = self._settling.open(claim)
+    def _begin(self, claim: WebhookClaim, asked: float, tasks: asyncio.TaskGroup) -> None:
+        ledger = self._settling.open(claim, asked)
         delivery = WebhookDelivery(
             ledger,
             self._store,

@@ -37,13 +37,13 @@ class ClaimLedger:
         leased_until: until when it holds, by the sender's clock.
     """
 
-    def __init__(self, claim: WebhookClaim, now: float, changed: asyncio.Event) -> None:
+    def __init__(self, claim: WebhookClaim, asked: float, changed: asyncio.Event) -> None:
         self.claim = claim
         self._some_changed = changed
         self.reached = claim.reached
         self.trouble = claim.trouble
         self.lost = False
-        self.leased_until = now + claim.lease_s
+        self.leased_until = asked + claim.lease_s
         self.released: ClaimRelease | None = None
         self.disabled = ""
         self._step = 0
@@ -161,12 +161,12 @@ class Settling:
         """Endpoints whose claims have not ended here."""
         return frozenset(self._ledgers)
 
-    def open(self, claim: WebhookClaim) -> ClaimLedger:
-        """Begin the ledger of a claim."""
+    def open(self, claim: WebhookClaim, asked: float) -> ClaimLedger:
+        """Begin the ledger of a claim that was asked for at this time of the sender's clock."""
         before = self._ledgers.get(claim.endpoint)
         if before is not None:  # its lease has run out here
             before.confirm(held=False, leased_until=0.0)
-        ledger = self._ledgers[claim.endpoint] = ClaimLedger(claim, self._clock.monotonic(), self._changed)
+        ledger = self._ledgers[claim.endpoint] = ClaimLedger(claim, asked, self._changed)
         return ledger
 
     def drop(self, ledger: ClaimLedger) -> None:

@@ -47,6 +47,7 @@ class Checks:
         # The newest version of each order that somebody was told of.
         self.told: dict[int, int] = {}
         self._repeated: Counter[int] = Counter()
+        self._most_slots: Counter[int] = Counter()
         # Also kept, because a violation inside a callback of the loop raises into nobody.
         self.broken: list[str] = []
 
@@ -67,6 +68,8 @@ class Checks:
             self._event(event)
         self._read_events = len(self._store.order_events)
         self._capacities = {n: row["capacity"] for n, row in self._store.drivers.items()}
+        for number, capacity in self._capacities.items():
+            self._most_slots[number] = max(self._most_slots[number], capacity)
 
     def at_flush(
         self, items: Sequence[Mapping[str, Any]], stale: list[bool], outcomes: list[Outcome]
@@ -87,9 +90,9 @@ class Checks:
         number = int(plan["chosen"]["driver_id"].removeprefix("drv_"))
         driver = self._store.drivers[number]
         many = len(plan["orders"])
-        self._want(
-            many <= driver["capacity"], f"a trip of {many} for driver {number} of {driver['capacity']}"
-        )
+        # A capacity may be lowered while the offer is on its way.
+        most = self._most_slots[number] = max(self._most_slots[number], driver["capacity"])
+        self._want(many <= most, f"a trip of {many} for driver {number} of {most}")
         stores = {self._store.orders[int(each.removeprefix("ord_"))]["store_id"] for each in plan["orders"]}
         self._want(len(stores) == 1, f"a trip from the stores {stores}")
         asked = item["search"]["tried"]

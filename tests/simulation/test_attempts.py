@@ -23,7 +23,7 @@ from tests.simulation.node import Host
 from tests.simulation.wires import Faults
 from tests.simulation.world import World
 
-DRIVER = 3  # one slot, in the open zone
+DRIVER = 1  # one slot, in the open zone
 # Longer than a lease, shorter than the patience with a silent line; and when in it the driver accepts, so that the
 # shard has another owner before its time is up.
 FROZEN_S, ASKED_S = 4.8, 3.0

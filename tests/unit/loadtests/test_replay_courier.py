@@ -173,15 +173,15 @@ def test_later_ready_time_that_comes_on_the_way_is_waited_for(day: Day) -> None:
     assert record.rides[0].picked_up == 25
 
 
-def test_offer_to_full_hands_is_declined_at_once(day: Day) -> None:
+def test_offer_to_full_hands_is_answered_after_the_delivery(day: Day) -> None:
     async def script(services: Services, clock: DayClock) -> None:
         await offered(10.2)(services, clock)
         await clock.until(15)
         services.tell("offer", 20, "ord_2")
 
     services, _ = work(day, script)
-    assert (15, "offer.decline", "busy") in services.commands()
-    assert (29, "order.delivery", "") in services.commands()
+    deeds = [(minute, what) for minute, what, _ in services.commands()]
+    assert deeds.index((29, "order.delivery")) < deeds.index((29, "offer.accept"))
 
 
 def test_courier_continues_with_what_a_snapshot_says_it_carries(day: Day) -> None:
