@@ -19,7 +19,7 @@ from storage.embedded import EmbeddedPostgres, EmbeddedValkey
 
 LIMIT_S = 60.0
 # They tell of a machine that is busy, not of a start that went wrong.
-SLOW = {"ran_slow_query", "failed_look"}
+SLOW = {"ran_slow_query", "waited_for_connection", "failed_look"}
 DROPOFF = {"lat": 52.521, "lon": 13.41, "address": "Alexanderplatz 1"}
 
 
