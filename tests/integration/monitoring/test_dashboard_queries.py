@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from tests.integration.monitoring.prometheus_process import (
     open_prometheus,
     require_prometheus,
 )
+from tests.support.waiting import seconds_until
 
 pytestmark = pytest.mark.timeout(400)
 QUERIES = [
@@ -100,8 +102,16 @@ async def test_every_query_has_finite_values_when_all_has_happened(watched: Watc
 
 async def test_everything_that_is_asked_for_was_seen(watched: WatchedMall) -> None:
     """A fallback to 0 must not hide a metric or a label that does not exist."""
-    missing, count = await never_seen(watched.prometheus, QUERIES)
-    print(f"{count} selectors asked, {len(missing)} never seen")
+    missing: list[str] = []
+
+    async def all_seen() -> bool:
+        """Recorded rules come with the next evaluation after what they are made of."""
+        missing[:], count = await never_seen(watched.prometheus, QUERIES)
+        print(f"{count} selectors asked, {len(missing)} never seen")
+        return not missing
+
+    with suppress(TimeoutError):
+        await seconds_until(all_seen, 60)
     assert missing == []
 
 
