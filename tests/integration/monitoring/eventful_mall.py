@@ -74,6 +74,10 @@ async def everything_happens(mall: RunningMall, prometheus: PrometheusProcess) -
         zone = await mall.zone()
         await _people_come(mall)
         await _orders_end(zone)
+        # A rate needs a count that was seen before it grew.
+        await prometheus.until("sum(mall_command_seconds_count) > 0")
+        await prometheus.until_scraped(2)
+        await _orders_end(await mall.zone())
         await _money_moves(mall, await mall.zone(mode="open"))
         async with psql(mall.process) as person:
             await person.execute(DEAD)
@@ -113,8 +117,8 @@ async def _orders_end(zone: MallZone) -> None:
         offer = await driver.event("offer", order)
         await driver.phone.send({"t": "loc", "cseq": 1, "lat": 0.0, "lon": 0.0})
         assert await driver.accept(order, offer["data"]["offer_id"]) == "won"
-        await driver.ask(t="order.pickup", orders=[order])
-        await driver.ask(t="order.delivery", orders=[order])
+        await driver.ask(t="order.pickup", order_id=order)
+        await driver.ask(t="order.delivery", order_id=order)
         failing = await zone.order()
         offer = await driver.event("offer", failing)
         await driver.accept(failing, offer["data"]["offer_id"])
