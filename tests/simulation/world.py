@@ -75,7 +75,7 @@ class World:
             self.store.add_product(number, number, stock=10_000 if number == 1 else None)
         self.store.stores[PLANNED_ZONE]["preparation_s"] = PREPARATION_S
         for number in self.phones:
-            self.store.add_driver(number, 1 + number % 3, capacity=1 + (number - 1) // 3)
+            self.store.add_driver(number, 1 + number % len(ZONES), capacity=1 + (number - 1) // 3)
             self.store.drivers[number] |= {"lat": 0.01, "lon": 0.001 * number}
 
     # -- the instances ------------------------------------------------------------------------
@@ -285,7 +285,7 @@ class World:
             key, number = self._key(), self.rng.randint(1, DRIVERS)
             if self.rng.random() < 0.4:
                 caller, capacity = Caller("admin", 999, "t", key, b""), self.rng.randint(1, 3)
-                zone = self.rng.choice([None, 1 + number % 2])
+                zone = self.rng.choice([None, 1 + number % len(ZONES)])
                 await self._command(partial(_set_driver, caller, number, zone, capacity))
             elif self.rng.random() < 0.3:
                 waiting = [n for n, row in self.store.orders.items() if row["status"] == "confirmed"]
