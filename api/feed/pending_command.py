@@ -21,6 +21,7 @@ from api.http.services import Services
 from api.tracing.sampling import Sampling
 from api.transport.taskless import Taskless
 from config import metrics
+from dispatch.domain.driver import is_shift_end
 from dispatch.messages import Reply
 
 if TYPE_CHECKING:
@@ -131,6 +132,15 @@ class PendingCommand:
         else:
             self._end("several")
 
+    def is_shift_end(self, ends_ms: int) -> bool:
+        """True if a shift may end then."""
+        return is_shift_end(ends_ms, self._session.services.clock.wall() * 1000)
+
+    def refuse(self, detail: str) -> None:
+        """Answer with the fault of a field that only the time makes invalid."""
+        self._error("invalid", temporary=False, detail=detail)
+        self._end("invalid")
+
     def set_exception(self, error: BaseException) -> None:
         """Answer with a problem: an actor raised, or the answer cannot be shown."""
         frame, code = self._frame, "error"
@@ -215,6 +225,8 @@ def ask_actors(
         case frames.AcceptFrame() | frames.DeclineFrame():
             # It waits only for actors' answers, which have deadlines, so it needs no task.
             Taskless(each_result(commands, caller, frame), asked.set_exception, asked.set_results).step()
+        case frames.AvailabilityFrame(shift_ends_at_ms=int(ends_ms)) if not asked.is_shift_end(ends_ms):
+            asked.refuse("shift_ends_at_ms: must be within two days of now, before or after")
         case frames.AvailabilityFrame():
             asked.asks(commands.submit_availability(asked, caller, frame.status, frame.shift_ends_at_ms))
         case _:

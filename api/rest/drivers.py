@@ -11,6 +11,7 @@ from typing_extensions import TypedDict
 from api import json_schema as s
 from api.auth.permissions import COMMANDS, LOCATIONS, READS
 from api.contract.fields import Lat, Lon, Metres, Strict, Time, ZoneId
+from api.contract.problems import Fault, Problem
 from api.http.operation import Operation, Operations
 from api.http.pagination import LIST_PROBLEMS, Page, list_page
 from api.http.request import RequestContext, json_response
@@ -18,7 +19,7 @@ from api.rest import serializers
 from api.rest.answers import DriverAnswer, DriverRowsAnswer, Online, OrdersAnswer
 from config import metrics
 from dispatch.domain import ids
-from dispatch.domain.driver import UNREACHABLE
+from dispatch.domain.driver import UNREACHABLE, is_shift_end
 from dispatch.domain.geo import Place
 from dispatch.messages import Reply
 
@@ -126,6 +127,9 @@ async def availability(context: RequestContext) -> web.Response:
     body = await context.body(Availability)
     caller = context.caller(context.key())
     ends_ms = None if body.shift_ends_at is None else int(body.shift_ends_at.timestamp() * 1000)
+    if not is_shift_end(ends_ms, context.services.clock.wall() * 1000):
+        fault = Fault("body", "#/shift_ends_at", "range", "must be within two days of now, before or after")
+        raise Problem("invalid", faults=[fault])
     answer = await context.services.commands.execute_availability(caller, body.status, ends_ms)
     metrics.COMMANDS.labels("availability", "rest", answer.code).inc()
     return json_response(_available(answer))

@@ -12,6 +12,15 @@ OFFLINE = "offline"
 # Not a status in the row: the driver is online by its own choice, and its next message ends this state.
 UNREACHABLE = "unreachable"
 
+# A shift that ends farther from now is a mistake, such as seconds for milliseconds: such a driver would get no offer.
+SHIFT_SPAN_MS = 2 * 24 * 3_600_000
+
+
+def is_shift_end(ends_ms: int | None, now_ms: float) -> bool:
+    """True for an end of a shift that makes sense, and for none; a repeated command may name one that is over."""
+    return ends_ms is None or abs(ends_ms - now_ms) <= SHIFT_SPAN_MS
+
+
 # Limit of orders that a driver carries at once.
 CAPACITY_MAX = 20
 

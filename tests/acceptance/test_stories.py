@@ -737,6 +737,19 @@ async def test_pages_hold_every_product_once(mall: RunningMall) -> None:
     assert len(found) == len(set(found)) == 6
 
 
+async def test_shift_that_ends_in_another_year_is_a_mistake_and_leaves_the_driver_as_it_was(
+    mall: RunningMall,
+) -> None:
+    zone = await mall.zone()
+    driver = await zone.driver()
+    async with driver.phone.connected():
+        # Seconds for milliseconds.
+        answer = await driver.ask(t="availability", status="online", shift_ends_at_ms=1_796_000_000)
+        assert (answer["t"], answer["code"], answer["temporary"]) == ("error", "invalid", False)
+        assert answer["detail"].startswith("shift_ends_at_ms: ")
+        assert (await driver.client.do("GET", "/api/v2/drivers/me"))["status"] == "offline"
+
+
 # -- planned zones ----------------------------------------------------------------------------------------
 
 

@@ -292,7 +292,11 @@ FIELDS: Mapping[str, Mapping[str, Mapping[str, str | None]]] = {
     "orders.conclude": {
         "/outcome": {**GONE, **_choice("cancelled", "Delivered", "")}, "/reason": {**GONE, **_text(200)},
     },
-    "drivers.availability": {"/status": {**GONE, **_choice("busy", "Online", "")}},
+    "drivers.availability": {
+        "/status": {**GONE, **_choice("busy", "Online", "")},
+        "/shift_ends_at": {"a number": "1790000000", "no time": '"tomorrow"', "long over": '"2020-01-01T00:00:00Z"',
+                           "far away": '"9999-12-31T23:59:59Z"'},
+    },
     "drivers.take_offline": {"/status": {**GONE, **_choice("online", "Offline", "")}},
     "drivers.location": {
         "/lat": {**_degrees(90), "absent": None},
