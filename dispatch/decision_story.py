@@ -68,8 +68,8 @@ def _sentences(row: Mapping[str, Any]) -> list[str]:
             return [f"No answer to {_list(data.get('offers', ()))} in time."]
         case "offer_withdrawn":
             return [f"{_list(data.get('offers', ()))} taken back: the driver is {row['reason']}."]
-        case _:
-            return [f"{row['type']} by {row['actor_role']}{_because(row)}."]
+        case kind:
+            return [f"{str(kind).replace('_', ' ').capitalize()} by {row['actor_role']}{_because(row)}."]
 
 
 def _offered(data: Mapping[str, Any]) -> list[str]:

@@ -85,7 +85,7 @@ def plan_settings_from(row: Mapping[str, Any] | None) -> ZonePlanSettings:
     return ZonePlanSettings(**{name: value for name, value in (row or {}).items() if name in _KNOWN})
 
 
-class Anchor(NamedTuple):
+class KnownPlace(NamedTuple):
     """Where a driver was last known to be, and when."""
 
     place: Place
@@ -107,7 +107,7 @@ class ZonePlan:
     Attributes:
         direct: trips are assigned, not offered.
         carried: orders under way, by id; `loads`: their ids, by driver.
-        anchors: last known place of each driver.
+        known_places: last known place of each driver.
         rests: drivers who have declined, and until when they are left in peace.
         demand: by store.
         far: orders for which a driver is too far away where it is now, by driver.
@@ -125,7 +125,7 @@ class ZonePlan:
     plane: Plane | None = None
     carried: dict[int, Order] = field(default_factory=dict)
     loads: dict[int, set[int]] = field(default_factory=dict)
-    anchors: dict[int, Anchor] = field(default_factory=dict)
+    known_places: dict[int, KnownPlace] = field(default_factory=dict)
     rests: dict[int, int] = field(default_factory=dict)
     demand: dict[int, StoreDemand] = field(default_factory=dict)
     far: dict[int, set[int]] = field(default_factory=dict)
@@ -184,13 +184,13 @@ class ZonePlan:
         self.loads.setdefault(order.driver_id, set()).add(order.id)
         self.made_drivers.pop(order.driver_id, None)
         if order.status == "picked_up":
-            self._anchor(order.driver_id, order.facts.pickups[-1].place, order.updated_ms)
+            self._seen_at(order.driver_id, order.facts.pickups[-1].place, order.updated_ms)
 
     def end(self, order: Order) -> None:
         """Take out an order that is over; a delivery says where its driver is."""
         self.drop(order.id)
         if order.status == "delivered" and order.driver_id is not None:
-            self._anchor(order.driver_id, order.facts.dropoff, order.updated_ms)
+            self._seen_at(order.driver_id, order.facts.dropoff, order.updated_ms)
 
     def drop(self, number: int) -> None:
         """Forget an order that is not under way."""
@@ -208,17 +208,17 @@ class ZonePlan:
         self.made_drivers.pop(driver_id, None)
         self.far.pop(driver_id, None)
         if place is not None:
-            self._anchor(driver_id, place, now_ms)
+            self._seen_at(driver_id, place, now_ms)
 
-    def _anchor(self, driver_id: int, place: Place, at_ms: int) -> None:
-        known = self.anchors.get(driver_id)
+    def _seen_at(self, driver_id: int, place: Place, at_ms: int) -> None:
+        known = self.known_places.get(driver_id)
         if known is None or known.at_ms <= at_ms:
-            self.anchors[driver_id] = Anchor(place, at_ms)
+            self.known_places[driver_id] = KnownPlace(place, at_ms)
             self.made_drivers.pop(driver_id, None)
 
     def left(self, driver_id: int) -> None:
         """Forget a driver who is not online."""
-        self.anchors.pop(driver_id, None)
+        self.known_places.pop(driver_id, None)
         self.far.pop(driver_id, None)
         self.rests.pop(driver_id, None)
         self.made_drivers.pop(driver_id, None)

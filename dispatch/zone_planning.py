@@ -195,11 +195,11 @@ def predicted_end(plan: ZonePlan, driver_id: int, tasks: Sequence[Order], now_ms
     What is picked up already comes first. Without tasks it is the last known place, and a time that is over. A driver
     whose place is not known may be anywhere: it counts as rather far from the stores.
     """
-    anchor = plan.anchors.get(driver_id)
-    if anchor is None:
+    known_place = plan.known_places.get(driver_id)
+    if known_place is None:
         at, time_s = Spot(UNKNOWN_AWAY_M, 0.0), plan.seconds(now_ms)
     else:
-        at, time_s = plan.spot(anchor.place), plan.seconds(anchor.at_ms)
+        at, time_s = plan.spot(known_place.place), plan.seconds(known_place.at_ms)
     if not tasks:
         return at, 0.0
     travel_s = plan.settings.travel.seconds
@@ -274,8 +274,8 @@ def _still_open(state: ZoneState, proposal: TripProposal, now_ms: int) -> list[O
 
 
 def _away_m(plan: ZonePlan, driver_id: int, order: Order) -> int:
-    anchor = plan.anchors.get(driver_id)
-    return -1 if anchor is None else round(distance_m(anchor.place, order.facts.first.place))
+    known_place = plan.known_places.get(driver_id)
+    return -1 if known_place is None else round(distance_m(known_place.place, order.facts.first.place))
 
 
 def _tells(

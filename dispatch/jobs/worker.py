@@ -205,8 +205,10 @@ class Worker:
     async def _extend(self) -> None:
         # Also those that have ended meanwhile: whatever the worker does not name is given back.
         asked = [key for key, attempt in self._running.items() if not attempt.lost]
+        asked_at = self._clock.monotonic()
         held = await self._store.extend(self.worker, asked, self._lease_s)
-        self._extended = self._clock.monotonic()
+        # A lease counts from the question: the answer may come late.
+        self._extended = asked_at
         for key in asked:
             attempt = self._running.get(key)
             if key[0] not in held and attempt is not None and key not in self._outcomes:

@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from typing import Any
 
+import orjson
+
 from actors.behaviour import Outcome
 from actors.messages import ActorId, Query
 from actors.ports import Blocker, Claim, ShardRow
@@ -178,6 +180,8 @@ class MemoryJournal(DueOrders, MemoryPlacing):
     async def flush(self, lane: int, items: Sequence[Mapping[str, Any]]) -> list[Outcome]:
         """Write drivers first. A freed slot can be taken from the next batch on, as in the SQL."""
         del lane
+        # What is no JSON cannot be written, as in Postgres.
+        items = orjson.loads(orjson.dumps(list(items)))
         self.locks.refuse(items, self.orders)
         outcomes: dict[int, Outcome] = {}
         self._left.clear()

@@ -88,8 +88,7 @@ async def test_collector_that_comes_back_gets_the_next_spans(short_tmp_path: Pat
         await place_orders(server, admin)
 
         async def logged(event: str) -> bool:
-            await asyncio.sleep(0.05)
-            return event in events(server)
+            return await asyncio.to_thread(lambda: event in events(server))
 
         await seconds_until(lambda: logged("lost_collector"), 30)
         collector.hangs = False
@@ -99,8 +98,4 @@ async def test_collector_that_comes_back_gets_the_next_spans(short_tmp_path: Pat
 
 
 async def until_sent(collector: Collector, name: str) -> None:
-    async def come() -> bool:
-        await asyncio.sleep(0.05)
-        return any(span.name == name for span in collector.spans)
-
-    await seconds_until(come, 30)
+    await collector.arrivals.until(lambda: any(span.name == name for span in collector.spans), 30)

@@ -11,7 +11,7 @@ from aiohttp import web
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span as ProtoSpan
 
-from tests.support.waiting import seconds_until
+from tests.support.waiting import Arrivals
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,7 @@ class Collector:
     spans: list[SentSpan] = field(default_factory=list)
     hangs: bool = False
     requests: int = 0
+    arrivals: Arrivals = field(default_factory=Arrivals)
 
     async def take(self, request: web.Request) -> web.Response:
         """Take a batch."""
@@ -53,6 +54,7 @@ class Collector:
             await asyncio.Event().wait()
         assert request.headers["Content-Type"] == "application/x-protobuf"
         self.spans += _spans_in(ExportTraceServiceRequest.FromString(await request.read()))
+        self.arrivals.tell()
         return web.Response(body=b"", content_type="application/x-protobuf")
 
     def of(self, trace: str) -> list[SentSpan]:
@@ -61,13 +63,8 @@ class Collector:
 
     async def until(self, trace: str, *names: str, limit_s: float = 30.0) -> list[SentSpan]:
         """The spans of a trace, once these are among them."""
-
-        async def come() -> bool:
-            await asyncio.sleep(0.05)
-            return set(names) <= {span.name for span in self.of(trace)}
-
         try:
-            await seconds_until(come, limit_s)
+            await self.arrivals.until(lambda: set(names) <= {span.name for span in self.of(trace)}, limit_s)
         except TimeoutError:
             raise AssertionError(
                 f"{sorted(names)} are not all among {[s.name for s in self.of(trace)]}"

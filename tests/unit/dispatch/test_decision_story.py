@@ -85,5 +85,5 @@ def test_what_drivers_and_operators_did_is_told() -> None:
         "ofr_5_2 taken back: the driver is offline.",
         "drv_8 accepted.",
         "drv_9 was given it by admin.",
-        "released by admin (phone is dead).",
+        "Released by admin (phone is dead).",
     ]

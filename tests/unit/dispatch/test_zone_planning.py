@@ -254,12 +254,12 @@ def test_pick_up_and_delivery_say_where_the_driver_is() -> None:
     zone = PlannedZone()
     zone.online(7)
     zone.say(m.OrderChanged(carried(status="picked_up", updated_ms=zone.now)))
-    assert zone.plan.anchors[7].place == STORE
+    assert zone.plan.known_places[7].place == STORE
     # The driver's actor tells the place that it knew before.
     zone.say(m.DriverChanged(7, True, 4, frozenset({5}), NEAR))
-    assert zone.plan.anchors[7].place == STORE
+    assert zone.plan.known_places[7].place == STORE
     zone.say(m.OrderChanged(carried(status="delivered", version=5, updated_ms=zone.now)))
-    assert zone.plan.anchors[7].place == Place(1.01, 2.0)
+    assert zone.plan.known_places[7].place == Place(1.01, 2.0)
     assert (zone.plan.carried, zone.plan.loads) == ({}, {})
 
 
