@@ -29,7 +29,14 @@ from dispatch.domain import ids
 
 operations = Operations(Operation)
 
-Mode = Literal["planned", "waves", "open", "direct"]
+Mode = Annotated[
+    Literal["planned", "waves", "open", "direct"],
+    Field(
+        description="How orders find their drivers. `planned`: a planner offers trips of one or more orders, each at "
+        "the last moment at which asking costs nothing. `direct`: it assigns them. `waves`: the nearest drivers get "
+        "offers, `wave_size` at once. `open`: all drivers of the zone see a board, and the first one wins."
+    ),
+]
 WaveSize = Annotated[int, Field(ge=1, le=50)]
 OfferTtl = Annotated[int, Field(ge=1, le=600)]
 OfferDistance = Annotated[int, Field(ge=1, le=1_000_000)]

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from api.v1.transforms.identity import OF_FIELD
-from api.v1.transforms.later import LATER
+from api.v1.transforms.later import LATER, LATER_MODES
 from api.v1.transforms.statuses import BACKWARD
 from dispatch.domain.ids import NUMBER_MAX
 
@@ -55,6 +55,7 @@ def translate_schemas(schemas: dict[str, Schema]) -> dict[str, Schema]:
         for node in _with_properties(schema):
             for later in LATER:
                 _drop(node, later)
+            _modes(node["properties"])
             _properties(node, placed=name in _PLACED)
         for node in _nodes(schema):
             _statuses(node)
@@ -90,6 +91,17 @@ def _nodes(value: Any) -> Iterator[Schema]:
 
 def _with_properties(schema: Schema) -> Iterator[Schema]:
     return (node for node in _nodes(schema) if isinstance(node.get("properties"), dict))
+
+
+def _modes(properties: dict[str, Any]) -> None:
+    """A zone's mode is one of those that version 1 knows; left out, it is `waves` there."""
+    if "wave_size" in properties and "mode" in properties:
+        known = [mode for mode in properties["mode"]["enum"] if mode not in LATER_MODES]
+        properties["mode"] = {
+            "type": "string",
+            "enum": known,
+            "description": "`waves` for a new zone without it.",
+        }
 
 
 def _properties(node: Schema, *, placed: bool) -> None:

@@ -51,6 +51,13 @@ def test_nothing_of_version_2_is_left(document: dict[str, Any]) -> None:
     assert re.search(r"\^(ord|drv|sto|prd|zon|usr)_", text) is None
 
 
+def test_zone_has_the_modes_that_version_1_takes_and_shows(document: dict[str, Any]) -> None:
+    schemas = document["components"]["schemas"].values()
+    zones = [schema["properties"] for schema in schemas if "wave_size" in schema.get("properties", {})]
+    assert len(zones) >= 2
+    assert {tuple(zone["mode"]["enum"]) for zone in zones} == {("waves", "open")}
+
+
 def test_every_operation_is_deprecated_and_every_answer_dated(document: dict[str, Any]) -> None:
     for methods in document["paths"].values():
         for operation in methods.values():
