@@ -40,6 +40,20 @@ async def test_a_page_that_cannot_be_is_refused(client: BothVersions, query: str
     assert reply.json["details"][0]["in"] == "query"
 
 
+async def test_a_zone_is_planned_in_version_2_and_offers_in_waves_to_version_1(client: BothVersions) -> None:
+    old = await client.good("POST", "v1/zones", {"name": fresh("Z")})
+    assert old["mode"] == "waves"
+    assert (await client.good("GET", f"v2/zones/zon_{old['id']}"))["mode"] == "waves"
+    new = await client.good("POST", "v2/zones", {"name": fresh("Z")})
+    assert new["mode"] == "planned"
+    shown = await client.good("GET", f"v1/zones/{new['id'].removeprefix('zon_')}")
+    assert shown["mode"] == "waves"
+    assert "planning" not in shown
+    for body in ({"name": "Z", "mode": "planned"}, {"name": "Z", "planning": None}):
+        reply = await client.ask("POST", "v1/zones", body, role="admin")
+        assert (reply.status, reply.json["details"][0]["field"]) == (422, [*body][1])
+
+
 async def test_money_is_a_decimal_in_version_1_and_minor_units_in_version_2(client: BothVersions) -> None:
     body = {"store_id": client.store, "name": "Tea", "price": 12.5, "currency": "EUR"}
     reply = await client.ask("POST", "v1/products", body, role="admin")
