@@ -4,13 +4,30 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import Counter, deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 # Upper bounds of the buckets of durations.
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 # Enough samples for the p99 of the last seconds under load.
 NEWEST = 4096
+
+# What is counted by a word. Every word stands in the exposition from the start, so a first event is an increase.
+ACTIVATIONS = ("created", "loaded", "settled")
+PASSIVATIONS = ("idle", "cap")
+REFUSALS = (
+    "Overloaded",
+    "DeadlinePassed",
+    "Unavailable",
+    "WrongOwner",
+    "NoSuchActor",
+    "CommandReused",
+    "OutcomeUnknown",
+    "ActorCrashed",
+)
+# Codes of outcomes but those of guards, which are the domain's; and an item that the journal refuses.
+FLUSHED = ("ok", "stale", "version", "poison")
+SETTLED = ("written", "not_written")
 
 
 class Samples:
@@ -41,15 +58,15 @@ class Counters:
 
     def __init__(self) -> None:
         self.turns: Counter[str] = Counter()
-        self.activations: Counter[str] = Counter()
-        self.passivations: Counter[str] = Counter()
+        self.activations = _at_zero(ACTIVATIONS)
+        self.passivations = _at_zero(PASSIVATIONS)
         self.crashes: Counter[str] = Counter()
-        self.refusals: Counter[str] = Counter()
+        self.refusals = _at_zero(REFUSALS)
         self.replays = 0
-        self.outcomes: Counter[str] = Counter()
+        self.outcomes = _at_zero(FLUSHED)
         self.flushes = 0
         self.flushed_items = 0
-        self.settled: Counter[str] = Counter()
+        self.settled = _at_zero(SETTLED)
         self.timers_fired = 0
         self.lost_shards = 0
         self.stale_answers = 0
@@ -60,3 +77,7 @@ class Counters:
         self.lock_waits = 0
         self.clock_steps = 0
         self.slice_s_max = 0.0
+
+
+def _at_zero(words: Iterable[str]) -> Counter[str]:
+    return Counter(dict.fromkeys(words, 0))

@@ -51,7 +51,8 @@ WATCHERS_OF_USER_MAX = 8
 # Key in the seed of a new order: the order itself, in place of its columns.
 MADE = "made"
 
-_GUARDS = {
+# What each guard of a commit answers, by its code.
+GUARDS = {
     "offline": r.DRIVER_OFFLINE,
     "busy": r.DRIVER_BUSY,
     "elsewhere": r.NOT_OFFERED,
@@ -191,7 +192,7 @@ class OrderBehaviour:
         def then(outcome: Outcome) -> Done:
             if not outcome.ok:
                 before = state.order
-                return Done(reply=m.Reply(_GUARDS[outcome.code], before.status, before.version))
+                return Done(reply=m.Reply(GUARDS[outcome.code], before.status, before.version))
             self._changed(state.order, order, decision)
             if turn.command is None:
                 self._told(order, decision, turn.trace)

@@ -35,11 +35,7 @@ _EACH = (
 )  # fmt: skip
 # Labels of the runtime's metrics that have no sample before the first event.
 _LATER: Mapping[str, tuple[str, ...]] = {
-    "mall_actor_refusals_total": ("reason",),
     "mall_blocked_commits": ("holder",),
-    "mall_flush_outcomes_total": ("result",),
-    "mall_passivations_total": ("reason",),
-    "mall_settled_total": ("result",),
 }
 
 

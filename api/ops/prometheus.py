@@ -10,6 +10,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 
 from actors.counters import Samples
 from api.http.services import Services
+from dispatch.order_actor import GUARDS
 
 KINDS = ("order", "driver", "zone")
 # Counters of the links between instances, by their key in PeerLinks.counts.
@@ -84,7 +85,7 @@ class RuntimeCollector:
         yield _counters("mall_passivations", "Actors that left memory.", "reason", g.passivations)
         yield _counters("mall_actor_crashes", "Turns that failed.", "kind", g.crashes, KINDS)
         yield _counters("mall_actor_refusals", "Messages refused by the runtime.", "reason", g.refusals)
-        yield _counters("mall_flush_outcomes", "Items flushed, by result.", "result", g.outcomes)
+        yield _counters("mall_flush_outcomes", "Items flushed, by result.", "result", g.outcomes, GUARDS)
         yield _counters("mall_settled", "Unanswered commits, by what they had done.", "result", g.settled)
         yield CounterMetricFamily("mall_flushes", "Batches flushed.", value=g.flushes)
         yield CounterMetricFamily("mall_command_replays", "Commands answered from the ring.", value=g.replays)
