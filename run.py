@@ -136,7 +136,7 @@ SETTLED_S = 10.0
 def _behaviours(feed_epoch: str, progress: OrderProgress) -> list[Behaviour]:
     """Behaviours of the three kinds of actors."""
     driver = DriverBehaviour(feed_epoch, metrics.count_apart)
-    return [OrderBehaviour(log_change, progress.changed), driver, ZoneBehaviour()]
+    return [OrderBehaviour(log_change, progress.changed), driver, ZoneBehaviour(progress.first_offers.add)]
 
 
 @contextlib.asynccontextmanager

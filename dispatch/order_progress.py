@@ -14,6 +14,8 @@ from dispatch.domain.order import Order
 
 # From seconds to hours.
 STAGE_S = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 900, 1200, 1800, 2700, 3600, 5400, 7200)
+# Around the second in which a first offer is due.
+FIRST_OFFER_S = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 # Event of an order's history that ends a stage, by stage.
 STAGES = {"offered": "offered", "assigned": "assigned", "picked_up": "picked_up", "delivered": "delivered"}
 # Counted events; all stand in the exposition from the start.
@@ -30,11 +32,13 @@ class OrderProgress:
     Attributes:
         events: committed events by name.
         stages: seconds from placing to the first offer, to an assignment, to pick-up, to delivery.
+        first_offers: seconds from when a driver could be asked to the first offer, or to a place in a plan.
     """
 
     def __init__(self) -> None:
         self.events: Counter[str] = Counter(dict.fromkeys(EVENTS, 0))
         self.stages = {stage: Samples(STAGE_S) for stage in STAGES}
+        self.first_offers = Samples(FIRST_OFFER_S)
 
     def created(self) -> None:
         """Count a new order."""

@@ -9,7 +9,7 @@ fail here, so the state is changed in place.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -47,12 +47,20 @@ def zone_ref(number: int) -> ActorId:
 
 
 class ZoneBehaviour:
-    """Implements actors.behaviour.Behaviour for zones."""
+    """Implements actors.behaviour.Behaviour for zones.
+
+    Args:
+        first_offer: called once for each order, with the seconds from when a driver could be asked for it to its first
+            offer, or, where trips are planned, to its place in a plan.
+    """
 
     kind = "zone"
     # After a takeover, all orders and drivers of a mall may send messages at once.
     mailbox_limit = 100_000
     supersedes = staticmethod(newest_wins)
+
+    def __init__(self, first_offer: Callable[[float], None] = lambda _: None) -> None:
+        self._first_offer = first_offer
 
     def restore(self, number: int, row: Mapping[str, Any], previous: ZoneState | None) -> ZoneState:
         state = previous or ZoneState(number, WAVES, 1, 1)
@@ -113,6 +121,10 @@ class ZoneBehaviour:
         state.proposed.pop(order.id, None)
         state.board_dirty = True
         self._note(state, order, turn.now_ms)
+        if order.offer_count:
+            self._asked(state, order.id, turn.now_ms)
+        elif order.mode == WAVES:
+            state.unasked.opened(order.id, order.looking_since_ms)
         if order.status != CONFIRMED:
             self._taken(state, order)
             state.dismiss(order.id)
@@ -139,6 +151,12 @@ class ZoneBehaviour:
             plan.drop(order.id)
             if known is None:
                 plan.order_opened(order, now_ms)
+
+    def _asked(self, state: ZoneState, number: int, now_ms: int) -> None:
+        """Somebody is asked for an order, or the planner knows who will be."""
+        waited_s = state.unasked.asked(number, now_ms)
+        if waited_s is not None:
+            self._first_offer(waited_s)
 
     @staticmethod
     def _taken(state: ZoneState, order: Order) -> None:
@@ -222,6 +240,9 @@ class ZoneBehaviour:
                 state.dismiss(order.id)
                 continue
             state.admit(order)
+            if not order.offer_count and order.mode == WAVES:
+                # How long it has waited for a driver is not known here.
+                state.unasked.opened(order.id, turn.now_ms)
             if order.mode != state.mode:
                 tells.append(Tell(ActorId("order", order.id), SetMode(state.mode)))
         state.board_dirty = True
@@ -284,6 +305,9 @@ class ZoneBehaviour:
         if plan is None:
             return Done()
         plan.asked_ms = plan.wanted_ms = None
+        for number in (number for route in result.routes for trip in route.trips for number in trip):
+            self._asked(state, number, turn.now_ms)
+        state.unasked.nobody(result.unplanned, turn.now_ms)
         tells = zone_planning.planned(state, plan, result, turn.now_ms)
         done = self._act(state, turn) if plan.due else Done()
         return replace(done, tells=(*tells, *done.tells))
@@ -325,6 +349,8 @@ class ZoneBehaviour:
             return Done(tells=(*ends, *self._nearest(state, waiting, turn)))
         left = zone_planning.for_the_nearest(state, state.plan, turn.now_ms)
         tells = (*ends, *self._nearest(state, left, turn))
+        if not state.drivers:
+            state.unasked.nobody(state.orders, turn.now_ms)
         step = zone_planning.step_of(state, state.plan, turn.now_ms)
         return Done(tells=tells, queries=() if step is None else (step,))
 
@@ -350,6 +376,7 @@ class ZoneBehaviour:
         """Offers of these orders to the nearest drivers."""
         now = turn.now_ms
         if not len(state.fleet) or not waiting:
+            state.unasked.nobody((order.id for order in waiting), now)
             return []
         offered = Counter(x.driver_id for o in state.orders.values() for x in o.offers if x.expires_ms > now)
         for at_ms, asked in state.proposed.values():
@@ -368,6 +395,8 @@ class ZoneBehaviour:
             number = proposal.order.id
             offers = _offers(proposal, state.offer_ttl_ms)
             tells.append(Tell(ActorId("order", number), offers, trace=state.traces.get(number)))
+        found = {proposal.order.id for proposal in proposals}
+        state.unasked.nobody((order.id for order in waiting if order.id not in found), now)
         return tells
 
 

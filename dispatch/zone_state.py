@@ -12,6 +12,7 @@ from dispatch import messages as m
 from dispatch.domain.commands import GiveUp
 from dispatch.domain.driver_index import DriverIndex
 from dispatch.domain.order import WAVES, Order
+from dispatch.first_offers import FirstOffers
 from dispatch.zone_plan import DIRECT, ZonePlan, plan_settings_from
 
 
@@ -36,6 +37,7 @@ class ZoneState:
         give_up: message for orders without a driver; None: they wait for ever.
         end_ms: earliest time at which an order gets it; None: not known.
         pressed: orders that got it, with times.
+        unasked: orders for which nobody was asked yet.
         shown: entries of the last board by order, with their versions; most are reused.
         plan: what the planner of the zone needs; None: the nearest drivers get offers.
         manned: True once the drivers were read after the activation: an unknown driver is not online.
@@ -60,6 +62,7 @@ class ZoneState:
     met: set[int] = field(default_factory=set)
     suspects: set[int] = field(default_factory=set)
     pressed: dict[int, int] = field(default_factory=dict)
+    unasked: FirstOffers = field(default_factory=FirstOffers)
     plan: ZonePlan | None = None
     manned: bool = False
     planned_ms: int = 0
@@ -82,6 +85,8 @@ class ZoneState:
         after_s = row["give_up_after_s"]
         self.give_up = None if after_s is None else GiveUp(after_s * 1000)
         self.end_ms = None
+        if self.mode != WAVES:
+            self.unasked.clear()
         self._set_plan(row)
 
     def _set_plan(self, row: Mapping[str, Any]) -> None:
@@ -116,6 +121,7 @@ class ZoneState:
         self.traces.pop(number, None)
         self.proposed.pop(number, None)
         self.pressed.pop(number, None)
+        self.unasked.forget(number)
         if self.plan is not None:
             self.plan.made_orders.pop(number, None)
 

@@ -76,6 +76,11 @@ class RuntimeCollector:
         for stage, samples in progress.stages.items():
             stages.add_metric([stage], _buckets(samples), samples.total)
         yield stages
+        yield _histogram(
+            "mall_first_offer_seconds",
+            "From when a driver could be asked for an order to its first offer, or to its place in a plan.",
+            progress.first_offers,
+        )
 
     def _runtime(self) -> Iterable[Metric]:
         runtime = self._services.dispatch.runtime

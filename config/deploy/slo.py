@@ -74,6 +74,13 @@ OBJECTIVES: Sequence[Objective] = (
         'sum(rate(mall_feed_late_seconds_count[{w}])) - sum(rate(mall_feed_late_seconds_bucket{le="0.25"}[{w}]))',
         "sum(rate(mall_feed_late_seconds_count[{w}]))",
     ),
+    Objective(
+        "first_offer",
+        "orders are offered, or have a place in a plan, within 1 s of when a driver can be asked",
+        0.99,
+        'sum(rate(mall_first_offer_seconds_count[{w}])) - sum(rate(mall_first_offer_seconds_bucket{le="1.0"}[{w}]))',
+        "sum(rate(mall_first_offer_seconds_count[{w}]))",
+    ),
 )
 BURNS: Sequence[Burn] = (
     Burn("fast", 14.4, "1h", "5m", "page", "burns its month in two days"),

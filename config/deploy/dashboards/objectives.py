@@ -33,7 +33,7 @@ def _left(number: int, objective: Objective) -> Panel:
         f"What may still go wrong. The objective is that {objective.text}, in {objective.good:.1%} of all cases within "
         f"{BUDGET_DAYS} days; below 0 it is missed. A Prometheus that is younger sees less.",
         PanelQuery(budget_left(objective), "left"),
-        alerts=_ALERT, width=8, limit=0, low=True,
+        alerts=_ALERT, width=24 // len(OBJECTIVES), limit=0, low=True,
     )  # fmt: skip
 
 
@@ -62,7 +62,7 @@ _FIRING = Section(
     "Alerts",
     (
         lines(
-            10, "Error ratio, all windows", "percentunit",
+            31, "Error ratio, all windows", "percentunit",
             "Share of bad events of each objective over the shortest and the longest window.",
             *(
                 PanelQuery(at_rest(f"max by (slo) (mall:slo_errors:ratio{window})", "slo"), f"{{{{slo}}}} {window}")
@@ -71,7 +71,7 @@ _FIRING = Section(
             alerts=_ALERT, width=12,
         ),
         lines(
-            11, "Burn alerts that fire", "short",
+            32, "Burn alerts that fire", "short",
             "Alerts of burn rates that fire, by objective and speed. `fast` and `medium` page.",
             PanelQuery(
                 at_rest(
@@ -89,8 +89,8 @@ BOARD = Board(
     "Service level objectives: what was promised, how much of it is left this month, and how fast it goes.",
     (
         Section("Budgets", tuple(_left(number, o) for number, o in enumerate(OBJECTIVES, 1))),
-        Section("Burn rates", tuple(_burning(number, o) for number, o in enumerate(OBJECTIVES, 4))),
-        Section("Events", tuple(_events(number, o) for number, o in enumerate(OBJECTIVES, 7))),
+        Section("Burn rates", tuple(_burning(number, o) for number, o in enumerate(OBJECTIVES, 11))),
+        Section("Events", tuple(_events(number, o) for number, o in enumerate(OBJECTIVES, 21))),
         _FIRING,
     ),
     since="24h",

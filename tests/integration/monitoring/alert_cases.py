@@ -548,5 +548,19 @@ BURN_CASES: Sequence[Case] = (
         fires=["14m"],
         labels=of("fast", "feed_freshness"),
     ),
+    Case(
+        _BURN,
+        "one first offer in five comes late",
+        share('mall_first_offer_seconds{instance="a"}', "1.0", 80, 20),
+        fires=["14m"],
+        labels=of("fast", "first_offer"),
+    ),
+    Case(
+        _BURN,
+        "one first offer in a hundred may come late",
+        share('mall_first_offer_seconds{instance="a"}', "1.0", 99, 1),
+        quiet=["14m"],
+        labels=of("fast", "first_offer"),
+    ),
 )
 CASES: Sequence[Case] = (*SYMPTOM_CASES, *CAUSE_CASES, *WEEK_CASES, *META_CASES)
