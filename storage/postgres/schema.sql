@@ -59,7 +59,7 @@ CREATE SEQUENCE life_seq;
 CREATE TABLE alembic_version (
     version_num varchar(32) NOT NULL CONSTRAINT alembic_version_pkc PRIMARY KEY
 );
-INSERT INTO alembic_version VALUES ('0039_traces');
+INSERT INTO alembic_version VALUES ('0040_bounded_loops');
 
 
 -- Accounts ----------------------------------------------------------------------------------------------------------

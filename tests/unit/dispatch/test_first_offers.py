@@ -12,7 +12,8 @@ from dispatch.domain.planning import PlannedRoute, PlanResult
 from dispatch.first_offers import FirstOffers
 from dispatch.zone_actor import TICK, ZoneBehaviour
 from dispatch.zone_planning import STEP
-from tests.unit.dispatch.test_zone_actor import NOW, ZONE, driver, order
+from tests.unit.dispatch.test_order_decisions import NOW, order
+from tests.unit.dispatch.test_zone_actor import ZONE, driver
 
 
 class Zone:
