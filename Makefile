@@ -8,7 +8,7 @@ READY   := $(VENV)/.ready
 LOCKS   := config/locks
 INSTALL  = $(PY) -m pip install --disable-pip-version-check --progress-bar off --require-hashes
 
-.PHONY: run test test-long check replay score simulate model spectral race keyed crash chaos drill demo bench bench-geo profile load load-page swarm fleet resident slow monitoring lock clean
+.PHONY: run test test-long check replay score planner simulate model spectral race keyed crash chaos drill demo bench bench-geo profile load load-page swarm fleet resident slow monitoring lock clean
 
 run: $(RUNNING)
 	@exec $(PY) run.py serve
@@ -37,6 +37,10 @@ replay: $(READY)
 # make score DAYS="path/to/day path/to/another" [ARGS="--decline 0.1 --silence 0.1 30"]
 score: $(READY)
 	@$(PY) -m loadtests.score $(DAYS) $(ARGS)
+
+# make planner: the planner compiled, for the servers of this venv; needs a C compiler
+planner: $(READY)
+	@$(PY) -m dispatch.compiled_planner
 
 # make simulate SEEDS=1000
 simulate: $(READY)

@@ -1,11 +1,13 @@
 """Computes the steps of zones' planners: small ones at once, others in a process of their own.
 
-A large step takes longer than the loop may be kept. A thread would share the interpreter with the loop.
+A large step takes longer than the loop may be kept. A thread would share the interpreter with the loop. The planner is
+plain Python, or the same compiled, where that is installed (compiled_planner.py).
 """
 
 from __future__ import annotations
 
 import asyncio
+import gc
 import multiprocessing
 import os
 import signal
@@ -15,6 +17,7 @@ from collections.abc import Callable
 from concurrent.futures import BrokenExecutor, Executor, ProcessPoolExecutor
 from multiprocessing import connection
 
+from dispatch.compiled_planner import compiled_planner
 from dispatch.domain.planning import PlanResult, PlanState, plan
 from dispatch.zone_plan import ZonePlanSettings
 
@@ -25,7 +28,8 @@ LIMIT_S = 10.0
 
 def step(state: PlanState, now_s: float, seed: int, settings: ZonePlanSettings) -> PlanResult:
     """One step of the planner."""
-    return plan(state, now_s, seed, settings.of_planner())
+    make = compiled_planner() or plan
+    return make(state, now_s, seed, settings.of_planner())
 
 
 async def step_at_once(state: PlanState, now_s: float, seed: int, settings: ZonePlanSettings) -> PlanResult:
@@ -89,7 +93,15 @@ def _nothing() -> None:
 def _depend() -> None:
     """Live as long as the server: Ctrl-C goes to all processes of a terminal, and a kill to the server alone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    spare_collections()
     threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def spare_collections() -> None:
+    """Collect garbage rarely: a step frees what it made by itself, and a collection would look at all of it in vain."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(100_000, 20, 20)
 
 
 def _end_with_parent() -> None:

@@ -17,6 +17,7 @@ from actors.cell import FLUSHING, READY, STATES, Cell
 from actors.runtime import Runtime
 from actors.shards import SHARD_COUNT
 from api.http.services import Services
+from dispatch.compiled_planner import compiled_planner
 
 # Rows of a table that a person still reads.
 TOP = 20
@@ -95,6 +96,7 @@ async def status(services: Services) -> dict[str, Any]:
             "stale": g.stale_answers,
         },
         "timers": {"near": len(runtime.timers), "fired": g.timers_fired},
+        "planner": "compiled" if compiled_planner() else "plain",
         "sessions": len(services.hub.sessions),
         "pool": services.database.sizes(),
         "loop_late_s": services.watchdog(),

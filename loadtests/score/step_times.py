@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from random import Random
 
+from dispatch.compiled_planner import compiled_planner
 from dispatch.domain.planning import (
     DemandPoint,
     PlanDriver,
@@ -27,6 +28,7 @@ from dispatch.domain.planning import (
     plan,
     straight_travel,
 )
+from dispatch.plan_steps import spare_collections
 from loadtests.kit.report import LoadReport
 from loadtests.kit.tool import add_options, finish, make_parser, option
 
@@ -43,6 +45,7 @@ class StepOptions:
     busy: float = option(0.5, "share of drivers under way [%(default)s]")
     towns: int = option(20, "towns [%(default)s]")
     steps: int = option(20, "minutes of each town after its first one [%(default)s]")
+    compiled: bool = option(False, "by the compiled planner (make planner)")
 
 
 class Town:
@@ -93,6 +96,10 @@ class Town:
 def run(options: StepOptions) -> LoadReport:
     """All towns."""
     settings = PlanSettings(straight_travel(METRES_PER_S))
+    make = plan if not options.compiled else compiled_planner()
+    if make is None:
+        raise SystemExit("There is no compiled planner of these files: make planner")
+    spare_collections()
     report = LoadReport(f"{options.orders} open orders, {options.drivers} drivers")
     began_s = time.perf_counter()
     for seed in range(options.towns):
@@ -100,7 +107,7 @@ def run(options: StepOptions) -> LoadReport:
         for step in range(1 + options.steps):
             state = town.state()
             step_began_s = time.thread_time()
-            result = plan(state, town.now_s, seed + step, settings)
+            result = make(state, town.now_s, seed + step, settings)
             report.done("warm" if step else "cold", time.thread_time() - step_began_s)
             town.minute(result)
     report.took_s = time.perf_counter() - began_s

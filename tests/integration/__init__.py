@@ -9,6 +9,7 @@ services/               services over tables, without HTTP
 reports/                orders without a driver, figures of days, digests
 test_slow_queries.py    whose slow queries and waits are, and plans without values
 test_stock_limits.py    stocks that cross their limit
+test_bounded_plans.py   batches read what they touch, whatever the statistics say
 test_fence.py           the fence against a stale owner, on real row locks
 test_locked_row.py      a row that a person holds in psql
 test_lists.py           query plans of lists

@@ -5,7 +5,6 @@ Distances are straight lines here: the metric is asked only for those who are fo
 
 from __future__ import annotations
 
-import heapq
 from collections.abc import Container, Iterator, Sequence
 from math import floor, hypot
 
@@ -57,10 +56,10 @@ class DriverGrid:
             # Whoever is in a later ring is at least this far away.
             beyond_s = ring * CELL_S
             if len(found) >= count:
-                best = heapq.nsmallest(count, found)
+                best = sorted(found)[:count]
                 if best[-1][:2] <= (max(self._now_s + beyond_s, due_s), beyond_s):
                     return [number for _, _, number in best]
-        return [number for _, _, number in heapq.nsmallest(count, found)]
+        return [number for _, _, number in sorted(found)[:count]]
 
     def _rings(self, middle: Cell) -> Iterator[tuple[int, list[Waiting]]]:
         """Drivers around a cell, by ring; each ring is put together once."""

@@ -11,6 +11,7 @@ from dispatch.domain.planning.settings import PlanSettings
 from dispatch.domain.planning.values import PlanOrder
 
 Options = dict[int, Insertion]
+Ranks = dict[int, tuple[float, int]]
 
 
 class Inserter:
@@ -42,7 +43,7 @@ class Inserter:
         ranks = {number: self._rank(found, regret, noise_s) for number, found in options.items()}
         left = []
         while ranks:
-            number = max(ranks, key=lambda n: ranks[n][0])
+            number = _most_urgent(ranks)
             _, driver = ranks.pop(number)
             found = options.pop(number)
             if driver < 0:
@@ -82,11 +83,13 @@ class Inserter:
         """Urgency of an order, and its best driver; -1 if there is none."""
         best_s = second_s = INFEASIBLE
         best = -1
-        costs_s = [cost_s for cost_s, _ in options.values()]
-        if noise_s:
-            blurs = self._draws.many(len(costs_s))
-            costs_s = [cost_s + noise_s * blur for cost_s, blur in zip(costs_s, blurs, strict=True)]
-        for driver, cost_s in zip(options, costs_s, strict=True):
+        blurs = self._draws.many(len(options)) if noise_s else ()
+        at = 0
+        for driver, insertion in options.items():
+            cost_s = insertion[0]
+            if noise_s:
+                cost_s += noise_s * blurs[at]
+                at += 1
             if cost_s < second_s:
                 if cost_s < best_s:
                     best_s, second_s, best = cost_s, best_s, driver
@@ -95,3 +98,12 @@ class Inserter:
         if best_s >= self._unplanned_s:
             return INFEASIBLE, -1
         return (min(second_s, self._unplanned_s) - best_s if regret else -best_s), best
+
+
+def _most_urgent(ranks: Ranks) -> int:
+    """The first one of the most urgent orders."""
+    found, most = -1, float("-inf")
+    for number, (urgency_s, _) in ranks.items():
+        if urgency_s > most:
+            found, most = number, urgency_s
+    return found

@@ -48,7 +48,9 @@ class PositionWorth(dict[int, float]):
         found: defaultdict[int, float] = defaultdict(float)
         for point in demand:
             found[self._cell(point.spot)] += point.weight
-        total = sum(found.values())
+        total = 0.0
+        for weight in found.values():
+            total += weight
         return {cell: weight / total for cell, weight in found.items()} if total > 0 else {}
 
     def _share(
@@ -64,8 +66,11 @@ class PositionWorth(dict[int, float]):
 
     def _reached(self, cell: int, others: list[tuple[int, float]]) -> float:
         """Sum of what is in other cells, less the farther away it is."""
-        near, at = self._near, self._middle + cell
-        return sum([weight * near[at - other] for other, weight in others])
+        near, at, reached = self._near, self._middle + cell, 0.0
+        # Not sum(): its rounding depends on the version of Python.
+        for other, weight in others:
+            reached += weight * near[at - other]
+        return reached
 
     def __missing__(self, number: int) -> float:
         cell = self._cell(self._spots[number])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import heapq
 from collections.abc import Sequence
 
 from dispatch.domain.planning.insertion import Inserter
@@ -95,7 +94,7 @@ class Proposer:
             cost_s = book.tail_cost_s(route, 0, (trip, *route.trips))
             if cost_s < INFEASIBLE:
                 found.append((cost_s - route.cost_s, book.driver.id, other))
-        best = [other for _, _, other in heapq.nsmallest(NEXT_BEST, found)]
+        best = [other for _, _, other in sorted(found)[:NEXT_BEST]]
         rest = [(self._routes.books[other], self._routes.routes[other].trips) for other in best]
         return [self._candidate(book, trips, (trip, *trips)) for book, trips in rest]
 

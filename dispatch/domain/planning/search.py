@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import heapq
 from collections.abc import Sequence
 from math import hypot
 
@@ -86,17 +85,23 @@ class Search:
         """An order and some others: related ones as a rule."""
         draws = self._draws
         middle = planned[draws.below(len(planned))]
+        count_all = len(planned)
         if draws.unit() < RANDOM_SHARE:
-            scored = list(zip(draws.many(len(planned)), planned, strict=True))
+            scores: Sequence[float] = draws.many(count_all)
         else:
-            driver_of = self._routes.driver_of
-            apart, driver = self._apart_from(middle), driver_of[middle]
-            scored = [
-                (apart[number] * (SAME_DRIVER if driver_of[number] == driver else 1.0) * (0.5 + unit), number)
-                for number, unit in zip(planned, draws.many(len(planned)), strict=True)
-            ]
-        chosen = [number for _, number in heapq.nsmallest(count, scored) if number != middle]
+            scores = self._scores(planned, middle, draws.many(count_all))
+        nearest = sorted(range(count_all), key=scores.__getitem__)[:count]
+        chosen = [planned[at] for at in nearest if planned[at] != middle]
         return [middle, *chosen[: count - 1]]
+
+    def _scores(self, planned: Sequence[int], middle: int, blurs: Sequence[float]) -> list[float]:
+        """How far orders are from one, blurred."""
+        driver_of, apart = self._routes.driver_of, self._apart_from(middle)
+        driver, scores = driver_of[middle], []
+        for at, number in enumerate(planned):
+            score = apart[number] * (0.5 + blurs[at])
+            scores.append(score * SAME_DRIVER if driver_of[number] == driver else score)
+        return scores
 
     def _apart_from(self, middle: int) -> list[float]:
         """How far all orders are from one, in place and time: as a trip before it, and as a trip after it."""

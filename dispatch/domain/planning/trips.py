@@ -50,7 +50,10 @@ class TripShape:
 
     def late_s(self, departed_s: float) -> float:
         """Lateness against promises, summed."""
-        return sum(max(0.0, departed_s + after_s - promise_s) for after_s, promise_s in self.promises)
+        late_s = 0.0
+        for after_s, promise_s in self.promises:
+            late_s += max(0.0, departed_s + after_s - promise_s)
+        return late_s
 
 
 class TripShapes:
