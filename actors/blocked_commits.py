@@ -95,6 +95,12 @@ class BlockedCommits:
         waiting = (self._rows[key].blocker for _, key in self._held.values() if key in self._rows)
         return Counter(blocker.application or "unknown" for blocker in waiting)
 
+    def locked(self) -> Counter[str]:
+        """Number of rows that are known to be locked, by the program that holds the lock. A row stays here while it is
+        locked, also when no commit waits for it: clients give up and try again.
+        """
+        return Counter(row.blocker.application or "unknown" for row in self._rows.values())
+
     def blocker(self, cell: Cell) -> Blocker | None:
         """The known holder of a row that this cell's commit needs, or None."""
         item = _item(cell)

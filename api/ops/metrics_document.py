@@ -36,6 +36,7 @@ _EACH = (
 # Labels of the runtime's metrics that have no sample before the first event.
 _LATER: Mapping[str, tuple[str, ...]] = {
     "mall_blocked_commits": ("holder",),
+    "mall_locked_rows": ("holder",),
 }
 
 

@@ -110,6 +110,10 @@ class RuntimeCollector:
         )
         held = sum((lane.blocked.holders() for lane in runtime.lanes), Counter[str]())
         yield _gauges("mall_blocked_commits", "Commits set aside, by who holds their row.", "holder", held)
+        locked = sum((lane.blocked.locked() for lane in runtime.lanes), Counter[str]())
+        yield _gauges(
+            "mall_locked_rows", "Rows that commits needed and somebody else holds, by who.", "holder", locked
+        )
         yield GaugeMetricFamily("mall_timers_pending", "Near timers.", value=len(runtime.timers))
         yield GaugeMetricFamily(
             "mall_creations_waiting", "Orders being placed.", value=len(self._services.dispatch.creations)

@@ -202,11 +202,11 @@ CAUSES: Sequence[Alert] = (
     ),
     Alert(
         "MallLocksHeld",
-        "sum by (holder) (mall_blocked_commits) > {limit}",
+        "sum by (holder) (mall_locked_rows) > {limit}",
         0,
         60,
         TICKET,
-        "{{ $value }} commits wait for a row that {{ $labels.holder }} holds",
+        "{{ $labels.holder }} holds {{ $value }} rows that commits need",
     ),
     Alert(
         "MallLeaseAtRisk",

@@ -65,7 +65,7 @@ class Drill:
             self._say(f"still open: {sorted(self._open())}")
             return None
         ends = [told.at_s for told in self._pager.told if self._counts(told) and told.status != FIRING]
-        return round(max(ended_s, *ends) - ended_s, 1)
+        return round(max([ended_s, *ends]) - ended_s, 1)
 
     def result(self, began_s: float, found_s: float | None, cleared_s: float | None) -> DrillRound:
         """What came of it."""

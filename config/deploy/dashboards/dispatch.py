@@ -88,6 +88,7 @@ _COMMITS = Section(
             "Commits set aside because somebody else holds their row, and how often a lane has waited in vain in "
             "the last ten minutes.",
             PanelQuery(latest("sum", here("mall_blocked_commits"), "holder"), "held by {{holder}}"),
+            PanelQuery(latest("sum", here("mall_locked_rows"), "holder"), "rows of {{holder}}"),
             PanelQuery(events(here("mall_lock_waits_total"), "10m"), "waited in vain"),
             alerts=("MallLocksHeld",),
         ),

@@ -296,7 +296,7 @@ CAUSE_CASES: Sequence[Case] = (
     Case(
         "MallLocksHeld",
         "somebody holds a row",
-        gauge('mall_blocked_commits{holder="psql",instance="a"}', 0, 1),
+        gauge('mall_locked_rows{holder="psql",instance="a"}', 0, 1),
         fires=["7m"],
         quiet=["4m", "17m"],
     ),

@@ -80,6 +80,7 @@ async def watched(short_tmp_path: Path) -> AsyncIterator[WatchedMall]:
         'mall_webhook_attempts_total{outcome="2xx"}',
         'mall_webhook_attempts_total{outcome="5xx"}',
         'mall_blocked_commits',
+        'mall_locked_rows',
         'mall_settled_total',
     ],
 )  # fmt: skip

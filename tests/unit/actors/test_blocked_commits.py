@@ -57,6 +57,17 @@ async def test_command_that_waited_for_a_lock_until_its_deadline_had_no_effect_a
         assert await stage.ask("add 3", 3) == 1
 
 
+async def test_locked_row_is_known_while_nobody_waits_for_it() -> None:
+    async with _locked(3) as (stage, _):
+        with pytest.raises(DeadlinePassed):
+            await stage.ask("add 3", 3, budget_s=0.2)
+        blocked = stage.runtime.lanes[0].blocked
+        await until(lambda: not len(blocked))
+        assert (blocked.holders(), blocked.locked()) == ({}, {"psql": 1})
+        stage.table.locks.clear()
+        await until(lambda: not blocked.locked())
+
+
 async def test_holder_is_named_once_when_it_blocks_and_once_when_it_has_gone() -> None:
     async with _locked(3, 4) as (stage, said), asyncio.TaskGroup() as tasks:
         waiting = [tasks.create_task(stage.ask(f"add {n}", n)) for n in (3, 4)]
