@@ -72,6 +72,14 @@ _ORDERS = Section(
             PanelQuery(quantile(0.9, _STAGES, "stage", window="15m"), "{{stage}}"),
         ),
         lines(
+            16, "Wait for the first offer", "s",
+            "From when a driver could be asked for an order to its first offer; in zones that plan, to its place in a "
+            "plan.",
+            PanelQuery(quantile(0.5, "mall_first_offer_seconds", window="15m"), "p50"),
+            PanelQuery(quantile(0.99, "mall_first_offer_seconds", window="15m"), "p99"),
+            alerts=("MallErrorBudgetBurn",),
+        ),
+        lines(
             9, "Open orders", "short",
             "Orders that have not ended, by status, in the chosen zones.",
             PanelQuery(

@@ -126,14 +126,6 @@ _FAULTS = Section(
             PanelQuery(latest("max", here("mall_slice_seconds_max")), "longest slice"),
             alerts=("MallLoopLate",), limited=True, width=6,
         ),
-        lines(
-            17, "Wait for the first offer", "s",
-            "From when a driver could be asked for an order to its first offer; in zones that plan, to its place in a "
-            "plan.",
-            PanelQuery(quantile(0.5, here("mall_first_offer_seconds")), "p50"),
-            PanelQuery(quantile(0.99, here("mall_first_offer_seconds")), "p99"),
-            alerts=("MallErrorBudgetBurn",),
-        ),
     ),
 )  # fmt: skip
 BOARD = Board(
