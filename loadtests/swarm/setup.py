@@ -31,6 +31,7 @@ class SwarmOptions:
 
     scenario: str
     sockets: int = option(10_000, "drivers' sockets")
+    orders: int = option(0, "idle: living orders beside the sockets")
     users: int = option(10_000, "users: drivers and customers")
     seconds: float = option(60.0, "how long, after the ramp")
     orders_per_s: float = option(20.0, "offers: orders")
