@@ -11,12 +11,12 @@ from time import perf_counter
 
 import orjson
 
-from loadtests.kit.database_setup import run_once
+from loadtests.kit.closed_loop import RestLoop
 from loadtests.kit.fixtures import order_body
 from loadtests.kit.metrics import lag_facts
 from loadtests.kit.process_usage import rss_bytes
 from loadtests.kit.report import Limit, LoadReport
-from loadtests.kit.wire import request_bytes
+from loadtests.kit.wire import open_wires, request_bytes
 from loadtests.swarm.connecting import close_all, open_all
 from loadtests.swarm.phone import PhoneGroup
 from loadtests.swarm.setup import SwarmSetup
@@ -76,7 +76,8 @@ async def _place(setup: SwarmSetup, count: int) -> None:
         )
         for n in range(count)
     ]
-    answers = await run_once([setup.server.url], jobs, PLACED_AT_ONCE)
+    async with open_wires([setup.server.url], PLACED_AT_ONCE) as wires:
+        answers = await RestLoop(wires, jobs).run()
     if answers.good != count:
         raise RuntimeError(f"{count - answers.good} orders were not created")
 
