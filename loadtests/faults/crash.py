@@ -285,10 +285,11 @@ class CrashRun(Setup):
         await until(lambda: self._at_rest(connection), FEED_REST_S)
 
     async def _at_rest(self, connection: Connection) -> bool:
-        """True when every phone is at the end of its log and the server has forgotten no delivery."""
+        """True when every phone is back at the end of its log, and the server has forgotten no delivery."""
         rows = await connection.fetch("SELECT id, feed_seq FROM drivers")
         ends = {row["id"]: row["feed_seq"] for row in rows}
-        behind = [c for c in self.findings.drivers if not c.online or c.phone.position.seq != ends[c.number]]
+        drivers = self.findings.drivers
+        behind = [c for c in drivers if not c.reconnected or c.phone.position.seq != ends[c.number]]
         return not behind and not any((await self.believed()).values())
 
     async def believed(self) -> dict[int, frozenset[int]]:

@@ -65,8 +65,9 @@ class DriverUser(VirtualUser):
         self.log = PhoneLog(number, faults=self.phone.position.faults)
         self.connections = 0
         self.unwelcomed = 0
-        # Raised once at the end, so that every phone reconnects.
+        # Raised once at the end, so that every phone reconnects; and that of the present connection.
         self.generation = 0
+        self.connected_generation = 0
         self.welcomed = False
         self._offers: asyncio.Queue[tuple[int, str]] = asyncio.Queue()
         self._assigned: dict[int, int] = {}
@@ -97,14 +98,20 @@ class DriverUser(VirtualUser):
         """True while frames may be sent."""
         return self.welcomed and not self.phone.closed
 
+    @property
+    def reconnected(self) -> bool:
+        """True while frames may be sent over a connection that began after the generation was raised."""
+        return self.online and self.connected_generation == self.generation
+
     async def _live(self) -> None:
         while not self.workload.over:
             if not self.workload.closing and self.chance.random() < FORGET:
                 self.phone.position.forget()
+            generation = self.generation
             try:
                 async with asyncio.timeout(WELCOME_S) as patience, self.phone.connected():
                     patience.reschedule(None)
-                    self.welcomed = True
+                    self.welcomed, self.connected_generation = True, generation
                     self.connections += 1
                     await self._stay()
             except* TimeoutError:
@@ -116,10 +123,10 @@ class DriverUser(VirtualUser):
 
     async def _stay(self) -> None:
         """Hold the connection until it is lost, or we lose it."""
-        loop, generation = asyncio.get_running_loop(), self.generation
+        loop = asyncio.get_running_loop()
         until = loop.time() + self.chance.expovariate(1 / CONNECTION_S)
         acked = 0
-        while not self.phone.closed and not self.workload.over and self.generation == generation:
+        while self.reconnected and not self.workload.over:
             if not self.workload.closing and loop.time() > until:
                 return
             if self.phone.position.last >= acked + ACK_EVERY:
