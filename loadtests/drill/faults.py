@@ -211,7 +211,7 @@ FAULTS: Mapping[str, DrilledFault] = {
         ),
         DrilledFault(
             "pool_full", "all connections of the pool wait", pool_full, ("MallPoolSlow",), TICKET,
-            along=("MallHighErrorRate",), steady_s=300.0, settings={"MALL_POOL_SIZE": "2"},
+            steady_s=300.0, settings={"MALL_POOL_SIZE": "2"},
         ),
         DrilledFault("slow_lock", "somebody holds an order's row", slow_lock, ("MallLocksHeld",), TICKET),
         DrilledFault("dead_job", "a job becomes a dead letter", dead_job, ("MallJobDead",), TICKET),

@@ -21,9 +21,8 @@ MANY = 3000
 # Far more than the rows of a batch of a few items, and far fewer than a table has.
 READ_MAX = 100
 TABLES = ("orders", "order_items", "assignment", "drivers", "products")
-JOBS = "jobs"
 # A plan is made while a mall sleeps, and used when the day comes.
-NIGHT = "; ".join(f"ALTER TABLE {table} SET (autovacuum_enabled = off)" for table in (*TABLES, JOBS))
+NIGHT = "; ".join(f"ALTER TABLE {table} SET (autovacuum_enabled = off)" for table in TABLES)
 DAY = f"""
 INSERT INTO users (id, email, role, name)
 SELECT n, n || '@y.example', 'driver', 'driver' FROM generate_series(1000, {1000 + MANY}) n;
@@ -39,7 +38,6 @@ INSERT INTO order_items (order_id, line, product_id, name, quantity, price_minor
 SELECT n, 1, 1000, 'product', 1, 500, 1 FROM generate_series(1000000, {1000000 + MANY}) n;
 INSERT INTO assignment (order_id, driver_id, slot, since)
 SELECT 1000000 + n, 1000 + n, 0, now() FROM generate_series(1, {MANY}) n;
-INSERT INTO jobs (task, payload, trace, due_at) SELECT 'b', '{{}}', 't', now() FROM generate_series(1, {MANY}) n;
 """
 REPORTED = {
     "session_preload_libraries": "auto_explain",
@@ -66,7 +64,7 @@ class ReadRows:
 
     def _note(self, node: Mapping[str, Any]) -> None:
         table = node.get("Relation Name")
-        if table in (*TABLES, JOBS) and node["Node Type"].endswith("Scan"):
+        if table in TABLES and node["Node Type"].endswith("Scan"):
             rows = node["Actual Rows"] + node.get("Rows Removed by Filter", 0)
             self.most[table] = max(self.most.get(table, 0), round(rows * node["Actual Loops"]))
 
@@ -189,31 +187,3 @@ async def created(connection: Any, key: str, products: tuple[int, int]) -> list[
     ]
     answers = json.loads(await connection.fetchval("SELECT create_orders($1)", json.dumps(items)))
     return [answer["code"] for answer in answers]
-
-
-async def test_worker_reads_the_jobs_that_it_gets(world: JournalWorld, database_url: str) -> None:
-    del world
-    await by_night(database_url)
-    read = ReadRows()
-    worker = await asyncpg.connect(database_url)
-    await report_plans(worker, read)
-    assert await finished(worker) == 2
-    read.most.clear()
-    await by_day(database_url)
-    assert await finished(worker) == 2
-    await worker.close()
-    assert 0 < read.most[JOBS] <= READ_MAX
-
-
-async def finished(worker: Any) -> int:
-    """Two jobs are claimed and done."""
-    items = json.dumps([{"task": "a", "key": None, "payload": {}, "trace": "t", "due_ms": None}] * 2)
-    await worker.fetchval("SELECT enqueue_jobs($1)", items)
-    claimed = json.loads(await worker.fetchval("SELECT claim_jobs('w', ARRAY['a'], ARRAY[5], 30, false)"))
-    done = [
-        {"id": job["id"], "attempt": job["attempts"], "outcome": "done", "took_ms": 1}
-        for job in claimed["jobs"]
-    ]
-    ids = [job["id"] for job in claimed["jobs"]]
-    await worker.fetchval("SELECT extend_jobs('w', $1, $2, 30)", ids, [1] * len(ids))
-    return len(await worker.fetchval("SELECT finish_jobs('w', $1)", json.dumps(done)))

@@ -143,7 +143,7 @@ BEGIN
         UPDATE products p SET stock = p.stock - t.quantity
           FROM (SELECT l.id, sum(l.quantity) AS quantity, max(g.low_stock) AS low FROM line l JOIN good g USING (at)
                  WHERE l.stock IS NOT NULL GROUP BY l.id) t
-         WHERE p.id = ANY (ARRAY[t.id])
+         WHERE p.id = t.id
         RETURNING p.id, p.stock + t.quantity AS before, p.stock AS after, coalesce(p.low_stock, t.low, 0) AS low
     ), crossed AS (
         INSERT INTO outbox (topic, ref, version, trace, data)

@@ -47,7 +47,7 @@ BEGIN
     ), lost AS (
         UPDATE jobs j SET due_at = NULL, died_at = now(), worker = NULL, begun_at = NULL, deaths = d.deaths,
                error = 'Its worker ended while it was done, three times.'
-          FROM due d WHERE d.deaths >= 3 AND j.id = ANY (ARRAY[d.id])
+          FROM due d WHERE d.deaths >= 3 AND j.id = d.id
         RETURNING j.id, j.task, j.key, j.trace, j.attempts, j.error
     ), recorded AS (
         INSERT INTO job_runs (id, task, key, trace, attempt, outcome, worker, error)
@@ -58,12 +58,12 @@ BEGIN
         (SELECT d.id, d.deaths FROM due d WHERE d.deaths = 2 AND p_alone ORDER BY d.due_at, d.id LIMIT 1)
     ), put_off AS (
         UPDATE jobs j SET worker = NULL, begun_at = NULL, deaths = d.deaths
-          FROM due d WHERE d.deaths < 3 AND j.worker IS NOT NULL AND j.id = ANY (ARRAY[d.id])
+          FROM due d WHERE d.deaths < 3 AND j.worker IS NOT NULL AND j.id = d.id
            AND NOT EXISTS (SELECT FROM chosen c WHERE c.id = d.id)
     ), taken AS (
         UPDATE jobs j SET due_at = now() + make_interval(secs => p_lease_s), worker = p_worker, begun_at = now(),
                attempts = j.attempts + 1, deaths = c.deaths
-          FROM chosen c WHERE j.id = ANY (ARRAY[c.id])
+          FROM chosen c WHERE j.id = c.id
         RETURNING j.id, j.task, j.key, j.payload, j.trace, j.attempts, j.failures, j.deaths,
                   (extract(epoch FROM j.created_at) * 1000)::bigint AS created_ms
     )
@@ -95,10 +95,10 @@ BEGIN
                                                        after_s double precision, due_ms bigint, error text)
     ), held AS MATERIALIZED (
         SELECT i.*, j.task, j.key, j.trace
-          FROM item i JOIN jobs j ON j.id = ANY (ARRAY[i.id]) AND j.attempts = i.attempt AND j.worker = p_worker
+          FROM item i JOIN jobs j ON j.id = i.id AND j.attempts = i.attempt AND j.worker = p_worker
          ORDER BY j.id FOR UPDATE OF j
     ), gone AS (
-        DELETE FROM jobs j USING held h WHERE j.id = ANY (ARRAY[h.id]) AND h.outcome = 'done'
+        DELETE FROM jobs j USING held h WHERE j.id = h.id AND h.outcome = 'done'
     ), kept AS (
         UPDATE jobs j SET worker = NULL, begun_at = NULL, error = coalesce(h.error, j.error),
                failures = j.failures + (h.outcome IN ('retry', 'dead'))::integer,
@@ -106,7 +106,7 @@ BEGIN
                                        WHEN 'snoozed' THEN to_timestamp(h.due_ms / 1000.0)
                                        WHEN 'released' THEN now() END,
                died_at = CASE h.outcome WHEN 'dead' THEN now() END
-          FROM held h WHERE j.id = ANY (ARRAY[h.id]) AND h.outcome <> 'done'
+          FROM held h WHERE j.id = h.id AND h.outcome <> 'done'
     ), recorded AS (
         INSERT INTO job_runs (id, task, key, trace, attempt, outcome, worker, took_ms, error)
         SELECT id, task, key, trace, attempt, outcome, p_worker, took_ms, error FROM held
@@ -133,7 +133,7 @@ BEGIN
     ), extended AS (
         UPDATE jobs j SET due_at = CASE WHEN m.known THEN now() + make_interval(secs => p_lease_s) ELSE now() END,
                worker = CASE WHEN m.known THEN j.worker END, begun_at = CASE WHEN m.known THEN j.begun_at END
-          FROM mine m WHERE j.id = ANY (ARRAY[m.id])
+          FROM mine m WHERE j.id = m.id
     )
     SELECT array_agg(m.id) INTO v_ids FROM mine m WHERE m.known;
     RETURN coalesce(v_ids, '{}');

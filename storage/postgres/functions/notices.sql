@@ -28,7 +28,7 @@ BEGIN
         RETURN 0;
     END IF;
     v_jobs := enqueue_jobs(v_items);
-    UPDATE notices n SET job_id = v_jobs[m.nr] FROM unnest(v_ids) WITH ORDINALITY AS m(id, nr) WHERE n.id = ANY (ARRAY[m.id]);
+    UPDATE notices n SET job_id = v_jobs[m.nr] FROM unnest(v_ids) WITH ORDINALITY AS m(id, nr) WHERE n.id = m.id;
     RETURN cardinality(v_ids);
 END
 $$;

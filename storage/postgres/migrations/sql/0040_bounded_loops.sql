@@ -22,14 +22,7 @@ BEGIN
         ['flush_orders(jsonb)', 'o.id = i.id AND', 'o.id = ANY (ARRAY[i.id]) AND', '1'],
         ['flush_orders(jsonb)', 'd.id = i.take', 'd.id = ANY (ARRAY[i.take])', '1'],
         ['flush_drivers(jsonb)', 's.id = x.shard', 's.id = ANY (ARRAY[x.shard])', '1'],
-        ['flush_drivers(jsonb)', 'd.id = i.id', 'd.id = ANY (ARRAY[i.id])', '1'],
-        ['create_orders(jsonb)', 'p.id = t.id', 'p.id = ANY (ARRAY[t.id])', '1'],
-        ['claim_jobs(text,text[],integer[],double precision,boolean)', 'AND j.id = d.id', 'AND j.id = ANY (ARRAY[d.id])', '2'],
-        ['claim_jobs(text,text[],integer[],double precision,boolean)', 'WHERE j.id = c.id', 'WHERE j.id = ANY (ARRAY[c.id])', '1'],
-        ['finish_jobs(text,jsonb)', 'j.id = i.id', 'j.id = ANY (ARRAY[i.id])', '1'],
-        ['finish_jobs(text,jsonb)', 'j.id = h.id', 'j.id = ANY (ARRAY[h.id])', '2'],
-        ['extend_jobs(text,bigint[],integer[],double precision)', 'WHERE j.id = m.id', 'WHERE j.id = ANY (ARRAY[m.id])', '1'],
-        ['add_notices(jsonb)', 'n.id = m.id', 'n.id = ANY (ARRAY[m.id])', '1']]
+        ['flush_drivers(jsonb)', 'd.id = i.id', 'd.id = ANY (ARRAY[i.id])', '1']]
     LOOP
         v_text := pg_get_functiondef(v_change[1]::regprocedure);
         IF length(v_text) - length(replace(v_text, v_change[2], '')) <> length(v_change[2]) * v_change[4]::integer THEN
