@@ -27,8 +27,8 @@
 -- and the tables are large, and a plan that was made while a table was empty must not last.
 --
 -- Where a batch meets a table, the condition is `= ANY (ARRAY[x])`, not `= x`. Both use the index. But with `=` the planner
--- may turn the loop around when it believes that the table is empty, and read all of it for each batch: assignments are
--- few at night, and a statistic of the night cost four times the processor for the first minute of the day.
+-- may turn the loop around where a table is nearly empty when the plan is made, and that plan reads the whole table for
+-- each batch until statistics are made again: assignments are few at night (tests/integration/test_bounded_plans.py).
 CREATE FUNCTION flush(p_shards integer[], p_locked bigint[], p_numbers bigint[], p_orders jsonb,
                       p_drivers jsonb, p_restock boolean) RETURNS text
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = public, pg_temp AS $$
