@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import json
 import os
+import secrets
 import signal
 import socket
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import ExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 
 OPS_PORTS = 6
+# Linux gives 32768 and up to outgoing connections.
+PORTS = range(12_000, 32_000)
+_given: set[int] = set()
 ROOT = Path(__file__).resolve().parents[2]
 # Nobody listens before it serves, so on a busy machine this is all of the start.
 READY_S = 120.0
@@ -27,24 +33,41 @@ EMBEDDED = {"DATABASE_URL": "", "REDIS_URL": ""}
 
 
 def free_port() -> int:
-    """A port that is free at the moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port that is free, and that no other process of these tools is given: see `free_run`."""
+    return free_run(1)
 
 
 def free_run(count: int) -> int:
-    """The first of `count` free ports in a row."""
+    """The first of `count` free ports in a row, which nobody else is given while this process lives.
+
+    They lie below those that the kernel gives to outgoing connections. A port among those is lost to any client between
+    a server's end and its next start.
+    """
     while True:
-        first = free_port()
-        with ExitStack() as stack:
-            try:
-                for port in range(first, first + count):
-                    probe = stack.enter_context(socket.socket())
-                    probe.bind(("127.0.0.1", port))
-            except (OSError, OverflowError):
-                continue
+        first = secrets.choice(PORTS)
+        ports = range(first, first + count)
+        if _given.isdisjoint(ports) and all(_is_free(port) for port in ports):
+            _given.update(ports)
             return first
+
+
+def _is_free(port: int) -> bool:
+    """True if nobody listens there, and no other process was given it. It is then taken from the others."""
+    try:
+        # A lock of this process on one byte: it ends with the process, whatever ends that.
+        fcntl.lockf(_claims(), fcntl.LOCK_EX | fcntl.LOCK_NB, 1, port)
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", port))
+    except OSError:
+        return False
+    return True
+
+
+@cache
+def _claims() -> int:
+    """The file that ports are locked in; it stays open, for closing it would end all locks."""
+    path = Path(tempfile.gettempdir()) / f"mall-ports-{os.getuid()}"
+    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
 
 
 class ServerProcess:

@@ -71,6 +71,19 @@ class Collector:
             ) from None
         return self.of(trace)
 
+    async def until_whole(self, trace: str, root: str, limit_s: float = 30.0) -> list[SentSpan]:
+        """The spans of a trace, once no parent is missing: each process sends by itself, often the child's first."""
+
+        def orphans() -> list[str]:
+            known = {root} | {span.span for span in self.of(trace)}
+            return [span.name for span in self.of(trace) if span.parent not in known]
+
+        try:
+            await self.arrivals.until(lambda: not orphans(), limit_s)
+        except TimeoutError:
+            raise AssertionError(f"the parents of {orphans()} never came") from None
+        return self.of(trace)
+
 
 def _spans_in(request: ExportTraceServiceRequest) -> Iterator[SentSpan]:
     for resource in request.resource_spans:

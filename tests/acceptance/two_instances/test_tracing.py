@@ -164,7 +164,7 @@ async def test_order_that_is_placed_paid_and_delivered_is_one_trace_over_five_se
         for step in ("pickup", "delivery"):
             status, answer, _ = await Traced(driver, trace).call("POST", f"/api/v2/orders/{order}/{step}")
             assert status == 200, answer
-    spans = await collector.until(
+    await collector.until(
         trace, "order Deliver", "relay order.delivered", "gateway capture", "job notify_order",
         "relay payment.captured",
     )  # fmt: skip
@@ -174,8 +174,7 @@ async def test_order_that_is_placed_paid_and_delivered_is_one_trace_over_five_se
         return len(got) >= len([s for s in collector.of(trace) if s.name == "POST webhook"]) > 0
 
     await seconds_until(all_received, 30)
-    await collector.until(trace, "relay order.delivered", "relay payment.captured")
-    spans = collector.of(trace)
+    spans = await collector.until_whole(trace, ROOT_SPAN)
     print("\n" + picture(spans, ROOT_SPAN))
     assert {span.service for span in spans} == SERVICES
     assert faults_of(spans, ROOT_SPAN) == []
