@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from functools import cache
+from collections.abc import Iterable, Sequence
+from functools import cache, partial
 
 from prometheus_client import (
     CollectorRegistry,
@@ -13,7 +13,7 @@ from prometheus_client import (
     ProcessCollector,
     disable_created_metrics,
 )
-from prometheus_client.core import CounterMetricFamily
+from prometheus_client.core import CounterMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from config.version import VERSION
@@ -36,17 +36,48 @@ COMPONENT_UP = Gauge(
     registry=REGISTRY,
 )
 
+
+class HistogramByPart(Collector):
+    """A histogram that is collected one label set at a time.
+
+    One of thousands of series keeps the loop for 8 to 20 ms when all are collected at once.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        text: str,
+        labels: Sequence[str],
+        buckets: Sequence[float],
+        registry: CollectorRegistry,
+    ) -> None:
+        self._parts: dict[tuple[str, ...], Histogram] = {}
+        self._make = partial(Histogram, name, text, labels, buckets=buckets, registry=None)
+        registry.register(self)
+
+    def labels(self, *values: str) -> Histogram:
+        """The series of these label values, which stand at zero from now on."""
+        if values not in self._parts:
+            self._parts[values] = self._make()
+        return self._parts[values].labels(*values)
+
+    def collect(self) -> Iterable[Metric]:
+        """The family in parts, one by one."""
+        for part in list(self._parts.values()):
+            yield from part.collect()
+
+
 _FAST = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
 
 REQUESTS = Counter(
     "mall_requests_total", "HTTP requests answered.", ["route", "method", "status"], registry=REGISTRY
 )
-REQUEST_SECONDS = Histogram(
+REQUEST_SECONDS = HistogramByPart(
     "mall_request_seconds",
     "From the request's head to its answer; without streams.",
     ["route", "method"],
-    buckets=_FAST,
-    registry=REGISTRY,
+    _FAST,
+    REGISTRY,
 )
 REQUESTS_IN_FLIGHT = Gauge("mall_requests_in_flight", "HTTP requests being answered.", registry=REGISTRY)
 MALFORMED_REQUESTS = Counter(

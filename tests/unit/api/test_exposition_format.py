@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 
 import pytest
@@ -12,6 +13,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from api.ops import exposition_format
 from api.ops.exposition_format import exposition, metrics_answer
+from config.metrics import HistogramByPart
 
 
 @pytest.fixture
@@ -31,6 +33,43 @@ async def test_parts_make_the_text_of_the_whole(
     assert await exposition(registry) == generate_latest(registry)
     whole: bytes = generate_open(registry)  # type: ignore[no-untyped-call]
     assert await exposition(registry, as_open=True) + b"# EOF\n" == whole
+
+
+async def test_histogram_by_part_reads_like_one_histogram_and_is_collected_by_label_set() -> None:
+    split, plain = CollectorRegistry(), CollectorRegistry()
+    by_part = HistogramByPart("mall_seconds", "Seconds.", ["route", "method"], (0.1, 1), split)
+    whole = Histogram("mall_seconds", "Seconds.", ["route", "method"], buckets=(0.1, 1), registry=plain)
+    for histogram in (by_part, whole):
+        for route in ("/orders", "/drivers"):
+            for method in ("GET", "POST"):
+                histogram.labels(route, method).observe(0.2)
+    assert await exposition(split) == generate_latest(plain)
+    reference: bytes = generate_open(plain)  # type: ignore[no-untyped-call]
+    assert await exposition(split, as_open=True) + b"# EOF\n" == reference
+    parts = [
+        {tuple(sample.labels[k] for k in ("route", "method")) for sample in part.samples}
+        for part in split.collect()
+    ]
+    assert [len(sets) for sets in parts] == [1, 1, 1, 1]
+
+
+async def test_loop_gets_a_turn_after_each_part() -> None:
+    registry = CollectorRegistry()
+    histogram = HistogramByPart("mall_seconds", "Seconds.", ["route"], (0.1, 1), registry)
+    for number in range(50):
+        histogram.labels(f"/{number}")
+    turns = 0
+
+    async def count() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    counting = asyncio.create_task(count())
+    await exposition(registry)
+    counting.cancel()
+    assert turns >= 50
 
 
 async def test_client_that_asks_gets_open_metrics_with_examples_packed(registry: CollectorRegistry) -> None:
