@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import field
+from dataclasses import field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 
@@ -15,6 +15,8 @@ from dispatch.domain import ids
 # Bound of what is read of one table, and of log lines.
 ENTRIES_MAX = 1_000
 LINES_MAX = 10_000
+# How far the clocks of a story's places may be from each other.
+CLOCKS_APART = timedelta(milliseconds=100)
 _PREFIXES = {
     "order_id": ids.ORDER, "payment_id": ids.PAYMENT, "user_id": ids.USER, "store_id": ids.STORE, "job_id": ids.JOB,
     "webhook_id": ids.WEBHOOK,
@@ -130,8 +132,16 @@ def _step_of_line(said: Mapping[str, Any]) -> str:
 
 
 def in_order(*parts: Iterable[StoryEntry]) -> list[StoryEntry]:
-    """All entries in the order of time; at the same time in the order in which they are given."""
-    return sorted((entry for part in parts for entry in part), key=lambda entry: entry.at)
+    """All entries in the order of time; at the same time in the order in which they are given.
+
+    When a request came is reckoned from its answer by the clock of its instance. Where that lies a little behind what
+    the database's clock says of the first effect, the request came at that time.
+    """
+    entries = sorted((entry for part in parts for entry in part), key=lambda entry: entry.at)
+    came = next((n for n, entry in enumerate(entries) if entry.what.startswith("got_")), 0)
+    if came and entries[came].at - entries[0].at <= CLOCKS_APART:
+        entries.insert(0, replace(entries.pop(came), at=entries[0].at))
+    return entries
 
 
 def _public(facts: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 import orjson
 import pytest
@@ -84,6 +85,17 @@ def test_entries_of_one_time_keep_their_order() -> None:
         "ended_job",
         "done",
     ]
+
+
+def test_request_comes_before_what_it_caused_though_its_clock_is_a_little_behind() -> None:
+    stored = [entry(1, "created", "order_events")]
+    behind = replace(entry(1, "got_request"), at=stored[0].at + timedelta(milliseconds=3))
+    told = in_order(stored, [behind, entry(2, "answered_request")])
+    assert [one.what for one in told] == ["got_request", "created", "answered_request"]
+    assert told[0].at == told[1].at
+    # A second request of the trace comes when it comes.
+    told = in_order(stored, [entry(2, "got_request")])
+    assert [one.what for one in told] == ["created", "got_request"]
 
 
 def test_table_has_columns_and_one_line_for_each_entry() -> None:
