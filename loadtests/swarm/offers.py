@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from loadtests.kit.fixtures import LAT, LON
-from loadtests.kit.metrics import lag_facts
+from loadtests.kit.metrics import bucket_quantile, buckets_grown, lag_facts
 from loadtests.kit.report import Limit, LoadReport
 from loadtests.kit.waiting import until
 from loadtests.swarm.connecting import all_answered, close_all, go_online, open_all
@@ -12,6 +12,7 @@ from loadtests.swarm.rest import RestClient, place_steadily
 from loadtests.swarm.setup import SwarmSetup
 
 OFFER_MS_MAX = 50.0
+FIRST_S_MAX = 1.0
 CALLERS = 64
 ONLINE_PER_S = 500.0
 # A driver of this pace needs 4 s for an order that it has just been offered; an offer may run out once.
@@ -22,7 +23,7 @@ async def run(setup: SwarmSetup, report: LoadReport) -> None:
     """Bring all drivers online, then place orders for the time given."""
     options = setup.options
     group = WorkingDrivers(report, setup.server.url, setup.tag, setup.chance, BRISK)
-    zones = await setup.open_zones(options.sockets, "waves")
+    zones = await setup.open_zones(options.sockets, options.mode)
     phones = await setup.phones(group, zones, options.sockets)
     callers = [RestClient(person, setup.server.url) for person in await setup.mint("customer", CALLERS)]
     await open_all(phones)
@@ -35,8 +36,13 @@ async def run(setup: SwarmSetup, report: LoadReport) -> None:
     await until(lambda: group.delivered >= asked, FINISH_S)
     await all_answered(phones)
     report.facts |= group.facts() | {"orders": asked} | setup.meter.facts()
-    report.facts |= lag_facts(before, await setup.scrape())
+    after = await setup.scrape()
+    report.facts |= lag_facts(before, after)
     report.limit(Limit("p99 from decision to socket of an offer, ms", report.ms([OFFER], 0.99), OFFER_MS_MAX))
+    waits_s = buckets_grown(before, after, "mall_first_offer_seconds")
+    report.facts["first_offers"] = int(waits_s[-1][1])
+    first_s = bucket_quantile(waits_s, 0.99)
+    report.limit(Limit("p99 from when a driver could be asked to the first offer, s", first_s, FIRST_S_MAX))
     undelivered = asked - group.delivered
     report.limit(Limit("orders not delivered", undelivered, at_most=0), timing=False)
     await close_all(group, phones)

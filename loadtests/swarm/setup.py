@@ -35,6 +35,7 @@ class SwarmOptions:
     users: int = option(10_000, "users: drivers and customers")
     seconds: float = option(60.0, "how long, after the ramp")
     orders_per_s: float = option(20.0, "offers: orders")
+    mode: str = option("waves", "offers: mode of the zones")
     spread_s: float = option(30.0, "storm, users: ramp")
     missed: float = option(0.0, "storm: share that missed entries")
     factor: float = option(1.0, "users: how many times as busy")
