@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import re
+import sys
 from pathlib import Path
 
 import asyncpg
 import pytest
 
 from dispatch.domain.order import STATUSES, TRANSITIONS
+from loadtests.kit.server import ROOT
 from storage.email_addresses import normal_form
 from storage.embedded import EmbeddedPostgres
 from storage.memory.guards import LEGAL_MOVES
 from storage.postgres import migrate as migrations
-from storage.postgres.migrate import MigrationError, migrate
+from storage.postgres.migrate import MigrationError, migrate, newest_file, newest_revision
 from storage.postgres.queries import BLOCKS
 from tests.conftest import with_database
 
@@ -34,6 +36,33 @@ async def test_many_instances_may_migrate_at_once(postgres: EmbeddedPostgres) ->
     async with asyncio.TaskGroup() as tasks:
         done = [tasks.create_task(migrate(url)) for _ in range(4)]
     assert {task.result() for task in done} == {NEWEST}
+
+
+async def test_start_on_a_database_that_is_up_to_date_loads_no_migration_library(database_url: str) -> None:
+    code = (
+        "import asyncio, sys; from storage.postgres.migrate import migrate\n"
+        "print(asyncio.run(migrate(sys.argv[1])), *({'alembic', 'sqlalchemy'} & sys.modules.keys()))"
+    )
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", code, database_url, cwd=ROOT, stdout=asyncio.subprocess.PIPE
+    )
+    said, _ = await process.communicate()
+    assert said.decode().split() == [NEWEST]
+
+
+def test_newest_file_is_the_end_of_the_chain_of_revisions() -> None:
+    newest, known = newest_revision()
+    assert newest_file() == newest == max(known)
+
+
+async def test_every_start_chooses_the_search_for_stores_anew(database_url: str) -> None:
+    owner = await asyncpg.connect(database_url)
+    of_search = "obj_description('stores_near(float8,float8,float8,integer)'::regprocedure, 'pg_proc')"
+    before = await owner.fetchval(f"SELECT {of_search}")
+    await owner.execute("COMMENT ON FUNCTION stores_near(float8, float8, float8, integer) IS 'of yesterday'")
+    await migrate(database_url)
+    assert await owner.fetchval(f"SELECT {of_search}") == before
+    await owner.close()
 
 
 async def test_database_of_a_newer_version_is_refused_untouched(database_url: str) -> None:
