@@ -1,4 +1,4 @@
-"""Program: opens all parts in order and closes them in reverse. Only this module imports all packages.
+"""Program: its commands. Each is imported when it is asked for, so that none waits for what only another one needs.
 
 serve    start an instance and its worker (with embedded servers where no addresses are given)
 work     do background jobs only
@@ -17,439 +17,98 @@ restored prepare a database that was restored from a backup
 from __future__ import annotations
 
 import argparse
-import asyncio
-import contextlib
 import os
-import signal
-import socket
 import sys
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
-from time import perf_counter
-from typing import Any
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
-import structlog
-
-from actors.behaviour import Behaviour
-from actors.cancellation import end
-from actors.clock import LoopClock, SystemRandomness, boot_clock
-from actors.cluster.drain import forsaking, leave
-from actors.cluster.node import Cluster
-from actors.cluster.transport import Greeting
 from actors.errors import JournalError
-from actors.runtime import Runtime
-from api.auth.passwords import Passwords
-from api.auth.stream_tickets import StreamTickets
-from api.contract.cursors import Cursors
-from api.feed.resubscription import Resubscription
-from api.http.observers import (
-    failed_chore,
-    log_change,
-    log_event,
-    observe_query,
-    tell_slow_query,
-    tell_slow_wait,
-)
-from api.http.order_answers import OrderAnswers
-from api.http.services import Services
-from api.operator import first_run
-from api.operator.database_commands import command_migrate, command_mint, command_restored, command_verify
-from api.operator.explain import command_explain
-from api.operator.jobs import command_jobs
-from api.operator.mint import MintError
-from api.operator.preflight import command_check
-from api.operator.reset_password import command_set_password
-from api.operator.rotate_key import command_rotate_key
-from api.operator.trace import command_trace
-from api.ops import RuntimeCollector, status
-from api.ops.known_series import make_known_series
-from api.outbound.secrets_key import open_sealing
-from api.payments.worker import open_payments, settle_payments
-from api.ratelimit.admission import open_limits
-from api.rest import serializers
-from api.server.host_endpoint import supervise
-from api.server.http_server import HttpServer, announce_servers, greet, open_network
-from api.server.process_slot import USURPED_CODE, make_slots
-from api.server.supervisor import Supervisor
-from api.server.watchdogs import (
-    collect_garbage,
-    hindrances,
-    open_tokens,
-    watch_loop,
-    watch_revocations,
-    watch_servers,
-    watch_sight,
-)
-from api.server.worker_slot import child_environment, open_worker
-from api.subscriptions.hub import Hub
-from api.tracing.opening import make_sampling, open_tracer
-from api.transport.listening_sockets import Sockets, StartError, adopt_port, bind_port, open_sockets
-from api.transport.runners import FastPathError
-from api.work.observers import failed_work
-from api.work.process import work
-from config import metrics
 from config.cli import make_parser
-from config.logs import open_logs, say, say_failure
+from config.errors import CannotStart
+from config.logs import say_failure
 from config.settings import Settings, SettingsError, load_settings
-from config.version import VERSION
-from dispatch import feed_frames
-from dispatch.background import BackgroundTasks
-from dispatch.credentials import Credentials
-from dispatch.driver_actor import DriverBehaviour
-from dispatch.jobs.announcer import Announcer
-from dispatch.order_actor import OrderBehaviour
-from dispatch.order_creation import Bounds
-from dispatch.order_progress import OrderProgress
-from dispatch.plan_steps import PlanSteps
-from dispatch.service import Dispatch
-from dispatch.wire_types import travellers
-from dispatch.zone_actor import ZoneBehaviour
-from dispatch.zone_planning import STEP
-from storage.catalogue import open_catalogue
-from storage.embedded import EmbeddedError
 from storage.errors import StorageError
-from storage.postgres.database import open_database
-from storage.postgres.journal import PostgresJournal
-from storage.postgres.migrate import MigrationError, migrate, wait_for
-from storage.postgres.order_creation import OrderPlacer
-from storage.redis.client import open_redis
-from storage.redis.keys import Keyspace
-from storage.redis.leases import RedisLeases
-from storage.redis.tickets import Tickets
-from storage.servers import Addresses, open_servers, reach_servers
 
-log = structlog.get_logger()
-
-# When a machine boots, Postgres may start after this program.
-DATABASE_WAIT_S = 30.0
-# In place of a signal number: another instance has this one's name.
-USURPED = -1
-# Time for sockets and shards when the instance ends. The rest of the limit for everything is for answers under way and
-# the last commits.
-FAREWELL_S = 9.0
-# After this time the ports open also without Redis. Nothing can be served then, and readiness reports why.
-SETTLED_S = 10.0
+PROGRAM = Path(__file__).resolve()
 
 
-# -- one instance ---------------------------------------------------------------------------------
+def _serve(settings: Settings, options: argparse.Namespace) -> int:
+    from api.server.serve_command import command_serve
+
+    return command_serve(settings, options, PROGRAM)
 
 
-def _behaviours(feed_epoch: str, progress: OrderProgress) -> list[Behaviour]:
-    """Behaviours of the three kinds of actors."""
-    driver = DriverBehaviour(feed_epoch, metrics.count_apart)
-    return [OrderBehaviour(log_change, progress.changed), driver, ZoneBehaviour(progress.first_offers.add)]
+def _work(settings: Settings, options: argparse.Namespace) -> int:
+    from api.work.work_command import command_work
+
+    return command_work(settings, options)
 
 
-@contextlib.asynccontextmanager
-async def open_services(
-    settings: Settings, at: Addresses, peers: socket.socket, usurped: Callable[[], None]
-) -> AsyncIterator[Services]:
-    """Open all parts between the database and the HTTP server. `peers` is the listening socket for other instances."""
-    clock, entropy = LoopClock(asyncio.get_running_loop(), boot=boot_clock), SystemRandomness()
-    async with contextlib.AsyncExitStack() as stack:
-        tracer = await stack.enter_async_context(open_tracer(settings, entropy, metrics.SPANS))
-        pool = open_database(
-            at.database_url,
-            size_max=settings.pool_size,
-            observe=observe_query,
-            slow=tell_slow_query,
-            waited=tell_slow_wait,
-            explains=tracer.on,
-        )
-        database = await stack.enter_async_context(pool)
-        meta = await first_run.check_meta(database)
-        redis = await stack.enter_async_context(open_redis(at.redis_url))
-        announcer = Announcer(database, failed_work)
-        journal = PostgresJournal(at.database_url, database, observe_query, announcer.wrote, tell_slow_query)
-        stack.push_async_callback(journal.close)
-        me = Greeting(settings.instance, f"{settings.instance}.{entropy.token()[:12]}")
-        hub = Hub(clock, entropy, me.incarnation)
-        leases = RedisLeases(at.redis_url, entropy, keys=(keys := Keyspace(meta.cluster)))
-        stack.push_async_callback(leases.close)
-        zones_due, progress = asyncio.Event(), OrderProgress()
-        cluster = Cluster(
-            me=me,
-            transport=open_network(settings, peers, meta.peer_secret, meta.cluster, entropy),
-            leases=leases,
-            emitter=hub,
-            codec=travellers(),
-            clock=clock,
-            entropy=entropy,
-            version=VERSION,
-            life=await database.value("begin_life"),
-            log=log_event,
-            taken=lambda _: zones_due.set(),
-            owner_changed=hub.owner_changed,
-            usurped=usurped,
-            status=lambda: status(services),
-        )
-        plan_steps = stack.enter_context(contextlib.closing(PlanSteps()))
-        runtime = Runtime(
-            instance=me.instance,
-            incarnation=me.incarnation,
-            peers=cluster.forwarding,
-            behaviours=_behaviours(meta.feed_epoch, progress),
-            journal=journal,
-            emitter=cluster.peers,
-            clock=clock,
-            entropy=entropy,
-            log=log_event,
-            lost=cluster.lost,
-            computed={STEP: plan_steps.step},
-            tracer=tracer,
-        )
-        cluster.attach(runtime)
-        passwords = stack.enter_context(contextlib.closing(Passwords()))
-        limits = await stack.enter_async_context(open_limits(redis, clock, cluster, keys))
-        tokens = await open_tokens(Credentials(database), clock, entropy)
-        bounds = Bounds(settings.unpaid_orders_max, settings.held_pieces_max, settings.low_stock)
-        placer = OrderPlacer(database, log_event, wrote=announcer.wrote)
-        dispatch = Dispatch(runtime, placer, bounds, progress)
-        payments = await stack.enter_async_context(open_payments(settings, dispatch, database, entropy))
-        services = Services(
-            settings,
-            database,
-            redis,
-            dispatch,
-            tokens,
-            passwords,
-            Tickets(redis, entropy, keys),
-            limits,
-            hub,
-            clock,
-            entropy,
-            cluster,
-            Cursors(meta.peer_secret, clock),
-            zones_due,
-            payments=payments,
-            sealing=open_sealing(settings),
-            shown=OrderAnswers(serializers.order),
-            cached=open_catalogue(database, redis, clock, entropy, keys),
-            stream_tickets=StreamTickets(meta.peer_secret, clock, entropy),
-            announcer=announcer,
-            sampling=make_sampling(settings, tracer, entropy),
-        )
-        yield services
+def _migrate(settings: Settings, _: argparse.Namespace) -> int:
+    from api.operator.database_commands import command_migrate
+
+    return command_migrate(settings, print)
 
 
-@contextlib.asynccontextmanager
-async def working(services: Services) -> AsyncIterator[None]:
-    """Run actors, sessions and background tasks until the block ends."""
-    runtime, dispatch, hub = services.dispatch.runtime, services.dispatch, services.hub
-    resubscription = Resubscription(hub, dispatch)
-    hub.bind_again, hub.is_far = resubscription.want, lambda shard: runtime.cells.owned[shard] is None
-    hub.want_board = lambda topic: dispatch.show_board(feed_frames.zone_of(topic))
-    background = BackgroundTasks(
-        dispatch,
-        services.database,
-        done=lambda name, seconds: metrics.CHORE_SECONDS.labels(name).observe(seconds),
-        failed=failed_chore,
-        swept=metrics.FEED_SWEPT.inc,
-        zones_due=services.zones_due,
-    )
-    make_known_series(chore.name for chore in background.all)
-    async with hub.running(), runtime.running(), services.cluster.running(), asyncio.TaskGroup() as tasks:
-        loops = [tasks.create_task(background.run(chore), name=chore.name) for chore in background.all]
-        for loop, name in ((dispatch.run(), "creations"), (services.catalogue.run(), "cache")):
-            loops.append(tasks.create_task(loop, name=name))
-        loops.append(tasks.create_task(services.announcer.run(), name="announcements"))
-        loops.append(tasks.create_task(watch_revocations(services), name="revocations"))
-        loops.append(tasks.create_task(watch_sight(services), name="sight of revocations"))
-        loops.append(tasks.create_task(watch_loop(services), name="loop lag"))
-        loops.append(tasks.create_task(watch_servers(services), name="servers"))
-        loops.append(tasks.create_task(collect_garbage(), name="garbage"))
-        loops.append(tasks.create_task(resubscription.run(), name="rebinding"))
-        loops.append(tasks.create_task(settle_payments(services), name="payments"))
-        loops.append(tasks.create_task(_settle(services), name="settling"))
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(SETTLED_S):
-                await services.cluster.reconciler.settled.wait()
-                await services.tokens.looked.wait()
-        try:
-            yield
-        finally:
-            await end(loops)
+def _mint(settings: Settings, options: argparse.Namespace) -> int:
+    from api.operator.database_commands import command_mint
+
+    return command_mint(settings, options, print)
 
 
-async def _settle(services: Services) -> None:
-    await services.cluster.reconciler.settled.wait()
-    await services.tokens.looked.wait()
-    services.started = True
-    log.info("settled_instance")
+def _check(settings: Settings, _: argparse.Namespace) -> int:
+    from api.operator.preflight import command_check
+
+    return command_check(settings, print)
 
 
-async def serve(settings: Settings, at: Addresses, sockets: Sockets) -> int:
-    """Serve until SIGTERM, Ctrl-C, or the end of the supervisor. Returns the exit code."""
-    loop, stop, reason = asyncio.get_running_loop(), asyncio.Event(), [0]
+def _rotate_key(settings: Settings, options: argparse.Namespace) -> int:
+    from api.operator.rotate_key import command_rotate_key
 
-    def end(number: int) -> None:
-        reason[0] = reason[0] or number
-        stop.set()
-
-    began = perf_counter()
-    await wait_for(at.database_url, DATABASE_WAIT_S)
-    await migrate(at.database_url)
-    full = asyncio.Event()
-    loop.add_signal_handler(signal.SIGUSR1, full.set)
-    # Before this line a signal ends the process at once; from here on it drains first.
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, end, number)
-    if sockets.lifeline is not None:
-        loop.add_reader(sockets.lifeline, end, signal.SIGTERM)
-    async with open_services(settings, at, sockets.peers, lambda: end(USURPED)) as services:
-        collector = RuntimeCollector(services)
-        metrics.REGISTRY.register(collector)
-        try:
-            welcome = []
-            if sockets.lifeline is None:  # the supervisor has prepared the database already
-                welcome = await first_run.found(
-                    settings, services.database, services.passwords, services.entropy
-                )
-            doors = HttpServer(services, sockets.public, sockets.ops)
-            async with contextlib.AsyncExitStack() as stack:
-                if sockets.lifeline is None:  # else the supervisor keeps the workers
-                    services.worker = await stack.enter_async_context(open_worker(settings, at, __file__))
-                await stack.enter_async_context(forsaking(services.cluster.reconciler))
-                await stack.enter_async_context(working(services))
-                await stack.enter_async_context(doors.open(full))
-                _announce(settings, sockets, welcome, await hindrances(services))
-                log.info("started_instance", duration_s=round(perf_counter() - began, 3))
-                await stop.wait()
-                await _farewell(services, doors, quick=reason[0] == signal.SIGINT)
-        finally:
-            metrics.REGISTRY.unregister(collector)
-    return _give_way(settings) if reason[0] == USURPED else 0
+    return command_rotate_key(settings, options, print)
 
 
-def _give_way(settings: Settings) -> int:
-    text = f"A younger instance is called {settings.instance}, too; set MALL_INSTANCE."
-    say(text, settings.log_format, "ended_by_namesake", "error", settings.instance, to=sys.stderr)
-    return USURPED_CODE
+def _set_password(settings: Settings, options: argparse.Namespace) -> int:
+    from api.operator.reset_password import command_set_password
+
+    return command_set_password(settings, options, print)
 
 
-async def prepare(settings: Settings, at: Addresses) -> list[str]:
-    """Prepare the database once for all instances: schema, administrator and sample."""
-    await wait_for(at.database_url, DATABASE_WAIT_S)
-    await migrate(at.database_url)
-    passwords = Passwords()
-    try:
-        async with open_database(at.database_url, size_max=2) as database:
-            return await first_run.found(settings, database, passwords, SystemRandomness())
-    finally:
-        passwords.close()
+def _jobs(settings: Settings, options: argparse.Namespace) -> int:
+    from api.operator.jobs import command_jobs
+
+    return command_jobs(settings, options, print)
 
 
-def _announce(settings: Settings, sockets: Sockets, lines: Sequence[str], missing: str) -> None:
-    """Announce that the ports are open, and what is missing, to the operator or to the supervisor."""
-    if sockets.ready is not None:
-        os.write(sockets.ready, b"1")
-        os.close(sockets.ready)
-        return
-    greet(settings, sockets.public, sockets.ops, lines, settings.instance, missing)
+def _trace(settings: Settings, options: argparse.Namespace) -> int:
+    from api.operator.trace import command_trace
+
+    return command_trace(settings, options, print)
 
 
-async def _farewell(services: Services, doors: HttpServer, *, quick: bool) -> None:
-    """Drain: readiness off, no new connections, sockets closed one after the other during hand-over of the shards.
+def _explain(settings: Settings, options: argparse.Namespace) -> int:
+    from api.operator.explain import command_explain
 
-    Requests are answered until the end. Everything else is closed in reverse order of opening.
-    """
-    services.draining = True
-    log.info("draining_instance")
-    if services.worker is not None:
-        services.worker.stop()
-    await doors.close_public()
-    window_s = min(1.0 if quick else FAREWELL_S, services.settings.drain_s)
-    async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(leave(services.cluster.reconciler, FAREWELL_S), name="leaving")
-        tasks.create_task(services.hub.drain(window_s), name="sending sockets away")
+    return command_explain(settings, options, print)
 
 
-# -- commands -------------------------------------------------------------------------------------
+def _verify(settings: Settings, options: argparse.Namespace) -> int:
+    from api.operator.database_commands import command_verify
+
+    return command_verify(settings, options, print)
 
 
-def _run(settings: Settings, main: Coroutine[Any, Any, int]) -> int:
-    if settings.loop == "uvloop":
-        import uvloop
+def _restored(settings: Settings, _: argparse.Namespace) -> int:
+    from api.operator.database_commands import command_restored
 
-        return uvloop.run(main)
-    return asyncio.run(main)
+    return command_restored(settings, print)
 
 
-def command_serve(settings: Settings, options: argparse.Namespace) -> int:
-    """Start an instance, or several, and stay."""
-    if options.instances > 1:
-        workers = options.instances if options.workers is None else options.workers
-        return command_supervise(settings, options.instances, workers if settings.work == "on" else 0)
-    with contextlib.ExitStack() as stack:
-        sockets = open_sockets(settings, options)
-        stack.callback(sockets.close)
-        # A Ctrl-C during the servers' start must still stop them.
-        signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-        announce_servers(settings)
-        at = stack.enter_context(open_servers(settings))
-        writer = stack.enter_context(
-            open_logs(settings.log_format, settings.log_level, instance=settings.instance)
-        )
-        metrics.LOG_LINES_DROPPED.set_function(lambda: writer.dropped)
-        return _run(settings, serve(settings, at, sockets))
-
-
-def command_supervise(settings: Settings, count: int, worker_count: int) -> int:
-    """Start several instances behind one port, and workers, and restart those that end."""
-    with contextlib.ExitStack() as stack:
-        public = bind_port(settings.host, settings.port, "MALL_PORT")
-        stack.callback(public.close)
-        machine, *ops = [
-            bind_port(settings.ops_host, settings.ops_port and settings.ops_port + i, "MALL_OPS_PORT")
-            for i in range(count + 2 + worker_count)  # the supervisor, and a rolling restart's spare
-        ]
-        signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-        announce_servers(settings)
-        at = stack.enter_context(open_servers(settings))
-        stack.enter_context(open_logs(settings.log_format, settings.log_level, instance="supervisor"))
-        lines = asyncio.run(prepare(settings, at))
-        environ, name = child_environment(settings, at), settings.instance
-        supervisor = Supervisor(
-            make_slots(name, __file__, ops[: count + 1], environ, public=public),
-            make_slots(name, __file__, ops[count + 1 :], environ, public=None),
-            lambda: greet(settings, public, machine, lines, "supervisor"),
-        )
-        fast = settings.fast_path == "on"
-        return asyncio.run(supervise(supervisor, machine, settings.ops_names, SystemRandomness(), fast=fast))
-
-
-def command_work(settings: Settings, options: argparse.Namespace) -> int:
-    """Do background work, and stay."""
-    with contextlib.ExitStack() as stack:
-        adopted = options.ops is not None
-        ops = (
-            adopt_port(options.ops)
-            if adopted
-            else bind_port(settings.ops_host, settings.ops_port, "MALL_OPS_PORT")
-        )
-        stack.callback(ops.close)
-        signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-        at = stack.enter_context(reach_servers(settings))
-        logs = open_logs(settings.log_format, settings.log_level, instance=settings.instance, merges=True)
-        writer = stack.enter_context(logs)
-        metrics.LOG_LINES_DROPPED.set_function(lambda: writer.dropped)
-        program = work(settings, at.database_url, ops, ready=options.ready, lifeline=options.lifeline)
-        return _run(settings, program)
-
-
-WORK: dict[str, Callable[[Settings, argparse.Namespace], int]] = {
-    "serve": command_serve,
-    "work": command_work,
-    "migrate": lambda settings, _: command_migrate(settings, print),
-    "check": lambda settings, _: command_check(settings, print),
-    "verify": lambda settings, options: command_verify(settings, options, print),
-    "jobs": lambda settings, options: command_jobs(settings, options, print),
-    "trace": lambda settings, options: command_trace(settings, options, print),
-    "explain": lambda settings, options: command_explain(settings, options, print),
-    "restored": lambda settings, _: command_restored(settings, print),
-    "mint": lambda settings, options: command_mint(settings, options, print),
-    "set-password": lambda settings, options: command_set_password(settings, options, print),
-    "rotate-key": lambda settings, options: command_rotate_key(settings, options, print),
-}
+COMMANDS: dict[str, Callable[[Settings, argparse.Namespace], int]] = {
+    "serve": _serve, "work": _work, "migrate": _migrate, "mint": _mint, "check": _check, "rotate-key": _rotate_key,
+    "set-password": _set_password, "jobs": _jobs, "trace": _trace, "explain": _explain, "verify": _verify,
+    "restored": _restored,
+}  # fmt: skip
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -458,20 +117,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     wrong = 1 if options.command == "check" else 2
     try:
         founds = options.command in ("serve", "check") and getattr(options, "lifeline", None) is None
-        code = int(WORK[options.command](load_settings(founds=founds), options))
+        code = COMMANDS[options.command](load_settings(founds=founds), options)
         sys.stdout.flush()
         return code
     except SettingsError as error:
         say_failure(options.command, f"The settings are wrong:\n{error}")
         return wrong
-    except (
-        StartError,
-        FastPathError,
-        EmbeddedError,
-        MigrationError,
-        MintError,
-        first_run.FirstRunError,
-    ) as error:
+    except CannotStart as error:
         say_failure(options.command, f"Cannot start: {error}")
     except BrokenPipeError:
         # Whoever reads the output has had enough, as `head` has. What is left of it goes nowhere.

@@ -51,6 +51,7 @@ class HistogramByPart(Collector):
         buckets: Sequence[float],
         registry: CollectorRegistry,
     ) -> None:
+        self.name, self.label_names = name, tuple(labels)
         self._parts: dict[tuple[str, ...], Histogram] = {}
         self._make = partial(Histogram, name, text, labels, buckets=buckets, registry=None)
         registry.register(self)

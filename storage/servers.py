@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
+from time import sleep
+from typing import TextIO
 
 from actors.values import frozen
 from config.settings import Settings
@@ -14,6 +17,10 @@ from storage.embedded import EmbeddedPostgres, EmbeddedValkey
 from storage.embedded.data_directory import SERVER
 from storage.embedded.preflight import embedded_answers
 from storage.postgres.ownership_transfer import hand_over
+
+# A Postgres whose instance was killed is waited for: half a minute. One that stays is used by an instance of an older
+# version, which holds no note.
+LOOKS, LOOK_S = 600, 0.05
 
 
 @frozen
@@ -52,7 +59,11 @@ def open_servers(settings: Settings, *, redis: bool = True) -> Iterator[Addresse
         )
         note = _note(settings)
         if postgres is not None:
-            note.write_text(json.dumps(asdict(found)))
+            held = stack.enter_context(note.open("w"))
+            # It ends with this process, whatever ends that: what a killed one leaves behind is told apart.
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            held.write(json.dumps(asdict(found)))
+            held.flush()
             stack.callback(note.unlink, missing_ok=True)
         yield found
 
@@ -63,12 +74,34 @@ def _note(settings: Settings) -> Path:
 
 
 def running_servers(settings: Settings) -> Addresses | None:
-    """Servers of a running instance on this data folder; None if no instance runs."""
+    """Servers of a running instance on this data folder; None if no instance runs.
+
+    The Postgres of an instance that was killed ends a moment later, and is waited for.
+    """
     try:
-        found = Addresses(**json.loads(_note(settings).read_text()))
+        with _note(settings).open() as note:
+            found = Addresses(**json.loads(note.read()))
+            alive = _is_held(note)
     except (OSError, ValueError, TypeError):
         return None
-    return found if settings.database_url is None and embedded_answers(found.database_url) else None
+    if settings.database_url is not None:
+        return None
+    for _ in range(LOOKS):
+        if not embedded_answers(found.database_url):
+            return None
+        if alive:
+            break
+        sleep(LOOK_S)
+    return found
+
+
+def _is_held(note: TextIO) -> bool:
+    """True while the process that wrote the note lives."""
+    try:
+        fcntl.flock(note, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    return False
 
 
 @contextlib.contextmanager

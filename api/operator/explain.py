@@ -11,7 +11,7 @@ import orjson
 from config.settings import Settings
 from dispatch.decision_story import ToldDecision, told_decisions
 from dispatch.domain.ids import ORDER, public_id
-from storage.postgres.database import open_database
+from storage.postgres.database import COMMAND_CONNECT_S, open_database
 from storage.servers import reach_servers
 
 NOTHING = 1
@@ -31,5 +31,5 @@ def command_explain(settings: Settings, options: argparse.Namespace, say: Callab
 
 
 async def _told(database_url: str, order: int) -> list[ToldDecision]:
-    async with open_database(database_url, size_max=1) as database:
+    async with open_database(database_url, size_max=1, connect_s=COMMAND_CONNECT_S) as database:
         return await told_decisions(database, order)

@@ -9,6 +9,7 @@ from actors.shards import SHARD_COUNT
 from actors.values import frozen
 from api.auth.access_tokens import SigningKey, load_signing_key, make_signing_key
 from api.auth.passwords import Passwords
+from config.errors import CannotStart
 from config.settings import Settings
 from dispatch.credentials import Credentials
 from dispatch.errors import EmailTaken
@@ -26,7 +27,7 @@ SAMPLE_STORES: tuple[SampleStore, ...] = (
 )
 
 
-class FirstRunError(Exception):
+class FirstRunError(CannotStart):
     """The database belongs to another program, or has other shards."""
 
 

@@ -27,7 +27,7 @@ from dispatch.errors import (
     ServiceError,
 )
 from dispatch.jobs.control import BULK_MAX, JobControl, JobFilter
-from storage.postgres.database import open_database
+from storage.postgres.database import COMMAND_CONNECT_S, open_database
 from storage.servers import reach_database
 
 Row = Mapping[str, Any]
@@ -276,7 +276,7 @@ def command_jobs(settings: Settings, options: argparse.Namespace, say: Say) -> i
     """Look at jobs or act on them; returns the exit code."""
 
     async def work(url: str) -> int:
-        async with open_database(url, size_max=1) as database:
+        async with open_database(url, size_max=1, connect_s=COMMAND_CONNECT_S) as database:
             return await JobCommands(JobControl(database), options, say).run()
 
     with reach_database(settings) as url:

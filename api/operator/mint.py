@@ -10,15 +10,16 @@ from typing import Any
 from actors.clock import LoopClock, Randomness, SystemRandomness
 from api.auth.access_tokens import MINTED, MINTED_S_MAX, Tokens
 from api.operator.first_run import load_keys
+from config.errors import CannotStart
 from dispatch.credentials import Credentials
 from dispatch.domain.ids import USER, public_id
 from dispatch.provisioning import Provisioning, RoleDiffers
-from storage.postgres.database import Database, open_database
+from storage.postgres.database import COMMAND_CONNECT_S, Database, open_database
 
 CHUNK = 1_000
 
 
-class MintError(Exception):
+class MintError(CannotStart):
     """The request for users is not valid."""
 
 
@@ -80,7 +81,7 @@ def _chunks(count: int) -> Iterator[range]:
 async def mint_at(database_url: str, options: argparse.Namespace) -> list[dict[str, Any]]:
     """Mint with the command line's options, on the database at this address."""
     clock, entropy = LoopClock(asyncio.get_running_loop()), SystemRandomness()
-    async with open_database(database_url, size_max=2) as database:
+    async with open_database(database_url, size_max=2, connect_s=COMMAND_CONNECT_S) as database:
         return await mint(
             database,
             clock,

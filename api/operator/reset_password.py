@@ -16,7 +16,7 @@ from api.contract.fields import Password
 from config.settings import Settings
 from dispatch.accounts import Accounts
 from dispatch.errors import AccountClosed
-from storage.postgres.database import Database, open_database
+from storage.postgres.database import COMMAND_CONNECT_S, Database, open_database
 from storage.servers import reach_servers
 
 _PASSWORD: TypeAdapter[str] = TypeAdapter(Password)
@@ -70,7 +70,7 @@ def command_set_password(settings: Settings, options: argparse.Namespace, say: C
     async def work(url: str, password: str) -> None:
         passwords = Passwords()
         try:
-            async with open_database(url, size_max=1) as database:
+            async with open_database(url, size_max=1, connect_s=COMMAND_CONNECT_S) as database:
                 await set_password(database, passwords, options.email, password)
         finally:
             passwords.close()

@@ -16,7 +16,7 @@ from actors.values import frozen
 from api.auth.access_tokens import ACCESS_S, make_signing_key
 from config.settings import Settings
 from dispatch.credentials import Credentials, RotationPending
-from storage.postgres.database import Database, open_database
+from storage.postgres.database import COMMAND_CONNECT_S, Database, open_database
 from storage.servers import reach_servers
 
 # Life of the last token, with a margin for clocks.
@@ -64,7 +64,7 @@ def command_rotate_key(settings: Settings, options: argparse.Namespace, say: Cal
     """Rotate the key of a cluster, running or not, and print when the new one signs; returns the exit code."""
 
     async def work(url: str) -> Rotated:
-        async with open_database(url, size_max=1) as database:
+        async with open_database(url, size_max=1, connect_s=COMMAND_CONNECT_S) as database:
             return await rotate(database, settings.key_lead_s, at_once=options.now)
 
     with reach_servers(settings) as at:

@@ -12,7 +12,7 @@ import orjson
 
 from config.settings import Settings
 from dispatch.trace_story import LINES_MAX, StoryEntry, in_order, log_entries, stored_entries
-from storage.postgres.database import open_database
+from storage.postgres.database import COMMAND_CONNECT_S, open_database
 from storage.servers import reach_servers
 
 NOTHING, UNREADABLE = 1, 2
@@ -48,7 +48,7 @@ def read_log(path: Path, trace: str) -> list[StoryEntry]:
 
 
 async def _stored(database_url: str, trace: str, orders: Sequence[int]) -> list[StoryEntry]:
-    async with open_database(database_url, size_max=1) as database:
+    async with open_database(database_url, size_max=1, connect_s=COMMAND_CONNECT_S) as database:
         return await stored_entries(database, trace, orders)
 
 

@@ -48,6 +48,8 @@ def _declared() -> Mapping[str, tuple[str, ...]]:
             own = vars(metric)
             [family] = metric.describe()
             found[f"{family.name}{'_total' if family.type == 'counter' else ''}"] = tuple(own["_labelnames"])
+        elif isinstance(metric, metrics.HistogramByPart):
+            found[metric.name] = metric.label_names
     return found
 
 

@@ -7,10 +7,11 @@ import errno
 import socket
 
 from actors.values import frozen
+from config.errors import CannotStart
 from config.settings import Settings
 
 
-class StartError(Exception):
+class StartError(CannotStart):
     """The instance cannot start; the message says what to change."""
 
 

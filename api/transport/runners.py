@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from config.errors import CannotStart
+
 if TYPE_CHECKING:
     from api.transport.listener import Runner
     from api.transport.stock import StockRunner
 
 
-class FastPathError(Exception):
+class FastPathError(CannotStart):
     """The installed aiohttp lacks internals that our transport needs; the message names them."""
 
 

@@ -3,6 +3,7 @@
 It needs Postgres and neither Redis nor an instance, so it also runs on hosts of its own.
 
 Map:
+work_command.py  `run.py work`
 process.py       starts and ends all parts
 work_services.py what tasks may use
 tasks.py         the table of all tasks and schedules

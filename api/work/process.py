@@ -44,7 +44,6 @@ from storage.postgres.notifications import listen
 
 log = structlog.get_logger()
 
-DATABASE_WAIT_S = 30.0
 # The loops use one connection each at a time; tasks share the others.
 POOL_SIZE = 8
 OUTBOX, JOBS = "mall_outbox", "mall_jobs"
@@ -83,7 +82,7 @@ async def work(
     Jobs that run then are finished, or given back after some seconds. Returns the exit code.
     """
     loop, stop, began = asyncio.get_running_loop(), asyncio.Event(), perf_counter()
-    await wait_for(database_url, DATABASE_WAIT_S)
+    await wait_for(database_url)
     if ready is None:  # else the process that started this one has migrated
         await migrate(database_url)
     for number in (signal.SIGTERM, signal.SIGINT):

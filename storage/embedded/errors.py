@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from config.errors import CannotStart
+
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 _NO_RIGHT = (errno.EACCES, errno.EPERM, errno.EROFS)
 _SIGNS_OF_NO_SPACE = ("No space left on device", "Disk quota exceeded", "Check free disk space")
@@ -13,7 +15,7 @@ _SIGNS_OF_NO_SPACE = ("No space left on device", "Disk quota exceeded", "Check f
 _LEAST_FREE_BYTES = 1 << 20
 
 
-class EmbeddedError(Exception):
+class EmbeddedError(CannotStart):
     """An embedded server cannot run. The message says why and what to do."""
 
 

@@ -25,6 +25,8 @@ STATEMENT_TIMEOUT_MS = 2000
 # Limit of a caller's wait for a connection.
 ACQUIRE_S = 1.0
 CONNECT_S = 2.0
+# Of a command, which has nobody waiting behind it: a busy machine may take longer for a first connection.
+COMMAND_CONNECT_S = 15.0
 # The client's deadline: slightly more than the server's, so that the server's answer comes first.
 COMMAND_S = 2.5
 # Also in plans.py.
@@ -287,6 +289,7 @@ async def open_database(
     slow: Callable[[SlowQuery], None] = _ignore_slow,
     waited: Callable[[float, int, str], None] = _ignore_wait,
     explains: bool = False,
+    connect_s: float = CONNECT_S,
 ) -> AsyncIterator[Database]:
     """Open a pool that works as the restricted role.
 
@@ -294,7 +297,7 @@ async def open_database(
     then, and the trace. `explains`: slow queries of recorded traces have their plans, where the server may tell.
 
     Raises:
-        Unreachable: the server does not answer.
+        Unreachable: the server does not answer within `connect_s`.
     """
     plans = Plans() if explains else None
 
@@ -310,7 +313,7 @@ async def open_database(
             max_size=size_max,
             init=prepare,
             reset=_no_reset,
-            timeout=CONNECT_S,
+            timeout=connect_s,
             command_timeout=COMMAND_S,
             server_settings=SERVER_SETTINGS,
         )

@@ -124,6 +124,11 @@ class PostgresJournal:
         rows = await self._read("claim_shards", list(shards), owner, incarnation, known)
         return [Claim(r["shard_id"], r["new_epoch"], r["previous_epoch"]) for r in rows]
 
+    async def begin_life(self) -> int:
+        """The number of a new life of an instance; later lives have higher ones, whatever clocks say."""
+        [row] = await self._read("begin_life")
+        return int(row[0])
+
     async def shards(self) -> Sequence[ShardRow]:
         return [ShardRow(row["epoch"], row["owner"]) for row in await self._read("all_shards")]
 

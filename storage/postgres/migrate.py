@@ -15,8 +15,12 @@ from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
 
+from config.errors import CannotStart
+
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 _ROOM = Path(__file__).parent / "migrations"
+# When a machine boots, Postgres may start after this program.
+BOOT_S = 30.0
 # Any number that no other program uses in this database.
 _LOCK = 7_061_944_301
 # Since Postgres 16 a role's creator may grant it to others, but must grant it to himself before he can work as it.
@@ -39,7 +43,7 @@ _RECORD = """DO $$ BEGIN
 END $$"""
 
 
-class MigrationError(Exception):
+class MigrationError(CannotStart):
     """The database cannot be migrated to this version. The message says what to do."""
 
 
@@ -120,7 +124,7 @@ def _settling(revision: str) -> tuple[str, ...]:
     return _ENTER, _CHOOSE, _RECORD.format(revision)
 
 
-async def wait_for(database_url: str, limit_s: float) -> None:
+async def wait_for(database_url: str, limit_s: float = BOOT_S) -> None:
     """Wait until Postgres accepts connections. When a machine boots, it may start after this program.
 
     Raises:

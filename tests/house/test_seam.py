@@ -158,7 +158,7 @@ def test_stock_server_needs_no_insides() -> None:
     code = """
 import sys, aiohttp.web_protocol
 del aiohttp.web_protocol.RequestHandler._waiter
-import run, api.app, api.feed.handshake
+import run, api.server.instance, api.app, api.feed.handshake
 from api.feed.socket_class import socket_class
 from api.transport.runners import runner_class
 print(runner_class(fast=False).__name__, socket_class(fast=False).__name__)

@@ -106,3 +106,11 @@ async def test_right_that_was_taken_away_is_no_fault_of_ours(database_url: str) 
         await owner.execute("GRANT SELECT ON zones TO mall_app")
         assert await database.rows("zones_of_all") == []
     await owner.close()
+
+
+async def test_server_that_does_not_answer_in_the_time_given_is_unreachable(database_url: str) -> None:
+    with pytest.raises(Unreachable):
+        async with open_database(database_url, size_max=1, connect_s=1e-6):
+            pass
+    async with open_database(database_url, size_max=1, connect_s=60) as database:
+        assert database.pool.get_size() == 1

@@ -16,9 +16,10 @@ import asyncpg
 import pytest
 
 from config.settings import Settings
+from loadtests.kit.server import ROOT
 from storage.embedded import EmbeddedError, EmbeddedPostgres, os_account
 from storage.postgres.migrate import migrate
-from storage.servers import open_servers
+from storage.servers import open_servers, running_servers
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to become somebody else")
 linux_only = pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
@@ -165,3 +166,33 @@ def test_data_of_an_ordinary_user_stay_his_when_root_starts_on_them(short_tmp_pa
     found = os_account.postgres_account(data / "postgres")
     assert found is not None
     assert found.uid == NOBODY
+
+
+# Opens the servers of a data folder, says so, and stays.
+OPENS = """
+import sys
+from config.settings import Settings
+from loadtests.kit.server import ROOT
+from storage.servers import open_servers
+with open_servers(Settings(data_dir=sys.argv[1]), redis=False):
+    print("open", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_postgres_of_a_killed_server_is_no_running_one(short_tmp_path: Path) -> None:
+    data = short_tmp_path / "guard-killed"
+    server = subprocess.Popen(
+        [sys.executable, "-c", OPENS, str(data)], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    assert server.stdout is not None
+    assert server.stdout.readline() == b"open\n"
+    found = running_servers(settings_of(data))
+    assert found is not None
+    assert found.database_url
+    server.kill()
+    server.communicate()
+    # Its Postgres may still accept connections for a moment.
+    assert running_servers(settings_of(data)) is None
+    with open_servers(settings_of(data), redis=False):
+        assert running_servers(settings_of(data)) is not None

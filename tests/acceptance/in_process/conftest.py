@@ -15,11 +15,10 @@ from typing import Any
 import asyncpg
 import pytest
 
-import run
 from api import app
 from api.operator import first_run
 from api.routes import ROUTES
-from api.server import http_server
+from api.server import http_server, instance
 from api.transport.listening_sockets import bind_port
 from config.settings import load_settings
 from loadtests.kit.client import open_http
@@ -53,10 +52,10 @@ async def server(
         async with AsyncExitStack() as stack:
             patch = stack.enter_context(pytest.MonkeyPatch.context())
             patch.setattr(http_server, "make_app", partial(app.make_app, routes=routes))
-            opening = run.open_services(settings, Addresses(database_url, redis_url), peers, over.set)
+            opening = instance.open_services(settings, Addresses(database_url, redis_url), peers, over.set)
             services = await stack.enter_async_context(opening)
             await first_run.found(settings, services.database, services.passwords, services.entropy)
-            await stack.enter_async_context(run.working(services))
+            await stack.enter_async_context(instance.working(services))
             await stack.enter_async_context(
                 http_server.HttpServer(services, public, ops).open(asyncio.Event())
             )
