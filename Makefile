@@ -13,15 +13,15 @@ INSTALL  = $(PY) -m pip install --disable-pip-version-check --progress-bar off -
 run: $(RUNNING)
 	@exec $(PY) run.py serve
 
-# Two files at a time: most of them wait for processes, and each worker has a Postgres and a Valkey of its own. In the
+# Three files at a time: many of them wait for processes, and each worker has a Postgres and a Valkey of its own. In the
 # order of their names the long ones come first; by the number of their tests some of them would be waited for at the end.
 test: check
-	@$(PY) -m pytest -m "not long" -n 2 --dist loadfile --no-loadscope-reorder
+	@$(PY) -m pytest -m "not long" -n 3 --dist loadfile --no-loadscope-reorder
 
 # Then the acceptance tests once more on stock aiohttp (api/transport/README.md).
 test-long: check
 	@$(PY) -m pytest --timeout 1800
-	@MALL_FAST_PATH=off $(PY) -m pytest tests/acceptance -m "not long" -n 2 --dist loadfile --no-loadscope-reorder
+	@MALL_FAST_PATH=off $(PY) -m pytest tests/acceptance -m "not long" -n 3 --dist loadfile --no-loadscope-reorder
 
 check: $(READY)
 	@$(VENV)/bin/ruff check .

@@ -23,6 +23,8 @@ EVENTS = (
     "created", "paid", "offered", "assigned", "declined", "released", "reassigned", "picked_up", "delivered",
     "cancelled", "failed", "returned",
 )  # fmt: skip
+# Error of the time that was expected at placing, as a share of the time that the delivery took.
+ERROR_SHARES = (0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1, 2)
 _NAMES = {"handed_over": "reassigned"}
 
 
@@ -33,12 +35,16 @@ class OrderProgress:
         events: committed events by name.
         stages: seconds from placing to the first offer, to an assignment, to pick-up, to delivery.
         first_offers: seconds from when a driver could be asked to the first offer, or to a place in a plan.
+        promises: delivered orders by whether the promise of their placing was kept.
+        errors: how wrong the expected time of placing was; the mean is the mean absolute percentage error.
     """
 
     def __init__(self) -> None:
         self.events: Counter[str] = Counter(dict.fromkeys(EVENTS, 0))
         self.stages = {stage: Samples(STAGE_S) for stage in STAGES}
         self.first_offers = Samples(FIRST_OFFER_S)
+        self.promises: Counter[str] = Counter(kept=0, broken=0)
+        self.errors = Samples(ERROR_SHARES)
 
     def created(self) -> None:
         """Count a new order."""
@@ -53,3 +59,13 @@ class OrderProgress:
         # An order is offered many times; the first offer ends the stage.
         if stage is not None and not (event == "offered" and before.offer_count):
             stage.add(max(0.0, (after.updated_ms - after.facts.created_ms) / 1000))
+        if event == "delivered":
+            self._judge(after)
+
+    def _judge(self, order: Order) -> None:
+        """Compare a delivery with what was said when the order was placed."""
+        facts, at_ms = order.facts, order.updated_ms
+        if facts.promised_ms is None or facts.expected_ms is None:
+            return
+        self.promises["kept" if at_ms <= facts.promised_ms else "broken"] += 1
+        self.errors.add(abs(at_ms - facts.expected_ms) / max(1, at_ms - facts.created_ms))

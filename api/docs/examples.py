@@ -36,6 +36,7 @@ _ORDER = {
     "contact": {"name": "Ada", "phone": "+49 30 1234567"},
     "driver_id": "drv_3", "ready_at": "2026-03-01T12:10:00.000Z", "created_at": _AT,
     "updated_at": "2026-03-01T12:01:00.000Z", "customer_id": "usr_2",
+    "eta": "2026-03-01T12:22:00.000Z", "promised_at": "2026-03-01T12:34:00.000Z",
 }  # fmt: skip
 _CHANGE = {
     "order_id": "ord_17", "version": 4, "status": "picked_up", "event": "picked_up", "driver_id": "drv_3",

@@ -49,6 +49,7 @@ _ORDER: dict[str, Any] = {
     "pay": a.or_null({"$ref": "#/components/schemas/FeedMoney"}),
     "notes": a.or_null(a.TEXT), "contact": a.or_null({"$ref": "#/components/schemas/FeedContact"}),
     "trip": {"$ref": "#/components/schemas/FeedTrip"}, "eta_ms": _MS,
+    "promised_at_ms": _MS,
 }  # fmt: skip
 _TRIP_ID = {"type": "string", "maxLength": 40, "pattern": "^trp_[1-9][0-9]*_[1-9][0-9]*$"}
 _TRIP = a.object_of({"trip_id": _TRIP_ID, "orders": a.list_of(a.identifier("ord"), 20)})
@@ -128,10 +129,10 @@ PARTS: Mapping[str, dict[str, Any]] = _titled({
     "FeedMoney": _MONEY,
     "FeedContact": a.CONTACT,
     "FeedTrip": _TRIP,
-    "FeedOrder": a.object_of(_ORDER, ("trip", "eta_ms")),
-    "OfferedOrder": a.object_of({**_ORDER, **_OFFERED}, ("trip", "eta_ms")),
-    "EndedOrder": a.object_of({**_ORDER, **_BECAUSE}, ("trip", "eta_ms")),
-    "BoardOrder": a.object_of({**_ORDER, "offer_id": _OFFER}, ("trip", "eta_ms")),
+    "FeedOrder": a.object_of(_ORDER, ("trip", "eta_ms", "promised_at_ms")),
+    "OfferedOrder": a.object_of({**_ORDER, **_OFFERED}, ("trip", "eta_ms", "promised_at_ms")),
+    "EndedOrder": a.object_of({**_ORDER, **_BECAUSE}, ("trip", "eta_ms", "promised_at_ms")),
+    "BoardOrder": a.object_of({**_ORDER, "offer_id": _OFFER}, ("trip", "eta_ms", "promised_at_ms")),
     "OrderResult": _RESULT,
     "Snapshot": _SNAPSHOT,
     "Limits": _LIMITS,

@@ -81,6 +81,17 @@ class RuntimeCollector:
             "From when a driver could be asked for an order to its first offer, or to its place in a plan.",
             progress.first_offers,
         )
+        yield _counters(
+            "mall_promises",
+            "Deliveries by whether they kept what was promised at placing.",
+            "result",
+            progress.promises,
+        )
+        yield _histogram(
+            "mall_eta_error_ratio",
+            "Error of the time expected at placing, as a share of the time that the delivery took.",
+            progress.errors,
+        )
 
     def _runtime(self) -> Iterable[Metric]:
         runtime = self._services.dispatch.runtime

@@ -206,7 +206,22 @@ class OrderAnswer(TypedDict):
     customer_id: NotRequired[UserId]
     payments: NotRequired[Annotated[list[PaidShown], Field(max_length=20)]]
     eta: NotRequired[
-        Annotated[Moment, Field(description="When it is expected at the door, if a plan says so.")]
+        Annotated[
+            Moment,
+            Field(
+                description="When it is expected at the door: as a plan says for its driver, else as reckoned when "
+                "it was placed. Absent when it has ended."
+            ),
+        ]
+    ]
+    promised_at: NotRequired[
+        Annotated[
+            Moment,
+            Field(
+                description="Until when it was promised at the door when it was placed: nine of ten deliveries of late "
+                "were as fast. It stays as it is."
+            ),
+        ]
     ]
     pay: NotRequired[MoneyAnswer | None]
     trip: NotRequired[

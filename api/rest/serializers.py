@@ -30,7 +30,7 @@ from api.rest.answers import (
 from dispatch.domain import ids
 from dispatch.domain.ids import public_id
 from dispatch.domain.money import Money
-from dispatch.domain.order import CARRIED, Item, Order
+from dispatch.domain.order import Item, Order
 from dispatch.domain.order_visibility import contact as contact_of
 from dispatch.domain.order_visibility import dropoff as dropoff_of
 from dispatch.domain.order_visibility import pay as pay_of
@@ -108,8 +108,10 @@ def order(o: Order, role: str, number: int) -> OrderAnswer:
         "created_at": time_of(facts.created_ms),
         "updated_at": time_of(o.updated_ms),
     }
-    if o.eta is not None and o.status in CARRIED:
-        shown["eta"] = time_of(o.eta.door_ms)
+    if o.expected_ms is not None:
+        shown["eta"] = time_of(o.expected_ms)
+    if facts.promised_ms is not None:
+        shown["promised_at"] = time_of(facts.promised_ms)
     if role != "customer":
         shown["pay"] = pay_of(o)
         shown["trip"] = None if o.trip is None else trip_of(o.trip)

@@ -135,7 +135,11 @@ _SAME: Any = object()
 
 @frozen
 class Facts:
-    """Immutable facts of an order. Its pick-ups are stores of one zone, in the order of the items."""
+    """Immutable facts of an order. Its pick-ups are stores of one zone, in the order of the items.
+
+    Attributes:
+        expected_ms, promised_ms: when it was expected at the door at placing, and promised; None: an order of before.
+    """
 
     id: int
     zone_id: int
@@ -152,6 +156,8 @@ class Facts:
     contact_name: str | None = None
     contact_phone: str | None = None
     driver_pay_minor: int | None = None
+    expected_ms: int | None = None
+    promised_ms: int | None = None
 
     @property
     def first(self) -> Pickup:
@@ -232,6 +238,13 @@ class Order:
     @property
     def round_id(self) -> str:
         return round_id(self.facts.id, self.round)
+
+    @property
+    def expected_ms(self) -> int | None:
+        """When it is expected at the door: as a plan says for its driver, else as at placing; None: not known."""
+        if self.eta is not None and self.status in CARRIED:
+            return self.eta.door_ms
+        return None if self.status in TERMINAL else self.facts.expected_ms
 
     def next_offer(self, index: int, driver_id: int, expires_ms: int) -> Offer:
         """The offer with the next free number plus `index`."""
@@ -378,6 +391,8 @@ def order_from(row: Mapping[str, Any], recent: tuple[tuple[str, str, Any], ...])
         contact_phone=row["contact_phone"],
         # Answers that were stored under idempotency keys by older versions lack this column.
         driver_pay_minor=row.get("driver_pay_minor"),
+        expected_ms=row.get("expected_ms"),
+        promised_ms=row.get("promised_ms"),
     )
     return Order(
         facts=facts,

@@ -115,6 +115,7 @@ def order_for_driver(order: Order, driver_id: int | None = None) -> dict[str, An
 
     `collect` is the cash to collect, `pay` the driver's pay, `store` the first pick-up. `trip` and `eta_ms`
     are there if a plan says that it is offered or carried in a trip, and when it will be at the door.
+    `promised_at_ms` is what the customer was promised at placing.
     """
     facts, whole = order.facts, sees_all(order, driver_id)
     to = _door(facts) if whole else _area(facts.dropoff)
@@ -152,6 +153,8 @@ def order_for_driver(order: Order, driver_id: int | None = None) -> dict[str, An
         shown["trip"] = trip(order.trip)
     if order.eta is not None:
         shown["eta_ms"] = order.eta.door_ms
+    if facts.promised_ms is not None:
+        shown["promised_at_ms"] = facts.promised_ms
     return shown
 
 

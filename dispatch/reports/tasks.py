@@ -1,4 +1,4 @@
-"""Tasks of reports: orders without a driver, figures of days, digests."""
+"""Tasks of reports: orders without a driver, figures of days, digests, how long deliveries take."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ FIGURES_EVERY_S = 900
 # A local midnight is at a quarter of an hour in UTC everywhere; digests are made this much later, at the next look.
 DIGESTS_EVERY_S = 300
 DIGEST_AFTER_S = 600
+LEARN_EVERY_S = 300
 EVENTS_READ = 5_000
 # Bounds of one job. What is left is done by the next one.
 CALLS_MAX = 2_000
@@ -44,6 +45,7 @@ class Reports:
             "find_unassigned": self.find_unassigned,
             "daily_figures": self.daily_figures,
             "driver_digest": self.driver_digest,
+            "learn_delivery_times": self.learn_delivery_times,
         }
         return tuple(
             Task(name, Nothing, run, _RETRIES, width=1, deadline_s=DEADLINE_S) for name, run in named.items()
@@ -55,6 +57,7 @@ class Reports:
             Schedule("find_unassigned", "find_unassigned", every_s=UNASSIGNED_EVERY_S),
             Schedule("daily_figures", "daily_figures", every_s=FIGURES_EVERY_S),
             Schedule("driver_digest", "driver_digest", every_s=DIGESTS_EVERY_S),
+            Schedule("learn_delivery_times", "learn_delivery_times", every_s=LEARN_EVERY_S),
         ]
 
     async def find_unassigned(self, payload: Nothing, job: Job) -> None:
@@ -80,6 +83,11 @@ class Reports:
         for _ in self._calls():
             if await self._queries.value("make_digests", self._digest_task, DIGEST_AFTER_S) is None:
                 return
+
+    async def learn_delivery_times(self, payload: Nothing, job: Job) -> None:
+        """Learn from the newest deliveries of each zone what new orders are promised by."""
+        del payload, job
+        await self._queries.value("learn_delivery_times")
 
     def _calls(self) -> Iterator[int]:
         """Turns of a loop until its time or number is used up."""

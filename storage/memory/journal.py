@@ -54,6 +54,7 @@ class MemoryJournal(DueOrders, MemoryPlacing):
         self.order_events: list[Row] = []
         self.stock_told: list[tuple[int, str, Row]] = []
         self.outbox = MemoryOutbox()
+        self.delivery_times: dict[int, tuple[float, float]] = {}
         self.driver_events: dict[int, list[Row]] = {}
         self.keys: dict[tuple[int, str, str], Row] = {}
         self.locks = Locks()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
-from math import ceil, inf
+from math import ceil, floor, inf
 from typing import Any
 
 from actors.messages import ActorId
@@ -36,6 +36,7 @@ class MemoryPlacing:
     _wall: Callable[[], float]
     orders: dict[int, Row]
     zones: dict[int, Row]
+    delivery_times: dict[int, tuple[float, float]]
     stores: dict[int, Row]
     products: dict[int, Row]
     users: dict[int, str]
@@ -134,6 +135,17 @@ class MemoryPlacing:
             for event in _stock_events(after + taken, after, low)
         ]
 
+    def _promise(self, store: Row, request: Mapping[str, Any], ready_ms: int) -> tuple[int, int]:
+        """Times of functions/promises.sql: expected and promised, in milliseconds."""
+        zone = self.zones[store["zone_id"]]
+        planning = zone.get("planning") or {}
+        scale = planning.get("time_scale", 1)
+        straight_m = metres_between(store["lat"], store["lon"], request["lat"], request["lon"])
+        way_s = straight_m * planning.get("street_factor", 1.3) / planning.get("speed_m_per_s", 5) / scale
+        rests_s = self.delivery_times.get(store["zone_id"], (900 / scale, 1800 / scale))
+        likely_ms, late_ms = (floor(ready_ms + 1000 * (way_s + rest_s)) for rest_s in rests_s)
+        return likely_ms, late_ms
+
     def _create(self, request: Mapping[str, Any]) -> Row:
         number, self._next_order = self._next_order, self._next_order + 1
         now_ms = int(self._wall() * 1000)
@@ -154,6 +166,7 @@ class MemoryPlacing:
         pickups = [self._pickup(stop, stores, now_ms) for stop in stops.values()]
         ready = [now_ms + 1000 * stop["preparation_s"] for stop in stops.values()]
         self.taken[number] = taken
+        expected_ms, promised_ms = self._promise(store, request, max(ready))
         row = {
             "id": number,
             "shard": shard_of(ActorId("order", number)),
@@ -185,6 +198,8 @@ class MemoryPlacing:
             "ready_ms": max(ready),
             "due_ms": now_ms + 1000 * request["pay_window_s"] if due else now_ms,
             "items": items,
+            "expected_ms": expected_ms,
+            "promised_ms": promised_ms,
         }
         self.orders[number] = row
         event = {

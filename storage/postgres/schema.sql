@@ -59,7 +59,7 @@ CREATE SEQUENCE life_seq;
 CREATE TABLE alembic_version (
     version_num varchar(32) NOT NULL CONSTRAINT alembic_version_pkc PRIMARY KEY
 );
-INSERT INTO alembic_version VALUES ('0040_bounded_loops');
+INSERT INTO alembic_version VALUES ('0041_promises');
 
 
 -- Accounts ----------------------------------------------------------------------------------------------------------
@@ -304,7 +304,9 @@ CREATE TABLE orders (
     ready_each    jsonb,
     contact_name  text CHECK (length(contact_name) BETWEEN 1 AND 80),
     contact_phone text CHECK (length(contact_phone) BETWEEN 1 AND 30),
-    driver_pay_minor integer                        -- the zone's at placing
+    driver_pay_minor integer,                       -- the zone's at placing
+    expected_at   timestamptz,                      -- at the door, as reckoned at placing (functions/promises.sql)
+    promised_at   timestamptz
 ) WITH (fillfactor = 70);
 CREATE INDEX orders_zone_open ON orders (zone_id) WHERE status = 'confirmed';
 CREATE INDEX orders_due ON orders (due_at, shard) WHERE due_at IS NOT NULL;
@@ -767,6 +769,16 @@ CREATE TABLE daily_cash (
 );
 CREATE INDEX daily_cash_day ON daily_cash (day, id);
 
+-- What deliveries of a zone took beyond the straight way, from when the goods were ready: half of them at most
+-- `likely_s`, nine of ten at most `late_s` (functions/promises.sql).
+CREATE TABLE delivery_times (
+    zone_id    bigint PRIMARY KEY REFERENCES zones (id),
+    likely_s   double precision NOT NULL CHECK (likely_s BETWEEN 0 AND 86400),
+    late_s     double precision NOT NULL CHECK (late_s BETWEEN likely_s AND 86400),
+    orders     integer NOT NULL,
+    updated_at timestamptz NOT NULL
+);
+
 -- Days whose figures have changed and are not yet computed again.
 CREATE TABLE report_days (
     zone_id bigint NOT NULL,
@@ -825,7 +837,9 @@ SELECT o.id, o.shard, o.zone_id, o.store_id, o.pickups, o.ready_each, o.customer
        (extract(epoch FROM o.due_at) * 1000)::bigint AS due_ms,
        (SELECT jsonb_agg(jsonb_build_array(i.product_id, i.name, i.quantity, i.price_minor) ORDER BY i.line)
           FROM order_items i WHERE i.order_id = o.id) AS items,
-       o.driver_pay_minor
+       o.driver_pay_minor,
+       (extract(epoch FROM o.expected_at) * 1000)::bigint AS expected_ms,
+       (extract(epoch FROM o.promised_at) * 1000)::bigint AS promised_ms
   FROM orders o;
 
 -- A driver as its actor loads it, with the orders that it carries.

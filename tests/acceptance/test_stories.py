@@ -44,6 +44,8 @@ async def test_order_goes_from_customer_to_door(mall: RunningMall) -> None:
     zone = await mall.zone()
     async with (await zone.driver()).online() as driver:
         order = await zone.order()
+        placed = await mall.customer.do("GET", f"/api/v2/orders/{order}")
+        assert placed["created_at"] < placed["eta"] < placed["promised_at"]
         offer = (await driver.event("offer", order))["data"]
         # Whose door it is, only the driver who carries the order is told.
         assert (offer["store"]["name"], offer["items"], offer["dropoff"]["address"]) == ("Store", 1, None)
@@ -56,6 +58,7 @@ async def test_order_goes_from_customer_to_door(mall: RunningMall) -> None:
         assert driver.phone.position.faults == []
         seen = await mall.customer.do("GET", f"/api/v2/orders/{order}")
         assert (seen["status"], seen["driver_id"], seen["version"]) == ("delivered", driver.id, 5)
+        assert (seen["promised_at"], "eta" in seen) == (placed["promised_at"], False)
         history = (await mall.customer.do("GET", f"/api/v2/orders/{order}/events"))["items"]
         assert [e["type"] for e in history] == ["created", "offered", "assigned", "picked_up", "delivered"]
 

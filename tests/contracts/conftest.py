@@ -9,7 +9,7 @@ import pytest
 from storage.postgres.database import open_database
 from storage.postgres.journal import PostgresJournal
 from storage.postgres.order_creation import OrderPlacer
-from tests.conftest import copy_database
+from tests.conftest import copied_database
 from tests.contracts.world import JournalWorld, memory_world, seed
 
 
@@ -28,11 +28,11 @@ async def world(server: str | None) -> AsyncIterator[JournalWorld]:
         await world.claim()
         yield world
         return
-    url = await copy_database(server)
-    await seed(url)
-    async with open_database(url, size_max=4) as database:
-        journal = PostgresJournal(url, database, lambda *_: None)
-        world = JournalWorld(journal, OrderPlacer(database), url)
-        await world.claim()
-        yield world
-        await journal.close()
+    async with copied_database(server) as url:
+        await seed(url)
+        async with open_database(url, size_max=4) as database:
+            journal = PostgresJournal(url, database, lambda *_: None)
+            world = JournalWorld(journal, OrderPlacer(database), url)
+            await world.claim()
+            yield world
+            await journal.close()

@@ -20,9 +20,9 @@ FLUSH = Path(__file__).parents[2] / "storage/postgres/functions/flush.sql"
 
 
 async def _rows(world: JournalWorld) -> Sequence[Any]:
-    if not world._url:
+    if not world.url:
         return await StoredJobs(MemoryJobs(Hands(), world.journal.outbox)).outbox(100)
-    async with open_database(world._url, size_max=1) as database:
+    async with open_database(world.url, size_max=1) as database:
         return await StoredJobs(database).outbox(100)
 
 

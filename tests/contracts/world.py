@@ -24,7 +24,7 @@ class JournalWorld:
     def __init__(self, journal: Any, placer: Any, url: str = "") -> None:
         self.journal = journal
         self.placer = placer
-        self._url = url
+        self.url = url
         self.epochs: dict[int, int] = {}
 
     async def claim(self) -> None:
@@ -55,17 +55,17 @@ class JournalWorld:
 
     async def change(self, table: str, number: int, name: str, value: Any) -> None:
         """As an admin changes the catalogue."""
-        if not self._url:
+        if not self.url:
             getattr(self.journal, table)[number][name] = value
             return
-        owner = await asyncpg.connect(self._url)
+        owner = await asyncpg.connect(self.url)
         await owner.execute(f"UPDATE {table} SET {name} = $2 WHERE id = $1", number, value)
         await owner.close()
 
     async def stock(self, number: int) -> Any:
-        if not self._url:
+        if not self.url:
             return self.journal.products[number]["stock"]
-        owner = await asyncpg.connect(self._url)
+        owner = await asyncpg.connect(self.url)
         stock = await owner.fetchval("SELECT stock FROM products WHERE id = $1", number)
         await owner.close()
         return stock

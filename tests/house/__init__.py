@@ -9,6 +9,7 @@ test_maps.py      maps of folders, in the docstrings of `__init__.py`: every fil
 test_names.py     one name, one class
 test_imports.py   no circle of imports
 test_seam.py      only aiohttp_internals.py touches private parts of aiohttp
+test_commands.py  a command imports only what it needs
 test_services.py  api names no query and opens no transaction
 test_migrations.py  each says whether it expands or contracts
 test_sql_text.py  the present text of the schema: comments, map

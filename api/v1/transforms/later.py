@@ -7,7 +7,9 @@ from typing import Any
 from api.v1.request_draft import Draft, refuse_body
 from api.v1.transforms.tree import objects, pointer
 
-LATER = frozenset({"low_stock", "unassigned_after_s", "planning", "trip", "trip_id", "shift_ends_at", "eta"})
+LATER = frozenset(
+    {"low_stock", "unassigned_after_s", "planning", "trip", "trip_id", "shift_ends_at", "eta", "promised_at"}
+)
 # Modes of zones that version 1 does not know; to it, their orders are offered in waves.
 LATER_MODES = frozenset({"planned", "direct"})
 

@@ -7,6 +7,7 @@ grafana.py     the JSON, made by Grafana's own builder
 boards.py      all dashboards
 overview.py    is it well?
 business.py    orders, deliveries, drivers, logins
+deliveries.py  how long deliveries take, promises kept
 dispatch.py    commands, turns, commits, timers
 ownership.py   shards, leases, hand-overs, links between instances
 feed.py        drivers' sockets

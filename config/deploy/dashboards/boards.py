@@ -8,6 +8,7 @@ from pathlib import Path
 from config.deploy.dashboards import (
     business,
     data,
+    deliveries,
     dispatch,
     feed,
     objectives,
@@ -23,6 +24,7 @@ BOARDS: Sequence[Board] = (
     overview.BOARD,
     objectives.BOARD,
     business.BOARD,
+    deliveries.BOARD,
     dispatch.BOARD,
     ownership.BOARD,
     feed.BOARD,

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from config.deploy.dashboards.panels import ZONES, Board, PanelQuery, Section, lines, stat
-from config.deploy.dashboards.promql import at_rest, events, latest, mean, per_second, quantile, ratio
+from config.deploy.dashboards.promql import at_rest, events, latest, mean, per_second, ratio
 
 _CREATED = 'mall_orders_total{event="created"}'
 _DELIVERED = 'mall_orders_total{event="delivered"}'
-_STAGES = "mall_order_stage_seconds"
 _ZONE = 'zone=~"$zone"'
 
 _HOUR = Section(
@@ -59,25 +58,6 @@ _ORDERS = Section(
             6, "What became of orders, per hour", "short",
             "Events of orders within an hour: offered, assigned, picked up, delivered, cancelled, failed.",
             PanelQuery(events("mall_orders_total", "1h", "event"), "{{event}}"),
-        ),
-        lines(
-            7, "Mean time to each stage", "s",
-            "From placing to the first offer, to assignment, to pick-up and to delivery. Mean of 15 minutes.",
-            PanelQuery(mean(_STAGES, "stage", window="15m"), "{{stage}}"),
-        ),
-        lines(
-            8, "Time to each stage, slowest tenth", "s",
-            "The same, 90th percentile. When assignment grows, there are too few drivers; when only delivery does, "
-            "the ways are long.",
-            PanelQuery(quantile(0.9, _STAGES, "stage", window="15m"), "{{stage}}"),
-        ),
-        lines(
-            16, "Wait for the first offer", "s",
-            "From when a driver could be asked for an order to its first offer; in zones that plan, to its place in a "
-            "plan.",
-            PanelQuery(quantile(0.5, "mall_first_offer_seconds", window="15m"), "p50"),
-            PanelQuery(quantile(0.99, "mall_first_offer_seconds", window="15m"), "p99"),
-            alerts=("MallErrorBudgetBurn",),
         ),
         lines(
             9, "Open orders", "short",

@@ -96,7 +96,8 @@ BEGIN
           LEFT JOIN shelf f ON f.id = l.product
     ), basket AS MATERIALIZED (
         SELECT at, sum(price_minor * quantity)::bigint AS total, max(preparation_s) AS preparation_s,
-               min(store_id) FILTER (WHERE number = 1) AS store_id, min(currency) AS currency, min(zone_id) AS zone_id,
+               min(store_id) FILTER (WHERE number = 1) AS store_id, min(lat) FILTER (WHERE number = 1) AS store_lat,
+               min(lon) FILTER (WHERE number = 1) AS store_lon, min(currency) AS currency, min(zone_id) AS zone_id,
                coalesce(sum(quantity) FILTER (WHERE stock IS NOT NULL), 0) AS pieces,
                -- No line is without a product, closed, in another currency or zone, or too far.
                count(*) = count(id) AND bool_and(active) AND min(currency) = max(currency)
@@ -116,8 +117,12 @@ BEGIN
          WHERE coalesce(h.unpaid, 0) + w.unpaid > w.unpaid_max OR coalesce(h.pieces, 0) + w.pieces > w.held_max
     ), good AS MATERIALIZED (
         SELECT i.*, b.total, b.preparation_s, b.store_id, b.currency, b.zone_id, z.mode, z.driver_pay_minor,
-               (v_at AT TIME ZONE z.time_zone)::date AS day
+               (v_at AT TIME ZONE z.time_zone)::date AS day,
+               b.preparation_s + way_s(z.planning, metres_between(b.store_lat, b.store_lon, i.lat, i.lon)) AS there_s,
+               coalesce(t.likely_s, 900 / coalesce((z.planning ->> 'time_scale')::double precision, 1)) AS likely_s,
+               coalesce(t.late_s, 1800 / coalesce((z.planning ->> 'time_scale')::double precision, 1)) AS late_s
           FROM item i JOIN basket b USING (at) JOIN zones z ON z.id = b.zone_id
+          LEFT JOIN delivery_times t ON t.zone_id = z.id
          WHERE b.plain AND NOT i.at = ANY (ARRAY(SELECT l.at FROM line l JOIN scarce USING (id)))
            AND NOT i.customer = ANY (ARRAY(SELECT customer FROM bound))
            AND coalesce(i.expected = b.total AND i.expected_currency = b.currency, true)
@@ -157,7 +162,8 @@ BEGIN
     ), opened AS (
         INSERT INTO orders (id, shard, zone_id, store_id, customer_id, status, mode, due_at, ready_at, created_at,
                             updated_at, dropoff_lat, dropoff_lon, address, payment, notes, total_minor, currency,
-                            pickups, ready_each, contact_name, contact_phone, driver_pay_minor)
+                            pickups, ready_each, contact_name, contact_phone, driver_pay_minor,
+                            expected_at, promised_at)
         SELECT g.id, g.shard, g.zone_id, g.store_id, g.customer,
                CASE WHEN g.payment = 'cash' OR g.total = 0 THEN 'confirmed' ELSE 'awaiting_payment' END,
                g.mode,
@@ -165,7 +171,9 @@ BEGIN
                           ELSE v_now + make_interval(secs => g.pay_window_s) END),
                date_trunc('milliseconds', v_now + make_interval(secs => g.preparation_s)), v_at, v_at,
                g.lat, g.lon, g.address, g.payment, g.notes, g.total, g.currency, r.pickups, r.ready_each,
-               coalesce(g.contact_name, (SELECT u.name FROM users u WHERE u.id = g.customer)), g.contact_phone, g.driver_pay_minor
+               coalesce(g.contact_name, (SELECT u.name FROM users u WHERE u.id = g.customer)), g.contact_phone, g.driver_pay_minor,
+               date_trunc('milliseconds', v_now + make_interval(secs => g.there_s + g.likely_s)),
+               date_trunc('milliseconds', v_now + make_interval(secs => g.there_s + g.late_s))
           FROM good g JOIN route r USING (at)
     ), filled AS (
         INSERT INTO order_items (order_id, line, product_id, name, quantity, price_minor, taken)

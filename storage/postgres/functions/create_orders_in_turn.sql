@@ -109,7 +109,13 @@ BEGIN
         END IF;
         IF v_code IS NULL THEN
             v_code := 'created';
-            SELECT mode, driver_pay_minor, (v_at AT TIME ZONE time_zone)::date AS day INTO z FROM zones WHERE id = c.zone_id;
+            SELECT o.mode, o.driver_pay_minor, (v_at AT TIME ZONE o.time_zone)::date AS day,
+                   c.preparation_s + way_s(o.planning, metres_between(s.lat, s.lon, it.lat, it.lon)) AS there_s,
+                   coalesce(t.likely_s, 900 / coalesce((o.planning ->> 'time_scale')::double precision, 1)) AS likely_s,
+                   coalesce(t.late_s, 1800 / coalesce((o.planning ->> 'time_scale')::double precision, 1)) AS late_s
+              INTO z
+              FROM zones o JOIN stores s ON s.id = c.store_id LEFT JOIN delivery_times t ON t.zone_id = o.id
+             WHERE o.id = c.zone_id;
             WITH stop AS MATERIALIZED (
                 SELECT s.id, s.name, s.lat, s.lon, s.preparation_s, min(l.line) AS first,
                        jsonb_agg(l.line - 1 ORDER BY l.line) AS lines
@@ -136,7 +142,8 @@ BEGIN
              WHERE t.after = 0 OR (t.before > t.low AND t.after <= t.low) ORDER BY t.id;
             INSERT INTO orders (id, shard, zone_id, store_id, customer_id, status, mode, due_at, ready_at,
                                 created_at, updated_at, dropoff_lat, dropoff_lon, address, payment, notes,
-                                total_minor, currency, pickups, ready_each, contact_name, contact_phone, driver_pay_minor)
+                                total_minor, currency, pickups, ready_each, contact_name, contact_phone, driver_pay_minor,
+                                expected_at, promised_at)
             VALUES (it.id, it.shard, c.zone_id, c.store_id, it.customer,
                     CASE WHEN it.payment = 'cash' OR c.total = 0 THEN 'confirmed' ELSE 'awaiting_payment' END, z.mode,
                     date_trunc('milliseconds', CASE WHEN it.payment = 'cash' OR c.total = 0 THEN v_now
@@ -144,7 +151,9 @@ BEGIN
                     date_trunc('milliseconds', v_now + make_interval(secs => c.preparation_s)),
                     date_trunc('milliseconds', v_now), date_trunc('milliseconds', v_now),
                     it.lat, it.lon, it.address, it.payment, it.notes, c.total, c.currency, v_pickups, v_ready_each,
-                    coalesce(it.contact_name, (SELECT name FROM users WHERE id = it.customer)), it.contact_phone, z.driver_pay_minor);
+                    coalesce(it.contact_name, (SELECT name FROM users WHERE id = it.customer)), it.contact_phone, z.driver_pay_minor,
+                    date_trunc('milliseconds', v_now + make_interval(secs => z.there_s + z.likely_s)),
+                    date_trunc('milliseconds', v_now + make_interval(secs => z.there_s + z.late_s)));
             INSERT INTO order_items (order_id, line, product_id, name, quantity, price_minor, taken)
             SELECT it.id, l.line, p.id, p.name, l.quantity, p.price_minor,
                    CASE WHEN p.stock IS NULL THEN 0 ELSE l.quantity END

@@ -11,3 +11,6 @@ SELECT refresh_marked_day();
 
 -- name: make_digests
 SELECT make_digests($1::text, $2::integer);
+
+-- name: learn_delivery_times
+SELECT learn_delivery_times();

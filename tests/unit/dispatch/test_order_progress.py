@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from dispatch.domain.commands import By, Decision
 from dispatch.domain.order import Order
 from dispatch.order_progress import OrderProgress
@@ -43,3 +45,21 @@ def test_event_that_nobody_asks_for_is_not_counted() -> None:
     progress = OrderProgress()
     _change(progress, make_order(), "ready_time_set", 1)
     assert not any(progress.events.values())
+
+
+def test_delivery_is_judged_by_what_was_said_at_placing() -> None:
+    progress, order = OrderProgress(), make_order()
+    placed_ms = order.facts.created_ms
+    facts = replace(order.facts, expected_ms=placed_ms + 1_000_000, promised_ms=placed_ms + 1_500_000)
+    for took_s in (800, 1_500, 1_600):
+        _change(progress, replace(order, facts=facts), "delivered", took_s)
+    assert progress.promises == {"kept": 2, "broken": 1}
+    assert progress.errors.count == 3
+    assert round(progress.errors.total, 6) == round(200 / 800 + 500 / 1500 + 600 / 1600, 6)
+
+
+def test_order_of_a_version_without_promises_is_not_judged() -> None:
+    progress = OrderProgress()
+    _change(progress, make_order(), "delivered", 900)
+    assert progress.promises == {"kept": 0, "broken": 0}
+    assert progress.errors.count == 0

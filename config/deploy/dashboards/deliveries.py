@@ -1,0 +1,61 @@
+"""Deliveries: how long they take, and whether they keep what was promised."""
+
+from __future__ import annotations
+
+from config.deploy.dashboards.panels import Board, PanelQuery, Section, lines
+from config.deploy.dashboards.promql import mean, quantile, ratio
+
+_STAGES = "mall_order_stage_seconds"
+_ERRORS = "mall_eta_error_ratio"
+
+_TIMES = Section(
+    "Times",
+    (
+        lines(
+            1, "Mean time to each stage", "s",
+            "From placing to the first offer, to assignment, to pick-up and to delivery. Mean of 15 minutes.",
+            PanelQuery(mean(_STAGES, "stage", window="15m"), "{{stage}}"),
+        ),
+        lines(
+            2, "Time to each stage, slowest tenth", "s",
+            "The same, 90th percentile. When assignment grows, there are too few drivers; when only delivery does, "
+            "the ways are long.",
+            PanelQuery(quantile(0.9, _STAGES, "stage", window="15m"), "{{stage}}"),
+        ),
+        lines(
+            3, "Wait for the first offer", "s",
+            "From when a driver could be asked for an order to its first offer; in zones that plan, to its place in a "
+            "plan.",
+            PanelQuery(quantile(0.5, "mall_first_offer_seconds", window="15m"), "p50"),
+            PanelQuery(quantile(0.99, "mall_first_offer_seconds", window="15m"), "p99"),
+            alerts=("MallErrorBudgetBurn",),
+        ),
+    ),
+)  # fmt: skip
+_PROMISES = Section(
+    "Promises",
+    (
+        lines(
+            4, "Promises kept", "percentunit",
+            "Deliveries that came no later than was promised when the order was placed. Nine of ten are expected; less "
+            "means that it has become slower than of late.",
+            PanelQuery(ratio('mall_promises_total{result="kept"}', "mall_promises_total", window="1h"), "kept"),
+            width=12,
+        ),
+        lines(
+            5, "Error of the expected time", "percentunit",
+            "Between the time that was expected at placing and the delivery, as a share of the time that the delivery "
+            "took: mean, which is the mean absolute percentage error, and slowest tenth.",
+            PanelQuery(mean(_ERRORS, window="1h"), "mean"),
+            PanelQuery(quantile(0.9, _ERRORS, window="1h"), "p90"),
+            width=12,
+        ),
+    ),
+)  # fmt: skip
+BOARD = Board(
+    "deliveries",
+    "Deliveries",
+    "How long deliveries take, from placing to the door, and whether they keep what their customers were promised.",
+    (_TIMES, _PROMISES),
+    since="24h",
+)
