@@ -29,6 +29,8 @@ def order_values(row: Mapping[str, Any], public_url: str | None) -> Values:
             "total": money(row["total_minor"], row["currency"]),
             "items": [_item(item, row["currency"]) for item in row["items"]],
             "ready_ms": row["ready_ms"],
+            "expected_ms": row["expected_ms"],
+            "promised_ms": row["promised_ms"],
         },
         "order_url": None if public_url is None else f"{public_url}/orders/{number}",
         "stores": [pickup[1] for pickup in row["pickups"]],

@@ -29,6 +29,8 @@ ORDER_ROW: Mapping[str, Any] = {
     "ready_ms": NOON_MS + 600_000,
     "ready_each": [NOON_MS + 300_000, NOON_MS + 600_000],
     "created_ms": NOON_MS,
+    "expected_ms": NOON_MS + 1_320_000,
+    "promised_ms": NOON_MS + 2_040_000,
     "zone": "Altstadt-Passage",
     "event_data": {"driver_id": "drv_3", "eta_ms": NOON_MS + 1_800_000},
     "reason": "no_driver",

@@ -69,6 +69,18 @@ def test_money_and_times_are_written_as_the_reader_writes_them() -> None:
     assert "1 March 2026, 12:01" in english
 
 
+def test_confirmation_says_when_the_order_is_expected_if_it_was_promised() -> None:
+    utc = replace(ZOE, time_zone="UTC")
+    letter = LETTERS.render("confirmed", MAIL, utc, values_of("confirmed"))
+    for text in (letter.text, letter.html):
+        assert "It is expected between 12:22 and 12:34." in text
+    before = LETTERS.render(
+        "confirmed", MAIL, utc, values_of("confirmed", expected_ms=None, promised_ms=None)
+    )
+    assert "expected" not in before.text + before.html
+    assert "\n\n\n" not in before.text
+
+
 def test_currency_has_as_many_digits_as_it_has() -> None:
     yen = values_of("delivered", currency="JPY", total_minor=1500)
     assert "JP¥1,500\n" in LETTERS.render("delivered", MAIL, ZOE, yen).text
