@@ -235,12 +235,13 @@ def say(
     text: str, log_format: str, event: str, level: str = "info", instance: str = "", *, to: TextIO
 ) -> None:
     """Print a message: plain on a terminal, one JSON line where log lines are for programs."""
-    if is_console(log_format) or to.isatty():
-        print(text, file=to, flush=True)
-        return
-    now = datetime.now(UTC)  # noqa: TID251 - as above
-    values = {"event": event, "level": level, "ts": now, "instance": instance, "said": text.splitlines()}
-    print(orjson.dumps(values, option=orjson.OPT_UTC_Z).decode(), file=to, flush=True)
+    if not (is_console(log_format) or to.isatty()):
+        now = datetime.now(UTC)  # noqa: TID251 - as above
+        values = {"event": event, "level": level, "ts": now, "instance": instance, "said": text.splitlines()}
+        text = orjson.dumps(values, option=orjson.OPT_UTC_Z).decode()
+    # One write: print() makes two of an unbuffered stream, and a line of the writer's thread may come between them.
+    to.write(text + "\n")
+    to.flush()
 
 
 def say_failure(command: str, text: str) -> None:

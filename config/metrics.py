@@ -104,6 +104,18 @@ COMMAND_SECONDS = Histogram(
 QUERY_SECONDS = Histogram(
     "mall_query_seconds", "Named SQL blocks.", ["query"], buckets=_FAST, registry=REGISTRY
 )
+PLAN_STEP_SECONDS = Histogram(
+    "mall_plan_step_seconds",
+    "Steps of zones' planners, from the question to the plan.",
+    buckets=(0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
+    registry=REGISTRY,
+)
+PLAN_STEPS_FAILED = Counter(
+    "mall_plan_steps_failed_total",
+    "Steps that gave no plan: timeout, died (the planner's process), error.",
+    ["reason"],
+    registry=REGISTRY,
+)
 SPANS = Counter(
     "mall_spans_total",
     "Spans of traces: exported, failed (the collector did not take them), dropped (too many waited).",

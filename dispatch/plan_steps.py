@@ -16,6 +16,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import BrokenExecutor, Executor, ProcessPoolExecutor
 from multiprocessing import connection
+from time import perf_counter
 
 from dispatch.compiled_planner import compiled_planner
 from dispatch.domain.planning import PlanResult, PlanState, plan
@@ -24,6 +25,8 @@ from dispatch.zone_plan import ZonePlanSettings
 # A step over at most so many orders and drivers takes less than 5 ms (loadtests/README.md).
 ORDERS_AT_ONCE, DRIVERS_AT_ONCE = 2, 30
 LIMIT_S = 10.0
+# Why a step gave no plan: it took too long, its process has died, it raised an error.
+FAILURES = ("timeout", "died", "error")
 
 
 def step(state: PlanState, now_s: float, seed: int, settings: ZonePlanSettings) -> PlanResult:
@@ -37,12 +40,28 @@ async def step_at_once(state: PlanState, now_s: float, seed: int, settings: Zone
     return step(state, now_s, seed, settings)
 
 
-class PlanSteps:
-    """The steps of one instance. Close it with `close()`."""
+def _uncounted(_: object) -> None:
+    """Ignore the call."""
 
-    def __init__(self, executor: Callable[[], Executor] | None = None) -> None:
+
+class PlanSteps:
+    """The steps of one instance. Close it with `close()`.
+
+    Args:
+        took: called after each step with its seconds.
+        failed: called when a step gave no plan, with the reason: one of `FAILURES`.
+    """
+
+    def __init__(
+        self,
+        executor: Callable[[], Executor] | None = None,
+        took: Callable[[float], None] = _uncounted,
+        failed: Callable[[str], None] = _uncounted,
+    ) -> None:
         self._make = executor or _process
         self._executor: Executor | None = None
+        self._took = took
+        self._failed = failed
 
     async def step(self, state: PlanState, now_s: float, seed: int, settings: ZonePlanSettings) -> PlanResult:
         """One step.
@@ -51,17 +70,33 @@ class PlanSteps:
             TimeoutError: it takes too long.
             BrokenExecutor: its process has died; the next step gets a new one.
         """
+        began = perf_counter()
+        try:
+            result = await self._compute(state, now_s, seed, settings)
+        except TimeoutError:
+            self._failed("timeout")
+            self.close()
+            raise
+        except BrokenExecutor:
+            self._failed("died")
+            self.close()
+            raise
+        except Exception:
+            self._failed("error")
+            raise
+        self._took(perf_counter() - began)
+        return result
+
+    async def _compute(
+        self, state: PlanState, now_s: float, seed: int, settings: ZonePlanSettings
+    ) -> PlanResult:
         if len(state.orders) <= ORDERS_AT_ONCE and len(state.drivers) <= DRIVERS_AT_ONCE:
             return step(state, now_s, seed, settings)
         if self._executor is None:
             self._executor = self._make()
         loop = asyncio.get_running_loop()
-        try:
-            async with asyncio.timeout(LIMIT_S):
-                return await loop.run_in_executor(self._executor, step, state, now_s, seed, settings)
-        except (BrokenExecutor, TimeoutError):
-            self.close()
-            raise
+        async with asyncio.timeout(LIMIT_S):
+            return await loop.run_in_executor(self._executor, step, state, now_s, seed, settings)
 
     def close(self) -> None:
         """End the process."""

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from api.auth.permissions import POLICIES
 from api.subscriptions import close_codes
 from config import metrics
+from dispatch import plan_steps
 
 _STEPS = ("hold", "cancel", "capture", "void", "refund")
 _OUTCOMES = ("ok", "declined", "refused", "later", "unsure")
@@ -35,6 +36,8 @@ def make_known_series(chores: Iterable[str]) -> None:
     for step in _STEPS:
         for outcome in _OUTCOMES:
             metrics.GATEWAY_SECONDS.labels(step, outcome)
+    for reason in plan_steps.FAILURES:
+        metrics.PLAN_STEPS_FAILED.labels(reason)
     for use in ("limits", "cache"):
         metrics.REDIS_ERRORS.labels(use)
     for outcome in ("created", "replayed"):

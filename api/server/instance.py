@@ -104,6 +104,14 @@ def _behaviours(feed_epoch: str, progress: OrderProgress) -> list[Behaviour]:
     return [OrderBehaviour(log_change, progress.changed), driver, ZoneBehaviour(progress.first_offers.add)]
 
 
+def _plan_steps() -> PlanSteps:
+    """The planner's steps, counted."""
+    return PlanSteps(
+        took=metrics.PLAN_STEP_SECONDS.observe,
+        failed=lambda reason: metrics.PLAN_STEPS_FAILED.labels(reason).inc(),
+    )
+
+
 @contextlib.asynccontextmanager
 async def open_services(
     settings: Settings, at: Addresses, peers: socket.socket, usurped: Callable[[], None]
@@ -147,7 +155,7 @@ async def open_services(
             usurped=usurped,
             status=lambda: status(services),
         )
-        plan_steps = stack.enter_context(contextlib.closing(PlanSteps()))
+        plan_steps = stack.enter_context(contextlib.closing(_plan_steps()))
         runtime = Runtime(
             instance=me.instance,
             incarnation=me.incarnation,

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from config.deploy.dashboards.panels import Board, PanelQuery, Section, lines
-from config.deploy.dashboards.promql import mean, quantile, ratio
+from config.deploy.dashboards.panels import INSTANCES, Board, PanelQuery, Section, lines
+from config.deploy.dashboards.promql import here, mean, per_second, quantile, ratio
 
 _STAGES = "mall_order_stage_seconds"
 _ERRORS = "mall_eta_error_ratio"
@@ -52,10 +52,30 @@ _PROMISES = Section(
         ),
     ),
 )  # fmt: skip
+_PLANNER = Section(
+    "Planner",
+    (
+        lines(
+            6, "Time of a step", "s",
+            "From a zone's question to its plan: median and slowest 1 %. A zone asks at most four times a second.",
+            PanelQuery(quantile(0.5, here("mall_plan_step_seconds")), "p50"),
+            PanelQuery(quantile(0.99, here("mall_plan_step_seconds")), "p99"),
+            width=12,
+        ),
+        lines(
+            7, "Steps without a plan", "cps",
+            "Steps that took too long, whose process has died, or that failed. Without a plan for half a minute a zone "
+            "offers its orders to the nearest drivers.",
+            PanelQuery(per_second(here("mall_plan_steps_failed_total"), "reason"), "{{reason}}"),
+            width=12,
+        ),
+    ),
+)  # fmt: skip
 BOARD = Board(
     "deliveries",
     "Deliveries",
     "How long deliveries take, from placing to the door, and whether they keep what their customers were promised.",
-    (_TIMES, _PROMISES),
+    (_TIMES, _PROMISES, _PLANNER),
+    (INSTANCES,),
     since="24h",
 )

@@ -180,3 +180,17 @@ def test_greeting_is_one_json_line_where_lines_are_for_programs() -> None:
     out = io.StringIO()
     say("open at\nhttp://x", "console", "opened_doors", to=out)
     assert out.getvalue() == "open at\nhttp://x\n"
+
+
+@pytest.mark.parametrize("log_format", ["json", "console"])
+def test_message_is_one_write_or_a_line_of_another_thread_would_stand_in_it(log_format: str) -> None:
+    written: list[str] = []
+
+    class Stream(io.StringIO):
+        def write(self, text: str) -> int:
+            written.append(text)
+            return len(text)
+
+    say("open at http://127.0.0.1:8080\n  the API", log_format, "opened_doors", to=Stream())
+    [text] = written
+    assert text.endswith("\n")

@@ -56,6 +56,25 @@ async def test_process_that_was_killed_fails_one_step_and_is_made_anew(steps: Pl
     assert await steps.step(large, 10.0, 7, SETTINGS) == step(large, 10.0, 7, SETTINGS)
 
 
+async def test_steps_are_counted_with_their_time_and_those_that_gave_no_plan_with_the_reason() -> None:
+    took_s: list[float] = []
+    failed: list[str] = []
+    large, small = state(ORDERS_AT_ONCE + 3), state(1)
+    with closing(PlanSteps(took=took_s.append, failed=failed.append)) as steps:
+        before = children()
+        for of in (large, small):
+            await steps.step(of, 10.0, 7, SETTINGS)
+        assert (len(took_s), failed) == (2, [])
+        assert min(took_s) > 0
+        [process] = set(children()) - set(before)
+        os.kill(process, signal.SIGKILL)
+        with pytest.raises(BrokenExecutor):
+            await steps.step(large, 10.0, 7, SETTINGS)
+        with pytest.raises(AttributeError):
+            await steps.step(small, 10.0, 7, None)  # type: ignore[arg-type]
+    assert (len(took_s), failed) == (2, ["died", "error"])
+
+
 async def test_process_does_not_import_the_program_that_started_it(steps: PlanSteps) -> None:
     before = children()
     await steps.step(state(ORDERS_AT_ONCE + 3), 10.0, 7, SETTINGS)
