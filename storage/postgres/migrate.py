@@ -1,4 +1,4 @@
-"""Migrations: plain SQL files, with alembic's revisions.
+"""Migrations: plain SQL files, with alembic's revisions. A new database is made from the present text instead.
 
 A revision's file has many statements and function bodies, which the extended protocol refuses in one call. So it runs
 through the simple protocol of the raw asyncpg connection. Several instances may migrate at once: the first takes an
@@ -30,6 +30,12 @@ _ENTER = """DO $$ BEGIN
         EXECUTE format('GRANT mall_app TO %I', current_user);
     END IF;
 END $$"""
+# No tables, views or sequences but those of extensions.
+_IS_EMPTY = """SELECT NOT EXISTS (
+    SELECT FROM pg_class c
+     WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p', 'v', 'm', 'S')
+       AND NOT EXISTS (SELECT FROM pg_depend d
+                        WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e'))"""
 # Without effect for a role that does not own the function.
 _CHOOSE = """SELECT choose_stores_near() FROM pg_proc p
  WHERE p.oid = 'choose_stores_near(boolean)'::regprocedure AND pg_has_role(current_user, p.proowner, 'USAGE')"""
@@ -101,15 +107,20 @@ async def migrate(database_url: str, to: str = "head") -> str:
 
 
 async def _is_newest(database_url: str) -> bool:
-    """True for a database of the newest revision, after what is done at each start. False: alembic must look at it."""
+    """True for a database of the newest revision, after what is done at each start; an empty one becomes one.
+
+    False: alembic must look at it.
+    """
     try:
         connection = await asyncpg.connect(database_url)
         try:
+            # The end of the connection releases it.
+            await connection.execute(f"SELECT pg_advisory_lock({_LOCK})")
+            if await connection.fetchval(_IS_EMPTY):
+                await _make(connection)
             present = await connection.fetchval("SELECT version_num FROM alembic_version")
             if present != newest_file():
                 return False
-            # The end of the connection releases it.
-            await connection.execute(f"SELECT pg_advisory_lock({_LOCK})")
             for statement in _settling(present):
                 await connection.execute(statement)
         finally:
@@ -117,6 +128,14 @@ async def _is_newest(database_url: str) -> bool:
     except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
         return False  # the long way meets it again, and says it
     return True
+
+
+async def _make(connection: Connection) -> None:
+    """Make everything, as schema.sql and functions/ say; all or nothing. A test compares it with the migrations."""
+    home = Path(__file__).parent
+    async with connection.transaction():
+        for path in (home / "schema.sql", *sorted((home / "functions").glob("*.sql"))):
+            await connection.execute(path.read_text())
 
 
 def _settling(revision: str) -> tuple[str, ...]:

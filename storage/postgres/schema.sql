@@ -1,6 +1,6 @@
 -- The schema as it is now: every table, index, sequence, view and right. `functions/` has the functions and triggers.
--- This text is read, not run: a start migrates. tests/integration/test_present_text.py makes a database from it and
--- compares that with a migrated one, both ways. README.md beside this file says how a change is made.
+-- A new database is made from it; one that exists is migrated (migrate.py). tests/integration/test_present_text.py
+-- compares the two, both ways. README.md beside this file says how a change is made.
 --
 -- Who writes what:
 --   The functions alone write rows of living actors: shard, orders and what belongs to them, drivers and their feed,

@@ -38,16 +38,46 @@ async def test_many_instances_may_migrate_at_once(postgres: EmbeddedPostgres) ->
     assert {task.result() for task in done} == {NEWEST}
 
 
-async def test_start_on_a_database_that_is_up_to_date_loads_no_migration_library(database_url: str) -> None:
+async def libraries_of_a_start(url: str) -> list[str]:
+    """The revision after a start in a process of its own, and the libraries of migrations that it has loaded."""
     code = (
         "import asyncio, sys; from storage.postgres.migrate import migrate\n"
         "print(asyncio.run(migrate(sys.argv[1])), *({'alembic', 'sqlalchemy'} & sys.modules.keys()))"
     )
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", code, database_url, cwd=ROOT, stdout=asyncio.subprocess.PIPE
+        sys.executable, "-c", code, url, cwd=ROOT, stdout=asyncio.subprocess.PIPE
     )
     said, _ = await process.communicate()
-    assert said.decode().split() == [NEWEST]
+    return said.decode().split()
+
+
+async def test_start_on_a_new_database_or_one_that_is_up_to_date_loads_no_migration_library(
+    postgres: EmbeddedPostgres,
+) -> None:
+    url = await _empty(postgres, "made_at_once")
+    for _ in range(2):
+        assert await libraries_of_a_start(url) == [NEWEST]
+
+
+async def test_database_with_anything_in_it_is_migrated_and_not_made(postgres: EmbeddedPostgres) -> None:
+    url = await _empty(postgres, "of_somebody")
+    owner = await asyncpg.connect(url)
+    await owner.execute("CREATE TABLE of_somebody_else (id integer)")
+    assert await libraries_of_a_start(url) != [NEWEST]
+    assert await owner.fetchval("SELECT version_num FROM alembic_version") == NEWEST
+    await owner.close()
+
+
+async def test_database_that_cannot_be_made_stays_empty(postgres: EmbeddedPostgres) -> None:
+    url = await _empty(postgres, "unmade")
+    owner = await asyncpg.connect(url)
+    await owner.execute(
+        "CREATE FUNCTION way_s(jsonb, double precision) RETURNS integer LANGUAGE sql RETURN 1"
+    )
+    with pytest.raises(MigrationError):
+        await migrate(url)
+    assert await owner.fetchval("SELECT to_regclass('orders') IS NULL AND to_regclass('zones') IS NULL")
+    await owner.close()
 
 
 def test_newest_file_is_the_end_of_the_chain_of_revisions() -> None:

@@ -12,8 +12,8 @@ import pytest
 from storage.embedded import EmbeddedPostgres
 from storage.postgres import migrate as migrations
 from storage.postgres.audit import audit
-from storage.postgres.migrate import migrate, newest_revision
-from tests.conftest import copy_database, with_database
+from storage.postgres.migrate import migrate, newest_file, newest_revision
+from tests.conftest import with_database
 from tests.integration.test_verify import LAW
 from tests.support.database_shape import Connection, Shape, differences, shape_of
 
@@ -46,6 +46,11 @@ async def fill_from_text(url: str) -> None:
         await owner.execute("SELECT record_schema(version_num) FROM alembic_version")
 
 
+async def by_alembic(url: str) -> None:
+    """Make everything in an empty database by all migrations, one after the other."""
+    assert await migrate(url, newest_file()) == newest_file()
+
+
 async def _shape(url: str, *, postgis: bool = False) -> Shape:
     async with _connected(url) as owner:
         body = await owner.fetchval("SELECT choose_stores_near($1)", postgis)
@@ -62,7 +67,9 @@ def server_url(request: pytest.FixtureRequest) -> str:
 
 @pytest.mark.parametrize("body", ["box", "postgis"])
 async def test_present_text_makes_the_database_that_the_migrations_make(server_url: str, body: str) -> None:
-    migrated = await _shape(await copy_database(server_url), postgis=body == "postgis")
+    by_migrations = await _empty(server_url, f"from_migrations_{body}")
+    await by_alembic(by_migrations)
+    migrated = await _shape(by_migrations, postgis=body == "postgis")
     url = await _empty(server_url, f"from_text_{body}")
     await fill_from_text(url)
     found = differences(await _shape(url, postgis=body == "postgis"), migrated, (PRESENT, MIGRATED))
@@ -80,7 +87,7 @@ _ROLE = """SELECT r.rolsuper, r.rolinherit, r.rolcreaterole, r.rolcreatedb, r.ro
 async def test_present_text_makes_the_role_on_a_server_that_has_none(short_tmp_path: Path) -> None:
     made = []
     with EmbeddedPostgres(short_tmp_path / "pg-without-role", durable=False) as server:
-        for make in (fill_from_text, migrate):
+        for make in (fill_from_text, by_alembic):
             url = await _empty(server.database_url, "of_role")
             await make(url)
             async with _connected(url) as owner:
