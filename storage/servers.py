@@ -60,8 +60,8 @@ def open_servers(settings: Settings, *, redis: bool = True) -> Iterator[Addresse
         note = _note(settings)
         if postgres is not None:
             held = stack.enter_context(note.open("w"))
-            # It ends with this process, whatever ends that: what a killed one leaves behind is told apart. Whoever looks
-            # holds it for a moment, and is waited for.
+            # It ends with this process, whatever ends that: what a killed one leaves behind is told apart.
+            # Whoever looks holds it for a moment, and is waited for.
             fcntl.flock(held, fcntl.LOCK_EX)
             held.write(json.dumps(asdict(found)))
             held.flush()
