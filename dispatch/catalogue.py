@@ -82,6 +82,7 @@ class Catalogue:
         driver_pay_minor: int | None,
         unassigned_after_s: int | None,
         planning: Mapping[str, Any] | None,
+        delivery_rules: Mapping[str, Any] | None,
     ) -> Row:
         """Create a zone, and activate its actor."""
         offered, plan = _stored(mode)
@@ -99,6 +100,7 @@ class Catalogue:
             unassigned_after_s,
             plan,
             planning,
+            delivery_rules,
         )
         self._zones.wake_zone(row["id"])
         return row
@@ -131,6 +133,8 @@ class Catalogue:
             new("planning"),
             "planning" in changes,
             plan,
+            new("delivery_rules"),
+            "delivery_rules" in changes,
         )
         if row is not None and changes:
             self._zones.reconfigure_zone(number, trace)

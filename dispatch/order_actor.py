@@ -15,6 +15,7 @@ from dispatch.domain import refusals as r
 from dispatch.domain.commands import (
     Accept,
     Assign,
+    BringBack,
     Cancel,
     Conclude,
     Decision,
@@ -30,6 +31,7 @@ from dispatch.domain.commands import (
     PickUp,
     Reassign,
     Release,
+    ReturnGoods,
     SetMode,
     SetReady,
     Unchanged,
@@ -60,8 +62,8 @@ GUARDS = {
     "illegal": r.INVALID_TRANSITION,
 }
 _COMMANDS = (
-    Accept, Assign, Cancel, Conclude, Decline, Deliver, Expire, Fail, GiveUp, MakeOffers, NotePayment, Pay, PickUp,
-    Reassign, Release, SetMode, SetReady, Withdraw,
+    Accept, Assign, BringBack, Cancel, Conclude, Decline, Deliver, Expire, Fail, GiveUp, MakeOffers, NotePayment, Pay,
+    PickUp, Reassign, Release, ReturnGoods, SetMode, SetReady, Withdraw,
 )  # fmt: skip
 
 
@@ -245,6 +247,7 @@ class OrderBehaviour:
             # The zone predicts when its driver will be free.
             or before.status != order.status
             or before.ready != order.ready
+            or before.returning_ms != order.returning_ms
         ):
             tells.append(self._to_zone(order))
         return tuple(tells)

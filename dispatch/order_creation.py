@@ -18,6 +18,9 @@ class NewOrder:
     Attributes:
         contact_name, contact_phone: contact at the drop-off; without a name: the customer.
         expected: total that the customer was shown; at another price the order is refused.
+        deliver_ms: when the customer wants it; None: as soon as possible.
+        tip_minor: tip for the driver, part of the total.
+        pin: the driver must say a PIN to deliver.
     """
 
     lines: tuple[tuple[int, int], ...]
@@ -28,6 +31,15 @@ class NewOrder:
     contact_name: str | None = None
     contact_phone: str | None = None
     expected: Money | None = None
+    deliver_ms: int | None = None
+    tip_minor: int = 0
+    pin: bool = False
+
+    def wish(self) -> dict[str, Any] | None:
+        """What the customer asks for beside the goods, as create_orders() takes it; None: nothing."""
+        if self.deliver_ms is None and not self.tip_minor and not self.pin:
+            return None
+        return {"deliver_ms": self.deliver_ms, "tip_minor": self.tip_minor, "pin": self.pin}
 
 
 @frozen

@@ -21,7 +21,7 @@ STAGES = {"offered": "offered", "assigned": "assigned", "picked_up": "picked_up"
 # Counted events; all stand in the exposition from the start.
 EVENTS = (
     "created", "paid", "offered", "assigned", "declined", "released", "reassigned", "picked_up", "delivered",
-    "cancelled", "failed", "returned",
+    "cancelled", "failed", "returning", "returned",
 )  # fmt: skip
 # Error of the time that was expected at placing, as a share of the time that the delivery took.
 ERROR_SHARES = (0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1, 2)
@@ -33,7 +33,8 @@ class OrderProgress:
 
     Attributes:
         events: committed events by name.
-        stages: seconds from placing to the first offer, to an assignment, to pick-up, to delivery.
+        stages: seconds from placing to the first offer, to an assignment, to pick-up, to delivery. An order that is
+            wanted at a later time counts from when drivers are asked for it.
         first_offers: seconds from when a driver could be asked to the first offer, or to a place in a plan.
         promises: delivered orders by whether the promise of their placing was kept.
         errors: how wrong the expected time of placing was; the mean is the mean absolute percentage error.
@@ -58,7 +59,7 @@ class OrderProgress:
         stage = self.stages.get(event)
         # An order is offered many times; the first offer ends the stage.
         if stage is not None and not (event == "offered" and before.offer_count):
-            stage.add(max(0.0, (after.updated_ms - after.facts.created_ms) / 1000))
+            stage.add(max(0.0, (after.updated_ms - after.opens_ms) / 1000))
         if event == "delivered":
             self._judge(after)
 
@@ -68,4 +69,4 @@ class OrderProgress:
         if facts.promised_ms is None or facts.expected_ms is None:
             return
         self.promises["kept" if at_ms <= facts.promised_ms else "broken"] += 1
-        self.errors.add(abs(at_ms - facts.expected_ms) / max(1, at_ms - facts.created_ms))
+        self.errors.add(abs(at_ms - facts.expected_ms) / max(1, at_ms - order.opens_ms))

@@ -11,6 +11,7 @@ Idempotency Keys in Postgres".)
     pending   | any other                 | cancel whatever was held              | voided
     held      | awaiting_payment          | tell the order: paid                  | held
     held      | cancelled, undeliverable  | void                                  | voided
+    held      | cancelled, with a fee     | capture the fee, let the rest go      | captured
     held      | delivered                 | capture                               | captured
     refunding | any                       | refund, in whole or in part           | refunded, captured
 
@@ -96,7 +97,8 @@ class Gateway(Protocol):
     async def cancel(self, key: str, *, trace: str = "") -> None:
         """Ensure that no money is held under this key of a hold, now or later."""
 
-    async def capture(self, key: str, ref: str, *, trace: str = "") -> None: ...
+    async def capture(self, key: str, ref: str, amount: Money | None = None, *, trace: str = "") -> None:
+        """Take the held money; with an amount only so much, and let the rest go."""
 
     async def void(self, key: str, ref: str, *, trace: str = "") -> None: ...
 
@@ -285,14 +287,17 @@ class Payments:
         if order_status == o.DELIVERED:
             await self._call("capture", payment)
             return await self._end(payment, "captured")
+        if order_status == o.CANCELLED and payment["fee_minor"]:
+            await self._call("capture", payment)
+            return await self._end(payment, "captured", fee=payment["fee_minor"])
         if order_status in o.TERMINAL:
             await self._call("void", payment)
             return await self._end(payment, "voided")
         return await self._move(payment, "held")
 
-    async def _end(self, payment: Mapping[str, Any], to: str) -> Mapping[str, Any]:
+    async def _end(self, payment: Mapping[str, Any], to: str, **said: int) -> Mapping[str, Any]:
         """Write an outcome, and tell the order's history. If that fails, the row is due again."""
-        shown = await self._move(payment, to, next_s=LEASE_S)
+        shown = await self._move(payment, to, next_s=LEASE_S, **said)
         await self._tell_row(shown["id"])
         return shown
 
@@ -340,8 +345,12 @@ class Payments:
                 key += f"-{payment['refund_number']}" if payment["refund_number"] > 1 else ""
                 amount = Money(payment["refund_minor"], payment["currency"])
                 await self._gateway.refund(key, payment["gateway_ref"], amount, trace=trace)
+            elif step == "capture":
+                fee_minor = payment["fee_minor"]
+                fee = Money(fee_minor, payment["currency"]) if fee_minor else None
+                await self._gateway.capture(key, payment["gateway_ref"], fee, trace=trace)
             else:
-                await getattr(self._gateway, step)(key, payment["gateway_ref"], trace=trace)
+                await self._gateway.void(key, payment["gateway_ref"], trace=trace)
             outcome = "declined" if isinstance(found, Declined) else "ok"
             return found
         except GatewayRefused:
@@ -361,9 +370,9 @@ class Payments:
         to: str,
         *,
         next_s: float | None = None,
-        **said: str | bool,
+        **said: str | bool | int,
     ) -> Mapping[str, Any]:
-        """Write an outcome (`said`: ref, decline, unsure, stuck), unless another instance was faster."""
+        """Write an outcome (`said`: ref, decline, unsure, stuck, fee), unless another instance was faster."""
         outcome = {
             "id": payment["id"],
             "from": payment["status"],

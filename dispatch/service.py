@@ -130,6 +130,7 @@ class Dispatch:
             "unpaid_max": self._bounds.unpaid_orders,
             "held_max": self._bounds.held_pieces,
             "low_stock": self._bounds.low_stock,
+            "wish": new.wish(),
             "trace": caller.trace,
             "ttl_s": KEY_TTL_S,
             "pay_window_s": PAYMENT_WINDOW_MS // 1000,

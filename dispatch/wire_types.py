@@ -14,8 +14,8 @@ from dispatch.domain.order import Order
 TRAVELLERS: tuple[type, ...] = (
     # to orders
     m.View, m.Created, m.Watch, m.Unwatch,
-    c.Accept, c.Decline, c.PickUp, c.Deliver, c.Fail, c.Cancel, c.Release, c.Assign, c.SetReady, c.Pay,
-    c.NotePayment, c.Reassign, c.Conclude,
+    c.Accept, c.Decline, c.PickUp, c.Deliver, c.Fail, c.BringBack, c.ReturnGoods, c.Cancel, c.Release,
+    c.Assign, c.SetReady, c.Pay, c.NotePayment, c.Reassign, c.Conclude,
     c.MakeOffers, c.Withdraw, c.GiveUp, c.SetMode,
     # to drivers
     m.OfferSeen, m.Alive, m.TakeOffline,

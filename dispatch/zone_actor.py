@@ -8,7 +8,7 @@ fail here, so the state is changed in place.
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import ChainMap, Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -111,7 +111,7 @@ class ZoneBehaviour:
 
     def _order_changed(self, state: ZoneState, order: Order, turn: Turn) -> Done:
         state.touched.add(order.id)
-        known = state.orders.get(order.id)
+        known = state.known(order.id)
         if known is not None and known.version >= order.version:
             return Done()  # repeated, or late
         return self._take_over(state, order, turn)
@@ -120,6 +120,9 @@ class ZoneBehaviour:
         """Take in the newest version of an order."""
         state.proposed.pop(order.id, None)
         state.board_dirty = True
+        if self._is_scheduled(state, order, turn):
+            state.traces[order.id] = turn.trace
+            return self._act(state, turn)
         self._note(state, order, turn.now_ms)
         if order.offer_count:
             self._asked(state, order.id, turn.now_ms)
@@ -134,6 +137,26 @@ class ZoneBehaviour:
         if order.mode != state.mode:
             return Done(tells=(Tell(ActorId("order", order.id), SetMode(state.mode)),))
         return self._act(state, turn)
+
+    @staticmethod
+    def _is_scheduled(state: ZoneState, order: Order, turn: Turn) -> bool:
+        """True for an order that no driver is asked for yet; it is kept until then."""
+        if order.status != CONFIRMED or order.offers or order.opens_ms <= turn.now_ms:
+            return False
+        if state.plan is not None:
+            state.plan.drop(order.id)
+        state.schedule(order)
+        return True
+
+    def _open(self, state: ZoneState, order: Order, now_ms: int) -> tuple[Tell, ...]:
+        """Take in an order whose wait for a driver was not followed here."""
+        self._note(state, order, now_ms)
+        state.admit(order)
+        if not order.offer_count and order.mode == WAVES:
+            state.unasked.opened(order.id, now_ms)
+        if order.mode != state.mode:
+            return (Tell(ActorId("order", order.id), SetMode(state.mode)),)
+        return ()
 
     @staticmethod
     def _note(state: ZoneState, order: Order, now_ms: int) -> None:
@@ -197,11 +220,12 @@ class ZoneBehaviour:
     def _compare_orders(self, state: ZoneState, rows: Sequence[Any], turn: Turn) -> Done:
         """Compare the picture with the rows of open orders, except orders with news since the query."""
         there = {row[0]: row[1] for row in rows}
-        for number in [n for n in state.orders if n not in there and n not in state.touched]:
+        known = ChainMap(state.orders, state.scheduled)
+        for number in [n for n in known if n not in there and n not in state.touched]:
             state.dismiss(number)
             state.board_dirty = True
         done = self._act(state, turn)
-        return replace(done, queries=(*done.queries, *self._load_newer(state, there, state.orders)))
+        return replace(done, queries=(*done.queries, *self._load_newer(state, there, known)))
 
     @staticmethod
     def _load_newer(
@@ -232,19 +256,16 @@ class ZoneBehaviour:
         tells: list[Tell] = []
         for row in rows:
             order = order_from(row, ring_from(row["recent"]))
-            known = state.orders.get(order.id)
+            known = state.known(order.id)
             if order.id in state.touched or (known is not None and known.version >= order.version):
                 continue
-            self._note(state, order, turn.now_ms)
-            if order.status != CONFIRMED:
-                state.dismiss(order.id)
+            if self._is_scheduled(state, order, turn):
                 continue
-            state.admit(order)
-            if not order.offer_count and order.mode == WAVES:
-                # How long it has waited for a driver is not known here.
-                state.unasked.opened(order.id, turn.now_ms)
-            if order.mode != state.mode:
-                tells.append(Tell(ActorId("order", order.id), SetMode(state.mode)))
+            if order.status == CONFIRMED:
+                tells += self._open(state, order, turn.now_ms)
+            else:
+                self._note(state, order, turn.now_ms)
+                state.dismiss(order.id)
         state.board_dirty = True
         done = self._act(state, turn)
         return replace(done, tells=(*tells, *done.tells))
@@ -318,13 +339,16 @@ class ZoneBehaviour:
 
     def _tick(self, state: ZoneState, turn: Turn) -> Done:
         """Do the work of each second: match again, compare with the rows, end hopeless searches."""
+        opened = [
+            tell for order in state.opened(turn.now_ms) for tell in self._open(state, order, turn.now_ms)
+        ]
         done = self._act(state, turn, now=True, everybody=True)
         queries = done.queries
         if not within(turn.now_ms, state.rebuilt_ms, REBUILD_MS):
             queries = (*queries, *self._ask_picture(state, turn))
         if state.settings_due:
             queries = (*queries, self._ask_settings(state))
-        tells = (*done.tells, *given_up(state, turn.now_ms))
+        tells = (*opened, *done.tells, *given_up(state, turn.now_ms))
         return Done(tells=tells, emits=done.emits, queries=queries, wake_s=TICK_S, wake=TICK)
 
     def _act(self, state: ZoneState, turn: Turn, *, now: bool = False, everybody: bool = False) -> Done:

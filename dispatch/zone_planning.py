@@ -216,7 +216,9 @@ def predicted_end(plan: ZonePlan, driver_id: int, tasks: Sequence[Order], now_ms
             at = store
         time_s += half_pickup_s
         for order in trip:
-            door = plan.spot(order.facts.dropoff)
+            # Goods that nobody took go back to the store.
+            back = order.returning_ms is not None
+            door = plan.spot(order.facts.first.place if back else order.facts.dropoff)
             time_s += travel_s(at, door) + 2 * half_dropoff_s
             at = door
     return at, time_s
@@ -289,7 +291,7 @@ def _tells(
     lead, driver_id = orders[0], proposal.driver_id
     trip = None
     if len(orders) > 1:
-        trip = Trip(trip_id(lead.id, lead.offer_count + 1), proposal.order_ids)
+        trip = Trip(trip_id(lead.id, lead.offer_count + 1), proposal.order_ids, _pay_minor(orders))
     tells, etas = [], _etas(plan, proposal)
     for order in orders:
         state.proposed[order.id] = (now_ms, (driver_id,))
@@ -304,6 +306,14 @@ def _tells(
             )
         tells.append(Tell(ActorId("order", order.id), message, trace=state.traces.get(order.id)))
     return tells
+
+
+def _pay_minor(orders: Sequence[Order]) -> int | None:
+    """What a driver gets for these orders, tips included; None: the zone does not say what it pays."""
+    pays = [order.facts.driver_pay_minor for order in orders]
+    if None in pays:
+        return None
+    return sum(pay or 0 for pay in pays) + sum(order.facts.terms.tip_minor for order in orders)
 
 
 def _etas(plan: ZonePlan, proposal: TripProposal) -> dict[int, Eta]:

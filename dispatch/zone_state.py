@@ -28,6 +28,7 @@ class ZoneState:
     Attributes:
         orders: confirmed orders by id.
             In order of creation, unless `mixed`.
+        scheduled: confirmed orders that no driver is asked for yet, by id.
         drivers: online drivers by id.
         fleet: drivers with a free slot, by place.
         proposed: orders with a proposal under way: its time and its drivers.
@@ -52,6 +53,7 @@ class ZoneState:
     give_up: GiveUp | None = None
     end_ms: int | None = None
     orders: dict[int, Order] = field(default_factory=dict)
+    scheduled: dict[int, Order] = field(default_factory=dict)
     mixed: bool = False
     newest_ms: int = 0
     drivers: dict[int, m.DriverChanged] = field(default_factory=dict)
@@ -103,8 +105,25 @@ class ZoneState:
             self.plan.made_orders.clear()
             self.plan.made_drivers.clear()
 
+    def known(self, number: int) -> Order | None:
+        """A confirmed order, whether drivers are asked for it already or not."""
+        return self.orders.get(number) or self.scheduled.get(number)
+
+    def schedule(self, order: Order) -> None:
+        """Keep an order until it opens."""
+        self.dismiss(order.id)
+        self.scheduled[order.id] = order
+
+    def opened(self, now_ms: int) -> list[Order]:
+        """Take out the scheduled orders whose time has come."""
+        due = [order for order in self.scheduled.values() if order.opens_ms <= now_ms]
+        for order in due:
+            del self.scheduled[order.id]
+        return due
+
     def admit(self, order: Order) -> None:
         """Add an order in search of a driver."""
+        self.scheduled.pop(order.id, None)
         if order.id not in self.orders:
             self.mixed = self.mixed or order.facts.created_ms < self.newest_ms
             self.newest_ms = max(self.newest_ms, order.facts.created_ms)
@@ -118,6 +137,7 @@ class ZoneState:
     def dismiss(self, number: int) -> None:
         """Remove an order that is not in search of a driver."""
         self.orders.pop(number, None)
+        self.scheduled.pop(number, None)
         self.traces.pop(number, None)
         self.proposed.pop(number, None)
         self.pressed.pop(number, None)

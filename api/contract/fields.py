@@ -255,6 +255,7 @@ Password = Annotated[
 OfferId = Annotated[
     str, StringConstraints(max_length=40, pattern=r"^(ofr|rnd)_[1-9][0-9]{0,15}_[1-9][0-9]{0,8}$")
 ]
+Pin = Annotated[str, StringConstraints(min_length=4, max_length=4, pattern=r"^[0-9]{4}$")]
 TripId = Annotated[str, StringConstraints(max_length=40, pattern=r"^trp_[1-9][0-9]{0,15}_[1-9][0-9]{0,8}$")]
 Reason = Annotated[
     str,

@@ -49,10 +49,18 @@ _ORDER: dict[str, Any] = {
     "pay": a.or_null({"$ref": "#/components/schemas/FeedMoney"}),
     "notes": a.or_null(a.TEXT), "contact": a.or_null({"$ref": "#/components/schemas/FeedContact"}),
     "trip": {"$ref": "#/components/schemas/FeedTrip"}, "eta_ms": _MS,
-    "promised_at_ms": _MS,
+    "promised_at_ms": _MS, "deliver_at_ms": _MS, "tip": {"$ref": "#/components/schemas/FeedMoney"},
+    "pin": {"const": True, "type": "boolean"}, "returning": {"const": True, "type": "boolean"},
 }  # fmt: skip
+_SOMETIMES = ("trip", "eta_ms", "promised_at_ms", "deliver_at_ms", "tip", "pin", "returning")
 _TRIP_ID = {"type": "string", "maxLength": 40, "pattern": "^trp_[1-9][0-9]*_[1-9][0-9]*$"}
-_TRIP = a.object_of({"trip_id": _TRIP_ID, "orders": a.list_of(a.identifier("ord"), 20)})
+_TRIP = a.object_of(
+    {
+        "trip_id": _TRIP_ID, "orders": a.list_of(a.identifier("ord"), 20),
+        "pay": {"$ref": "#/components/schemas/FeedMoney"},
+    },
+    ("pay",),
+)  # fmt: skip
 _OFFERED = {"offer_id": _OFFER, "expires_at_ms": _MS}
 _BECAUSE = {"reason": a.or_null(a.TEXT)}
 
@@ -62,6 +70,7 @@ ENTRIES: Mapping[str, str] = {
     "offer.ready_time": "OfferedOrder",
     "order.assigned": "FeedOrder",
     "order.picked_up": "FeedOrder",
+    "order.returning": "EndedOrder",
     "order.delivered": "FeedOrder",
     "order.undeliverable": "FeedOrder",
     "order.cancelled": "EndedOrder",
@@ -129,10 +138,10 @@ PARTS: Mapping[str, dict[str, Any]] = _titled({
     "FeedMoney": _MONEY,
     "FeedContact": a.CONTACT,
     "FeedTrip": _TRIP,
-    "FeedOrder": a.object_of(_ORDER, ("trip", "eta_ms", "promised_at_ms")),
-    "OfferedOrder": a.object_of({**_ORDER, **_OFFERED}, ("trip", "eta_ms", "promised_at_ms")),
-    "EndedOrder": a.object_of({**_ORDER, **_BECAUSE}, ("trip", "eta_ms", "promised_at_ms")),
-    "BoardOrder": a.object_of({**_ORDER, "offer_id": _OFFER}, ("trip", "eta_ms", "promised_at_ms")),
+    "FeedOrder": a.object_of(_ORDER, _SOMETIMES),
+    "OfferedOrder": a.object_of({**_ORDER, **_OFFERED}, _SOMETIMES),
+    "EndedOrder": a.object_of({**_ORDER, **_BECAUSE}, _SOMETIMES),
+    "BoardOrder": a.object_of({**_ORDER, "offer_id": _OFFER}, _SOMETIMES),
     "OrderResult": _RESULT,
     "Snapshot": _SNAPSHOT,
     "Limits": _LIMITS,
@@ -239,6 +248,7 @@ HEARD_EXAMPLES: Mapping[str, dict[str, Any]] = {
     "order.pickup": {**_COMMAND, "order_id": "ord_17"},
     "order.delivery": {**_COMMAND, "order_id": "ord_17"},
     "order.failure": {**_COMMAND, "order_id": "ord_17", "reason": "nobody at the door"},
+    "order.return": {**_COMMAND, "order_id": "ord_17"},
     "availability": {**_COMMAND, "status": "online"},
     "loc": {"cseq": 9, "lat": 52.52, "lon": 13.405, "accuracy_m": 5.0, "speed_mps": 3.5},
     "auth.refresh": {"id": 9, "token": "eyJhbGciOiJFZERTQSJ9.eyJzdWIiOiJ1c3JfMyJ9.c2lnbmF0dXJl"},

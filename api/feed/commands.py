@@ -26,9 +26,11 @@ def order_wish(frame: frames.OfOrder, driver: int) -> d.Wish:
         case frames.PickUpFrame():
             return d.PickUp(driver)
         case frames.DeliverFrame():
-            return d.Deliver(driver)
+            return d.Deliver(driver, frame.pin)
         case frames.FailFrame():
-            return d.Fail(driver, frame.reason)
+            return (d.BringBack if frame.returning else d.Fail)(driver, frame.reason)
+        case frames.ReturnFrame():
+            return d.ReturnGoods(driver)
 
 
 def offer_result(number: int, answer: Reply) -> dict[str, object]:

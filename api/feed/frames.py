@@ -16,6 +16,7 @@ from api.contract.fields import (
     Name,
     OfferId,
     OrderId,
+    Pin,
     Reason,
     Strict,
     TripId,
@@ -114,6 +115,7 @@ class DeliverFrame(Strict):
     id: FrameId
     key: Key
     order_id: OrderId
+    pin: Pin | None = None
 
 
 class FailFrame(Strict):
@@ -122,6 +124,14 @@ class FailFrame(Strict):
     key: Key
     order_id: OrderId
     reason: Reason
+    returning: bool = False
+
+
+class ReturnFrame(Strict):
+    t: Literal["order.return"]
+    id: FrameId
+    key: Key
+    order_id: OrderId
 
 
 class AvailabilityFrame(Strict):
@@ -149,11 +159,11 @@ class AuthRefreshFrame(Strict):
 
 Frame = (
     HelloFrame | AckFrame | PingFrame | PongFrame | SeenFrame | AcceptFrame | DeclineFrame | PickUpFrame | DeliverFrame
-    | FailFrame | AvailabilityFrame | LocationFrame | AuthRefreshFrame
+    | FailFrame | ReturnFrame | AvailabilityFrame | LocationFrame | AuthRefreshFrame
 )  # fmt: skip
 # Commands, by subject: one or several orders of an offer, one carried order, the driver.
 OfOffer: TypeAlias = AcceptFrame | DeclineFrame
-OfOrder: TypeAlias = PickUpFrame | DeliverFrame | FailFrame
+OfOrder: TypeAlias = PickUpFrame | DeliverFrame | FailFrame | ReturnFrame
 Command: TypeAlias = OfOffer | OfOrder | AvailabilityFrame
 # For isinstance: a union would be built anew for each frame.
 OF_OFFER = (AcceptFrame, DeclineFrame)
@@ -168,6 +178,7 @@ FRAMES: Mapping[str, type[Frame]] = {
     "order.pickup": PickUpFrame,
     "order.delivery": DeliverFrame,
     "order.failure": FailFrame,
+    "order.return": ReturnFrame,
     "availability": AvailabilityFrame,
     "loc": LocationFrame,
     "auth.refresh": AuthRefreshFrame,

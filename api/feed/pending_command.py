@@ -39,6 +39,7 @@ METRIC_NAMES = {
     "order.pickup": "pickup",
     "order.delivery": "delivery",
     "order.failure": "failure",
+    "order.return": "return",
 }
 
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 GOOD = frozenset(
     {
         "won", "already_yours", "declined", "picked_up", "delivered", "failed", "cancelled", "released",
-        "assigned", "ready_time_set", "reassigned", "returned",
+        "assigned", "ready_time_set", "reassigned", "returning", "returned",
     }
 )  # fmt: skip
 

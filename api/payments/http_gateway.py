@@ -69,9 +69,12 @@ class HttpGateway:
         """Make sure that nothing is held under this key; see dispatch.payments.Gateway."""
         await self._finish(f"{key}-cancel", "/holds/cancellation", {"key": key}, "voided", trace)
 
-    async def capture(self, key: str, ref: str, *, trace: str = "") -> None:
-        """Capture the held money."""
-        await self._finish(key, f"/holds/{ref}/capture", {}, "captured", trace)
+    async def capture(self, key: str, ref: str, amount: Money | None = None, *, trace: str = "") -> None:
+        """Capture the held money, or this much of it."""
+        body: dict[str, object] = {}
+        if amount is not None:
+            body = {"amount_minor": amount.amount_minor, "currency": amount.currency}
+        await self._finish(key, f"/holds/{ref}/capture", body, "captured", trace)
 
     async def void(self, key: str, ref: str, *, trace: str = "") -> None:
         """Release the held money."""

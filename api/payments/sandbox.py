@@ -63,8 +63,8 @@ class Sandbox:
     async def cancel(self, key: str, *, trace: str = "") -> None:
         del key, trace
 
-    async def capture(self, key: str, ref: str, *, trace: str = "") -> None:
-        del key, trace
+    async def capture(self, key: str, ref: str, amount: Money | None = None, *, trace: str = "") -> None:
+        del key, amount, trace
         if ref.startswith("exp_"):
             raise GatewayRefused(EXPIRED)
 
@@ -107,6 +107,15 @@ class Ledger:
         if self._file is not None:
             self._file.write(orjson.dumps(entry) + b"\n")
         self._learn(entry)
+
+
+def _given_back(step: str, body: dict[str, Any], left_minor: int) -> dict[str, int]:
+    """What a step gives back: a refund's amount, or what a capture of less than the hold lets go."""
+    if step == "refund":
+        return {"refund_minor": body["amount_minor"]}
+    if step == "capture" and "amount_minor" in body:
+        return {"refund_minor": left_minor - body["amount_minor"]}
+    return {}
 
 
 class Service:
@@ -168,11 +177,11 @@ class Service:
         )
         if self.ledger.known(key) is None:
             hold = self.ledger.holds.get(ref)
-            said = {"refund_minor": (await request.json())["amount_minor"]} if step == "refund" else {}
             if step not in _DONE or hold is None:
                 raise web.HTTPNotFound
             left = hold.get("amount_minor", 0) - hold["refunded_minor"]
-            if hold["status"] not in _BEFORE[step] or said.get("refund_minor", 0) > left:
+            said = _given_back(step, await request.json(), left)
+            if hold["status"] not in _BEFORE[step] or not 0 <= said.get("refund_minor", 0) <= left:
                 raise web.HTTPConflict
             if step == "capture" and ref.startswith("exp_"):
                 self.ledger.write(key, 410, {"code": EXPIRED})

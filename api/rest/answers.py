@@ -89,6 +89,12 @@ class PlanningAnswer(TypedDict):
     time_scale: Annotated[float, WithJsonSchema(s.between(1, 1000))]
 
 
+class DeliveryRulesAnswer(TypedDict):
+    dropoff_pin: Truth
+    cancellation_fee_minor: Annotated[int, WithJsonSchema(s.whole(0, 1_000_000))]
+    offer_ahead_s: Seconds
+
+
 class ZoneAnswer(TypedDict):
     id: ZoneId
     name: Named
@@ -102,6 +108,7 @@ class ZoneAnswer(TypedDict):
     driver_pay_minor: Annotated[int, WithJsonSchema(s.whole(0, 1_000_000_000))] | None
     unassigned_after_s: Annotated[int, WithJsonSchema(s.whole(1, 604_800))] | None
     planning: PlanningAnswer | None
+    delivery_rules: DeliveryRulesAnswer | None
     version: Whole
 
 
@@ -183,9 +190,37 @@ class OfferShown(TypedDict):
 class TripShown(TypedDict):
     trip_id: Annotated[str, WithJsonSchema(s.text(40, "^trp_[0-9]+_[0-9]+$"))]
     orders: Annotated[list[OrderId], Field(max_length=20, description="In the sequence of their delivery.")]
+    pay: NotRequired[
+        Annotated[MoneyAnswer, Field(description="What the driver gets for all of them, tips included.")]
+    ]
 
 
-class OrderAnswer(TypedDict):
+class OrderTerms(TypedDict):
+    """What only some orders have: the customer's wishes, and what came of them."""
+
+    deliver_at: NotRequired[Annotated[Moment, Field(description="When the customer wants it.")]]
+    tip: NotRequired[
+        Annotated[MoneyAnswer, Field(description="The customer's tip for the driver; it is part of `total`.")]
+    ]
+    pin: NotRequired[
+        Annotated[
+            str,
+            WithJsonSchema(s.text(4, "^[0-9]{4}$")),
+            Field(description="What the customer tells the driver at the door. Drivers do not see it."),
+        ]
+    ]
+    pin_required: NotRequired[
+        Annotated[Truth, Field(description="The driver needs the customer's PIN to deliver.")]
+    ]
+    returning_since: NotRequired[
+        Annotated[Moment, Field(description="The driver brings the goods back to the store since then.")]
+    ]
+    cancellation_fee: NotRequired[
+        Annotated[MoneyAnswer, Field(description="What the customer pays for its cancellation.")]
+    ]
+
+
+class OrderAnswer(OrderTerms):
     id: OrderId
     number: Receipt
     status: OrderStatus

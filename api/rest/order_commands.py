@@ -12,7 +12,7 @@ from aiohttp import web
 
 from actors.errors import NoSuchActor
 from api.auth.permissions import COMMANDS, WRITES
-from api.contract.fields import DriverId, OfferId, Reason, StoreId, Strict, Time, TripId
+from api.contract.fields import DriverId, OfferId, Pin, Reason, StoreId, Strict, Time, TripId
 from api.contract.problems import Fault, Problem
 from api.http.command_executor import refusal_code
 from api.http.conditional import wanted_tags
@@ -64,6 +64,19 @@ class ReasonBody(Strict):
 
 class NeededReasonBody(Strict):
     reason: Reason
+
+
+class DeliveryBody(Strict):
+    """`pin`: what the customer says, where the order has `pin_required`. Another PIN needs another key."""
+
+    pin: Pin | None = None
+
+
+class FailureBody(Strict):
+    """`returning`: the driver brings the goods back to the store; the order ends when it says that they are there."""
+
+    reason: Reason
+    returning: bool = False
 
 
 class AssignBody(Strict):
@@ -211,16 +224,16 @@ async def pickup(context: RequestContext) -> web.Response:
     limit=COMMANDS,
     prompt=True,
     summary="The customer has the goods",
-    body=NoBody,
-    body_example={},
+    body=DeliveryBody,
+    body_example={"pin": "0417"},
     answer=DoneAnswer,
     answer_example={"result": "delivered", "status": "delivered"},
-    problems=_CARRY,
+    problems=(*_CARRY, "pin_required", "wrong_pin", "pin_locked"),
     key="optional",
 )
 async def delivery(context: RequestContext) -> web.Response:
-    await context.optional_body(NoBody)
-    return await _command(context, "delivery", lambda c: d.Deliver(c.number))
+    body = await context.optional_body(DeliveryBody)
+    return await _command(context, "delivery", lambda c: d.Deliver(c.number, body.pin))
 
 
 @operations.declare(
@@ -231,7 +244,9 @@ async def delivery(context: RequestContext) -> web.Response:
     limit=COMMANDS,
     prompt=True,
     summary="It cannot be delivered",
-    body=NeededReasonBody,
+    note="The order ends, and the slot is free. With `returning` the driver, who has the goods, brings them back: "
+    "the order stays with it until it says so (`/return`).",
+    body=FailureBody,
     body_example={"reason": "nobody at the door"},
     answer=DoneAnswer,
     answer_example={"result": "failed", "status": "undeliverable"},
@@ -239,8 +254,30 @@ async def delivery(context: RequestContext) -> web.Response:
     key="optional",
 )
 async def failure(context: RequestContext) -> web.Response:
-    body = await context.body(NeededReasonBody)
-    return await _command(context, "failure", lambda c: d.Fail(c.number, body.reason))
+    body = await context.body(FailureBody)
+    wish = d.BringBack if body.returning else d.Fail
+    return await _command(context, "failure", lambda c: wish(c.number, body.reason))
+
+
+@operations.declare(
+    "orders.return",
+    "POST",
+    "/api/v2/orders/{id}/return",
+    scope="orders:carry:own",
+    limit=COMMANDS,
+    prompt=True,
+    summary="The store has the goods again",
+    note="The end of a way back that the driver has begun with a failure and `returning`. The stock is given back.",
+    body=NoBody,
+    body_example={},
+    answer=DoneAnswer,
+    answer_example={"result": "returned", "status": "undeliverable"},
+    problems=_CARRY,
+    key="optional",
+)
+async def give_back(context: RequestContext) -> web.Response:
+    await context.optional_body(NoBody)
+    return await _command(context, "return", lambda c: d.ReturnGoods(c.number))
 
 
 @operations.declare(
@@ -251,6 +288,8 @@ async def failure(context: RequestContext) -> web.Response:
     limit=WRITES,
     prompt=True,
     summary="Cancel an order",
+    note="Until the pick-up. Where the zone takes a fee, a customer who cancels after a driver has accepted pays it: "
+    "`cancellation_fee` of the order.",
     body=ReasonBody,
     body_example={"reason": "changed my mind"},
     answer=DoneAnswer,

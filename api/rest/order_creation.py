@@ -9,7 +9,7 @@ from aiohttp import web
 from pydantic import Field, field_validator
 
 from api.auth.permissions import ORDERS
-from api.contract.fields import Address, Lat, Lon, Name, Notes, Phone, ProductId, Strict
+from api.contract.fields import Address, Lat, Lon, Name, Notes, Phone, ProductId, Strict, Time
 from api.contract.problems import Fault, Problem
 from api.http.operation import Operation, Operations
 from api.http.request import RequestContext, json_response
@@ -26,8 +26,12 @@ operations = Operations(Operation)
 _PROBLEMS = (
     "invalid_idempotency_key", "key_reused", "request_in_flight", "unknown_product", "inactive_product",
     "mixed_currency", "mixed_zones", "out_of_range", "price_changed", "out_of_stock", "too_many_unpaid",
-    "too_many_held", "cards_not_taken",
+    "too_many_held", "too_soon", "cards_not_taken",
 )  # fmt: skip
+
+# An order may be wanted so long from now at most: holds of cards do not last longer.
+DELIVER_AHEAD_S = 6 * 24 * 3600
+TIP_MAX = 1_000_000
 
 # Faults of an order's items, and advice.
 _OF_LINES: Mapping[str, str] = {
@@ -37,6 +41,10 @@ _OF_LINES: Mapping[str, str] = {
     "mixed_zones": "its store is in another zone than the first item's: order it by itself",
     "out_of_stock": "there are not so many: order fewer",
 }
+
+
+# Optional fields that a stored key may be older than.
+_LATER_FIELDS = ("contact", "expected_total", "deliver_at", "tip_minor", "dropoff_pin")
 
 
 class Line(Strict):
@@ -65,7 +73,7 @@ class Total(Strict):
 class OrderBody(Strict):
     """The items may be of several stores of one zone: one driver fetches them all.
 
-    `expected_total` is what the customer was shown: if the prices have changed since, nothing is ordered.
+    `expected_total` is what the customer was shown, with the tip: if the prices have changed since, nothing is ordered.
     """
 
     items: Annotated[list[Line], Field(min_length=1, max_length=50)]
@@ -74,6 +82,25 @@ class OrderBody(Strict):
     notes: Notes | None = None
     contact: Contact | None = None
     expected_total: Total | None = None
+    deliver_at: Annotated[
+        Time | None,
+        Field(
+            description="When it shall be at the door, within six days; without it as soon as possible. Drivers are "
+            "asked shortly before. 409 `too_soon` says the earliest time."
+        ),
+    ] = None
+    tip_minor: Annotated[
+        int | None,
+        Field(
+            ge=1,
+            le=TIP_MAX,
+            description="Tip for the driver, in the currency of the items; it is added to the total.",
+        ),
+    ] = None
+    dropoff_pin: Annotated[
+        Literal[True] | None,
+        Field(description="Whoever delivers must say the `pin` that the order shows to its customer alone."),
+    ] = None
 
     @field_validator("items")
     @classmethod
@@ -122,10 +149,13 @@ async def create(context: RequestContext) -> web.Response:
         contact.name,
         contact.phone,
         None if expected is None else Money(expected.amount_minor, expected.currency),
+        _deliver_ms(context, body),
+        body.tip_minor or 0,
+        bool(body.dropoff_pin),
     )
     # The fingerprint is of the parsed body, so white space and the order of members do not matter. Absent
     # optional fields are left out, because a stored key may be older than they are.
-    unsaid = {name for name in ("contact", "expected_total") if getattr(body, name) is None}
+    unsaid = {name for name in _LATER_FIELDS if getattr(body, name) is None}
     said = body.model_dump_json(exclude=unsaid).encode()
     placed = await context.services.dispatch.create_order(context.caller(key, said), new)
     if placed.replayed:
@@ -134,6 +164,16 @@ async def create(context: RequestContext) -> web.Response:
     if placed.made is not None:
         context.about["order_id"] = public_id(ORDER, placed.made.id)
     return _placed(placed)
+
+
+def _deliver_ms(context: RequestContext, body: OrderBody) -> int | None:
+    if body.deliver_at is None:
+        return None
+    wanted_s, now_s = body.deliver_at.timestamp(), context.services.clock.wall()
+    if not now_s < wanted_s <= now_s + DELIVER_AHEAD_S:
+        fault = Fault("body", "#/deliver_at", "range", "must be from now on, and within six days")
+        raise Problem("invalid", faults=[fault])
+    return int(wanted_s * 1000)
 
 
 def _placed(placed: Placed) -> web.Response:
@@ -160,6 +200,10 @@ def not_placed(placed: Placed) -> Problem:
     if code == "out_of_range":
         detail = f"{facts['distance_m']} m from the store, which delivers within {facts['radius_m']} m"
         return Problem(code, faults=[Fault("body", "#/dropoff", code, detail)], headers=headers)
+    if code == "too_soon":
+        earliest = serializers.time_of(facts["earliest_ms"])
+        fault = Fault("body", "#/deliver_at", code, f"must be {earliest} or later")
+        return Problem(code, faults=[fault], headers=headers, earliest=earliest)
     if code == "price_changed":
         return Problem(code, headers=headers, **_prices(facts))
     if code == "too_many_unpaid":

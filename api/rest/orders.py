@@ -130,7 +130,8 @@ async def _offered(context: RequestContext, order: Order) -> bool:
         return False
     if order.mode == "open":
         seen = await context.services.dispatch.driver(context.who.number, context.carried)
-        return seen.zone_id == order.facts.zone_id and seen.status == ONLINE
+        is_open = order.opens_ms <= context.services.clock.wall() * 1000
+        return is_open and seen.zone_id == order.facts.zone_id and seen.status == ONLINE
     return order.offer_for(context.who.number) is not None
 
 

@@ -30,7 +30,7 @@ from api.rest.answers import (
 from dispatch.domain import ids
 from dispatch.domain.ids import public_id
 from dispatch.domain.money import Money
-from dispatch.domain.order import Item, Order
+from dispatch.domain.order import NO_TERMS, Item, Order
 from dispatch.domain.order_visibility import contact as contact_of
 from dispatch.domain.order_visibility import dropoff as dropoff_of
 from dispatch.domain.order_visibility import pay as pay_of
@@ -112,9 +112,11 @@ def order(o: Order, role: str, number: int) -> OrderAnswer:
         shown["eta"] = time_of(o.expected_ms)
     if facts.promised_ms is not None:
         shown["promised_at"] = time_of(facts.promised_ms)
+    if facts.terms is not NO_TERMS or o.returning_ms is not None:
+        _add_terms(shown, o, driver=driver)
     if role != "customer":
         shown["pay"] = pay_of(o)
-        shown["trip"] = None if o.trip is None else trip_of(o.trip)
+        shown["trip"] = None if o.trip is None else trip_of(o.trip, facts.currency)
     if not driver:
         shown["customer_id"] = public_id(ids.USER, facts.customer_id)
         shown["payments"] = [
@@ -178,6 +180,23 @@ def event(row: Mapping[str, Any], role: str) -> EventAnswer:
     elif row["actor_role"] == "customer" and role == "driver":
         shown["by"] = {"role": "customer", "id": None}
     return shown
+
+
+def _add_terms(shown: OrderAnswer, o: Order, *, driver: bool) -> None:
+    """Add the members that only some orders have."""
+    terms = o.facts.terms
+    if terms.deliver_ms is not None:
+        shown["deliver_at"] = time_of(terms.deliver_ms)
+    if terms.tip_minor:
+        shown["tip"] = money(Money(terms.tip_minor, o.facts.currency))
+    if terms.pin is not None:
+        shown["pin_required"] = True
+        if not driver:
+            shown["pin"] = terms.pin
+    if o.returning_ms is not None:
+        shown["returning_since"] = time_of(o.returning_ms)
+    if o.fee_minor:
+        shown["cancellation_fee"] = money(Money(o.fee_minor, o.facts.currency))
 
 
 def driver(seen: DriverSeen) -> DriverAnswer:
@@ -244,6 +263,7 @@ def zone(row: Mapping[str, Any]) -> ZoneAnswer:
         "driver_pay_minor": row.get("driver_pay_minor"),
         "unassigned_after_s": row.get("unassigned_after_s"),
         "planning": row.get("planning"),
+        "delivery_rules": row.get("delivery_rules"),
         "version": row["version"],
     }
 

@@ -94,6 +94,28 @@ class Planning(Strict):
     )
 
 
+class DeliveryRules(Strict):
+    """Rules of a zone's deliveries. An order keeps those of its placing."""
+
+    dropoff_pin: bool = Field(
+        False,
+        description="The driver must say the customer's PIN to deliver, for all orders and not only where asked.",
+    )
+    cancellation_fee_minor: int = Field(
+        0,
+        ge=0,
+        le=1_000_000,
+        description="What a customer pays who cancels after a driver has accepted, in the currency of its order and no "
+        "more than its total. Cancelling earlier costs nothing; after the pick-up it is not possible.",
+    )
+    offer_ahead_s: int = Field(
+        1200,
+        ge=0,
+        le=86_400,
+        description="An order that is wanted at a time is first offered so long before its goods are ready.",
+    )
+
+
 class NewZone(Strict):
     name: Name
     mode: Mode = "planned"
@@ -106,6 +128,7 @@ class NewZone(Strict):
     driver_pay_minor: DriverPay | None = None
     unassigned_after_s: UnassignedAfter | None = 300
     planning: Planning | None = None
+    delivery_rules: DeliveryRules | None = None
 
 
 class ZoneChange(Patch):
@@ -120,6 +143,7 @@ class ZoneChange(Patch):
     driver_pay_minor: DriverPay | None = absent()
     unassigned_after_s: UnassignedAfter | None = absent()
     planning: Planning | None = absent()
+    delivery_rules: DeliveryRules | None = absent()
 
 
 @operations.declare(
@@ -200,6 +224,8 @@ async def update(context: RequestContext) -> web.Response:
     changes = b.given()
     if b.planning is not None:
         changes["planning"] = b.planning.model_dump()  # with what was left out
+    if b.delivery_rules is not None:
+        changes["delivery_rules"] = b.delivery_rules.model_dump()
     row = await context.services.catalogue.change_zone(number, tags, changes, context.carried)
     if row is None:
         there = await context.services.catalogue.zone(number)

@@ -7,6 +7,7 @@ geo.py                 distances on the sphere
 order.py               the order and its transition table
 commands.py            commands of an order, and the decision about one
 order_decisions.py     the decision about each command, or its refusal
+carrier_decisions.py   decisions about commands of the carrying driver
 operator_decisions.py  decisions about commands of operators
 payment_decisions.py   decisions about payments
 search_decisions.py    decisions about the search for a driver, apart from offers

@@ -59,10 +59,15 @@ class PickUp:
 
 @frozen
 class Deliver:
-    """The driver has delivered the goods."""
+    """The driver has delivered the goods.
+
+    `pin`: what the customer has said, where the order asks for it. It is not part of the fingerprint: a repetition
+    under the same key has the same answer.
+    """
 
     verb: ClassVar[str] = "delivery"
     driver_id: int
+    pin: str | None = field(default=None, repr=False)
 
 
 @frozen
@@ -72,6 +77,23 @@ class Fail:
     verb: ClassVar[str] = "failure"
     driver_id: int
     reason: str
+
+
+@frozen
+class BringBack:
+    """The driver cannot deliver, and brings the goods back to the store."""
+
+    verb: ClassVar[str] = "bring-back"
+    driver_id: int
+    reason: str
+
+
+@frozen
+class ReturnGoods:
+    """The driver has brought the goods back: the store has them again."""
+
+    verb: ClassVar[str] = "return"
+    driver_id: int
 
 
 @frozen
@@ -231,10 +253,13 @@ class Expire:
 
 
 # Commands that a client may send under an idempotency key.
-Wish = Accept | Decline | PickUp | Deliver | Fail | Cancel | Release | Assign | Reassign | Conclude | SetReady
+Wish = (
+    Accept | Decline | PickUp | Deliver | Fail | BringBack | ReturnGoods | Cancel | Release | Assign | Reassign
+    | Conclude | SetReady
+)  # fmt: skip
 OrderCommand = (
-    Accept | Decline | PickUp | Deliver | Fail | Cancel | Release | Assign | Reassign | Conclude | SetReady | Pay
-    | NotePayment
+    Accept | Decline | PickUp | Deliver | Fail | BringBack | ReturnGoods | Cancel | Release | Assign | Reassign
+    | Conclude | SetReady | Pay | NotePayment
     | MakeOffers | Withdraw | GiveUp | SetMode | Expire
 )  # fmt: skip
 

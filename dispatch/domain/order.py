@@ -70,11 +70,13 @@ class Offer:
 class Trip:
     """Trip of one driver: its orders, in the sequence of their delivery.
 
-    Each order of a trip has it, so each of them tells the whole trip.
+    Each order of a trip has it, so each of them tells the whole trip. `pay_minor` is what the driver gets for all of
+    them, tips included; None: not said.
     """
 
     id: str
     order_ids: tuple[int, ...]
+    pay_minor: int | None = None
 
 
 class Eta(NamedTuple):
@@ -129,6 +131,28 @@ class Pickup:
     lines: tuple[int, ...] = ()
 
 
+@frozen
+class Terms:
+    """What a customer asked for beside the goods, and the zone's rules as they were at placing.
+
+    Attributes:
+        deliver_ms: the time at which the customer wants it; None: as soon as possible.
+        ahead_s: how long before its goods are ready an order with a time is offered for the first time.
+        tip_minor: the driver's tip; it is part of the total.
+        pin: what the driver must say to deliver; None: nothing.
+        fee_minor: what the customer pays for a cancellation after a driver has accepted; 0: nothing.
+    """
+
+    deliver_ms: int | None = None
+    ahead_s: int = 0
+    tip_minor: int = 0
+    pin: str | None = None
+    fee_minor: int = 0
+
+
+NO_TERMS = Terms()
+
+
 # Marks a field that stays as it is, where None is a value.
 _SAME: Any = object()
 
@@ -158,6 +182,7 @@ class Facts:
     driver_pay_minor: int | None = None
     expected_ms: int | None = None
     promised_ms: int | None = None
+    terms: Terms = NO_TERMS
 
     @property
     def first(self) -> Pickup:
@@ -198,6 +223,9 @@ class Order:
         payments: payments that held money.
         trip: the trip in which the order is offered, or carried; None: it goes alone.
         eta: what a plan expects of the driver to whom the order is offered, or who carries it; None: not known.
+        pin_tries: wrong PINs so far.
+        returning_ms: since when its driver brings the goods back; None: it does not.
+        fee_minor: what the customer owes for its cancellation.
     """
 
     facts: Facts
@@ -220,11 +248,22 @@ class Order:
     payments: tuple[Paid, ...] = ()
     trip: Trip | None = None
     eta: Eta | None = None
+    pin_tries: int = 0
+    returning_ms: int | None = None
+    fee_minor: int = 0
+
+    @property
+    def opens_ms(self) -> int:
+        """Time from which drivers are asked for it: its placing, unless the customer wants it at a later time."""
+        facts = self.facts
+        if facts.terms.deliver_ms is None:
+            return facts.created_ms
+        return max(facts.created_ms, self.ready_ms - facts.terms.ahead_s * 1000)
 
     @property
     def looking_since_ms(self) -> int:
         """Start of the present search for a driver."""
-        return self.facts.created_ms if self.since_ms is None else self.since_ms
+        return self.opens_ms if self.since_ms is None else max(self.since_ms, self.opens_ms)
 
     @property
     def id(self) -> int:
@@ -273,9 +312,15 @@ class Order:
                 [p.id, p.status, p.amount_minor, p.refunded_minor, p.version, p.stuck] for p in self.payments
             ]
         if self.trip is not None:
-            found["trip"] = [self.trip.id, self.trip.order_ids]
+            found["trip"] = [self.trip.id, self.trip.order_ids, self.trip.pay_minor]
         if self.eta is not None:
             found["eta"] = [*self.eta]
+        if self.pin_tries:
+            found["pin_tries"] = self.pin_tries
+        if self.returning_ms is not None:
+            found["returning"] = self.returning_ms
+        if self.fee_minor:
+            found["fee"] = self.fee_minor
         return found
 
     def evolve(
@@ -298,6 +343,9 @@ class Order:
         payments: tuple[Paid, ...] = _SAME,
         trip: Trip | None = _SAME,
         eta: Eta | None = _SAME,
+        pin_tries: int = _SAME,
+        returning_ms: int | None = _SAME,
+        fee_minor: int = _SAME,
     ) -> Order:
         """Next version of this order. (`dataclasses.replace` takes three times as long.)"""
         return Order(
@@ -321,6 +369,9 @@ class Order:
             self.payments if payments is _SAME else payments,
             self.trip if trip is _SAME else trip,
             self.eta if eta is _SAME else eta,
+            self.pin_tries if pin_tries is _SAME else pin_tries,
+            self.returning_ms if returning_ms is _SAME else returning_ms,
+            self.fee_minor if fee_minor is _SAME else fee_minor,
         )
 
     def remembering(self, recent: tuple[tuple[str, str, Any], ...]) -> Order:
@@ -346,6 +397,9 @@ class Order:
             self.payments,
             self.trip,
             self.eta,
+            self.pin_tries,
+            self.returning_ms,
+            self.fee_minor,
         )
 
 
@@ -365,7 +419,12 @@ def _pickups(rows: Sequence[Sequence[Any]]) -> tuple[Pickup, ...]:
 
 
 def _trip(stored: Sequence[Any] | None) -> Trip | None:
-    return None if stored is None else Trip(stored[0], tuple(stored[1]))
+    # An older version has stored two members.
+    return None if stored is None else Trip(stored[0], tuple(stored[1]), *stored[2:])
+
+
+def _terms(stored: Mapping[str, Any] | None) -> Terms:
+    return NO_TERMS if not stored else Terms(**stored)
 
 
 def order_from(row: Mapping[str, Any], recent: tuple[tuple[str, str, Any], ...]) -> Order:
@@ -393,6 +452,7 @@ def order_from(row: Mapping[str, Any], recent: tuple[tuple[str, str, Any], ...])
         driver_pay_minor=row.get("driver_pay_minor"),
         expected_ms=row.get("expected_ms"),
         promised_ms=row.get("promised_ms"),
+        terms=_terms(row.get("terms")),
     )
     return Order(
         facts=facts,
@@ -415,6 +475,9 @@ def order_from(row: Mapping[str, Any], recent: tuple[tuple[str, str, Any], ...])
         payments=tuple(Paid(*paid) for paid in search.get("payments", ())),
         trip=_trip(search.get("trip")),
         eta=Eta(*search["eta"]) if "eta" in search else None,
+        pin_tries=search.get("pin_tries", 0),
+        returning_ms=search.get("returning"),
+        fee_minor=search.get("fee", 0),
     )
 
 

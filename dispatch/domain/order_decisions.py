@@ -11,10 +11,12 @@ from typing import assert_never
 
 from dispatch.domain import order as o
 from dispatch.domain import refusals as r
+from dispatch.domain.carrier_decisions import carry, driver_by
 from dispatch.domain.commands import (
     DISPATCH,
     Accept,
     Assign,
+    BringBack,
     By,
     Cancel,
     Conclude,
@@ -32,6 +34,7 @@ from dispatch.domain.commands import (
     PickUp,
     Reassign,
     Release,
+    ReturnGoods,
     SetMode,
     SetReady,
     Unchanged,
@@ -39,17 +42,12 @@ from dispatch.domain.commands import (
     Withdraw,
 )
 from dispatch.domain.ids import DRIVER, STORE, public_id
-from dispatch.domain.operator_decisions import FEED_TYPES, REACHED, conclude, hand_over, released
-from dispatch.domain.order import OPERATED, TRANSITIONS, Eta, Order, Trip
+from dispatch.domain.operator_decisions import conclude, hand_over, released
+from dispatch.domain.order import TRANSITIONS, Eta, Order, Trip
 from dispatch.domain.order_visibility import offer_terms, order_for_driver
 from dispatch.domain.payment_decisions import note_payment, pay
 from dispatch.domain.refusals import Refused
 from dispatch.domain.search_decisions import give_up, set_mode, withdraw
-
-
-def driver_by(driver_id: int) -> By:
-    """A driver as the author of a command."""
-    return By("driver", public_id(DRIVER, driver_id))
 
 
 def decide(order: Order, command: OrderCommand, now_ms: int) -> Verdict:
@@ -59,12 +57,8 @@ def decide(order: Order, command: OrderCommand, now_ms: int) -> Verdict:
             return _accept(order, command, now_ms)
         case Decline():
             return _decline(order, command, now_ms)
-        case PickUp(driver_id=driver_id):
-            return _by_carrier(order, driver_id, "picked_up", now_ms)
-        case Deliver(driver_id=driver_id):
-            return _by_carrier(order, driver_id, "delivered", now_ms)
-        case Fail(driver_id=driver_id, reason=reason):
-            return _by_carrier(order, driver_id, "failed", now_ms, reason)
+        case PickUp() | Deliver() | Fail() | BringBack() | ReturnGoods():
+            return carry(order, command, now_ms)
         case Cancel():
             return _cancel(order, command, now_ms)
         case Release():
@@ -125,6 +119,8 @@ def _accept(order: Order, command: Accept, now_ms: int) -> Verdict:
 def _offer_refusal(order: Order, command: Accept, now_ms: int) -> Refused | None:
     """Refusal of a driver's acceptance of a confirmed order, or None."""
     if order.mode == o.OPEN:
+        if now_ms < order.opens_ms:
+            return Refused(r.NOT_OFFERED, order.status)
         if command.offer_id is not None and command.offer_id != order.round_id:
             return Refused(r.OFFER_EXPIRED, order.status)
         return None
@@ -203,34 +199,6 @@ def _decline(order: Order, command: Decline, now_ms: int) -> Verdict:
     )
 
 
-def _by_carrier(order: Order, driver_id: int, event: str, now_ms: int, reason: str | None = None) -> Verdict:
-    """Decide pick-up, delivery or failure, which only the carrying driver may report."""
-    if order.driver_id != driver_id:
-        return Refused(r.NOT_YOURS, order.status)
-    status = TRANSITIONS.get((order.status, event))
-    if status is None or (order.status, event) in OPERATED:
-        if order.status == REACHED[event]:
-            return Unchanged(event)
-        return Refused(r.INVALID_TRANSITION, order.status)
-    eta = order.eta
-    if eta is not None and event == "picked_up":
-        # What the pick-up was late or early, the delivery will be.
-        eta = Eta(now_ms, eta.door_ms + now_ms - eta.pickup_ms)
-    next_order = order.evolve(status, now_ms, due_ms=None, eta=eta)
-    return Decision(
-        order=next_order,
-        event=event,
-        by=driver_by(driver_id),
-        answer=event,
-        reason=reason,
-        data={"eta_ms": eta.door_ms} if eta is not None and event == "picked_up" else {},
-        feed=(FeedEntry(driver_id, FEED_TYPES[event], order_for_driver(next_order, driver_id)),),
-        free=status in o.TERMINAL,
-        # Before the pick-up the goods are still in the store.
-        restock=event == "failed" and order.status == o.ASSIGNED,
-    )
-
-
 def _cancel(order: Order, command: Cancel, now_ms: int) -> Verdict:
     if order.status == o.CANCELLED:
         return Unchanged("cancelled")
@@ -239,7 +207,8 @@ def _cancel(order: Order, command: Cancel, now_ms: int) -> Verdict:
     status = TRANSITIONS.get((order.status, "cancelled"))
     if status is None:
         return Refused(r.INVALID_TRANSITION, order.status)
-    next_order = order.evolve(status, now_ms, offers=(), due_ms=None)
+    fee_minor = _fee_minor(order, command.by)
+    next_order = order.evolve(status, now_ms, offers=(), due_ms=None, fee_minor=fee_minor)
     driver_id = order.driver_id
     entry = order_for_driver(next_order) | {"reason": command.reason}
     return Decision(
@@ -248,12 +217,20 @@ def _cancel(order: Order, command: Cancel, now_ms: int) -> Verdict:
         by=command.by,
         answer="cancelled",
         reason=command.reason,
+        data={"fee_minor": fee_minor} if fee_minor else {},
         feed=() if driver_id is None else (FeedEntry(driver_id, "order.cancelled", entry),),
         free=driver_id is not None,
         restock=True,
         revoked=tuple((x.driver_id, x.id) for x in order.offers),
         why="cancelled",
     )
+
+
+def _fee_minor(order: Order, by: By) -> int:
+    """What a customer owes who cancels after a driver has accepted. Others cancel for nothing."""
+    if by.role != "customer" or order.status != o.ASSIGNED:
+        return 0
+    return min(order.facts.terms.fee_minor, order.facts.total_minor)
 
 
 def _release(order: Order, command: Release, now_ms: int) -> Verdict:

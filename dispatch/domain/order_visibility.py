@@ -10,7 +10,7 @@ from typing import Any, NotRequired, TypedDict
 
 from dispatch.domain.geo import Place, distance_m
 from dispatch.domain.ids import ORDER, STORE, public_id
-from dispatch.domain.order import CARRIED, Facts, Offer, Order, Pickup, Trip
+from dispatch.domain.order import CARRIED, NO_TERMS, Facts, Offer, Order, Pickup, Trip
 
 # The area of a drop-off is a cell of a fixed grid, shown by its centre, so that repeated reads reveal no more.
 AREA_DEG = 0.005
@@ -39,14 +39,17 @@ class ContactSeen(TypedDict):
     phone: str | None
 
 
+class PaySeen(TypedDict):
+    """Amount that a driver gets."""
+
+    amount_minor: int
+    currency: str
+
+
 class TripSeen(TypedDict):
     trip_id: str
     orders: list[str]
-
-
-class PaySeen(TypedDict):
-    amount_minor: int
-    currency: str
+    pay: NotRequired[PaySeen]
 
 
 def sees_all(order: Order, driver_id: int | None) -> bool:
@@ -100,9 +103,21 @@ def pay(order: Order) -> PaySeen | None:
     return None if minor is None else {"amount_minor": minor, "currency": order.facts.currency}
 
 
-def trip(made: Trip) -> TripSeen:
-    """A trip, as shown: its orders in the sequence of their delivery."""
-    return {"trip_id": made.id, "orders": [public_id(ORDER, number) for number in made.order_ids]}
+def tip(order: Order) -> PaySeen | None:
+    """The customer's tip for the driver."""
+    minor = order.facts.terms.tip_minor
+    return {"amount_minor": minor, "currency": order.facts.currency} if minor else None
+
+
+def trip(made: Trip, currency: str) -> TripSeen:
+    """A trip, as shown: its orders in the sequence of their delivery, and what the driver gets for all of them."""
+    shown: TripSeen = {
+        "trip_id": made.id,
+        "orders": [public_id(ORDER, number) for number in made.order_ids],
+    }
+    if made.pay_minor is not None:
+        shown["pay"] = {"amount_minor": made.pay_minor, "currency": currency}
+    return shown
 
 
 def _way_m(stops: list[Place]) -> int:
@@ -115,7 +130,8 @@ def order_for_driver(order: Order, driver_id: int | None = None) -> dict[str, An
 
     `collect` is the cash to collect, `pay` the driver's pay, `store` the first pick-up. `trip` and `eta_ms`
     are there if a plan says that it is offered or carried in a trip, and when it will be at the door.
-    `promised_at_ms` is what the customer was promised at placing.
+    `promised_at_ms` is what the customer was promised at placing, `deliver_at_ms` what it asked for. `tip` is its tip,
+    `pin` says that a delivery needs the customer's PIN, `returning` that the goods are on their way back.
     """
     facts, whole = order.facts, sees_all(order, driver_id)
     to = _door(facts) if whole else _area(facts.dropoff)
@@ -150,12 +166,27 @@ def order_for_driver(order: Order, driver_id: int | None = None) -> dict[str, An
         "contact": contact(order) if whole else None,
     }
     if order.trip is not None:
-        shown["trip"] = trip(order.trip)
+        shown["trip"] = trip(order.trip, facts.currency)
     if order.eta is not None:
         shown["eta_ms"] = order.eta.door_ms
     if facts.promised_ms is not None:
         shown["promised_at_ms"] = facts.promised_ms
-    return shown
+    return shown if facts.terms is NO_TERMS and order.returning_ms is None else shown | _by_terms(order)
+
+
+def _by_terms(order: Order) -> dict[str, Any]:
+    """What only some orders have."""
+    terms = order.facts.terms
+    found: dict[str, Any] = {}
+    if terms.deliver_ms is not None:
+        found["deliver_at_ms"] = terms.deliver_ms
+    if terms.tip_minor:
+        found["tip"] = tip(order)
+    if terms.pin is not None:
+        found["pin"] = True
+    if order.returning_ms is not None:
+        found["returning"] = True
+    return found
 
 
 def offer_terms(offer: Offer) -> dict[str, Any]:

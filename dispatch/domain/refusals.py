@@ -14,6 +14,9 @@ INVALID_TRANSITION = "invalid_transition"
 NOT_YOURS = "not_yours"
 PRECONDITION_FAILED = "precondition_failed"
 NOT_A_PICKUP = "not_a_pickup"
+PIN_REQUIRED = "pin_required"
+WRONG_PIN = "wrong_pin"
+PIN_LOCKED = "pin_locked"
 
 
 @frozen

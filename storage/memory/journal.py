@@ -72,6 +72,7 @@ class MemoryJournal(DueOrders, MemoryPlacing):
         driver_pay_minor: int | None = None,
         plan: str | None = None,
         planning: Row | None = None,
+        delivery_rules: Row | None = None,
     ) -> None:
         self.zones[number] = {
             "id": number,
@@ -86,6 +87,7 @@ class MemoryJournal(DueOrders, MemoryPlacing):
             "driver_pay_minor": driver_pay_minor,
             "plan": plan,
             "planning": planning,
+            "delivery_rules": delivery_rules,
         }
 
     def add_store(

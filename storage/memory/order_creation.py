@@ -94,7 +94,9 @@ class MemoryPlacing:
         far = [(distance_m, radius_m) for distance_m, radius_m in away if distance_m > radius_m]
         if far:
             return "out_of_range", {"distance_m": ceil(max(far)[0]), "radius_m": min(r for _, r in far)}
-        total_minor = sum(product["price_minor"] * quantity for product, quantity in known)
+        total_minor = sum(product["price_minor"] * quantity for product, quantity in known) + _tip_minor(
+            request
+        )
         expected = (request.get("expected"), request.get("expected_currency"))
         if expected not in ((None, None), (total_minor, currencies[0])):
             prices = [[product["id"], product["price_minor"]] for product, _ in known]
@@ -102,7 +104,29 @@ class MemoryPlacing:
         short = [i for i, (p, n) in enumerate(known) if p["stock"] is not None and p["stock"] < n]
         if short:
             return "out_of_stock", {"lines": short}
-        return self._bounded(request, sum(n for p, n in known if p["stock"] is not None))
+        code, facts = self._bounded(request, sum(n for p, n in known if p["stock"] is not None))
+        if code == "created" and _wish(request).get("deliver_ms") is not None:
+            earliest_ms = self._earliest_ms(stores, request)
+            if _wish(request)["deliver_ms"] < earliest_ms:
+                return "too_soon", {"earliest_ms": ceil(earliest_ms)}
+        return code, facts
+
+    def _earliest_ms(self, stores: Sequence[Row], request: Mapping[str, Any]) -> float:
+        """When an order of these stores is expected at the door if it is wanted as soon as possible."""
+        ready_ms = int(self._wall() * 1000) + 1000 * max(store["preparation_s"] for store in stores)
+        return self._promise(stores[0], request, ready_ms)[0]
+
+    def _terms(self, number: int, request: Mapping[str, Any], zone: Row) -> Row | None:
+        """Terms as order_terms() makes them; the PIN follows from the number."""
+        wish, rules = _wish(request), zone.get("delivery_rules") or {}
+        found = {
+            "deliver_ms": wish.get("deliver_ms"),
+            "ahead_s": rules.get("offer_ahead_s", 1200) if wish.get("deliver_ms") is not None else None,
+            "tip_minor": wish.get("tip_minor") or None,
+            "pin": f"{number * 7919 % 10_000:04d}" if wish.get("pin") or rules.get("dropoff_pin") else None,
+            "fee_minor": rules.get("cancellation_fee_minor") or None,
+        }
+        return {name: value for name, value in found.items() if value is not None} or None
 
     def _bounded(self, request: Mapping[str, Any], wanted: int) -> tuple[str, Row]:
         """True if the customer's limits allow this order."""
@@ -135,7 +159,7 @@ class MemoryPlacing:
             for event in _stock_events(after + taken, after, low)
         ]
 
-    def _promise(self, store: Row, request: Mapping[str, Any], ready_ms: int) -> tuple[int, int]:
+    def _promise(self, store: Row, request: Mapping[str, Any], ready_ms: float) -> tuple[int, int]:
         """Times of functions/promises.sql: expected and promised, in milliseconds."""
         zone = self.zones[store["zone_id"]]
         planning = zone.get("planning") or {}
@@ -160,11 +184,13 @@ class MemoryPlacing:
         products = [self.products[line["product"]] for line in request["lines"]]
         stores = [self.stores[product["store_id"]] for product in products]
         store = stores[0]
-        total_minor = sum(quantity * price for _, _, quantity, price in items)
+        total_minor = sum(quantity * price for _, _, quantity, price in items) + _tip_minor(request)
         due = request["payment"] == "card" and total_minor > 0  # of nothing nothing is to be held
         stops = {s["id"]: s for s in stores}
         pickups = [self._pickup(stop, stores, now_ms) for stop in stops.values()]
-        ready = [now_ms + 1000 * stop["preparation_s"] for stop in stops.values()]
+        wanted_ms = _wish(request).get("deliver_ms")
+        held_ms = 0 if wanted_ms is None else max(0, wanted_ms - self._earliest_ms(stores, request))
+        ready = [round(now_ms + 1000 * stop["preparation_s"] + held_ms) for stop in stops.values()]
         self.taken[number] = taken
         expected_ms, promised_ms = self._promise(store, request, max(ready))
         row = {
@@ -200,6 +226,7 @@ class MemoryPlacing:
             "items": items,
             "expected_ms": expected_ms,
             "promised_ms": promised_ms,
+            "terms": self._terms(number, request, self.zones[store["zone_id"]]),
         }
         self.orders[number] = row
         event = {
@@ -215,3 +242,12 @@ class MemoryPlacing:
         self.order_events.append(event)
         self.outbox.put_order(row, event, now_ms)
         return deepcopy(row)
+
+
+def _wish(request: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What the customer asks for beside the goods."""
+    return request.get("wish") or {}
+
+
+def _tip_minor(request: Mapping[str, Any]) -> int:
+    return int(_wish(request).get("tip_minor") or 0)

@@ -59,7 +59,7 @@ CREATE SEQUENCE life_seq;
 CREATE TABLE alembic_version (
     version_num varchar(32) NOT NULL CONSTRAINT alembic_version_pkc PRIMARY KEY
 );
-INSERT INTO alembic_version VALUES ('0041_promises');
+INSERT INTO alembic_version VALUES ('0042_terms');
 
 
 -- Accounts ----------------------------------------------------------------------------------------------------------
@@ -166,7 +166,9 @@ CREATE TABLE zones (
     -- NULL: the nearest drivers get offers.
     plan                 text CHECK (plan IN ('planned', 'direct')),
     -- What the planner knows of the zone's drivers, stores and trips (dispatch/zone_planning.py). NULL: as usual.
-    planning             jsonb
+    planning             jsonb,
+    -- Rules of deliveries: dropoff_pin, cancellation_fee_minor, offer_ahead_s (functions/order_terms.sql). NULL: as usual.
+    delivery_rules       jsonb
 );
 
 -- A store. Trigger (functions/catalogue.sql): a store that closes or opens marks its products.
@@ -306,7 +308,8 @@ CREATE TABLE orders (
     contact_phone text CHECK (length(contact_phone) BETWEEN 1 AND 30),
     driver_pay_minor integer,                       -- the zone's at placing
     expected_at   timestamptz,                      -- at the door, as reckoned at placing (functions/promises.sql)
-    promised_at   timestamptz
+    promised_at   timestamptz,
+    terms         jsonb                             -- what the customer asked for; NULL: nothing (functions/order_terms.sql)
 ) WITH (fillfactor = 70);
 CREATE INDEX orders_zone_open ON orders (zone_id) WHERE status = 'confirmed';
 CREATE INDEX orders_due ON orders (due_at, shard) WHERE due_at IS NOT NULL;
@@ -839,7 +842,8 @@ SELECT o.id, o.shard, o.zone_id, o.store_id, o.pickups, o.ready_each, o.customer
           FROM order_items i WHERE i.order_id = o.id) AS items,
        o.driver_pay_minor,
        (extract(epoch FROM o.expected_at) * 1000)::bigint AS expected_ms,
-       (extract(epoch FROM o.promised_at) * 1000)::bigint AS promised_ms
+       (extract(epoch FROM o.promised_at) * 1000)::bigint AS promised_ms,
+       o.terms
   FROM orders o;
 
 -- A driver as its actor loads it, with the orders that it carries.
@@ -865,7 +869,8 @@ SELECT p.id, p.order_id, o.customer_id, o.status AS order_status, p.method, p.st
        (extract(epoch FROM p.updated_at) * 1000)::bigint AS updated_ms,
        p.refunded_minor, p.stuck_code, (extract(epoch FROM p.stuck_at) * 1000)::bigint AS stuck_ms,
        p.unsure, p.told, p.settled, extract(epoch FROM now() - p.updated_at)::double precision AS waited_s,
-       r.number AS refund_number, r.amount_minor AS refund_minor, r.reason AS refund_reason, r.by_id AS refund_by
+       r.number AS refund_number, r.amount_minor AS refund_minor, r.reason AS refund_reason, r.by_id AS refund_by,
+       coalesce((o.search ->> 'fee')::bigint, 0) AS fee_minor
   FROM payments p JOIN orders o ON o.id = p.order_id
   LEFT JOIN LATERAL (SELECT f.* FROM payment_refunds f WHERE f.payment_id = p.id ORDER BY f.number DESC LIMIT 1) r
     ON true;

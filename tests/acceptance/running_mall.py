@@ -59,12 +59,13 @@ class MallZone:
         )
         return MallDriver(self.mall.anybody.as_(user["access_token"]), user["id"])
 
-    async def order(self, payment: str = "cash", quantity: int = 1) -> str:
+    async def order(self, payment: str = "cash", quantity: int = 1, **wishes: Any) -> str:
         """An order of the customer; returns its id."""
         body = {
             "items": [{"product_id": self.product_id, "quantity": quantity}],
             "dropoff": {"lat": 1.01, "lon": 2.01, "address": "Door 1"},
             "payment": payment,
+            **wishes,
         }
         placed = await self.mall.customer.do("POST", "/api/v2/orders", body, key=next(keys))
         return str(placed["id"])

@@ -81,6 +81,35 @@ async def zone(mall: MallWithGateway) -> MallZone:
     return await mall.zone(mode="open")
 
 
+async def test_customer_who_cancels_after_an_acceptance_pays_the_fee_alone(mall: MallWithGateway) -> None:
+    zone = await mall.zone(mode="open", delivery_rules={"cancellation_fee_minor": 120})
+    order = await zone.order("card")
+    _, paid, _ = await mall.pay(order)
+    async with (await zone.driver()).online() as driver:
+        await mall.admin.do("POST", f"/api/v2/orders/{order}/assignment", {"driver_id": driver.id})
+        await mall.customer.do("POST", f"/api/v2/orders/{order}/cancellation", {"reason": "changed my mind"})
+    seen = await mall.until(paid["id"], "captured")
+    assert (seen["amount"]["amount_minor"], seen["refunded"]["amount_minor"]) == (500, 380)
+    shown = await mall.customer.do("GET", f"/api/v2/orders/{order}")
+    assert (shown["status"], shown["cancellation_fee"]["amount_minor"]) == ("cancelled", 120)
+    assert await mall.effects(order) == ["held", "captured"]
+    # The fee can be given back, and no more.
+    path = f"/api/v2/payments/{paid['id']}/refund"
+    over = {"amount": {"amount_minor": 121, "currency": "EUR"}}
+    assert await refused(mall.admin.do("POST", path, over, key=next(keys))) == "refund_too_large"
+    await mall.admin.do("POST", path, key=next(keys))
+    await mall.until(paid["id"], "refunded")
+
+
+async def test_cancellation_before_an_acceptance_costs_nothing(mall: MallWithGateway) -> None:
+    zone = await mall.zone(mode="open", delivery_rules={"cancellation_fee_minor": 120})
+    order = await zone.order("card")
+    _, paid, _ = await mall.pay(order)
+    await mall.customer.do("POST", f"/api/v2/orders/{order}/cancellation", {"reason": "changed my mind"})
+    await mall.until(paid["id"], "voided")
+    assert "cancellation_fee" not in await mall.customer.do("GET", f"/api/v2/orders/{order}")
+
+
 async def deliver(zone: MallZone, order: str) -> None:
     """A driver carries the order to its door."""
     async with (await zone.driver()).online() as driver:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -160,6 +161,80 @@ async def test_driver_is_told_the_pay_and_it_stays_what_it_was_when_the_order_wa
         ]
         carried = (await driver.event("order.assigned", order))["data"]["pay"]
         assert [offered, carried, *shown] == [{"amount_minor": 350, "currency": "EUR"}] * 3 + ["nothing"]
+
+
+async def test_tip_is_part_of_the_total_and_goes_to_the_driver(mall: RunningMall) -> None:
+    zone = await mall.zone(driver_pay_minor=350)
+    async with (await zone.driver()).online() as driver:
+        order = await zone.order(tip_minor=200, expected_total={"amount_minor": 700, "currency": "EUR"})
+        offered = (await driver.event("offer", order))["data"]
+        assert [offered[name]["amount_minor"] for name in ("collect", "pay", "tip")] == [700, 350, 200]
+        seen = await mall.customer.do("GET", f"/api/v2/orders/{order}")
+        assert [seen[name]["amount_minor"] for name in ("total", "tip")] == [700, 200]
+
+
+async def test_driver_delivers_with_the_pin_that_only_the_customer_sees(mall: RunningMall) -> None:
+    zone = await mall.zone(delivery_rules={"dropoff_pin": True})
+    async with (await zone.driver()).online() as driver:
+        order = await zone.order()
+        assert (await driver.event("offer", order))["data"]["pin"] is True
+        await driver.accept(order)
+        await driver.post(order, "pickup")
+        pin = (await mall.customer.do("GET", f"/api/v2/orders/{order}"))["pin"]
+        seen = await driver.client.do("GET", f"/api/v2/orders/{order}")
+        assert (seen["pin_required"], seen.get("pin")) == (True, None)
+        assert await refused(driver.post(order, "delivery")) == "pin_required"
+        wrong = f"{(int(pin) + 1) % 10_000:04d}"
+        assert await refused(driver.post(order, "delivery", {"pin": wrong})) == "wrong_pin"
+        reply = await driver.ask(t="order.delivery", order_id=order, pin=pin)
+        assert (reply["ok"], reply["status"]) == (True, "delivered")
+    history = (await mall.admin.do("GET", f"/api/v2/orders/{order}/events"))["items"]
+    assert [e["type"] for e in history][-3:] == ["picked_up", "wrong_pin", "delivered"]
+    assert pin not in str(history)
+
+
+async def test_goods_that_nobody_takes_come_back_to_the_store(mall: RunningMall) -> None:
+    zone = await mall.zone()
+    product = f"/api/v2/products/{zone.product_id}"
+    async with (await zone.driver()).online() as driver:
+        order = await zone.order(quantity=3)
+        await driver.event("offer", order)
+        await driver.accept(order)
+        await driver.post(order, "pickup")
+        assert await refused(driver.post(order, "return")) == "invalid_transition"
+        answer = await driver.post(order, "failure", {"reason": "nobody there", "returning": True})
+        assert (answer["result"], answer["status"]) == ("returning", "picked_up")
+        assert (await driver.event("order.returning", order))["data"]["returning"] is True
+        assert "returning_since" in await mall.customer.do("GET", f"/api/v2/orders/{order}")
+        assert (await mall.admin.do("GET", product))["stock"] == 7
+        reply = await driver.ask(t="order.return", order_id=order)
+        assert (reply["result"], reply["status"]) == ("returned", "undeliverable")
+        assert (await mall.admin.do("GET", product))["stock"] == 10
+
+
+async def test_order_for_a_time_is_offered_shortly_before_it(mall: RunningMall) -> None:
+    """Its goods are ready 13 seconds after its placing, and it is offered ten seconds ahead of that."""
+    zone = await mall.zone(preparation_s=0, delivery_rules={"offer_ahead_s": 10})
+    soon = await zone.order()
+    seen = await mall.customer.do("GET", f"/api/v2/orders/{soon}")
+    earliest = datetime.fromisoformat(seen["eta"])
+    assert await refused(zone.order(deliver_at=seen["created_at"])) == "invalid"
+    early = (earliest - timedelta(minutes=5)).isoformat()
+    assert await refused(zone.order(deliver_at=early)) == "too_soon"
+    at = earliest + timedelta(seconds=13)
+    async with (await zone.driver()).online() as driver:
+        later = await zone.order(deliver_at=(earliest + timedelta(hours=2)).isoformat())
+        order = await zone.order(deliver_at=at.isoformat())
+        seen = await mall.customer.do("GET", f"/api/v2/orders/{order}")
+        assert datetime.fromisoformat(seen["deliver_at"]) == datetime.fromisoformat(seen["eta"]) == at
+        await driver.event("offer", soon)
+        await driver.accept(soon)
+        for step in ("pickup", "delivery"):
+            await driver.post(soon, step)
+        offered = await driver.event("offer", order)
+        placed_ms = datetime.fromisoformat(seen["created_at"]).timestamp() * 1000
+        assert offered["at_ms"] >= offered["data"]["ready_at_ms"] - 10_000 > placed_ms
+        assert not [f for f in driver.frames if later in str(f)]
 
 
 async def test_released_order_goes_to_somebody_else(mall: RunningMall) -> None:

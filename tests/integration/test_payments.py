@@ -42,7 +42,7 @@ class ScriptedProvider:
         assert said is not None
         return said
 
-    async def capture(self, key: str, ref: str, *, trace: str = "") -> None:
+    async def capture(self, key: str, ref: str, amount: Money | None = None, *, trace: str = "") -> None:
         assert ref == "hld_1"
         self._said("capture", key)
 

@@ -8,7 +8,26 @@ from api.v1.request_draft import Draft, refuse_body
 from api.v1.transforms.tree import objects, pointer
 
 LATER = frozenset(
-    {"low_stock", "unassigned_after_s", "planning", "trip", "trip_id", "shift_ends_at", "eta", "promised_at"}
+    {
+        "low_stock",
+        "unassigned_after_s",
+        "planning",
+        "trip",
+        "trip_id",
+        "shift_ends_at",
+        "eta",
+        "promised_at",
+        "delivery_rules",
+        "deliver_at",
+        "tip",
+        "tip_minor",
+        "dropoff_pin",
+        "pin",
+        "pin_required",
+        "returning",
+        "returning_since",
+        "cancellation_fee",
+    }
 )
 # Modes of zones that version 1 does not know; to it, their orders are offered in waves.
 LATER_MODES = frozenset({"planned", "direct"})

@@ -73,10 +73,10 @@ BEGIN
             id bigint, shard integer, customer bigint, route text, key text, lines jsonb, lat double precision,
             lon double precision, address text, payment text, notes text, trace text, pay_window_s integer,
             contact_name text, contact_phone text, expected bigint, expected_currency text, unpaid_max integer,
-            held_max integer, low_stock integer))
+            held_max integer, low_stock integer, wish jsonb))
             WITH ORDINALITY AS x(id, shard, customer, route, key, lines, lat, lon, address, payment, notes, trace,
                                  pay_window_s, contact_name, contact_phone, expected, expected_currency, unpaid_max,
-                                 held_max, low_stock, at)
+                                 held_max, low_stock, wish, at)
          -- A subquery for each key, so that no plan ever reads the whole table of them.
          WHERE x.at = ANY (v_mine)
            AND coalesce((SELECT d.expires_at <= v_now FROM idempotency d
@@ -116,16 +116,18 @@ BEGIN
           LEFT JOIN LATERAL held_by(ARRAY[w.customer]) h ON true
          WHERE coalesce(h.unpaid, 0) + w.unpaid > w.unpaid_max OR coalesce(h.pieces, 0) + w.pieces > w.held_max
     ), good AS MATERIALIZED (
-        SELECT i.*, b.total, b.preparation_s, b.store_id, b.currency, b.zone_id, z.mode, z.driver_pay_minor,
+        SELECT i.*, w.total, z.delivery_rules, b.preparation_s, b.store_id, b.currency, b.zone_id, z.mode, z.driver_pay_minor,
                (v_at AT TIME ZONE z.time_zone)::date AS day,
                b.preparation_s + way_s(z.planning, metres_between(b.store_lat, b.store_lon, i.lat, i.lon)) AS there_s,
                coalesce(t.likely_s, 900 / coalesce((z.planning ->> 'time_scale')::double precision, 1)) AS likely_s,
                coalesce(t.late_s, 1800 / coalesce((z.planning ->> 'time_scale')::double precision, 1)) AS late_s
           FROM item i JOIN basket b USING (at) JOIN zones z ON z.id = b.zone_id
+         CROSS JOIN LATERAL (SELECT b.total + coalesce((i.wish ->> 'tip_minor')::bigint, 0) AS total) w
           LEFT JOIN delivery_times t ON t.zone_id = z.id
          WHERE b.plain AND NOT i.at = ANY (ARRAY(SELECT l.at FROM line l JOIN scarce USING (id)))
            AND NOT i.customer = ANY (ARRAY(SELECT customer FROM bound))
-           AND coalesce(i.expected = b.total AND i.expected_currency = b.currency, true)
+           AND coalesce(i.expected = w.total AND i.expected_currency = b.currency, true)
+           AND i.wish ->> 'deliver_ms' IS NULL
     ), stop AS MATERIALIZED (
         -- The stores of each order, each with its number there.
         SELECT l.at, l.store_id, g.day, min(l.number) AS first, min(l.store_name) AS name, min(l.lat) AS lat,
@@ -163,7 +165,7 @@ BEGIN
         INSERT INTO orders (id, shard, zone_id, store_id, customer_id, status, mode, due_at, ready_at, created_at,
                             updated_at, dropoff_lat, dropoff_lon, address, payment, notes, total_minor, currency,
                             pickups, ready_each, contact_name, contact_phone, driver_pay_minor,
-                            expected_at, promised_at)
+                            expected_at, promised_at, terms)
         SELECT g.id, g.shard, g.zone_id, g.store_id, g.customer,
                CASE WHEN g.payment = 'cash' OR g.total = 0 THEN 'confirmed' ELSE 'awaiting_payment' END,
                g.mode,
@@ -173,7 +175,8 @@ BEGIN
                g.lat, g.lon, g.address, g.payment, g.notes, g.total, g.currency, r.pickups, r.ready_each,
                coalesce(g.contact_name, (SELECT u.name FROM users u WHERE u.id = g.customer)), g.contact_phone, g.driver_pay_minor,
                date_trunc('milliseconds', v_now + make_interval(secs => g.there_s + g.likely_s)),
-               date_trunc('milliseconds', v_now + make_interval(secs => g.there_s + g.late_s))
+               date_trunc('milliseconds', v_now + make_interval(secs => g.there_s + g.late_s)),
+               CASE WHEN g.wish IS NOT NULL OR g.delivery_rules IS NOT NULL THEN order_terms(g.wish, g.delivery_rules) END
           FROM good g JOIN route r USING (at)
     ), filled AS (
         INSERT INTO order_items (order_id, line, product_id, name, quantity, price_minor, taken)

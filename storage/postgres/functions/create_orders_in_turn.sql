@@ -11,7 +11,7 @@ DECLARE
     v_at timestamptz := date_trunc('milliseconds', v_now);
     v_ms bigint := (extract(epoch FROM v_at) * 1000)::bigint;
     v_limited bigint[];
-    v_pickups jsonb; v_ready_each jsonb;
+    v_pickups jsonb; v_ready_each jsonb; v_earliest_s double precision; v_held_s double precision;
     v_code text; v_facts jsonb; v_out jsonb := '[]';
     v_mine text[] := '{}'; v_lock text;
 BEGIN
@@ -29,7 +29,7 @@ BEGIN
         id bigint, shard integer, customer bigint, route text, key text, fingerprint text, lines jsonb,
         lat double precision, lon double precision, address text, payment text, notes text, trace text,
         ttl_s integer, pay_window_s integer, contact_name text, contact_phone text, expected bigint,
-        expected_currency text, unpaid_max integer, held_max integer, low_stock integer)
+        expected_currency text, unpaid_max integer, held_max integer, low_stock integer, wish jsonb)
     LOOP
         v_code := NULL; v_facts := '{}';
         IF NOT (it.customer || '/' || it.route || '/' || it.key) = ANY (v_mine) THEN
@@ -52,7 +52,7 @@ BEGIN
                count(*) FILTER (WHERE p.stock < l.quantity) AS short,
                count(DISTINCT p.currency) AS currencies, min(p.currency) AS currency,
                count(DISTINCT s.zone_id) AS zones, min(s.zone_id) AS zone_id,
-               sum(p.price_minor * l.quantity)::bigint AS total,
+               sum(p.price_minor * l.quantity)::bigint + coalesce((it.wish ->> 'tip_minor')::bigint, 0) AS total,
                max(s.preparation_s) AS preparation_s,
                min(s.id) FILTER (WHERE l.line = 1) AS store_id,
                coalesce(sum(l.quantity) FILTER (WHERE p.stock IS NOT NULL), 0) AS pieces,
@@ -108,14 +108,22 @@ BEGIN
             END IF;
         END IF;
         IF v_code IS NULL THEN
-            v_code := 'created';
-            SELECT o.mode, o.driver_pay_minor, (v_at AT TIME ZONE o.time_zone)::date AS day,
+            SELECT o.mode, o.driver_pay_minor, o.delivery_rules, (v_at AT TIME ZONE o.time_zone)::date AS day,
                    c.preparation_s + way_s(o.planning, metres_between(s.lat, s.lon, it.lat, it.lon)) AS there_s,
                    coalesce(t.likely_s, 900 / coalesce((o.planning ->> 'time_scale')::double precision, 1)) AS likely_s,
                    coalesce(t.late_s, 1800 / coalesce((o.planning ->> 'time_scale')::double precision, 1)) AS late_s
               INTO z
               FROM zones o JOIN stores s ON s.id = c.store_id LEFT JOIN delivery_times t ON t.zone_id = o.id
              WHERE o.id = c.zone_id;
+            v_earliest_s := z.there_s + z.likely_s;
+            v_held_s := held_back_s(it.wish, v_ms, v_earliest_s);
+            IF (it.wish ->> 'deliver_ms')::bigint < v_ms + 1000 * v_earliest_s THEN
+                v_code := 'too_soon';
+                v_facts := jsonb_build_object('earliest_ms', ceil(v_ms + 1000 * v_earliest_s)::bigint);
+            END IF;
+        END IF;
+        IF v_code IS NULL THEN
+            v_code := 'created';
             WITH stop AS MATERIALIZED (
                 SELECT s.id, s.name, s.lat, s.lon, s.preparation_s, min(l.line) AS first,
                        jsonb_agg(l.line - 1 ORDER BY l.line) AS lines
@@ -126,7 +134,7 @@ BEGIN
                 ON CONFLICT (store_id, day) DO UPDATE SET last = d.last + 1 RETURNING store_id, last
             )
             SELECT jsonb_agg(jsonb_build_array(s.id, s.name, s.lat, s.lon, n.last, s.lines) ORDER BY s.first),
-                   CASE WHEN count(*) > 1 THEN jsonb_agg(v_ms + 1000 * s.preparation_s ORDER BY s.first) END
+                   CASE WHEN count(*) > 1 THEN jsonb_agg(v_ms + (1000 * (s.preparation_s + v_held_s))::bigint ORDER BY s.first) END
               INTO v_pickups, v_ready_each
               FROM stop s JOIN counted n ON n.store_id = s.id;
             WITH taken AS (
@@ -143,17 +151,18 @@ BEGIN
             INSERT INTO orders (id, shard, zone_id, store_id, customer_id, status, mode, due_at, ready_at,
                                 created_at, updated_at, dropoff_lat, dropoff_lon, address, payment, notes,
                                 total_minor, currency, pickups, ready_each, contact_name, contact_phone, driver_pay_minor,
-                                expected_at, promised_at)
+                                expected_at, promised_at, terms)
             VALUES (it.id, it.shard, c.zone_id, c.store_id, it.customer,
                     CASE WHEN it.payment = 'cash' OR c.total = 0 THEN 'confirmed' ELSE 'awaiting_payment' END, z.mode,
                     date_trunc('milliseconds', CASE WHEN it.payment = 'cash' OR c.total = 0 THEN v_now
                                ELSE v_now + make_interval(secs => it.pay_window_s) END),
-                    date_trunc('milliseconds', v_now + make_interval(secs => c.preparation_s)),
+                    date_trunc('milliseconds', v_now + make_interval(secs => c.preparation_s + v_held_s)),
                     date_trunc('milliseconds', v_now), date_trunc('milliseconds', v_now),
                     it.lat, it.lon, it.address, it.payment, it.notes, c.total, c.currency, v_pickups, v_ready_each,
                     coalesce(it.contact_name, (SELECT name FROM users WHERE id = it.customer)), it.contact_phone, z.driver_pay_minor,
-                    date_trunc('milliseconds', v_now + make_interval(secs => z.there_s + z.likely_s)),
-                    date_trunc('milliseconds', v_now + make_interval(secs => z.there_s + z.late_s)));
+                    date_trunc('milliseconds', v_now + make_interval(secs => z.there_s + z.likely_s + v_held_s)),
+                    date_trunc('milliseconds', v_now + make_interval(secs => z.there_s + z.late_s + v_held_s)),
+                    CASE WHEN it.wish IS NOT NULL OR z.delivery_rules IS NOT NULL THEN order_terms(it.wish, z.delivery_rules) END);
             INSERT INTO order_items (order_id, line, product_id, name, quantity, price_minor, taken)
             SELECT it.id, l.line, p.id, p.name, l.quantity, p.price_minor,
                    CASE WHEN p.stock IS NULL THEN 0 ELSE l.quantity END

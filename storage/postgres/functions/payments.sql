@@ -89,7 +89,7 @@ GRANT EXECUTE ON FUNCTION claim_payments TO mall_app;
 -- p: id, from, to, wakes, next_s, route, and where there is one: ref, decline, unsure, stuck (the code). Nothing happens
 -- unless the status is still `from`. The next look is at once when something came from outside meanwhile (`wakes` has
 -- risen), else in next_s, else, with NULL, never. A refund that is done ends in `captured` while something of the
--- payment is left, else in `refunded`.
+-- payment is left, else in `refunded`. `fee`: only so much of the hold was captured; what was let go counts as refunded.
 CREATE FUNCTION step_payment(p jsonb) RETURNS jsonb
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = public, pg_temp AS $$
 DECLARE
@@ -97,6 +97,7 @@ DECLARE
     v_from text := p ->> 'from';
     v_to text := p ->> 'to';
     v_back bigint := 0;
+    v_fee bigint := (p ->> 'fee')::bigint;
     r record;
 BEGIN
     PERFORM 1 FROM payments WHERE id = v_id AND status = v_from FOR UPDATE;
@@ -105,6 +106,11 @@ BEGIN
     END IF;
     IF v_from = 'refunding' AND v_to = 'refunded' THEN
         UPDATE payment_refunds SET status = 'done' WHERE payment_id = v_id AND status = 'wanted'
+        RETURNING amount_minor INTO v_back;
+    ELSIF v_from = 'held' AND v_to = 'captured' AND v_fee IS NOT NULL THEN
+        INSERT INTO payment_refunds (payment_id, number, amount_minor, reason, by_id, status)
+        SELECT v_id, 1, amount_minor - v_fee, 'not taken: the fee of a cancellation was', 'system', 'done'
+          FROM payments WHERE id = v_id AND amount_minor > v_fee
         RETURNING amount_minor INTO v_back;
     END IF;
     UPDATE payments SET
@@ -147,7 +153,7 @@ GRANT EXECUTE ON FUNCTION payment_told TO mall_app;
 CREATE FUNCTION payment_shown(p_id bigint) RETURNS jsonb
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
     SELECT to_jsonb(r) - ARRAY['token', 'gateway_ref', 'wakes', 'attempts', 'trace', 'unsure', 'told', 'settled',
-                               'waited_s', 'refund_number', 'refund_minor', 'refund_reason', 'refund_by']
+                               'waited_s', 'refund_number', 'refund_minor', 'refund_reason', 'refund_by', 'fee_minor']
       FROM payment_rows r WHERE r.id = p_id
 $$;
 REVOKE ALL ON FUNCTION payment_shown FROM PUBLIC;

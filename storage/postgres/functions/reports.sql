@@ -21,7 +21,7 @@ BEGIN
           FROM orders o JOIN zones z ON z.id = o.zone_id
          CROSS JOIN LATERAL (
                -- Since when it is open for drivers, in this round.
-               SELECT h.at, h.trace FROM order_events h
+               SELECT order_opens(o.terms, o.ready_at, h.at) AS at, h.trace FROM order_events h
                 WHERE h.order_id = o.id AND h.type IN ('created', 'paid', 'released')
                 ORDER BY h.version DESC LIMIT 1) e
          WHERE o.status = 'confirmed' AND o.created_at <= now() - make_interval(secs => z.unassigned_after_s)
@@ -108,8 +108,10 @@ DECLARE
 BEGIN
     PERFORM pg_advisory_xact_lock(hashtextextended('report/' || p_zone || '/' || p_day, 0));
     WITH placed AS MATERIALIZED (
-        SELECT o.id, o.status, o.created_at, o.total_minor, o.currency, o.pickups, coalesce(o.driver_pay_minor, 0) AS pay_minor
+        SELECT o.id, o.status, o.created_at, o.total_minor - w.tip_minor AS total_minor, o.currency, o.pickups,
+               coalesce(o.driver_pay_minor, 0) + w.tip_minor AS pay_minor
           FROM order_listing l JOIN orders o ON o.id = l.id
+         CROSS JOIN LATERAL (SELECT coalesce((o.terms ->> 'tip_minor')::bigint, 0) AS tip_minor) w
          WHERE l.zone_id = p_zone AND l.pickup = 1 AND l.created_at >= v_from AND l.created_at < v_to
            AND (l.created_at AT TIME ZONE v_time_zone)::date = p_day
     ), ended AS MATERIALIZED (
@@ -167,7 +169,7 @@ BEGIN
            made_at = clock_timestamp();
 
     WITH made AS MATERIALIZED (
-        SELECT o.driver_id, o.currency, count(*) AS deliveries, sum(coalesce(o.driver_pay_minor, 0)) AS pay_minor,
+        SELECT o.driver_id, o.currency, count(*) AS deliveries, sum(coalesce(o.driver_pay_minor, 0) + coalesce((o.terms ->> 'tip_minor')::bigint, 0)) AS pay_minor,
                coalesce(sum(o.total_minor) FILTER (WHERE o.payment = 'cash'), 0) AS cash_minor
           FROM order_events e JOIN orders o ON o.id = e.order_id
          WHERE e.type = 'delivered' AND e.at >= v_from AND e.at < v_to

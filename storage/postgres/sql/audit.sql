@@ -168,7 +168,8 @@ SELECT 'ord_' || o.id AS key,
 SELECT 'ord_' || coalesce(o.id, i.order_id) AS key,
        coalesce('total ' || o.total_minor, 'no such order') || ', ' || coalesce(i.many, 0) || ' lines'
        || coalesce(' up to ' || i.last || ' make ' || i.total, '') AS why
-  FROM (SELECT id, total_minor FROM orders WHERE id > $1 AND id <= $2) o
+  FROM (SELECT id, total_minor - coalesce((terms ->> 'tip_minor')::bigint, 0) AS total_minor
+          FROM orders WHERE id > $1 AND id <= $2) o
   FULL JOIN (SELECT order_id, count(*) AS many, min(line) AS first, max(line) AS last,
                     sum(quantity * price_minor) AS total
                FROM order_items WHERE order_id > $1 AND order_id <= $2 GROUP BY order_id) i ON i.order_id = o.id
@@ -187,7 +188,8 @@ SELECT 'pay_' || p.id AS key, p.status || ', ' || p.amount_minor || '; the order
   FROM payments p JOIN orders o ON o.id = p.order_id
  WHERE p.order_id > $1 AND p.order_id <= $2
    AND (p.amount_minor <> o.total_minor OR o.payment <> 'card'
-        OR (p.status IN ('captured', 'refunding', 'refunded') AND o.status <> 'delivered' AND p.settled IS NULL)
+        OR (p.status IN ('captured', 'refunding', 'refunded') AND o.status <> 'delivered' AND p.settled IS NULL
+            AND o.search ->> 'fee' IS NULL)
         OR (p.status = 'voided' AND o.status NOT IN ('cancelled', 'undeliverable') AND p.settled IS NULL)
         OR (p.status = 'held' AND p.due_at IS NULL AND p.stuck_code IS NULL
             AND o.status IN ('awaiting_payment', 'delivered', 'cancelled', 'undeliverable'))
@@ -304,13 +306,13 @@ SELECT 'drv_' || f.driver_id || ' seq ' || f.seq AS key,
                     ('order.ready_time', ARRAY['ready_time_set']), ('order.assigned', ARRAY['assigned', 'handed_over']),
                     ('order.released', ARRAY['released', 'handed_over']), ('order.picked_up', ARRAY['picked_up']),
                     ('order.delivered', ARRAY['delivered']), ('order.undeliverable', ARRAY['failed', 'returned']),
-                    ('order.cancelled', ARRAY['cancelled'])) AS t(entry, events) ON t.entry = f.type
+                    ('order.cancelled', ARRAY['cancelled']), ('order.returning', ARRAY['returning'])) AS t(entry, events) ON t.entry = f.type
  WHERE f.driver_id > $1 AND f.driver_id <= $2
    AND (o.id IS NULL
         OR t.events IS NOT NULL AND (e.type IS NULL OR e.type <> ALL (t.events) OR e.at <> f.at OR e.trace <> f.trace)
         OR f.type = 'order.assigned' AND e.data ->> 'driver_id' IS DISTINCT FROM 'drv_' || f.driver_id
         OR f.type = 'order.released' AND coalesce(e.data ->> 'from', e.data ->> 'driver_id') IS DISTINCT FROM 'drv_' || f.driver_id
-        OR f.type IN ('order.picked_up', 'order.delivered', 'order.undeliverable')
+        OR f.type IN ('order.picked_up', 'order.delivered', 'order.undeliverable', 'order.returning')
            AND CASE e.actor_role WHEN 'driver' THEN e.actor_id ELSE e.data ->> 'driver_id' END <> 'drv_' || f.driver_id)
  ORDER BY f.driver_id, f.seq;
 
@@ -319,7 +321,7 @@ SELECT 'drv_' || f.driver_id || ' seq ' || f.seq AS key,
 WITH event AS (
     SELECT e.* FROM order_events e
      WHERE e.order_id > $1 AND e.order_id <= $2
-       AND e.type IN ('assigned', 'released', 'handed_over', 'picked_up', 'delivered', 'failed', 'returned')
+       AND e.type IN ('assigned', 'released', 'handed_over', 'picked_up', 'returning', 'delivered', 'failed', 'returned')
        AND e.at > now() - make_interval(days => $3::integer) + interval '1 hour'
 ), told AS (
     SELECT e.order_id, e.version, e.type, e.at, e.trace,

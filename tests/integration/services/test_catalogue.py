@@ -78,7 +78,8 @@ class Mall:
     async def zone(self) -> Row:
         return await self.service.add_zone(
             name="Z", mode="waves", wave_size=3, offer_ttl_s=20, area=AREA, offer_distance_max_m=500,
-            release_pause_s=600, give_up_after_s=3600, driver_pay_minor=250, unassigned_after_s=300, planning=None,
+            release_pause_s=600, give_up_after_s=3600, driver_pay_minor=250, unassigned_after_s=300,
+            planning=None, delivery_rules=None,
         )  # fmt: skip
 
     async def store(self, zone: int = ZONE) -> Row:

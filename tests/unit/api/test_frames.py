@@ -31,6 +31,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     "order.pickup": {**COMMAND, "order_id": "ord_17"},
     "order.delivery": {**COMMAND, "order_id": "ord_17"},
     "order.failure": {**COMMAND, "order_id": "ord_17", "reason": "nobody there"},
+    "order.return": {**COMMAND, "order_id": "ord_17"},
     "availability": {**COMMAND, "status": "online"},
     "loc": {"cseq": 9, "lat": 52.5, "lon": 13.4, "accuracy_m": 5, "speed_mps": 3.5},
     "auth.refresh": {"id": 1, "token": "x" * 20},

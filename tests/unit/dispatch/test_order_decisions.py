@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +15,13 @@ from dispatch.domain import commands as d
 from dispatch.domain import order as o
 from dispatch.domain.commands import By, Decision, Unchanged
 from dispatch.domain.geo import Place
-from dispatch.domain.order import Eta, Facts, Item, Offer, Order, Paid, Pickup, Trip, order_from
+from dispatch.domain.order import Eta, Facts, Item, Offer, Order, Paid, Pickup, Terms, Trip, order_from
 from dispatch.domain.order_decisions import decide
 from dispatch.domain.refusals import Refused
 
 NOW = 1_790_000_000_000
 ADMIN = By("admin", "usr_9")
+TERMS = Terms(NOW + 900, 1200, 200, "0417", 120)
 
 
 def order(status: str = o.CONFIRMED, **changes: Any) -> Order:
@@ -470,13 +471,14 @@ def test_payment_of_an_order_is_noted_once_for_each_version_also_after_its_end()
 
 def test_whatever_an_order_is_outlives_its_row_and_every_change() -> None:
     full = Order(
-        order().facts, o.CONFIRMED, 3, o.WAVES, (NOW + 5,), NOW, driver_id=7, round=2, wave=4,
+        replace(order().facts, terms=TERMS), o.CONFIRMED, 3, o.WAVES, (NOW + 5,), NOW, driver_id=7, round=2, wave=4,
         offers=(Offer("ofr_5_6", 8, NOW + 9),), offer_count=6, tried=(8, 9), due_ms=NOW + 9,
         recent=(("a" * 24, "b" * 16, ["won", "assigned", 3]),), released=((7, NOW - 9),), since_ms=NOW - 8,
         warned_ms=NOW - 7, payments=(Paid(3, "refunding", 900, 200, 5, True), Paid(4, "held", 900)),
-        trip=Trip("trp_5_6", (5, 9)), eta=Eta(NOW + 1, NOW + 2),
+        trip=Trip("trp_5_6", (5, 9), 700), eta=Eta(NOW + 1, NOW + 2), pin_tries=2, returning_ms=NOW - 3, fee_minor=120,
     )  # fmt: skip
-    # A field that is added to orders must be set above, or this test would not notice that it is lost.
+    # A field that is added to orders or terms must be set above, or this test would not notice that it is lost.
+    assert [each.name for each in fields(Terms) if getattr(TERMS, each.name) == each.default] == []
     plain = {field.name: field.default for field in fields(Order)}
     assert [name for name, usual in plain.items() if getattr(full, name) == usual] == []
     facts = full.facts
@@ -484,7 +486,8 @@ def test_whatever_an_order_is_outlives_its_row_and_every_change() -> None:
     columns |= {field.name: getattr(full, field.name) for field in fields(Order)}
     row = columns | {
         "pickups": [[1, "Bakery", 1, 2, 17, [0]]], "items": [[1, "Bread", 2, 450]], "dropoff_lat": 3, "dropoff_lon": 4,
-        "ready_ms": NOW + 5, "ready_each": None, "search": orjson.loads(orjson.dumps(full.search())),
+        "ready_ms": NOW + 5, "ready_each": None, "terms": asdict(TERMS),
+        "search": orjson.loads(orjson.dumps(full.search())),
     }  # fmt: skip
     assert order_from(row, full.recent) == full
     moved = full.evolve(full.status, full.updated_ms)

@@ -12,7 +12,7 @@ from actors.messages import Query, QueryAnswer, QueryFailed, Turn, Wake
 from dispatch import messages as m
 from dispatch.domain.commands import GiveUp, MakeOffers, SetMode, Withdraw
 from dispatch.domain.geo import Place
-from dispatch.domain.order import Offer, Order
+from dispatch.domain.order import Offer, Order, Terms
 from dispatch.zone_actor import REBUILD_MS, REPEAT_MS, TICK, ZoneBehaviour
 from dispatch.zone_expiry import GIVE_UP_MAX, PROPOSED_MS
 from dispatch.zone_state import ZoneState
@@ -266,3 +266,56 @@ def test_distance_of_the_zone_bounds_who_is_asked() -> None:
     zone.say(replace(driver(7), place=Place(1.01, 2)))
     assert offers(zone.say(m.OrderChanged(order(version=1)))) == []
     assert offers(zone.say(replace(driver(8), place=Place(1.008, 2)))) == [(8,)]
+
+
+def wanted_later(zone: Clock, in_s: int, **changes: Any) -> Order:
+    """An order whose drivers are asked `in_s` from now on."""
+    made = order(version=1, ready=(zone.now + 1000 * (in_s + 60),), **changes)
+    return replace(made, facts=replace(made.facts, terms=Terms(zone.now + 1000 * (in_s + 600), 60)))
+
+
+def test_order_for_a_time_waits_until_drivers_are_to_be_asked() -> None:
+    zone = Clock()
+    zone.say(driver(7))
+    assert offers(zone.say(m.OrderChanged(wanted_later(zone, in_s=5)))) == []
+    assert offers(zone.say(Wake(TICK), 4_000)) == []
+    assert zone.state.orders == {}
+    assert offers(zone.say(Wake(TICK), 1_000)) == [(7,)]
+    assert zone.state.scheduled == {}
+
+
+def test_order_for_a_time_that_is_cancelled_is_forgotten() -> None:
+    zone = Clock()
+    later = wanted_later(zone, in_s=5)
+    zone.say(m.OrderChanged(later))
+    zone.say(m.OrderChanged(replace(later, status="cancelled", version=2)))
+    zone.say(driver(7))
+    assert offers(zone.say(Wake(TICK), 10_000)) == []
+    assert (zone.state.scheduled, zone.state.traces) == ({}, {})
+
+
+def test_order_for_a_time_that_the_rows_no_longer_have_is_forgotten() -> None:
+    zone = Clock()
+    zone.say(m.OrderChanged(wanted_later(zone, in_s=500)))
+    zone.say(Wake(TICK), REBUILD_MS)
+    zone.say(QueryAnswer(Query("zone_orders", (1,), tag="orders"), []))
+    assert zone.state.scheduled == {}
+
+
+def test_order_for_a_time_is_not_read_again_while_its_row_is_the_same() -> None:
+    zone = Clock()
+    later = wanted_later(zone, in_s=500)
+    zone.say(m.OrderChanged(later))
+    zone.say(Wake(TICK), REBUILD_MS)
+    answer = QueryAnswer(Query("zone_orders", (1,), tag="orders"), [(later.id, later.version)])
+    assert zone.say(answer).queries == ()
+
+
+def test_goods_that_are_ready_later_put_the_first_offer_off() -> None:
+    zone = Clock()
+    zone.say(driver(7))
+    later = wanted_later(zone, in_s=5)
+    zone.say(m.OrderChanged(later))
+    zone.say(m.OrderChanged(replace(later, version=2, ready=(later.ready_ms + 60_000,))))
+    assert offers(zone.say(Wake(TICK), 6_000)) == []
+    assert offers(zone.say(Wake(TICK), 60_000)) == [(7,)]
