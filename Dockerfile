@@ -12,6 +12,9 @@ WORKDIR /src
 COPY config/deploy/image.sh config/deploy/
 COPY config/locks/serving.txt config/locks/
 RUN sh config/deploy/image.sh environment /src /srv/mall
+COPY config/locks/pages.txt config/locks/
+COPY api/pages/package.json api/pages/package-lock.json api/pages/.npmrc api/pages/install.py api/pages/
+RUN sh config/deploy/image.sh pages /src /srv/mall
 COPY config config
 COPY actors actors
 COPY storage storage

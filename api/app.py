@@ -20,6 +20,9 @@ from api.routes import ROUTES, check_routes
 from api.transport.fast_path import PROMPTS, FastPath, Handler
 from api.v1 import mount
 
+# The end of a page's path: nothing, or whatever its script understands.
+REST, REST_PATTERN = "{rest}", "{rest:.*}"
+
 
 def with_head(route: Route) -> tuple[Route, ...]:
     """The route, and for a GET that ends by itself also its HEAD (RFC 9110 wants both)."""
@@ -47,7 +50,7 @@ def make_app(services: Services, routes: tuple[Operation, ...] = ROUTES) -> web.
     app[TABLE] = routes
     bound = [(route, bind(route)) for known in routes for route in with_head(known)]
     addresses: list[version_routing.Address] = [
-        (route.method, route.path, handler) for route, handler in bound
+        (route.method, route.path.replace(REST, REST_PATTERN), handler) for route, handler in bound
     ]
     added = [app.router.add_route(*address, expect_handler=expect) for address in addresses]
     if not foreign:  # aiohttp-cors must see every answer

@@ -10,6 +10,7 @@ from api.feed import handshake
 from api.http import front_pages
 from api.http.operation import METHODS, Operation, Route
 from api.ops import health
+from api.pages import serving
 from api.rest import (
     accounts,
     drivers,
@@ -62,6 +63,7 @@ _TABLES: tuple[Iterable[Operation], ...] = (
     asyncapi.operations,
     problem_pages.operations,
     front_pages.operations,
+    serving.operations,
 )
 
 

@@ -6,6 +6,7 @@ conftest.py   fixtures of all folders: Postgres, Valkey, a fresh database, a sho
 unit/         one module or a few, in memory, without I/O
 contracts/    one suite for an implementation in memory and for the real one
 integration/  one part of ours on a real Postgres, Valkey or TCP connection
+browser/      the pages in a real browser
 acceptance/   the whole program, asked over HTTP and WebSocket as its users ask it
 simulation/   three instances on a virtual clock, with faults drawn from a seed
 house/        tests about the repository itself: names, maps, docstrings, locks, compose.yaml

@@ -26,9 +26,11 @@ SILENT_OPENINGS = Policy("silent-openings", 1200, shared=False)
 UNKNOWN = Policy("unknown", 600, shared=False)
 # Documents and keys, per address: a page of documents takes eight requests.
 DOCUMENTS = Policy("documents", 600, shared=False)
+# Files of pages, per address: a page takes some forty, and a whole office may share an address.
+PAGE_FILES = Policy("page-files", 6000, shared=False)
 
 # Policies of operations, in the order of the documents.
-POLICIES = (AUTH, REFRESH, WRITES, READS, DOCUMENTS, ORDERS, TICKETS, COMMANDS, LOCATIONS)
+POLICIES = (AUTH, REFRESH, WRITES, READS, DOCUMENTS, PAGE_FILES, ORDERS, TICKETS, COMMANDS, LOCATIONS)
 
 # A scope names a resource and an action. With `own` the handler checks the owner, and treats all other resources as
 # not existing. `any` includes `own`.

@@ -73,8 +73,8 @@ _PREFIXES = {
 
 
 def is_elsewhere(route: Operation) -> bool:
-    """True for operations outside of this document: the documents, and the feed, which has a document of its own."""
-    return route.resource == "docs" or route.operation == "feed.open"
+    """True for operations outside of this document: documents, pages, and the feed, which has a document of its own."""
+    return route.resource in ("docs", "pages") or route.operation == "feed.open"
 
 
 def make_document(routes: Iterable[Operation]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from hashlib import blake2b
 
 from aiohttp import Payload, web
@@ -13,16 +14,21 @@ from api.http.request import RequestContext
 # The transport takes this much before it asks to wait. Half a megabyte at once would stay in memory for each client
 # that does not read: 240 MB for 333 of them (loadtests/slow).
 PIECE_BYTES = 64 * 1024
+_FOR_MINUTES: Mapping[str, str] = {"Cache-Control": "public, max-age=300"}
 
 
 class Document:
     """A text that does not change while the program runs.
 
     Attributes:
+        headers: of every answer, also of 304.
         pieces: its bytes, shared by all answers.
     """
 
-    def __init__(self, text: bytes, content_type: str = "application/json") -> None:
+    def __init__(
+        self, text: bytes, content_type: str = "application/json", headers: Mapping[str, str] = _FOR_MINUTES
+    ) -> None:
+        self.headers = headers
         self.size_bytes = len(text)
         self.content_type = content_type
         self.pieces = tuple(text[at : at + PIECE_BYTES] for at in range(0, len(text), PIECE_BYTES))
@@ -34,7 +40,7 @@ class Document:
         Raises:
             Problem: `malformed_request`, for an invalid If-None-Match.
         """
-        headers = {"Cache-Control": "public, max-age=300"}
+        headers = dict(self.headers)
         if tagged:
             headers["ETag"] = self._tag
             if is_known(context, self._tag):

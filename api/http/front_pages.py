@@ -21,6 +21,7 @@ _PAGE = """<!doctype html>
 </ul></main></body></html>
 """
 _PUBLIC = {
+    "/console/": "the console of those who run the mall",
     "/docs": "the API: every operation, its fields, its answers",
     "/api/v2/openapi.json": "the same for programs (OpenAPI)",
     "/api/v2/asyncapi.json": "the drivers' feed for programs (AsyncAPI)",

@@ -27,6 +27,7 @@ from api.auth.permissions import (
     LOCATIONS,
     OPENINGS,
     ORDERS,
+    PAGE_FILES,
     READS,
     REFRESH,
     SILENT_OPENINGS,
@@ -58,8 +59,8 @@ _PARTS = (0.5, 0.7, 0.85, 1.0)
 _BACK_S = (5, 3, 2, 1)
 # Failures count for the network: see api/ratelimit/login_attempts.py.
 _TRIED = frozenset({AUTH.name, REFRESH.name})
-_BROWSED = frozenset({"stores", "products", "zones", "docs"})
-_READING = frozenset({READS.name, DOCUMENTS.name})
+_BROWSED = frozenset({"stores", "products", "zones", "docs", "pages"})
+_READING = frozenset({READS.name, DOCUMENTS.name, PAGE_FILES.name})
 _VITAL = frozenset({ORDERS.name, COMMANDS.name, LOCATIONS.name})
 # Limit of look-ups whether a creation over its limit is a repetition.
 _LOOKS = Policy("looks", READS.limit, shared=False)

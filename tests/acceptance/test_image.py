@@ -93,6 +93,7 @@ def test_dockerfile_runs_the_steps_and_nothing_else_makes_the_folder() -> None:
     runs = re.findall(r"^RUN (.+)$", DOCKERFILE, re.MULTILINE)
     assert [run for run in runs if "image.sh" in run] == [
         "sh config/deploy/image.sh environment /src /srv/mall",
+        "sh config/deploy/image.sh pages /src /srv/mall",
         "sh config/deploy/image.sh program /src /srv/mall",
     ]
     assert "COPY --from=build /srv/mall /srv/mall" in DOCKERFILE
@@ -199,6 +200,7 @@ async def test_server_from_the_image_takes_an_order_as_an_ordinary_user(
 ) -> None:
     target, python = world_readable_dir / "whole", a_python_for_everybody()
     await build("environment", target, python)
+    await build("pages", target, python)
     await build("program", target)
     assert not list(target.glob("environment/lib/python*/site-packages/mall*"))
     first = free_run(2)
@@ -220,6 +222,8 @@ async def test_server_from_the_image_takes_an_order_as_an_ordinary_user(
             async with open_http() as http:
                 await until_ready(http, url, process)
                 await order_one(Mall(http, url))
+                async with http.get(url + "/pages/vendor/preact.js") as answer:
+                    assert answer.status == 200, "the pages are in the image"
                 assert await is_alive(target / "alive.sh", first + 1)
         finally:
             if process.returncode is None:

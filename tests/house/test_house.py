@@ -54,7 +54,9 @@ def _texts() -> list[Path]:
     """The files of the repository: what stands in its rooms, and beside them."""
     found = [path for room in (*ROOMS, "tests") for path in sorted((ROOT / room).rglob("*"))]
     found += sorted(ROOT.glob("*"))
-    return [path for path in found if path.is_file() and "__pycache__" not in path.parts]
+    return [
+        path for path in found if path.is_file() and not {"__pycache__", "node_modules"} & set(path.parts)
+    ]
 
 
 def test_files_that_texts_name_are_there() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import configparser
+import json
 import re
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from packaging.version import Version
 
 ROOT = Path(__file__).resolve().parents[2]
 LOCKS = ROOT / "config" / "locks"
+PAGES = ROOT / "api" / "pages"
 # Each lock, and the extras of setup.cfg that it holds beside what serving needs.
 HOLDS = {"serving": (), "running": ("embedded",), "testing": ("embedded", "dev")}
 _PIN = re.compile(r"^([A-Za-z0-9._-]+)(?:\[[^\]]*\])?==(\S+)(?: ; [^\\]+)? \\$")
@@ -39,9 +41,20 @@ def pins(name: str) -> dict[str, Version]:
 def wanted(extras: tuple[str, ...]) -> list[Requirement]:
     config = configparser.ConfigParser()
     config.read(ROOT / "setup.cfg")
-    texts = [config["options"]["install_requires"]]
-    texts += [config["options.extras_require"][extra] for extra in extras]
-    lines = [line.strip() for text in texts for line in text.splitlines()]
+    found = requirements(config["options"]["install_requires"])
+    for extra in extras:
+        found += wanted_of(extra)
+    return found
+
+
+def wanted_of(extra: str) -> list[Requirement]:
+    config = configparser.ConfigParser()
+    config.read(ROOT / "setup.cfg")
+    return requirements(config["options.extras_require"][extra])
+
+
+def requirements(text: str) -> list[Requirement]:
+    lines = [line.strip() for line in text.splitlines()]
     return [Requirement(line) for line in lines if line and not line.startswith("#")]
 
 
@@ -57,6 +70,25 @@ def test_lock_holds_everything_that_is_wanted_with_hashes_and_names_no_registry(
         assert requirement.specifier.contains(version), f"{requirement.name} {version}; run make lock"
 
 
+def test_lock_of_the_pages_names_npm_alone_with_hashes() -> None:
+    assert "://" not in (LOCKS / "pages.txt").read_text()
+    [requirement] = wanted_of("pages")
+    held = pins("pages")
+    assert list(held) == [canonicalize_name(requirement.name)]
+    assert requirement.specifier.contains(held[canonicalize_name(requirement.name)])
+
+
+def test_packages_of_npm_are_exact_and_locked_with_hashes_and_name_no_registry() -> None:
+    text = (PAGES / "package-lock.json").read_text()
+    assert "://" not in text
+    assert '"resolved"' not in text
+    named = json.loads((PAGES / "package.json").read_text())
+    packages = json.loads(text)["packages"]
+    for name, version in (named["dependencies"] | named["devDependencies"]).items():
+        assert packages[f"node_modules/{name}"]["version"] == version
+    assert all("integrity" in about for name, about in packages.items() if name)
+
+
 def test_smaller_locks_are_parts_of_the_greater_ones() -> None:
     serving, running, testing = (pins(name).items() for name in HOLDS)
     assert serving <= running <= testing
@@ -67,5 +99,5 @@ def test_nothing_that_serves_or_tests_is_installed_without_a_lock() -> None:
     steps = ROOT / "config" / "deploy" / "image.sh"
     text = "\n".join(path.read_text() for path in (ROOT / "Makefile", steps)).replace("\\\n", " ")
     installs = [line for line in text.splitlines() if "pip install" in line and "_VENV)" not in line]
-    assert len(installs) == 2
+    assert len(installs) == 3
     assert all("--require-hashes" in line for line in installs), installs

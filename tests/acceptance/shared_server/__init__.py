@@ -14,6 +14,7 @@ test_bad_frames.py         handshakes and frames of the drivers' feed
 test_jobs.py               background jobs, for operators
 test_conditional.py        entity tags
 test_reports.py            figures of days
+test_pages.py              pages for browsers
 test_lists.py              cursors, filters and sorts, while others write
 test_transport_corpus.py   requests that are not HTTP
 transport_vectors.py       their table

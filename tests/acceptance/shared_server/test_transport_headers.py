@@ -9,6 +9,7 @@ import re
 import pytest
 
 from api.contract.problems import KINDS, Problem, problem_response
+from api.pages.registry import policy_of
 from tests.acceptance.raw_http import ALLOWED_ORIGIN, FEED, JSON, UPGRADE, Headers, RunningServer
 from tests.acceptance.shared_server.transport_vectors import VECTORS
 
@@ -21,6 +22,7 @@ ALWAYS = {
 DOCS_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; frame-ancestors 'none'"
 )
+POLICIES = {"/docs": DOCS_POLICY, "/console/": policy_of()}
 BANNERS = re.compile(r"aiohttp|Python|uvloop|x-powered-by", re.IGNORECASE)
 
 
@@ -71,6 +73,8 @@ ANSWERS: dict[str, tuple[str, str, str, str, int, str, str | None]] = {
     "the page": ("GET", "/docs", "", "", 200, "text/html; charset=utf-8", None),
     "its script": ("GET", "/docs/page.js", "", "", 200, "text/javascript; charset=utf-8", None),
     "its style": ("GET", "/docs/page.css", "", "", 200, "text/css; charset=utf-8", None),
+    "the console": ("GET", "/console/", "", "", 200, "text/html; charset=utf-8", "no-cache"),
+    "a file of it": ("GET", "/pages/design/tokens.css", "", "", 200, "text/css; charset=utf-8", "no-cache"),
     "an order, live": ("GET", "/api/v2/orders/{order}/track", "customer", "", 200, "text/event-stream", "no-store"),
 }  # fmt: skip
 
@@ -90,7 +94,7 @@ async def test_every_kind_of_answer_has_the_headers_that_protect_it(
 ) -> None:
     sent = request(server, method, path.format(order=server.order), role, body=body)
     found, headers = await head_of(server, sent)
-    policy = {"content-security-policy": DOCS_POLICY} if path == "/docs" else {}
+    policy = {"content-security-policy": POLICIES[path]} if path in POLICIES else {}
     assert found == status
     assert headers.items() >= (ALWAYS | policy).items()
     assert re.fullmatch("[0-9a-f]{32}", headers["x-trace-id"])

@@ -48,8 +48,10 @@ OPEN = {
 }  # fmt: skip
 
 
-def test_only_these_routes_and_the_docs_are_open_to_anybody() -> None:
-    opened = {route.operation for route in ROUTES if route.scope is None and route.resource != "docs"}
+def test_only_these_routes_the_docs_and_the_pages_are_open_to_anybody() -> None:
+    opened = {
+        route.operation for route in ROUTES if route.scope is None and route.resource not in ("docs", "pages")
+    }
     assert opened == OPEN
 
 

@@ -1,0 +1,9 @@
+"""The pages in a real browser: Debian's chromium, driven by Playwright, against the whole program.
+
+Each test has a browser context of its own, and fails when its page logs an error or breaks its Content-Security-Policy.
+
+Map:
+chromium.py       the browser; a page whose errors are kept; axe
+conftest.py       the server of this room, the browser, pages of nobody and of the administrator
+test_sign_in.py   signing in and out, sessions that several tabs share
+"""

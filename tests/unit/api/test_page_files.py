@@ -1,0 +1,67 @@
+"""Files of the pages: compressed for who takes that, tagged, and checked again each time."""
+
+from __future__ import annotations
+
+import gzip
+from typing import Any, cast
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import make_mocked_request
+
+from api.http.request import RequestContext
+from api.pages import page_files
+from api.pages.page_files import PageFile, page_set
+from api.pages.registry import INSTALLED, PAGES
+
+TEXT = b"export const many = 1;\n" * 100
+HEADERS = {"Cache-Control": "no-cache", "Vary": "Accept-Encoding"}
+
+
+def asked(**headers: str) -> RequestContext:
+    request = make_mocked_request("GET", "/", headers={n.replace("_", "-"): v for n, v in headers.items()})
+    return cast(RequestContext, type("Asked", (), {"request": request})())
+
+
+def file() -> PageFile:
+    return PageFile(TEXT, "text/javascript; charset=utf-8", HEADERS, packed=False)
+
+
+def body_of(answer: web.Response) -> bytes:
+    return b"".join(cast(Any, answer.body)._value.pieces)
+
+
+@pytest.mark.parametrize("accepted", ["gzip", "br, gzip;q=0.5", "deflate, GZIP"])
+def test_client_that_takes_gzip_gets_it(accepted: str) -> None:
+    answer = file().answer(asked(Accept_Encoding=accepted))
+    assert answer.headers["Content-Encoding"] == "gzip"
+    assert gzip.decompress(body_of(answer)) == TEXT
+
+
+@pytest.mark.parametrize("accepted", ["", "br", "gzip;q=0", "identity"])
+def test_client_that_does_not_gets_the_file_as_it_is(accepted: str) -> None:
+    answer = file().answer(asked(Accept_Encoding=accepted))
+    assert "Content-Encoding" not in answer.headers
+    assert body_of(answer) == TEXT
+
+
+def test_both_forms_have_tags_of_their_own_and_known_ones_are_not_sent_again() -> None:
+    plain, smaller = file().answer(asked()), file().answer(asked(Accept_Encoding="gzip"))
+    assert plain.headers["ETag"] != smaller.headers["ETag"]
+    again = file().answer(asked(Accept_Encoding="gzip", If_None_Match=smaller.headers["ETag"]))
+    assert (again.status, again.headers["Cache-Control"]) == (304, "no-cache")
+
+
+def test_what_is_compressed_already_is_not_compressed_again() -> None:
+    packed = PageFile(TEXT, "font/woff2", HEADERS, packed=True)
+    assert "Content-Encoding" not in packed.answer(asked(Accept_Encoding="gzip")).headers
+
+
+def test_server_without_what_npm_installs_says_so_on_the_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(page_files, "INSTALLED", INSTALLED / "nowhere")
+    found = page_set.__wrapped__()
+    assert not found.installed
+    for page in PAGES:
+        text = body_of(found.pages[page.name].answer(asked())).decode()
+        assert "not installed" in text
+        assert "/pages/" not in text
