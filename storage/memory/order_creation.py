@@ -114,7 +114,7 @@ class MemoryPlacing:
     def _earliest_ms(self, stores: Sequence[Row], request: Mapping[str, Any]) -> float:
         """When an order of these stores is expected at the door if it is wanted as soon as possible."""
         ready_ms = int(self._wall() * 1000) + 1000 * max(store["preparation_s"] for store in stores)
-        return self._promise(stores[0], request, ready_ms)[0]
+        return self.promise_ms(stores[0], request, ready_ms)[0]
 
     def _terms(self, number: int, request: Mapping[str, Any], zone: Row) -> Row | None:
         """Terms as order_terms() makes them; the PIN follows from the number."""
@@ -159,7 +159,7 @@ class MemoryPlacing:
             for event in _stock_events(after + taken, after, low)
         ]
 
-    def _promise(self, store: Row, request: Mapping[str, Any], ready_ms: float) -> tuple[int, int]:
+    def promise_ms(self, store: Row, request: Mapping[str, Any], ready_ms: float) -> tuple[int, int]:
         """Times of functions/promises.sql: expected and promised, in milliseconds."""
         zone = self.zones[store["zone_id"]]
         planning = zone.get("planning") or {}
@@ -192,7 +192,7 @@ class MemoryPlacing:
         held_ms = 0 if wanted_ms is None else max(0, wanted_ms - self._earliest_ms(stores, request))
         ready = [round(now_ms + 1000 * stop["preparation_s"] + held_ms) for stop in stops.values()]
         self.taken[number] = taken
-        expected_ms, promised_ms = self._promise(store, request, max(ready))
+        expected_ms, promised_ms = self.promise_ms(store, request, max(ready))
         row = {
             "id": number,
             "shard": shard_of(ActorId("order", number)),

@@ -80,9 +80,18 @@ class Checks:
             self.refused_stale += late
             tried = item["recent"][-1][0] if item["recent"] else ""
             dead = tried in self._refused and outcome.code not in ("stale", "version")
+            if outcome.ok and item.get("event") == "offered":
+                self._not_early(item)
             if outcome.ok and "plan" in (item.get("data") or {}):
                 self._planned(item)
             self._want(not dead, f"order {item['id']}: {tried} was refused, and then tried once more")
+
+    def _not_early(self, item: Mapping[str, Any]) -> None:
+        """Nobody is asked for an order for a time before it is due."""
+        terms = self._store.orders[item["id"]].get("terms") or {}
+        if "deliver_ms" in terms:
+            opens_ms = item["ready_ms"] - 1000 * terms["ahead_s"]
+            self._want(item["at_ms"] >= opens_ms, f"order {item['id']} was offered too early")
 
     def _planned(self, item: Mapping[str, Any]) -> None:
         """A trip fits its driver, and nobody who declined an order gets it again while others were not asked."""

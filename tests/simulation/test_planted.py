@@ -26,6 +26,7 @@ from dispatch.domain import order as orders
 from dispatch.domain.planning import PlanDriver
 from dispatch.driver_actor import DriverBehaviour
 from dispatch.driver_state import DriverState
+from dispatch.zone_actor import ZoneBehaviour
 from storage.memory.journal import MemoryJournal
 from tests.simulation.checks import Violation
 from tests.simulation.run import run_seed
@@ -230,6 +231,11 @@ def _declines_are_forgotten(patch: pytest.MonkeyPatch) -> Faults:
     return Faults(evil_every_s=60.0)
 
 
+def _times_are_passed_over(patch: pytest.MonkeyPatch) -> Faults:
+    patch.setattr(ZoneBehaviour, "_is_scheduled", staticmethod(lambda *_: False))
+    return Faults(evil_every_s=60.0)
+
+
 # What is planted, and what the finding must say: anything else would be luck.
 PLANTED: dict[str, tuple[Plant, str]] = {
     "the fence is missing": (_fence_is_missing, "stale owner has committed"),
@@ -255,6 +261,7 @@ PLANTED: dict[str, tuple[Plant, str]] = {
     "attempts outlive answers": (_attempts_outlive_answers, "was refused, and then tried"),
     "free slots are not counted for a trip": (_free_slots_are_not_counted, "a trip of \\d+ for driver"),
     "declines are forgotten": (_declines_are_forgotten, "again, and never"),
+    "times that customers want are passed over": (_times_are_passed_over, "offered too early"),
     "any move is legal": (_any_move_is_legal, "picked_up to cancelled"),
 }  # fmt: skip
 QUICK = (
@@ -264,6 +271,7 @@ QUICK = (
     "the feed has gaps",
     "a session does not count what it sends",
     "any move is legal",
+    "times that customers want are passed over",
 )
 
 

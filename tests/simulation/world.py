@@ -52,6 +52,8 @@ class World:
 
     def __init__(self, seed: int, faults: Faults | None = None, *, tell: bool = False) -> None:
         self.rng = random.Random(seed)
+        # Draws of their own, so that a kept seed has its faults where it had them.
+        self.wishes = random.Random(f"wishes {seed}")
         self.upgrades = seed % 2 == 0
         self.faults = faults or Faults()
         self.loop = asyncio.get_running_loop()
@@ -70,7 +72,10 @@ class World:
         self._keys = 0
         for number, mode in ZONES.items():
             plan = ("planned", "direct")[seed // 2 % 2] if number == PLANNED_ZONE else None
-            self.store.add_zone(number, mode, wave_size=2, offer_ttl_s=4, plan=plan, planning=PLANNING)
+            rules = {"offer_ahead_s": 600, "dropoff_pin": number == 1, "cancellation_fee_minor": 50}
+            self.store.add_zone(
+                number, mode, wave_size=2, offer_ttl_s=4, plan=plan, planning=PLANNING, delivery_rules=rules
+            )
             self.store.add_store(number, number, lat=0.01 * number)
             self.store.add_product(number, number, stock=10_000 if number == 1 else None)
         self.store.stores[PLANNED_ZONE]["preparation_s"] = PREPARATION_S
@@ -159,15 +164,27 @@ class World:
             zone, key = self.rng.choice(list(ZONES)), self._key()
             caller = Caller("customer", 100 + number, key, key, b"body")
             payment = "card" if self.rng.random() < 0.05 else "cash"
-            new = NewOrder(((zone, 1),), Place(0.02, 0.02), "door", payment, None)
+            new = NewOrder(((zone, 1),), Place(0.02, 0.02), "door", payment, None, **self._wish(zone))
             placed: Any = None
             for _ in range(1 + (self.rng.random() < 0.2)):
                 placed = await self._command(lambda d, c=caller, n=new: d.create_order(c, n))  # type: ignore[misc]
                 if placed is not None and placed.code == "created":
                     self.checks.acked_creation(key, placed.facts["id"])
-            if placed is not None and self.rng.random() < 0.1:
+            if placed is not None and self.rng.random() < 0.1 and placed.code == "created":
                 await asyncio.sleep(self.rng.expovariate(0.5))
                 await self._do("cancel", caller.number, placed.facts["id"], "customer")
+
+    def _wish(self, zone: int) -> dict[str, Any]:
+        """Now and then a tip, or a time for which the goods are ready at once or some seconds after that."""
+        if self.wishes.random() < 0.9:
+            return {}
+        if self.wishes.random() < 0.5:
+            return {"tip_minor": 100}
+        store = self.store.stores[zone]
+        now_ms = int((1_800_000_000 + self.loop.time()) * 1000)
+        door = {"lat": 0.02, "lon": 0.02}
+        earliest_ms = self.store.promise_ms(store, door, now_ms + 1000 * store["preparation_s"])[0]
+        return {"deliver_ms": earliest_ms + self.wishes.randint(-1_000, 8_000)}
 
     async def driver(self, number: int) -> None:
         """Goes online, connects, accepts what it sees, delivers, loses the line, resumes."""
@@ -240,10 +257,21 @@ class World:
     async def _carry_on(self, number: int, order: int) -> None:
         await self._do("pick_up", number, order, "driver")
         await asyncio.sleep(self.rng.uniform(0.05, 1.0))
-        await self._do("deliver", number, order, "driver")
+        if self.wishes.random() < 0.05:
+            await self._do("bring_back", number, order, "driver")
+            await asyncio.sleep(self.rng.uniform(0.05, 1.0))
+            await self._do("return", number, order, "driver")
+            return
+        if self.wishes.random() < 0.05:
+            await self._do("deliver", number, order, "driver", "no PIN")
+        pin = (self.store.orders[order].get("terms") or {}).get("pin")
+        await self._do("deliver", number, order, "driver", pin)
 
     async def _do(self, name: str, who: int, order: int, role: str, offer: str | None = None) -> None:
-        """One command with its key, perhaps sent twice at once; the answers go into the history."""
+        """One command with its key, perhaps sent twice at once; the answers go into the history.
+
+        `offer`: what it is about, or the PIN of a delivery.
+        """
         caller = Caller(role, who, f"t{self._keys}", self._key(), (offer or "").encode())
 
         async def call(dispatch: Dispatch) -> Reply:
@@ -255,7 +283,11 @@ class World:
                 case "pick_up":
                     return await dispatch.command(caller, order, c.PickUp(who))
                 case "deliver":
-                    return await dispatch.command(caller, order, c.Deliver(who))
+                    return await dispatch.command(caller, order, c.Deliver(who, offer))
+                case "bring_back":
+                    return await dispatch.command(caller, order, c.BringBack(who, "nobody there"))
+                case "return":
+                    return await dispatch.command(caller, order, c.ReturnGoods(who))
                 case _:
                     return await dispatch.command(caller, order, c.Cancel(caller.by, "changed my mind"))
 
