@@ -18,7 +18,7 @@ def money(amount_minor: int, currency: str) -> Values:
 def order_values(row: Mapping[str, Any], public_url: str | None) -> Values:
     """Values of a row of `notice_order`, for all notices about an order."""
     number = ids.public_id(ids.ORDER, row["id"])
-    facts = row["event_data"] or {}
+    facts, terms = row["event_data"] or {}, row["terms"] or {}
     return {
         "mall": row["zone"],
         "order": {
@@ -31,6 +31,8 @@ def order_values(row: Mapping[str, Any], public_url: str | None) -> Values:
             "ready_ms": row["ready_ms"],
             "expected_ms": row["expected_ms"],
             "promised_ms": row["promised_ms"],
+            "deliver_ms": terms.get("deliver_ms"),
+            "pin": terms.get("pin"),
         },
         "order_url": None if public_url is None else f"{public_url}/orders/{number}",
         "stores": [pickup[1] for pickup in row["pickups"]],

@@ -31,6 +31,7 @@ ORDER_ROW: Mapping[str, Any] = {
     "created_ms": NOON_MS,
     "expected_ms": NOON_MS + 1_320_000,
     "promised_ms": NOON_MS + 2_040_000,
+    "terms": {"pin": "0417"},
     "zone": "Altstadt-Passage",
     "event_data": {"driver_id": "drv_3", "eta_ms": NOON_MS + 1_800_000},
     "reason": "no_driver",

@@ -27,7 +27,7 @@ SELECT s.id, s.name, s.contact_email, s.contact_phone, s.locale, z.time_zone
 -- name: notice_order
 -- An order as notices tell of it, with its event of version $2. `replaced`: another driver has it since, or none.
 SELECT o.id, o.customer_id, o.status, o.driver_id, o.total_minor, o.currency, o.payment, o.address, o.notes, o.items,
-       o.pickups, o.ready_ms, o.ready_each, o.created_ms, o.expected_ms, o.promised_ms, z.name AS zone, e.data AS event_data, e.reason,
+       o.pickups, o.ready_ms, o.ready_each, o.created_ms, o.expected_ms, o.promised_ms, o.terms, z.name AS zone, e.data AS event_data, e.reason,
        e.actor_role,
        (extract(epoch FROM e.at) * 1000)::bigint AS at_ms,
        (SELECT u.name FROM users u WHERE u.id = o.driver_id) AS driver,

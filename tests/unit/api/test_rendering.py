@@ -11,7 +11,7 @@ from jinja2 import UndefinedError
 
 from api.outbound.rendering import LOCALES, SMS_LENGTH_MAX, TEMPLATES, Templates
 from dispatch.notices.kinds import KINDS, MAIL, SMS, NoticeKind
-from tests.support.letters import BERND, ORDER_ROW, ZOE, values_of
+from tests.support.letters import BERND, NOON_MS, ORDER_ROW, ZOE, values_of
 
 LETTERS = Templates()
 PARTS = {MAIL: ("subject", "txt", "html"), SMS: ("sms",)}
@@ -79,6 +79,17 @@ def test_confirmation_says_when_the_order_is_expected_if_it_was_promised() -> No
     )
     assert "expected" not in before.text + before.html
     assert "\n\n\n" not in before.text
+
+
+def test_customer_reads_the_day_of_an_order_for_a_time_and_the_pin() -> None:
+    utc = replace(ZOE, time_zone="UTC")
+    terms = {"deliver_ms": NOON_MS, "pin": "0417"}
+    letter = LETTERS.render("confirmed", MAIL, utc, values_of("confirmed", terms=terms))
+    for text in (letter.text, letter.html):
+        assert "It is expected on 1 March 2026 between 12:22 and 12:34." in text
+        assert "0417" in text
+    plain = LETTERS.render("picked_up", MAIL, utc, values_of("picked_up", terms=None))
+    assert "PIN" not in plain.text + plain.html
 
 
 def test_currency_has_as_many_digits_as_it_has() -> None:
