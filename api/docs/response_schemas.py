@@ -34,6 +34,7 @@ _PROBLEM = {
     "total": _ref("Money"),
     "prices": s.list_of(s.object_of({"product_id": s.identifier("prd"), "price": _ref("Money")}), 50),
     "unpaid_orders": s.WHOLE, "unpaid_orders_max": s.WHOLE, "held_pieces": s.WHOLE, "held_pieces_max": s.WHOLE,
+    "earliest": s.TIME,
     "payment_id": s.identifier("pay"), "payment_status": s.PAYMENT_STATUS, "decline_code": s.CODE, "migration": s.TEXT,
     "refundable": _ref("Money"), "count": s.WHOLE, "more": s.TRUTH,
     "header_version": s.TEXT, "path_version": s.TEXT, "supported": s.list_of(s.TEXT, 10),

@@ -111,6 +111,7 @@ WRITES: Mapping[str, Operation] = {
     "orders.pickup": Operation("POST", "/api/v2/orders/{order}/pickup", "driver", {}),
     "orders.delivery": Operation("POST", "/api/v2/orders/{order}/delivery", "driver", {}),
     "orders.failure": Operation("POST", "/api/v2/orders/{order}/failure", "driver", {"reason": "no answer"}),
+    "orders.return": Operation("POST", "/api/v2/orders/{order}/return", "driver", {}),
     "orders.cancel": Operation(
         "POST", "/api/v2/orders/{order}/cancellation", "customer", {"reason": "too late"}
     ),

@@ -233,6 +233,12 @@ async def _orders(day: Day, product: str, driver: str) -> None:
     await day.do("admin", "orders.release", failed, {"reason": "stuck"})
     await day.do("driver-a", "orders.accept", failed)
     await day.do("driver-a", "orders.failure", failed, {"reason": "nobody there"})
+    brought = await day.order(product)
+    for what, body in (
+        ("orders.accept", None), ("orders.pickup", None), ("orders.return", None),
+        ("orders.failure", {"reason": "nobody there", "returning": True}), ("orders.return", None),
+    ):  # fmt: skip
+        await day.do("driver-a", what, brought, body)
     returned = await day.order(product)
     await day.do("admin", "orders.reassign", returned, {"driver_id": driver, "reason": "dead phone"})
     await day.do("admin", "orders.conclude", returned, {"outcome": "returned", "reason": "at the counter"})

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import Awaitable, Callable, Mapping
+from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from typing import Any
 
@@ -226,6 +227,33 @@ async def hands_full(server: InProcessServer) -> Answer:
     return await command(server, driver, second, "acceptance")
 
 
+async def too_soon(server: InProcessServer) -> Answer:
+    """An order for a time before it can be prepared."""
+    _, product = await server.zone()
+    soon = datetime.now(UTC) + timedelta(seconds=20)
+    body = {**ordered(product), "deliver_at": soon.isoformat()}
+    return await server.ask("customer", *PLACE, body, ("Idempotency-Key", fresh_key()))
+
+
+def at_the_door(*pins: str | None) -> How:
+    """The answer to the last of these PINs; the right one begins with another digit."""
+
+    async def how(server: InProcessServer) -> Answer:
+        zone, product = await server.zone()
+        driver = await server.driver(zone)
+        body = {**ordered(product), "dropoff_pin": True}
+        order = await server.good("customer", "POST", "/api/v2/orders", body)
+        for what in ("acceptance", "pickup"):
+            assert (await command(server, driver, order["id"], what)).status == 200
+        wrong = str((int(order["pin"][0]) + 1) % 10)
+        for pin in pins:
+            said = None if pin is None else {"pin": wrong + pin}
+            answer = await command(server, driver, order["id"], "delivery", said)
+        return answer
+
+    return how
+
+
 async def cancelled(server: InProcessServer) -> Answer:
     zone, product = await server.zone()
     order = await server.new_order(product)
@@ -410,6 +438,10 @@ HOW: Mapping[str, How] = {
     "price_changed": dearer,
     "too_many_unpaid": too_many_unpaid,
     "too_many_held": too_many_held,
+    "too_soon": too_soon,
+    "pin_required": at_the_door(None),
+    "wrong_pin": at_the_door("000"),
+    "pin_locked": at_the_door(*["000"] * 6),
     "not_a_pickup": elsewhere,
     "order_taken": too_late,
     "driver_busy": hands_full,

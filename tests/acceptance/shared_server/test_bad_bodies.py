@@ -15,8 +15,8 @@ pytestmark = pytest.mark.usefixtures("database_unchanged")
 
 # Where no body at all is the same as an empty object.
 OPTIONAL = {
-    "orders.accept", "orders.decline", "orders.pickup", "orders.delivery", "orders.cancel", "orders.release",
-    "payments.refund", "webhooks.enable", "webhooks.replay",
+    "orders.accept", "orders.decline", "orders.pickup", "orders.delivery", "orders.return", "orders.cancel",
+    "orders.release", "payments.refund", "webhooks.enable", "webhooks.replay",
 }  # fmt: skip
 
 # -- texts that are not JSON, or not the JSON that anybody may send ---------------------------------------
@@ -284,7 +284,8 @@ FIELDS: Mapping[str, Mapping[str, Mapping[str, str | None]]] = {
     "orders.ready_time": {"/ready_at": {**GONE, **_choice(*TIMES)}},
     "orders.accept": {"/offer_id": _choice("ofr_1", "ofr_0_1", "xxx_1_1", "ofr_1_1_1", "ofr_1_9999999999", "")},
     "orders.decline": {"/reason": {**_text(200), "null": "null"}, "/offer_id": {"a number": "1"}},
-    "orders.failure": {"/reason": {**GONE, **_text(200)}},
+    "orders.failure": {"/reason": {**GONE, **_text(200)}, "/returning": {"text": "yes", "number": "1"}},
+    "orders.delivery": {"/pin": {**_choice("041", "04170", "041a", " 417", ""), "a number": "417"}},
     "orders.cancel": {"/reason": {**_text(200), "null": "null"}},
     "orders.release": {"/reason": _text(200)},
     "orders.assign": {"/driver_id": {**GONE, **_id("drv")}},

@@ -275,6 +275,7 @@ FOREIGN = {
     "other": ("orders.get", "orders.events", "orders.track", "orders.cancel"),
     "driver": (
         "orders.get", "orders.events", "orders.track", "orders.pickup", "orders.delivery", "orders.failure",
+        "orders.return",
     ),
 }  # fmt: skip
 

@@ -81,6 +81,7 @@ CELLS: Mapping[str, str] = {
     "orders.pickup":       "401 403 403 200 404 404 403 401 401 401",
     "orders.delivery":     "401 403 403 200 404 404 403 401 401 401",
     "orders.failure":      "401 403 403 200 404 404 403 401 401 401",
+    "orders.return":       "401 403 403 200 404 404 403 401 401 401",
     "orders.cancel":       "401 200 404 403 403 403 200 401 401 401",
     "orders.assign":       _ADMIN,
     "orders.reassign":     _ADMIN,
@@ -155,6 +156,7 @@ FRAME_CELLS: Mapping[str, tuple[str, str, str]] = {
     "order.pickup": ("picked_up", "order_not_found", "order_not_found"),
     "order.delivery": ("delivered", "order_not_found", "order_not_found"),
     "order.failure": ("failed", "order_not_found", "order_not_found"),
+    "order.return": ("returned", "order_not_found", "order_not_found"),
 }
 # Frames that name nobody's order: they are about the socket, or about the driver that holds it.
 OWN_FRAMES = frozenset({"hello", "ack", "ping", "pong", "offer.seen", "availability", "loc", "auth.refresh"})

@@ -31,7 +31,10 @@ _ENDED = "ses_ended"
 # Name of a task that no worker knows, and of its schedule.
 SCHEDULE = "matrix_sweep"
 # In what state an operation finds the order; the others find it assigned.
-_STATES = {"orders.assign": "waiting", "orders.delivery": "picked_up", "order.delivery": "picked_up"}
+_STATES = {
+    "orders.assign": "waiting", "orders.delivery": "picked_up", "order.delivery": "picked_up",
+    "orders.return": "returning", "order.return": "returning",
+}  # fmt: skip
 _BODIES: dict[str, Any] = {
     "auth.login": {"email": "owner-1@mint.example", "password": PASSWORD},
     "auth.password": {"old_password": PASSWORD, "new_password": PASSWORD},
@@ -124,8 +127,11 @@ class MatrixCalls:
             return order
         body = {"driver_id": f"drv_{self.numbers['assigned']}"}
         await self.as_("admin").do("POST", f"{path}/assignment", body)
-        if _STATES.get(operation) == "picked_up":
+        if _STATES.get(operation) in ("picked_up", "returning"):
             await self.as_("assigned").do("POST", f"{path}/pickup", {})
+        if _STATES.get(operation) == "returning":
+            back = {"reason": "nobody there", "returning": True}
+            await self.as_("assigned").do("POST", f"{path}/failure", back)
         return order
 
     async def clear(self, order: str) -> None:
