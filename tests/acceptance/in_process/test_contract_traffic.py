@@ -235,7 +235,7 @@ async def _orders(day: Day, product: str, driver: str) -> None:
     await day.do("driver-a", "orders.failure", failed, {"reason": "nobody there"})
     brought = await day.order(product)
     for what, body in (
-        ("orders.accept", None), ("orders.pickup", None), ("orders.return", None),
+        ("orders.accept", None), ("orders.pickup", None),
         ("orders.failure", {"reason": "nobody there", "returning": True}), ("orders.return", None),
     ):  # fmt: skip
         await day.do("driver-a", what, brought, body)
@@ -454,7 +454,10 @@ async def _open_day(day: Day) -> None:
         await rider.ask("order.delivery", order_id=orders[0])
         await rider.ask("order.delivery", order_id=orders[0])
         await rider.ask("order.pickup", order_id="ord_999999")
-        await rider.ask("order.failure", order_id=orders[1], reason="nobody there")
+        await rider.ask("order.pickup", order_id=orders[1])
+        await rider.ask("order.failure", order_id=orders[1], reason="nobody there", returning=True)
+        await rider.frame("event", type="order.returning")
+        await rider.ask("order.return", order_id=orders[1])
         await rider.ask("offer.accept", orders=[orders[2]])
         await day.do("admin", "orders.release", orders[2], {"reason": "stuck"})
         await rider.frame("event", type="order.released")
