@@ -113,8 +113,10 @@ def _asked_ms(step: Query) -> int:
 
 def _is_planned(state: ZoneState, order: Order, now_ms: int) -> bool:
     """True for an order that the planner decides about."""
+    if not is_waiting(state, order, now_ms):
+        return False
     place = state.ladder.at(order.wave)
-    return place is not None and place.rung.mode in OF_PLANNER and is_waiting(state, order, now_ms)
+    return place is not None and place.rung.mode in OF_PLANNER
 
 
 def _plan_order(state: ZoneState, plan: ZonePlan, order: Order, now_ms: int) -> PlanOrder:

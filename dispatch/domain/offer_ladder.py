@@ -7,6 +7,7 @@ after a takeover, too.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import field
 from typing import Any, NamedTuple
 
 from actors.values import frozen
@@ -60,6 +61,15 @@ class OfferLadder:
     """The rungs of a zone. If the last one has a number of times, nobody is asked after it: operators are told."""
 
     rungs: tuple[Rung, ...]
+    # Where an order stands, by the number of its offers; the last entry goes for all greater ones.
+    _of_wave: tuple[RungPlace | None, ...] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        found: list[RungPlace | None] = []
+        for place in self:
+            found += [place] * (place.rung.times or 1)
+        # Each order is looked up in each turn of a zone.
+        object.__setattr__(self, "_of_wave", (*found, None) if self.ends else tuple(found))
 
     def __iter__(self) -> Iterator[RungPlace]:
         return (RungPlace(number, rung) for number, rung in enumerate(self.rungs, 1))
@@ -76,12 +86,7 @@ class OfferLadder:
 
     def at(self, wave: int) -> RungPlace | None:
         """Where an order stands that was offered so many times; None: beyond the end."""
-        left = wave
-        for place in self:
-            if place.rung.times is None or left < place.rung.times:
-                return place
-            left -= place.rung.times
-        return None
+        return self._of_wave[wave] if wave < len(self._of_wave) else self._of_wave[-1]
 
     def unplanned(self, place: RungPlace) -> RungPlace | None:
         """The next rung that needs no plan and makes offers; None: there is none."""
