@@ -76,7 +76,7 @@ async def test_every_planned_offer_is_made_again_with_the_same_answer(mall: Repl
     assert [each["replay"]["outcome"] for each in (first, second)] == ["same", "same"]
     assert first["replay"]["planner"] == first["replay"]["own_planner"]
     assert first["plan"]["chosen"]["driver_id"] != second["plan"]["chosen"]["driver_id"]
-    assert first["sentences"][0].startswith("Offered to drv_")
+    assert first["sentences"][0].startswith("Rung 1 (planned). Offered to drv_")
     history = (await mall.admin.do("GET", f"/api/v2/orders/{order}/events"))["items"]
     reasons = [each["data"]["plan"] for each in history if each["type"] == "offered"]
     assert [each["seed"] for each in reasons] == [first["plan"]["seed"], second["plan"]["seed"]]
