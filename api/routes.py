@@ -13,6 +13,7 @@ from api.ops import health
 from api.pages import serving
 from api.rest import (
     accounts,
+    decisions,
     drivers,
     events,
     job_actions,
@@ -48,6 +49,7 @@ _TABLES: tuple[Iterable[Operation], ...] = (
     order_commands.operations,
     payments.operations,
     tracking.operations,
+    decisions.operations,
     handshake.operations,
     drivers.operations,
     webhooks.operations,

@@ -117,6 +117,11 @@ def make_parser() -> argparse.ArgumentParser:
     explaining = commands.add_parser("explain", help="why an order was offered to whom: 0, 1 no such order")
     explaining.add_argument("order", type=_order, metavar="ORDER", help="such as ord_17")
     explaining.add_argument("--json", action="store_true", help="for machines")
+    explaining.add_argument(
+        "--replay",
+        action="store_true",
+        help="make each planned decision again: 3 if an answer is another one",
+    )
     commands.add_parser("restored", help="prepare a database that was restored from a backup")
     minting = commands.add_parser("mint", help="users and tokens in bulk, a JSON object a line")
     minting.add_argument("--role", choices=("customer", "driver", "admin"), required=True)

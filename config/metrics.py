@@ -116,6 +116,17 @@ PLAN_STEPS_FAILED = Counter(
     ["reason"],
     registry=REGISTRY,
 )
+PLAN_STEP_STORED_BYTES = Counter(
+    "mall_plan_step_stored_bytes_total",
+    "Inputs of planners' steps that were stored, compressed.",
+    registry=REGISTRY,
+)
+PLAN_STEPS_DROPPED = Counter(
+    "mall_plan_steps_dropped_total",
+    "Inputs of planners' steps that were not stored: full (too many waited), large, failed (no database).",
+    ["reason"],
+    registry=REGISTRY,
+)
 SPANS = Counter(
     "mall_spans_total",
     "Spans of traces: exported, failed (the collector did not take them), dropped (too many waited).",

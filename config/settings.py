@@ -311,6 +311,20 @@ class Settings(BaseModel):
     events_days: int = Field(
         30, alias="MALL_EVENTS_DAYS", ge=1, le=365, description="How long the event log goes back, days."
     )
+    plan_steps_hours: int = Field(
+        24,
+        alias="MALL_PLAN_STEPS_HOURS",
+        ge=0,
+        le=720,
+        description="How long inputs of the planner's steps are kept, to make decisions again, hours; 0: not at all.",
+    )
+    plan_steps_zone_mib: int = Field(
+        64,
+        alias="MALL_PLAN_STEPS_ZONE_MIB",
+        ge=1,
+        le=10_000,
+        description="Most MiB of them of each zone; the oldest go first.",
+    )
     pool_size: int = Field(
         10, alias="MALL_POOL_SIZE", ge=2, le=200, description="Most Postgres connections, lanes not counted."
     )

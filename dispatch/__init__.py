@@ -13,8 +13,11 @@ driver_actor.py     drivers as actors: availability, position, feed
 zone_state.py       state of a zone's actor
 zone_plan.py        what a zone keeps for its planner
 zone_expiry.py      ends offers that cannot lead to anything, and searches that find no driver
+zone_ladder.py      where orders stand on the zone's offer ladder
 zone_planning.py    what a step of the planner is told, and the offers that follow
 plan_steps.py       computes steps: small ones at once, others in a process
+step_inputs.py      what a step was told, in a compact form
+step_log.py         stores the inputs of steps that led to offers, in the background
 compiled_planner.py  makes and finds the planner as machine code
 first_offers.py     waits for the first offers of a zone's orders
 zone_actor.py       zones as actors: open orders, free drivers, offers
@@ -27,6 +30,7 @@ catalogue.py        zones, stores, products
 records.py          lists and single records that are only read
 trace_story.py      what one request has caused, by its trace id
 decision_story.py   why an order was offered to whom, in sentences
+decision_replay.py  makes planned decisions again, and compares the answers
 credentials.py      signing keys, revocations
 provisioning.py     first rows of a database, sample data, users in bulk
 errors.py           refusals of these services

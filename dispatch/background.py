@@ -13,6 +13,7 @@ from typing import Any, Protocol
 from actors.values import frozen
 from dispatch.domain.geo import Place
 from dispatch.service import Dispatch
+from dispatch.step_log import SAVE_S, StepLog
 
 # A zone that another instance has created begins within this time; those of shards just taken, at once.
 ZONES_S = 5.0
@@ -52,6 +53,7 @@ class BackgroundTasks:
         failed: Callable[[str, Exception], None],
         swept: Callable[[int], None],
         zones_due: asyncio.Event | None = None,
+        step_log: StepLog | None = None,
     ) -> None:
         self._dispatch = dispatch
         self._rows = rows
@@ -65,6 +67,8 @@ class BackgroundTasks:
             BackgroundTask("save_positions", POSITIONS_S, self.save_positions),
             BackgroundTask("sweep_feeds", FEEDS_S, self.sweep_feeds),
         )
+        if step_log is not None:
+            self.all += (BackgroundTask("save_plan_steps", SAVE_S, step_log.save),)
 
     async def run(self, chore: BackgroundTask) -> None:
         """Repeat a task's rounds until cancelled. Failures are counted, not raised."""

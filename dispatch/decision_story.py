@@ -68,28 +68,41 @@ def _sentences(row: Mapping[str, Any]) -> list[str]:
             return [f"No answer to {_list(data.get('offers', ()))} in time."]
         case "offer_withdrawn":
             return [f"{_list(data.get('offers', ()))} taken back: the driver is {row['reason']}."]
+        case "unclaimed" if row["reason"] == "ladder_ended":
+            return ["Nobody is asked any more: the offer ladder is at its end. Operators are told."]
+        case "mode_set" if data.get("mode") == "open":
+            return ["On the board: all drivers of the zone see it."]
         case kind:
             return [f"{str(kind).replace('_', ' ').capitalize()} by {row['actor_role']}{_because(row)}."]
 
 
 def _offered(data: Mapping[str, Any]) -> list[str]:
     drivers = [public_id(DRIVER, number) for number in data.get("drivers", ())]
+    rung = _rung(data)
     if "plan" in data:
-        return [f"Offered to {_list(drivers)}.", *_reasons(data["plan"])]
+        return [f"{rung}Offered to {_list(drivers)}.", *_reasons(data["plan"])]
     away = [
         f"{driver} ({_away(metres)})"
         for driver, metres in zip(drivers, data.get("distances_m", ()), strict=False)
     ]
     again = ", who had an offer before" if data.get("again") else ""
-    return [f"Wave {data.get('wave')}: offered to the nearest drivers, {_list(away or drivers)}{again}."]
+    return [
+        f"{rung}Wave {data.get('wave')}: offered to the nearest drivers, {_list(away or drivers)}{again}."
+    ]
 
 
 def _assigned(row: Mapping[str, Any], data: Mapping[str, Any]) -> list[str]:
     driver = data.get("driver_id")
     if "plan" in data:
-        return [f"Assigned to {driver} by the zone.", *_reasons(data["plan"])]
+        return [f"{_rung(data)}Assigned to {driver} by the zone.", *_reasons(data["plan"])]
     who = "accepted" if row["actor_role"] == "driver" else f"was given it by {row['actor_role']}"
     return [f"{driver} {who}."]
+
+
+def _rung(data: Mapping[str, Any]) -> str:
+    """Where the order stood on the zone's offer ladder."""
+    rung = data.get("rung")
+    return "" if rung is None else f"Rung {rung['number']} ({rung['mode']}). "
 
 
 def _reasons(plan: Mapping[str, Any]) -> list[str]:

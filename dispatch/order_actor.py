@@ -34,6 +34,7 @@ from dispatch.domain.commands import (
     ReturnGoods,
     SetMode,
     SetReady,
+    TellUnclaimed,
     Unchanged,
     Withdraw,
 )
@@ -63,7 +64,7 @@ GUARDS = {
 }
 _COMMANDS = (
     Accept, Assign, BringBack, Cancel, Conclude, Decline, Deliver, Expire, Fail, GiveUp, MakeOffers, NotePayment, Pay,
-    PickUp, Reassign, Release, ReturnGoods, SetMode, SetReady, Withdraw,
+    PickUp, Reassign, Release, ReturnGoods, SetMode, SetReady, TellUnclaimed, Withdraw,
 )  # fmt: skip
 
 
@@ -172,7 +173,7 @@ class OrderBehaviour:
         decided = decide(order, message, turn.now_ms)
         if isinstance(decided, Refused):
             # The zone acted on an older view: it gets the newest.
-            quiet = isinstance(message, MakeOffers | Withdraw | GiveUp)
+            quiet = isinstance(message, MakeOffers | Withdraw | GiveUp | TellUnclaimed)
             return Done(
                 reply=m.Reply(decided.code, decided.status, order.version),
                 tells=(self._to_zone(order),) if quiet else (),

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 
 from actors.counters import Samples
-from dispatch.domain.commands import Decision
+from dispatch.domain.commands import DECLINE_REASONS, UNSPECIFIED, Decision
 from dispatch.domain.order import Order
 
 # From seconds to hours.
@@ -37,6 +37,7 @@ class OrderProgress:
             wanted at a later time counts from when drivers are asked for it.
         first_offers: seconds from when a driver could be asked to the first offer, or to a place in a plan.
         promises: delivered orders by whether the promise of their placing was kept.
+        declines: declined offers by reason.
         errors: how wrong the expected time of placing was; the mean is the mean absolute percentage error.
     """
 
@@ -46,6 +47,7 @@ class OrderProgress:
         self.first_offers = Samples(FIRST_OFFER_S)
         self.promises: Counter[str] = Counter(kept=0, broken=0)
         self.errors = Samples(ERROR_SHARES)
+        self.declines: Counter[str] = Counter(dict.fromkeys((*DECLINE_REASONS, UNSPECIFIED), 0))
 
     def created(self) -> None:
         """Count a new order."""
@@ -62,6 +64,9 @@ class OrderProgress:
             stage.add(max(0.0, (after.updated_ms - after.opens_ms) / 1000))
         if event == "delivered":
             self._judge(after)
+        elif event == "declined":
+            reason = decision.reason or UNSPECIFIED
+            self.declines[reason if reason in self.declines else "other"] += 1
 
     def _judge(self, order: Order) -> None:
         """Compare a delivery with what was said when the order was placed."""

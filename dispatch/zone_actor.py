@@ -17,15 +17,16 @@ from typing import Any
 from actors.behaviour import Done, Step, newest_wins
 from actors.dedup import ring_from
 from actors.messages import ActorId, Delivery, Emit, Query, QueryAnswer, QueryFailed, Tell, Turn, Wake
-from dispatch import feed_frames, zone_planning
+from dispatch import feed_frames, zone_ladder, zone_planning
 from dispatch import messages as m
 from dispatch.domain.commands import MakeOffers, SetMode
 from dispatch.domain.geo import Place
 from dispatch.domain.matching import OpenOrder, Proposal, plan
+from dispatch.domain.offer_ladder import RungPlace
 from dispatch.domain.order import CARRIED, CONFIRMED, OPEN, TERMINAL, WAVES, Order, order_from
 from dispatch.domain.planning import PlanResult
+from dispatch.step_inputs import StepInput
 from dispatch.zone_expiry import PROPOSED_MS, given_up, withdrawals
-from dispatch.zone_planning import is_waiting
 from dispatch.zone_state import ZoneState, within
 
 TICK_S = 1.0
@@ -52,6 +53,7 @@ class ZoneBehaviour:
     Args:
         first_offer: called once for each order, with the seconds from when a driver could be asked for it to its first
             offer, or, where trips are planned, to its place in a plan.
+        stepped: called with the input of each step that led to offers. It must not wait, nor fail.
     """
 
     kind = "zone"
@@ -59,11 +61,16 @@ class ZoneBehaviour:
     mailbox_limit = 100_000
     supersedes = staticmethod(newest_wins)
 
-    def __init__(self, first_offer: Callable[[float], None] = lambda _: None) -> None:
+    def __init__(
+        self,
+        first_offer: Callable[[float], None] = lambda _: None,
+        stepped: Callable[[StepInput], None] = lambda _: None,
+    ) -> None:
         self._first_offer = first_offer
+        self._stepped = stepped
 
     def restore(self, number: int, row: Mapping[str, Any], previous: ZoneState | None) -> ZoneState:
-        state = previous or ZoneState(number, WAVES, 1, 1)
+        state = previous or ZoneState(number, WAVES)
         state.set(row)
         return state
 
@@ -94,7 +101,7 @@ class ZoneBehaviour:
             case QueryAnswer(query=Query(tag="carried")):
                 return self._compare_carried(state, message.result)
             case QueryAnswer(query=Query(tag=zone_planning.STEP)):
-                return self._planned(state, message.result, turn)
+                return self._planned(state, message, turn)
             case QueryAnswer(query=Query(tag="drivers")):
                 return self._compare_drivers(state, message.result, turn)
             case QueryAnswer():
@@ -134,7 +141,7 @@ class ZoneBehaviour:
             return self._act(state, turn)
         state.admit(order)
         state.traces[order.id] = turn.trace
-        if order.mode != state.mode:
+        if not state.has_place_for(order.mode):
             return Done(tells=(Tell(ActorId("order", order.id), SetMode(state.mode)),))
         return self._act(state, turn)
 
@@ -154,7 +161,7 @@ class ZoneBehaviour:
         state.admit(order)
         if not order.offer_count and order.mode == WAVES:
             state.unasked.opened(order.id, now_ms)
-        if order.mode != state.mode:
+        if not state.has_place_for(order.mode):
             return (Tell(ActorId("order", order.id), SetMode(state.mode)),)
         return ()
 
@@ -294,13 +301,14 @@ class ZoneBehaviour:
 
     def _reconfigure(self, state: ZoneState, rows: Any, turn: Turn) -> Done:
         row = rows[0]
-        closing = state.mode == OPEN and row["mode"] != OPEN
+        shown = state.shows_board
         state.set(row)
+        closing = shown and not state.shows_board
         state.board_dirty = True
         empty = Emit(
             feed_frames.board_topic(state.id), Delivery.TOPIC, feed_frames.board(state.id, [], 0), "board"
         )
-        wrong = [n for n, order in state.orders.items() if order.mode != state.mode]
+        wrong = [n for n, order in state.orders.items() if not state.has_place_for(order.mode)]
         switch = tuple(Tell(ActorId("order", number), SetMode(state.mode)) for number in wrong)
         queries = self._ask_picture(state, turn)
         return Done(tells=switch, queries=queries, emits=(empty,) if closing else ())
@@ -320,16 +328,19 @@ class ZoneBehaviour:
             state.plan.asked_ms = None
         return Done()
 
-    def _planned(self, state: ZoneState, result: PlanResult, turn: Turn) -> Done:
+    def _planned(self, state: ZoneState, answer: QueryAnswer, turn: Turn) -> Done:
         """Make offers of what a step proposes. If something has happened meanwhile, the next step follows."""
         plan = state.plan
         if plan is None:
             return Done()
+        result: PlanResult = answer.result
         plan.asked_ms = plan.wanted_ms = None
         for number in (number for route in result.routes for trip in route.trips for number in trip):
             self._asked(state, number, turn.now_ms)
         state.unasked.nobody(result.unplanned, turn.now_ms)
-        tells = zone_planning.planned(state, plan, result, turn.now_ms)
+        tells = zone_planning.planned(state, plan, answer, turn.now_ms)
+        if tells:
+            self._stepped(zone_planning.input_of(state, answer.query))
         done = self._act(state, turn) if plan.due else Done()
         return replace(done, tells=(*tells, *done.tells))
 
@@ -368,15 +379,21 @@ class ZoneBehaviour:
             return Done(emits=self._board(state, turn))
         state.planned_ms = turn.now_ms
         ends = withdrawals(state, turn.now_ms, everybody=everybody)
-        if state.plan is None:
-            waiting = [o for o in state.orders.values() if is_waiting(state, o, turn.now_ms)]
-            return Done(tells=(*ends, *self._nearest(state, waiting, turn)))
-        left = zone_planning.for_the_nearest(state, state.plan, turn.now_ms)
+        left = zone_ladder.for_the_nearest(state, turn.now_ms)
         tells = (*ends, *self._nearest(state, left, turn))
+        if state.plan is None:
+            return Done(tells=tells)
         if not state.drivers:
             state.unasked.nobody(state.orders, turn.now_ms)
         step = zone_planning.step_of(state, state.plan, turn.now_ms)
-        return Done(tells=tells, queries=() if step is None else (step,))
+        tells += (
+            *zone_ladder.for_the_board(state, turn.now_ms),
+            *zone_ladder.beyond_the_end(state, turn.now_ms),
+        )
+        emits: tuple[Emit, ...] = ()
+        if state.ladder.has_board and not within(turn.now_ms, state.board_ms, BOARD_GAP_MS):
+            emits = self._board(state, turn)
+        return Done(tells=tells, queries=() if step is None else (step,), emits=emits)
 
     def _board(self, state: ZoneState, turn: Turn) -> tuple[Emit, ...]:
         if not state.board_dirty:
@@ -388,39 +405,45 @@ class ZoneBehaviour:
     def _show(state: ZoneState) -> dict[str, Any]:
         """Make the board. Entries of unchanged orders are reused."""
         before, state.shown = state.shown, {}
-        for order in state.oldest(BOARD_ORDERS_MAX):
+        orders, total = state.on_board(BOARD_ORDERS_MAX)
+        for order in orders:
             known = before.get(order.id)
             if known is None or known[0] != order.version:
                 known = order.version, feed_frames.board_entry(order)
             state.shown[order.id] = known
-        return feed_frames.board(state.id, [entry for _, entry in state.shown.values()], len(state.orders))
+        return feed_frames.board(state.id, [entry for _, entry in state.shown.values()], total)
 
     @staticmethod
-    def _nearest(state: ZoneState, waiting: Sequence[Order], turn: Turn) -> list[Tell]:
-        """Offers of these orders to the nearest drivers."""
+    def _nearest(state: ZoneState, waiting: Sequence[tuple[Order, RungPlace]], turn: Turn) -> list[Tell]:
+        """Offers of these orders to the nearest drivers, each as its rung says."""
         now = turn.now_ms
         if not len(state.fleet) or not waiting:
-            state.unasked.nobody((order.id for order in waiting), now)
+            state.unasked.nobody((order.id for order, _ in waiting), now)
             return []
         offered = Counter(x.driver_id for o in state.orders.values() for x in o.offers if x.expires_ms > now)
         for at_ms, asked in state.proposed.values():
             if within(now, at_ms, PROPOSED_MS):
                 offered.update(asked)
+        by_rung: dict[RungPlace, list[Order]] = {}
+        for order, place in waiting:
+            by_rung.setdefault(place, []).append(order)
         tells = []
-        proposals = plan(
-            (_open_order(o, now, state.pause_ms) for o in waiting),
-            state.fleet,
-            state.wave_size,
-            offered=offered,
-            reach_m=state.reach_m,
-        )
-        for proposal in proposals:
-            state.proposed[proposal.order.id] = (now, proposal.driver_ids)
-            number = proposal.order.id
-            offers = _offers(proposal, state.offer_ttl_ms)
-            tells.append(Tell(ActorId("order", number), offers, trace=state.traces.get(number)))
-        found = {proposal.order.id for proposal in proposals}
-        state.unasked.nobody((order.id for order in waiting if order.id not in found), now)
+        for place, orders in by_rung.items():
+            proposals = plan(
+                (_open_order(o, now, state.pause_ms) for o in orders),
+                state.fleet,
+                place.rung.drivers,
+                offered=offered,
+                reach_m=place.rung.reach_m,
+            )
+            for proposal in proposals:
+                number = proposal.order.id
+                offered.update(proposal.driver_ids)
+                state.proposed[number] = (now, proposal.driver_ids)
+                offers = _offers(proposal, place)
+                tells.append(Tell(ActorId("order", number), offers, trace=state.traces.get(number)))
+        found = {tell.to.number for tell in tells}
+        state.unasked.nobody((order.id for order, _ in waiting if order.id not in found), now)
         return tells
 
 
@@ -437,6 +460,11 @@ def _open_order(order: Order, now_ms: int, pause_ms: int) -> OpenOrder:
     )
 
 
-def _offers(proposal: Proposal, ttl_ms: int) -> MakeOffers:
-    reasons = {"distances_m": list(proposal.distances_m), "again": proposal.again}
-    return MakeOffers(proposal.order.round, proposal.order.wave, proposal.driver_ids, ttl_ms, reasons)
+def _offers(proposal: Proposal, place: RungPlace) -> MakeOffers:
+    reasons = {
+        "distances_m": list(proposal.distances_m),
+        "again": proposal.again,
+        "rung": place.shown(),
+    }
+    order = proposal.order
+    return MakeOffers(order.round, order.wave, proposal.driver_ids, place.rung.offer_s * 1000, reasons)

@@ -21,12 +21,10 @@ from dispatch.domain.planning import (
     Travel,
     straight_travel,
 )
+from dispatch.domain.refusal_shares import RefusalShares
 
-PLANNED, DIRECT = "planned", "direct"
 # What a store counts before it has had an order, and how long an order is remembered.
 PRIOR, MEMORY_S = 0.2, 3600.0
-# Weight of one answer in the learned share of offers that are not accepted, and the share to begin with.
-LEARNED, REFUSED_SHARE = 0.02, 0.1
 
 
 @frozen
@@ -38,7 +36,6 @@ class ZonePlanSettings:
         pickup_s, dropoff_s: time at a store, and at a door.
         trip_orders_max, detour_max_s: as in `PlanSettings`.
         rest_s: how long a driver who declined is left in peace.
-        planned_offers: after so many offers without success the nearest drivers are asked at once.
         time_scale: how many times as fast as real time the zone lives.
         travel_round_s: travel times are rounded up to multiples of it; 0: they are not.
         lead_s: offers go out this long before the last harmless moment.
@@ -51,7 +48,6 @@ class ZonePlanSettings:
     trip_orders_max: int = 3
     detour_max_s: float = 900
     rest_s: float = 60
-    planned_offers: int = 3
     time_scale: float = 1.0
     travel_round_s: float = 0
     lead_s: float = 0
@@ -105,7 +101,6 @@ class ZonePlan:
     """What the planner needs besides open orders and online drivers. All of it can be lost and comes again.
 
     Attributes:
-        direct: trips are assigned, not offered.
         carried: orders under way, by id; `loads`: their ids, by driver.
         known_places: last known place of each driver.
         rests: drivers who have declined, and until when they are left in peace.
@@ -116,11 +111,10 @@ class ZonePlan:
         asked_ms: start of the step under way; None: there is none.
         wanted_ms: since when a plan is waited for; None: there is one.
         due: something has happened since the last step began.
-        refused_share: learned share of offers that are declined or lapse.
+        refusals: learned shares of offers that are declined or lapse.
         made_orders, made_drivers: the planner's values of what has not changed.
     """
 
-    direct: bool
     settings: ZonePlanSettings
     plane: Plane | None = None
     carried: dict[int, Order] = field(default_factory=dict)
@@ -136,7 +130,7 @@ class ZonePlan:
     asked_ms: int | None = None
     wanted_ms: int | None = None
     due: bool = False
-    refused_share: float = REFUSED_SHARE
+    refusals: RefusalShares = field(default_factory=RefusalShares)
     made_orders: dict[int, tuple[int, PlanOrder]] = field(default_factory=dict)
     made_drivers: dict[int, PlanDriver] = field(default_factory=dict)
 
@@ -231,6 +225,9 @@ class ZonePlan:
         for driver_id in new:
             self.rests[driver_id] = now_ms + round(self.settings.rest_s * 1000 / self.settings.time_scale)
             self.made_drivers.pop(driver_id, None)
-        refused = 1.0 if new else 0.0
-        if new or after.driver_id is not None:
-            self.refused_share += LEARNED * (refused - self.refused_share)
+            self.refusals.answered(driver_id, refused=True)
+        taken = after.driver_id
+        if taken is not None and any(offer.driver_id == taken for offer in before.offers):
+            self.refusals.answered(taken, refused=False)
+        if new or taken is not None:
+            self.refusals.offered(refused=bool(new))

@@ -9,13 +9,14 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
-from actors.messages import ActorId, Query, Tell
+from actors.messages import ActorId, Query, QueryAnswer, Tell
 from dispatch import messages as m
 from dispatch.domain.commands import DISPATCH, Assign, MakeOffers
 from dispatch.domain.geo import distance_m
 from dispatch.domain.ids import DRIVER, ORDER, public_id, trip_id
+from dispatch.domain.offer_ladder import DIRECT, OF_PLANNER, PLANNED, RungPlace
 from dispatch.domain.order import ASSIGNED, WAVES, Eta, Order, Trip
 from dispatch.domain.planning import (
     CandidateDriver,
@@ -26,6 +27,7 @@ from dispatch.domain.planning import (
     Spot,
     TripProposal,
 )
+from dispatch.step_inputs import StepInput
 from dispatch.zone_expiry import PROPOSED_MS
 from dispatch.zone_plan import ZonePlan
 from dispatch.zone_state import ZoneState, within
@@ -39,8 +41,6 @@ STEP_LOST_MS = 15_000
 SILENT_MS = 2 * STEP_LOST_MS
 # Orders of a step; with 2,000 drivers it takes some seconds (loadtests/README.md).
 STEP_ORDERS_MAX = 1_000
-# An order that no plan has given to anybody goes to the nearest drivers after this time.
-UNPLANNED_MS = 10_000
 # When all drivers had an offer without success, they are planned for again after this time.
 REPEAT_MS = 5_000
 # How far from the first store a driver counts as whose place is not known, in metres.
@@ -66,7 +66,7 @@ def step_of(state: ZoneState, plan: ZonePlan, now_ms: int) -> Query | None:
         plan.wanted_ms = now_ms
     if plan.asked_ms is not None and within(now_ms, plan.asked_ms, STEP_LOST_MS):
         return None
-    waiting = [order for order in state.orders.values() if _is_planned(state, plan, order, now_ms)]
+    waiting = [order for order in state.orders.values() if _is_planned(state, order, now_ms)]
     plan.due = False
     if not waiting or not state.drivers:
         plan.before, plan.unplanned = (), frozenset()
@@ -86,34 +86,37 @@ def step_of(state: ZoneState, plan: ZonePlan, now_ms: int) -> Query | None:
         plan.points(now_ms),
         plan.number,
     )
-    lead_s = 0.0 if plan.direct else plan.refused_share * state.offer_ttl_ms / 1000 * plan.settings.time_scale
-    settings = replace(plan.settings, lead_s=lead_s)
+    settings = replace(plan.settings, lead_s=plan.refusals.everybody * _offer_s(state, plan))
     return Query(
         STEP, (plan_state, plan.seconds(now_ms), state.id * 1_000_003 + plan.number, settings), tag=STEP
     )
 
 
-def _is_planned(state: ZoneState, plan: ZonePlan, order: Order, now_ms: int) -> bool:
-    """True for an order that the planner decides about; others go to the nearest drivers."""
-    return order.wave < plan.settings.planned_offers and is_waiting(state, order, now_ms)
+def _offer_s(state: ZoneState, plan: ZonePlan) -> float:
+    """How long an offer of the planner lasts, on its clock; 0: it makes none."""
+    lasts_s = next((rung.offer_s for _, rung in state.ladder if rung.mode == PLANNED), 0)
+    return lasts_s * plan.settings.time_scale
 
 
-def for_the_nearest(state: ZoneState, plan: ZonePlan, now_ms: int) -> list[Order]:
-    """Orders that the planner does not place: nobody took them, nobody can, or there has been no plan for long."""
-    silent = plan.wanted_ms is not None and not within(now_ms, plan.wanted_ms, SILENT_MS)
-    return [
-        order
-        for order in state.orders.values()
-        if is_waiting(state, order, now_ms)
-        and (
-            order.wave >= plan.settings.planned_offers
-            or order.id in plan.beyond
-            or (
-                (silent or order.id in plan.unplanned)
-                and not within(now_ms, order.looking_since_ms, UNPLANNED_MS)
-            )
-        )
-    ]
+def input_of(state: ZoneState, step: Query) -> StepInput:
+    """What a step was told, from its query."""
+    plan_state, now_s, seed, settings = step.params
+    return StepInput(state.id, _asked_ms(step), plan_state, now_s, seed, settings)
+
+
+def _asked_ms(step: Query) -> int:
+    """When a step was asked for: the planner's clock is the zone's, only faster."""
+    _, now_s, _, settings = step.params
+    asked_ms: int = round(now_s * 1000 / settings.time_scale)
+    return asked_ms
+
+
+def _is_planned(state: ZoneState, order: Order, now_ms: int) -> bool:
+    """True for an order that the planner decides about."""
+    if not is_waiting(state, order, now_ms):
+        return False
+    place = state.ladder.at(order.wave)
+    return place is not None and place.rung.mode in OF_PLANNER
 
 
 def _plan_order(state: ZoneState, plan: ZonePlan, order: Order, now_ms: int) -> PlanOrder:
@@ -147,7 +150,7 @@ def _declined_by(state: ZoneState, plan: ZonePlan, order: Order, now_ms: int) ->
 
 def _plan_drivers(state: ZoneState, plan: ZonePlan, now_ms: int) -> Iterable[PlanDriver]:
     """Online drivers, with the place and time at which each will be free."""
-    asked = _asked(state, now_ms)
+    asked, offer_s = _asked(state, now_ms), _offer_s(state, plan)
     for driver in state.drivers.values():
         tasks = [plan.carried[n] for n in plan.loads.get(driver.driver_id, ())] + asked.get(
             driver.driver_id, []
@@ -155,10 +158,10 @@ def _plan_drivers(state: ZoneState, plan: ZonePlan, now_ms: int) -> Iterable[Pla
         if not tasks and driver.driver_id not in plan.rests:
             made = plan.made_drivers.get(driver.driver_id)
             if made is None:
-                made = plan.made_drivers[driver.driver_id] = _plan_driver(plan, driver, (), now_ms)
+                made = plan.made_drivers[driver.driver_id] = _plan_driver(plan, driver, (), now_ms, offer_s)
             yield made
         else:
-            yield _plan_driver(plan, driver, tasks, now_ms)
+            yield _plan_driver(plan, driver, tasks, now_ms, offer_s)
 
 
 def _asked(state: ZoneState, now_ms: int) -> Mapping[int, list[Order]]:
@@ -174,18 +177,21 @@ def _asked(state: ZoneState, now_ms: int) -> Mapping[int, list[Order]]:
     return asked
 
 
-def _plan_driver(plan: ZonePlan, driver: m.DriverChanged, tasks: Sequence[Order], now_ms: int) -> PlanDriver:
+def _plan_driver(
+    plan: ZonePlan, driver: m.DriverChanged, tasks: Sequence[Order], now_ms: int, offer_s: float
+) -> PlanDriver:
     spot, free_s = predicted_end(plan, driver.driver_id, tasks, now_ms)
     rest_ms = plan.rests.get(driver.driver_id, 0)
     if rest_ms <= now_ms:
         plan.rests.pop(driver.driver_id, None)
-    ends_ms = driver.shift_ends_ms
+    ends_ms, refuses = driver.shift_ends_ms, plan.refusals.own(driver.driver_id)
     return PlanDriver(
         driver.driver_id,
         spot,
         max(free_s, plan.seconds(rest_ms)),
         plan.seconds(now_ms) + SHIFT_S if ends_ms is None else plan.seconds(ends_ms),
         driver.capacity,
+        lead_s=None if refuses is None else refuses * offer_s,
     )
 
 
@@ -245,8 +251,17 @@ def _trips(tasks: Iterable[Order]) -> list[list[Order]]:
 # -- proposals --------------------------------------------------------------------------------------------
 
 
-def planned(state: ZoneState, plan: ZonePlan, result: PlanResult, now_ms: int) -> list[Tell]:
+class _Circumstances(NamedTuple):
+    """Of an offer: when its step was asked for, the time, and the way to the first store."""
+
+    asked_ms: int
+    now_ms: int
+    away_m: int
+
+
+def planned(state: ZoneState, plan: ZonePlan, answer: QueryAnswer, now_ms: int) -> list[Tell]:
     """Offers, or assignments, of the trips that a step proposes, as far as they still hold."""
+    result: PlanResult = answer.result
     plan.before, plan.unplanned = result.routes, frozenset(result.unplanned)
     asked = {driver: len(orders) for driver, orders in _asked(state, now_ms).items()}
     tells: list[Tell] = []
@@ -256,12 +271,16 @@ def planned(state: ZoneState, plan: ZonePlan, result: PlanResult, now_ms: int) -
         taken = asked.get(proposal.driver_id, 0)
         if not orders or driver is None or driver.free - taken < len(orders):
             continue
+        places = [place for place in (state.ladder.at(order.wave) for order in orders) if place is not None]
+        if len(places) < len(orders):
+            continue
         away_m = _away_m(plan, proposal.driver_id, orders[0])
-        if away_m > state.reach_m:
+        if away_m > min(place.rung.reach_m for place in places):
             plan.far.setdefault(proposal.driver_id, set()).update(proposal.order_ids)
             continue
         asked[proposal.driver_id] = taken + len(orders)
-        tells += _tells(state, plan, proposal, orders, away_m, now_ms)
+        found = _Circumstances(_asked_ms(answer.query), now_ms, away_m)
+        tells += _tells(state, plan, proposal, orders, places, found)
     return tells
 
 
@@ -285,25 +304,30 @@ def _tells(
     plan: ZonePlan,
     proposal: TripProposal,
     orders: Sequence[Order],
-    away_m: int,
-    now_ms: int,
+    places: Sequence[RungPlace],
+    circumstances: _Circumstances,
 ) -> list[Tell]:
+    """Offers, or assignments if all orders are on rungs that assign."""
     lead, driver_id = orders[0], proposal.driver_id
     trip = None
     if len(orders) > 1:
         trip = Trip(trip_id(lead.id, lead.offer_count + 1), proposal.order_ids, _pay_minor(orders))
+    direct = all(place.rung.mode == DIRECT for place in places)
+    ttl_ms = 1000 * min(place.rung.offer_s for place in places)
     tells, etas = [], _etas(plan, proposal)
-    for order in orders:
-        state.proposed[order.id] = (now_ms, (driver_id,))
-        reasons: dict[str, Any] = {"plan": plan_reasons(plan, proposal, now_ms)}
+    for order, place in zip(orders, places, strict=True):
+        state.proposed[order.id] = (circumstances.now_ms, (driver_id,))
+        told = plan_reasons(plan, proposal) | {
+            "asked_ms": circumstances.asked_ms,
+            "at_ms": circumstances.now_ms,
+        }
+        reasons: dict[str, Any] = {"plan": told, "rung": place.shown()}
         message: MakeOffers | Assign
-        if plan.direct:
+        if direct:
             message = Assign(DISPATCH, driver_id, trip, etas[order.id], reasons)
         else:
-            reasons |= {"distances_m": [away_m], "again": driver_id in order.tried}
-            message = MakeOffers(
-                order.round, order.wave, (driver_id,), state.offer_ttl_ms, reasons, trip, etas[order.id]
-            )
+            reasons |= {"distances_m": [circumstances.away_m], "again": driver_id in order.tried}
+            message = MakeOffers(order.round, order.wave, (driver_id,), ttl_ms, reasons, trip, etas[order.id])
         tells.append(Tell(ActorId("order", order.id), message, trace=state.traces.get(order.id)))
     return tells
 
@@ -326,12 +350,14 @@ def _etas(plan: ZonePlan, proposal: TripProposal) -> dict[int, Eta]:
     return {number: Eta(pickups[number], doors[number]) for number in proposal.order_ids}
 
 
-def plan_reasons(plan: ZonePlan, proposal: TripProposal, now_ms: int) -> dict[str, Any]:
-    """Why a trip is offered to a driver, small enough for the history of each of its orders."""
+def plan_reasons(plan: ZonePlan, proposal: TripProposal) -> dict[str, Any]:
+    """Why a trip is offered to a driver, small enough for the history of each of its orders.
+
+    All of it follows from the step's input (step_inputs.py): a replay gives the same.
+    """
     return {
         "number": proposal.plan_number,
         "seed": proposal.seed,
-        "at_ms": now_ms,
         "orders": [public_id(ORDER, number) for number in proposal.order_ids],
         "latest_start_ms": plan.milliseconds(proposal.latest_start_s),
         "stops": [[stop.kind, plan.milliseconds(stop.at_s)] for stop in proposal.trip.stops],

@@ -11,9 +11,12 @@ from actors.dedup import Ring
 from dispatch import messages as m
 from dispatch.domain.commands import GiveUp
 from dispatch.domain.driver_index import DriverIndex
-from dispatch.domain.order import WAVES, Order
+from dispatch.domain.offer_ladder import NEAREST, OfferLadder, Rung, ladder_from
+from dispatch.domain.order import OPEN, WAVES, Order
 from dispatch.first_offers import FirstOffers
-from dispatch.zone_plan import DIRECT, ZonePlan, plan_settings_from
+from dispatch.zone_plan import ZonePlan, plan_settings_from
+
+USUAL = OfferLadder((Rung(NEAREST),))
 
 
 def within(now_ms: int, then_ms: int, span_ms: float) -> bool:
@@ -26,6 +29,7 @@ class ZoneState:
     """State of a zone.
 
     Attributes:
+        ladder: who is asked for an order, one rung after the other.
         orders: confirmed orders by id.
             In order of creation, unless `mixed`.
         scheduled: confirmed orders that no driver is asked for yet, by id.
@@ -46,9 +50,7 @@ class ZoneState:
 
     id: int
     mode: str
-    wave_size: int
-    offer_ttl_ms: int
-    reach_m: int = 50_000
+    ladder: OfferLadder = USUAL
     pause_ms: int = 0
     give_up: GiveUp | None = None
     end_ms: int | None = None
@@ -79,11 +81,19 @@ class ZoneState:
     def recent(self) -> Ring:
         return ()
 
+    @property
+    def shows_board(self) -> bool:
+        """True if all orders of the zone are on its board, or some may come to be there."""
+        return self.mode == OPEN or self.ladder.has_board
+
+    def has_place_for(self, mode: str) -> bool:
+        """True if orders of this mode are as the zone's settings want them."""
+        return mode == self.mode or (mode == OPEN and self.ladder.has_board)
+
     def set(self, row: Mapping[str, Any]) -> None:
         """Set the zone's settings."""
-        self.mode, self.wave_size = row["mode"], row["wave_size"]
-        self.offer_ttl_ms = row["offer_ttl_s"] * 1000
-        self.reach_m, self.pause_ms = row["offer_distance_max_m"], row["release_pause_s"] * 1000
+        self.mode, self.ladder = row["mode"], ladder_from(row)
+        self.pause_ms = row["release_pause_s"] * 1000
         after_s = row["give_up_after_s"]
         self.give_up = None if after_s is None else GiveUp(after_s * 1000)
         self.end_ms = None
@@ -97,11 +107,11 @@ class ZoneState:
         if mode is None or self.mode != WAVES:
             self.plan = None
         elif self.plan is None:
-            self.plan = ZonePlan(mode == DIRECT, settings)
+            self.plan = ZonePlan(settings)
             for driver in self.drivers.values():
                 self.plan.located(driver.driver_id, driver.place, 0)
         else:
-            self.plan.direct, self.plan.settings = mode == DIRECT, settings
+            self.plan.settings = settings
             self.plan.made_orders.clear()
             self.plan.made_drivers.clear()
 
@@ -152,6 +162,13 @@ class ZoneState:
             self.orders = {order.id: order for order in by_age}
             self.mixed = False
         return list(islice(self.orders.values(), count))
+
+    def on_board(self, count: int) -> tuple[list[Order], int]:
+        """The oldest orders of the board, and how many there are."""
+        if self.mode == OPEN:
+            return self.oldest(count), len(self.orders)
+        found = [order for order in self.oldest(len(self.orders)) if order.mode == OPEN]
+        return found[:count], len(found)
 
     def seat(self, driver: m.DriverChanged) -> None:
         """Add or update an online driver."""

@@ -41,6 +41,7 @@ _OBJECTS = frozenset({"model_type", "model_attributes_type", "dict_type"})
 ITEMS: Mapping[str, str] = {
     "items": 'lines, each {"product_id": "prd_17", "quantity": 1}',
     "area": 'three to a hundred corners, each {"lat": 52.52, "lon": 13.405}',
+    "ladder": 'one to eight rungs, each {"mode": "nearest", "drivers": 3, "offer_s": 20, "times": 2}',
     "orders": 'ids such as "ord_17"',
     "ids": 'ids such as "job_17"',
     "types": 'types of events such as "order.created"',

@@ -33,6 +33,7 @@ from pydantic_core import CoreSchema, PydanticKnownError
 from api.contract.field_readers import put_readers
 from api.contract.literals import NUMBER_LENGTH_MAX, NUMBER_PATTERN, TIME_LENGTH_MAX, number_of
 from dispatch.domain import ids
+from dispatch.domain.commands import DECLINE_REASONS
 
 # Refused in every text, beside the characters that the tables below allow to some kinds.
 _HIDDEN = (
@@ -262,4 +263,10 @@ Reason = Annotated[
     StringConstraints(min_length=1, max_length=200),
     plain(1, 200, kind="lines"),
     text_schema(1, 200, kind="lines"),
+]
+DeclineReason = Annotated[
+    Reason,
+    Field(
+        description=f"Best one of {', '.join(DECLINE_REASONS)}; these are counted. Other words are kept, too."
+    ),
 ]

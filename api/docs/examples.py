@@ -64,6 +64,21 @@ _EVENT = {
     "version": 3, "type": "assigned", "at": _AT, "by": {"role": "driver", "id": "drv_3"}, "reason": None,
     "trace_id": TRACE,
 }  # fmt: skip
+_DECISION = {
+    "version": 2, "type": "offered", "at": _AT,
+    "sentences": ["Offered to drv_3.", "No other driver could do it.", "(Plan 12, seed 1000015.)"],
+    "plan": {
+        "number": 12, "seed": 1_000_015, "asked_at": _AT, "at": _AT, "orders": ["ord_17"], "latest_start": _AT,
+        "stops": [{"kind": "pickup", "at": _AT}, {"kind": "dropoff", "at": "2026-03-01T12:09:00.000Z"}],
+        "chosen": {
+            "driver_id": "drv_3", "pickup_at": _AT, "door_s": 840, "driving_s": 0, "late_s": 0, "position_s": -40,
+        },
+        "next_best": [],
+    },
+    "replay": {
+        "outcome": "same", "planner": "5f0c1d9e5f0c41aa", "own_planner": "5f0c1d9e5f0c41aa", "differences": [],
+    },
+}  # fmt: skip
 _PAYMENT = {
     "id": "pay_5", "order_id": "ord_17", "method": "card", "status": "held",
     "amount": {"amount_minor": 900, "currency": "EUR"}, "refunded": {"amount_minor": 0, "currency": "EUR"},
@@ -160,12 +175,18 @@ EXAMPLES: Mapping[str, Any] = {
     "Planning": {
         "speed_m_per_s": 5.0, "street_factor": 1.3, "pickup_s": 120, "dropoff_s": 120, "trip_orders_max": 3,
         "detour_max_s": 900, "rest_s": 60, "planned_offers": 3, "travel_round_s": 0, "time_scale": 1.0,
+        "ladder": [
+            {"mode": "planned", "drivers": 1, "offer_s": 20, "reach_m": 5000, "times": 2, "unplanned_s": 10},
+            {"mode": "nearest", "drivers": 3, "offer_s": 30, "reach_m": 20_000, "times": 5, "unplanned_s": 10},
+            {"mode": "board", "drivers": 1, "offer_s": 20, "reach_m": 50_000, "times": None, "unplanned_s": 10},
+        ],
     },
     "DeliveryRules": {"dropoff_pin": True, "cancellation_fee_minor": 200, "offer_ahead_s": 1200},
     "Store": _STORE,
     "Product": _PRODUCT,
     "Order": _ORDER,
     "Event": _EVENT,
+    "Decisions": {"order_id": "ord_17", "items": [_DECISION]},
     "OrderChange": _CHANGE,
     "OrderEvent": {"event": "order", "id": "3", "data": orjson.dumps(_ORDER).decode()},
     "ChangeEvent": {"event": "change", "id": "4", "data": orjson.dumps(_CHANGE).decode()},

@@ -9,6 +9,7 @@ from pydantic import Field, StringConstraints, ValidationError, ValidatorFunctio
 
 from api.contract.field_errors import told
 from api.contract.fields import (
+    DeclineReason,
     Lat,
     Lon,
     Metres,
@@ -24,6 +25,7 @@ from api.contract.fields import (
 from api.contract.json_body import scan_json
 from api.contract.literals import as_whole
 from api.contract.problems import Problem
+from dispatch.domain.commands import UNSPECIFIED
 from dispatch.domain.ids import NUMBER_MAX
 
 FRAME_BYTES_MAX = 16 * 1024
@@ -100,7 +102,7 @@ class DeclineFrame(Strict):
     orders: Annotated[list[OrderId], Field(min_length=1, max_length=ORDERS_MAX)]
     offer_id: OfferId | None = None
     trip_id: TripId | None = None
-    reason: Reason = "unspecified"
+    reason: DeclineReason = UNSPECIFIED
 
 
 class PickUpFrame(Strict):

@@ -26,6 +26,7 @@ from config.settings import Settings
 from dispatch.accounts import Accounts
 from dispatch.catalogue import Catalogue
 from dispatch.credentials import Credentials
+from dispatch.decision_replay import DecisionReplays
 from dispatch.jobs.announcer import Announcer
 from dispatch.jobs.control import JobControl
 from dispatch.notices.preferences import Contacts
@@ -36,6 +37,7 @@ from dispatch.records import Records
 from dispatch.reports.daily import DailyReports
 from dispatch.service import Dispatch
 from dispatch.sessions import Sessions
+from dispatch.step_log import StepLog
 from dispatch.users import Users
 from dispatch.webhooks.administration import Seal, Webhooks
 from storage.catalogue import CatalogueCache
@@ -91,6 +93,7 @@ class Services:
     contacts: Contacts = field(init=False)
     reset_requests: ResetRequests = field(init=False)
     sandbox: SandboxMessages = field(init=False)
+    replays: DecisionReplays = field(init=False)
     webhooks: Webhooks = field(init=False)
     # None while tracing is off.
     sampling: Sampling | None = None
@@ -104,6 +107,8 @@ class Services:
     draining: bool = False
     started: bool = False
     prober: Prober = field(init=False)
+    # None where the inputs of the planner's steps are not kept.
+    step_log: StepLog | None = None
     # None without a configured payment gateway.
     payments: Payments | None = None
     # None without a key: then no endpoint of webhooks can be made.
@@ -128,6 +133,7 @@ class Services:
         self.contacts = Contacts(self.database)
         self.reset_requests = ResetRequests(self.database)
         self.sandbox = SandboxMessages(self.database)
+        self.replays = DecisionReplays(self.database)
         self.webhooks = Webhooks(self.database, self.sealing)
         checks: dict[str, Check] = {
             "postgres": self.database.ping,

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from api.auth.permissions import POLICIES
 from api.subscriptions import close_codes
 from config import metrics
-from dispatch import plan_steps
+from dispatch import plan_steps, step_log
 
 _STEPS = ("hold", "cancel", "capture", "void", "refund")
 _OUTCOMES = ("ok", "declined", "refused", "later", "unsure")
@@ -38,6 +38,8 @@ def make_known_series(chores: Iterable[str]) -> None:
             metrics.GATEWAY_SECONDS.labels(step, outcome)
     for reason in plan_steps.FAILURES:
         metrics.PLAN_STEPS_FAILED.labels(reason)
+    for reason in step_log.DROPS:
+        metrics.PLAN_STEPS_DROPPED.labels(reason)
     for use in ("limits", "cache"):
         metrics.REDIS_ERRORS.labels(use)
     for outcome in ("created", "replayed"):

@@ -87,6 +87,12 @@ class RuntimeCollector:
             "result",
             progress.promises,
         )
+        yield _counters(
+            "mall_offers_declined",
+            "Offers that drivers have declined, by the reason that they gave.",
+            "reason",
+            progress.declines,
+        )
         yield _histogram(
             "mall_eta_error_ratio",
             "Error of the time expected at placing, as a share of the time that the delivery took.",

@@ -15,6 +15,7 @@ orders.py           one order, lists of orders
 order_commands.py   commands on an order: accept, pick up, deliver, cancel, assign …
 payments.py         payments of card orders
 tracking.py         history and event stream of an order
+decisions.py        why an order was offered to whom; decisions made again
 webhooks.py         endpoints of webhooks: create, change, test, replay, enable, attempts
 webhook_answers.py  types of answers about webhooks and the log, with their serializers
 events.py           the log of events

@@ -18,6 +18,7 @@ from typing_extensions import TypedDict
 from api import json_schema as s
 from api.http.command_executor import GOOD
 from dispatch.domain import ids
+from dispatch.domain.offer_ladder import RUNG_MODES, RUNGS_MAX
 
 PAGE_ROWS_MAX = 100
 HISTORY_ROWS_MAX = 1000
@@ -76,6 +77,15 @@ class UserAnswer(TypedDict):
     capacity: NotRequired[Capacity | None]
 
 
+class RungShown(TypedDict):
+    mode: Annotated[str, WithJsonSchema(s.one_of(*RUNG_MODES))]
+    drivers: Annotated[int, WithJsonSchema(s.whole(1, 50))]
+    offer_s: Annotated[int, WithJsonSchema(s.whole(1, 600))]
+    reach_m: Annotated[int, WithJsonSchema(s.whole(1, 1_000_000))]
+    times: Annotated[int, WithJsonSchema(s.whole(1, 100))] | None
+    unplanned_s: Annotated[int, WithJsonSchema(s.whole(0, 3600))]
+
+
 class PlanningAnswer(TypedDict):
     speed_m_per_s: Annotated[float, WithJsonSchema(s.between(0.5, 2000))]
     street_factor: Annotated[float, WithJsonSchema(s.between(1, 3))]
@@ -87,6 +97,8 @@ class PlanningAnswer(TypedDict):
     planned_offers: Annotated[int, WithJsonSchema(s.whole(1, 20))]
     travel_round_s: Seconds
     time_scale: Annotated[float, WithJsonSchema(s.between(1, 1000))]
+    # Rows of an older version have none.
+    ladder: NotRequired[Annotated[list[RungShown], Field(max_length=RUNGS_MAX)] | None]
 
 
 class DeliveryRulesAnswer(TypedDict):

@@ -12,7 +12,7 @@ from aiohttp import web
 
 from actors.errors import NoSuchActor
 from api.auth.permissions import COMMANDS, WRITES
-from api.contract.fields import DriverId, OfferId, Pin, Reason, StoreId, Strict, Time, TripId
+from api.contract.fields import DeclineReason, DriverId, OfferId, Pin, Reason, StoreId, Strict, Time, TripId
 from api.contract.problems import Fault, Problem
 from api.http.command_executor import refusal_code
 from api.http.conditional import wanted_tags
@@ -51,7 +51,7 @@ class AcceptBody(Strict):
 class DeclineBody(Strict):
     offer_id: OfferId | None = None
     trip_id: TripId | None = None
-    reason: Reason = "unspecified"
+    reason: DeclineReason = d.UNSPECIFIED
 
 
 class NoBody(Strict):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 from aiohttp import web
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from api.auth.permissions import READS, WRITES
 from api.contract.fields import Lat, Lon, Name, Strict
@@ -26,6 +26,7 @@ from api.http.request import RequestContext, json_response
 from api.rest import serializers
 from api.rest.answers import ZoneAnswer, ZonesAnswer
 from dispatch.domain import ids
+from dispatch.domain.offer_ladder import RUNGS_MAX
 
 operations = Operations(Operation)
 
@@ -62,6 +63,50 @@ class Corner(Strict):
 Area = Annotated[list[Corner], Field(min_length=3, max_length=100)]
 
 
+class LadderRung(Strict):
+    """A rung of the offer ladder."""
+
+    mode: Literal["planned", "nearest", "board", "direct"] = Field(
+        description="`planned`: a planner offers trips, each to one driver. `direct`: it assigns them. `nearest`: the "
+        "nearest drivers get offers, `drivers` at once. `board`: all drivers of the zone see the order, and the first "
+        "one wins; only the last rung may be one."
+    )
+    drivers: int = Field(1, ge=1, le=50, description="How many are asked at once.")
+    offer_s: int = Field(20, ge=1, le=600, description="How long an offer lasts.")
+    reach_m: int = Field(
+        50_000, ge=1, le=1_000_000, description="Greatest distance between driver and pick-up."
+    )
+    times: int | None = Field(
+        None,
+        ge=1,
+        le=100,
+        description="After so many times the order goes on to the next rung. Null, for the last rung alone: it is "
+        "repeated. With a number on the last rung nobody is asked after it: the order gets the event `unclaimed`.",
+    )
+    unplanned_s: int = Field(
+        10,
+        ge=0,
+        le=3600,
+        description="`planned` and `direct`: an order that no plan gives to anybody is offered as the next rung of "
+        "mode `nearest` says after this time, until a plan does.",
+    )
+
+
+def _whole_ladder(rungs: list[LadderRung]) -> list[LadderRung]:
+    for number, rung in enumerate(rungs, 1):
+        last = number == len(rungs)
+        if rung.times is None and not last:
+            raise ValueError(f"rung {number} needs times: only the last one may be repeated for ever")
+        if rung.mode == "board" and (rung.times is not None or not last):
+            raise ValueError(f"rung {number}: a board is the last rung, and has no times")
+        if rung.mode in ("planned", "direct") and rung.drivers > 1:
+            raise ValueError(f"rung {number}: a plan asks one driver at once")
+    return rungs
+
+
+Ladder = Annotated[list[LadderRung], Field(min_length=1, max_length=RUNGS_MAX), AfterValidator(_whole_ladder)]
+
+
 class Planning(Strict):
     """What the planner is told of a zone; it goes for modes `planned` and `direct`."""
 
@@ -84,13 +129,21 @@ class Planning(Strict):
         3,
         ge=1,
         le=20,
-        description="After so many offers without success the nearest drivers get offers, `wave_size` at once.",
+        description="After so many offers without success the nearest drivers get offers, `wave_size` at once. It goes "
+        "where `ladder` is null.",
     )
     travel_round_s: int = Field(
         0, ge=0, le=600, description="Travel times are rounded up to multiples of it; 0: they are not."
     )
     time_scale: float = Field(
         1.0, ge=1, le=1000, description="How many times as fast as real time the zone lives. For replays."
+    )
+    ladder: Ladder | None = Field(
+        None,
+        description="Who is asked for an order, one rung after the other, until somebody takes it. Null: "
+        "`planned_offers` offers of the planner, then the nearest drivers, as `wave_size`, `offer_ttl_s` and "
+        "`offer_distance_max_m` say. An order that waits for longer than `unassigned_after_s` is told of, on "
+        "whichever rung it is.",
     )
 
 

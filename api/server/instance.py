@@ -73,11 +73,12 @@ from dispatch.order_creation import Bounds
 from dispatch.order_progress import OrderProgress
 from dispatch.plan_steps import PlanSteps
 from dispatch.service import Dispatch
+from dispatch.step_log import StepLog
 from dispatch.wire_types import travellers
 from dispatch.zone_actor import ZoneBehaviour
 from dispatch.zone_planning import STEP
 from storage.catalogue import open_catalogue
-from storage.postgres.database import open_database
+from storage.postgres.database import Database, open_database
 from storage.postgres.journal import PostgresJournal
 from storage.postgres.migrate import migrate, wait_for
 from storage.postgres.order_creation import OrderPlacer
@@ -98,10 +99,23 @@ FAREWELL_S = 9.0
 SETTLED_S = 10.0
 
 
-def _behaviours(feed_epoch: str, progress: OrderProgress) -> list[Behaviour]:
+def _behaviours(feed_epoch: str, progress: OrderProgress, step_log: StepLog | None) -> list[Behaviour]:
     """Behaviours of the three kinds of actors."""
     driver = DriverBehaviour(feed_epoch, metrics.count_apart)
-    return [OrderBehaviour(log_change, progress.changed), driver, ZoneBehaviour(progress.first_offers.add)]
+    noted = {} if step_log is None else {"stepped": step_log.note}
+    zone = ZoneBehaviour(progress.first_offers.add, **noted)
+    return [OrderBehaviour(log_change, progress.changed), driver, zone]
+
+
+def _step_log(settings: Settings, database: Database) -> StepLog | None:
+    """Where inputs of the planner's steps go; None: they are not kept."""
+    if not settings.plan_steps_hours:
+        return None
+    return StepLog(
+        database,
+        stored=lambda sizes: metrics.PLAN_STEP_STORED_BYTES.inc(sum(sizes)),
+        dropped=lambda reason, count: metrics.PLAN_STEPS_DROPPED.labels(reason).inc(count),
+    )
 
 
 def _plan_steps() -> PlanSteps:
@@ -139,6 +153,7 @@ async def open_services(
         leases = RedisLeases(at.redis_url, entropy, keys=(keys := Keyspace(meta.cluster)))
         stack.push_async_callback(leases.close)
         zones_due, progress = asyncio.Event(), OrderProgress()
+        step_log = _step_log(settings, database)
         cluster = Cluster(
             me=me,
             transport=open_network(settings, peers, meta.peer_secret, meta.cluster, entropy),
@@ -160,7 +175,7 @@ async def open_services(
             instance=me.instance,
             incarnation=me.incarnation,
             peers=cluster.forwarding,
-            behaviours=_behaviours(meta.feed_epoch, progress),
+            behaviours=_behaviours(meta.feed_epoch, progress, step_log),
             journal=journal,
             emitter=cluster.peers,
             clock=clock,
@@ -200,6 +215,7 @@ async def open_services(
             stream_tickets=StreamTickets(meta.peer_secret, clock, entropy),
             announcer=announcer,
             sampling=make_sampling(settings, tracer, entropy),
+            step_log=step_log,
         )
         yield services
 
@@ -218,6 +234,7 @@ async def working(services: Services) -> AsyncIterator[None]:
         failed=failed_chore,
         swept=metrics.FEED_SWEPT.inc,
         zones_due=services.zones_due,
+        step_log=services.step_log,
     )
     make_known_series(chore.name for chore in background.all)
     async with hub.running(), runtime.running(), services.cluster.running(), asyncio.TaskGroup() as tasks:
@@ -241,6 +258,8 @@ async def working(services: Services) -> AsyncIterator[None]:
             yield
         finally:
             await end(loops)
+            if services.step_log is not None:
+                await services.step_log.close()
 
 
 async def _settle(services: Services) -> None:

@@ -21,7 +21,13 @@ def all_tasks(services: WorkServices) -> tuple[Sequence[Task[Any]], Sequence[Sch
         ValueError: two tasks have one name, or a schedule names no task.
     """
     settings = services.settings
-    cleanup = Cleanup(services.database, run_days=settings.job_runs_days, event_days=settings.events_days)
+    cleanup = Cleanup(
+        services.database,
+        run_days=settings.job_runs_days,
+        event_days=settings.events_days,
+        step_hours=settings.plan_steps_hours,
+        step_zone_mib=settings.plan_steps_zone_mib,
+    )
     notices, of_notices = notice_tasks(
         settings, services.database, services.clock, services.entropy, services.mail, services.sms
     )

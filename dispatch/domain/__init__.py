@@ -16,6 +16,8 @@ liveness.py            signs of life of a driver
 refresh_tokens.py      token families of sessions
 position_filter.py     positions that are plausible
 driver.py              the driver and its availability
+offer_ladder.py        who is asked for an order, one rung after the other
+refusal_shares.py      learned chances that a driver declines an offer
 matching.py            which driver is offered which order
 driver_index.py        grid of free drivers, for nearest-neighbour search
 planning/              trips: which driver is offered which orders, when and why

@@ -15,6 +15,9 @@ from dispatch.domain.refusals import Refused
 
 # A card order that is not paid in this time is cancelled, and its stock returned.
 PAYMENT_WINDOW_MS = 15 * 60 * 1000
+# Why drivers decline, as apps offer it to them. Other words are kept as they are, and count as `other`.
+DECLINE_REASONS = ("too_far", "too_small", "vehicle", "ending_shift", "other")
+UNSPECIFIED = "unspecified"
 
 
 @frozen
@@ -40,12 +43,12 @@ class Accept:
 
 @frozen
 class Decline:
-    """A driver declines its offer."""
+    """A driver declines its offer. `reason`: one of `DECLINE_REASONS`, or other words."""
 
     verb: ClassVar[str] = "decline"
     driver_id: int
     offer_id: str | None = None
-    reason: str = "unspecified"
+    reason: str = UNSPECIFIED
     trip_id: str | None = field(default=None, repr=False)
 
 
@@ -241,6 +244,19 @@ class GiveUp:
 
 
 @frozen
+class TellUnclaimed:
+    """The zone asks nobody any more: its offer ladder is at its end. Operators are to know.
+
+    Attributes:
+        round: that the zone knew: an older view is ignored.
+        gives_up_ms: when the order will be cancelled; None: never.
+    """
+
+    round: int
+    gives_up_ms: int | None = None
+
+
+@frozen
 class SetMode:
     mode: str
 
@@ -260,7 +276,7 @@ Wish = (
 OrderCommand = (
     Accept | Decline | PickUp | Deliver | Fail | BringBack | ReturnGoods | Cancel | Release | Assign | Reassign
     | Conclude | SetReady | Pay | NotePayment
-    | MakeOffers | Withdraw | GiveUp | SetMode | Expire
+    | MakeOffers | Withdraw | GiveUp | TellUnclaimed | SetMode | Expire
 )  # fmt: skip
 
 

@@ -37,6 +37,7 @@ from dispatch.domain.commands import (
     ReturnGoods,
     SetMode,
     SetReady,
+    TellUnclaimed,
     Unchanged,
     Verdict,
     Withdraw,
@@ -47,7 +48,7 @@ from dispatch.domain.order import TRANSITIONS, Eta, Order, Trip
 from dispatch.domain.order_visibility import offer_terms, order_for_driver
 from dispatch.domain.payment_decisions import note_payment, pay
 from dispatch.domain.refusals import Refused
-from dispatch.domain.search_decisions import give_up, set_mode, withdraw
+from dispatch.domain.search_decisions import give_up, set_mode, tell_unclaimed, withdraw
 
 
 def decide(order: Order, command: OrderCommand, now_ms: int) -> Verdict:
@@ -71,7 +72,7 @@ def decide(order: Order, command: OrderCommand, now_ms: int) -> Verdict:
             return pay(order, command, now_ms)
         case NotePayment():
             return note_payment(order, command, now_ms)
-        case MakeOffers() | Withdraw() | GiveUp() | SetMode():
+        case MakeOffers() | Withdraw() | GiveUp() | TellUnclaimed() | SetMode():
             return _of_zone(order, command, now_ms)
         case Expire():
             return _expire(order, command, now_ms)
@@ -89,7 +90,9 @@ def _operated(order: Order, command: Assign | Reassign | Conclude, now_ms: int) 
             return conclude(order, command, now_ms)
 
 
-def _of_zone(order: Order, command: MakeOffers | Withdraw | GiveUp | SetMode, now_ms: int) -> Verdict:
+def _of_zone(
+    order: Order, command: MakeOffers | Withdraw | GiveUp | TellUnclaimed | SetMode, now_ms: int
+) -> Verdict:
     match command:
         case MakeOffers():
             return _offer(order, command, now_ms)
@@ -97,6 +100,8 @@ def _of_zone(order: Order, command: MakeOffers | Withdraw | GiveUp | SetMode, no
             return withdraw(order, command, now_ms)
         case GiveUp():
             return give_up(order, command, now_ms) or _cancel(order, Cancel(DISPATCH, "no_driver"), now_ms)
+        case TellUnclaimed():
+            return tell_unclaimed(order, command, now_ms)
         case SetMode():
             return set_mode(order, command, now_ms)
 

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from dispatch.domain import order as o
 from dispatch.domain import refusals as r
-from dispatch.domain.commands import DISPATCH, Decision, GiveUp, SetMode, Unchanged, Verdict, Withdraw
+from dispatch.domain.commands import (
+    DISPATCH,
+    Decision,
+    GiveUp,
+    SetMode,
+    TellUnclaimed,
+    Unchanged,
+    Verdict,
+    Withdraw,
+)
 from dispatch.domain.order import Order
 from dispatch.domain.refusals import Refused
 
@@ -56,6 +65,22 @@ def give_up(order: Order, command: GiveUp, now_ms: int) -> Verdict | None:
     if now_ms < max(end_ms, order.warned_ms + command.notice_ms):
         return Unchanged("waiting")
     return None
+
+
+def tell_unclaimed(order: Order, command: TellUnclaimed, now_ms: int) -> Verdict:
+    """Decide the notice for operators about an order that nobody is asked for any more."""
+    if order.status != o.CONFIRMED:
+        return Refused(r.ORDER_CLOSED, order.status)
+    if order.warned_ms is not None or order.offers or command.round != order.round:
+        return Unchanged("waiting")
+    return Decision(
+        order=order.evolve(order.status, now_ms, warned_ms=now_ms),
+        event="unclaimed",
+        by=DISPATCH,
+        answer="unclaimed",
+        reason="ladder_ended",
+        data={} if command.gives_up_ms is None else {"gives_up_at_ms": command.gives_up_ms},
+    )
 
 
 def set_mode(order: Order, command: SetMode, now_ms: int) -> Verdict:

@@ -31,10 +31,15 @@ class Cleanup:
 
     Args:
         run_days, event_days: how long attempts of jobs and events are kept.
+        step_hours, step_zone_mib: how long inputs of the planner's steps are kept, and how much of each zone.
     """
 
-    def __init__(self, queries: JobQueries, *, run_days: int, event_days: int) -> None:
+    def __init__(
+        self, queries: JobQueries, *, run_days: int, event_days: int, step_hours: int, step_zone_mib: int
+    ) -> None:
         self._queries = queries
+        self._step_hours = step_hours
+        self._step_zone_bytes = step_zone_mib * 1024 * 1024
         self._run_days = run_days
         self._event_days = event_days
 
@@ -45,6 +50,7 @@ class Cleanup:
             "trim_sessions": self.trim_sessions,
             "trim_jobs": self.trim_jobs,
             "trim_webhooks": self.trim_webhooks,
+            "trim_plan_steps": self.trim_plan_steps,
         }
         return tuple(
             Task(name, Nothing, run, _RETRIES, width=1, deadline_s=DEADLINE_S) for name, run in named.items()
@@ -73,6 +79,11 @@ class Cleanup:
         """Delete attempts, dead letters and finished replays of webhooks."""
         del payload, job
         await self._bite("trim_webhooks", TRIM_ROWS)
+
+    async def trim_plan_steps(self, payload: Nothing, job: Job) -> None:
+        """Delete inputs of the planner's steps: those that are old, and the oldest of a zone with too many."""
+        del payload, job
+        await self._bite("trim_plan_steps", self._step_hours, self._step_zone_bytes, TRIM_ROWS)
 
     async def _bite(self, name: str, *args: int) -> None:
         for _ in range(TRIM_BITES):

@@ -1,4 +1,4 @@
-"""Times of one step of the planner over a random town, in processor time: cold, and warm with some news.
+"""Times of one step of the planner over a random town, in processor time: cold, and warm with some news. And its size.
 
     .venv/bin/python -m loadtests.score.step_times --orders 60 --drivers 100
 
@@ -29,6 +29,8 @@ from dispatch.domain.planning import (
     straight_travel,
 )
 from dispatch.plan_steps import spare_collections
+from dispatch.step_inputs import StepInput, pack
+from dispatch.zone_plan import ZonePlanSettings
 from loadtests.kit.report import LoadReport
 from loadtests.kit.tool import add_options, finish, make_parser, option
 
@@ -101,7 +103,7 @@ def run(options: StepOptions) -> LoadReport:
         raise SystemExit("There is no compiled planner of these files: make planner")
     spare_collections()
     report = LoadReport(f"{options.orders} open orders, {options.drivers} drivers")
-    began_s = time.perf_counter()
+    began_s, sizes = time.perf_counter(), list[int]()
     for seed in range(options.towns):
         town = Town(options, seed)
         for step in range(1 + options.steps):
@@ -109,8 +111,11 @@ def run(options: StepOptions) -> LoadReport:
             step_began_s = time.thread_time()
             result = make(state, town.now_s, seed + step, settings)
             report.done("warm" if step else "cold", time.thread_time() - step_began_s)
+            told = StepInput(1, step, state, town.now_s, seed + step, ZonePlanSettings())
+            sizes.append(len(pack(told)))
             town.minute(result)
     report.took_s = time.perf_counter() - began_s
+    report.facts["bytes of a stored input, mean and most"] = f"{sum(sizes) / len(sizes):.0f}, {max(sizes)}"
     report.facts["load of the machine"] = f"{os.getloadavg()[0]:.1f}"
     return report
 

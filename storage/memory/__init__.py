@@ -11,5 +11,6 @@ locks.py           rows that another session holds
 outbox.py          rows of the outbox that a MemoryJournal writes
 jobs.py            background work: outbox, event log, jobs, schedules
 webhooks.py        endpoints of webhooks, over the same log
+plan_steps.py      inputs of the planner's steps
 leases.py          LeaseTable: what Redis would hold; MemoryLeases: one instance's view of it
 """

@@ -59,7 +59,7 @@ CREATE SEQUENCE life_seq;
 CREATE TABLE alembic_version (
     version_num varchar(32) NOT NULL CONSTRAINT alembic_version_pkc PRIMARY KEY
 );
-INSERT INTO alembic_version VALUES ('0042_terms');
+INSERT INTO alembic_version VALUES ('0044_plan_steps');
 
 
 -- Accounts ----------------------------------------------------------------------------------------------------------
@@ -782,6 +782,20 @@ CREATE TABLE delivery_times (
     updated_at timestamptz NOT NULL
 );
 
+-- Inputs of the planner's steps that led to offers, kept for a while: the same input gives the same decision
+-- (dispatch/step_inputs.py). An event of an order that was planned names its step by the time and the number.
+CREATE TABLE plan_steps (
+    zone_id  bigint NOT NULL,
+    asked_ms bigint NOT NULL,
+    number   bigint NOT NULL,
+    planner  text NOT NULL,                         -- version of the planner that has answered
+    input    bytea NOT NULL CHECK (octet_length(input) <= 262144),
+    at       timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (zone_id, asked_ms, number)
+);
+ALTER TABLE plan_steps ALTER COLUMN input SET STORAGE EXTERNAL; -- it is compressed already
+CREATE INDEX plan_steps_at ON plan_steps (at);
+
 -- Days whose figures have changed and are not yet computed again.
 CREATE TABLE report_days (
     zone_id bigint NOT NULL,
@@ -961,4 +975,5 @@ GRANT SELECT ON ALL TABLES IN SCHEMA public TO mall_app;
 GRANT INSERT, UPDATE ON zones, users, stores, products TO mall_app;
 GRANT INSERT, UPDATE, DELETE ON sessions, password_reset TO mall_app;
 GRANT INSERT, UPDATE (retires_at), DELETE ON signing_key TO mall_app;
+GRANT INSERT, DELETE ON plan_steps TO mall_app;
 GRANT USAGE ON SEQUENCE order_id_seq, life_seq, webhook_endpoint_id_seq TO mall_app;

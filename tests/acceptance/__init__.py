@@ -21,6 +21,7 @@ test_catalogue.py  what shops show and sell, on two instances
 test_mails.py      mails and SMS of a server with its worker
 test_webhooks.py   events to receivers, while workers are killed
 test_background_reports.py  reports by a real worker
+test_decision_replay.py  decisions of the planner, made again
 test_payments.py   paying by card, with a gateway that declines, hangs and dies
 
 Documents:

@@ -16,7 +16,7 @@ import pytest
 from loadtests.kit.client import Phone, open_http
 from loadtests.kit.server import open_server
 from tests.acceptance.running_mall import MallDriver, MallZone, RunningMall, keys, refused
-from tests.support.waiting import until
+from tests.support.waiting import seconds_until, until
 
 
 @pytest.fixture(scope="module", params=[1, 3], ids=["one instance", "three instances"])
@@ -863,6 +863,57 @@ async def test_driver_who_declines_a_trip_gets_it_no_more_while_somebody_else_is
             await one.post(order, "decline", {"reason": "too far"})
             await two.event("offer", order)
             assert await two.accept(order) == "won"
+
+
+async def test_order_that_nobody_takes_climbs_the_ladder_to_the_board(mall: RunningMall) -> None:
+    ladder = [
+        {"mode": "planned", "offer_s": 60, "times": 1},
+        {"mode": "nearest", "drivers": 1, "offer_s": 60, "times": 1},
+        {"mode": "board"},
+    ]
+    zone = await mall.zone(preparation_s=0, mode="planned", planning={"rest_s": 0, "ladder": ladder})
+    async with (await zone.driver()).online() as one:
+        order = await zone.order()
+        await one.event("offer", order)
+        async with (await zone.driver()).online() as two:
+            await one.ask(t="offer.decline", orders=[order], reason="too_far")
+            await two.event("offer", order)
+            await two.post(order, "decline", {"reason": "vehicle"})
+            board = await one.frame(lambda f: _shows(f, order))
+            [entry] = [each for each in board["data"]["orders"] if each["order_id"] == order]
+            assert await one.accept(order, entry["offer_id"]) == "won"
+    history = (await mall.admin.do("GET", f"/api/v2/orders/{order}/events"))["items"]
+    assert [(e["type"], e["reason"], (e["data"] or {}).get("rung", {}).get("mode")) for e in history[1:]] == [
+        ("offered", None, "planned"), ("declined", "too_far", None), ("offered", None, "nearest"),
+        ("declined", "vehicle", None), ("mode_set", None, None), ("assigned", None, None),
+    ]  # fmt: skip
+    told = await mall.process.run("explain", order)
+    assert "Rung 1 (planned). Offered to" in told
+    assert "Rung 2 (nearest). Wave 2: offered to the nearest drivers" in told
+    assert "On the board" in told
+
+
+def _shows(frame: dict[str, Any], order: str) -> bool:
+    if frame["t"] != "state" or frame.get("topic") != "board":
+        return False
+    return order in {each["order_id"] for each in frame["data"]["orders"]}
+
+
+async def test_order_at_the_end_of_the_ladder_is_told_of_and_offered_no_more(mall: RunningMall) -> None:
+    ladder = [{"mode": "nearest", "offer_s": 60, "times": 1}]
+    zone = await mall.zone(preparation_s=0, mode="planned", planning={"ladder": ladder})
+    async with (await zone.driver()).online() as driver:
+        order = await zone.order()
+        await driver.event("offer", order)
+        await driver.post(order, "decline")
+
+        async def is_told() -> bool:
+            items = (await mall.admin.do("GET", f"/api/v2/orders/{order}/events"))["items"]
+            return any((e["type"], e["reason"]) == ("unclaimed", "ladder_ended") for e in items)
+
+        await seconds_until(is_told)
+        shown = await mall.admin.do("GET", f"/api/v2/orders/{order}")
+        assert (shown["status"], shown["offers"]) == ("confirmed", [])
 
 
 async def test_direct_zone_assigns_and_its_driver_delivers(mall: RunningMall) -> None:

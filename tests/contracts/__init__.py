@@ -7,6 +7,7 @@ test_journal.py          the journal: orders, drivers, feeds, shards, the fence
 test_pickups.py          the stores of an order, and its stock
 test_terms.py            the customer's wishes and the zone's rules at placing
 test_promises.py  when a new order is expected and promised at the door
+test_plan_steps.py       inputs of the planner's steps: stored, found, deleted
 test_placing_batches.py  batches of new orders
 test_outbox.py           rows of the outbox, with the facts of their events
 test_jobs.py             jobs, their leases and outcomes; schedules; the relay

@@ -9,8 +9,11 @@ from typing import TYPE_CHECKING, Any
 from actors.behaviour import Outcome
 from actors.messages import Command
 from actors.ports import Claim
-from dispatch.domain.order import TRANSITIONS
+from dispatch.domain.offer_ladder import UNPLANNED_S
+from dispatch.domain.order import OPEN, TRANSITIONS
 from dispatch.domain.order_visibility import redacted
+from dispatch.zone_actor import REPEAT_MS, TICK_S
+from dispatch.zone_expiry import PROPOSED_MS
 from storage.memory.journal import MemoryJournal
 
 _LETTING_GO = frozenset({"order.delivered", "order.undeliverable", "order.cancelled", "order.released"})
@@ -20,6 +23,9 @@ if TYPE_CHECKING:
 
 # What the simulated admins set at most.
 CAPACITY_MAX = 3
+# What the ladders of the simulated zones allow, without anybody being asked: no plan gives the order to a driver, then
+# all had an offer a moment ago, and a proposal is lost.
+SILENCE_S = UNPLANNED_S + (REPEAT_MS + PROPOSED_MS) / 1000 + 2 * TICK_S
 LEGAL = {(a, b) for (a, _), b in TRANSITIONS.items()}
 
 
@@ -48,6 +54,7 @@ class Checks:
         self.told: dict[int, int] = {}
         self._repeated: Counter[int] = Counter()
         self._most_slots: Counter[int] = Counter()
+        self._silent_since: dict[int, int] = {}
         # Also kept, because a violation inside a callback of the loop raises into nobody.
         self.broken: list[str] = []
 
@@ -88,10 +95,15 @@ class Checks:
 
     def _not_early(self, item: Mapping[str, Any]) -> None:
         """Nobody is asked for an order for a time before it is due."""
-        terms = self._store.orders[item["id"]].get("terms") or {}
-        if "deliver_ms" in terms:
-            opens_ms = item["ready_ms"] - 1000 * terms["ahead_s"]
-            self._want(item["at_ms"] >= opens_ms, f"order {item['id']} was offered too early")
+        self._want(
+            item["at_ms"] >= self._opens_ms(item["id"], item["ready_ms"]),
+            f"order {item['id']} was offered too early",
+        )
+
+    def _opens_ms(self, order: int, ready_ms: int) -> int:
+        """From when on drivers may be asked for an order."""
+        terms = self._store.orders[order].get("terms") or {}
+        return ready_ms - 1000 * int(terms["ahead_s"]) if "deliver_ms" in terms else 0
 
     def _planned(self, item: Mapping[str, Any]) -> None:
         """A trip fits its driver, and nobody who declined an order gets it again while others were not asked."""
@@ -125,6 +137,43 @@ class Checks:
             rises = claim.epoch is None or claim.epoch > before[claim.shard]
             self._want(
                 rises, f"epoch of shard {claim.shard} fell from {before[claim.shard]} to {claim.epoch}"
+            )
+
+    def heard(self, now_ms: int) -> None:
+        """No order is silent: each has an offer, stands on the board, was told of to operators, or nobody is free.
+
+        Call it again and again after the storm; a silence that lasts is found.
+        """
+        waiting = [row for row in self._store.orders.values() if row["status"] == "confirmed"]
+        searches = {row["id"]: row["search"] or {} for row in waiting}
+        asked = {
+            number: [driver for _, driver, expires_ms in search.get("offers", ()) if expires_ms > now_ms]
+            for number, search in searches.items()
+        }
+        spoken = Counter(who for who, _ in self._store.assignments.values())
+        spoken.update(driver for drivers in asked.values() for driver in drivers)
+        free = {
+            driver["zone_id"]
+            for number, driver in self._store.drivers.items()
+            if driver["status"] == "online"
+            and driver["unreachable_ms"] is None
+            and spoken[number] < driver["capacity"]
+        }
+        silent = {
+            row["id"]
+            for row in waiting
+            if row["zone_id"] in free
+            and row["mode"] != OPEN
+            and self._opens_ms(row["id"], row["ready_ms"]) <= now_ms
+            and "warned" not in searches[row["id"]]
+            and not asked[row["id"]]
+        }
+        self._silent_since = {number: self._silent_since.get(number, now_ms) for number in silent}
+        for number, since_ms in self._silent_since.items():
+            silence_s = (now_ms - since_ms) / 1000
+            self._want(
+                silence_s <= SILENCE_S,
+                f"order {number} is silent for {silence_s:.0f} s, and drivers are free",
             )
 
     def read(self, order: int, known: int, version: int) -> None:

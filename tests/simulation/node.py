@@ -107,7 +107,7 @@ class SimHub:
         self.host = host
         self.clock = clock
         self.sessions: dict[str, Socket] = {}
-        self.board: dict[int, str] = {}
+        self._boards: dict[str, dict[int, str]] = {}
         self.alive = True
         self.resubscription: Resubscription
 
@@ -118,7 +118,8 @@ class SimHub:
             asyncio.get_running_loop().call_later(frozen_s, self.emit, emit, trace)
             return
         if emit.delivery is Delivery.TOPIC:
-            self.board = {int(o["order_id"][4:]): o["offer_id"] for o in emit.made()["data"]["orders"]}
+            shown = {int(o["order_id"][4:]): o["offer_id"] for o in emit.made()["data"]["orders"]}
+            self._boards[emit.to] = shown
             for socket in list(self.sessions.values()):
                 socket.phone.board = dict(self.board)
             return
@@ -129,6 +130,11 @@ class SimHub:
             found.close(emit.frame)
         else:
             found.push(emit.frame)
+
+    @property
+    def board(self) -> dict[int, str]:
+        """The orders on all boards."""
+        return {order: offer for board in self._boards.values() for order, offer in board.items()}
 
     def owner_changed(self, shards: Container[int]) -> None:
         """As api.subscriptions.hub.Hub.moved."""

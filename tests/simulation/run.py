@@ -43,6 +43,7 @@ async def _calm(world: World) -> None:
     await asyncio.sleep(REST_S)
     end = world.loop.time() + CALM_S - REST_S
     while True:
+        world.checks.heard(world.now_ms())
         broken = list(world.checks.broken)
         try:
             world.checks.at_end(world.phones)

@@ -21,12 +21,14 @@ from actors.shards import Parked, shard_of
 from api.feed import state
 from api.feed.state import Disposition, FeedState
 from dispatch import messages as m
-from dispatch import zone_planning
+from dispatch import zone_ladder, zone_planning
 from dispatch.domain import order as orders
+from dispatch.domain.offer_ladder import RungPlace
 from dispatch.domain.planning import PlanDriver
 from dispatch.driver_actor import DriverBehaviour
 from dispatch.driver_state import DriverState
 from dispatch.zone_actor import ZoneBehaviour
+from dispatch.zone_state import ZoneState
 from storage.memory.journal import MemoryJournal
 from tests.simulation.checks import Violation
 from tests.simulation.run import run_seed
@@ -236,6 +238,28 @@ def _times_are_passed_over(patch: pytest.MonkeyPatch) -> Faults:
     return Faults(evil_every_s=60.0)
 
 
+def _orders_that_nobody_took_are_forgotten(patch: pytest.MonkeyPatch) -> Faults:
+    """Nobody is asked on any rung but the first one."""
+    right = zone_ladder.for_the_nearest
+
+    def forgetful(zone: ZoneState, now_ms: int) -> list[tuple[orders.Order, RungPlace]]:
+        return [] if zone.plan is not None else right(zone, now_ms)
+
+    patch.setattr(zone_ladder, "for_the_nearest", forgetful)
+    patch.setattr(zone_ladder, "for_the_board", lambda *_: [])
+    return Faults(evil_every_s=60.0)
+
+
+def _lost_proposals_are_waited_for_for_ever(patch: pytest.MonkeyPatch) -> Faults:
+    def patient(zone: ZoneState, order: orders.Order, now_ms: int) -> bool:
+        live = any(offer.expires_ms > now_ms for offer in order.offers)
+        return order.mode == orders.WAVES and not live and order.id not in zone.proposed
+
+    patch.setattr(zone_planning, "is_waiting", patient)
+    patch.setattr(zone_ladder, "is_waiting", patient)
+    return Faults(evil_every_s=1.5)
+
+
 # What is planted, and what the finding must say: anything else would be luck.
 PLANTED: dict[str, tuple[Plant, str]] = {
     "the fence is missing": (_fence_is_missing, "stale owner has committed"),
@@ -262,6 +286,8 @@ PLANTED: dict[str, tuple[Plant, str]] = {
     "free slots are not counted for a trip": (_free_slots_are_not_counted, "a trip of \\d+ for driver"),
     "declines are forgotten": (_declines_are_forgotten, "again, and never"),
     "times that customers want are passed over": (_times_are_passed_over, "offered too early"),
+    "orders that nobody took are forgotten": (_orders_that_nobody_took_are_forgotten, "is silent for"),
+    "lost proposals are waited for for ever": (_lost_proposals_are_waited_for_for_ever, "is silent for"),
     "any move is legal": (_any_move_is_legal, "picked_up to cancelled"),
 }  # fmt: skip
 QUICK = (
@@ -272,6 +298,7 @@ QUICK = (
     "a session does not count what it sends",
     "any move is legal",
     "times that customers want are passed over",
+    "orders that nobody took are forgotten",
 )
 
 

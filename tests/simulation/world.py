@@ -34,6 +34,12 @@ ZONES = {1: "waves", 2: "open", 3: "waves"}
 PLANNED_ZONE = 3
 # Everything is near, so that trips take seconds.
 PLANNING = {"speed_m_per_s": 300.0, "pickup_s": 1, "dropoff_s": 1, "rest_s": 2}
+# With every third seed the zone has a ladder of its own: orders that nobody takes come on the board.
+LADDER = (
+    {"times": 1, "offer_s": 4},
+    {"mode": "nearest", "drivers": 2, "times": 1, "offer_s": 4},
+    {"mode": "board"},
+)
 PREPARATION_S = 4
 WINS = ("won", "already_yours")
 # Log lines of the core that no fault of the world excuses.
@@ -72,9 +78,12 @@ class World:
         self._keys = 0
         for number, mode in ZONES.items():
             plan = ("planned", "direct")[seed // 2 % 2] if number == PLANNED_ZONE else None
+            planning: dict[str, Any] = dict(PLANNING)
+            if plan is not None and seed % 3 == 1:
+                planning["ladder"] = [{"mode": plan, **LADDER[0]}, *LADDER[1:]]
             rules = {"offer_ahead_s": 600, "dropoff_pin": number == 1, "cancellation_fee_minor": 50}
             self.store.add_zone(
-                number, mode, wave_size=2, offer_ttl_s=4, plan=plan, planning=PLANNING, delivery_rules=rules
+                number, mode, wave_size=2, offer_ttl_s=4, plan=plan, planning=planning, delivery_rules=rules
             )
             self.store.add_store(number, number, lat=0.01 * number)
             self.store.add_product(number, number, stock=10_000 if number == 1 else None)
@@ -92,6 +101,10 @@ class World:
             print(f"{self.loop.time() - 1000:8.3f} {event} {shown}")
         if event in FAULTS_OF_OURS:
             self.checks.broken.append(f"{event}: {values}")
+
+    def now_ms(self) -> int:
+        """The wall clock of all instances."""
+        return round((1_800_000_000.0 + self.loop.time()) * 1000)
 
     def serving(self) -> list[Host]:
         """Instances that can be talked to."""

@@ -52,6 +52,18 @@ _PROMISES = Section(
         ),
     ),
 )  # fmt: skip
+_OFFERS = Section(
+    "Offers",
+    (
+        lines(
+            10, "Declined offers", "cps",
+            "By the reason that drivers gave. Many that are too far: lower the reach of the first rungs of the zone's "
+            "offer ladder, or its planner believes that drivers are faster than they are.",
+            PanelQuery(per_second("mall_offers_declined_total", "reason"), "{{reason}}"),
+            width=24,
+        ),
+    ),
+)  # fmt: skip
 _PLANNER = Section(
     "Planner",
     (
@@ -69,13 +81,26 @@ _PLANNER = Section(
             PanelQuery(per_second(here("mall_plan_steps_failed_total"), "reason"), "{{reason}}"),
             width=12,
         ),
+        lines(
+            8, "Stored inputs of steps", "Bps",
+            "What decisions are made again from (`run.py explain ORDER --replay`), compressed.",
+            PanelQuery(per_second(here("mall_plan_step_stored_bytes_total")), "stored"),
+            width=12,
+        ),
+        lines(
+            9, "Inputs of steps that were dropped", "cps",
+            "Their decisions cannot be made again; the offers themselves are as ever. full: the database is slower "
+            "than the zones; large: too many orders and drivers; failed: the database was away.",
+            PanelQuery(per_second(here("mall_plan_steps_dropped_total"), "reason"), "{{reason}}"),
+            width=12,
+        ),
     ),
 )  # fmt: skip
 BOARD = Board(
     "deliveries",
     "Deliveries",
     "How long deliveries take, from placing to the door, and whether they keep what their customers were promised.",
-    (_TIMES, _PROMISES, _PLANNER),
+    (_TIMES, _PROMISES, _OFFERS, _PLANNER),
     (INSTANCES,),
     since="24h",
 )

@@ -47,10 +47,10 @@ class Proposer:
         A trip waits as long as waiting costs nothing: until then another driver, or another order for the trip, may
         turn up.
         """
-        found = []
-        until_s = now_s + self._settings.offer_lead_s
+        found, usual_s = [], self._settings.offer_lead_s
         for driver, route in self._routes.planned():
             book, trip = self._routes.books[driver], route.trips[0]
+            until_s = now_s + (usual_s if book.driver.lead_s is None else book.driver.lead_s)
             latest_s = max(book.start_s, trip.ready_s - trip.lead_s - self._legs.rows[book.spot][trip.first])
             if book.start_s <= until_s and latest_s <= until_s:
                 found.append(

@@ -53,6 +53,7 @@ class PlanDriver:
         shift_end_s: it picks up nothing later. It still delivers.
         slots: greatest number of orders in one trip.
         capacity_units: greatest sum of the units of one trip.
+        lead_s: offers to it go out this long before the last harmless moment; None: as the settings say.
     """
 
     id: int
@@ -61,6 +62,7 @@ class PlanDriver:
     shift_end_s: float
     slots: int = 4
     capacity_units: int = 1000
+    lead_s: float | None = None
 
 
 @frozen

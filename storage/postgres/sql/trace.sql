@@ -68,5 +68,6 @@ SELECT at, place, what, jsonb_strip_nulls(facts) AS facts
 
 -- name: order_story
 -- The history of an order with its reasons, in order; the first thousand versions.
-SELECT version, type, actor_role, actor_id, reason, at, data
+SELECT version, type, actor_role, actor_id, reason, at, data,
+       (SELECT zone_id FROM orders WHERE id = $1) AS zone_id
   FROM order_events WHERE order_id = $1 ORDER BY version LIMIT 1000;

@@ -251,6 +251,8 @@ async def _orders(day: Day, product: str, driver: str) -> None:
         for order in (done, failed, cancelled):
             await day.do(name, "orders.get", order)
             await day.do(name, "orders.events", order)
+            if name == "admin":
+                await day.do(name, "orders.decisions", order, query="?replay=true")
         await day.do(name, "orders.list", query="?limit=2")
 
 

@@ -176,6 +176,7 @@ def _choice(*wrong: str) -> dict[str, str | None]:
 
 
 GONE: dict[str, str | None] = {"absent": None, "null": "null"}
+RUNG = {"mode": "nearest", "times": 2}
 EMAILS = (
     "nobody",
     "a@",
@@ -238,6 +239,19 @@ FIELDS: Mapping[str, Mapping[str, Mapping[str, str | None]]] = {
         "/planning/planned_offers": _integer(1, 20),
         "/planning/travel_round_s": _integer(0, 600),
         "/planning/time_scale": {**NOT_NUMBERS, "too small": "0.5", "too large": "1001"},
+        "/planning/ladder": {"empty": "[]", "an object": "{}", "9 rungs": json.dumps([RUNG] * 9),
+                             "no way on": json.dumps([RUNG | {"times": None}, RUNG]),
+                             "a board in between": json.dumps([{"mode": "board"}, RUNG]),
+                             "a board that ends": json.dumps([RUNG | {"mode": "board"}]),
+                             "a plan for two": json.dumps([RUNG | {"mode": "planned", "drivers": 2}])},
+        "/planning/ladder/0": {"null": "null", "a text": '"nearest"'},
+        "/planning/ladder/0/mode": {**_choice("waves"), "absent": None},
+        "/planning/ladder/0/drivers": _integer(1, 50),
+        "/planning/ladder/0/offer_s": _integer(1, 600),
+        "/planning/ladder/0/reach_m": _integer(1, 1_000_000),
+        "/planning/ladder/0/times": _integer(1, 100),
+        "/planning/ladder/0/unplanned_s": _integer(0, 3600),
+        "/planning/ladder/1/then": {"unknown": "1"},
         "/planning/kernel": {"unknown": "1"},
         "/area": {"two corners": '[{"lat":0,"lon":0},{"lat":0,"lon":1}]', "a text": '"x"', "empty": "[]",
                   "101 corners": json.dumps([{"lat": 0, "lon": 0}] * 101)},

@@ -40,11 +40,15 @@ def degrees(most: float) -> st.SearchStrategy[float]:
 PLACE = {"lat": degrees(90.0), "lon": degrees(180.0)}
 CORNERS = st.lists(st.fixed_dictionaries(PLACE), min_size=3, max_size=100)
 LINE = st.fixed_dictionaries({"product_id": st.just(PRODUCT), "quantity": integers(1, 99)})
+RUNG = st.fixed_dictionaries({
+    "mode": st.just("nearest"), "drivers": integers(1, 50), "offer_s": integers(1, 600),
+    "reach_m": integers(1, 1_000_000), "times": integers(1, 100), "unplanned_s": integers(0, 3600),
+})  # fmt: skip
 PLANNING = st.fixed_dictionaries({
     "speed_m_per_s": st.floats(0.5, 2000), "street_factor": st.floats(1, 3), "pickup_s": integers(0, 3600),
     "dropoff_s": integers(0, 3600), "trip_orders_max": integers(1, 10), "detour_max_s": integers(0, 7200),
     "rest_s": integers(0, 3600), "planned_offers": integers(1, 20), "travel_round_s": integers(0, 600),
-    "time_scale": st.floats(1, 1000),
+    "time_scale": st.floats(1, 1000), "ladder": st.none() | st.lists(RUNG, min_size=1, max_size=8),
 })  # fmt: skip
 CURRENCIES = st.sampled_from(["EUR", "ZZZ", "eur", "E\u00dcR", "EURO"])
 BODIES: dict[str, st.SearchStrategy[dict[str, Any]]] = {

@@ -72,6 +72,7 @@ CELLS: Mapping[str, str] = {
     "orders.list":         _ALL,
     "orders.create":       "401 201 201 403 403 403 201 401 401 401",
     "orders.get":          "401 200 404 200 200 404 200 401 401 401",
+    "orders.decisions":    _ADMIN,
     "orders.events":       "401 200 404 200 200 404 200 401 401 401",
     "orders.track":        "401 200 404 200 200 404 200 401 401 401",
     "orders.track_ticket": "401 201 404 201 201 404 201 401 401 401",

@@ -87,3 +87,18 @@ def test_what_drivers_and_operators_did_is_told() -> None:
         "drv_9 was given it by admin.",
         "Released by admin (phone is dead).",
     ]
+
+
+def test_rung_of_the_ladder_is_named_where_it_is_known() -> None:
+    rung = {"number": 2, "mode": "nearest"}
+    nearest = {"wave": 4, "drivers": [7], "distances_m": [90], "again": False, "rung": rung}
+    assert "Rung 2 (nearest). Wave 4: offered to the nearest drivers, drv_7 (90 m away)." in told(
+        event("offered", nearest)
+    )
+    planned_rung = {"rung": {"number": 1, "mode": "planned"}}
+    assert "Rung 1 (planned). Offered to drv_7." in told(event("offered", planned() | planned_rung))
+
+
+def test_end_of_the_ladder_and_the_board_are_told() -> None:
+    assert "Nobody is asked any more" in told(event("unclaimed", {}, reason="ladder_ended"))
+    assert "On the board" in told(event("mode_set", {"mode": "open"}))

@@ -233,6 +233,7 @@ COMMANDS = st.one_of(
     st.builds(d.SetReady, st.just(ADMIN), st.integers(NOW, NOW + 9)),
     st.builds(d.MakeOffers, st.integers(1, 2), st.integers(0, 2), st.just((1, 2)), st.just(50)),
     st.builds(d.SetMode, st.sampled_from([o.WAVES, o.OPEN])),
+    st.builds(d.TellUnclaimed, st.integers(1, 2)),
 )
 
 
@@ -440,6 +441,19 @@ def test_order_that_waited_too_long_already_is_told_of_before_it_ends() -> None:
     assert (told.event, told.data) == ("unclaimed", {"gives_up_at_ms": NOW + 250})
     assert code(decide(told.order, d.GiveUp(1000), NOW + 249)) == "waiting"
     assert won(decide(told.order, d.GiveUp(1000), NOW + 250)).order.status == o.CANCELLED
+
+
+def test_order_that_nobody_is_asked_for_any_more_tells_the_operators_once() -> None:
+    told = won(decide(order(), d.TellUnclaimed(1, NOW + 500), NOW))
+    assert (told.event, told.reason, told.data) == (
+        "unclaimed",
+        "ladder_ended",
+        {"gives_up_at_ms": NOW + 500},
+    )
+    assert won(decide(order(), d.TellUnclaimed(1), NOW)).data == {}
+    assert code(decide(told.order, d.TellUnclaimed(1), NOW)) == "waiting"
+    assert code(decide(order(round=2), d.TellUnclaimed(1), NOW)) == "waiting"
+    assert code(decide(order(o.ASSIGNED), d.TellUnclaimed(1), NOW)) == "order_closed"
 
 
 def test_order_that_was_taken_is_not_given_up() -> None:

@@ -63,3 +63,11 @@ def test_order_of_a_version_without_promises_is_not_judged() -> None:
     _change(progress, make_order(), "delivered", 900)
     assert progress.promises == {"kept": 0, "broken": 0}
     assert progress.errors.count == 0
+
+
+def test_declines_are_counted_by_reason_and_other_words_as_other() -> None:
+    progress, order = OrderProgress(), make_order()
+    for reason in ("too_far", "too_far", "vehicle", "my cat is ill", "unspecified", "other"):
+        decision = Decision(order, "declined", By("driver", "drv_1"), "declined", reason)
+        progress.changed(order, order, decision)
+    assert +progress.declines == {"too_far": 2, "vehicle": 1, "other": 2, "unspecified": 1}

@@ -131,6 +131,13 @@ def test_lead_brings_offers_forward() -> None:
     assert [each.latest_start_s for each in early.proposals] == [NOW_S + 380]
 
 
+def test_driver_with_a_lead_of_its_own_is_asked_by_it() -> None:
+    settings = replace(SETTINGS, offer_lead_s=30.0)
+    for lead_s, asked in ((None, True), (0.0, False), (29.0, False), (31.0, True)):
+        state = PlanState((order(1, (1000, 0), (2000, 0)),), (driver(1, (0, 0), lead_s=lead_s),))
+        assert bool(plan(state, NOW_S + 350, 1, settings).proposals) == asked
+
+
 def test_driver_who_is_about_to_be_free_is_waited_for() -> None:
     near, far = driver(1, (1000, 0), free_s=NOW_S + 60), driver(2, (9000, 0))
     state = PlanState((order(1, (1000, 0), (2000, 0), ready_s=NOW_S),), (near, far))

@@ -8,19 +8,20 @@ from typing import Any
 import pytest
 
 from actors.behaviour import Done
-from actors.messages import Query, QueryAnswer, QueryFailed, Wake
+from actors.messages import Query, QueryAnswer, QueryFailed, Turn, Wake
 from dispatch import messages as m
 from dispatch import zone_planning
 from dispatch.domain.commands import Assign, MakeOffers
 from dispatch.domain.geo import Place
+from dispatch.domain.offer_ladder import UNPLANNED_S
 from dispatch.domain.order import Offer, Order, Trip
 from dispatch.domain.planning import PlanState
 from dispatch.plan_steps import step
 from dispatch.zone_actor import REBUILD_MS, TICK
 from dispatch.zone_plan import ZonePlan
-from dispatch.zone_planning import REPEAT_MS, STEP, STEP_LOST_MS, UNPLANNED_MS, predicted_end
+from dispatch.zone_planning import REPEAT_MS, STEP, STEP_LOST_MS, predicted_end
 from tests.unit.dispatch.test_order_decisions import NOW, order
-from tests.unit.dispatch.test_zone_actor import Clock
+from tests.unit.dispatch.test_zone_actor import ZONE, Clock
 
 STORE = Place(1.0, 2.0)
 # About 556 m north of the store: 111 s at 5 m/s.
@@ -34,7 +35,8 @@ class PlannedZone(Clock):
     """A planned zone whose steps are computed at once, unless the test wants to answer them."""
 
     def __init__(self, plan: str = "planned", **settings: Any) -> None:
-        super().__init__(plan=plan, planning=PLANNING | settings)
+        self.row = ZONE | {"plan": plan, "planning": PLANNING | settings}
+        super().__init__(**self.row)
         self.asked: list[Query] = []
         self.answers = True
 
@@ -42,6 +44,15 @@ class PlannedZone(Clock):
     def plan(self) -> ZonePlan:
         assert self.state.plan is not None
         return self.state.plan
+
+    def configure(self, **settings: Any) -> None:
+        """Other settings, as an admin gives them."""
+        self.row |= settings
+        self.state.set(self.row)
+
+    def turn(self) -> Turn:
+        """A turn now."""
+        return Turn(self.now, "t")
 
     def say(self, message: object, after_ms: int = 300) -> Done:
         done = super().say(message, after_ms)
@@ -165,7 +176,27 @@ def test_driver_who_declines_rests_and_another_one_gets_the_order() -> None:
     zone.online(8, Place(1.02, 2.0))
     assert offers(declined(zone)) == [(5, (8,), None)]
     assert zone.plan.rests == {7: zone.now + 30_000}
-    assert zone.plan.refused_share > 0.1
+    assert zone.plan.refusals.everybody > 0.1
+
+
+def test_driver_who_often_declines_is_asked_earlier_than_others() -> None:
+    zone = PlannedZone()
+    for number in (7, 8):
+        zone.online(number)
+    for wave in range(6):
+        declined(zone, wave=0, version=3 + 2 * wave)
+    zone.say(m.OrderChanged(waiting(6, ready_ms=NOW + 900_000)))
+    zone.beat()
+    drivers = {each.id: each for each in zone.asked[-1].params[0].drivers}
+    own_s, usual_s = drivers[7].lead_s, zone.asked[-1].params[3].lead_s
+    assert own_s > 2 * usual_s > 2.0
+    assert drivers[8].lead_s is None
+    taken = waiting(6, offers=(Offer("ofr_6_1", 8, zone.now + 60_000),), version=2)
+    zone.say(m.OrderChanged(taken))
+    zone.say(m.OrderChanged(replace(taken, status="assigned", driver_id=8, offers=(), version=3)))
+    own = zone.plan.refusals.own(8)
+    assert own is not None
+    assert own < zone.plan.refusals.everybody
 
 
 def test_driver_who_declined_is_asked_again_when_there_is_nobody_else() -> None:
@@ -177,7 +208,7 @@ def test_driver_who_declined_is_asked_again_when_there_is_nobody_else() -> None:
 
 def test_after_some_offers_the_nearest_drivers_are_asked_at_once() -> None:
     zone = PlannedZone()
-    zone.state.wave_size = 2
+    zone.configure(wave_size=2)
     zone.online(7)
     zone.online(8, Place(1.02, 2.0))
     zone.online(9, Place(1.03, 2.0))
@@ -188,7 +219,7 @@ def test_order_that_no_plan_can_place_goes_to_the_nearest_drivers() -> None:
     zone = PlannedZone()
     zone.online(7, shift_ends_ms=NOW - 1)
     assert offers(zone.say(m.OrderChanged(waiting(since_ms=zone.now)))) == []
-    assert offers(zone.beat(UNPLANNED_MS)) == [(5, (7,), None)]
+    assert offers(zone.beat(UNPLANNED_S * 1000)) == [(5, (7,), None)]
 
 
 def test_driver_without_a_known_place_comes_after_those_who_are_near() -> None:
@@ -201,7 +232,7 @@ def test_driver_without_a_known_place_comes_after_those_who_are_near() -> None:
 
 def test_driver_who_is_too_far_away_gets_no_offer() -> None:
     zone = PlannedZone()
-    zone.state.reach_m = 1000
+    zone.configure(offer_distance_max_m=1000)
     zone.online(7, Place(1.02, 2.0))
     assert offers(zone.say(m.OrderChanged(waiting()))) == []
     assert offers(zone.online(8, NEAR)) == [(5, (8,), None)]
@@ -209,7 +240,7 @@ def test_driver_who_is_too_far_away_gets_no_offer() -> None:
 
 def test_driver_who_was_too_far_away_gets_the_order_when_it_has_come_nearer() -> None:
     zone = PlannedZone()
-    zone.state.reach_m = 1000
+    zone.configure(offer_distance_max_m=1000)
     zone.online(7, Place(1.02, 2.0))
     assert offers(zone.say(m.OrderChanged(waiting()))) == []
     zone.online(7, NEAR)

@@ -1,0 +1,98 @@
+"""The compact form of a step's input: what is read back is what was written."""
+
+from __future__ import annotations
+
+import zlib
+from random import Random
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dispatch.domain.planning import DemandPoint, PlanDriver, PlannedRoute, PlanOrder, PlanState, Spot
+from dispatch.step_inputs import (
+    UNPACKED_BYTES_MAX,
+    StepInput,
+    UnreadableStep,
+    pack,
+    planner_version,
+    unpack,
+)
+from dispatch.zone_plan import ZonePlanSettings
+from tests.unit.dispatch.planning_worlds import world
+
+numbers = st.integers(1, 2**52)
+reals = st.floats(-1e13, 1e13, allow_nan=False)
+spots = st.builds(Spot, reals, reals)
+orders = st.builds(
+    PlanOrder, numbers, numbers, numbers, spots, spots, reals, reals, st.none() | reals, st.integers(1, 100),
+    st.frozensets(numbers, max_size=4),
+)  # fmt: skip
+drivers = st.builds(
+    PlanDriver, numbers, spots, reals, reals, st.integers(0, 20), st.integers(0, 1000), st.none() | reals
+)
+routes = st.builds(
+    PlannedRoute, numbers, st.lists(st.lists(numbers, max_size=3).map(tuple), max_size=3).map(tuple)
+)
+
+
+def several(each: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    return st.lists(each, max_size=5).map(tuple)
+
+
+points = st.builds(DemandPoint, spots, reals)
+states = st.builds(PlanState, several(orders), several(drivers), several(routes), several(points), numbers)
+settings = st.builds(
+    ZonePlanSettings,
+    speed_m_per_s=st.floats(0.1, 50),
+    travel_round_s=st.sampled_from([0, 60]),
+    lead_s=st.floats(0, 60),
+)
+
+
+@given(states, reals, numbers, settings)
+def test_input_that_is_read_back_is_the_one_that_was_written(
+    state: PlanState, now_s: float, seed: int, chosen: ZonePlanSettings
+) -> None:
+    told = StepInput(1, 1_790_000_000_000, state, now_s, seed, chosen)
+    assert unpack(1, told.asked_ms, pack(told)) == told
+
+
+def town() -> StepInput:
+    return StepInput(1, 5000, world(3, 6, 4), 6000.0, 9, ZonePlanSettings())
+
+
+def again(**changes: Any) -> bytes:
+    return zlib.compress(orjson.dumps(orjson.loads(zlib.decompress(pack(town()))) | changes))
+
+
+@pytest.mark.parametrize(
+    "packed",
+    [
+        b"", b"no", pack(town())[:-7], zlib.compress(b"[]"), zlib.compress(b"nothing"), again(form=0), again(form=2),
+        again(orders=[[1]]), again(drivers=None), again(settings=7),
+        zlib.compress(b" " * (UNPACKED_BYTES_MAX + 1)),
+    ],
+)  # fmt: skip
+def test_damaged_or_foreign_input_is_refused(packed: bytes) -> None:
+    with pytest.raises(UnreadableStep):
+        unpack(1, 5000, packed)
+
+
+def test_settings_of_another_version_are_read_as_far_as_they_are_known() -> None:
+    told = unpack(1, 5000, again(settings={"speed_m_per_s": 3.5, "of_tomorrow": 1}))
+    assert told.settings == ZonePlanSettings(speed_m_per_s=3.5)
+
+
+def test_input_that_does_not_shrink_is_still_read() -> None:
+    chance = Random(5)
+    driver = PlanDriver(7, Spot(chance.random(), chance.random()), chance.random(), chance.random())
+    told = StepInput(1, 5000, PlanState((), (driver,)), 1.5, 2, ZonePlanSettings())
+    assert unpack(1, 5000, pack(told)) == told
+
+
+def test_version_of_the_planner_is_short_and_stays_within_a_process() -> None:
+    assert len(planner_version()) == 16
+    assert planner_version() == planner_version()
