@@ -246,10 +246,13 @@ def at_the_door(*pins: str | None) -> How:
         for what in ("acceptance", "pickup"):
             assert (await command(server, driver, order["id"], what)).status == 200
         wrong = str((int(order["pin"][0]) + 1) % 10)
-        for pin in pins:
-            said = None if pin is None else {"pin": wrong + pin}
-            answer = await command(server, driver, order["id"], "delivery", said)
-        return answer
+        answers = [
+            await command(
+                server, driver, order["id"], "delivery", None if pin is None else {"pin": wrong + pin}
+            )
+            for pin in pins
+        ]
+        return answers[-1]
 
     return how
 
