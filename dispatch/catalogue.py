@@ -177,13 +177,16 @@ class Catalogue:
         lon: float,
         preparation_s: int,
         delivery_radius_m: int | None,
+        preparation_learned: bool = False,
     ) -> Row:
         """Create a store. Without a radius it delivers anywhere.
+
+        `preparation_learned`: new orders get the time that was learned, and `preparation_s` until one was.
 
         Raises:
             UnknownZone: there is no such zone.
         """
-        args = zone_id, name, lat, lon, preparation_s, delivery_radius_m
+        args = zone_id, name, lat, lon, preparation_s, delivery_radius_m, preparation_learned
         try:
             row: Row = await self._database.row("store_insert", *args)
         except MissingReference:
@@ -208,6 +211,7 @@ class Catalogue:
             bool(changes),
             "delivery_radius_m" in changes,
             new("delivery_radius_m"),
+            new("preparation_learned"),
         )
         if row is not None:
             shown = await self._database.rows("products_of_store", number) if "active" in changes else ()

@@ -84,7 +84,7 @@ class Provisioning:
             settings = zone_name, "waves", 3, 30, None, 50_000, 600, 3600, None, 300, None, None, None
             zone = await transaction.row("zone_insert", *settings)
             for name, lat, lon, preparation_s, products in stores:
-                args = zone["id"], name, lat, lon, preparation_s, radius_m
+                args = zone["id"], name, lat, lon, preparation_s, radius_m, False
                 store = await transaction.row("store_insert", *args)
                 for product, price, stock in products:
                     await transaction.rows("product_insert", store["id"], product, price, "EUR", stock, None)

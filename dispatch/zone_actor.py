@@ -31,6 +31,8 @@ from dispatch.zone_state import ZoneState, within
 TICK_S = 1.0
 TICK = "tick"
 REBUILD_MS = 15_000
+# What is learned for a zone comes with its settings, which are read again after this time.
+SETTINGS_MS = 300_000
 # Changes within this time are matched together.
 PLAN_GAP_MS = 20
 # When all drivers had an offer without success, they get another one after this time.
@@ -68,7 +70,7 @@ class ZoneBehaviour:
         return state
 
     def activated(self, state: ZoneState, turn: Turn) -> Done:
-        state.manned = False
+        state.manned, state.settings_ms = False, turn.now_ms
         return Done(queries=self._ask_picture(state, turn), wake_s=TICK_S, wake=TICK)
 
     def idle_s(self, state: ZoneState) -> float | None:
@@ -86,7 +88,7 @@ class ZoneBehaviour:
             case QueryFailed(query=query):
                 return self._unanswered(state, query)
             case m.Reconfigured():
-                return Done(queries=(self._ask_settings(state),))
+                return Done(queries=(self._ask_settings(state, turn),))
             case QueryAnswer(query=Query(tag="settings")):
                 return self._reconfigure(state, message.result, turn)
             case QueryAnswer(query=Query(tag="orders")):
@@ -308,8 +310,8 @@ class ZoneBehaviour:
     # -- acting -------------------------------------------------------------------------------
 
     @staticmethod
-    def _ask_settings(state: ZoneState) -> Query:
-        state.settings_due = False
+    def _ask_settings(state: ZoneState, turn: Turn) -> Query:
+        state.settings_due, state.settings_ms = False, turn.now_ms
         return Query("load_zones", ([state.id],), tag="settings")
 
     @staticmethod
@@ -346,8 +348,8 @@ class ZoneBehaviour:
         queries = done.queries
         if not within(turn.now_ms, state.rebuilt_ms, REBUILD_MS):
             queries = (*queries, *self._ask_picture(state, turn))
-        if state.settings_due:
-            queries = (*queries, self._ask_settings(state))
+        if state.settings_due or abs(turn.now_ms - state.settings_ms) >= SETTINGS_MS:
+            queries = (*queries, self._ask_settings(state, turn))
         tells = (*opened, *done.tells, *given_up(state, turn.now_ms))
         return Done(tells=tells, emits=done.emits, queries=queries, wake_s=TICK_S, wake=TICK)
 

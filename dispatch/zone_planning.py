@@ -122,9 +122,12 @@ def _plan_order(state: ZoneState, plan: ZonePlan, order: Order, now_ms: int) -> 
         made = known[1]
     else:
         facts, store = order.facts, order.facts.first
+        promised_ms, spread_s = facts.promised_ms, plan.ready_spread_s(store.store_id)
         made = PlanOrder(
             order.id, store.store_id, store.store_id, plan.spot(store.place), plan.spot(facts.dropoff),
             plan.seconds(facts.created_ms), plan.seconds(order.ready_ms),
+            promise_s=None if promised_ms is None else plan.seconds(promised_ms),
+            ready_spread_s=spread_s * plan.settings.time_scale,
         )  # fmt: skip
         plan.made_orders[order.id] = order.version, made
     declined = _declined_by(state, plan, order, now_ms)
@@ -295,12 +298,13 @@ def _tells(
     tells, etas = [], _etas(plan, proposal)
     for order in orders:
         state.proposed[order.id] = (now_ms, (driver_id,))
-        reasons: dict[str, Any] = {"plan": plan_reasons(plan, proposal, now_ms)}
+        # Where its driver was is what times of preparation are learned with (functions/learned_times.sql).
+        reasons: dict[str, Any] = {"plan": plan_reasons(plan, proposal, now_ms), "distances_m": [away_m]}
         message: MakeOffers | Assign
         if plan.direct:
             message = Assign(DISPATCH, driver_id, trip, etas[order.id], reasons)
         else:
-            reasons |= {"distances_m": [away_m], "again": driver_id in order.tried}
+            reasons["again"] = driver_id in order.tried
             message = MakeOffers(
                 order.round, order.wave, (driver_id,), state.offer_ttl_ms, reasons, trip, etas[order.id]
             )

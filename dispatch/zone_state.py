@@ -70,6 +70,7 @@ class ZoneState:
     planned_ms: int = 0
     rebuilt_ms: int = 0
     settings_due: bool = False
+    settings_ms: int = 0
     board_ms: int = 0
     board_dirty: bool = False
     shown: dict[int, tuple[int, dict[str, Any]]] = field(default_factory=dict)
@@ -93,7 +94,8 @@ class ZoneState:
 
     def _set_plan(self, row: Mapping[str, Any]) -> None:
         # Rows of the previous version have neither column.
-        mode, settings = row.get("plan"), plan_settings_from(row.get("planning"))
+        mode = row.get("plan")
+        settings = plan_settings_from(row.get("planning"), row.get("learned_speed_m_per_s"))
         if mode is None or self.mode != WAVES:
             self.plan = None
         elif self.plan is None:
@@ -104,6 +106,8 @@ class ZoneState:
             self.plan.direct, self.plan.settings = mode == DIRECT, settings
             self.plan.made_orders.clear()
             self.plan.made_drivers.clear()
+        if self.plan is not None:
+            self.plan.ready_spreads = dict(row.get("ready_spreads") or ())
 
     def known(self, number: int) -> Order | None:
         """A confirmed order, whether drivers are asked for it already or not."""

@@ -48,7 +48,7 @@ _ZONE = {
     "driver_pay_minor": 350, "unassigned_after_s": 300, "planning": None, "delivery_rules": None, "version": 1,
 }  # fmt: skip
 _STORE = {
-    "id": "sto_1", "zone_id": "zon_1", "name": "Bakery", **_PLACE, "preparation_s": 600,
+    "id": "sto_1", "zone_id": "zon_1", "name": "Bakery", **_PLACE, "preparation_s": 600, "preparation_learned": False,
     "delivery_radius_m": 5000, "active": True, "version": 1,
 }  # fmt: skip
 _PRODUCT = {

@@ -78,6 +78,7 @@ class UserAnswer(TypedDict):
 
 class PlanningAnswer(TypedDict):
     speed_m_per_s: Annotated[float, WithJsonSchema(s.between(0.5, 2000))]
+    speed_learned: Truth
     street_factor: Annotated[float, WithJsonSchema(s.between(1, 3))]
     pickup_s: Seconds
     dropoff_s: Seconds
@@ -119,6 +120,7 @@ class StoreAnswer(TypedDict):
     lat: Latitude
     lon: Longitude
     preparation_s: Seconds
+    preparation_learned: Truth
     delivery_radius_m: Annotated[int, WithJsonSchema(s.whole(1, 1_000_000))] | None
     active: Truth
     version: Whole

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from aiohttp import web
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from api.auth.permissions import READS, WRITES
 from api.contract.fields import Lat, Lon, Name, Strict
@@ -68,6 +68,11 @@ class Planning(Strict):
     speed_m_per_s: float = Field(
         5.0, ge=0.5, le=2000, description="Mean speed of a driver between two stops, along the way."
     )
+    speed_learned: bool = Field(
+        True,
+        description="The speed is learned from deliveries, by hour, and `speed_m_per_s` counts until there are enough. "
+        "Absent beside a `speed_m_per_s`: false.",
+    )
     street_factor: float = Field(
         1.3, ge=1, le=3, description="How much longer the way is than the straight line."
     )
@@ -92,6 +97,13 @@ class Planning(Strict):
     time_scale: float = Field(
         1.0, ge=1, le=1000, description="How many times as fast as real time the zone lives. For replays."
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _said_or_learned(cls, given: Any) -> Any:
+        if not isinstance(given, dict):
+            return given
+        return {"speed_learned": "speed_m_per_s" not in given, **given}
 
 
 class DeliveryRules(Strict):

@@ -27,6 +27,7 @@ LATER = frozenset(
         "returning",
         "returning_since",
         "cancellation_fee",
+        "preparation_learned",
     }
 )
 # Modes of zones that version 1 does not know; to it, their orders are offered in waves.

@@ -28,6 +28,7 @@ class PlanOrder:
         promise_s: the time by which it was promised; None if nothing was.
         units: room that it takes in a vehicle.
         declined_by: drivers who declined it or let the offer lapse. It is not proposed to them again.
+        ready_spread_s: how much later than that the store is when it is late.
     """
 
     id: int
@@ -40,6 +41,7 @@ class PlanOrder:
     promise_s: float | None = None
     units: int = 1
     declined_by: frozenset[int] = frozenset()
+    ready_spread_s: float = 0.0
 
 
 @frozen

@@ -28,7 +28,8 @@ UPDATE zones SET name = coalesce($3, name), mode = coalesce($4, mode), wave_size
  WHERE id = $1 AND ($2::text[] IS NULL OR version::text = ANY ($2)) RETURNING *;
 
 -- name: store_insert
-INSERT INTO stores (zone_id, name, lat, lon, preparation_s, delivery_radius_m) VALUES ($1, $2, $3, $4, $5, $6)
+INSERT INTO stores (zone_id, name, lat, lon, preparation_s, delivery_radius_m, preparation_learned)
+VALUES ($1, $2, $3, $4, $5, $6, $7)
 RETURNING *;
 
 -- name: store_get
@@ -45,6 +46,7 @@ SELECT s.*, n.distance_m FROM stores_near($1, $2, $3, $4) n
 UPDATE stores SET name = coalesce($3, name), lat = coalesce($4, lat), lon = coalesce($5, lon),
        preparation_s = coalesce($6, preparation_s), active = coalesce($7, active),
        delivery_radius_m = CASE WHEN $9::boolean THEN $10::integer ELSE delivery_radius_m END,
+       preparation_learned = coalesce($11, preparation_learned),
        version = version + $8::boolean::integer
  WHERE id = $1 AND ($2::text[] IS NULL OR version::text = ANY ($2)) RETURNING *;
 

@@ -194,3 +194,32 @@ def test_promise_weighs_when_it_is_given_a_weight() -> None:
     state = PlanState(orders, (driver(1, (0, 0)),))
     assert plan(state, NOW_S, 1, PLAIN).routes[0].trips == ((1,), (2,))
     assert plan(state, NOW_S, 1, replace(PLAIN, late_weight=9.0)).routes[0].trips == ((2,), (1,))
+
+
+# -- stores that may be late ------------------------------------------------------------------------------
+
+
+def _trips(spread_s: float, promise_s: float | None, **settings: float) -> set[tuple[int, ...]]:
+    """Trips of two orders for one driver: one that may be ready late, and one that was promised a time.
+
+    It is 100 s to their door. In time, the trip departs at NOW_S + 720: ready after ten minutes, and two of service.
+    """
+    orders = (
+        order(1, (0, 0), (0, 1000), ready_spread_s=spread_s),
+        order(2, (0, 0), (0, 1000), promise_s=promise_s),
+    )
+    state = PlanState(orders, (driver(1, (0, 0)),))
+    result = plan(state, NOW_S, 1, replace(SETTINGS, **settings))
+    return {tuple(sorted(trip)) for route in result.routes for trip in route.trips}
+
+
+def test_order_is_no_partner_where_a_late_store_would_break_its_promise() -> None:
+    promise_s = NOW_S + 1500
+    assert _trips(0, promise_s) == {(1, 2)}
+    assert _trips(300, promise_s) == {(1, 2)}
+    assert _trips(1200, promise_s) == {(1,), (2,)}
+    assert _trips(1200, None) == {(1, 2)}
+
+
+def test_promise_that_cannot_be_kept_alone_either_keeps_nobody_apart() -> None:
+    assert _trips(1200, NOW_S + 700) == {(1, 2)}
