@@ -16,6 +16,7 @@ zone_expiry.py      ends offers that cannot lead to anything, and searches that 
 zone_planning.py    what a step of the planner is told, and the offers that follow
 plan_steps.py       computes steps: small ones at once, others in a process
 compiled_planner.py  makes and finds the planner as machine code
+pickup_queue.py     free drivers at a zone's stores, in the sequence of their arrival
 first_offers.py     waits for the first offers of a zone's orders
 zone_actor.py       zones as actors: open orders, free drivers, offers
 order_progress.py   counters of orders: events, times from placing to each stage

@@ -83,6 +83,7 @@ class Catalogue:
         unassigned_after_s: int | None,
         planning: Mapping[str, Any] | None,
         delivery_rules: Mapping[str, Any] | None,
+        queue_radius_m: int | None = None,
     ) -> Row:
         """Create a zone, and activate its actor."""
         offered, plan = _stored(mode)
@@ -101,6 +102,7 @@ class Catalogue:
             plan,
             planning,
             delivery_rules,
+            queue_radius_m,
         )
         self._zones.wake_zone(row["id"])
         return row
@@ -135,6 +137,8 @@ class Catalogue:
             plan,
             new("delivery_rules"),
             "delivery_rules" in changes,
+            new("queue_radius_m"),
+            "queue_radius_m" in changes,
         )
         if row is not None and changes:
             self._zones.reconfigure_zone(number, trace)

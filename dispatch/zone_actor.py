@@ -131,7 +131,7 @@ class ZoneBehaviour:
         elif order.mode == WAVES:
             state.unasked.opened(order.id, order.looking_since_ms)
         if order.status != CONFIRMED:
-            self._taken(state, order)
+            self._taken(state, order, turn.now_ms)
             state.dismiss(order.id)
             return self._act(state, turn)
         state.admit(order)
@@ -184,11 +184,11 @@ class ZoneBehaviour:
             self._first_offer(waited_s)
 
     @staticmethod
-    def _taken(state: ZoneState, order: Order) -> None:
+    def _taken(state: ZoneState, order: Order, now_ms: int) -> None:
         """Take the winner's slot at once: its own actor's message may come after the next matching."""
         driver = state.drivers.get(order.driver_id or 0) if state.mode == WAVES else None
         if driver is not None and order.status in CARRIED:
-            state.seat(replace(driver, carrying=driver.carrying | {order.id}))
+            state.seat(replace(driver, carrying=driver.carrying | {order.id}), now_ms)
 
     def _driver_changed(self, state: ZoneState, driver: m.DriverChanged, turn: Turn) -> Done:
         state.met.add(driver.driver_id)
@@ -197,7 +197,7 @@ class ZoneBehaviour:
             state.unseat(driver.driver_id)
             return Done() if known is None else self._act(state, turn)
         if driver != known:
-            state.seat(driver)
+            state.seat(driver, turn.now_ms)
             # Where it was picked up or delivered may be newer than a place that is only told again.
             if state.plan is not None and (known is None or driver.place != known.place):
                 state.plan.located(driver.driver_id, driver.place, turn.now_ms)
@@ -209,6 +209,8 @@ class ZoneBehaviour:
 
     def _ask_picture(self, state: ZoneState, turn: Turn) -> tuple[Query, ...]:
         state.rebuilt_ms = turn.now_ms
+        # Places are told again, too: a driver's actor forgets its own when its owner changes.
+        state.queue.told = dict.fromkeys(state.queue.told, 0)
         # Also send the board again: an instance may have missed it.
         state.board_dirty = True
         state.touched.clear()
@@ -286,11 +288,15 @@ class ZoneBehaviour:
             place = None if lat is None else Place(lat, lon)
             if known is not None and known.place is not None:
                 place = known.place
-            state.seat(m.DriverChanged(number, True, capacity, frozenset(carried), place, shift_ends_ms))
+            seen = m.DriverChanged(number, True, capacity, frozenset(carried), place, shift_ends_ms)
+            state.seat(seen, turn.now_ms)
             if state.plan is not None:
                 state.plan.located(number, place, turn.now_ms)
         for number in [n for n in state.drivers if n not in there and n not in state.met]:
             state.unseat(number)
+        if not state.manned and state.queue.fence is not None:
+            # The owner before may have told them places that they do not have any more.
+            state.queue.told = dict.fromkeys(state.drivers, 0)
         state.manned = True
         return self._act(state, turn)
 
@@ -350,8 +356,18 @@ class ZoneBehaviour:
             queries = (*queries, *self._ask_picture(state, turn))
         if state.settings_due or abs(turn.now_ms - state.settings_ms) >= SETTINGS_MS:
             queries = (*queries, self._ask_settings(state, turn))
-        tells = (*opened, *done.tells, *given_up(state, turn.now_ms))
+        tells = (*opened, *done.tells, *given_up(state, turn.now_ms), *self._queue_places(state, turn.now_ms))
         return Done(tells=tells, emits=done.emits, queries=queries, wake_s=TICK_S, wake=TICK)
+
+    @staticmethod
+    def _queue_places(state: ZoneState, now_ms: int) -> list[Tell]:
+        """Tell drivers their places in the queue, where they have changed."""
+        for number in state.queue.overdue(now_ms):
+            state.place(state.drivers[number])
+        return [
+            Tell(ActorId("driver", number), m.QueuePlaced(state.id, place), latest="queue")
+            for number, place in state.queue.news()
+        ]
 
     def _act(self, state: ZoneState, turn: Turn, *, now: bool = False, everybody: bool = False) -> Done:
         """Match or show the board; if that was done a moment ago, do so later."""

@@ -158,7 +158,12 @@ def _plan_drivers(state: ZoneState, plan: ZonePlan, now_ms: int) -> Iterable[Pla
         if not tasks and driver.driver_id not in plan.rests:
             made = plan.made_drivers.get(driver.driver_id)
             if made is None:
-                made = plan.made_drivers[driver.driver_id] = _plan_driver(plan, driver, (), now_ms)
+                made = _plan_driver(plan, driver, (), now_ms)
+                queue = state.queue
+                if queue.fence is not None and queue.waits_inside(driver.driver_id):
+                    rank = queue.ranks[driver.driver_id]
+                    made = replace(made, spot=plan.spot(queue.fence.middle), rank=rank)
+                plan.made_drivers[driver.driver_id] = made
             yield made
         else:
             yield _plan_driver(plan, driver, tasks, now_ms)

@@ -13,6 +13,7 @@ from dispatch.domain.commands import GiveUp
 from dispatch.domain.driver_index import DriverIndex
 from dispatch.domain.order import WAVES, Order
 from dispatch.first_offers import FirstOffers
+from dispatch.pickup_queue import PickupQueue, fence_from
 from dispatch.zone_plan import DIRECT, ZonePlan, plan_settings_from
 
 
@@ -41,6 +42,7 @@ class ZoneState:
         unasked: orders for which nobody was asked yet.
         shown: entries of the last board by order, with their versions; most are reused.
         plan: what the planner of the zone needs; None: the nearest drivers get offers.
+        queue: free drivers at the stores, in the sequence of their arrival.
         manned: True once the drivers were read after the activation: an unknown driver is not online.
     """
 
@@ -66,6 +68,7 @@ class ZoneState:
     pressed: dict[int, int] = field(default_factory=dict)
     unasked: FirstOffers = field(default_factory=FirstOffers)
     plan: ZonePlan | None = None
+    queue: PickupQueue = field(default_factory=PickupQueue)
     manned: bool = False
     planned_ms: int = 0
     rebuilt_ms: int = 0
@@ -91,6 +94,11 @@ class ZoneState:
         if self.mode != WAVES:
             self.unasked.clear()
         self._set_plan(row)
+        fence = fence_from(row)
+        if fence != self.queue.fence:
+            self.queue.set(fence)
+            for driver in self.drivers.values():
+                self.seat(driver, 0)
 
     def _set_plan(self, row: Mapping[str, Any]) -> None:
         # Rows of the previous version have neither column.
@@ -157,16 +165,26 @@ class ZoneState:
             self.mixed = False
         return list(islice(self.orders.values(), count))
 
-    def seat(self, driver: m.DriverChanged) -> None:
+    def seat(self, driver: m.DriverChanged, now_ms: int) -> None:
         """Add or update an online driver."""
         self.drivers[driver.driver_id] = driver
+        self.queue.heard(driver, now_ms)
+        self.place(driver)
+
+    def place(self, driver: m.DriverChanged) -> None:
+        """Set where offers look for a driver: all in the queue are at one place, so that their sequence decides."""
+        number, queue = driver.driver_id, self.queue
         if self.plan is not None:
-            self.plan.made_drivers.pop(driver.driver_id, None)
-        self.fleet.put(driver.driver_id, driver.place, driver.free)
+            self.plan.made_drivers.pop(number, None)
+        if queue.fence is not None and queue.waits_inside(number):
+            self.fleet.put(number, queue.fence.middle, driver.free, queue.ranks[number])
+        else:
+            self.fleet.put(number, driver.place, driver.free)
 
     def unseat(self, number: int) -> None:
         """Remove a driver that is not online."""
         self.drivers.pop(number, None)
+        self.queue.leave(number)
         self.fleet.drop(number)
         if self.plan is not None:
             self.plan.left(number)

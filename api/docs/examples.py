@@ -45,7 +45,8 @@ _CHANGE = {
 _ZONE = {
     "id": "zon_1", "name": "Mall", "mode": "waves", "wave_size": 3, "offer_ttl_s": 20, "area": None,
     "offer_distance_max_m": 50_000, "release_pause_s": 600, "give_up_after_s": 3600,
-    "driver_pay_minor": 350, "unassigned_after_s": 300, "planning": None, "delivery_rules": None, "version": 1,
+    "driver_pay_minor": 350, "unassigned_after_s": 300, "planning": None, "delivery_rules": None,
+    "queue_radius_m": None, "version": 1,
 }  # fmt: skip
 _STORE = {
     "id": "sto_1", "zone_id": "zon_1", "name": "Bakery", **_PLACE, "preparation_s": 600, "preparation_learned": False,
@@ -160,6 +161,7 @@ EXAMPLES: Mapping[str, Any] = {
     "Planning": {
         "speed_m_per_s": 5.0, "street_factor": 1.3, "pickup_s": 120, "dropoff_s": 120, "trip_orders_max": 3,
         "detour_max_s": 900, "rest_s": 60, "planned_offers": 3, "travel_round_s": 0, "time_scale": 1.0,
+        "speed_learned": True,
     },
     "DeliveryRules": {"dropoff_pin": True, "cancellation_fee_minor": 200, "offer_ahead_s": 1200},
     "Store": _STORE,
@@ -173,7 +175,7 @@ EXAMPLES: Mapping[str, Any] = {
     "StreamTicket": {"ticket": "stk_Zm9ydHktdHdvLWNoYXJhY3RlcnMtb2YtY2hhbmNl", "expires_in": 600},
     "Done": {"result": "won", "order_id": "ord_17", "status": "assigned", "version": 3},
     "Payment": _PAYMENT,
-    "Driver": {**_DRIVER, "orders": ["ord_17"], "connected": True},
+    "Driver": {**_DRIVER, "orders": ["ord_17"], "connected": True, "queue_place": None},
     "DriverRow": {**_DRIVER, "carried": 1},
     "DailyFigures": _DAY,
     "DailyCash": _CASH,

@@ -110,6 +110,7 @@ class ZoneAnswer(TypedDict):
     unassigned_after_s: Annotated[int, WithJsonSchema(s.whole(1, 604_800))] | None
     planning: PlanningAnswer | None
     delivery_rules: DeliveryRulesAnswer | None
+    queue_radius_m: Annotated[int, WithJsonSchema(s.whole(10, 10_000))] | None
     version: Whole
 
 
@@ -341,6 +342,7 @@ class DriverAnswer(DriverKnown):
     orders: Annotated[list[OrderId], Field(max_length=20)]
     connected: Truth
     location: PlaceShown | None
+    queue_place: Annotated[int, WithJsonSchema(s.whole(1, 500))] | None
 
 
 class DriverRowAnswer(DriverKnown):

@@ -211,6 +211,7 @@ def driver(seen: DriverSeen) -> DriverAnswer:
         "orders": [public_id(ids.ORDER, number) for number in seen.carrying],
         "connected": seen.connected,
         "location": None if place is None else {"lat": place.lat, "lon": place.lon},
+        "queue_place": seen.queue_place,
     }
 
 
@@ -264,6 +265,7 @@ def zone(row: Mapping[str, Any]) -> ZoneAnswer:
         "unassigned_after_s": row.get("unassigned_after_s"),
         "planning": _planning(row.get("planning")),
         "delivery_rules": row.get("delivery_rules"),
+        "queue_radius_m": row.get("queue_radius_m"),
         "version": row["version"],
     }
 

@@ -54,6 +54,17 @@ UnassignedAfter = Annotated[
 DriverPay = Annotated[int, Field(ge=0, le=1_000_000_000)]
 
 
+QueueRadius = Annotated[
+    int,
+    Field(
+        ge=10,
+        le=10_000,
+        description="Free drivers within so many metres of the middle of the zone's stores have places in a queue: the "
+        "first to come is the first to be asked, among those who are there. Null: there is no queue.",
+    ),
+]
+
+
 class Corner(Strict):
     lat: Lat
     lon: Lon
@@ -141,6 +152,7 @@ class NewZone(Strict):
     unassigned_after_s: UnassignedAfter | None = 300
     planning: Planning | None = None
     delivery_rules: DeliveryRules | None = None
+    queue_radius_m: QueueRadius | None = None
 
 
 class ZoneChange(Patch):
@@ -156,6 +168,7 @@ class ZoneChange(Patch):
     unassigned_after_s: UnassignedAfter | None = absent()
     planning: Planning | None = absent()
     delivery_rules: DeliveryRules | None = absent()
+    queue_radius_m: QueueRadius | None = absent()
 
 
 @operations.declare(

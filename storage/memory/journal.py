@@ -90,6 +90,7 @@ class MemoryJournal(DueOrders, MemoryPlacing):
             "plan": plan,
             "planning": planning,
             "delivery_rules": delivery_rules,
+            "queue_radius_m": None,
         }
 
     def add_store(
@@ -187,7 +188,15 @@ class MemoryJournal(DueOrders, MemoryPlacing):
         for (zone, store, at), (likely_s, late_s) in sorted(self.preparation_times.items()):
             if zone == number and at in (-1, hour):
                 spreads[store] = round(late_s - likely_s)
-        return row | {"learned_speed_m_per_s": speed, "ready_spreads": [*map(list, spreads.items())] or None}
+        there = [s for s in self.stores.values() if s["zone_id"] == number and s["active"]]
+        middle = [sum(s[name] for s in there) / len(there) if there else None for name in ("lat", "lon")]
+        lat, lon = middle if row["queue_radius_m"] is not None else (None, None)
+        return row | {
+            "learned_speed_m_per_s": speed,
+            "ready_spreads": [*map(list, spreads.items())] or None,
+            "queue_lat": lat,
+            "queue_lon": lon,
+        }
 
     def _carried(self, driver: int) -> list[int]:
         return [order for order, (who, _) in self.assignments.items() if who == driver]

@@ -168,7 +168,9 @@ CREATE TABLE zones (
     -- What the planner knows of the zone's drivers, stores and trips (dispatch/zone_planning.py). NULL: as usual.
     planning             jsonb,
     -- Rules of deliveries: dropoff_pin, cancellation_fee_minor, offer_ahead_s (functions/order_terms.sql). NULL: as usual.
-    delivery_rules       jsonb
+    delivery_rules       jsonb,
+    -- Free drivers within so many metres of the middle of the zone's stores have places in a queue. NULL: there is none.
+    queue_radius_m       integer CHECK (queue_radius_m BETWEEN 10 AND 10000)
 );
 
 -- A store. Trigger (functions/catalogue.sql): a store that closes or opens marks its products.
@@ -902,8 +904,11 @@ SELECT z.id, z.name, z.mode, z.wave_size, z.offer_ttl_s, '' AS writer, z.offer_d
                  FROM preparation_times t
                 WHERE t.zone_id = z.id AND t.likely_s IS NOT NULL
                   AND t.hour IN (-1, extract(hour FROM now() AT TIME ZONE z.time_zone)::smallint)
-                ORDER BY t.store_id, t.hour DESC) s) AS ready_spreads
-  FROM zones z;
+                ORDER BY t.store_id, t.hour DESC) s) AS ready_spreads,
+       z.queue_radius_m, m.lat AS queue_lat, m.lon AS queue_lon
+  FROM zones z
+  LEFT JOIN LATERAL (SELECT avg(s.lat) AS lat, avg(s.lon) AS lon FROM stores s
+                      WHERE s.zone_id = z.id AND s.active AND z.queue_radius_m IS NOT NULL) m ON true;
 
 -- A payment with its order and its latest refund, as the worker and the API read it.
 CREATE VIEW payment_rows AS

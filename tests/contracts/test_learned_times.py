@@ -1,4 +1,4 @@
-"""What a new order gets of what was learned, and what a zone reads of it, in memory and in Postgres."""
+"""What a new order gets of what was learned, and what its zone reads, in memory and in Postgres."""
 
 from __future__ import annotations
 
@@ -122,3 +122,17 @@ async def test_zone_reads_the_speed_of_the_hour_and_the_spread_of_its_stores(wor
     await speed(world, now, 3.0)
     await learned(world, STORE, now, 300, 420)
     assert await read() == (3.0, {STORE: 120, 0: 200})
+
+
+async def test_queue_of_a_zone_is_around_the_middle_of_its_open_stores(world: JournalWorld) -> None:
+    async def read() -> tuple[Any, ...]:
+        row = (await world.journal.load("zone", [ZONE]))[ZONE]
+        return tuple(row[name] for name in ("queue_radius_m", "queue_lat", "queue_lon"))
+
+    assert await read() == (None, None, None)
+    await world.change("zones", ZONE, "queue_radius_m", 150)
+    assert await read() == (150, 0.5, 1.0)
+    await world.change("stores", STORE, "active", False)
+    assert await read() == (150, 1.0, 2.0)
+    await world.change("stores", NEARBY, "active", False)
+    assert await read() == (150, None, None)

@@ -55,6 +55,7 @@ class PlanDriver:
         shift_end_s: it picks up nothing later. It still delivers.
         slots: greatest number of orders in one trip.
         capacity_units: greatest sum of the units of one trip.
+        rank: of drivers who are equally good for a trip, the one with the lowest rank gets it, then with the lowest id.
     """
 
     id: int
@@ -63,6 +64,7 @@ class PlanDriver:
     shift_end_s: float
     slots: int = 4
     capacity_units: int = 1000
+    rank: int = 1 << 62
 
 
 @frozen

@@ -1,4 +1,5 @@
--- Learned times: how long stores prepare and how fast drivers are, from what really happened.
+-- Learned times: how long stores prepare and how fast drivers are, from what really happened. A queue at the stores.
+ALTER TABLE zones ADD COLUMN queue_radius_m integer CHECK (queue_radius_m BETWEEN 10 AND 10000);
 ALTER TABLE stores ADD COLUMN preparation_learned boolean NOT NULL DEFAULT true;
 -- Who has another time than the default has said it.
 UPDATE stores SET preparation_learned = false WHERE preparation_s <> 600;
@@ -48,8 +49,11 @@ SELECT z.id, z.name, z.mode, z.wave_size, z.offer_ttl_s, '' AS writer, z.offer_d
                  FROM preparation_times t
                 WHERE t.zone_id = z.id AND t.likely_s IS NOT NULL
                   AND t.hour IN (-1, extract(hour FROM now() AT TIME ZONE z.time_zone)::smallint)
-                ORDER BY t.store_id, t.hour DESC) s) AS ready_spreads
-  FROM zones z;
+                ORDER BY t.store_id, t.hour DESC) s) AS ready_spreads,
+       z.queue_radius_m, m.lat AS queue_lat, m.lon AS queue_lon
+  FROM zones z
+  LEFT JOIN LATERAL (SELECT avg(s.lat) AS lat, avg(s.lon) AS lon FROM stores s
+                      WHERE s.zone_id = z.id AND s.active AND z.queue_radius_m IS NOT NULL) m ON true;
 
 -- What is learned from deliveries: how long stores prepare, and how fast drivers are. README.md of dispatch/reports says
 -- what is measured and why.

@@ -1,7 +1,7 @@
-"""Learned times: preparation by store and hour, and speeds by zone and hour.
+"""Learned times: preparation by store and hour, and speeds by zone and hour; and a queue at the stores.
 
-Expand: a column with a default, three tables, and the view has two more columns at its end. Orders that the version
-before places get learned times, too.
+Expand: two columns, empty or with a default, three tables, and a view with more columns at its end. Orders that the
+version before places get learned times, too.
 """
 
 from storage.postgres.migrate import run_sql
