@@ -15,6 +15,9 @@ from dispatch.ports import CachedReads, QueryPool, Row
 from storage.errors import MissingReference
 from storage.postgres.list_queries import After
 
+# Changes of a store that move the middle of its zone's stores, where the queue is.
+MIDDLE = frozenset({"lat", "lon", "active"})
+
 
 class ZoneActors(Protocol):
     """Messages to the actors of zones; `Dispatch` implements them."""
@@ -182,6 +185,7 @@ class Catalogue:
         preparation_s: int,
         delivery_radius_m: int | None,
         preparation_learned: bool = False,
+        trace: str = "",
     ) -> Row:
         """Create a store. Without a radius it delivers anywhere.
 
@@ -196,10 +200,11 @@ class Catalogue:
         except MissingReference:
             raise UnknownZone from None
         await self._cached.store_changed(row)
+        self._zones.reconfigure_zone(zone_id, trace)
         return row
 
     async def change_store(
-        self, number: int, tags: Sequence[str] | None, changes: Mapping[str, Any]
+        self, number: int, tags: Sequence[str] | None, changes: Mapping[str, Any], trace: str = ""
     ) -> Row | None:
         """Change a store. `active: False` removes it from the shop; its orders keep their history."""
         new = changes.get
@@ -220,6 +225,8 @@ class Catalogue:
         if row is not None:
             shown = await self._database.rows("products_of_store", number) if "active" in changes else ()
             await self._cached.store_changed(row, [product["id"] for product in shown])
+            if changes.keys() & MIDDLE:
+                self._zones.reconfigure_zone(row["zone_id"], trace)
         return row
 
     # -- products -------------------------------------------------------------------------------------

@@ -121,7 +121,8 @@ async def create(context: RequestContext) -> web.Response:
     radius_m = b.delivery_radius_m if named else context.services.settings.delivery_radius_m or None
     try:
         row = await context.services.catalogue.add_store(
-            **b.model_dump() | {"delivery_radius_m": radius_m, "preparation_learned": b.is_learned()}
+            **b.model_dump() | {"delivery_radius_m": radius_m, "preparation_learned": b.is_learned()},
+            trace=context.carried,
         )
     except UnknownZone:
         fault = Fault("body", "#/zone_id", "unknown", "there is no such zone; GET /api/v2/zones lists them")
@@ -186,7 +187,7 @@ async def get_list(context: RequestContext) -> web.Response:
 async def update(context: RequestContext) -> web.Response:
     """Change a store in the version that If-Match names."""
     number, tags, b = context.number(ids.STORE), wanted_tags(context), await context.body(StoreChange)
-    row = await context.services.catalogue.change_store(number, tags, b.given())
+    row = await context.services.catalogue.change_store(number, tags, b.given(), context.carried)
     if row is None:
         return await _missed(context, number)
     return written(serializers.store(row), row_tag(row))
@@ -208,7 +209,10 @@ async def delete(context: RequestContext) -> web.Response:
     """Delete a store in the version that If-Match names; its orders keep their history."""
     number, tags = context.number(ids.STORE), wanted_tags(context)
     await context.no_body()
-    if await context.services.catalogue.change_store(number, tags, {"active": False}) is None:
+    if (
+        await context.services.catalogue.change_store(number, tags, {"active": False}, context.carried)
+        is None
+    ):
         return await _missed(context, number)
     return web.Response(status=204)
 
