@@ -202,7 +202,9 @@ class MemoryPlacing:
         pickups = [self._pickup(stop, stores, now_ms) for stop in stops.values()]
         wanted_ms = _wish(request).get("deliver_ms")
         held_ms = 0 if wanted_ms is None else max(0, wanted_ms - self._earliest_ms(stores, request))
-        ready = [round(now_ms + 1000 * self._preparation_s(stop, now_ms) + held_ms) for stop in stops.values()]
+        ready = [
+            round(now_ms + 1000 * self._preparation_s(stop, now_ms) + held_ms) for stop in stops.values()
+        ]
         self.taken[number] = taken
         expected_ms, promised_ms = self.promise_ms(store, request, max(ready))
         row = {

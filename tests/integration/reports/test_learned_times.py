@@ -24,8 +24,8 @@ ALL = -1
 _numbers = itertools.count(1)
 _ORDER = """
 INSERT INTO orders (id, shard, zone_id, store_id, customer_id, driver_id, status, mode, ready_at, created_at,
-                    updated_at, dropoff_lat, dropoff_lon, address, payment, total_minor, currency, pickups)
-VALUES ($1, 0, $2, $3, $4, $5, 'delivered', 'waves', $6, $7, $8, $9, $10, 'door', 'cash', 100, 'EUR', $11)"""
+                    updated_at, dropoff_lat, dropoff_lon, address, payment, total_minor, currency, pickups, terms)
+VALUES ($1, 0, $2, $3, $4, $5, 'delivered', 'waves', $6, $7, $8, $9, $10, 'door', 'cash', 100, 'EUR', $11, $12)"""
 _EVENT = """
 INSERT INTO order_events (order_id, version, type, actor_role, actor_id, trace, at, data)
 VALUES ($1, $2, $3, $4, 'x_1', $5, $6, $7)"""
@@ -44,6 +44,7 @@ async def delivered(
     stores: tuple[int, ...] = (STORE,),
     driver: int | None = None,
     role: str = "driver",
+    terms: Mapping[str, Any] | None = None,
     door: tuple[float, float] = DOOR,
 ) -> None:
     """A delivery; times are seconds from its placing, `took_s` from the pick-up.
@@ -67,7 +68,7 @@ async def delivered(
     at = [placed + timedelta(seconds=seconds) for _, _, seconds, _ in steps]
     await world.owner.execute(
         _ORDER, number, ZONE, stores[0], CUSTOMER, driver, placed + timedelta(seconds=ready_s), placed, at[-1],
-        *door, json.dumps(pickups),
+        *door, json.dumps(pickups), None if terms is None else json.dumps(terms),
     )  # fmt: skip
     for version, ((kind, by, _, data), when) in enumerate(zip(steps, at, strict=True), 1):
         await world.owner.execute(_EVENT, number, version, kind, by, TRACE, when, json.dumps(data))
@@ -128,7 +129,8 @@ async def test_what_a_pickup_tells_of_the_time_of_preparation(
 
 
 @pytest.mark.parametrize(
-    "case", [{"away_m": None}, {"stores": STORES[ZONE]}, {"role": "admin"}], ids=["place", "stores", "operator"]
+    "case", [{"away_m": None}, {"stores": STORES[ZONE]}, {"role": "admin"}, {"terms": {"deliver_ms": 1}}],
+    ids=["place", "stores", "operator", "wanted later"]
 )  # fmt: skip
 async def test_pickup_that_tells_nothing_is_left_out(world: ReportWorld, case: dict[str, Any]) -> None:
     for _ in range(20):
