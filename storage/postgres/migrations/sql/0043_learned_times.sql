@@ -61,7 +61,7 @@ SELECT z.id, z.name, z.mode, z.wave_size, z.offer_ttl_s, '' AS writer, z.offer_d
 -- Seconds that a store prepares a new order, as learned: for this hour of the zone's day, else for all hours, else those
 -- of all stores of the zone, else p_usual.
 CREATE FUNCTION learned_preparation_s(p_zone bigint, p_store bigint, p_at timestamptz, p_usual integer) RETURNS integer
-LANGUAGE plpgsql STABLE SET enable_seqscan = off AS $$
+LANGUAGE plpgsql STABLE AS $$
 BEGIN
     RETURN coalesce((
         SELECT round(t.likely_s)::integer FROM preparation_times t
@@ -203,15 +203,19 @@ $$;
 REVOKE ALL ON FUNCTION learn_from_deliveries FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION learn_from_deliveries TO mall_app;
 
--- The last pick-up or delivery of another order by a driver after p_from and until p_to: when, where and which.
+-- The last pick-up or delivery of another order by a driver after p_from and until p_to: when, where and which. It looks
+-- at the newest orders, as many as a driver can carry.
 CREATE FUNCTION last_stop(p_driver bigint, p_order bigint, p_from timestamptz, p_to timestamptz)
 RETURNS TABLE (at timestamptz, type text, lat double precision, lon double precision)
 LANGUAGE sql STABLE AS $$
     SELECT h.at, h.type, CASE WHEN h.type = 'delivered' THEN o.dropoff_lat ELSE (o.pickups -> -1 ->> 2)::double precision END,
            CASE WHEN h.type = 'delivered' THEN o.dropoff_lon ELSE (o.pickups -> -1 ->> 3)::double precision END
-      FROM orders o JOIN order_events h ON h.order_id = o.id AND h.type IN ('picked_up', 'delivered')
-     WHERE o.driver_id = p_driver AND o.id <> p_order AND o.created_at > p_from - interval '6 hours' AND o.created_at < p_to
-       AND h.at > p_from AND h.at <= p_to
+      FROM (SELECT * FROM orders x
+             WHERE x.driver_id = p_driver AND x.id <> p_order AND x.created_at > p_from - interval '6 hours'
+               AND x.created_at < p_to AND x.updated_at > p_from
+             ORDER BY x.created_at DESC LIMIT 20) o
+      JOIN order_events h ON h.order_id = o.id AND h.type IN ('picked_up', 'delivered')
+     WHERE h.at > p_from AND h.at <= p_to
      ORDER BY h.at DESC LIMIT 1
 $$;
 REVOKE ALL ON FUNCTION last_stop FROM PUBLIC;
