@@ -19,6 +19,7 @@ plan_steps.py       computes steps: small ones at once, others in a process
 step_inputs.py      what a step was told, in a compact form
 step_log.py         stores the inputs of steps that led to offers, in the background
 compiled_planner.py  makes and finds the planner as machine code
+pickup_queue.py     free drivers at a zone's stores, in the sequence of their arrival
 first_offers.py     waits for the first offers of a zone's orders
 zone_actor.py       zones as actors: open orders, free drivers, offers
 order_progress.py   counters of orders: events, times from placing to each stage

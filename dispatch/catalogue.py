@@ -15,6 +15,9 @@ from dispatch.ports import CachedReads, QueryPool, Row
 from storage.errors import MissingReference
 from storage.postgres.list_queries import After
 
+# Changes of a store that move the middle of its zone's stores, where the queue is.
+MIDDLE = frozenset({"lat", "lon", "active"})
+
 
 class ZoneActors(Protocol):
     """Messages to the actors of zones; `Dispatch` implements them."""
@@ -83,6 +86,7 @@ class Catalogue:
         unassigned_after_s: int | None,
         planning: Mapping[str, Any] | None,
         delivery_rules: Mapping[str, Any] | None,
+        queue_radius_m: int | None = None,
     ) -> Row:
         """Create a zone, and activate its actor."""
         offered, plan = _stored(mode)
@@ -101,6 +105,7 @@ class Catalogue:
             plan,
             planning,
             delivery_rules,
+            queue_radius_m,
         )
         self._zones.wake_zone(row["id"])
         return row
@@ -135,6 +140,8 @@ class Catalogue:
             plan,
             new("delivery_rules"),
             "delivery_rules" in changes,
+            new("queue_radius_m"),
+            "queue_radius_m" in changes,
         )
         if row is not None and changes:
             self._zones.reconfigure_zone(number, trace)
@@ -177,22 +184,27 @@ class Catalogue:
         lon: float,
         preparation_s: int,
         delivery_radius_m: int | None,
+        preparation_learned: bool = False,
+        trace: str = "",
     ) -> Row:
         """Create a store. Without a radius it delivers anywhere.
+
+        `preparation_learned`: new orders get the time that was learned, and `preparation_s` until one was.
 
         Raises:
             UnknownZone: there is no such zone.
         """
-        args = zone_id, name, lat, lon, preparation_s, delivery_radius_m
+        args = zone_id, name, lat, lon, preparation_s, delivery_radius_m, preparation_learned
         try:
             row: Row = await self._database.row("store_insert", *args)
         except MissingReference:
             raise UnknownZone from None
         await self._cached.store_changed(row)
+        self._zones.reconfigure_zone(zone_id, trace)
         return row
 
     async def change_store(
-        self, number: int, tags: Sequence[str] | None, changes: Mapping[str, Any]
+        self, number: int, tags: Sequence[str] | None, changes: Mapping[str, Any], trace: str = ""
     ) -> Row | None:
         """Change a store. `active: False` removes it from the shop; its orders keep their history."""
         new = changes.get
@@ -208,10 +220,13 @@ class Catalogue:
             bool(changes),
             "delivery_radius_m" in changes,
             new("delivery_radius_m"),
+            new("preparation_learned"),
         )
         if row is not None:
             shown = await self._database.rows("products_of_store", number) if "active" in changes else ()
             await self._cached.store_changed(row, [product["id"] for product in shown])
+            if changes.keys() & MIDDLE:
+                self._zones.reconfigure_zone(row["zone_id"], trace)
         return row
 
     # -- products -------------------------------------------------------------------------------------

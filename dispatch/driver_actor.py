@@ -92,6 +92,8 @@ class DriverBehaviour:
         match message:
             case m.PositionReported():
                 return self._moved(state, message, turn.now_ms)
+            case m.QueuePlaced():
+                return self._queued(state, message)
             case m.OfferSeen(offer_id=offer_id):
                 return Done(state=replace(state, signs=state.signs.looked_at(offer_id)))
             case Wake() | m.Alive() | m.TakeOffline():
@@ -173,6 +175,13 @@ class DriverBehaviour:
         next_state = state.at(message.place, counted, track)
         return Done(state=next_state, tells=(self._to_zone(next_state),))
 
+    def _queued(self, state: DriverState, placed: m.QueuePlaced) -> Step:
+        """Show the driver its place in the queue, once for each change."""
+        if placed.zone_id != state.driver.zone_id or placed.place == state.queue_place:
+            return Done()
+        next_state = replace(state, queue_place=placed.place)
+        return Done(state=next_state, emits=self._latest(state, "queue", feed_frames.queue(placed.place)))
+
     def _carry(self, state: DriverState, carrying: frozenset[int]) -> Step:
         if carrying == state.driver.carrying:
             return Done()
@@ -212,6 +221,8 @@ class DriverBehaviour:
         def then(outcome: Outcome) -> Done:
             assert outcome.ok, outcome
             next_state = replace(state, driver=new)
+            if old.zone_id != new.zone_id:
+                next_state = replace(next_state, queue_place=None)
             tells = [self._to_zone(next_state)]
             if old.zone_id != new.zone_id:
                 gone = m.DriverChanged(old.id, False, 0, frozenset(), None)
@@ -416,4 +427,6 @@ class DriverBehaviour:
         )
         emits = [Emit(session, Delivery.RELIABLE, frame)]
         emits += [Emit(session, Delivery.RELIABLE, frame) for frame in feed_frames.replayed(entries)]
+        if state.queue_place is not None:
+            emits.append(Emit(session, Delivery.LATEST, feed_frames.queue(state.queue_place), "queue"))
         return Done(state=replace(state, joining=False), emits=tuple(emits))

@@ -53,6 +53,7 @@ class DriverState:
         tail: the newest entries up to last_seq, contiguous.
         reading: True while a read of the log is under way.
         signs, track: recent signs of life, and recent fixes.
+        queue_place: place in the zone's queue as the zone told it last, or None; volatile.
     """
 
     driver: Driver
@@ -66,6 +67,7 @@ class DriverState:
     session_number: tuple[int, int] = (0, 0)
     signs: Liveness = Liveness()
     track: Track = Track()
+    queue_place: int | None = None
 
     @property
     def recent(self) -> Ring:
@@ -87,6 +89,7 @@ class DriverState:
             self.session_number,
             self.signs,
             self.track,
+            self.queue_place,
         )
 
     def grown(self, entries: tuple[m.Entry, ...]) -> DriverState:
@@ -103,6 +106,7 @@ class DriverState:
             self.session_number,
             self.signs,
             self.track,
+            self.queue_place,
         )
 
     def at(self, place: Place | None, counted: Counted, track: Track) -> DriverState:
@@ -119,6 +123,7 @@ class DriverState:
             self.session_number,
             self.signs,
             track,
+            self.queue_place,
         )
 
 
@@ -148,6 +153,7 @@ def seen_of(state: DriverState) -> m.DriverSeen:
         state.session is not None,
         state.last_seq,
         d.state,
+        state.queue_place,
     )
 
 

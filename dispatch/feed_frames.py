@@ -99,6 +99,11 @@ def availability(driver: Driver) -> dict[str, Any]:
     return {"t": "state", "topic": "availability", "data": data}
 
 
+def queue(place: int | None) -> dict[str, Any]:
+    """Frame for the driver's place in its zone's queue."""
+    return {"t": "state", "topic": "queue", "data": {"place": place}}
+
+
 def board_topic(zone_id: int) -> str:
     """Topic of a zone's board."""
     return f"board:{zone_id}"

@@ -165,6 +165,14 @@ class PositionReported:
 
 
 @frozen
+class QueuePlaced:
+    """The driver's place in the queue of a zone, from 1; None: it has none."""
+
+    zone_id: int
+    place: int | None
+
+
+@frozen
 class Connect:
     """Binds a session to the feed. `resume_seq` is its last position; None: a new start.
 
@@ -214,6 +222,7 @@ class DriverSeen:
     connected: bool
     feed_seq: int
     state: str = ""
+    queue_place: int | None = None
 
 
 # -- to zones -------------------------------------------------------------------------------------

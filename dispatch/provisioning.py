@@ -81,10 +81,10 @@ class Provisioning:
     ) -> None:
         """Create a sample mall, with a customer and a driver of capacity two, all or nothing."""
         async with self._database.transaction() as transaction:
-            settings = zone_name, "waves", 3, 30, None, 50_000, 600, 3600, None, 300, None, None, None
+            settings = zone_name, "waves", 3, 30, None, 50_000, 600, 3600, None, 300, None, None, None, None
             zone = await transaction.row("zone_insert", *settings)
             for name, lat, lon, preparation_s, products in stores:
-                args = zone["id"], name, lat, lon, preparation_s, radius_m
+                args = zone["id"], name, lat, lon, preparation_s, radius_m, False
                 store = await transaction.row("store_insert", *args)
                 for product, price, stock in products:
                     await transaction.rows("product_insert", store["id"], product, price, "EUR", stock, None)

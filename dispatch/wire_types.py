@@ -20,7 +20,7 @@ TRAVELLERS: tuple[type, ...] = (
     # to drivers
     m.OfferSeen, m.Alive, m.TakeOffline,
     m.FeedGrew, m.Carries, m.FeedAt, m.Carrying, m.OfferDied, m.SetAvailability, m.SetDriver, m.Banned,
-    m.PositionReported, m.Connect, m.Disconnect, m.DriverView,
+    m.PositionReported, m.Connect, m.Disconnect, m.DriverView, m.QueuePlaced,
     # to zones
     m.OrderChanged, m.DriverChanged, m.Reconfigured, m.ShowBoard, m.ZoneView,
     # answers

@@ -32,6 +32,8 @@ from dispatch.zone_state import ZoneState, within
 TICK_S = 1.0
 TICK = "tick"
 REBUILD_MS = 15_000
+# What is learned for a zone comes with its settings, which are read again after this time.
+SETTINGS_MS = 300_000
 # Changes within this time are matched together.
 PLAN_GAP_MS = 20
 # When all drivers had an offer without success, they get another one after this time.
@@ -75,7 +77,7 @@ class ZoneBehaviour:
         return state
 
     def activated(self, state: ZoneState, turn: Turn) -> Done:
-        state.manned = False
+        state.manned, state.settings_ms = False, turn.now_ms
         return Done(queries=self._ask_picture(state, turn), wake_s=TICK_S, wake=TICK)
 
     def idle_s(self, state: ZoneState) -> float | None:
@@ -93,7 +95,7 @@ class ZoneBehaviour:
             case QueryFailed(query=query):
                 return self._unanswered(state, query)
             case m.Reconfigured():
-                return Done(queries=(self._ask_settings(state),))
+                return Done(queries=(self._ask_settings(state, turn),))
             case QueryAnswer(query=Query(tag="settings")):
                 return self._reconfigure(state, message.result, turn)
             case QueryAnswer(query=Query(tag="orders")):
@@ -136,7 +138,7 @@ class ZoneBehaviour:
         elif order.mode == WAVES:
             state.unasked.opened(order.id, order.looking_since_ms)
         if order.status != CONFIRMED:
-            self._taken(state, order)
+            self._taken(state, order, turn.now_ms)
             state.dismiss(order.id)
             return self._act(state, turn)
         state.admit(order)
@@ -189,11 +191,11 @@ class ZoneBehaviour:
             self._first_offer(waited_s)
 
     @staticmethod
-    def _taken(state: ZoneState, order: Order) -> None:
+    def _taken(state: ZoneState, order: Order, now_ms: int) -> None:
         """Take the winner's slot at once: its own actor's message may come after the next matching."""
         driver = state.drivers.get(order.driver_id or 0) if state.mode == WAVES else None
         if driver is not None and order.status in CARRIED:
-            state.seat(replace(driver, carrying=driver.carrying | {order.id}))
+            state.seat(replace(driver, carrying=driver.carrying | {order.id}), now_ms)
 
     def _driver_changed(self, state: ZoneState, driver: m.DriverChanged, turn: Turn) -> Done:
         state.met.add(driver.driver_id)
@@ -202,7 +204,7 @@ class ZoneBehaviour:
             state.unseat(driver.driver_id)
             return Done() if known is None else self._act(state, turn)
         if driver != known:
-            state.seat(driver)
+            state.seat(driver, turn.now_ms)
             # Where it was picked up or delivered may be newer than a place that is only told again.
             if state.plan is not None and (known is None or driver.place != known.place):
                 state.plan.located(driver.driver_id, driver.place, turn.now_ms)
@@ -214,6 +216,8 @@ class ZoneBehaviour:
 
     def _ask_picture(self, state: ZoneState, turn: Turn) -> tuple[Query, ...]:
         state.rebuilt_ms = turn.now_ms
+        # Places are told again, too: a driver's actor forgets its own when its owner changes.
+        state.queue.told = dict.fromkeys(state.queue.told, 0)
         # Also send the board again: an instance may have missed it.
         state.board_dirty = True
         state.touched.clear()
@@ -291,11 +295,15 @@ class ZoneBehaviour:
             place = None if lat is None else Place(lat, lon)
             if known is not None and known.place is not None:
                 place = known.place
-            state.seat(m.DriverChanged(number, True, capacity, frozenset(carried), place, shift_ends_ms))
+            seen = m.DriverChanged(number, True, capacity, frozenset(carried), place, shift_ends_ms)
+            state.seat(seen, turn.now_ms)
             if state.plan is not None:
                 state.plan.located(number, place, turn.now_ms)
         for number in [n for n in state.drivers if n not in there and n not in state.met]:
             state.unseat(number)
+        if not state.manned and state.queue.fence is not None:
+            # The owner before may have told them places that they do not have any more.
+            state.queue.told = dict.fromkeys(state.drivers, 0)
         state.manned = True
         return self._act(state, turn)
 
@@ -316,8 +324,8 @@ class ZoneBehaviour:
     # -- acting -------------------------------------------------------------------------------
 
     @staticmethod
-    def _ask_settings(state: ZoneState) -> Query:
-        state.settings_due = False
+    def _ask_settings(state: ZoneState, turn: Turn) -> Query:
+        state.settings_due, state.settings_ms = False, turn.now_ms
         return Query("load_zones", ([state.id],), tag="settings")
 
     @staticmethod
@@ -357,10 +365,20 @@ class ZoneBehaviour:
         queries = done.queries
         if not within(turn.now_ms, state.rebuilt_ms, REBUILD_MS):
             queries = (*queries, *self._ask_picture(state, turn))
-        if state.settings_due:
-            queries = (*queries, self._ask_settings(state))
-        tells = (*opened, *done.tells, *given_up(state, turn.now_ms))
+        if state.settings_due or abs(turn.now_ms - state.settings_ms) >= SETTINGS_MS:
+            queries = (*queries, self._ask_settings(state, turn))
+        tells = (*opened, *done.tells, *given_up(state, turn.now_ms), *self._queue_places(state, turn.now_ms))
         return Done(tells=tells, emits=done.emits, queries=queries, wake_s=TICK_S, wake=TICK)
+
+    @staticmethod
+    def _queue_places(state: ZoneState, now_ms: int) -> list[Tell]:
+        """Tell drivers their places in the queue, where they have changed."""
+        for number in state.queue.overdue(now_ms):
+            state.place(state.drivers[number])
+        return [
+            Tell(ActorId("driver", number), m.QueuePlaced(state.id, place), latest="queue")
+            for number, place in state.queue.news()
+        ]
 
     def _act(self, state: ZoneState, turn: Turn, *, now: bool = False, everybody: bool = False) -> Done:
         """Match or show the board; if that was done a moment ago, do so later."""

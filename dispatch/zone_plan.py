@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from math import ceil, exp
 from typing import Any, NamedTuple
 
@@ -23,6 +23,8 @@ from dispatch.domain.planning import (
 )
 from dispatch.domain.refusal_shares import RefusalShares
 
+# All stores of a zone, among what is learned for each store.
+ZONE_STORES = 0
 # What a store counts before it has had an order, and how long an order is remembered.
 PRIOR, MEMORY_S = 0.2, 3600.0
 
@@ -33,6 +35,7 @@ class ZonePlanSettings:
 
     Attributes:
         speed_m_per_s, street_factor: mean speed along the way, and how much longer it is than the straight line.
+        speed_learned: the speed is learned from deliveries, and `speed_m_per_s` counts until it is.
         pickup_s, dropoff_s: time at a store, and at a door.
         trip_orders_max, detour_max_s: as in `PlanSettings`.
         rest_s: how long a driver who declined is left in peace.
@@ -42,6 +45,7 @@ class ZonePlanSettings:
     """
 
     speed_m_per_s: float = 5.0
+    speed_learned: bool = False
     street_factor: float = 1.3
     pickup_s: float = 120
     dropoff_s: float = 120
@@ -76,9 +80,17 @@ class ZonePlanSettings:
 _KNOWN = frozenset(each.name for each in fields(ZonePlanSettings)) - {"lead_s"}
 
 
-def plan_settings_from(row: Mapping[str, Any] | None) -> ZonePlanSettings:
-    """The settings of a zone's row. Fields of a newer version are passed over."""
-    return ZonePlanSettings(**{name: value for name, value in (row or {}).items() if name in _KNOWN})
+def plan_settings_from(
+    row: Mapping[str, Any] | None, learned_m_per_s: float | None = None
+) -> ZonePlanSettings:
+    """The settings of a zone's row. Fields of a newer version are passed over.
+
+    `learned_m_per_s` is the learned speed of its drivers; it counts in a zone that sets none of its own.
+    """
+    settings = ZonePlanSettings(**{name: value for name, value in (row or {}).items() if name in _KNOWN})
+    if learned_m_per_s is None or (row is not None and not settings.speed_learned):
+        return settings
+    return replace(settings, speed_m_per_s=learned_m_per_s)
 
 
 class KnownPlace(NamedTuple):
@@ -112,6 +124,7 @@ class ZonePlan:
         wanted_ms: since when a plan is waited for; None: there is one.
         due: something has happened since the last step began.
         refusals: learned shares of offers that are declined or lapse.
+        ready_spreads: how much later than usual the stores' late orders are ready, in seconds of the zone, by store.
         made_orders, made_drivers: the planner's values of what has not changed.
     """
 
@@ -131,6 +144,7 @@ class ZonePlan:
     wanted_ms: int | None = None
     due: bool = False
     refusals: RefusalShares = field(default_factory=RefusalShares)
+    ready_spreads: dict[int, float] = field(default_factory=dict)
     made_orders: dict[int, tuple[int, PlanOrder]] = field(default_factory=dict)
     made_drivers: dict[int, PlanDriver] = field(default_factory=dict)
 
@@ -147,6 +161,10 @@ class ZonePlan:
     def milliseconds(self, at_s: float) -> int:
         """A time of the planner on the zone's clock."""
         return round(at_s * 1000 / self.settings.time_scale)
+
+    def ready_spread_s(self, store: int) -> float:
+        """How much later than usual a store's late orders are ready; of a store that is not known, the zone's."""
+        return self.ready_spreads.get(store, self.ready_spreads.get(ZONE_STORES, 0.0))
 
     # -- what has happened -----------------------------------------------------------------------------
 

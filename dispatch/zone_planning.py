@@ -125,9 +125,12 @@ def _plan_order(state: ZoneState, plan: ZonePlan, order: Order, now_ms: int) -> 
         made = known[1]
     else:
         facts, store = order.facts, order.facts.first
+        promised_ms, spread_s = facts.promised_ms, plan.ready_spread_s(store.store_id)
         made = PlanOrder(
             order.id, store.store_id, store.store_id, plan.spot(store.place), plan.spot(facts.dropoff),
             plan.seconds(facts.created_ms), plan.seconds(order.ready_ms),
+            promise_s=None if promised_ms is None else plan.seconds(promised_ms),
+            ready_spread_s=spread_s * plan.settings.time_scale,
         )  # fmt: skip
         plan.made_orders[order.id] = order.version, made
     declined = _declined_by(state, plan, order, now_ms)
@@ -158,7 +161,12 @@ def _plan_drivers(state: ZoneState, plan: ZonePlan, now_ms: int) -> Iterable[Pla
         if not tasks and driver.driver_id not in plan.rests:
             made = plan.made_drivers.get(driver.driver_id)
             if made is None:
-                made = plan.made_drivers[driver.driver_id] = _plan_driver(plan, driver, (), now_ms, offer_s)
+                made = _plan_driver(plan, driver, (), now_ms, offer_s)
+                queue = state.queue
+                if queue.fence is not None and queue.waits_inside(driver.driver_id):
+                    rank = queue.ranks[driver.driver_id]
+                    made = replace(made, spot=plan.spot(queue.fence.middle), rank=rank)
+                plan.made_drivers[driver.driver_id] = made
             yield made
         else:
             yield _plan_driver(plan, driver, tasks, now_ms, offer_s)
@@ -321,12 +329,17 @@ def _tells(
             "asked_ms": circumstances.asked_ms,
             "at_ms": circumstances.now_ms,
         }
-        reasons: dict[str, Any] = {"plan": told, "rung": place.shown()}
+        # Where its driver was is what times of preparation are learned with (functions/learned_times.sql).
+        reasons: dict[str, Any] = {
+            "plan": told,
+            "rung": place.shown(),
+            "distances_m": [circumstances.away_m],
+        }
         message: MakeOffers | Assign
         if direct:
             message = Assign(DISPATCH, driver_id, trip, etas[order.id], reasons)
         else:
-            reasons |= {"distances_m": [circumstances.away_m], "again": driver_id in order.tried}
+            reasons["again"] = driver_id in order.tried
             message = MakeOffers(order.round, order.wave, (driver_id,), ttl_ms, reasons, trip, etas[order.id])
         tells.append(Tell(ActorId("order", order.id), message, trace=state.traces.get(order.id)))
     return tells

@@ -14,6 +14,7 @@ from dispatch.domain.driver_index import DriverIndex
 from dispatch.domain.offer_ladder import NEAREST, OfferLadder, Rung, ladder_from
 from dispatch.domain.order import OPEN, WAVES, Order
 from dispatch.first_offers import FirstOffers
+from dispatch.pickup_queue import PickupQueue, fence_from
 from dispatch.zone_plan import ZonePlan, plan_settings_from
 
 USUAL = OfferLadder((Rung(NEAREST),))
@@ -45,6 +46,7 @@ class ZoneState:
         unasked: orders for which nobody was asked yet.
         shown: entries of the last board by order, with their versions; most are reused.
         plan: what the planner of the zone needs; None: the nearest drivers get offers.
+        queue: free drivers at the stores, in the sequence of their arrival.
         manned: True once the drivers were read after the activation: an unknown driver is not online.
     """
 
@@ -68,10 +70,12 @@ class ZoneState:
     pressed: dict[int, int] = field(default_factory=dict)
     unasked: FirstOffers = field(default_factory=FirstOffers)
     plan: ZonePlan | None = None
+    queue: PickupQueue = field(default_factory=PickupQueue)
     manned: bool = False
     planned_ms: int = 0
     rebuilt_ms: int = 0
     settings_due: bool = False
+    settings_ms: int = 0
     board_ms: int = 0
     board_dirty: bool = False
     shown: dict[int, tuple[int, dict[str, Any]]] = field(default_factory=dict)
@@ -100,10 +104,16 @@ class ZoneState:
         if self.mode != WAVES:
             self.unasked.clear()
         self._set_plan(row)
+        fence = fence_from(row)
+        if fence != self.queue.fence:
+            self.queue.set(fence)
+            for driver in self.drivers.values():
+                self.seat(driver, 0)
 
     def _set_plan(self, row: Mapping[str, Any]) -> None:
         # Rows of the previous version have neither column.
-        mode, settings = row.get("plan"), plan_settings_from(row.get("planning"))
+        mode = row.get("plan")
+        settings = plan_settings_from(row.get("planning"), row.get("learned_speed_m_per_s"))
         if mode is None or self.mode != WAVES:
             self.plan = None
         elif self.plan is None:
@@ -114,6 +124,8 @@ class ZoneState:
             self.plan.settings = settings
             self.plan.made_orders.clear()
             self.plan.made_drivers.clear()
+        if self.plan is not None:
+            self.plan.ready_spreads = dict(row.get("ready_spreads") or ())
 
     def known(self, number: int) -> Order | None:
         """A confirmed order, whether drivers are asked for it already or not."""
@@ -170,16 +182,26 @@ class ZoneState:
         found = [order for order in self.oldest(len(self.orders)) if order.mode == OPEN]
         return found[:count], len(found)
 
-    def seat(self, driver: m.DriverChanged) -> None:
+    def seat(self, driver: m.DriverChanged, now_ms: int) -> None:
         """Add or update an online driver."""
         self.drivers[driver.driver_id] = driver
+        self.queue.heard(driver, now_ms)
+        self.place(driver)
+
+    def place(self, driver: m.DriverChanged) -> None:
+        """Set where offers look for a driver: all in the queue are at one place, so that their sequence decides."""
+        number, queue = driver.driver_id, self.queue
         if self.plan is not None:
-            self.plan.made_drivers.pop(driver.driver_id, None)
-        self.fleet.put(driver.driver_id, driver.place, driver.free)
+            self.plan.made_drivers.pop(number, None)
+        if queue.fence is not None and queue.waits_inside(number):
+            self.fleet.put(number, queue.fence.middle, driver.free, queue.ranks[number])
+        else:
+            self.fleet.put(number, driver.place, driver.free)
 
     def unseat(self, number: int) -> None:
         """Remove a driver that is not online."""
         self.drivers.pop(number, None)
+        self.queue.leave(number)
         self.fleet.drop(number)
         if self.plan is not None:
             self.plan.left(number)

@@ -45,10 +45,11 @@ _CHANGE = {
 _ZONE = {
     "id": "zon_1", "name": "Mall", "mode": "waves", "wave_size": 3, "offer_ttl_s": 20, "area": None,
     "offer_distance_max_m": 50_000, "release_pause_s": 600, "give_up_after_s": 3600,
-    "driver_pay_minor": 350, "unassigned_after_s": 300, "planning": None, "delivery_rules": None, "version": 1,
+    "driver_pay_minor": 350, "unassigned_after_s": 300, "planning": None, "delivery_rules": None,
+    "queue_radius_m": None, "version": 1,
 }  # fmt: skip
 _STORE = {
-    "id": "sto_1", "zone_id": "zon_1", "name": "Bakery", **_PLACE, "preparation_s": 600,
+    "id": "sto_1", "zone_id": "zon_1", "name": "Bakery", **_PLACE, "preparation_s": 600, "preparation_learned": False,
     "delivery_radius_m": 5000, "active": True, "version": 1,
 }  # fmt: skip
 _PRODUCT = {
@@ -180,6 +181,7 @@ EXAMPLES: Mapping[str, Any] = {
             {"mode": "nearest", "drivers": 3, "offer_s": 30, "reach_m": 20_000, "times": 5, "unplanned_s": 10},
             {"mode": "board", "drivers": 1, "offer_s": 20, "reach_m": 50_000, "times": None, "unplanned_s": 10},
         ],
+        "speed_learned": True,
     },
     "DeliveryRules": {"dropoff_pin": True, "cancellation_fee_minor": 200, "offer_ahead_s": 1200},
     "Store": _STORE,
@@ -194,7 +196,7 @@ EXAMPLES: Mapping[str, Any] = {
     "StreamTicket": {"ticket": "stk_Zm9ydHktdHdvLWNoYXJhY3RlcnMtb2YtY2hhbmNl", "expires_in": 600},
     "Done": {"result": "won", "order_id": "ord_17", "status": "assigned", "version": 3},
     "Payment": _PAYMENT,
-    "Driver": {**_DRIVER, "orders": ["ord_17"], "connected": True},
+    "Driver": {**_DRIVER, "orders": ["ord_17"], "connected": True, "queue_place": None},
     "DriverRow": {**_DRIVER, "carried": 1},
     "DailyFigures": _DAY,
     "DailyCash": _CASH,

@@ -184,6 +184,9 @@ SAID: Mapping[str, dict[str, Any]] = {
         "data": a.object_of({"status": a.one_of("online", "offline"),
                              "state": a.one_of("online", "offline", "unreachable")}),
     }),
+    "state.queue": _frame("state", {
+        "topic": {"const": "queue", "type": "string"}, "data": a.object_of({"place": a.or_null(a.whole(1, 500))}),
+    }),
     "ping": _frame("ping", {}),
     "auth.expiring": _frame("auth.expiring", {"in_s": a.SECONDS}),
     "drain": _frame("drain", {"reconnect_in_ms": _MS, "deadline_ms": _MS}),
@@ -230,6 +233,7 @@ SAID_EXAMPLES: Mapping[str, dict[str, Any]] = {
     "state.availability": {
         "t": "state", "topic": "availability", "data": {"status": "online", "state": "unreachable"},
     },
+    "state.queue": {"t": "state", "topic": "queue", "data": {"place": 3}},
     "ping": {"t": "ping"},
     "auth.expiring": {"t": "auth.expiring", "in_s": 60},
     "drain": {"t": "drain", "reconnect_in_ms": 1200, "deadline_ms": 8000},

@@ -88,6 +88,7 @@ class RungShown(TypedDict):
 
 class PlanningAnswer(TypedDict):
     speed_m_per_s: Annotated[float, WithJsonSchema(s.between(0.5, 2000))]
+    speed_learned: Truth
     street_factor: Annotated[float, WithJsonSchema(s.between(1, 3))]
     pickup_s: Seconds
     dropoff_s: Seconds
@@ -121,6 +122,7 @@ class ZoneAnswer(TypedDict):
     unassigned_after_s: Annotated[int, WithJsonSchema(s.whole(1, 604_800))] | None
     planning: PlanningAnswer | None
     delivery_rules: DeliveryRulesAnswer | None
+    queue_radius_m: Annotated[int, WithJsonSchema(s.whole(10, 10_000))] | None
     version: Whole
 
 
@@ -131,6 +133,7 @@ class StoreAnswer(TypedDict):
     lat: Latitude
     lon: Longitude
     preparation_s: Seconds
+    preparation_learned: Truth
     delivery_radius_m: Annotated[int, WithJsonSchema(s.whole(1, 1_000_000))] | None
     active: Truth
     version: Whole
@@ -351,6 +354,7 @@ class DriverAnswer(DriverKnown):
     orders: Annotated[list[OrderId], Field(max_length=20)]
     connected: Truth
     location: PlaceShown | None
+    queue_place: Annotated[int, WithJsonSchema(s.whole(1, 500))] | None
 
 
 class DriverRowAnswer(DriverKnown):

@@ -211,6 +211,7 @@ def driver(seen: DriverSeen) -> DriverAnswer:
         "orders": [public_id(ids.ORDER, number) for number in seen.carrying],
         "connected": seen.connected,
         "location": None if place is None else {"lat": place.lat, "lon": place.lon},
+        "queue_place": seen.queue_place,
     }
 
 
@@ -262,10 +263,16 @@ def zone(row: Mapping[str, Any]) -> ZoneAnswer:
         "give_up_after_s": row["give_up_after_s"],
         "driver_pay_minor": row.get("driver_pay_minor"),
         "unassigned_after_s": row.get("unassigned_after_s"),
-        "planning": row.get("planning"),
+        "planning": _planning(row.get("planning")),
         "delivery_rules": row.get("delivery_rules"),
+        "queue_radius_m": row.get("queue_radius_m"),
         "version": row["version"],
     }
+
+
+def _planning(stored: Mapping[str, Any] | None) -> Any:
+    """A zone's settings for the planner. Those of an older version say a speed, which counts."""
+    return None if stored is None else {"speed_learned": False, **stored}
 
 
 def store(row: Mapping[str, Any]) -> StoreAnswer:
@@ -276,6 +283,8 @@ def store(row: Mapping[str, Any]) -> StoreAnswer:
         "lat": row["lat"],
         "lon": row["lon"],
         "preparation_s": row["preparation_s"],
+        # Rows that an older version cached lack it.
+        "preparation_learned": row.get("preparation_learned", False),
         "delivery_radius_m": row["delivery_radius_m"],
         "active": row["active"],
         "version": row["version"],

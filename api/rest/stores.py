@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from aiohttp import web
 from pydantic import Field, model_validator
@@ -32,6 +32,14 @@ operations = Operations(Operation)
 
 RADIUS_M_MAX = 50_000
 Preparation = Annotated[int, Field(ge=0, le=86_400)]
+PreparationLearned = Annotated[
+    bool,
+    Field(
+        description="New orders are ready when those of late were, at this store and hour, and `preparation_s` holds "
+        "until there are enough of them. A given `preparation_s` makes it false unless it is given too: the store's "
+        "word holds."
+    ),
+]
 # Radius of delivery, in a straight line; nobody delivers beyond a thousand kilometres.
 DeliveryRadius = Annotated[int, Field(ge=1, le=1_000_000)]
 
@@ -42,7 +50,14 @@ class NewStore(Strict):
     lat: Lat
     lon: Lon
     preparation_s: Preparation = 600
+    preparation_learned: PreparationLearned | None = None
     delivery_radius_m: DeliveryRadius | None = None
+
+    def is_learned(self) -> bool:
+        """Whether the time of preparation is learned: unless it is said."""
+        if self.preparation_learned is not None:
+            return self.preparation_learned
+        return "preparation_s" not in self.model_fields_set
 
 
 class StoreChange(Patch):
@@ -50,8 +65,14 @@ class StoreChange(Patch):
     lat: Lat = absent()
     lon: Lon = absent()
     preparation_s: Preparation = absent()
+    preparation_learned: PreparationLearned = absent()
     active: bool = absent()
     delivery_radius_m: DeliveryRadius | None = absent()
+
+    def given(self) -> dict[str, Any]:
+        """The fields that were given; a time of preparation that is said is not learned any more."""
+        given = super().given()
+        return {"preparation_learned": False, **given} if "preparation_s" in given else given
 
 
 class StorePage(Page):
@@ -99,7 +120,10 @@ async def create(context: RequestContext) -> web.Response:
     named = "delivery_radius_m" in b.model_fields_set
     radius_m = b.delivery_radius_m if named else context.services.settings.delivery_radius_m or None
     try:
-        row = await context.services.catalogue.add_store(**b.model_dump() | {"delivery_radius_m": radius_m})
+        row = await context.services.catalogue.add_store(
+            **b.model_dump() | {"delivery_radius_m": radius_m, "preparation_learned": b.is_learned()},
+            trace=context.carried,
+        )
     except UnknownZone:
         fault = Fault("body", "#/zone_id", "unknown", "there is no such zone; GET /api/v2/zones lists them")
         raise Problem("invalid", faults=[fault]) from None
@@ -163,7 +187,7 @@ async def get_list(context: RequestContext) -> web.Response:
 async def update(context: RequestContext) -> web.Response:
     """Change a store in the version that If-Match names."""
     number, tags, b = context.number(ids.STORE), wanted_tags(context), await context.body(StoreChange)
-    row = await context.services.catalogue.change_store(number, tags, b.given())
+    row = await context.services.catalogue.change_store(number, tags, b.given(), context.carried)
     if row is None:
         return await _missed(context, number)
     return written(serializers.store(row), row_tag(row))
@@ -185,7 +209,10 @@ async def delete(context: RequestContext) -> web.Response:
     """Delete a store in the version that If-Match names; its orders keep their history."""
     number, tags = context.number(ids.STORE), wanted_tags(context)
     await context.no_body()
-    if await context.services.catalogue.change_store(number, tags, {"active": False}) is None:
+    if (
+        await context.services.catalogue.change_store(number, tags, {"active": False}, context.carried)
+        is None
+    ):
         return await _missed(context, number)
     return web.Response(status=204)
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from aiohttp import web
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
 from api.auth.permissions import READS, WRITES
 from api.contract.fields import Lat, Lon, Name, Strict
@@ -53,6 +53,17 @@ UnassignedAfter = Annotated[
 ]
 # Pay for a delivery, in the currency of its order.
 DriverPay = Annotated[int, Field(ge=0, le=1_000_000_000)]
+
+
+QueueRadius = Annotated[
+    int,
+    Field(
+        ge=10,
+        le=10_000,
+        description="Free drivers within so many metres of the middle of the zone's stores have places in a queue: the "
+        "first to come is the first to be asked, among those who are there. Null: there is no queue.",
+    ),
+]
 
 
 class Corner(Strict):
@@ -113,6 +124,11 @@ class Planning(Strict):
     speed_m_per_s: float = Field(
         5.0, ge=0.5, le=2000, description="Mean speed of a driver between two stops, along the way."
     )
+    speed_learned: bool = Field(
+        True,
+        description="The speed is learned from deliveries, by hour, and `speed_m_per_s` counts until there are enough. "
+        "Absent beside a `speed_m_per_s`: false.",
+    )
     street_factor: float = Field(
         1.3, ge=1, le=3, description="How much longer the way is than the straight line."
     )
@@ -145,6 +161,13 @@ class Planning(Strict):
         "`offer_distance_max_m` say. An order that waits for longer than `unassigned_after_s` is told of, on "
         "whichever rung it is.",
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _said_or_learned(cls, given: Any) -> Any:
+        if not isinstance(given, dict):
+            return given
+        return {"speed_learned": "speed_m_per_s" not in given, **given}
 
 
 class DeliveryRules(Strict):
@@ -182,6 +205,7 @@ class NewZone(Strict):
     unassigned_after_s: UnassignedAfter | None = 300
     planning: Planning | None = None
     delivery_rules: DeliveryRules | None = None
+    queue_radius_m: QueueRadius | None = None
 
 
 class ZoneChange(Patch):
@@ -197,6 +221,7 @@ class ZoneChange(Patch):
     unassigned_after_s: UnassignedAfter | None = absent()
     planning: Planning | None = absent()
     delivery_rules: DeliveryRules | None = absent()
+    queue_radius_m: QueueRadius | None = absent()
 
 
 @operations.declare(

@@ -22,6 +22,8 @@ GLOBE_M = 20_037_508.0
 SLACK = 1.05
 # Beyond this many rings, a scan of all cells that are not empty costs less.
 RINGS_MAX = 12
+# Rank of a driver without one.
+UNRANKED = 1 << 62
 
 Cell = tuple[int, int]
 
@@ -39,13 +41,19 @@ class DriverIndex:
         self._places: dict[int, Place | None] = {}
         self._cells: dict[Cell, dict[int, Place]] = {}
         self._placeless: set[int] = set()
+        self._ranks: dict[int, int] = {}
 
     def __len__(self) -> int:
         return len(self._slots)
 
-    def put(self, driver_id: int, place: Place | None, slots: int) -> None:
-        """Set a driver's place and number of free slots. Zero slots remove it."""
+    def put(self, driver_id: int, place: Place | None, slots: int, rank: int | None = None) -> None:
+        """Set a driver's place and number of free slots. Zero slots remove it.
+
+        Of drivers who are equally near, those with a rank come first, the lowest before the others.
+        """
         self.drop(driver_id)
+        if rank is not None and slots > 0:
+            self._ranks[driver_id] = rank
         if slots > 0:
             self._slots[driver_id] = slots
             self._free += slots
@@ -60,6 +68,7 @@ class DriverIndex:
         slots = self._slots.pop(driver_id, None)
         if slots is None:
             return
+        self._ranks.pop(driver_id, None)
         self._free -= slots
         place = self._places.pop(driver_id)
         if place is None:
@@ -90,7 +99,7 @@ class DriverIndex:
     def nearest(
         self, at: Place, k: int, without: Container[int], offered: Mapping[int, int], reach_m: float = GLOBE_M
     ) -> list[int]:
-        """The k nearest drivers, nearest first. Ties go to the lower id.
+        """The k nearest drivers, nearest first. Ties go to the lower rank, then to the lower id.
 
         `without`: drivers to exclude. `offered`: number of slots with offers, by driver. `reach_m`: drivers that are
         clearly farther away are excluded.
@@ -103,21 +112,21 @@ class DriverIndex:
 
         shrink = cos(radians(at.lat))
         limit_deg = reach_m / DEGREE_M * SLACK
-        found: list[tuple[float, int]] = []
+        found: list[tuple[float, int, int]] = []
         for reach_deg, drivers in self._around(at, shrink):
             for driver, place in drivers:
                 if free(driver):
                     north, east = place.lat - at.lat, turn_deg(place.lon - at.lon) * shrink
                     far = north * north + east * east
                     if far <= limit_deg * limit_deg:
-                        found.append((far, driver))
+                        found.append((far, self._ranks.get(driver, UNRANKED), driver))
             # Drivers in later rings are farther away than this one reaches.
             near = reach_deg * reach_deg
             if near > limit_deg * limit_deg:
                 break
             if near > 0 and len(found) >= k and heapq.nsmallest(k, found)[-1][0] <= near:
                 break
-        nearest = [driver for _, driver in heapq.nsmallest(k, found)]
+        nearest = [driver for _, _, driver in heapq.nsmallest(k, found)]
         if len(nearest) < k:
             nearest += heapq.nsmallest(k - len(nearest), filter(free, self._placeless))
         return nearest

@@ -2,7 +2,10 @@
 
 The figures are computed in Postgres (storage/postgres/functions/reports.sql), by jobs of a worker.
 
+README.md says what is learned from deliveries, and from what.
+
 Map:
+README.md  what is learned from deliveries
 daily.py   figures of days, as they are read
 tasks.py   tasks and schedules that compute them
 """

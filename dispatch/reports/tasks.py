@@ -1,4 +1,4 @@
-"""Tasks of reports: orders without a driver, figures of days, digests, how long deliveries take."""
+"""Tasks of reports: orders without a driver, figures of days, digests, what is learned from deliveries."""
 
 from __future__ import annotations
 
@@ -19,6 +19,9 @@ DIGESTS_EVERY_S = 300
 DIGEST_AFTER_S = 600
 LEARN_EVERY_S = 300
 EVENTS_READ = 5_000
+# Deliveries that one job learns from, and how many of each store, hour or zone are kept.
+DELIVERIES_READ = 1_000
+KEPT = 100
 # Bounds of one job. What is left is done by the next one.
 CALLS_MAX = 2_000
 LOOP_S = 30.0
@@ -46,6 +49,7 @@ class Reports:
             "daily_figures": self.daily_figures,
             "driver_digest": self.driver_digest,
             "learn_delivery_times": self.learn_delivery_times,
+            "learn_from_deliveries": self.learn_from_deliveries,
         }
         return tuple(
             Task(name, Nothing, run, _RETRIES, width=1, deadline_s=DEADLINE_S) for name, run in named.items()
@@ -58,6 +62,7 @@ class Reports:
             Schedule("daily_figures", "daily_figures", every_s=FIGURES_EVERY_S),
             Schedule("driver_digest", "driver_digest", every_s=DIGESTS_EVERY_S),
             Schedule("learn_delivery_times", "learn_delivery_times", every_s=LEARN_EVERY_S),
+            Schedule("learn_from_deliveries", "learn_from_deliveries", every_s=LEARN_EVERY_S),
         ]
 
     async def find_unassigned(self, payload: Nothing, job: Job) -> None:
@@ -88,6 +93,11 @@ class Reports:
         """Learn from the newest deliveries of each zone what new orders are promised by."""
         del payload, job
         await self._queries.value("learn_delivery_times")
+
+    async def learn_from_deliveries(self, payload: Nothing, job: Job) -> None:
+        """Learn how long stores prepare and how fast drivers are, from the newest deliveries."""
+        del payload, job
+        await self._queries.value("learn_from_deliveries", DELIVERIES_READ, KEPT)
 
     def _calls(self) -> Iterator[int]:
         """Turns of a loop until its time or number is used up."""

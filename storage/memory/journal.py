@@ -58,6 +58,8 @@ class MemoryJournal(DueOrders, MemoryPlacing):
         self.driver_events: dict[int, list[Row]] = {}
         self.keys: dict[tuple[int, str, str], Row] = {}
         self.locks = Locks()
+        self.preparation_times: dict[tuple[int, int, int], tuple[float, float]] = {}
+        self.driver_speeds: dict[tuple[int, int], float] = {}
         self._next_order = 1
 
     # -- the catalogue ------------------------------------------------------------------------
@@ -88,6 +90,7 @@ class MemoryJournal(DueOrders, MemoryPlacing):
             "plan": plan,
             "planning": planning,
             "delivery_rules": delivery_rules,
+            "queue_radius_m": None,
         }
 
     def add_store(
@@ -100,6 +103,7 @@ class MemoryJournal(DueOrders, MemoryPlacing):
             "lat": lat,
             "lon": lon,
             "preparation_s": 600,
+            "preparation_learned": True,
             "active": True,
             "delivery_radius_m": radius_m,
         }
@@ -174,8 +178,25 @@ class MemoryJournal(DueOrders, MemoryPlacing):
         return None if row is None else deepcopy(row) | {"carrying": self._carried(number)}
 
     def _zone_row(self, number: int) -> Row | None:
+        """A row of the view zone_rows. Zones in memory live in UTC."""
         row = self.zones.get(number)
-        return None if row is None else dict(row)
+        if row is None:
+            return None
+        hour = int(self._wall()) // 3600 % 24
+        speed = self.driver_speeds.get((number, hour), self.driver_speeds.get((number, -1)))
+        spreads: dict[int, int] = {}
+        for (zone, store, at), (likely_s, late_s) in sorted(self.preparation_times.items()):
+            if zone == number and at in (-1, hour):
+                spreads[store] = round(late_s - likely_s)
+        there = [s for s in self.stores.values() if s["zone_id"] == number and s["active"]]
+        middle = [sum(s[name] for s in there) / len(there) if there else None for name in ("lat", "lon")]
+        lat, lon = middle if row["queue_radius_m"] is not None else (None, None)
+        return row | {
+            "learned_speed_m_per_s": speed,
+            "ready_spreads": [*map(list, spreads.items())] or None,
+            "queue_lat": lat,
+            "queue_lon": lon,
+        }
 
     def _carried(self, driver: int) -> list[int]:
         return [order for order, (who, _) in self.assignments.items() if who == driver]
@@ -321,7 +342,8 @@ class MemoryJournal(DueOrders, MemoryPlacing):
             case "driver_snapshot":
                 return self._snapshot(query.params[0])
             case "load_zones":
-                return [dict(self.zones[number]) for number in query.params[0]]
+                rows = (self._zone_row(number) for number in query.params[0])
+                return [row for row in rows if row is not None]
             case _:
                 raise ValueError(query.name)
 

@@ -37,6 +37,7 @@ class MemoryPlacing:
     orders: dict[int, Row]
     zones: dict[int, Row]
     delivery_times: dict[int, tuple[float, float]]
+    preparation_times: dict[tuple[int, int, int], tuple[float, float]]
     stores: dict[int, Row]
     products: dict[int, Row]
     users: dict[int, str]
@@ -113,7 +114,8 @@ class MemoryPlacing:
 
     def _earliest_ms(self, stores: Sequence[Row], request: Mapping[str, Any]) -> float:
         """When an order of these stores is expected at the door if it is wanted as soon as possible."""
-        ready_ms = int(self._wall() * 1000) + 1000 * max(store["preparation_s"] for store in stores)
+        now_ms = int(self._wall() * 1000)
+        ready_ms = now_ms + 1000 * max(self._preparation_s(store, now_ms) for store in stores)
         return self.promise_ms(stores[0], request, ready_ms)[0]
 
     def _terms(self, number: int, request: Mapping[str, Any], zone: Row) -> Row | None:
@@ -159,6 +161,16 @@ class MemoryPlacing:
             for event in _stock_events(after + taken, after, low)
         ]
 
+    def _preparation_s(self, store: Row, now_ms: int) -> int:
+        """learned_preparation_s() of functions/learned_times.sql. Zones in memory live in UTC."""
+        said: int = store["preparation_s"]
+        if not store.get("preparation_learned", True):
+            return said
+        zone, hour = store["zone_id"], now_ms // 3_600_000 % 24
+        keys = ((zone, store["id"], hour), (zone, store["id"], -1), (zone, 0, -1))
+        known = (self.preparation_times[key] for key in keys if key in self.preparation_times)
+        return round(next(known, (said, said))[0])
+
     def promise_ms(self, store: Row, request: Mapping[str, Any], ready_ms: float) -> tuple[int, int]:
         """Times of functions/promises.sql: expected and promised, in milliseconds."""
         zone = self.zones[store["zone_id"]]
@@ -190,7 +202,9 @@ class MemoryPlacing:
         pickups = [self._pickup(stop, stores, now_ms) for stop in stops.values()]
         wanted_ms = _wish(request).get("deliver_ms")
         held_ms = 0 if wanted_ms is None else max(0, wanted_ms - self._earliest_ms(stores, request))
-        ready = [round(now_ms + 1000 * stop["preparation_s"] + held_ms) for stop in stops.values()]
+        ready = [
+            round(now_ms + 1000 * self._preparation_s(stop, now_ms) + held_ms) for stop in stops.values()
+        ]
         self.taken[number] = taken
         expected_ms, promised_ms = self.promise_ms(store, request, max(ready))
         row = {

@@ -168,7 +168,9 @@ CREATE TABLE zones (
     -- What the planner knows of the zone's drivers, stores and trips (dispatch/zone_planning.py). NULL: as usual.
     planning             jsonb,
     -- Rules of deliveries: dropoff_pin, cancellation_fee_minor, offer_ahead_s (functions/order_terms.sql). NULL: as usual.
-    delivery_rules       jsonb
+    delivery_rules       jsonb,
+    -- Free drivers within so many metres of the middle of the zone's stores have places in a queue. NULL: there is none.
+    queue_radius_m       integer CHECK (queue_radius_m BETWEEN 10 AND 10000)
 );
 
 -- A store. Trigger (functions/catalogue.sql): a store that closes or opens marks its products.
@@ -187,7 +189,10 @@ CREATE TABLE stores (
     -- How the store gets its notices, in its zone's time. NULL: not on this channel.
     contact_email     text CHECK (length(contact_email) BETWEEN 3 AND 254),
     contact_phone     text CHECK (contact_phone ~ '^\+[1-9][0-9]{6,14}$'),
-    locale            text NOT NULL DEFAULT 'en' CHECK (locale IN ('en', 'de'))
+    locale            text NOT NULL DEFAULT 'en' CHECK (locale IN ('en', 'de')),
+    -- Nobody has said how long it prepares: new orders get what was learned (functions/learned_times.sql), and
+    -- preparation_s until something was.
+    preparation_learned boolean NOT NULL DEFAULT true
 );
 -- Lists have an index for each sort, led by the filter that leaves fewest rows. Names are compared in lower case and
 -- byte by byte: the same on every machine, and a prefix is a range.
@@ -795,6 +800,35 @@ CREATE TABLE plan_steps (
 );
 ALTER TABLE plan_steps ALTER COLUMN input SET STORAGE EXTERNAL; -- it is compressed already
 CREATE INDEX plan_steps_at ON plan_steps (at);
+-- How long stores prepare, as their latest orders tell (functions/learned_times.sql): half of them at most `likely_s`,
+-- nine of ten at most `late_s`. NULL: there are too few.
+CREATE TABLE preparation_times (
+    zone_id    bigint NOT NULL REFERENCES zones (id),
+    store_id   bigint NOT NULL,                     -- 0: all stores of the zone
+    hour       smallint NOT NULL CHECK (hour BETWEEN -1 AND 23),    -- of the zone's day at placing; -1: all
+    likely_s   double precision CHECK (likely_s BETWEEN 0 AND 14400),
+    late_s     double precision CHECK (late_s BETWEEN likely_s AND 14400),
+    newest_s   real[] NOT NULL,                     -- the newest orders, the newest first
+    updated_at timestamptz NOT NULL,
+    PRIMARY KEY (zone_id, store_id, hour)
+);
+
+-- Speeds of drivers along the way, in the time of the zone's planner. NULL: there are too few deliveries.
+CREATE TABLE driver_speeds (
+    zone_id       bigint NOT NULL REFERENCES zones (id),
+    hour          smallint NOT NULL CHECK (hour BETWEEN -1 AND 23),
+    speed_m_per_s double precision CHECK (speed_m_per_s BETWEEN 1 AND 20),
+    newest        real[] NOT NULL,
+    updated_at    timestamptz NOT NULL,
+    PRIMARY KEY (zone_id, hour)
+);
+
+-- Deliveries until this time were learned from. One row.
+CREATE TABLE learning_cursor (
+    sole  boolean PRIMARY KEY DEFAULT true CHECK (sole),
+    until timestamptz NOT NULL
+);
+INSERT INTO learning_cursor (until) VALUES ('-infinity');
 
 -- Days whose figures have changed and are not yet computed again.
 CREATE TABLE report_days (
@@ -872,8 +906,22 @@ SELECT d.id, d.shard, d.zone_id, u.name, u.status AS account, d.status, d.capaci
 -- A zone as its actor loads it. A zone's actor writes nothing, so it has no writer.
 CREATE VIEW zone_rows AS
 SELECT z.id, z.name, z.mode, z.wave_size, z.offer_ttl_s, '' AS writer, z.offer_distance_max_m, z.release_pause_s,
-       z.give_up_after_s, z.plan, z.planning
-  FROM zones z;
+       z.give_up_after_s, z.plan, z.planning,
+       -- What was learned for the present hour, else for all hours.
+       (SELECT v.speed_m_per_s FROM driver_speeds v
+         WHERE v.zone_id = z.id AND v.speed_m_per_s IS NOT NULL
+           AND v.hour IN (-1, extract(hour FROM now() AT TIME ZONE z.time_zone)::smallint)
+         ORDER BY v.hour DESC LIMIT 1) AS learned_speed_m_per_s,
+       (SELECT jsonb_agg(jsonb_build_array(s.store_id, s.spread_s)) FROM (
+               SELECT DISTINCT ON (t.store_id) t.store_id, round(t.late_s - t.likely_s) AS spread_s
+                 FROM preparation_times t
+                WHERE t.zone_id = z.id AND t.likely_s IS NOT NULL
+                  AND t.hour IN (-1, extract(hour FROM now() AT TIME ZONE z.time_zone)::smallint)
+                ORDER BY t.store_id, t.hour DESC) s) AS ready_spreads,
+       z.queue_radius_m, m.lat AS queue_lat, m.lon AS queue_lon
+  FROM zones z
+  LEFT JOIN LATERAL (SELECT avg(s.lat) AS lat, avg(s.lon) AS lon FROM stores s
+                      WHERE s.zone_id = z.id AND s.active AND z.queue_radius_m IS NOT NULL) m ON true;
 
 -- A payment with its order and its latest refund, as the worker and the API read it.
 CREATE VIEW payment_rows AS

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -119,3 +120,43 @@ async def test_order_that_nobody_takes_is_told_of(mall: MallWithWorker) -> None:
 async def test_schedules_of_reports_are_known_to_the_worker(mall: MallWithWorker) -> None:
     names = {row[0] for row in await mall.database.fetch("SELECT name FROM job_schedules")}
     assert names >= {"find_unassigned", "daily_figures", "driver_digest"}
+
+
+async def test_store_that_says_nothing_gets_the_time_that_its_orders_took(mall: MallWithWorker) -> None:
+    zone = await mall.zone()
+    store = (await mall.admin.do("GET", f"/api/v2/products/{zone.product_id}"))["store_id"]
+    said = await mall.admin.do("GET", f"/api/v2/stores/{store}")
+    assert (said["preparation_s"], said["preparation_learned"]) == (600, False)
+    await mall.admin.do("PATCH", f"/api/v2/stores/{store}", {"preparation_learned": True})
+
+    async def prepared_s() -> tuple[str, float]:
+        order = await zone.order()
+        shown = await mall.customer.do("GET", f"/api/v2/orders/{order}")
+        ready, placed = (datetime.fromisoformat(shown[name]) for name in ("ready_at", "created_at"))
+        assert shown["promised_at"] > shown["ready_at"]
+        return order, (ready - placed).total_seconds()
+
+    async with (await zone.driver()).online() as driver:
+        await driver.client.do("PUT", "/api/v2/drivers/me/location", {"lat": 1.0, "lon": 2.0})
+        for _ in range(10):
+            order, took_s = await prepared_s()
+            assert took_s == 600
+            offer = (await driver.event("offer", order))["data"]
+            assert await driver.accept(order, offer["offer_id"]) == "won"
+            await driver.post(order, "pickup")
+            await driver.post(order, "delivery")
+    await mall.admin.do("PATCH", f"/api/v2/products/{zone.product_id}", {"stock": 10})
+    # Deliveries are learned from when they are half a minute old; the test does not wait for it.
+    number = int(zone.id.removeprefix("zon_"))
+    await mall.database.execute(
+        "UPDATE orders SET created_at = created_at - interval '1 minute', ready_at = ready_at - interval '1 minute'"
+        " WHERE zone_id = $1", number,
+    )  # fmt: skip
+    await mall.database.execute(
+        "UPDATE order_events SET at = at - interval '1 minute'"
+        " WHERE order_id IN (SELECT id FROM orders WHERE zone_id = $1)", number,
+    )  # fmt: skip
+    await mall.work("learn_from_deliveries")
+    assert (await prepared_s())[1] < 60
+    await mall.admin.do("PATCH", f"/api/v2/stores/{store}", {"preparation_s": 900})
+    assert (await prepared_s())[1] == 900

@@ -928,3 +928,28 @@ async def test_direct_zone_assigns_and_its_driver_delivers(mall: RunningMall) ->
         ("assigned", "dispatch"),
     ]
     assert history[1]["data"]["plan"]["chosen"]["driver_id"] == driver.id
+
+
+# -- the queue at the stores ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("mode", ["waves", "planned"])
+async def test_first_driver_at_the_stores_is_asked_first_and_sees_its_place(
+    mall: RunningMall, mode: str
+) -> None:
+    zone = await mall.zone(preparation_s=0, mode=mode, queue_radius_m=300)
+
+    async def stands(driver: MallDriver, lat: float, place: int | None) -> None:
+        await driver.client.do("PUT", "/api/v2/drivers/me/location", {"lat": lat, "lon": 2.0})
+        await driver.frame(lambda f: f.get("topic") == "queue" and f["data"] == {"place": place})
+        assert (await driver.client.do("GET", "/api/v2/drivers/me"))["queue_place"] == place
+
+    async with (await zone.driver()).online() as first, (await zone.driver()).online() as second:
+        await stands(first, 1.002, 1)
+        await stands(second, 1.0, 2)
+        order = await zone.order()
+        offer = (await first.event("offer", order))["data"]
+        assert await first.accept(order, offer["offer_id"]) == "won"
+        await second.frame(lambda f: f.get("topic") == "queue" and f["data"] == {"place": 1})
+        await first.frame(lambda f: f.get("topic") == "queue" and f["data"] == {"place": None})
+        assert (await first.client.do("GET", "/api/v2/drivers/me"))["queue_place"] is None

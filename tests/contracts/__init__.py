@@ -6,6 +6,7 @@ world.py                 a journal with a zone, a store, products, drivers and a
 test_journal.py          the journal: orders, drivers, feeds, shards, the fence
 test_pickups.py          the stores of an order, and its stock
 test_terms.py            the customer's wishes and the zone's rules at placing
+test_learned_times.py  what a new order gets of what was learned, and what its zone reads
 test_promises.py  when a new order is expected and promised at the door
 test_plan_steps.py       inputs of the planner's steps: stored, found, deleted
 test_placing_batches.py  batches of new orders

@@ -170,7 +170,9 @@ PLANTED = [
     ("ALTER SEQUENCE order_id_seq INCREMENT 2", ["sequence order_id_seq"], "INCREMENT 2"),
     ("GRANT UPDATE ON SEQUENCE order_id_seq TO mall_app", ["sequence order_id_seq"], "mall_app UPDATE"),
     ("CREATE OR REPLACE VIEW zone_rows AS SELECT id, name, mode, wave_size, offer_ttl_s, 'x' AS writer,"
-     " offer_distance_max_m, release_pause_s, give_up_after_s, plan, planning FROM zones", ["view zone_rows"], "'x'"),
+     " offer_distance_max_m, release_pause_s, give_up_after_s, plan, planning,"
+     " NULL::float8 AS learned_speed_m_per_s, NULL::jsonb AS ready_spreads,"
+     " queue_radius_m, NULL::float8 AS queue_lat, NULL::float8 AS queue_lon FROM zones", ["view zone_rows"], "'x'"),
     ("CREATE TYPE extra AS ENUM ('a')", ["type extra"], "nothing in"),
     ("CREATE EXTENSION pg_trgm", ["extension pg_trgm"], "nothing in"),
     ("CREATE SCHEMA extra", ["schema extra"], "nothing in"),

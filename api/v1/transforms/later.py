@@ -27,6 +27,9 @@ LATER = frozenset(
         "returning",
         "returning_since",
         "cancellation_fee",
+        "preparation_learned",
+        "queue_radius_m",
+        "queue_place",
     }
 )
 # Modes of zones that version 1 does not know; to it, their orders are offered in waves.

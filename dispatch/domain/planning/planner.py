@@ -33,7 +33,7 @@ class _Step:
         self.orders = sorted(state.orders, key=lambda order: order.id)
         self.number_of = {order.id: number for number, order in enumerate(self.orders)}
         self.shapes = TripShapes(self.orders, self.legs, settings)
-        drivers = sorted(state.drivers, key=lambda driver: driver.id)
+        drivers = sorted(state.drivers, key=lambda driver: (driver.rank, driver.id))
         worth = PositionWorth(state.demand, drivers, now_s, self.legs, settings)
         horizon_s = now_s + settings.horizon_s
         self.books = [

@@ -94,7 +94,7 @@ class RouteBook:
         cost_s = trip.count * departed_s + trip.door_s
         if self._settings.driving_weight:
             cost_s += self._settings.driving_weight * (approach_s + trip.moving_s)
-        if trip.promises:
+        if trip.promises and self._settings.late_weight:
             cost_s += self._settings.late_weight * trip.late_s(departed_s)
         return cost_s
 

@@ -66,6 +66,7 @@ class TripShapes:
         self._pickup = [legs.number(order.pickup) for order in orders]
         self._dropoff = [legs.number(order.dropoff) for order in orders]
         self._made: dict[tuple[int, ...], TripShape | None] = {}
+        self._is_risky = any(order.ready_spread_s for order in orders)
         self.single = [self._single(number) for number in range(len(orders))]
 
     def pickup(self, number: int) -> int:
@@ -147,10 +148,25 @@ class TripShapes:
             trip.door_s += after_s - order.placed_s
             if order.promise_s is not None:
                 promises.append((after_s, order.promise_s))
+                if self._is_risky and self._is_at_risk(trip, number, after_s, alone[to]):
+                    return False
             after_s += half_s
             at = to
         trip.drive_s, trip.end, trip.promises = after_s, at, tuple(promises)
         return True
+
+    def _is_at_risk(self, trip: TripShape, number: int, after_s: float, alone_s: float) -> bool:
+        """True if an order that can keep its promise alone would break it when a partner is ready late."""
+        order, half_s = self._orders[number], self._settings.pickup_half_s
+        promise_s = order.promise_s or 0.0
+        late_s = [
+            each.ready_s + each.ready_spread_s
+            for each in (self._orders[other] for other in trip.numbers if other != number)
+            if each.ready_spread_s
+        ]
+        if not late_s or max(late_s) + half_s + after_s <= promise_s:
+            return False
+        return order.ready_s + half_s + alone_s + self._settings.dropoff_half_s <= promise_s
 
     def pickups(self, trip: TripShape, arrival_s: float) -> Iterator[tuple[int, tuple[int, ...], float]]:
         """Each pick-up after an arrival at the first store: its spot, its orders and its time."""

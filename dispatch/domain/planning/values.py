@@ -28,6 +28,7 @@ class PlanOrder:
         promise_s: the time by which it was promised; None if nothing was.
         units: room that it takes in a vehicle.
         declined_by: drivers who declined it or let the offer lapse. It is not proposed to them again.
+        ready_spread_s: how much later than that the store is when it is late.
     """
 
     id: int
@@ -40,6 +41,7 @@ class PlanOrder:
     promise_s: float | None = None
     units: int = 1
     declined_by: frozenset[int] = frozenset()
+    ready_spread_s: float = 0.0
 
 
 @frozen
@@ -54,6 +56,7 @@ class PlanDriver:
         slots: greatest number of orders in one trip.
         capacity_units: greatest sum of the units of one trip.
         lead_s: offers to it go out this long before the last harmless moment; None: as the settings say.
+        rank: of drivers who are equally good for a trip, the one with the lowest rank gets it, then with the lowest id.
     """
 
     id: int
@@ -63,6 +66,7 @@ class PlanDriver:
     slots: int = 4
     capacity_units: int = 1000
     lead_s: float | None = None
+    rank: int = 1 << 62
 
 
 @frozen

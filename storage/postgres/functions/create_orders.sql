@@ -84,7 +84,9 @@ BEGIN
                             AND d.key_hash = decode(x.key, 'hex')), true)
     ), shelf AS MATERIALIZED (
         SELECT p.id, p.name, p.price_minor, p.currency, p.stock, p.active AND s.active AS active, s.id AS store_id,
-               s.name AS store_name, s.zone_id, s.preparation_s, s.lat, s.lon, s.delivery_radius_m
+               s.name AS store_name, s.zone_id, s.lat, s.lon, s.delivery_radius_m,
+               CASE WHEN s.preparation_learned THEN learned_preparation_s(s.zone_id, s.id, v_at, s.preparation_s)
+                    ELSE s.preparation_s END AS preparation_s
           FROM products p JOIN stores s ON s.id = p.store_id
          WHERE p.id = ANY (v_products) AND s.id = ANY (v_stores)
     ), line AS MATERIALIZED (

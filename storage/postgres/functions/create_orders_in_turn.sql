@@ -53,7 +53,8 @@ BEGIN
                count(DISTINCT p.currency) AS currencies, min(p.currency) AS currency,
                count(DISTINCT s.zone_id) AS zones, min(s.zone_id) AS zone_id,
                sum(p.price_minor * l.quantity)::bigint + coalesce((it.wish ->> 'tip_minor')::bigint, 0) AS total,
-               max(s.preparation_s) AS preparation_s,
+               max(CASE WHEN s.preparation_learned THEN learned_preparation_s(s.zone_id, s.id, v_at, s.preparation_s)
+                        ELSE s.preparation_s END) AS preparation_s,
                min(s.id) FILTER (WHERE l.line = 1) AS store_id,
                coalesce(sum(l.quantity) FILTER (WHERE p.stock IS NOT NULL), 0) AS pieces,
                bool_or(metres_between(s.lat, s.lon, it.lat, it.lon) > s.delivery_radius_m) AS far,
@@ -125,7 +126,9 @@ BEGIN
         IF v_code IS NULL THEN
             v_code := 'created';
             WITH stop AS MATERIALIZED (
-                SELECT s.id, s.name, s.lat, s.lon, s.preparation_s, min(l.line) AS first,
+                SELECT s.id, s.name, s.lat, s.lon, min(l.line) AS first,
+                       CASE WHEN s.preparation_learned THEN learned_preparation_s(s.zone_id, s.id, v_at, s.preparation_s)
+                            ELSE s.preparation_s END AS preparation_s,
                        jsonb_agg(l.line - 1 ORDER BY l.line) AS lines
                   FROM ROWS FROM (jsonb_to_recordset(it.lines) AS (product bigint)) WITH ORDINALITY AS l(product, line)
                   JOIN products p ON p.id = l.product JOIN stores s ON s.id = p.store_id GROUP BY s.id

@@ -14,3 +14,6 @@ SELECT make_digests($1::text, $2::integer);
 
 -- name: learn_delivery_times
 SELECT learn_delivery_times();
+
+-- name: learn_from_deliveries
+SELECT learn_from_deliveries($1::integer, $2::integer);

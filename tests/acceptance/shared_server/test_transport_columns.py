@@ -49,6 +49,7 @@ PLANNING = st.fixed_dictionaries({
     "dropoff_s": integers(0, 3600), "trip_orders_max": integers(1, 10), "detour_max_s": integers(0, 7200),
     "rest_s": integers(0, 3600), "planned_offers": integers(1, 20), "travel_round_s": integers(0, 600),
     "time_scale": st.floats(1, 1000), "ladder": st.none() | st.lists(RUNG, min_size=1, max_size=8),
+    "speed_learned": st.booleans(),
 })  # fmt: skip
 CURRENCIES = st.sampled_from(["EUR", "ZZZ", "eur", "E\u00dcR", "EURO"])
 BODIES: dict[str, st.SearchStrategy[dict[str, Any]]] = {
@@ -59,10 +60,11 @@ BODIES: dict[str, st.SearchStrategy[dict[str, Any]]] = {
                   "offer_distance_max_m": integers(1, 1_000_000), "release_pause_s": integers(0, 86_400),
                   "give_up_after_s": integers(1, 604_800),
                   "driver_pay_minor": integers(0, 1_000_000_000), "unassigned_after_s": integers(1, 604_800),
-                  "planning": st.none() | PLANNING},
+                  "planning": st.none() | PLANNING, "queue_radius_m": integers(10, 10_000)},
     ),
     "stores.create": st.fixed_dictionaries(
-        {"zone_id": st.just(ZONE), "name": texts(80), **PLACE}, optional={"preparation_s": integers(0, 86_400)}
+        {"zone_id": st.just(ZONE), "name": texts(80), **PLACE},
+        optional={"preparation_s": integers(0, 86_400), "preparation_learned": st.booleans()},
     ),
     "products.create": st.fixed_dictionaries(
         {"store_id": st.just(STORE), "name": texts(120),
@@ -130,6 +132,8 @@ def check_stored(body: dict[str, Any], answer: Answer) -> None:
         "lat",
         "lon",
         "preparation_s",
+        "preparation_learned",
+        "queue_radius_m",
         "stock",
         "low_stock",
         "wave_size",

@@ -198,3 +198,13 @@ async def test_lists_are_read_through_the_cache_only_where_it_is_asked(mall: Mal
     assert mall.cached.asked == [("stores", ZONE), ("shelf", store["id"])]
     near = await service.stores_near(52.5, 13.4, 1000.0, 5)
     assert [(row["id"], round(row["distance_m"])) for row in near] == [(store["id"], 0)]
+
+
+async def test_zone_hears_where_its_stores_are(mall: Mall) -> None:
+    zone = (await mall.zone())["id"]
+    mall.zones.told = []
+    store = (await mall.store(zone))["id"]
+    assert mall.zones.told == [("reconfigure", zone)]
+    for changes, times in (({"name": "New"}, 1), ({"lat": 1.5}, 2), ({"active": False}, 3)):
+        await mall.service.change_store(store, None, changes)
+        assert mall.zones.told == [("reconfigure", zone)] * times

@@ -5,6 +5,7 @@ work.py              stored jobs in memory, and workers on them, under a virtual
 test_job_worker.py   the worker of background jobs: its end, lost leases, a store that is away, suspects
 planning_worlds.py   towns for the planner, a walk through its trips, the best of all plans
 test_driver_feed.py  the driver's feed: each position once, whatever order things arrive in
+test_pickup_queue.py  the queue at the stores: who has a place, who is told of it, who is asked first
 test_placed.py       an order that was just placed: its zone is told once
 test_webhook_policy.py  what follows from the answer of a receiver
 test_webhook_sender.py  the sender on a store in memory: order, failures, replays, lost answers

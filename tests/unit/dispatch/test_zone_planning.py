@@ -329,3 +329,66 @@ def test_same_state_and_seed_make_the_same_plan() -> None:
     state: PlanState = query.params[0]
     again = replace(state, orders=state.orders[::-1], drivers=state.drivers[::-1])
     assert step(*query.params) == step(again, *query.params[1:])
+
+
+# -- what was learned -------------------------------------------------------------------------------------
+
+
+def _speed(**row: Any) -> float:
+    zone = Clock(plan="planned", **row)
+    assert zone.state.plan is not None
+    return zone.state.plan.settings.travel.metres_per_s
+
+
+@pytest.mark.parametrize(
+    ("row", "speed"),
+    [
+        ({}, 5 / 1.3),
+        ({"learned_speed_m_per_s": 2.6}, 2),
+        ({"learned_speed_m_per_s": 2.6, "planning": {"street_factor": 1, "speed_learned": True}}, 2.6),
+        ({"learned_speed_m_per_s": 2.6, "planning": {"speed_m_per_s": 13, "speed_learned": False}}, 10),
+        ({"learned_speed_m_per_s": 2.6, "planning": {"speed_m_per_s": 13}}, 10),
+        ({"planning": {"speed_m_per_s": 13, "speed_learned": True}}, 10),
+    ],
+    ids=["nothing", "learned", "both", "set", "set by an older version", "not yet learned"],
+)
+def test_learned_speed_counts_where_the_operator_sets_none(row: dict[str, Any], speed: float) -> None:
+    assert _speed(**row) == pytest.approx(speed)
+
+
+def test_what_is_learned_is_read_again_with_the_settings_and_never_for_a_step() -> None:
+    zone = PlannedZone()
+    asked = [query.name for _ in range(299) for query in zone.beat().queries]
+    assert "load_zones" not in asked
+    assert "load_zones" in [query.name for query in zone.beat().queries]
+    assert "load_zones" not in [query.name for query in zone.beat().queries]
+
+
+def test_planner_knows_promises_and_how_late_stores_may_be() -> None:
+    spreads = [[0, 60], [waiting().facts.first.store_id, 300]]
+    zone = PlannedZone(time_scale=2)
+    zone.answers = False
+    zone.say(QueryAnswer(Query("load_zones", tag="settings"), [_zone_row(ready_spreads=spreads)]))
+    zone.online(7)
+    made = waiting()
+    zone.say(m.OrderChanged(replace(made, facts=replace(made.facts, promised_ms=NOW + 900_000))))
+    zone.beat()
+    [seen] = _state_of(zone.asked[-1]).orders
+    assert (seen.ready_spread_s, seen.promise_s) == (600, (NOW + 900_000) / 1000 * 2)
+
+
+def _zone_row(**more: Any) -> dict[str, Any]:
+    return ZONE | {"plan": "planned", "planning": PLANNING | {"time_scale": 2}} | more
+
+
+def _state_of(query: Query) -> PlanState:
+    state = query.params[0]
+    assert isinstance(state, PlanState)
+    return state
+
+
+def test_spread_of_the_zone_counts_for_a_store_that_is_not_known() -> None:
+    plan = PlannedZone().plan
+    assert plan.ready_spread_s(1) == 0
+    plan.ready_spreads = {0: 60, 2: 300}
+    assert (plan.ready_spread_s(1), plan.ready_spread_s(2)) == (60, 300)

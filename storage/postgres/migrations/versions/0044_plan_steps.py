@@ -6,7 +6,7 @@ Expand: one new table, which the version before does not know.
 from storage.postgres.migrate import run_sql
 
 revision = "0044_plan_steps"
-down_revision: str | None = "0042_terms"
+down_revision: str | None = "0043_learned_times"
 
 
 def upgrade() -> None:
