@@ -27,8 +27,8 @@ SOURCES = ROOT / "dispatch" / "domain" / "planning"
 Plan = Callable[[PlanState, float, int, PlanSettings], PlanResult]
 # The modules in which the time goes. The others hold values that both planners are told in.
 MODULES = (
-    "candidates", "draws", "insertion", "legs", "planner", "position", "proposals", "route_set", "routes", "search",
-    "trips",
+    "candidates", "draws", "insertion", "legs", "planner", "position", "proposals", "reassignment", "route_set",
+    "routes", "search", "trips",
 )  # fmt: skip
 _SETUP = """
 from mypyc.build import mypycify

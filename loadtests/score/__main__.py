@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from loadtests.kit.tool import add_options, finish, make_parser, option
@@ -39,6 +39,11 @@ class ScoreOptions:
     silence_s: int = 30
     seed: int = option(1, "of the planner and of the couriers' answers [%(default)s]")
     yardsticks: bool = option(True, "the planner alone")
+    promised: bool = option(False, "the planner knows a promise for each order")
+    late: float | None = option(
+        None, "weight of a second after a promise, instead of the planner's own", float
+    )
+    fair: float = option(0.0, "weight of fairness among couriers [%(default)g]")
     through_server: bool = option(False, "each day also through a whole server, in real time")
     speedup: float = option(60.0, "of the server's days; two cores carry 60 [%(default)g]")
 
@@ -65,7 +70,11 @@ def score(options: ScoreOptions) -> ScoreReport:
     scores, found = [], []
     for path in options.days:
         day = read_day(path)
-        runs: dict[str, DayDispatcher] = {PLANNER: PlannerDispatcher(day, day_settings(day), options.seed)}
+        settings = replace(day_settings(day), fair_weight=options.fair)
+        if options.late is not None:
+            settings = replace(settings, late_weight=options.late)
+        planner = PlannerDispatcher(day, settings, options.seed, promised=options.promised)
+        runs: dict[str, DayDispatcher] = {PLANNER: planner}
         if options.yardsticks:
             runs |= {"assignment": AssignmentDispatcher(day), "nearest": NearestDispatcher(day)}
         for name, dispatcher in runs.items():

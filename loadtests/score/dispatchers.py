@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from math import exp
 
@@ -17,8 +17,10 @@ from dispatch.domain.planning import (
     plan,
     whole_minutes_travel,
 )
+from dispatch.domain.planning.fairness import WorkRow, advantages_s
 from loadtests.replay.day import Day
 from loadtests.score.assignment import assign
+from loadtests.score.measures import promises
 from loadtests.score.virtual_day import MINUTE_S, DayDriver, DayOffer, OpenDayOrder
 
 # What a store counts before it has had an order, and how long an order is remembered.
@@ -39,8 +41,9 @@ def day_settings(day: Day) -> PlanSettings:
 class PlannerDispatcher:
     """The product's planner, with the state that a zone would keep."""
 
-    def __init__(self, day: Day, settings: PlanSettings, seed: int) -> None:
+    def __init__(self, day: Day, settings: PlanSettings, seed: int, *, promised: bool = False) -> None:
         self._settings = settings
+        self._promises = promises(day) if promised else {}
         self._seed = seed
         self._sites = {name: number for number, name in enumerate(day.restaurants)}
         self._spots = [Spot(point.x, point.y) for point in day.restaurants.values()]
@@ -55,10 +58,7 @@ class PlannerDispatcher:
         self._number += 1
         state = PlanState(
             tuple(self._order(each) for each in orders),
-            tuple(
-                PlanDriver(each.number, Spot(*each.at), each.free_s, each.courier.off * MINUTE_S)
-                for each in drivers
-            ),
+            self._drivers(now_s, drivers),
             self._before,
             self._demand(now_s),
             self._number,
@@ -67,13 +67,31 @@ class PlannerDispatcher:
         self._before = result.routes
         return [DayOffer(each.driver_id, each.order_ids) for each in result.proposals]
 
+    def _drivers(self, now_s: int, drivers: Sequence[DayDriver]) -> tuple[PlanDriver, ...]:
+        fair_s: Mapping[int, float] = {}
+        if self._settings.fair_weight:
+            rows = (
+                WorkRow(each.number, now_s - each.courier.on * MINUTE_S, each.busy_s, each.orders)
+                for each in drivers
+            )
+            fair_s = advantages_s(rows, self._settings.fair_max_s)
+        return tuple(
+            PlanDriver(
+                each.number, Spot(*each.at), each.free_s, each.courier.off * MINUTE_S,
+                asked_from_s=each.asked_from_s, fair_s=fair_s.get(each.number, 0.0),
+            )
+            for each in drivers
+        )  # fmt: skip
+
     def _order(self, each: OpenDayOrder) -> PlanOrder:
         made = self._orders.get(each.number)
         if made is None:
             order, site = each.order, self._sites[each.order.restaurant]
+            promised = self._promises.get(order.id)
             made = self._orders[each.number] = PlanOrder(
                 each.number, site, site, self._spots[site], Spot(*order.dropoff),
                 order.placed * MINUTE_S, order.ready * MINUTE_S,
+                None if promised is None else promised * MINUTE_S,
             )  # fmt: skip
         return replace(made, declined_by=frozenset(each.declined_by)) if each.declined_by else made
 

@@ -14,7 +14,7 @@ PLANNER, SERVER = "planner", "server"
 SERVER_SLACK = 0.3
 HEADER = (
     f"{'day':<17}{'dispatcher':<12}{'mean':>7}{'floor':>7}{'over':>7}{'p90':>7}{'overage':>9}{'pickup':>8}"
-    f"{'undelivered':>13}{'trips':>7}{'refused':>9}{'step ms':>9}{'p99':>7}"
+    f"{'undelivered':>13}{'trips':>7}{'refused':>9}{'step ms':>9}{'p99':>7}{'gini':>7}{'kept':>7}"
 )
 
 
@@ -61,7 +61,8 @@ class ScoreReport:
     def lines(self) -> list[str]:
         """For people."""
         lines = [
-            "minutes; `over` the floor; `pickup` after the order is ready; steps in processor time",
+            "minutes; `over` the floor; `pickup` after the order is ready; steps in processor time;",
+            "`gini` of the couriers' orders per hour; `kept`: promises of the learned kind",
             "",
             HEADER,
         ]
@@ -91,5 +92,5 @@ def _line(s: DayScore) -> str:
     return (
         f"{s.day:<17}{s.dispatcher:<12}{s.mean:>7.2f}{s.floor:>7.2f}{s.over_floor:>7.2f}{s.p90:>7.1f}"
         f"{s.overage:>9.2f}{s.ready_to_pickup:>8.2f}{len(s.undelivered):>13}{s.trips:>7}{s.refused:>9.1%}"
-        f"{s.step_ms:>9.1f}{s.step_p99_ms:>7.1f}"
+        f"{s.step_ms:>9.1f}{s.step_p99_ms:>7.1f}{s.gini:>7.3f}{s.kept:>7.1%}"
     )

@@ -13,6 +13,7 @@ from math import gcd
 from random import Random
 from typing import Protocol
 
+from dispatch.domain.planning.fairness import WorkRow
 from loadtests.replay.day import Day, DayCourier, DayOrder, Point
 from loadtests.replay.record import START, Move
 
@@ -36,13 +37,19 @@ class OpenDayOrder:
 
 @dataclass(slots=True)
 class DayDriver:
-    """A courier now: `place` is an id of the day's files, `free_s` the time at which it is there without work."""
+    """A courier now: `place` is an id of the day's files, `free_s` the time at which it is there without work.
+
+    `asked_from_s`: until then it has an offer that it has not answered. `orders`, `busy_s`: what it has taken so far.
+    """
 
     number: int
     courier: DayCourier
     place: str
     at: Point
     free_s: int
+    asked_from_s: int = 0
+    orders: int = 0
+    busy_s: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,13 +93,14 @@ class OfferAnswers:
 
 @dataclass(slots=True)
 class DayOutcome:
-    """What came of a day. `steps_s`: processor time of each step with open orders."""
+    """What came of a day. `steps_s`: processor time of each step with open orders. `work`: by courier."""
 
     trips: list[DayTrip] = field(default_factory=list)
     unfinished: list[str] = field(default_factory=list)
     steps_s: list[float] = field(default_factory=list)
     offers: int = 0
     refused: int = 0
+    work: list[WorkRow] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -135,6 +143,10 @@ class VirtualDay:
             now_s += step_s
         left = [*self._open.values(), *(order for lapse in self._lapses for order in lapse.orders), *coming]
         self._outcome.unfinished = [each.order.id for each in sorted(left, key=lambda each: each.number)]
+        self._outcome.work = [
+            WorkRow(each.number, (each.courier.off - each.courier.on) * MINUTE_S, each.busy_s, each.orders)
+            for each in self._drivers
+        ]
         return self._outcome
 
     def _end_lapsed(self, now_s: int) -> None:
@@ -152,7 +164,11 @@ class VirtualDay:
             # Who has an offer is free again when it lapses, as far as a dispatcher knows.
             asked_s = {lapse.offer.driver: lapse.at_s for lapse in self._lapses}
             drivers = [
-                replace(each, free_s=max(each.free_s, asked_s[each.number]))
+                replace(
+                    each,
+                    free_s=max(each.free_s, asked_s[each.number]),
+                    asked_from_s=asked_s[each.number],
+                )
                 if each.number in asked_s
                 else each
                 for each in self._drivers
@@ -219,6 +235,8 @@ class VirtualDay:
             doors_s.append(free_s)
             at, place, free_s = each.order.dropoff, each.order.id, free_s + rules.dropoff_half * MINUTE_S
         driver.at, driver.place, driver.free_s = at, place, free_s
+        driver.orders += len(orders)
+        driver.busy_s += free_s - start_s
         names = tuple(each.order.id for each in orders)
         trip = DayTrip(driver.courier.id, names, now_s, picked_up_s, tuple(doors_s), tuple(moves))
         self._outcome.trips.append(trip)

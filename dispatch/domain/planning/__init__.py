@@ -16,6 +16,8 @@ position.py    what a place is worth for orders to come
 insertion.py   regret insertion
 search.py      large-neighbourhood search
 proposals.py   trips whose time has come, with their reasons
+reassignment.py orders under way that had better have another driver
+fairness.py    idle time, income per hour and their spread, and what makes up for it
 explain.py     the reasons in sentences
 draws.py       pseudo-random numbers from a seed
 """
@@ -25,6 +27,7 @@ from dispatch.domain.planning.planner import plan
 from dispatch.domain.planning.settings import PlanSettings
 from dispatch.domain.planning.travel import Plane, Travel, straight_travel, whole_minutes_travel
 from dispatch.domain.planning.values import (
+    AssignedOrder,
     CandidateDriver,
     CostTerms,
     DemandPoint,
@@ -35,11 +38,13 @@ from dispatch.domain.planning.values import (
     PlanState,
     PlanStop,
     PlanTrip,
+    Reassignment,
     Spot,
     TripProposal,
 )
 
 __all__ = [
+    "AssignedOrder",
     "CandidateDriver",
     "CostTerms",
     "DemandPoint",
@@ -52,6 +57,7 @@ __all__ = [
     "PlanTrip",
     "Plane",
     "PlannedRoute",
+    "Reassignment",
     "Spot",
     "Travel",
     "TripProposal",

@@ -41,6 +41,9 @@ def _parts(candidate: CandidateDriver) -> str:
     if terms.position_s:
         verb = "for leaving a better place" if terms.position_s > 0 else "for coming to a better place"
         parts.append(f"{_minutes(terms.position_s)} {verb}")
+    if terms.fair_s:
+        share = "less" if terms.fair_s < 0 else "more"
+        parts.append(f"{_minutes(terms.fair_s)} for having had {share} than a fair share")
     return " + ".join(parts) + (f" = {_minutes(terms.total_s)}" if len(parts) > 1 else "")
 
 

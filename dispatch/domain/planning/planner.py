@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dispatch.domain.planning.candidates import DriverGrid
 from dispatch.domain.planning.draws import Draws
-from dispatch.domain.planning.insertion import Inserter
+from dispatch.domain.planning.insertion import INFINITE, Inserter
 from dispatch.domain.planning.legs import Legs
 from dispatch.domain.planning.position import PositionWorth
 from dispatch.domain.planning.proposals import Proposer
+from dispatch.domain.planning.reassignment import Reassigner
 from dispatch.domain.planning.route_set import RouteSet
 from dispatch.domain.planning.routes import RouteBook
 from dispatch.domain.planning.search import Search
@@ -47,33 +48,28 @@ class _Step:
         """Build on the plan before, insert what is new, search, propose."""
         draws = Draws(self.seed)
         pool = self._start_from(self.state.before)
-        inserter = Inserter(self.orders, self.routes, self._candidates(), self.settings, draws)
+        grid = DriverGrid(self.books, self.legs, self.settings.travel.metres_per_s, self.now_s)
+        inserter = Inserter(self.orders, self.routes, grid, self.shapes, self.settings, draws)
         search = Search(self.orders, self.routes, inserter, self.settings, draws)
-        search.left = inserter.insert(pool, (), regret=True, noise_s=0.0)
+        search.left = inserter.insert(pool, (), regret=True, noise_s=0.0, below_s=INFINITE) or []
         self.routes.commit()
         improvements = search.improve()
         proposer = Proposer(self.orders, self.shapes, self.legs, self.routes, self.settings, inserter)
         proposals = proposer.due(self.now_s, self.state.number, self.seed)
+        reassigner = Reassigner(self.routes, grid, self.legs, self.settings)
+        reassignments = reassigner.due(self.state.assigned, self.now_s, self.state.number, self.seed)
         return PlanResult(
             tuple(proposals),
             tuple(self._named(driver, route.trips) for driver, route in self.routes.planned()),
             tuple(self.orders[number].id for number in sorted(search.left)),
             search.cost_s,
             improvements,
+            tuple(reassignments),
         )
 
     def _named(self, driver: int, trips: tuple[TripShape, ...]) -> PlannedRoute:
         named = tuple(tuple(self.orders[number].id for number in trip.numbers) for trip in trips)
         return PlannedRoute(self.books[driver].driver.id, named)
-
-    def _candidates(self) -> list[list[int]]:
-        """Drivers worth considering, by order."""
-        grid = DriverGrid(self.books, self.legs, self.settings.travel.metres_per_s, self.now_s)
-        count, half_s = self.settings.candidates, self.settings.pickup_half_s
-        return [
-            grid.soonest(self.shapes.pickup(number), order.ready_s - half_s, count, order.declined_by)
-            for number, order in enumerate(self.orders)
-        ]
 
     def _start_from(self, before: tuple[PlannedRoute, ...]) -> list[int]:
         """Take over as much of a plan as is still possible. Returns the orders that are in no route."""

@@ -97,8 +97,14 @@ class _Grid:
 
     def cell(self, spot: Spot) -> int:
         """Number of a cell: the difference of two numbers tells how far apart the cells are."""
-        east = min(max(floor((spot[0] - self._west_m) / self._width_m), 0), self.easts - 1)
-        north = min(max(floor((spot[1] - self._south_m) / self._width_m), 0), self.norths - 1)
+        east, north = (
+            floor((spot[0] - self._west_m) / self._width_m),
+            floor((spot[1] - self._south_m) / self._width_m),
+        )
+        if not 0 <= east < self.easts:
+            east = 0 if east < 0 else self.easts - 1
+        if not 0 <= north < self.norths:
+            north = 0 if north < 0 else self.norths - 1
         return east * (2 * self.norths - 1) + north
 
 

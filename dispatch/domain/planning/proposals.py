@@ -52,6 +52,8 @@ class Proposer:
             book, trip = self._routes.books[driver], route.trips[0]
             until_s = now_s + (usual_s if book.driver.lead_s is None else book.driver.lead_s)
             latest_s = max(book.start_s, trip.ready_s - trip.lead_s - self._legs.rows[book.spot][trip.first])
+            if book.driver.asked_from_s > now_s:
+                continue
             if book.start_s <= until_s and latest_s <= until_s:
                 found.append(
                     TripProposal(
@@ -76,6 +78,7 @@ class Proposer:
             more.driving_s - less.driving_s,
             more.late_s - less.late_s,
             more.position_s - less.position_s,
+            more.fair_s - less.fair_s,
         )
         return CandidateDriver(book.driver.id, self._pickup_s(book, trips[0]), terms)
 
@@ -86,7 +89,7 @@ class Proposer:
     def _next_best(self, driver: int, trip: TripShape) -> list[CandidateDriver]:
         """The trip as the first one of other drivers, before the trips that they have."""
         found: list[tuple[float, int, int]] = []
-        for other in self._inserter.options(trip.numbers[0]):
+        for other in self._inserter.considered(trip.numbers[0]):
             book, route = self._routes.books[other], self._routes.routes[other]
             declined = any(book.driver.id in self._orders[number].declined_by for number in trip.numbers)
             if other == driver or declined or not book.fits(trip):

@@ -45,7 +45,10 @@ class Search:
     @property
     def cost_s(self) -> float:
         """What the search minimises."""
-        return self._routes.cost_s + self._settings.unplanned_s * len(self.left)
+        return self._cost_s(self.left)
+
+    def _cost_s(self, left: Sequence[int]) -> float:
+        return self._routes.cost_s + self._settings.unplanned_s * len(left)
 
     def improve(self) -> int:
         """Run all rounds. Returns how many of them were better."""
@@ -53,8 +56,8 @@ class Search:
         planned = self._routes.numbers()
         for _ in range(self._rounds(planned)):
             cost_s = self.cost_s
-            left = self._round(planned)
-            if self._routes.cost_s + self._settings.unplanned_s * len(left) < cost_s - EPSILON_S:
+            left = self._round(planned, cost_s - EPSILON_S)
+            if left is not None and self._cost_s(left) < cost_s - EPSILON_S:
                 self._routes.commit()
                 self.left, better = left, better + 1
                 planned = self._routes.numbers()
@@ -69,16 +72,21 @@ class Search:
             return 0
         late = sum(delay_s > WAITING_S for delay_s in self._routes.delays_s(self._orders))
         more = settings.iterations_per_waiting * (late + len(self.left))
-        return max(settings.iterations, min(settings.iterations + round(more), settings.iterations_max))
+        refused = settings.iterations_per_refused * sum(bool(order.declined_by) for order in self._orders)
+        rounds = max(settings.iterations, min(settings.iterations + round(more), settings.iterations_max))
+        return min(rounds + refused, settings.iterations_max_refused)
 
-    def _round(self, planned: Sequence[int]) -> list[int]:
-        """One round. Returns the orders that found no driver."""
+    def _round(self, planned: Sequence[int], below_s: float) -> list[int] | None:
+        """One round. Returns the orders that found no driver; None: it makes the plan no cheaper than `below_s`."""
         draws = self._draws
-        count = 1 + draws.below(min(self._settings.removed_max, len(planned)))
+        most = min(self._settings.removed_max, len(planned))
+        least = min(self._settings.removed_min, most)
+        count = least + draws.below(most - least + 1)
         out, relieved = self._routes.take_out(self._chosen(planned, count))
         noise_s = self._settings.noise_s if draws.unit() < NOISE_SHARE else 0.0
+        regret = draws.unit() < REGRET_SHARE
         return self._inserter.insert(
-            out + self.left, relieved, regret=draws.unit() < REGRET_SHARE, noise_s=noise_s
+            out + self.left, relieved, regret=regret, noise_s=noise_s, below_s=below_s
         )
 
     def _chosen(self, planned: Sequence[int], count: int) -> list[int]:

@@ -14,6 +14,9 @@ from dispatch.domain.planning.values import PlanOrder
 
 NEVER = float("-inf")
 
+Promises = tuple[tuple[float, float], ...]
+Facts = tuple[int, float, float, int, float, float, int, Promises]
+
 
 class TripShape:
     """A trip of orders in the sequence of their delivery.
@@ -28,7 +31,7 @@ class TripShape:
         moving_s: driving time from the first store on.
         promises: for each order with a promise, its drop-off after the departure, and the promise.
         joined: memo of trips with one more order.
-        facts: first, lead_s, ready_s, count, door_s, drive_s and end together, for the innermost loop.
+        facts: first, lead_s, ready_s, count, door_s, drive_s, end and promises together, for the innermost loop.
     """
 
     __slots__ = (
@@ -44,8 +47,8 @@ class TripShape:
         self.lead_s = self.door_s = self.drive_s = self.moving_s = 0.0
         self.ready_s = NEVER
         self.stores: tuple[tuple[int, ...], ...] = ()
-        self.promises: tuple[tuple[float, float], ...] = ()
-        self.facts: tuple[int, float, float, int, float, float, int] = (0, 0.0, 0.0, 0, 0.0, 0.0, 0)
+        self.promises: Promises = ()
+        self.facts: Facts = (0, 0.0, 0.0, 0, 0.0, 0.0, 0, ())
         self.joined: dict[int, tuple[TripShape, ...]] = {}
 
     def late_s(self, departed_s: float) -> float:
@@ -95,6 +98,7 @@ class TripShapes:
         else:
             trip.facts = (
                 trip.first, trip.lead_s, trip.ready_s, trip.count, trip.door_s, trip.drive_s, trip.end,
+                trip.promises,
             )  # fmt: skip
         self._made[numbers] = trip
         return trip

@@ -53,6 +53,8 @@ class PlanDriver:
         free_s: time at which it can set out from there: end of the trip under way, beginning of the shift or of the
             rest after an offer was declined. A time that is over means now.
         shift_end_s: it picks up nothing later. It still delivers.
+        asked_from_s: it is proposed nothing before, for it has not answered an offer yet, or rests after one.
+        fair_s: advantage of a driver who has had less than its share; negative for one who has had more (fairness.py).
         slots: greatest number of orders in one trip.
         capacity_units: greatest sum of the units of one trip.
         lead_s: offers to it go out this long before the last harmless moment; None: as the settings say.
@@ -67,6 +69,25 @@ class PlanDriver:
     capacity_units: int = 1000
     lead_s: float | None = None
     rank: int = 1 << 62
+    asked_from_s: float = 0.0
+    fair_s: float = 0.0
+
+
+@frozen
+class AssignedOrder:
+    """An order that has a driver. It may get another one as long as nobody has picked it up.
+
+    Attributes:
+        order: its `declined_by` are drivers who do not get it, whatever happens.
+        driver_id: who has it.
+        door_s: predicted time at its door with that driver.
+        picked_up: it stays where it is.
+    """
+
+    order: PlanOrder
+    driver_id: int
+    door_s: float
+    picked_up: bool = False
 
 
 @frozen
@@ -93,6 +114,7 @@ class PlanState:
         before: the plan of the step before; a hint that may be empty.
         demand: where orders come from; empty if that is not known.
         number: number of this plan, for the explanation.
+        assigned: orders that may get another driver if their promise breaks.
     """
 
     orders: tuple[PlanOrder, ...]
@@ -100,6 +122,7 @@ class PlanState:
     before: tuple[PlannedRoute, ...] = ()
     demand: tuple[DemandPoint, ...] = ()
     number: int = 0
+    assigned: tuple[AssignedOrder, ...] = ()
 
 
 @frozen
@@ -136,17 +159,19 @@ class CostTerms:
         driving_s: weighted driving time.
         late_s: weighted lateness against promises.
         position_s: what the driver's place is worth for orders to come, before less after.
+        fair_s: weighted advantage of the driver over those who have had more, with the sign turned.
     """
 
     door_s: float
     driving_s: float
     late_s: float
     position_s: float
+    fair_s: float = 0.0
 
     @property
     def total_s(self) -> float:
         """The sum."""
-        return self.door_s + self.driving_s + self.late_s + self.position_s
+        return self.door_s + self.driving_s + self.late_s + self.position_s + self.fair_s
 
 
 @frozen
@@ -187,6 +212,27 @@ class TripProposal:
 
 
 @frozen
+class Reassignment:
+    """Proposal: take an order from its driver, who would break its promise, and give it to another one who is free.
+
+    Attributes:
+        door_s: predicted time at its door with the new driver, who sets out as soon as it can.
+        gain_s: by how much that is earlier than with the old one.
+        promise_kept: False: it is late with either, but clearly less so with the new one.
+        plan_number, seed: the step that made it.
+    """
+
+    order_id: int
+    from_driver_id: int
+    to_driver_id: int
+    door_s: float
+    gain_s: float
+    promise_kept: bool
+    plan_number: int
+    seed: int
+
+
+@frozen
 class PlanResult:
     """The plan.
 
@@ -196,6 +242,8 @@ class PlanResult:
         unplanned: orders that no driver can pick up, or not within the horizon.
         cost_s: what the search minimised.
         improvements: number of iterations that made the plan better.
+        reassignments: orders of `PlanState.assigned` that had better have another driver; each at most once, and each
+            driver at most once. They take only drivers whom the plan leaves without a trip.
     """
 
     proposals: tuple[TripProposal, ...]
@@ -203,3 +251,4 @@ class PlanResult:
     unplanned: tuple[int, ...]
     cost_s: float
     improvements: int
+    reassignments: tuple[Reassignment, ...] = ()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import permutations
 from random import Random
 
@@ -19,6 +20,8 @@ from dispatch.domain.planning import (
 # Ten metres a second; two minutes of service before and after each stop.
 SETTINGS = PlanSettings(straight_travel(10.0))
 NOW_S = 6000.0
+# Without the worth of places, the planner minimises what `best_plan_s` does.
+PLAIN = replace(SETTINGS, position_s=0.0, iterations=200, candidates=20)
 
 
 def order(number: int, at: tuple[float, float], to: tuple[float, float], **more: object) -> PlanOrder:

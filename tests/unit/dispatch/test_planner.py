@@ -10,11 +10,18 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from dispatch.domain.planning import PlannedRoute, PlanOrder, PlanResult, PlanState, plan
-from tests.unit.dispatch.planning_worlds import NOW_S, SETTINGS, TripWalk, best_plan_s, driver, order, world
+from tests.unit.dispatch.planning_worlds import (
+    NOW_S,
+    PLAIN,
+    SETTINGS,
+    TripWalk,
+    best_plan_s,
+    driver,
+    order,
+    world,
+)
 
 WORLDS = st.builds(world, st.integers(0, 10_000), st.integers(0, 12), st.integers(0, 6))
-# Without the worth of places, the planner minimises what `best_plan_s` does.
-PLAIN = replace(SETTINGS, position_s=0.0, iterations=200, candidates=20)
 
 
 def in_routes(result: PlanResult) -> list[int]:
@@ -98,6 +105,34 @@ def test_plan_before_with_an_order_twice_or_trips_over_sites_gives_each_order_on
     assert sorted(in_routes(plan(state, NOW_S, 1, SETTINGS))) == [1, 2]
 
 
+@given(WORLDS, st.integers(0, 99), st.booleans())
+@hypothesis_settings(max_examples=40, deadline=None)
+def test_no_proposal_exceeds_slots_capacity_shift_or_detour_or_repeats_to_who_declined(
+    state: PlanState, seed: int, fair: bool
+) -> None:
+    """Whatever was planned before, with promises, a lead and fairness."""
+    settings = replace(
+        SETTINGS, detour_max_s=300.0, trip_orders_max=3, offer_lead_s=900.0, fair_weight=float(fair)
+    )
+    promised = tuple(replace(each, promise_s=each.ready_s + 700.0) for each in state.orders)
+    drivers = tuple(replace(each, fair_s=100.0 * (each.id % 5 - 2)) for each in state.drivers)
+    willing = tuple(replace(each, declined_by=frozenset()) for each in promised)
+    before = plan(replace(state, orders=willing), NOW_S - 30, seed, SETTINGS).routes
+    result = plan(replace(state, orders=promised, drivers=drivers, before=before), NOW_S, seed, settings)
+    orders, known = {each.id: each for each in promised}, {each.id: each for each in drivers}
+    assert len({number for each in result.proposals for number in each.order_ids}) == sum(
+        len(each.order_ids) for each in result.proposals
+    )
+    for proposal in result.proposals:
+        who, carried = known[proposal.driver_id], [orders[number] for number in proposal.order_ids]
+        walk = TripWalk(carried, who.spot, max(NOW_S, who.free_s), settings)
+        assert len(carried) <= min(who.slots, 3)
+        assert sum(each.units for each in carried) <= who.capacity_units
+        assert walk.pickup_s <= who.shift_end_s
+        assert max(walk.detours_s) <= 300.0 + 1e-6
+        assert not any(who.id in each.declined_by for each in carried)
+
+
 # -- how good it is -------------------------------------------------------------------------------------
 
 
@@ -156,6 +191,23 @@ def test_driver_beyond_the_horizon_is_not() -> None:
 def test_order_that_all_have_declined_stays_unplanned() -> None:
     state = PlanState((order(1, (0, 0), (100, 0), declined_by=frozenset({1})),), (driver(1, (0, 0)),))
     assert plan(state, NOW_S, 1, SETTINGS).unplanned == (1,)
+
+
+def test_driver_who_has_not_answered_yet_is_proposed_nothing() -> None:
+    state = PlanState(
+        (order(1, (0, 0), (500, 0), ready_s=NOW_S),), (driver(1, (0, 0), asked_from_s=NOW_S + 20),)
+    )
+    settings = replace(SETTINGS, offer_lead_s=60.0)
+    assert plan(state, NOW_S, 1, settings).proposals == ()
+    assert len(plan(state, NOW_S + 20, 1, settings).proposals) == 1
+
+
+def test_store_far_away_from_all_drivers_is_reached_all_the_same() -> None:
+    """Or somebody would walk over millions of empty cells."""
+    far = order(1, (9e8, 0), (9e8, 500), ready_s=NOW_S)
+    drivers = tuple(driver(number, (number, 0), shift_end_s=NOW_S + 1e9) for number in range(40))
+    state = PlanState((far,), drivers)
+    assert plan(state, NOW_S, 1, replace(PLAIN, unplanned_s=1e10)).unplanned == ()
 
 
 # -- trips ----------------------------------------------------------------------------------------------
