@@ -112,7 +112,7 @@ class ZoneState:
                 self.plan.located(driver.driver_id, driver.place, 0)
         else:
             self.plan.settings = settings
-            self.plan.made_orders.clear()
+            self.plan.find_sites()
             self.plan.made_drivers.clear()
 
     def known(self, number: int) -> Order | None:

@@ -52,7 +52,7 @@ class _Step:
         search.left = inserter.insert(pool, (), regret=True, noise_s=0.0)
         self.routes.commit()
         improvements = search.improve()
-        proposer = Proposer(self.orders, self.shapes, self.legs, self.routes, self.settings, inserter)
+        proposer = Proposer(self.orders, self.shapes, self.legs, self.routes, self.settings, inserter.options)
         proposals = proposer.due(self.now_s, self.state.number, self.seed)
         return PlanResult(
             tuple(proposals),

@@ -73,6 +73,22 @@ class DemandPoint:
     weight: float
 
 
+class RecentDoor(NamedTuple):
+    """Where an order of late went, and how long after its placing it was ready."""
+
+    spot: Spot
+    lead_s: float
+
+
+@frozen
+class SiteDemand:
+    """Recent orders of a site: they were placed within `period_s`."""
+
+    site_id: int
+    period_s: float
+    doors: tuple[RecentDoor, ...]
+
+
 @frozen
 class PlannedRoute:
     """Trips planned for one driver: each is a tuple of order ids in the sequence of their delivery."""
@@ -89,6 +105,7 @@ class PlanState:
         before: the plan of the step before; a hint that may be empty.
         demand: where orders come from; empty if that is not known.
         number: number of this plan, for the explanation.
+        recent: recent orders of sites whose orders are pooled.
     """
 
     orders: tuple[PlanOrder, ...]
@@ -96,6 +113,7 @@ class PlanState:
     before: tuple[PlannedRoute, ...] = ()
     demand: tuple[DemandPoint, ...] = ()
     number: int = 0
+    recent: tuple[SiteDemand, ...] = ()
 
 
 @frozen
