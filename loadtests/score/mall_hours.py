@@ -60,7 +60,8 @@ class MallCase:
 
     def orders(self) -> list[PlanOrder]:
         """Orders as they come; each store of the mall is a site of its own."""
-        chance, at_s, found = Random(self.seed), 0.0, []
+        chance, at_s = Random(self.seed), 0.0
+        found: list[PlanOrder] = []
         while (at_s := at_s + chance.expovariate(self.rate / 60)) < self.minutes * 60:
             number, store = len(found) + 1, chance.randrange(STORES)
             place = _around(MALL_RADIUS_M, store / STORES)
@@ -118,14 +119,14 @@ class MallOutcome:
     def took(self, trip: PlanTrip) -> float:
         """Count a trip that a driver does; returns when the driver is back at the mall."""
         placed = {order.id: order for order in self.orders}
-        at, left_s = MALL, max(stop.leave_s for stop in trip.stops if stop.kind == "pickup")
+        at, last = MALL, [stop for stop in trip.stops if stop.kind == "pickup"][-1]
         for stop in trip.stops:
             self.driven_m += _way_m(at, stop.spot)
             at = stop.spot
             if stop.kind == "dropoff":
                 order = placed[stop.order_ids[0]]
-                under_way_s = stop.at_s - SETTINGS.dropoff_half_s - left_s
-                alone_s = TRAVEL.seconds(order.pickup, order.dropoff)
+                under_way_s = stop.at_s - SETTINGS.dropoff_half_s - last.leave_s
+                alone_s = TRAVEL.seconds(last.spot, order.dropoff)
                 self.worst_detour_s = max(self.worst_detour_s, under_way_s - alone_s)
                 self.doors_s[order.id] = stop.at_s
         self.driven_m += _way_m(at, MALL)

@@ -23,10 +23,8 @@ class Fleet:
         self._heaps: dict[int, list[Arrival]] = {}
         self._compared: dict[int, list[int]] = {}
 
-    def best(
-        self, number: int, spot: int, due_s: float, declined: Container[int], units: int
-    ) -> tuple[int, float] | None:
-        """Number and arrival of the driver who can be at a spot first; of those there by `due_s`, the nearest.
+    def best(self, number: int, spot: int, due_s: float, declined: Container[int], units: int) -> int | None:
+        """Number of the driver who can be at a spot first; of those there by `due_s`, the nearest.
 
         None: there is nobody who may take an order of so many units. `number`: the order, for `options`.
         """
@@ -41,8 +39,7 @@ class Fleet:
         if not seen:
             return None
         self._compared[number] = [driver for _, _, driver in seen]
-        arrival_s, _, driver = min(seen, key=lambda found: self._merit(found, spot, due_s))
-        return driver, arrival_s
+        return min(seen, key=lambda found: self._merit(found, spot, due_s))[2]
 
     def options(self, number: int) -> list[int]:
         """Drivers who were compared for an order."""

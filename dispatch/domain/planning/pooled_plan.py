@@ -19,6 +19,9 @@ from dispatch.domain.planning.settings import PlanSettings
 from dispatch.domain.planning.trips import TripShape, TripShapes
 from dispatch.domain.planning.values import PlannedRoute, PlanResult, PlanState
 
+# Where a driver is when: time, spot, and what it has cost until then.
+Start = tuple[float, int, float]
+
 
 def plan_pooled(
     state: PlanState, now_s: float, seed: int, settings: PlanSettings, pooling: PoolSettings
@@ -90,20 +93,20 @@ class _PooledStep:
         found = self._fleet.best(number, alone.first, due_s, order.declined_by, order.units)
         if found is None:
             return False
-        driver, arrival_s = found
-        trip = self._with_partners(alone, others, self._routes.books[driver], arrival_s)
+        book, start = self._routes.books[found], self._routes.routes[found].before[-1]
+        trip = self._with_partners(alone, others, book, start)
         for taken in trip.numbers:
             others.pop(taken, None)
-        if self._waits(trip, self._routes.books[driver], arrival_s):
+        if self._waits(trip, book, start):
             return True
-        route = self._routes.books[driver].route((*self._routes.routes[driver].trips, trip))
+        route = book.route((*self._routes.routes[found].trips, trip))
         if route is None:
             return False
-        self._routes.put(driver, route)
+        self._routes.put(found, route)
         return True
 
     def _with_partners(
-        self, trip: TripShape, others: dict[int, None], book: RouteBook, arrival_s: float
+        self, trip: TripShape, others: dict[int, None], book: RouteBook, start: Start
     ) -> TripShape:
         """The trip with the partners that are worth more in it than elsewhere, one after the other."""
         slots = min(book.driver.slots, self._settings.trip_orders_max)
@@ -111,8 +114,8 @@ class _PooledStep:
             best_s, best = 0.0, trip
             for number in self._near(trip, others, book):
                 for joined in self._shapes.with_order(trip, number):
-                    worth_s = self._worth_s(trip, joined, arrival_s) - self._potentials_s[number]
-                    if worth_s > best_s and book.fits(joined) and self._keeps(joined, arrival_s):
+                    worth_s = self._worth_s(trip, joined, start) - self._potentials_s[number]
+                    if worth_s > best_s and book.fits(joined) and self._keeps(joined, start):
                         best_s, best = worth_s, joined
             if best is trip:
                 break
@@ -140,21 +143,23 @@ class _PooledStep:
                 found.append((self._potentials_s[number] - saved_s, number))
         return [number for _, number in sorted(found)[: self._pooling.partners]]
 
-    def _worth_s(self, trip: TripShape, joined: TripShape, arrival_s: float) -> float:
-        """Driving that one more order saves, less what its lateness costs those who wait for it."""
+    def _worth_s(self, trip: TripShape, joined: TripShape, start: Start) -> float:
+        """Driving that one more order saves, less what customers lose: by waiting for it, and by the detour."""
         [number] = set(joined.numbers).difference(trip.numbers)
         alone = self._shapes.single[number]
         saved_s = self._round_s(trip) + self._round_s(alone) - self._round_s(joined)
-        wait_s = self._departed_s(joined, arrival_s) - self._departed_s(trip, arrival_s)
-        return saved_s - self._pooling.wait_weight * trip.count * wait_s
+        wait_s = self._departed_s(joined, start) - self._departed_s(trip, start)
+        detour_s = joined.door_s - trip.door_s - alone.door_s
+        return (
+            saved_s - self._pooling.wait_weight * trip.count * wait_s - self._pooling.detour_weight * detour_s
+        )
 
     def _round_s(self, trip: TripShape) -> float:
         """Driving of a trip, with the way back."""
         return trip.moving_s + self._legs.rows[trip.end][trip.first]
 
-    @staticmethod
-    def _departed_s(trip: TripShape, arrival_s: float) -> float:
-        return max(arrival_s + trip.lead_s, trip.ready_s)
+    def _departed_s(self, trip: TripShape, start: Start) -> float:
+        return max(start[0] + self._legs.rows[start[1]][trip.first] + trip.lead_s, trip.ready_s)
 
     def _latest_s(self, trip: TripShape) -> float:
         """Latest departure of a trip for the sake of partners."""
@@ -164,17 +169,17 @@ class _PooledStep:
             latest_s = min(latest_s, promise_s - self._pooling.margin_s - after_s)
         return latest_s
 
-    def _keeps(self, trip: TripShape, arrival_s: float) -> bool:
+    def _keeps(self, trip: TripShape, start: Start) -> bool:
         """True if no partner is the cause of a broken promise, or of waiting for too long.
 
         Whoever would be late alone, or would wait that long for its driver alone, is no later with partners.
         """
-        departed_s, pooling = self._departed_s(trip, arrival_s), self._pooling
+        departed_s, pooling = self._departed_s(trip, start), self._pooling
         after_s = 0.0
         at, half_s = self._last_store(trip), self._settings.dropoff_half_s
         for number in trip.numbers:
             alone, order = self._shapes.single[number], self._orders[number]
-            alone_s = self._departed_s(alone, arrival_s)
+            alone_s = self._departed_s(alone, start)
             # Service at further stores is no waiting.
             if departed_s - trip.lead_s > max(alone_s, alone.ready_s + pooling.wait_max_s) - alone.lead_s:
                 return False
@@ -189,16 +194,16 @@ class _PooledStep:
     def _last_store(self, trip: TripShape) -> int:
         return self._shapes.pickup(trip.stores[-1][0])
 
-    def _waits(self, trip: TripShape, book: RouteBook, arrival_s: float) -> bool:
+    def _waits(self, trip: TripShape, book: RouteBook, start: Start) -> bool:
         """True if the trip could leave, has room, and a partner to come is worth the wait."""
         if trip.count >= min(book.driver.slots, self._settings.trip_orders_max):
             return False
-        departed_s = self._departed_s(trip, arrival_s)
+        departed_s = self._departed_s(trip, start)
         window_s = self._latest_s(trip) - departed_s
         if window_s <= 0.0:
             return False
-        doors = [self._orders[number].dropoff for number in trip.numbers]
-        return self._prospects[trip.site_id].waiting_pays(doors, window_s)
+        orders = [self._orders[number] for number in trip.numbers]
+        return self._prospects[trip.site_id].waiting_pays(orders, window_s)
 
     def _prospects_by_site(self) -> dict[int, Prospects]:
         recent = {each.site_id: each for each in self._state.recent}
@@ -213,4 +218,4 @@ class _PooledStep:
     def _potential_s(self, number: int) -> float:
         order = self._orders[number]
         window_s = self._latest_s(self._shapes.single[number]) - self._now_s
-        return self._prospects[order.site_id].potential_s(order.dropoff, max(0.0, window_s))
+        return self._prospects[order.site_id].potential_s(order.id, order.dropoff, max(0.0, window_s))

@@ -12,7 +12,7 @@ from math import exp
 
 from actors.values import frozen
 from dispatch.domain.planning.travel import Travel
-from dispatch.domain.planning.values import SiteDemand, Spot
+from dispatch.domain.planning.values import PlanOrder, SiteDemand, Spot
 
 
 @frozen
@@ -22,12 +22,14 @@ class PoolSettings:
     Attributes:
         wait_max_s: no order leaves later than this after it could, for the sake of a partner.
         wait_weight: seconds of driving that a second of one customer's waiting must be expected to save.
+        detour_weight: the same for a second by which a customer's order is longer under way than alone.
         margin_s: a trip with partners is at each door this long before the promise.
         partners: partners that are looked at closely, of those that save most.
     """
 
     wait_max_s: float = 300.0
-    wait_weight: float = 1.0
+    wait_weight: float = 0.5
+    detour_weight: float = 0.2
     margin_s: float = 60.0
     partners: int = 8
 
@@ -41,7 +43,8 @@ def neighbours_save_s(travel: Travel, site: Spot, one: Spot, other: Spot) -> flo
 class Prospects:
     """What is expected of a site's orders to come, as learned from its recent ones.
 
-    Each recent door stands for orders to come at the same rate, each as long before it is ready as that one was.
+    Each recent door stands for orders to come at the same rate, each as long before it is ready as that one was. No
+    order stands for a partner of its own.
     """
 
     def __init__(self, demand: SiteDemand | None, site: Spot, travel: Travel, settings: PoolSettings) -> None:
@@ -50,9 +53,10 @@ class Prospects:
         self._rate_per_s = 1 / demand.period_s if demand is not None else 0.0
         self._potentials: list[float] | None = None
 
-    def potential_s(self, door: Spot, window_s: float) -> float:
+    def potential_s(self, order_id: int, door: Spot, window_s: float) -> float:
         """What an order is expected to save with partners to come within a time: half of what the best pair saves."""
-        found = sorted(((self._save_s(door, each.spot), each.lead_s) for each in self._doors), reverse=True)
+        others = (each for each in self._doors if each.order_id != order_id)
+        found = sorted(((self._save_s(door, each.spot), each.lead_s) for each in others), reverse=True)
         expected_s, none = 0.0, 1.0
         for saved_s, lead_s in found:
             if saved_s <= 0.0:
@@ -62,13 +66,16 @@ class Prospects:
             none = left
         return expected_s / 2
 
-    def waiting_pays(self, doors: Sequence[Spot], window_s: float) -> bool:
+    def waiting_pays(self, orders: Sequence[PlanOrder], window_s: float) -> bool:
         """True if a trip that could leave now is expected to save more by waiting than its customers lose.
 
         It waits for the first partner worth having. `window_s`: how long it may wait at most.
         """
+        doors, known = [order.dropoff for order in orders], {order.id for order in orders}
         coming = gains_s = leads_s = 0.0
         for each, potential_s in zip(self._doors, self._of_doors_s(), strict=True):
+            if each.order_id in known:
+                continue
             gain_s = self._joins_s(doors, each.spot) - potential_s
             if gain_s > 0.0 and each.lead_s < window_s:
                 coming += 1.0
@@ -84,7 +91,7 @@ class Prospects:
     def _of_doors_s(self) -> list[float]:
         if self._potentials is None:
             window_s = self._settings.wait_max_s
-            self._potentials = [self.potential_s(each.spot, window_s) for each in self._doors]
+            self._potentials = [self.potential_s(each.order_id, each.spot, window_s) for each in self._doors]
         return self._potentials
 
     def _save_s(self, one: Spot, other: Spot) -> float:

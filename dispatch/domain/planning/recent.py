@@ -15,10 +15,9 @@ PERIOD_MIN_S = 600.0
 
 
 class _Placed(NamedTuple):
-    """An order: when it was placed, its number, and its door."""
+    """An order: when it was placed, and its door."""
 
     at_s: float
-    number: int
     door: RecentDoor
 
 
@@ -31,8 +30,8 @@ class RecentDoors:
     def note(self, order: PlanOrder) -> None:
         """Remember an order. It is told once."""
         placed = self._stores.setdefault(order.store_id, deque(maxlen=DOORS_MAX))
-        door = RecentDoor(order.dropoff, max(0.0, order.ready_s - order.placed_s))
-        placed.append(_Placed(order.placed_s, order.id, door))
+        door = RecentDoor(order.id, order.dropoff, max(0.0, order.ready_s - order.placed_s))
+        placed.append(_Placed(order.placed_s, door))
 
     def demand(self, site_of: Mapping[int, int], now_s: float) -> tuple[SiteDemand, ...]:
         """What the orders of the last hour say, by site. Stores without any are forgotten."""

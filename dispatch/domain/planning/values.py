@@ -76,6 +76,7 @@ class DemandPoint:
 class RecentDoor(NamedTuple):
     """Where an order of late went, and how long after its placing it was ready."""
 
+    order_id: int
     spot: Spot
     lead_s: float
 

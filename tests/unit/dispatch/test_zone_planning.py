@@ -14,7 +14,7 @@ from dispatch import zone_planning
 from dispatch.domain.commands import Assign, MakeOffers
 from dispatch.domain.geo import Place
 from dispatch.domain.offer_ladder import UNPLANNED_S
-from dispatch.domain.order import Offer, Order, Trip
+from dispatch.domain.order import Offer, Order, Pickup, Trip
 from dispatch.domain.planning import PlanState
 from dispatch.plan_steps import step
 from dispatch.zone_actor import REBUILD_MS, TICK
@@ -329,3 +329,73 @@ def test_same_state_and_seed_make_the_same_plan() -> None:
     state: PlanState = query.params[0]
     again = replace(state, orders=state.orders[::-1], drivers=state.drivers[::-1])
     assert step(*query.params) == step(again, *query.params[1:])
+
+
+# -- malls ------------------------------------------------------------------------------------------------
+
+# About 111 m from the store.
+NEXT_DOOR = Place(1.001, 2.0)
+
+
+def of_store(number: int, store: int, place: Place, **changes: Any) -> Order:
+    made = waiting(number, **changes)
+    return replace(made, facts=replace(made.facts, pickups=(Pickup(store, "S", place, 1),)))
+
+
+def mall_trips(zone: PlannedZone, *orders: Order) -> set[Trip | None]:
+    """Trips that are offered when a driver comes online while these orders wait."""
+    zone.answers = False
+    for each in orders:
+        zone.say(m.OrderChanged(each))
+    zone.answers = True
+    return {trip for _, _, trip in offers(zone.online(7))}
+
+
+@pytest.mark.parametrize("pooling", [False, True])
+def test_orders_of_stores_within_the_radius_of_a_site_share_a_trip(pooling: bool) -> None:
+    orders = of_store(5, 11, STORE), of_store(6, 12, NEXT_DOOR)
+    [trip] = mall_trips(PlannedZone(site_radius_m=150, pooling=pooling), *orders)
+    assert trip is not None
+    assert sorted(trip.order_ids) == [5, 6]
+    assert mall_trips(PlannedZone(site_radius_m=90, pooling=pooling), *orders) == {None}
+
+
+def test_store_that_has_moved_belongs_to_another_site() -> None:
+    zone = PlannedZone(site_radius_m=150)
+    zone.say(m.OrderChanged(of_store(5, 11, STORE)))
+    zone.say(m.OrderChanged(of_store(6, 12, NEXT_DOOR)))
+    assert zone.plan.sites == {11: 11, 12: 11}
+    zone.say(m.OrderChanged(of_store(8, 12, Place(1.01, 2.0))))
+    assert zone.plan.sites == {11: 11, 12: 12}
+
+
+def test_pooling_zone_tells_its_planner_what_was_promised_and_where_orders_went_of_late() -> None:
+    zone = PlannedZone(pooling=True)
+    zone.online(7)
+    promised = waiting(5)
+    zone.say(m.OrderChanged(replace(promised, facts=replace(promised.facts, promised_ms=NOW + 60_000))))
+    state: PlanState = zone.asked[0].params[0]
+    [site] = state.recent
+    assert [door.order_id for door in site.doors] == [5]
+    assert state.orders[0].promise_s == (NOW + 60_000) / 1000
+
+
+def test_zone_without_pooling_tells_neither() -> None:
+    zone = PlannedZone()
+    zone.online(7)
+    zone.say(m.OrderChanged(waiting(5)))
+    state: PlanState = zone.asked[0].params[0]
+    assert (state.recent, state.orders[0].promise_s) == ((), None)
+
+
+def test_order_that_waits_for_a_partner_does_not_go_to_the_nearest_drivers() -> None:
+    """Many orders went to one door of late, so another one is expected."""
+    zone = PlannedZone(pooling=True, pooling_wait_max_s=120)
+    for number in range(100, 140):
+        zone.say(m.OrderChanged(waiting(number)))
+        zone.say(m.OrderChanged(waiting(number, status="cancelled", version=2)))
+    zone.online(7, STORE)
+    first = waiting(5, ready_ms=zone.now, since_ms=zone.now, updated_ms=zone.now)
+    assert offers(zone.say(m.OrderChanged(first), 0)) == []
+    assert offers(zone.beat(2 * UNPLANNED_MS)) == []
+    assert offers(zone.beat(120_000)) == [(5, (7,), None)]
