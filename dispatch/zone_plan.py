@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from math import ceil, exp
+from math import ceil, dist, exp
 from typing import Any, NamedTuple
 
 from actors.values import frozen
@@ -115,7 +115,7 @@ class ZonePlan:
 
     Attributes:
         carried: orders under way, by id; `loads`: their ids, by driver.
-        known_places: last known place of each driver.
+        known_places: last known place of each driver; `delivered`: the order that it delivered last.
         rests: drivers who have declined, and until when they are left in peace.
         demand: by store; `sites`: the site of each of these stores.
         recent: recent orders, where the zone pools.
@@ -134,6 +134,7 @@ class ZonePlan:
     carried: dict[int, Order] = field(default_factory=dict)
     loads: dict[int, set[int]] = field(default_factory=dict)
     known_places: dict[int, KnownPlace] = field(default_factory=dict)
+    delivered: dict[int, Order] = field(default_factory=dict)
     rests: dict[int, int] = field(default_factory=dict)
     demand: dict[int, StoreDemand] = field(default_factory=dict)
     sites: dict[int, int] = field(default_factory=dict)
@@ -222,11 +223,26 @@ class ZonePlan:
         if order.status == "picked_up":
             self._seen_at(order.driver_id, order.facts.pickups[-1].place, order.updated_ms)
 
-    def end(self, order: Order) -> None:
-        """Take out an order that is over; a delivery says where its driver is."""
+    def end(self, order: Order) -> float:
+        """Take out an order that is over; a delivery says where its driver is.
+
+        Returns the metres that its trip has saved by it: as neighbour of what the driver delivered before it.
+        """
+        carried = order.id in self.carried
         self.drop(order.id)
-        if order.status == "delivered" and order.driver_id is not None:
-            self._seen_at(order.driver_id, order.facts.dropoff, order.updated_ms)
+        if order.status != "delivered" or order.driver_id is None:
+            return 0.0
+        self._seen_at(order.driver_id, order.facts.dropoff, order.updated_ms)
+        before = self.delivered.get(order.driver_id)
+        if not carried:
+            return 0.0
+        self.delivered[order.driver_id] = order
+        if before is None or before.trip is None or order.trip is None or before.trip.id != order.trip.id:
+            return 0.0
+        doors = self.spot(before.facts.dropoff), self.spot(order.facts.dropoff)
+        stores = self.spot(before.facts.first.place), self.spot(order.facts.first.place)
+        factor = self.settings.street_factor
+        return factor * (dist(stores[0], doors[0]) + dist(stores[1], doors[1]) - dist(doors[0], doors[1]))
 
     def drop(self, number: int) -> None:
         """Forget an order that is not under way."""
@@ -257,6 +273,7 @@ class ZonePlan:
         self.known_places.pop(driver_id, None)
         self.far.pop(driver_id, None)
         self.rests.pop(driver_id, None)
+        self.delivered.pop(driver_id, None)
         self.made_drivers.pop(driver_id, None)
 
     def answered(self, before: Order | None, after: Order, now_ms: int) -> None:

@@ -396,6 +396,9 @@ class DailyFiguresAnswer(TypedDict):
     delivery_p90_s: Annotated[float, WithJsonSchema(s.REAL)] | None
     cancelled_by: CancellersShown
     amounts: Annotated[list[AmountsShown], Field(max_length=PAGE_ROWS_MAX)]
+    distance_alone_m: Whole | None
+    distance_saved_m: Whole | None
+    distance_saved_bound_m: Whole | None
     updated_at: Moment
 
 

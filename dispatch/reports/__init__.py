@@ -4,5 +4,6 @@ The figures are computed in Postgres (storage/postgres/functions/reports.sql), b
 
 Map:
 daily.py   figures of days, as they are read
+pooling.py what the trips of a day saved, beside what no trips could exceed
 tasks.py   tasks and schedules that compute them
 """

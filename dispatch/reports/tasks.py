@@ -1,7 +1,8 @@
-"""Tasks of reports: orders without a driver, figures of days, digests, how long deliveries take."""
+"""Tasks of reports: orders without a driver, figures of days, digests, how long deliveries take, what trips saved."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -10,6 +11,7 @@ from dispatch.jobs.cleanup import Nothing
 from dispatch.jobs.schedules import Schedule
 from dispatch.jobs.stored import JobQueries
 from dispatch.jobs.tasks import Job, Retries, Task
+from dispatch.reports.pooling import pooling_figures
 
 UNASSIGNED_EVERY_S = 15
 UNASSIGNED_ROWS = 500
@@ -18,6 +20,8 @@ FIGURES_EVERY_S = 900
 DIGESTS_EVERY_S = 300
 DIGEST_AFTER_S = 600
 LEARN_EVERY_S = 300
+# A day is computed this long after it has ended, when its last orders are delivered. A larger day in part.
+POOLING_AFTER_S, POOLING_ORDERS_MAX = 3 * 3600, 20_000
 EVENTS_READ = 5_000
 # Bounds of one job. What is left is done by the next one.
 CALLS_MAX = 2_000
@@ -46,6 +50,7 @@ class Reports:
             "daily_figures": self.daily_figures,
             "driver_digest": self.driver_digest,
             "learn_delivery_times": self.learn_delivery_times,
+            "pooling_figures": self.pooling_figures,
         }
         return tuple(
             Task(name, Nothing, run, _RETRIES, width=1, deadline_s=DEADLINE_S) for name, run in named.items()
@@ -58,6 +63,7 @@ class Reports:
             Schedule("daily_figures", "daily_figures", every_s=FIGURES_EVERY_S),
             Schedule("driver_digest", "driver_digest", every_s=DIGESTS_EVERY_S),
             Schedule("learn_delivery_times", "learn_delivery_times", every_s=LEARN_EVERY_S),
+            Schedule("pooling_figures", "pooling_figures", every_s=FIGURES_EVERY_S),
         ]
 
     async def find_unassigned(self, payload: Nothing, job: Job) -> None:
@@ -88,6 +94,19 @@ class Reports:
         """Learn from the newest deliveries of each zone what new orders are promised by."""
         del payload, job
         await self._queries.value("learn_delivery_times")
+
+    async def pooling_figures(self, payload: Nothing, job: Job) -> None:
+        """Compute what the trips of days that are over saved, once for each zone and day."""
+        del payload, job
+        for _ in self._calls():
+            day = await self._queries.value("next_pooling_day", POOLING_AFTER_S, POOLING_ORDERS_MAX)
+            if day is None:
+                return
+            # It takes seconds for a large day.
+            made = await asyncio.to_thread(pooling_figures, day["planning"], day["orders"])
+            await self._queries.value(
+                "keep_pooling_day", day["zone_id"], day["day"], made.alone_m, made.saved_m, made.bound_m
+            )
 
     def _calls(self) -> Iterator[int]:
         """Turns of a loop until its time or number is used up."""

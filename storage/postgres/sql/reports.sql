@@ -14,3 +14,9 @@ SELECT make_digests($1::text, $2::integer);
 
 -- name: learn_delivery_times
 SELECT learn_delivery_times();
+
+-- name: next_pooling_day
+SELECT next_pooling_day($1::integer, $2::integer);
+
+-- name: keep_pooling_day
+SELECT keep_pooling_day($1::bigint, $2::text::date, $3::double precision, $4::double precision, $5::double precision);

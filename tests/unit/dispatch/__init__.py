@@ -6,6 +6,8 @@ test_job_worker.py   the worker of background jobs: its end, lost leases, a stor
 planning_worlds.py   towns for the planner, a walk through its trips, the best of all plans
 pooling_worlds.py    malls for the planner that pools, and a check of its trips
 test_pooling.py      who rides with whom, who waits, what never happens for a partner
+test_hindsight.py    the bound of what trips could have saved, against the best of all trips
+test_pooling_figures.py  what the trips of a day saved
 test_driver_feed.py  the driver's feed: each position once, whatever order things arrive in
 test_placed.py       an order that was just placed: its zone is told once
 test_webhook_policy.py  what follows from the answer of a receiver

@@ -17,7 +17,7 @@ from dispatch.domain.offer_ladder import UNPLANNED_S
 from dispatch.domain.order import Offer, Order, Pickup, Trip
 from dispatch.domain.planning import PlanState
 from dispatch.plan_steps import step
-from dispatch.zone_actor import REBUILD_MS, TICK
+from dispatch.zone_actor import REBUILD_MS, TICK, ZoneBehaviour
 from dispatch.zone_plan import ZonePlan
 from dispatch.zone_planning import REPEAT_MS, STEP, STEP_LOST_MS, predicted_end
 from tests.unit.dispatch.test_order_decisions import NOW, order
@@ -358,6 +358,23 @@ def test_orders_of_stores_within_the_radius_of_a_site_share_a_trip(pooling: bool
     assert trip is not None
     assert sorted(trip.order_ids) == [5, 6]
     assert mall_trips(PlannedZone(site_radius_m=90, pooling=pooling), *orders) == {None}
+
+
+def test_trip_has_saved_something_when_its_second_order_is_delivered() -> None:
+    saved: list[tuple[int, float]] = []
+    zone = PlannedZone()
+    zone.behaviour = ZoneBehaviour(saved=lambda number, metres: saved.append((number, metres)))
+    zone.online(7)
+    trip = Trip("trp_5_1", (5, 6))
+    for number, in_trip in ((5, trip), (6, trip), (8, None)):
+        under_way = waiting(number, status="picked_up", version=4, driver_id=7, trip=in_trip)
+        zone.say(m.OrderChanged(under_way))
+    for number, in_trip in ((5, trip), (6, trip), (6, trip), (8, None)):
+        zone.say(m.OrderChanged(waiting(number, status="delivered", version=5, driver_id=7, trip=in_trip)))
+    # Both doors are some 1,112 m away: out and back is driven once instead of twice, and it is counted once.
+    [(number, metres)] = saved
+    assert number == 1
+    assert metres == pytest.approx(2 * 1112, rel=1e-3)
 
 
 def test_store_that_has_moved_belongs_to_another_site() -> None:
