@@ -8,6 +8,7 @@ from itertools import islice
 
 from dispatch.domain.planning.legs import Legs
 from dispatch.domain.planning.route_set import RouteSet
+from dispatch.domain.planning.trips import TripShape
 
 # Arrival, id and number of a driver.
 Arrival = tuple[float, int, int]
@@ -23,23 +24,27 @@ class Fleet:
         self._heaps: dict[int, list[Arrival]] = {}
         self._compared: dict[int, list[int]] = {}
 
-    def best(self, number: int, spot: int, due_s: float, declined: Container[int], units: int) -> int | None:
-        """Number of the driver who can be at a spot first; of those there by `due_s`, the nearest.
+    def best(self, alone: TripShape, declined: Container[int]) -> int | None:
+        """Number of the driver who can be at an order's store first; of those there in time, the nearest.
 
-        None: there is nobody who may take an order of so many units. `number`: the order, for `options`.
+        `declined`: ids of drivers to leave out. None: there is nobody.
         """
         able = (
             found
-            for found in self._soonest(spot)
-            if found[1] not in declined
-            and self._routes.books[found[2]].driver.capacity_units >= units
-            and found[0] <= self._routes.books[found[2]].limit_s
+            for found in self._soonest(alone.first)
+            if found[1] not in declined and self._may(found, alone)
         )
         seen = list(islice(able, self._count))
         if not seen:
             return None
-        self._compared[number] = [driver for _, _, driver in seen]
-        return min(seen, key=lambda found: self._merit(found, spot, due_s))[2]
+        self._compared[alone.numbers[0]] = [driver for _, _, driver in seen]
+        due_s = alone.ready_s - alone.lead_s
+        return min(seen, key=lambda found: self._merit(found, alone.first, due_s))[2]
+
+    def _may(self, found: Arrival, alone: TripShape) -> bool:
+        """True if a driver has room for an order, and is still on shift when it is ready."""
+        book = self._routes.books[found[2]]
+        return book.fits(alone) and max(found[0] + alone.lead_s, alone.ready_s) <= book.limit_s
 
     def options(self, number: int) -> list[int]:
         """Drivers who were compared for an order."""

@@ -3,7 +3,7 @@
 Where all pick-ups are at one place and drivers come back to it, it hardly matters who drives, but much who rides with
 whom. So orders are taken in the sequence in which they are ready. Each takes the driver who can be there first, and the
 partners that save most beyond what these are expected to save with others (`pooling.py`). A trip that could leave, but
-for which waiting pays, is left for the next step. Nothing is remembered from step to step.
+for which waiting pays, is not proposed yet, unless orders wait for drivers. Nothing is remembered from step to step.
 """
 
 from __future__ import annotations
@@ -42,7 +42,8 @@ class _PooledStep:
         self._orders = sorted(state.orders, key=lambda order: order.id)
         self._shapes = TripShapes(self._orders, self._legs, settings)
         drivers = sorted(state.drivers, key=lambda driver: driver.id)
-        worth = PositionWorth(state.demand, drivers, now_s, self._legs, settings)
+        # Drivers come back, so where a trip ends is worth nothing.
+        worth = PositionWorth((), drivers, now_s, self._legs, settings)
         books = [
             RouteBook(driver, now_s, self._legs, self._shapes, settings, worth)
             for driver in drivers
@@ -51,6 +52,8 @@ class _PooledStep:
         self._routes = RouteSet(books, self._shapes, settings.pickup_half_s)
         self._fleet = Fleet(self._routes, self._legs, settings.candidates)
         self._prospects = self._prospects_by_site()
+        self._waiting: set[TripShape] = set()
+        self._scarce = False
         self._potentials_s = [self._potential_s(number) for number in range(len(self._orders))]
 
     def run(self) -> PlanResult:
@@ -68,10 +71,16 @@ class _PooledStep:
                 del others[number]
                 if not self._place(number, others):
                     unplanned.append(self._orders[number].id)
+                    self._scarce = True
         proposer = Proposer(
             self._orders, self._shapes, self._legs, self._routes, self._settings, self._fleet.options
         )
-        proposals = proposer.due(self._now_s, self._state.number, self._seed)
+        waiting_ids = self._ids_that_wait()
+        proposals = [
+            each
+            for each in proposer.due(self._now_s, self._state.number, self._seed)
+            if each.order_ids[0] not in waiting_ids
+        ]
         return PlanResult(
             tuple(proposals),
             tuple(
@@ -86,22 +95,30 @@ class _PooledStep:
             0,
         )
 
+    def _ids_that_wait(self) -> set[int]:
+        """Orders whose trips wait for partners: none while an order waits for a driver."""
+        if self._scarce:
+            return set()
+        return {self._orders[number].id for trip in self._waiting for number in trip.numbers}
+
     def _place(self, number: int, others: dict[int, None]) -> bool:
         """Plan an order with its partners, who are taken out of `others`. False: there is no driver for it."""
-        order, alone = self._orders[number], self._shapes.single[number]
-        due_s = alone.ready_s - alone.lead_s
-        found = self._fleet.best(number, alone.first, due_s, order.declined_by, order.units)
+        alone = self._shapes.single[number]
+        found = self._fleet.best(alone, self._orders[number].declined_by)
         if found is None:
             return False
         book, start = self._routes.books[found], self._routes.routes[found].before[-1]
         trip = self._with_partners(alone, others, book, start)
         for taken in trip.numbers:
             others.pop(taken, None)
+        trips = self._routes.routes[found].trips
+        if trips and self._departed_s(trip, start) > trip.ready_s:
+            self._scarce = True
         if self._waits(trip, book, start):
-            return True
-        route = book.route((*self._routes.routes[found].trips, trip))
-        if route is None:
-            return False
+            self._waiting.add(trip)
+        # Also a trip that waits has its driver: nobody else gets the last one.
+        route = book.route((*trips, trip))
+        assert route is not None, "a trip ends its pick-ups within the shift"
         self._routes.put(found, route)
         return True
 
@@ -115,7 +132,7 @@ class _PooledStep:
             for number in self._near(trip, others, book):
                 for joined in self._shapes.with_order(trip, number):
                     worth_s = self._worth_s(trip, joined, start) - self._potentials_s[number]
-                    if worth_s > best_s and book.fits(joined) and self._keeps(joined, start):
+                    if worth_s > best_s and book.fits(joined) and self._keeps(joined, book, start):
                         best_s, best = worth_s, joined
             if best is trip:
                 break
@@ -169,12 +186,14 @@ class _PooledStep:
             latest_s = min(latest_s, promise_s - self._pooling.margin_s - after_s)
         return latest_s
 
-    def _keeps(self, trip: TripShape, start: Start) -> bool:
+    def _keeps(self, trip: TripShape, book: RouteBook, start: Start) -> bool:
         """True if no partner is the cause of a broken promise, or of waiting for too long.
 
         Whoever would be late alone, or would wait that long for its driver alone, is no later with partners.
         """
         departed_s, pooling = self._departed_s(trip, start), self._pooling
+        if departed_s > book.limit_s:
+            return False
         after_s = 0.0
         at, half_s = self._last_store(trip), self._settings.dropoff_half_s
         for number in trip.numbers:

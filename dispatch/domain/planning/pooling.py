@@ -31,13 +31,7 @@ class PoolSettings:
     wait_weight: float = 0.5
     detour_weight: float = 0.2
     margin_s: float = 60.0
-    partners: int = 8
-
-
-def neighbours_save_s(travel: Travel, site: Spot, one: Spot, other: Spot) -> float:
-    """Driving that two doors save as neighbours in a trip from a site and back."""
-    seconds = travel.seconds
-    return seconds(site, one) + seconds(site, other) - seconds(one, other)
+    partners: int = 6
 
 
 class Prospects:
@@ -48,20 +42,25 @@ class Prospects:
     """
 
     def __init__(self, demand: SiteDemand | None, site: Spot, travel: Travel, settings: PoolSettings) -> None:
-        self._site, self._travel, self._settings = site, travel, settings
+        self._site, self._seconds, self._settings = site, travel.seconds, settings
         self._doors = demand.doors if demand is not None else ()
         self._rate_per_s = 1 / demand.period_s if demand is not None else 0.0
-        self._potentials: list[float] | None = None
+        self._away_s = [self._seconds(site, each.spot) for each in self._doors]
+        # Of recent doors, by their places in the list.
+        self._potentials: dict[int, float] = {}
 
     def potential_s(self, order_id: int, door: Spot, window_s: float) -> float:
         """What an order is expected to save with partners to come within a time: half of what the best pair saves."""
-        others = (each for each in self._doors if each.order_id != order_id)
-        found = sorted(((self._save_s(door, each.spot), each.lead_s) for each in others), reverse=True)
+        seconds, away_s, found = self._seconds, self._seconds(self._site, door), []
+        for each, other_s in zip(self._doors, self._away_s, strict=True):
+            if each.lead_s < window_s and each.order_id != order_id:
+                saved_s = away_s + other_s - seconds(door, each.spot)
+                if saved_s > 0.0:
+                    found.append((saved_s, each.lead_s))
+        found.sort(reverse=True)
         expected_s, none = 0.0, 1.0
         for saved_s, lead_s in found:
-            if saved_s <= 0.0:
-                break
-            left = none * exp(-self._rate_per_s * max(0.0, window_s - lead_s))
+            left = none * exp(-self._rate_per_s * (window_s - lead_s))
             expected_s += saved_s * (none - left)
             none = left
         return expected_s / 2
@@ -71,13 +70,16 @@ class Prospects:
 
         It waits for the first partner worth having. `window_s`: how long it may wait at most.
         """
-        doors, known = [order.dropoff for order in orders], {order.id for order in orders}
+        trip = [(order.dropoff, self._seconds(self._site, order.dropoff)) for order in orders]
+        known = {order.id for order in orders}
         coming = gains_s = leads_s = 0.0
-        for each, potential_s in zip(self._doors, self._of_doors_s(), strict=True):
-            if each.order_id in known:
+        for place, each in enumerate(self._doors):
+            if each.lead_s >= window_s or each.order_id in known:
                 continue
-            gain_s = self._joins_s(doors, each.spot) - potential_s
-            if gain_s > 0.0 and each.lead_s < window_s:
+            gain_s = self._joins_s(trip, each.spot, self._away_s[place])
+            if gain_s > 0.0:
+                gain_s -= self._of_door_s(place)
+            if gain_s > 0.0:
                 coming += 1.0
                 gains_s += gain_s
                 leads_s += each.lead_s
@@ -86,21 +88,25 @@ class Prospects:
         rate_per_s, lead_s = coming * self._rate_per_s, leads_s / coming
         chance = 1.0 - exp(-rate_per_s * (window_s - lead_s))
         waited_s = lead_s + chance / rate_per_s
-        return chance * gains_s / coming > self._settings.wait_weight * len(doors) * waited_s
+        return chance * gains_s / coming > self._settings.wait_weight * len(trip) * waited_s
 
-    def _of_doors_s(self) -> list[float]:
-        if self._potentials is None:
-            window_s = self._settings.wait_max_s
-            self._potentials = [self.potential_s(each.order_id, each.spot, window_s) for each in self._doors]
-        return self._potentials
+    def _of_door_s(self, place: int) -> float:
+        """What an order to a recent door is expected to save with others."""
+        found = self._potentials.get(place)
+        if found is None:
+            each = self._doors[place]
+            found = self._potentials[place] = self.potential_s(
+                each.order_id, each.spot, self._settings.wait_max_s
+            )
+        return found
 
-    def _save_s(self, one: Spot, other: Spot) -> float:
-        return neighbours_save_s(self._travel, self._site, one, other)
-
-    def _joins_s(self, doors: Sequence[Spot], door: Spot) -> float:
-        """What one more door saves at its best place in a trip."""
-        best_s = max(self._save_s(door, doors[0]), self._save_s(doors[-1], door))
-        for one, other in pairwise(doors):
-            between_s = self._save_s(one, door) + self._save_s(door, other) - self._save_s(one, other)
+    def _joins_s(self, trip: Sequence[tuple[Spot, float]], door: Spot, away_s: float) -> float:
+        """What one more door saves at its best place in a trip: doors, each with its way from the site."""
+        seconds = self._seconds
+        ways_s = [seconds(each, door) for each, _ in trip]
+        best_s = away_s + max(trip[0][1] - ways_s[0], trip[-1][1] - ways_s[-1])
+        for place, ((one, _), (other, _)) in enumerate(pairwise(trip)):
+            # Out and back alone, less the way round by this door.
+            between_s = 2 * away_s - ways_s[place] - ways_s[place + 1] + seconds(one, other)
             best_s = max(best_s, between_s)
         return best_s

@@ -64,7 +64,7 @@ def test_each_order_is_in_one_trip_or_waits(state: PlanState) -> None:
     proposed = [number for proposal in result.proposals for number in proposal.order_ids]
     assert len(set(routed)) == len(routed)
     assert set(proposed) <= set(routed)
-    assert not set(routed) & set(result.unplanned)
+    assert sorted((*routed, *result.unplanned)) == [order.id for order in state.orders]
 
 
 @hypothesis_settings(max_examples=40, deadline=None)
@@ -153,6 +153,20 @@ def test_order_waits_where_partners_come_often_and_leaves_at_the_limit() -> None
     limit_s = NOW_S + POOLING.wait_max_s
     assert trips(pool(state, now_s=limit_s - 130)) == []
     assert trips(pool(state, now_s=limit_s)) == [(1,)]
+
+
+def test_nobody_waits_for_partners_while_an_order_waits_for_a_driver() -> None:
+    orders = (mall_order(1, NORTH), mall_order(2, SOUTH))
+    recent = (busy(NORTH),)
+    assert trips(pool(PlanState(orders, idle(2), recent=recent))) == [(2,)]
+    assert trips(pool(PlanState(orders, idle(1), recent=recent))) == [(1,)]
+
+
+def test_trip_that_waits_keeps_its_driver_and_its_place_in_the_plan() -> None:
+    near, far = idle(1)[0], replace(idle(2)[1], spot=Spot(2000.0, 0.0))
+    orders = (mall_order(1, NORTH), mall_order(2, SOUTH, ready_s=NOW_S + 10))
+    result = pool(PlanState(orders, (near, far), recent=(busy(NORTH),)))
+    assert {route.driver_id: route.trips for route in result.routes} == {1: ((1,),), 2: ((2,),)}
 
 
 def test_order_leaves_alone_where_partners_go_elsewhere_or_come_seldom() -> None:
