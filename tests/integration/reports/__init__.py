@@ -7,6 +7,7 @@ expected.py         the same figures in plain Python
 test_figures.py     figures against plain Python, around midnight and changes of the clock
 test_changes.py     what changes later; what is marked and what is not
 test_delivery_times.py  what deliveries took is learned for each zone
+test_pooling_figures.py  what the trips of a day saved, beside what was possible
 test_digests.py     digests of drivers: when, once, with which job
 test_unassigned.py  orders that wait too long for a driver
 """
