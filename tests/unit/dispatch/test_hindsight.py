@@ -120,3 +120,9 @@ def test_orders_that_could_not_ride_together_save_nothing(other: PastOrder) -> N
 def test_trips_of_one_order_save_nothing() -> None:
     alone = TripLimits(10.0, 1.5, 1, 400.0)
     assert saving_bound_m([past((0.0, 1000.0)), past((0.0, 1000.0))], alone) == 0.0
+
+
+def test_trip_that_is_found_leaves_while_all_of_its_orders_may_wait() -> None:
+    """The first and the last order never wait at the same time."""
+    orders = [past((0.0, 1000.0), ready_s) for ready_s in (0.0, 250.0, 500.0)]
+    assert saving_found_m(orders, LIMITS) == pytest.approx(2 * 1500.0)
