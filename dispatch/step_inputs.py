@@ -17,7 +17,16 @@ import orjson
 
 from actors.values import frozen
 from dispatch.compiled_planner import planner_digest
-from dispatch.domain.planning import DemandPoint, PlanDriver, PlannedRoute, PlanOrder, PlanState, Spot
+from dispatch.domain.planning import (
+    DemandPoint,
+    PlanDriver,
+    PlannedRoute,
+    PlanOrder,
+    PlanState,
+    RecentDoor,
+    SiteDemand,
+    Spot,
+)
 from dispatch.zone_plan import ZonePlanSettings
 
 # Of the form; another one is not read.
@@ -75,6 +84,10 @@ def pack(told: StepInput) -> bytes:
         ),
         "before": [[route.driver_id, route.trips] for route in state.before],
         "demand": _columns((*point.spot, point.weight) for point in state.demand),
+        "recent": [
+            [site.site_id, site.period_s, [(door.order_id, *door.spot, door.lead_s) for door in site.doors]]
+            for site in state.recent
+        ],
     }  # fmt: skip
     return zlib.compress(orjson.dumps(columns), 6)
 
@@ -129,6 +142,15 @@ def _state(columns: Mapping[str, Any]) -> PlanState:
         ),
         tuple(DemandPoint(Spot(x, y), weight) for x, y, weight in _rows(columns["demand"])),
         columns["number"],
+        # What was stored before zones could pool lacks it.
+        tuple(
+            SiteDemand(
+                site,
+                period_s,
+                tuple(RecentDoor(number, Spot(x, y), lead_s) for number, x, y, lead_s in doors),
+            )
+            for site, period_s, doors in columns.get("recent", ())
+        ),
     )
 
 

@@ -414,5 +414,5 @@ def test_order_that_waits_for_a_partner_does_not_go_to_the_nearest_drivers() -> 
     zone.online(7, STORE)
     first = waiting(5, ready_ms=zone.now, since_ms=zone.now, updated_ms=zone.now)
     assert offers(zone.say(m.OrderChanged(first), 0)) == []
-    assert offers(zone.beat(2 * UNPLANNED_MS)) == []
+    assert offers(zone.beat(2_000 * UNPLANNED_S)) == []
     assert offers(zone.beat(120_000)) == [(5, (7,), None)]
