@@ -10,7 +10,7 @@ PAGES   := api/pages/node_modules/.installed
 LOCKS   := config/locks
 INSTALL  = $(PY) -m pip install --disable-pip-version-check --progress-bar off --require-hashes
 
-.PHONY: run test test-long check replay score planner simulate model spectral race keyed crash chaos drill demo bench bench-geo profile load load-page swarm fleet resident slow monitoring lock clean
+.PHONY: run test test-long check replay score score-mall planner simulate model spectral race keyed crash chaos drill demo bench bench-geo profile load load-page swarm fleet resident slow monitoring lock clean
 
 run: $(RUNNING) $(PAGES)
 	@exec $(PY) run.py serve
@@ -39,6 +39,10 @@ replay: $(READY)
 # make score DAYS="path/to/day path/to/another" [ARGS="--decline 0.1 --silence 0.1 30"]
 score: $(READY)
 	@$(PY) -m loadtests.score $(DAYS) $(ARGS)
+
+# make score-mall [ARGS="--rates 1 3 6 --seeds 2"]
+score-mall: $(READY)
+	@$(PY) -m loadtests.score.mall $(ARGS)
 
 # make planner: the planner compiled, for the servers of this venv; needs a C compiler
 planner: $(READY)

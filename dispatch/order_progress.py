@@ -10,6 +10,7 @@ from collections import Counter
 
 from actors.counters import Samples
 from dispatch.domain.commands import DECLINE_REASONS, UNSPECIFIED, Decision
+from dispatch.domain.ids import ZONE, public_id
 from dispatch.domain.order import Order
 
 # From seconds to hours.
@@ -25,6 +26,8 @@ EVENTS = (
 )  # fmt: skip
 # Error of the time that was expected at placing, as a share of the time that the delivery took.
 ERROR_SHARES = (0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1, 2)
+# Zones that are counted by name, and the name of all others together.
+ZONES_MAX, OTHER_ZONES = 200, "other"
 _NAMES = {"handed_over": "reassigned"}
 
 
@@ -38,6 +41,7 @@ class OrderProgress:
         first_offers: seconds from when a driver could be asked to the first offer, or to a place in a plan.
         promises: delivered orders by whether the promise of their placing was kept.
         declines: declined offers by reason.
+        saved_m: metres that trips saved against each order alone, by zone.
         errors: how wrong the expected time of placing was; the mean is the mean absolute percentage error.
     """
 
@@ -48,10 +52,18 @@ class OrderProgress:
         self.promises: Counter[str] = Counter(kept=0, broken=0)
         self.errors = Samples(ERROR_SHARES)
         self.declines: Counter[str] = Counter(dict.fromkeys((*DECLINE_REASONS, UNSPECIFIED), 0))
+        self.saved_m: Counter[str] = Counter({OTHER_ZONES: 0})
 
     def created(self) -> None:
         """Count a new order."""
         self.events["created"] += 1
+
+    def saved(self, zone_id: int, metres: float) -> None:
+        """Count what a trip saved. Zones beyond the first ones share a name."""
+        name = public_id(ZONE, zone_id)
+        if name not in self.saved_m and len(self.saved_m) >= ZONES_MAX:
+            name = OTHER_ZONES
+        self.saved_m[name] += round(metres)
 
     def changed(self, before: Order, after: Order, decision: Decision) -> None:
         """Count a committed change."""

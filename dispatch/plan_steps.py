@@ -19,7 +19,7 @@ from multiprocessing import connection
 from time import perf_counter
 
 from dispatch.compiled_planner import compiled_planner
-from dispatch.domain.planning import PlanResult, PlanState, plan
+from dispatch.domain.planning import PlanResult, PlanState, plan, plan_pooled
 from dispatch.zone_plan import ZonePlanSettings
 
 # A step over at most so many orders and drivers takes less than 5 ms (loadtests/README.md).
@@ -31,6 +31,9 @@ FAILURES = ("timeout", "died", "error")
 
 def step(state: PlanState, now_s: float, seed: int, settings: ZonePlanSettings) -> PlanResult:
     """One step of the planner."""
+    pooling = settings.of_pooling()
+    if pooling is not None:
+        return plan_pooled(state, now_s, seed, settings.of_planner(), pooling)
     make = compiled_planner() or plan
     return make(state, now_s, seed, settings.of_planner())
 

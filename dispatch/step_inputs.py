@@ -17,7 +17,17 @@ import orjson
 
 from actors.values import frozen
 from dispatch.compiled_planner import planner_digest
-from dispatch.domain.planning import DemandPoint, PlanDriver, PlannedRoute, PlanOrder, PlanState, Spot
+from dispatch.domain.planning import (
+    AssignedOrder,
+    DemandPoint,
+    PlanDriver,
+    PlannedRoute,
+    PlanOrder,
+    PlanState,
+    RecentDoor,
+    SiteDemand,
+    Spot,
+)
 from dispatch.zone_plan import ZonePlanSettings
 
 # Of the form; another one is not read.
@@ -66,15 +76,19 @@ def pack(told: StepInput) -> bytes:
         "seed": told.seed,
         "number": state.number,
         "settings": asdict(told.settings),
-        "orders": _columns(
-            (o.id, o.site_id, o.store_id, *o.pickup, *o.dropoff, o.placed_s, o.ready_s, o.promise_s, o.units,
-             sorted(o.declined_by)) for o in state.orders
-        ),
+        "orders": _columns(_order_row(order) for order in state.orders),
         "drivers": _columns(
-            (d.id, *d.spot, d.free_s, d.shift_end_s, d.slots, d.capacity_units, d.lead_s) for d in state.drivers
+            (d.id, *d.spot, d.free_s, d.shift_end_s, d.slots, d.capacity_units, d.lead_s, d.rank,
+             d.asked_from_s, d.fair_s)
+            for d in state.drivers
         ),
+        "assigned": _columns((*_order_row(a.order), a.driver_id, a.door_s, a.picked_up) for a in state.assigned),
         "before": [[route.driver_id, route.trips] for route in state.before],
         "demand": _columns((*point.spot, point.weight) for point in state.demand),
+        "recent": [
+            [site.site_id, site.period_s, [(door.order_id, *door.spot, door.lead_s) for door in site.doors]]
+            for site in state.recent
+        ],
     }  # fmt: skip
     return zlib.compress(orjson.dumps(columns), 6)
 
@@ -121,22 +135,43 @@ def _state(columns: Mapping[str, Any]) -> PlanState:
     return PlanState(
         tuple(_order(row) for row in _rows(columns["orders"])),
         tuple(
-            PlanDriver(number, Spot(x, y), free_s, end_s, slots, capacity, lead_s)
-            for number, x, y, free_s, end_s, slots, capacity, lead_s in _rows(columns["drivers"])
+            PlanDriver(number, Spot(x, y), free_s, end_s, slots, capacity, *others)
+            for number, x, y, free_s, end_s, slots, capacity, *others in _rows(columns["drivers"])
         ),
         tuple(
             PlannedRoute(driver, tuple(tuple(trip) for trip in trips)) for driver, trips in columns["before"]
         ),
         tuple(DemandPoint(Spot(x, y), weight) for x, y, weight in _rows(columns["demand"])),
         columns["number"],
+        tuple(
+            AssignedOrder(_order(row), driver, door_s, picked_up)
+            for *row, driver, door_s, picked_up in _rows(columns["assigned"])
+        ),
+        tuple(
+            SiteDemand(
+                site,
+                period_s,
+                tuple(RecentDoor(number, Spot(x, y), lead_s) for number, x, y, lead_s in doors),
+            )
+            for site, period_s, doors in columns["recent"]
+        ),
     )
 
 
+def _order_row(o: PlanOrder) -> tuple[Any, ...]:
+    return (
+        o.id, o.site_id, o.store_id, *o.pickup, *o.dropoff, o.placed_s, o.ready_s, o.promise_s, o.units,
+        sorted(o.declined_by), o.ready_spread_s,
+    )  # fmt: skip
+
+
 def _order(row: Sequence[Any]) -> PlanOrder:
-    number, site, store, px, py, dx, dy, placed_s, ready_s, promise_s, units, declined = row
+    number, site, store, px, py, dx, dy, placed_s, ready_s, promise_s, units, declined, spread_s = row
     pickup, dropoff = Spot(px, py), Spot(dx, dy)
     declined_by = frozenset(declined)
-    return PlanOrder(number, site, store, pickup, dropoff, placed_s, ready_s, promise_s, units, declined_by)
+    return PlanOrder(
+        number, site, store, pickup, dropoff, placed_s, ready_s, promise_s, units, declined_by, spread_s
+    )
 
 
 def _settings(row: Mapping[str, Any]) -> ZonePlanSettings:

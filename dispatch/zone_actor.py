@@ -56,6 +56,7 @@ class ZoneBehaviour:
         first_offer: called once for each order, with the seconds from when a driver could be asked for it to its first
             offer, or, where trips are planned, to its place in a plan.
         stepped: called with the input of each step that led to offers. It must not wait, nor fail.
+        saved: called with a zone's number and the metres that a trip has saved, at each delivery after its first.
     """
 
     kind = "zone"
@@ -67,9 +68,11 @@ class ZoneBehaviour:
         self,
         first_offer: Callable[[float], None] = lambda _: None,
         stepped: Callable[[StepInput], None] = lambda _: None,
+        saved: Callable[[int, float], None] = lambda *_: None,
     ) -> None:
         self._first_offer = first_offer
         self._stepped = stepped
+        self._saved = saved
 
     def restore(self, number: int, row: Mapping[str, Any], previous: ZoneState | None) -> ZoneState:
         state = previous or ZoneState(number, WAVES)
@@ -78,6 +81,8 @@ class ZoneBehaviour:
 
     def activated(self, state: ZoneState, turn: Turn) -> Done:
         state.manned, state.settings_ms = False, turn.now_ms
+        if state.plan is not None:
+            self._saved(state.id, 0.0)  # so that an increase is seen from the first one
         return Done(queries=self._ask_picture(state, turn), wake_s=TICK_S, wake=TICK)
 
     def idle_s(self, state: ZoneState) -> float | None:
@@ -167,8 +172,7 @@ class ZoneBehaviour:
             return (Tell(ActorId("order", order.id), SetMode(state.mode)),)
         return ()
 
-    @staticmethod
-    def _note(state: ZoneState, order: Order, now_ms: int) -> None:
+    def _note(self, state: ZoneState, order: Order, now_ms: int) -> None:
         """Tell the planner's memory of an order's change."""
         plan = state.plan
         if plan is None:
@@ -178,7 +182,9 @@ class ZoneBehaviour:
         if order.status in CARRIED:
             plan.carry(order)
         elif order.status in TERMINAL:
-            plan.end(order)
+            saved_m = plan.end(order)
+            if saved_m:
+                self._saved(state.id, saved_m)
         else:
             plan.drop(order.id)
             if known is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
-from math import ceil, exp
+from math import ceil, dist, exp
 from typing import Any, NamedTuple
 
 from actors.values import frozen
@@ -17,8 +17,11 @@ from dispatch.domain.planning import (
     PlannedRoute,
     PlanOrder,
     PlanSettings,
+    PoolSettings,
+    RecentDoors,
     Spot,
     Travel,
+    sites_of,
     straight_travel,
 )
 from dispatch.domain.refusal_shares import RefusalShares
@@ -40,6 +43,9 @@ class ZonePlanSettings:
         trip_orders_max, detour_max_s: as in `PlanSettings`.
         rest_s: how long a driver who declined is left in peace.
         time_scale: how many times as fast as real time the zone lives.
+        site_radius_m: stores so near to each other are one site, whose orders may share a trip; 0: each is its own.
+        pooling: trips are made by the choice of partners (`plan_pooled`).
+        pooling_wait_max_s: no order waits longer than this for a partner.
         travel_round_s: travel times are rounded up to multiples of it; 0: they are not.
         lead_s: offers go out this long before the last harmless moment.
     """
@@ -52,6 +58,9 @@ class ZonePlanSettings:
     trip_orders_max: int = 3
     detour_max_s: float = 900
     rest_s: float = 60
+    site_radius_m: float = 0
+    pooling: bool = False
+    pooling_wait_max_s: float = 300
     time_scale: float = 1.0
     travel_round_s: float = 0
     lead_s: float = 0
@@ -66,6 +75,10 @@ class ZonePlanSettings:
             detour_max_s=self.detour_max_s,
             offer_lead_s=self.lead_s,
         )
+
+    def of_pooling(self) -> PoolSettings | None:
+        """The settings of pooling; None: the zone does not pool."""
+        return PoolSettings(self.pooling_wait_max_s) if self.pooling else None
 
     @property
     def travel(self) -> Travel:
@@ -114,9 +127,10 @@ class ZonePlan:
 
     Attributes:
         carried: orders under way, by id; `loads`: their ids, by driver.
-        known_places: last known place of each driver.
+        known_places: last known place of each driver; `delivered`: the order that it delivered last.
         rests: drivers who have declined, and until when they are left in peace.
-        demand: by store.
+        demand: by store; `sites`: the site of each of these stores.
+        recent: recent orders, where the zone pools.
         far: orders for which a driver is too far away where it is now, by driver.
         before, number: the plan of a moment ago, and its number.
         unplanned, beyond: orders that it gives to nobody, and those that were too many for it.
@@ -133,8 +147,11 @@ class ZonePlan:
     carried: dict[int, Order] = field(default_factory=dict)
     loads: dict[int, set[int]] = field(default_factory=dict)
     known_places: dict[int, KnownPlace] = field(default_factory=dict)
+    delivered: dict[int, Order] = field(default_factory=dict)
     rests: dict[int, int] = field(default_factory=dict)
     demand: dict[int, StoreDemand] = field(default_factory=dict)
+    sites: dict[int, int] = field(default_factory=dict)
+    recent: RecentDoors = field(default_factory=RecentDoors)
     far: dict[int, set[int]] = field(default_factory=dict)
     before: tuple[PlannedRoute, ...] = ()
     number: int = 0
@@ -171,8 +188,35 @@ class ZonePlan:
     def order_opened(self, order: Order, now_ms: int) -> None:
         """Count an order for its store."""
         pickup = order.facts.first
+        known = self.demand.get(pickup.store_id)
         weight = self._weight(pickup.store_id, now_ms) + 1
         self.demand[pickup.store_id] = StoreDemand(pickup.place, weight, now_ms)
+        if known is None or known.place != pickup.place:
+            self.find_sites()
+        if self.settings.pooling:
+            self.recent.note(self.plan_order(order))
+
+    def find_sites(self) -> None:
+        """Find out which stores are one site: the places of stores, or the radius, have changed."""
+        places = {store: self.spot(known.place) for store, known in self.demand.items()}
+        self.sites = sites_of(places, self.settings.site_radius_m)
+        self.made_orders.clear()
+
+    def plan_order(self, order: Order) -> PlanOrder:
+        """An order as the planner sees it."""
+        facts, store = order.facts, order.facts.first
+        promised_ms = facts.promised_ms
+        return PlanOrder(
+            order.id,
+            self.sites.get(store.store_id, store.store_id),
+            store.store_id,
+            self.spot(store.place),
+            self.spot(facts.dropoff),
+            self.seconds(facts.created_ms),
+            self.seconds(order.ready_ms),
+            None if promised_ms is None else self.seconds(promised_ms),
+            ready_spread_s=self.ready_spread_s(store.store_id) * self.settings.time_scale,
+        )
 
     def _weight(self, store: int, now_ms: int) -> float:
         known = self.demand.get(store)
@@ -198,11 +242,26 @@ class ZonePlan:
         if order.status == "picked_up":
             self._seen_at(order.driver_id, order.facts.pickups[-1].place, order.updated_ms)
 
-    def end(self, order: Order) -> None:
-        """Take out an order that is over; a delivery says where its driver is."""
+    def end(self, order: Order) -> float:
+        """Take out an order that is over; a delivery says where its driver is.
+
+        Returns the metres that its trip has saved by it: as neighbour of what the driver delivered before it.
+        """
+        carried = order.id in self.carried
         self.drop(order.id)
-        if order.status == "delivered" and order.driver_id is not None:
-            self._seen_at(order.driver_id, order.facts.dropoff, order.updated_ms)
+        if order.status != "delivered" or order.driver_id is None:
+            return 0.0
+        self._seen_at(order.driver_id, order.facts.dropoff, order.updated_ms)
+        before = self.delivered.get(order.driver_id)
+        if not carried:
+            return 0.0
+        self.delivered[order.driver_id] = order
+        if before is None or before.trip is None or order.trip is None or before.trip.id != order.trip.id:
+            return 0.0
+        doors = self.spot(before.facts.dropoff), self.spot(order.facts.dropoff)
+        stores = self.spot(before.facts.first.place), self.spot(order.facts.first.place)
+        factor = self.settings.street_factor
+        return factor * (dist(stores[0], doors[0]) + dist(stores[1], doors[1]) - dist(doors[0], doors[1]))
 
     def drop(self, number: int) -> None:
         """Forget an order that is not under way."""
@@ -233,6 +292,7 @@ class ZonePlan:
         self.known_places.pop(driver_id, None)
         self.far.pop(driver_id, None)
         self.rests.pop(driver_id, None)
+        self.delivered.pop(driver_id, None)
         self.made_drivers.pop(driver_id, None)
 
     def answered(self, before: Order | None, after: Order, now_ms: int) -> None:

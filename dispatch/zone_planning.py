@@ -85,6 +85,7 @@ def step_of(state: ZoneState, plan: ZonePlan, now_ms: int) -> Query | None:
         plan.before,
         plan.points(now_ms),
         plan.number,
+        recent=plan.recent.demand(plan.sites, plan.seconds(now_ms)) if plan.settings.pooling else (),
     )
     settings = replace(plan.settings, lead_s=plan.refusals.everybody * _offer_s(state, plan))
     return Query(
@@ -124,14 +125,7 @@ def _plan_order(state: ZoneState, plan: ZonePlan, order: Order, now_ms: int) -> 
     if known is not None and known[0] == order.version:
         made = known[1]
     else:
-        facts, store = order.facts, order.facts.first
-        promised_ms, spread_s = facts.promised_ms, plan.ready_spread_s(store.store_id)
-        made = PlanOrder(
-            order.id, store.store_id, store.store_id, plan.spot(store.place), plan.spot(facts.dropoff),
-            plan.seconds(facts.created_ms), plan.seconds(order.ready_ms),
-            promise_s=None if promised_ms is None else plan.seconds(promised_ms),
-            ready_spread_s=spread_s * plan.settings.time_scale,
-        )  # fmt: skip
+        made = plan.plan_order(order)
         plan.made_orders[order.id] = order.version, made
     declined = _declined_by(state, plan, order, now_ms)
     return replace(made, declined_by=declined) if declined else made

@@ -122,7 +122,7 @@ class ZoneState:
                 self.plan.located(driver.driver_id, driver.place, 0)
         else:
             self.plan.settings = settings
-            self.plan.made_orders.clear()
+            self.plan.find_sites()
             self.plan.made_drivers.clear()
         if self.plan is not None:
             self.plan.ready_spreads = dict(row.get("ready_spreads") or ())

@@ -93,6 +93,12 @@ class RuntimeCollector:
             "reason",
             progress.declines,
         )
+        yield _counters(
+            "mall_saved_distance_m",
+            "Metres along the way that trips saved against each order alone, when they are delivered.",
+            "zone",
+            progress.saved_m,
+        )
         yield _histogram(
             "mall_eta_error_ratio",
             "Error of the time expected at placing, as a share of the time that the delivery took.",

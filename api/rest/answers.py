@@ -96,6 +96,10 @@ class PlanningAnswer(TypedDict):
     detour_max_s: Seconds
     rest_s: Seconds
     planned_offers: Annotated[int, WithJsonSchema(s.whole(1, 20))]
+    # What an older version has written lacks these.
+    site_radius_m: NotRequired[Annotated[int, WithJsonSchema(s.whole(0, 5000))]]
+    pooling: NotRequired[bool]
+    pooling_wait_max_s: NotRequired[Seconds]
     travel_round_s: Seconds
     time_scale: Annotated[float, WithJsonSchema(s.between(1, 1000))]
     # Rows of an older version have none.
@@ -396,6 +400,9 @@ class DailyFiguresAnswer(TypedDict):
     delivery_p90_s: Annotated[float, WithJsonSchema(s.REAL)] | None
     cancelled_by: CancellersShown
     amounts: Annotated[list[AmountsShown], Field(max_length=PAGE_ROWS_MAX)]
+    distance_alone_m: Whole | None
+    distance_saved_m: Whole | None
+    distance_saved_bound_m: Whole | None
     updated_at: Moment
 
 

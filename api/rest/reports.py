@@ -107,7 +107,10 @@ def _refused(name: str, code: str, detail: str) -> Problem:
     note="A row for each zone and day with orders; with `zone_id` also of each of its stores (`store_id` is null in "
     "the zone's row), with `store_id` of that store. An order counts on the day on which it was placed, also when it "
     "ends later; with several stores it counts at each, with what was ordered there, and its refunds and the driver's "
-    "pay are in the zone's row only. Figures follow within a quarter of an hour. " + _NOTE,
+    "pay are in the zone's row only. Figures follow within a quarter of an hour. In the rows of zones that plan, "
+    "`distance_saved_m` is what trips saved of `distance_alone_m`, the way of each order alone and back, and "
+    "`distance_saved_bound_m` what no trips could have exceeded with everything known. They come some hours after the "
+    "day, and are null until then. " + _NOTE,
     query=FiguresPage,
     answer=DailyReportAnswer,
     problems=LIST_PROBLEMS,
@@ -167,7 +170,8 @@ async def _report(
 _FIGURES = (
     "day", "zone_id", "store_id", "orders", "delivered", "cancelled", "undeliverable", "delivery_mean_s",
     "delivery_p90_s", "cancelled_by_customer", "cancelled_by_admin", "cancelled_by_system", "currency",
-    "revenue_minor", "refunded_minor", "driver_pay_minor",
+    "revenue_minor", "refunded_minor", "driver_pay_minor", "distance_alone_m", "distance_saved_m",
+    "distance_saved_bound_m",
 )  # fmt: skip
 _CASH = ("day", "zone_id", "driver_id", "currency", "deliveries", "pay_minor", "cash_minor")
 

@@ -341,8 +341,15 @@ def daily_figures(row: Mapping[str, Any]) -> DailyFiguresAnswer:
         "delivery_p90_s": None if p90_s is None else round(p90_s, 1),
         "cancelled_by": {"customer": customer, "admin": admin, "system": sum(by.values()) - customer - admin},
         "amounts": row["amounts"],
+        "distance_alone_m": _whole(row["alone_m"]),
+        "distance_saved_m": _whole(row["saved_m"]),
+        "distance_saved_bound_m": _whole(row["saved_bound_m"]),
         "updated_at": timestamp(row["made_at"]),
     }
+
+
+def _whole(value: float | None) -> int | None:
+    return None if value is None else round(value)
 
 
 def daily_cash(row: Mapping[str, Any]) -> DailyCashAnswer:

@@ -148,6 +148,21 @@ class Planning(Strict):
         description="After so many offers without success the nearest drivers get offers, `wave_size` at once. It goes "
         "where `ladder` is null.",
     )
+    site_radius_m: int = Field(
+        0,
+        ge=0,
+        le=5000,
+        description="Stores within this distance of each other are one site, such as a mall: their orders may share a "
+        "trip. A site is as wide as that around its first store. 0: each store is a site of its own.",
+    )
+    pooling: bool = Field(
+        False,
+        description="For a mall to which drivers come back: trips are made by the choice of partners. An order waits "
+        "for a partner as long as that is expected to save more driving than customers lose in time.",
+    )
+    pooling_wait_max_s: int = Field(
+        300, ge=0, le=3600, description="How long an order that could leave waits for a partner at most."
+    )
     travel_round_s: int = Field(
         0, ge=0, le=600, description="Travel times are rounded up to multiples of it; 0: they are not."
     )

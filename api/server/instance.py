@@ -103,7 +103,7 @@ def _behaviours(feed_epoch: str, progress: OrderProgress, step_log: StepLog | No
     """Behaviours of the three kinds of actors."""
     driver = DriverBehaviour(feed_epoch, metrics.count_apart)
     noted = {} if step_log is None else {"stepped": step_log.note}
-    zone = ZoneBehaviour(progress.first_offers.add, **noted)
+    zone = ZoneBehaviour(progress.first_offers.add, saved=progress.saved, **noted)
     return [OrderBehaviour(log_change, progress.changed), driver, zone]
 
 

@@ -1,7 +1,8 @@
-"""Tasks of reports: orders without a driver, figures of days, digests, what is learned from deliveries."""
+"""Tasks of reports: orders without a driver, figures of days, digests, what deliveries teach, what trips saved."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -10,6 +11,7 @@ from dispatch.jobs.cleanup import Nothing
 from dispatch.jobs.schedules import Schedule
 from dispatch.jobs.stored import JobQueries
 from dispatch.jobs.tasks import Job, Retries, Task
+from dispatch.reports.pooling import pooling_figures
 
 UNASSIGNED_EVERY_S = 15
 UNASSIGNED_ROWS = 500
@@ -18,6 +20,8 @@ FIGURES_EVERY_S = 900
 DIGESTS_EVERY_S = 300
 DIGEST_AFTER_S = 600
 LEARN_EVERY_S = 300
+# A day is computed this long after it has ended, when its last orders are delivered. A larger day in part.
+POOLING_AFTER_S, POOLING_ORDERS_MAX = 3 * 3600, 20_000
 EVENTS_READ = 5_000
 # Deliveries that one job learns from, and how many of each store, hour or zone are kept.
 DELIVERIES_READ = 1_000
@@ -50,6 +54,7 @@ class Reports:
             "driver_digest": self.driver_digest,
             "learn_delivery_times": self.learn_delivery_times,
             "learn_from_deliveries": self.learn_from_deliveries,
+            "pooling_figures": self.pooling_figures,
         }
         return tuple(
             Task(name, Nothing, run, _RETRIES, width=1, deadline_s=DEADLINE_S) for name, run in named.items()
@@ -63,6 +68,7 @@ class Reports:
             Schedule("driver_digest", "driver_digest", every_s=DIGESTS_EVERY_S),
             Schedule("learn_delivery_times", "learn_delivery_times", every_s=LEARN_EVERY_S),
             Schedule("learn_from_deliveries", "learn_from_deliveries", every_s=LEARN_EVERY_S),
+            Schedule("pooling_figures", "pooling_figures", every_s=FIGURES_EVERY_S),
         ]
 
     async def find_unassigned(self, payload: Nothing, job: Job) -> None:
@@ -98,6 +104,19 @@ class Reports:
         """Learn how long stores prepare and how fast drivers are, from the newest deliveries."""
         del payload, job
         await self._queries.value("learn_from_deliveries", DELIVERIES_READ, KEPT)
+
+    async def pooling_figures(self, payload: Nothing, job: Job) -> None:
+        """Compute what the trips of days that are over saved, once for each zone and day."""
+        del payload, job
+        for _ in self._calls():
+            day = await self._queries.value("next_pooling_day", POOLING_AFTER_S, POOLING_ORDERS_MAX)
+            if day is None:
+                return
+            # It takes seconds for a large day.
+            made = await asyncio.to_thread(pooling_figures, day["planning"], day["orders"])
+            await self._queries.value(
+                "keep_pooling_day", day["zone_id"], day["day"], made.alone_m, made.saved_m, made.bound_m
+            )
 
     def _calls(self) -> Iterator[int]:
         """Turns of a loop until its time or number is used up."""

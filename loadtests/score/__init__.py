@@ -9,5 +9,7 @@ solution.py      the three files of the published evaluator
 through_server.py  a day through the whole server, as a line of the score
 measures.py      what a day was worth, and the floor
 report.py        the table, and whether the planner is ahead
+mall.py          pooling in a mall at several rates, beside hindsight
+mall_hours.py    hours of a mall in virtual time
 step_times.py    times of one step over a random town
 """

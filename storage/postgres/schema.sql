@@ -59,7 +59,7 @@ CREATE SEQUENCE life_seq;
 CREATE TABLE alembic_version (
     version_num varchar(32) NOT NULL CONSTRAINT alembic_version_pkc PRIMARY KEY
 );
-INSERT INTO alembic_version VALUES ('0044_plan_steps');
+INSERT INTO alembic_version VALUES ('0045_pooling_figures');
 
 
 -- Accounts ----------------------------------------------------------------------------------------------------------
@@ -758,6 +758,10 @@ CREATE TABLE daily_figures (
     -- A list by currency: revenue of what was delivered, what was given back, drivers' pay.
     amounts         jsonb NOT NULL,
     made_at         timestamptz NOT NULL DEFAULT clock_timestamp(),
+    -- What trips of the day saved, in the zone's row; metres along the way. NULL: not computed, or a store's row.
+    alone_m         double precision,               -- if each order were driven alone, out and back
+    saved_m         double precision,
+    saved_bound_m   double precision,               -- no trips could have saved more
     PRIMARY KEY (zone_id, day, store_id)
 );
 CREATE INDEX daily_figures_day ON daily_figures (day, id);

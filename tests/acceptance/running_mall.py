@@ -42,6 +42,15 @@ class RunningMall:
         product = await self.admin.do("POST", "/api/v2/products", body)
         return MallZone(self, zone, product["id"])
 
+    async def neighbour(self, zone: MallZone, preparation_s: int = 0) -> str:
+        """Another store of a zone, about 100 m from the first one; returns the id of its product."""
+        place = {"lat": 1.0009, "lon": 2.0, "preparation_s": preparation_s}
+        body = {"zone_id": zone.id, "name": "Next door", **place}
+        store = await self.admin.do("POST", "/api/v2/stores", body)
+        price = {"amount_minor": 700, "currency": "EUR"}
+        body = {"store_id": store["id"], "name": "Other thing", "price": price, "stock": 10}
+        return str((await self.admin.do("POST", "/api/v2/products", body))["id"])
+
 
 class MallZone:
     """A zone with one store and one product, for one story alone."""
@@ -59,10 +68,12 @@ class MallZone:
         )
         return MallDriver(self.mall.anybody.as_(user["access_token"]), user["id"])
 
-    async def order(self, payment: str = "cash", quantity: int = 1, **wishes: Any) -> str:
+    async def order(
+        self, payment: str = "cash", quantity: int = 1, product_id: str | None = None, **wishes: Any
+    ) -> str:
         """An order of the customer; returns its id."""
         body = {
-            "items": [{"product_id": self.product_id, "quantity": quantity}],
+            "items": [{"product_id": product_id or self.product_id, "quantity": quantity}],
             "dropoff": {"lat": 1.01, "lon": 2.01, "address": "Door 1"},
             "payment": payment,
             **wishes,

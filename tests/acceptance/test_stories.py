@@ -852,6 +852,29 @@ async def test_trip_is_offered_as_one_accepted_whole_and_explained(mall: Running
     assert f"{driver.id} accepted." in told
 
 
+async def test_orders_of_two_stores_of_a_mall_are_one_trip_from_offer_to_doors(mall: RunningMall) -> None:
+    zone = await mall.zone(
+        preparation_s=0, mode="planned", planning={"pooling": True, "site_radius_m": 200, "rest_s": 0}
+    )
+    other = await mall.neighbour(zone)
+    async with (await zone.driver(capacity=3)).online() as driver:
+        await driver.ask(t="availability", status="offline")
+        orders = [await zone.order(), await zone.order(product_id=other)]
+        await driver.client.do("PUT", "/api/v2/drivers/me/location", {"lat": 1.0, "lon": 2.0})
+        await driver.ask(t="availability", status="online")
+        offers = [(await driver.event("offer", order))["data"] for order in orders]
+        assert [offer["store"]["name"] for offer in offers] == ["Store", "Next door"]
+        assert offers[0]["trip"] == offers[1]["trip"]
+        assert sorted(offers[0]["trip"]["orders"]) == sorted(orders)
+        assert await driver.accept_trip(offers[0]["trip"]) == ["won", "won"]
+        carried = (await driver.client.do("GET", "/api/v2/drivers/me/orders"))["items"]
+        assert [order["trip"] for order in carried] == [offers[0]["trip"]] * 2
+        for order in orders:
+            assert (await driver.post(order, "pickup"))["status"] == "picked_up"
+        for order in offers[0]["trip"]["orders"]:
+            assert (await driver.post(order, "delivery"))["status"] == "delivered"
+
+
 async def test_driver_who_declines_a_trip_gets_it_no_more_while_somebody_else_is_there(
     mall: RunningMall,
 ) -> None:

@@ -76,6 +76,7 @@ WRITES: Mapping[str, Operation] = {
          "unassigned_after_s": 300,
          "planning": {"speed_m_per_s": 5.0, "street_factor": 1.3, "pickup_s": 120, "dropoff_s": 120,
                       "trip_orders_max": 3, "detour_max_s": 900, "rest_s": 60, "planned_offers": 3,
+                      "site_radius_m": 300, "pooling": True, "pooling_wait_max_s": 240,
                       "travel_round_s": 0, "time_scale": 1.0,
                       "ladder": [{"mode": "planned", "drivers": 1, "offer_s": 20, "reach_m": 5000, "times": 2,
                                   "unplanned_s": 10},

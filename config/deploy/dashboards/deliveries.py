@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from config.deploy.dashboards.panels import INSTANCES, Board, PanelQuery, Section, lines
-from config.deploy.dashboards.promql import here, mean, per_second, quantile, ratio
+from config.deploy.dashboards.promql import events, here, mean, per_second, quantile, ratio
 
 _STAGES = "mall_order_stage_seconds"
 _ERRORS = "mall_eta_error_ratio"
@@ -96,11 +96,23 @@ _PLANNER = Section(
         ),
     ),
 )  # fmt: skip
+_TRIPS = Section(
+    "Trips",
+    (
+        lines(
+            11, "Distance saved by trips", "m",
+            "Metres that trips saved in an hour against each order alone and back. The figures of days have it "
+            "beside what no trips could have exceeded.",
+            PanelQuery(events("mall_saved_distance_m_total", "1h", "zone"), "{{zone}}"),
+            width=24,
+        ),
+    ),
+)  # fmt: skip
 BOARD = Board(
     "deliveries",
     "Deliveries",
     "How long deliveries take, from placing to the door, and whether they keep what their customers were promised.",
-    (_TIMES, _PROMISES, _OFFERS, _PLANNER),
+    (_TIMES, _PROMISES, _OFFERS, _PLANNER, _TRIPS),
     (INSTANCES,),
     since="24h",
 )

@@ -19,12 +19,22 @@ proposals.py   trips whose time has come, with their reasons
 reassignment.py orders under way that had better have another driver
 fairness.py    idle time, income per hour and their spread, and what makes up for it
 explain.py     the reasons in sentences
+sites.py       stores that are one site
+recent.py      recent orders of stores
+pooling.py     what partners to come are worth, and whether waiting for them pays
+pooled_plan.py one step of a zone that pools
+hindsight.py   what trips could have saved
+fleet.py       drivers in the sequence in which they can be at a place
 draws.py       pseudo-random numbers from a seed
 """
 
 from dispatch.domain.planning.explain import explain
 from dispatch.domain.planning.planner import plan
+from dispatch.domain.planning.pooled_plan import plan_pooled
+from dispatch.domain.planning.pooling import PoolSettings
+from dispatch.domain.planning.recent import RecentDoors
 from dispatch.domain.planning.settings import PlanSettings
+from dispatch.domain.planning.sites import sites_of
 from dispatch.domain.planning.travel import Plane, Travel, straight_travel, whole_minutes_travel
 from dispatch.domain.planning.values import (
     AssignedOrder,
@@ -39,6 +49,8 @@ from dispatch.domain.planning.values import (
     PlanStop,
     PlanTrip,
     Reassignment,
+    RecentDoor,
+    SiteDemand,
     Spot,
     TripProposal,
 )
@@ -57,12 +69,18 @@ __all__ = [
     "PlanTrip",
     "Plane",
     "PlannedRoute",
+    "PoolSettings",
     "Reassignment",
+    "RecentDoor",
+    "RecentDoors",
+    "SiteDemand",
     "Spot",
     "Travel",
     "TripProposal",
     "explain",
     "plan",
+    "plan_pooled",
+    "sites_of",
     "straight_travel",
     "whole_minutes_travel",
 ]

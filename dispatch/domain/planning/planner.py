@@ -54,7 +54,9 @@ class _Step:
         search.left = inserter.insert(pool, (), regret=True, noise_s=0.0, below_s=INFINITE) or []
         self.routes.commit()
         improvements = search.improve()
-        proposer = Proposer(self.orders, self.shapes, self.legs, self.routes, self.settings, inserter)
+        proposer = Proposer(
+            self.orders, self.shapes, self.legs, self.routes, self.settings, inserter.considered
+        )
         proposals = proposer.due(self.now_s, self.state.number, self.seed)
         reassigner = Reassigner(self.routes, grid, self.legs, self.settings)
         reassignments = reassigner.due(self.state.assigned, self.now_s, self.state.number, self.seed)

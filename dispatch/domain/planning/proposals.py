@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 
-from dispatch.domain.planning.insertion import Inserter
 from dispatch.domain.planning.legs import Legs
 from dispatch.domain.planning.route_set import RouteSet
 from dispatch.domain.planning.routes import INFEASIBLE, RouteBook, Trips
@@ -23,7 +22,7 @@ NEXT_BEST = 2
 
 
 class Proposer:
-    """Reads a finished plan."""
+    """Reads a finished plan. `options`: drivers who could do an order, to be compared with the one who has it."""
 
     def __init__(
         self,
@@ -32,14 +31,14 @@ class Proposer:
         legs: Legs,
         routes: RouteSet,
         settings: PlanSettings,
-        inserter: Inserter,
+        options: Callable[[int], Iterable[int]],
     ) -> None:
         self._orders = orders
         self._shapes = shapes
         self._legs = legs
         self._routes = routes
         self._settings = settings
-        self._inserter = inserter
+        self._options = options
 
     def due(self, now_s: float, plan_number: int, seed: int) -> list[TripProposal]:
         """First trips of drivers who would be late if they were asked later.
@@ -89,7 +88,7 @@ class Proposer:
     def _next_best(self, driver: int, trip: TripShape) -> list[CandidateDriver]:
         """The trip as the first one of other drivers, before the trips that they have."""
         found: list[tuple[float, int, int]] = []
-        for other in self._inserter.considered(trip.numbers[0]):
+        for other in self._options(trip.numbers[0]):
             book, route = self._routes.books[other], self._routes.routes[other]
             declined = any(book.driver.id in self._orders[number].declined_by for number in trip.numbers)
             if other == driver or declined or not book.fits(trip):

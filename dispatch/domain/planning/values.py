@@ -98,6 +98,23 @@ class DemandPoint:
     weight: float
 
 
+class RecentDoor(NamedTuple):
+    """Where an order of late went, and how long after its placing it was ready."""
+
+    order_id: int
+    spot: Spot
+    lead_s: float
+
+
+@frozen
+class SiteDemand:
+    """Recent orders of a site: they were placed within `period_s`."""
+
+    site_id: int
+    period_s: float
+    doors: tuple[RecentDoor, ...]
+
+
 @frozen
 class PlannedRoute:
     """Trips planned for one driver: each is a tuple of order ids in the sequence of their delivery."""
@@ -115,6 +132,7 @@ class PlanState:
         demand: where orders come from; empty if that is not known.
         number: number of this plan, for the explanation.
         assigned: orders that may get another driver if their promise breaks.
+        recent: recent orders of sites whose orders are pooled.
     """
 
     orders: tuple[PlanOrder, ...]
@@ -123,6 +141,7 @@ class PlanState:
     demand: tuple[DemandPoint, ...] = ()
     number: int = 0
     assigned: tuple[AssignedOrder, ...] = ()
+    recent: tuple[SiteDemand, ...] = ()
 
 
 @frozen

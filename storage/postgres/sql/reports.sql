@@ -17,3 +17,9 @@ SELECT learn_delivery_times();
 
 -- name: learn_from_deliveries
 SELECT learn_from_deliveries($1::integer, $2::integer);
+
+-- name: next_pooling_day
+SELECT next_pooling_day($1::integer, $2::integer);
+
+-- name: keep_pooling_day
+SELECT keep_pooling_day($1::bigint, $2::text::date, $3::double precision, $4::double precision, $5::double precision);

@@ -21,7 +21,8 @@ AMOUNTS = [
     {"currency": "USD", "revenue_minor": 50, "refunded_minor": 0, "driver_pay_minor": 0},
 ]
 _FIGURES = """INSERT INTO daily_figures (zone_id, store_id, day, orders, delivered, cancelled, undeliverable,
-    delivery_mean_s, delivery_p90_s, cancelled_by, amounts) VALUES ($1, $2, $3, 9, 5, 3, 1, 100.25, NULL, $4, $5)"""
+    delivery_mean_s, delivery_p90_s, cancelled_by, amounts, alone_m, saved_m, saved_bound_m)
+    VALUES ($1, $2, $3, 9, 5, 3, 1, 100.25, NULL, $4, $5, 9000.4, CASE $2::bigint WHEN 0 THEN 1200.4 END, 2000)"""
 _CASH = """INSERT INTO daily_cash (zone_id, driver_id, day, currency, deliveries, pay_minor, cash_minor)
     VALUES ($1, $2, $3, 'EUR', 4, 1400, 2000)"""
 
@@ -66,7 +67,8 @@ async def test_zone_is_shown_by_day_with_its_stores(server: RunningServer, zone:
     assert shown | {"updated_at": ""} == {
         "day": "2026-03-01", "zone_id": f"zon_{zone}", "store_id": None, "orders": 9, "delivered": 5, "cancelled": 3,
         "undeliverable": 1, "delivery_mean_s": 100.2, "delivery_p90_s": None,
-        "cancelled_by": {"customer": 1, "admin": 0, "system": 2}, "amounts": AMOUNTS, "updated_at": "",
+        "cancelled_by": {"customer": 1, "admin": 0, "system": 2}, "amounts": AMOUNTS, "distance_alone_m": 9000,
+        "distance_saved_m": 1200, "distance_saved_bound_m": 2000, "updated_at": "",
     }  # fmt: skip
 
 
@@ -94,6 +96,7 @@ async def test_table_has_all_rows_and_a_line_for_each_currency(server: RunningSe
     lines = list(csv.DictReader(io.StringIO(answer.body.decode(), newline="")))
     assert len(lines) == 92 * 3 * 2
     assert sum(int(line["orders"] or 0) for line in lines) == 92 * 3 * 9, "counts stand once"
+    assert sum(int(line["distance_saved_m"] or 0) for line in lines) == 92 * 1200
     assert sum(int(line["revenue_minor"]) for line in lines) == 92 * 3 * 950
     assert [lines[1][name] for name in ("day", "store_id", "orders", "currency")] == [
         "2026-03-01",

@@ -48,6 +48,7 @@ PLANNING = st.fixed_dictionaries({
     "speed_m_per_s": st.floats(0.5, 2000), "street_factor": st.floats(1, 3), "pickup_s": integers(0, 3600),
     "dropoff_s": integers(0, 3600), "trip_orders_max": integers(1, 10), "detour_max_s": integers(0, 7200),
     "rest_s": integers(0, 3600), "planned_offers": integers(1, 20), "travel_round_s": integers(0, 600),
+    "site_radius_m": integers(0, 5000), "pooling": st.booleans(), "pooling_wait_max_s": integers(0, 3600),
     "time_scale": st.floats(1, 1000), "ladder": st.none() | st.lists(RUNG, min_size=1, max_size=8),
     "speed_learned": st.booleans(),
 })  # fmt: skip

@@ -8,6 +8,7 @@ test_figures.py     figures against plain Python, around midnight and changes of
 test_changes.py     what changes later; what is marked and what is not
 test_learned_times.py  times of preparation and speeds from pick-ups and deliveries
 test_delivery_times.py  what deliveries took is learned for each zone
+test_pooling_figures.py  what the trips of a day saved, beside what was possible
 test_digests.py     digests of drivers: when, once, with which job
 test_unassigned.py  orders that wait too long for a driver
 """

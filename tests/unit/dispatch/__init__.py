@@ -4,6 +4,10 @@ Map:
 work.py              stored jobs in memory, and workers on them, under a virtual clock
 test_job_worker.py   the worker of background jobs: its end, lost leases, a store that is away, suspects
 planning_worlds.py   towns for the planner, a walk through its trips, the best of all plans
+pooling_worlds.py    malls for the planner that pools, and a check of its trips
+test_pooling.py      who rides with whom, who waits, what never happens for a partner
+test_hindsight.py    the bound of what trips could have saved, against the best of all trips
+test_pooling_figures.py  what the trips of a day saved
 test_driver_feed.py  the driver's feed: each position once, whatever order things arrive in
 test_pickup_queue.py  the queue at the stores: who has a place, who is told of it, who is asked first
 test_placed.py       an order that was just placed: its zone is told once

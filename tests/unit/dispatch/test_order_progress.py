@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from dispatch.domain.commands import By, Decision
 from dispatch.domain.order import Order
-from dispatch.order_progress import OrderProgress
+from dispatch.order_progress import ZONES_MAX, OrderProgress
 from tests.unit.dispatch.test_order_decisions import order as make_order
 
 
@@ -71,3 +71,13 @@ def test_declines_are_counted_by_reason_and_other_words_as_other() -> None:
         decision = Decision(order, "declined", By("driver", "drv_1"), "declined", reason)
         progress.changed(order, order, decision)
     assert +progress.declines == {"too_far": 2, "vehicle": 1, "other": 2, "unspecified": 1}
+
+
+def test_saved_distance_is_counted_by_zone_and_zones_beyond_the_first_ones_together() -> None:
+    progress = OrderProgress()
+    for zone in range(1, ZONES_MAX + 10):
+        progress.saved(zone, 100.0)
+    progress.saved(1, 50.4)
+    assert progress.saved_m["zon_1"] == 150
+    assert len(progress.saved_m) == ZONES_MAX
+    assert sum(progress.saved_m.values()) == 100 * (ZONES_MAX + 9) + 50

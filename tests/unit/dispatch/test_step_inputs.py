@@ -11,7 +11,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dispatch.domain.planning import DemandPoint, PlanDriver, PlannedRoute, PlanOrder, PlanState, Spot
+from dispatch.domain.planning import (
+    DemandPoint,
+    PlanDriver,
+    PlannedRoute,
+    PlanOrder,
+    PlanState,
+    RecentDoor,
+    SiteDemand,
+    Spot,
+)
 from dispatch.step_inputs import (
     UNPACKED_BYTES_MAX,
     StepInput,
@@ -43,12 +52,17 @@ def several(each: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
 
 
 points = st.builds(DemandPoint, spots, reals)
-states = st.builds(PlanState, several(orders), several(drivers), several(routes), several(points), numbers)
+sites = st.builds(SiteDemand, numbers, reals, several(st.builds(RecentDoor, numbers, spots, reals)))
+states = st.builds(
+    PlanState, several(orders), several(drivers), several(routes), several(points), numbers, several(sites)
+)
 settings = st.builds(
     ZonePlanSettings,
     speed_m_per_s=st.floats(0.1, 50),
     travel_round_s=st.sampled_from([0, 60]),
     lead_s=st.floats(0, 60),
+    pooling=st.booleans(),
+    site_radius_m=st.integers(0, 5000),
 )
 
 

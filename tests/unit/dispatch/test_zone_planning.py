@@ -14,10 +14,10 @@ from dispatch import zone_planning
 from dispatch.domain.commands import Assign, MakeOffers
 from dispatch.domain.geo import Place
 from dispatch.domain.offer_ladder import UNPLANNED_S
-from dispatch.domain.order import Offer, Order, Trip
+from dispatch.domain.order import Offer, Order, Pickup, Trip
 from dispatch.domain.planning import PlanState
 from dispatch.plan_steps import step
-from dispatch.zone_actor import REBUILD_MS, TICK
+from dispatch.zone_actor import REBUILD_MS, TICK, ZoneBehaviour
 from dispatch.zone_plan import ZonePlan
 from dispatch.zone_planning import REPEAT_MS, STEP, STEP_LOST_MS, predicted_end
 from tests.unit.dispatch.test_order_decisions import NOW, order
@@ -392,3 +392,90 @@ def test_spread_of_the_zone_counts_for_a_store_that_is_not_known() -> None:
     assert plan.ready_spread_s(1) == 0
     plan.ready_spreads = {0: 60, 2: 300}
     assert (plan.ready_spread_s(1), plan.ready_spread_s(2)) == (60, 300)
+
+
+# -- malls ------------------------------------------------------------------------------------------------
+
+# About 111 m from the store.
+NEXT_DOOR = Place(1.001, 2.0)
+
+
+def of_store(number: int, store: int, place: Place, **changes: Any) -> Order:
+    made = waiting(number, **changes)
+    return replace(made, facts=replace(made.facts, pickups=(Pickup(store, "S", place, 1),)))
+
+
+def mall_trips(zone: PlannedZone, *orders: Order) -> set[Trip | None]:
+    """Trips that are offered when a driver comes online while these orders wait."""
+    zone.answers = False
+    for each in orders:
+        zone.say(m.OrderChanged(each))
+    zone.answers = True
+    return {trip for _, _, trip in offers(zone.online(7))}
+
+
+@pytest.mark.parametrize("pooling", [False, True])
+def test_orders_of_stores_within_the_radius_of_a_site_share_a_trip(pooling: bool) -> None:
+    orders = of_store(5, 11, STORE), of_store(6, 12, NEXT_DOOR)
+    [trip] = mall_trips(PlannedZone(site_radius_m=150, pooling=pooling), *orders)
+    assert trip is not None
+    assert sorted(trip.order_ids) == [5, 6]
+    assert mall_trips(PlannedZone(site_radius_m=90, pooling=pooling), *orders) == {None}
+
+
+def test_trip_has_saved_something_when_its_second_order_is_delivered() -> None:
+    saved: list[tuple[int, float]] = []
+    zone = PlannedZone()
+    zone.behaviour = ZoneBehaviour(saved=lambda number, metres: saved.append((number, metres)))
+    zone.online(7)
+    trip = Trip("trp_5_1", (5, 6))
+    for number, in_trip in ((5, trip), (6, trip), (8, None)):
+        under_way = waiting(number, status="picked_up", version=4, driver_id=7, trip=in_trip)
+        zone.say(m.OrderChanged(under_way))
+    for number, in_trip in ((5, trip), (6, trip), (6, trip), (8, None)):
+        zone.say(m.OrderChanged(waiting(number, status="delivered", version=5, driver_id=7, trip=in_trip)))
+    # Both doors are some 1,112 m away: out and back is driven once instead of twice, and it is counted once.
+    [(number, metres)] = saved
+    assert number == 1
+    assert metres == pytest.approx(2 * 1112, rel=1e-3)
+
+
+def test_store_that_has_moved_belongs_to_another_site() -> None:
+    zone = PlannedZone(site_radius_m=150)
+    zone.say(m.OrderChanged(of_store(5, 11, STORE)))
+    zone.say(m.OrderChanged(of_store(6, 12, NEXT_DOOR)))
+    assert zone.plan.sites == {11: 11, 12: 11}
+    zone.say(m.OrderChanged(of_store(8, 12, Place(1.01, 2.0))))
+    assert zone.plan.sites == {11: 11, 12: 12}
+
+
+def test_pooling_zone_tells_its_planner_what_was_promised_and_where_orders_went_of_late() -> None:
+    zone = PlannedZone(pooling=True)
+    zone.online(7)
+    promised = waiting(5)
+    zone.say(m.OrderChanged(replace(promised, facts=replace(promised.facts, promised_ms=NOW + 60_000))))
+    state: PlanState = zone.asked[0].params[0]
+    [site] = state.recent
+    assert [door.order_id for door in site.doors] == [5]
+    assert state.orders[0].promise_s == (NOW + 60_000) / 1000
+
+
+def test_zone_without_pooling_does_not_tell_where_orders_went() -> None:
+    zone = PlannedZone()
+    zone.online(7)
+    zone.say(m.OrderChanged(waiting(5)))
+    state: PlanState = zone.asked[0].params[0]
+    assert state.recent == ()
+
+
+def test_order_that_waits_for_a_partner_does_not_go_to_the_nearest_drivers() -> None:
+    """Many orders went to one door of late, so another one is expected."""
+    zone = PlannedZone(pooling=True, pooling_wait_max_s=120)
+    for number in range(100, 140):
+        zone.say(m.OrderChanged(waiting(number)))
+        zone.say(m.OrderChanged(waiting(number, status="cancelled", version=2)))
+    zone.online(7, STORE)
+    first = waiting(5, ready_ms=zone.now, since_ms=zone.now, updated_ms=zone.now)
+    assert offers(zone.say(m.OrderChanged(first), 0)) == []
+    assert offers(zone.beat(2_000 * UNPLANNED_S)) == []
+    assert offers(zone.beat(120_000)) == [(5, (7,), None)]
