@@ -14,6 +14,7 @@ zone_state.py       state of a zone's actor
 zone_plan.py        what a zone keeps for its planner
 zone_expiry.py      ends offers that cannot lead to anything, and searches that find no driver
 zone_ladder.py      where orders stand on the zone's offer ladder
+zone_predictions.py  when drivers will be free, and orders at the door
 zone_planning.py    what a step of the planner is told, and the offers that follow
 plan_steps.py       computes steps: small ones at once, others in a process
 step_inputs.py      what a step was told, in a compact form

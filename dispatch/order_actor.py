@@ -32,6 +32,7 @@ from dispatch.domain.commands import (
     Reassign,
     Release,
     ReturnGoods,
+    SetEta,
     SetMode,
     SetReady,
     TellUnclaimed,
@@ -64,7 +65,7 @@ GUARDS = {
 }
 _COMMANDS = (
     Accept, Assign, BringBack, Cancel, Conclude, Decline, Deliver, Expire, Fail, GiveUp, MakeOffers, NotePayment, Pay,
-    PickUp, Reassign, Release, ReturnGoods, SetMode, SetReady, TellUnclaimed, Withdraw,
+    PickUp, Reassign, Release, ReturnGoods, SetEta, SetMode, SetReady, TellUnclaimed, Withdraw,
 )  # fmt: skip
 
 
@@ -249,6 +250,7 @@ class OrderBehaviour:
             or before.status != order.status
             or before.ready != order.ready
             or before.returning_ms != order.returning_ms
+            or decision.event == "eta_changed"
         ):
             tells.append(self._to_zone(order))
         return tuple(tells)

@@ -16,7 +16,7 @@ TRAVELLERS: tuple[type, ...] = (
     m.View, m.Created, m.Watch, m.Unwatch,
     c.Accept, c.Decline, c.PickUp, c.Deliver, c.Fail, c.BringBack, c.ReturnGoods, c.Cancel, c.Release,
     c.Assign, c.SetReady, c.Pay, c.NotePayment, c.Reassign, c.Conclude,
-    c.MakeOffers, c.Withdraw, c.GiveUp, c.TellUnclaimed, c.SetMode,
+    c.MakeOffers, c.Withdraw, c.GiveUp, c.TellUnclaimed, c.SetEta, c.SetMode,
     # to drivers
     m.OfferSeen, m.Alive, m.TakeOffline,
     m.FeedGrew, m.Carries, m.FeedAt, m.Carrying, m.OfferDied, m.SetAvailability, m.SetDriver, m.Banned,

@@ -27,6 +27,7 @@ from dispatch.domain.order import CARRIED, CONFIRMED, OPEN, TERMINAL, WAVES, Ord
 from dispatch.domain.planning import PlanResult
 from dispatch.step_inputs import StepInput
 from dispatch.zone_expiry import PROPOSED_MS, given_up, withdrawals
+from dispatch.zone_predictions import eta_changes
 from dispatch.zone_state import ZoneState, within
 
 TICK_S = 1.0
@@ -369,11 +370,15 @@ class ZoneBehaviour:
         ]
         done = self._act(state, turn, now=True, everybody=True)
         queries = done.queries
+        etas: list[Tell] = []
         if not within(turn.now_ms, state.rebuilt_ms, REBUILD_MS):
             queries = (*queries, *self._ask_picture(state, turn))
+            etas = [] if state.plan is None else eta_changes(state.plan, turn.now_ms)
         if state.settings_due or abs(turn.now_ms - state.settings_ms) >= SETTINGS_MS:
             queries = (*queries, self._ask_settings(state, turn))
-        tells = (*opened, *done.tells, *given_up(state, turn.now_ms), *self._queue_places(state, turn.now_ms))
+        tells = (
+            *opened, *done.tells, *etas, *given_up(state, turn.now_ms), *self._queue_places(state, turn.now_ms),
+        )  # fmt: skip
         return Done(tells=tells, emits=done.emits, queries=queries, wake_s=TICK_S, wake=TICK)
 
     @staticmethod

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from actors.messages import ActorId, Query, QueryAnswer, Tell
 from dispatch import messages as m
-from dispatch.domain.commands import DISPATCH, Assign, MakeOffers
+from dispatch.domain.commands import DISPATCH, Assign, MakeOffers, Reassign, Release
 from dispatch.domain.geo import distance_m
 from dispatch.domain.ids import DRIVER, ORDER, public_id, trip_id
 from dispatch.domain.offer_ladder import DIRECT, OF_PLANNER, PLANNED, RungPlace
@@ -24,15 +24,17 @@ from dispatch.domain.planning import (
     PlanOrder,
     PlanResult,
     PlanState,
-    Spot,
     TripProposal,
 )
 from dispatch.step_inputs import StepInput
 from dispatch.zone_expiry import PROPOSED_MS
 from dispatch.zone_plan import ZonePlan
+from dispatch.zone_predictions import predicted_end, promises_at_risk
 from dispatch.zone_state import ZoneState, within
 
 STEP = "plan"
+# Reason in the history of an order that was taken from a driver who would have been late.
+PROMISE_AT_RISK = "promise_at_risk"
 # From one step to the next.
 STEP_GAP_MS = 250
 # A step without an answer by then is lost: its instance has died, or it fails.
@@ -43,8 +45,6 @@ SILENT_MS = 2 * STEP_LOST_MS
 STEP_ORDERS_MAX = 1_000
 # When all drivers had an offer without success, they are planned for again after this time.
 REPEAT_MS = 5_000
-# How far from the first store a driver counts as whose place is not known, in metres.
-UNKNOWN_AWAY_M = 2_000.0
 # A driver who has not said when its shift ends is there for so long, in seconds of the planner.
 SHIFT_S = 24 * 3600.0
 
@@ -68,7 +68,8 @@ def step_of(state: ZoneState, plan: ZonePlan, now_ms: int) -> Query | None:
         return None
     waiting = [order for order in state.orders.values() if _is_planned(state, order, now_ms)]
     plan.due = False
-    if not waiting or not state.drivers:
+    at_risk = promises_at_risk(state, plan, now_ms)
+    if not (waiting or at_risk) or not state.drivers:
         plan.before, plan.unplanned = (), frozenset()
         plan.wanted_ms = None
         return None
@@ -85,7 +86,8 @@ def step_of(state: ZoneState, plan: ZonePlan, now_ms: int) -> Query | None:
         plan.before,
         plan.points(now_ms),
         plan.number,
-        recent=plan.recent.demand(plan.sites, plan.seconds(now_ms)) if plan.settings.pooling else (),
+        at_risk,
+        plan.recent.demand(plan.sites, plan.seconds(now_ms)) if plan.settings.pooling else (),
     )
     settings = replace(plan.settings, lead_s=plan.refusals.everybody * _offer_s(state, plan))
     return Query(
@@ -197,59 +199,6 @@ def _plan_driver(
     )
 
 
-def predicted_end(plan: ZonePlan, driver_id: int, tasks: Sequence[Order], now_ms: int) -> tuple[Spot, float]:
-    """Where and when a driver will be free: after its trips, in the sequence in which it is expected to do them.
-
-    What is picked up already comes first. Without tasks it is the last known place, and a time that is over. A driver
-    whose place is not known may be anywhere: it counts as rather far from the stores.
-    """
-    known_place = plan.known_places.get(driver_id)
-    if known_place is None:
-        at, time_s = Spot(UNKNOWN_AWAY_M, 0.0), plan.seconds(now_ms)
-    else:
-        at, time_s = plan.spot(known_place.place), plan.seconds(known_place.at_ms)
-    if not tasks:
-        return at, 0.0
-    travel_s = plan.settings.travel.seconds
-    half_pickup_s, half_dropoff_s = plan.settings.pickup_s / 2, plan.settings.dropoff_s / 2
-    for trip in _trips(tasks):
-        for order in sorted(trip, key=lambda each: each.ready_ms):
-            if order.status == "picked_up":
-                continue
-            # An order that nobody has yet cannot be under way since long.
-            time_s = max(time_s, plan.seconds(order.updated_ms))
-            store = plan.spot(order.facts.first.place)
-            arrived_s = time_s + (travel_s(at, store) + half_pickup_s if store != at else 0.0)
-            time_s = max(arrived_s, plan.seconds(order.ready_ms))
-            at = store
-        time_s += half_pickup_s
-        for order in trip:
-            # Goods that nobody took go back to the store.
-            back = order.returning_ms is not None
-            door = plan.spot(order.facts.first.place if back else order.facts.dropoff)
-            time_s += travel_s(at, door) + 2 * half_dropoff_s
-            at = door
-    return at, time_s
-
-
-def _trips(tasks: Iterable[Order]) -> list[list[Order]]:
-    """Orders by trip, in the sequence of their delivery; trips that are under way first."""
-    trips: defaultdict[str, list[Order]] = defaultdict(list)
-    for order in tasks:
-        trips[order.trip.id if order.trip is not None else f"alone {order.id}"].append(order)
-    for members in trips.values():
-        members.sort(key=lambda each: each.trip.order_ids.index(each.id) if each.trip is not None else 0)
-    begun = {"picked_up": 0, ASSIGNED: 1}
-    return sorted(
-        trips.values(),
-        key=lambda members: (
-            min(begun.get(each.status, 2) for each in members),
-            members[0].ready_ms,
-            members[0].id,
-        ),
-    )
-
-
 # -- proposals --------------------------------------------------------------------------------------------
 
 
@@ -283,6 +232,27 @@ def planned(state: ZoneState, plan: ZonePlan, answer: QueryAnswer, now_ms: int) 
         asked[proposal.driver_id] = taken + len(orders)
         found = _Circumstances(_asked_ms(answer.query), now_ms, away_m)
         tells += _tells(state, plan, proposal, orders, places, found)
+    return tells + _rescues(state, plan, result, asked)
+
+
+def _rescues(state: ZoneState, plan: ZonePlan, result: PlanResult, asked: Mapping[int, int]) -> list[Tell]:
+    """Take orders from drivers who would break their promises, for drivers who would keep them.
+
+    Where trips are assigned the new driver gets the order. Where they are offered it is released, and the next step
+    offers it: nobody gets an order unasked. The order's own turn refuses what was picked up meanwhile.
+    """
+    tells = []
+    for found in result.reassignments:
+        order, driver = plan.carried.get(found.order_id), state.drivers.get(found.to_driver_id)
+        if order is None or order.driver_id != found.from_driver_id or order.status != ASSIGNED:
+            continue
+        if driver is None or driver.free - asked.get(driver.driver_id, 0) < 1:
+            continue
+        place = state.ladder.at(0)
+        wish: Reassign | Release = Release(DISPATCH, PROMISE_AT_RISK)
+        if place is not None and place.rung.mode == DIRECT:
+            wish = Reassign(DISPATCH, driver.driver_id, PROMISE_AT_RISK)
+        tells.append(Tell(ActorId("order", order.id), wish, trace=state.traces.get(order.id)))
     return tells
 
 

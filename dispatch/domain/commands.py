@@ -257,6 +257,13 @@ class TellUnclaimed:
 
 
 @frozen
+class SetEta:
+    """The zone predicts other times for an order that a driver has."""
+
+    eta: Eta
+
+
+@frozen
 class SetMode:
     mode: str
 
@@ -276,7 +283,7 @@ Wish = (
 OrderCommand = (
     Accept | Decline | PickUp | Deliver | Fail | BringBack | ReturnGoods | Cancel | Release | Assign | Reassign
     | Conclude | SetReady | Pay | NotePayment
-    | MakeOffers | Withdraw | GiveUp | TellUnclaimed | SetMode | Expire
+    | MakeOffers | Withdraw | GiveUp | TellUnclaimed | SetEta | SetMode | Expire
 )  # fmt: skip
 
 

@@ -35,6 +35,7 @@ from dispatch.domain.commands import (
     Reassign,
     Release,
     ReturnGoods,
+    SetEta,
     SetMode,
     SetReady,
     TellUnclaimed,
@@ -48,7 +49,7 @@ from dispatch.domain.order import TRANSITIONS, Eta, Order, Trip
 from dispatch.domain.order_visibility import offer_terms, order_for_driver
 from dispatch.domain.payment_decisions import note_payment, pay
 from dispatch.domain.refusals import Refused
-from dispatch.domain.search_decisions import give_up, set_mode, tell_unclaimed, withdraw
+from dispatch.domain.search_decisions import give_up, set_eta, set_mode, tell_unclaimed, withdraw
 
 
 def decide(order: Order, command: OrderCommand, now_ms: int) -> Verdict:
@@ -72,7 +73,7 @@ def decide(order: Order, command: OrderCommand, now_ms: int) -> Verdict:
             return pay(order, command, now_ms)
         case NotePayment():
             return note_payment(order, command, now_ms)
-        case MakeOffers() | Withdraw() | GiveUp() | TellUnclaimed() | SetMode():
+        case MakeOffers() | Withdraw() | GiveUp() | TellUnclaimed() | SetEta() | SetMode():
             return _of_zone(order, command, now_ms)
         case Expire():
             return _expire(order, command, now_ms)
@@ -91,7 +92,7 @@ def _operated(order: Order, command: Assign | Reassign | Conclude, now_ms: int) 
 
 
 def _of_zone(
-    order: Order, command: MakeOffers | Withdraw | GiveUp | TellUnclaimed | SetMode, now_ms: int
+    order: Order, command: MakeOffers | Withdraw | GiveUp | TellUnclaimed | SetEta | SetMode, now_ms: int
 ) -> Verdict:
     match command:
         case MakeOffers():
@@ -102,6 +103,8 @@ def _of_zone(
             return give_up(order, command, now_ms) or _cancel(order, Cancel(DISPATCH, "no_driver"), now_ms)
         case TellUnclaimed():
             return tell_unclaimed(order, command, now_ms)
+        case SetEta():
+            return set_eta(order, command, now_ms)
         case SetMode():
             return set_mode(order, command, now_ms)
 

@@ -8,6 +8,7 @@ from dispatch.domain.commands import (
     DISPATCH,
     Decision,
     GiveUp,
+    SetEta,
     SetMode,
     TellUnclaimed,
     Unchanged,
@@ -80,6 +81,21 @@ def tell_unclaimed(order: Order, command: TellUnclaimed, now_ms: int) -> Verdict
         answer="unclaimed",
         reason="ladder_ended",
         data={} if command.gives_up_ms is None else {"gives_up_at_ms": command.gives_up_ms},
+    )
+
+
+def set_eta(order: Order, command: SetEta, now_ms: int) -> Verdict:
+    """Decide a new prediction for an order that a driver has."""
+    if order.status not in o.CARRIED or order.returning_ms is not None:
+        return Refused(r.ORDER_CLOSED, order.status)
+    if order.eta == command.eta:
+        return Unchanged("eta_set")
+    return Decision(
+        order=order.evolve(order.status, now_ms, eta=command.eta),
+        event="eta_changed",
+        by=DISPATCH,
+        answer="eta_set",
+        data={"eta_ms": command.eta.door_ms},
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from dataclasses import fields
 from random import Random
 from typing import Any
 
@@ -12,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dispatch.domain.planning import (
+    AssignedOrder,
     DemandPoint,
     PlanDriver,
     PlannedRoute,
@@ -35,13 +37,25 @@ from tests.unit.dispatch.planning_worlds import world
 numbers = st.integers(1, 2**52)
 reals = st.floats(-1e13, 1e13, allow_nan=False)
 spots = st.builds(Spot, reals, reals)
-orders = st.builds(
-    PlanOrder, numbers, numbers, numbers, spots, spots, reals, reals, st.none() | reals, st.integers(1, 100),
-    st.frozensets(numbers, max_size=4),
+
+
+def whole(kind: type, **members: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    """Values with all members drawn: one that is added later must be named here, or it could be lost unseen."""
+    assert members.keys() == {each.name for each in fields(kind)}
+    return st.builds(kind, **members)
+
+
+orders = whole(
+    PlanOrder, id=numbers, site_id=numbers, store_id=numbers, pickup=spots, dropoff=spots, placed_s=reals, ready_s=reals,
+    promise_s=st.none() | reals, units=st.integers(1, 100), declined_by=st.frozensets(numbers, max_size=4),
+    ready_spread_s=reals,
 )  # fmt: skip
-drivers = st.builds(
-    PlanDriver, numbers, spots, reals, reals, st.integers(0, 20), st.integers(0, 1000), st.none() | reals
-)
+drivers = whole(
+    PlanDriver, id=numbers, spot=spots, free_s=reals, shift_end_s=reals, slots=st.integers(0, 20),
+    capacity_units=st.integers(0, 1000), lead_s=st.none() | reals, rank=st.integers(0, 1 << 62), asked_from_s=reals,
+    fair_s=reals,
+)  # fmt: skip
+assigned = whole(AssignedOrder, order=orders, driver_id=numbers, door_s=reals, picked_up=st.booleans())
 routes = st.builds(
     PlannedRoute, numbers, st.lists(st.lists(numbers, max_size=3).map(tuple), max_size=3).map(tuple)
 )
@@ -53,9 +67,10 @@ def several(each: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
 
 points = st.builds(DemandPoint, spots, reals)
 sites = st.builds(SiteDemand, numbers, reals, several(st.builds(RecentDoor, numbers, spots, reals)))
-states = st.builds(
-    PlanState, several(orders), several(drivers), several(routes), several(points), numbers, several(sites)
-)
+states = whole(
+    PlanState, orders=several(orders), drivers=several(drivers), before=several(routes), demand=several(points),
+    number=numbers, assigned=several(assigned), recent=several(sites),
+)  # fmt: skip
 settings = st.builds(
     ZonePlanSettings,
     speed_m_per_s=st.floats(0.1, 50),

@@ -19,7 +19,8 @@ from dispatch.domain.planning import PlanState
 from dispatch.plan_steps import step
 from dispatch.zone_actor import REBUILD_MS, TICK, ZoneBehaviour
 from dispatch.zone_plan import ZonePlan
-from dispatch.zone_planning import REPEAT_MS, STEP, STEP_LOST_MS, predicted_end
+from dispatch.zone_planning import REPEAT_MS, STEP, STEP_LOST_MS
+from dispatch.zone_predictions import predicted_end
 from tests.unit.dispatch.test_order_decisions import NOW, order
 from tests.unit.dispatch.test_zone_actor import ZONE, Clock
 
