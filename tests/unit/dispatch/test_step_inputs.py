@@ -47,7 +47,8 @@ def whole(kind: type, **members: st.SearchStrategy[Any]) -> st.SearchStrategy[An
 
 orders = whole(
     PlanOrder, id=numbers, site_id=numbers, store_id=numbers, pickup=spots, dropoff=spots, placed_s=reals,
-    ready_s=reals, promise_s=st.none() | reals, units=st.integers(1, 100), declined_by=st.frozensets(numbers, max_size=4),
+    ready_s=reals, promise_s=st.none() | reals, units=st.integers(1, 100),
+    declined_by=st.frozensets(numbers, max_size=4),
     ready_spread_s=reals,
 )  # fmt: skip
 drivers = whole(
