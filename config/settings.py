@@ -253,7 +253,8 @@ class Settings(BaseModel):
         None,
         alias="MALL_PUBLIC_URL",
         pattern=r"^https?://[^\s?#]{1,300}$",
-        description="The customers' site, for links in mails: /orders/ord_1, /password-reset#token. Absent: no links.",
+        description="The customers' site, for links in mails: /orders/ord_1, /password-reset#token; "
+        "and for share links, /t/#secret, which it passes on to this server. Absent: no links in mails.",
     )
     webhooks: Switch = Field(
         "on", alias="MALL_WEBHOOKS", description="Send events to the endpoints of webhooks."

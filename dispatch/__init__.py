@@ -25,6 +25,7 @@ first_offers.py     waits for the first offers of a zone's orders
 zone_actor.py       zones as actors: open orders, free drivers, offers
 order_progress.py   counters of orders: events, times from placing to each stage
 order_creation.py   what a customer orders, and the result
+order_shares.py     share links of orders
 accounts.py         registration, passwords, reset links
 sessions.py         sessions of accounts: open, refresh, end
 users.py            users and drivers as admins change them

@@ -26,11 +26,13 @@ SILENT_OPENINGS = Policy("silent-openings", 1200, shared=False)
 UNKNOWN = Policy("unknown", 600, shared=False)
 # Documents and keys, per address: a page of documents takes eight requests.
 DOCUMENTS = Policy("documents", 600, shared=False)
+# Orders that are followed over share links, per address: an office may share one, and a page asks every five seconds.
+SHARES = Policy("shares", 1200, shared=False)
 # Files of pages, per address: a page takes some forty, and a whole office may share an address.
 PAGE_FILES = Policy("page-files", 6000, shared=False)
 
 # Policies of operations, in the order of the documents.
-POLICIES = (AUTH, REFRESH, WRITES, READS, DOCUMENTS, PAGE_FILES, ORDERS, TICKETS, COMMANDS, LOCATIONS)
+POLICIES = (AUTH, REFRESH, WRITES, READS, SHARES, DOCUMENTS, PAGE_FILES, ORDERS, TICKETS, COMMANDS, LOCATIONS)
 
 # A scope names a resource and an action. With `own` the handler checks the owner, and treats all other resources as
 # not existing. `any` includes `own`.
@@ -38,7 +40,7 @@ _GRANTED: Mapping[str, frozenset[str]] = {
     "customer": frozenset(
         {
             "account:read:own", "account:write:own", "catalog:read", "zones:read", "orders:create",
-            "orders:read:own", "orders:cancel:own", "payments:create", "payments:read:own",
+            "orders:read:own", "orders:cancel:own", "orders:share:own", "payments:create", "payments:read:own",
         }
     ),
     "driver": frozenset(
@@ -51,8 +53,8 @@ _GRANTED: Mapping[str, frozenset[str]] = {
     "admin": frozenset(
         {
             "account:read:own", "account:write:own", "catalog:read", "catalog:write", "zones:read",
-            "zones:write", "orders:create", "orders:read:any", "orders:cancel:any", "orders:operate",
-            "users:admin", "drivers:read:any", "payments:read:any", "payments:refund",
+            "zones:write", "orders:create", "orders:read:any", "orders:cancel:any", "orders:share:any",
+            "orders:operate", "users:admin", "drivers:read:any", "payments:read:any", "payments:refund",
             "webhooks:manage", "events:read",
             "jobs:read", "jobs:manage",
             "reports:read",

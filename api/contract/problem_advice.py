@@ -58,6 +58,7 @@ REMEDIES: Mapping[str, str] = {
     "job_not_failed": "Let it go: it runs when its time has come, which `due_at` of the job says.",
     "job_ended": "GET the job: `runs` say how it ended. Nothing is left to be done.",
     "count_differs": "Look at the jobs again, and send the request with the number in `count` as `expected_count`.",
+    "too_many_shares": "Pass on a link that was made before, or revoke all of them with DELETE and make a new one.",
     "too_many_watchers": "Close a stream of this order that nobody looks at, or GET the order now and then.",
     refusals.OFFER_EXPIRED: "Let it go: the offer has ended. Accept the next one within its time.",
     "version_gone": "Move to version 2; /docs/migration says how.",

@@ -95,6 +95,7 @@ KINDS: Mapping[str, ProblemType] = {
     "job_not_failed": ProblemType(409, "The job has not failed"),
     "job_ended": ProblemType(409, "The job is done or was discarded"),
     "count_differs": ProblemType(409, "There are not as many jobs as expected"),
+    "too_many_shares": ProblemType(409, "The order has too many share links"),
     "too_many_watchers": ProblemType(409, "Too many follow this order already", retryable=True),
     refusals.OFFER_EXPIRED: ProblemType(410, "The offer has expired"),
     "version_gone": ProblemType(410, "This version of the API has ended"),

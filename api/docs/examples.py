@@ -194,6 +194,18 @@ EXAMPLES: Mapping[str, Any] = {
     "OrderEvent": {"event": "order", "id": "3", "data": orjson.dumps(_ORDER).decode()},
     "ChangeEvent": {"event": "change", "id": "4", "data": orjson.dumps(_CHANGE).decode()},
     "OrderStream": (frame("order", 3, _ORDER) + frame("change", 4, _CHANGE)).decode(),
+    "Share": {"url": "https://mall.example/t/#x7mZ0Qh2T1aYv5sKq3LdWA", "secret": "x7mZ0Qh2T1aYv5sKq3LdWA"},
+    "SharedOrder": {
+        "number": 4, "status": "picked_up", "returning": False,
+        "stores": [{"name": "Bakery", **_PLACE, "ready_at": "2026-03-01T12:10:00.000Z"}],
+        "steps": [
+            {"step": "placed", "at": _AT}, {"step": "assigned", "at": "2026-03-01T12:01:00.000Z"},
+            {"step": "picked_up", "at": "2026-03-01T12:12:00.000Z"}, {"step": "delivered", "at": None},
+        ],
+        "window": {"begins_at": "2026-03-01T12:20:00.000Z", "ends_at": "2026-03-01T12:35:00.000Z"},
+        "promised_at": "2026-03-01T12:34:00.000Z", "deliver_at": None, "todo": ["cash", "be_at_the_door"],
+        "door": {"lat": 52.5225, "lon": 13.4038}, "driver": {"first_name": "Max", "place": _PLACE}, "poll_after_s": 5,
+    },
     "StreamTicket": {"ticket": "stk_Zm9ydHktdHdvLWNoYXJhY3RlcnMtb2YtY2hhbmNl", "expires_in": 600},
     "Done": {"result": "won", "order_id": "ord_17", "status": "assigned", "version": 3},
     "Payment": _PAYMENT,

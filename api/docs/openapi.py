@@ -106,7 +106,7 @@ def make_document(routes: Iterable[Operation]) -> dict[str, Any]:
             "schemas": {**tightened(definitions.get("$defs", {})), **components_of(answers)},
             "headers": dict(HEADERS),
             "examples": _examples(),
-            "securitySchemes": {"bearer": BEARER},
+            "securitySchemes": {"bearer": BEARER, "share": SHARE},
         },
     }
     return _used_only(document)
@@ -121,6 +121,21 @@ BEARER = {
 }
 
 
+# A key and not a scheme of HTTP, because `Share` is not among the registered ones.
+SHARE = {
+    "type": "apiKey",
+    "in": "header",
+    "name": "Authorization",
+    "description": "The word `Share`, a space, and the secret of a share link: 128 bits of which only a hash is kept.",
+}
+
+
+def _security(route: Operation) -> list[dict[str, list[str]]]:
+    if route.shared:
+        return [{"share": []}]
+    return [] if route.scope is None else [{"bearer": []}]
+
+
 def _tags(route: Operation) -> list[str]:
     return [_TITLES[route.resource]]
 
@@ -132,7 +147,7 @@ def _operation(route: Operation, schemas: Any) -> dict[str, Any]:
         "summary": route.summary,
         "description": _description(route),
         "tags": _tags(route),
-        "security": [] if scope is None else [{"bearer": []}],
+        "security": _security(route),
         "parameters": _parameters(route),
         "responses": _responses(route),
     }
@@ -151,7 +166,9 @@ def _operation(route: Operation, schemas: Any) -> dict[str, Any]:
 
 def _description(route: Operation) -> str:
     parts = [f"{route.summary}.", *filter(None, [route.note])]
-    if route.scope is None:
+    if route.shared:
+        parts.append("Open to whoever has the secret of a share link.")
+    elif route.scope is None:
         parts.append("Open to anybody.")
     else:
         parts.append(f"Scope `{route.scope}`: {', '.join(roles_with(route.scope))}.")

@@ -57,6 +57,7 @@ class Route:
         quiet: a successful request gets no log line.
         prompt: everything that it waits for has a shorter deadline of its own.
         ticketed: a ticket in the query may stand for the token.
+        shared: the handler reads the secret of a share link, in place of a token.
     """
 
     handler: Handler
@@ -72,6 +73,7 @@ class Route:
     quiet: bool = False
     prompt: bool = False
     ticketed: bool = False
+    shared: bool = False
 
     @property
     def access(self) -> Access:

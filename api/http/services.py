@@ -32,6 +32,7 @@ from dispatch.jobs.control import JobControl
 from dispatch.notices.preferences import Contacts
 from dispatch.notices.resets import ResetRequests
 from dispatch.notices.sandbox import SandboxMessages
+from dispatch.order_shares import OrderShares
 from dispatch.payments import Payments
 from dispatch.records import Records
 from dispatch.reports.daily import DailyReports
@@ -127,6 +128,7 @@ class Services:
         self.sessions = Sessions(self.database, self.entropy, self.tokens)
         self.catalogue = Catalogue(self.database, self.cached, self.dispatch, self.settings.low_stock)
         self.records = Records(self.database)
+        self.order_shares = OrderShares(self.database, self.entropy)
         self.jobs = JobControl(self.database)
         self.daily_reports = DailyReports(self.database)
         self.credentials = Credentials(self.database)

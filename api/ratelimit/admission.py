@@ -30,6 +30,7 @@ from api.auth.permissions import (
     PAGE_FILES,
     READS,
     REFRESH,
+    SHARES,
     SILENT_OPENINGS,
     STRANGERS,
     UNKNOWN,
@@ -60,7 +61,7 @@ _BACK_S = (5, 3, 2, 1)
 # Failures count for the network: see api/ratelimit/login_attempts.py.
 _TRIED = frozenset({AUTH.name, REFRESH.name})
 _BROWSED = frozenset({"stores", "products", "zones", "docs", "pages"})
-_READING = frozenset({READS.name, DOCUMENTS.name, PAGE_FILES.name})
+_READING = frozenset({READS.name, SHARES.name, DOCUMENTS.name, PAGE_FILES.name})
 _VITAL = frozenset({ORDERS.name, COMMANDS.name, LOCATIONS.name})
 # Limit of look-ups whether a creation over its limit is a repetition.
 _LOOKS = Policy("looks", READS.limit, shared=False)

@@ -16,6 +16,8 @@ order_commands.py   commands on an order: accept, pick up, deliver, cancel, assi
 payments.py         payments of card orders
 tracking.py         history and event stream of an order
 decisions.py        why an order was offered to whom; decisions made again
+shares.py           share links of an order, and the order for whoever has one
+shared_order.py     an order as whoever has its share link sees it
 webhooks.py         endpoints of webhooks: create, change, test, replay, enable, attempts
 webhook_answers.py  types of answers about webhooks and the log, with their serializers
 events.py           the log of events

@@ -12,6 +12,7 @@ operator_decisions.py  decisions about commands of operators
 payment_decisions.py   decisions about payments
 search_decisions.py    decisions about the search for a driver, apart from offers
 order_visibility.py    what a driver sees of an order
+order_sharing.py       what whoever has an order's share link sees of it
 liveness.py            signs of life of a driver
 refresh_tokens.py      token families of sessions
 position_filter.py     positions that are plausible

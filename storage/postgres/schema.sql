@@ -59,7 +59,7 @@ CREATE SEQUENCE life_seq;
 CREATE TABLE alembic_version (
     version_num varchar(32) NOT NULL CONSTRAINT alembic_version_pkc PRIMARY KEY
 );
-INSERT INTO alembic_version VALUES ('0045_pooling_figures');
+INSERT INTO alembic_version VALUES ('0046_shares');
 
 
 -- Accounts ----------------------------------------------------------------------------------------------------------
@@ -362,6 +362,16 @@ CREATE TABLE assignment (
     slot      integer NOT NULL CHECK (slot >= 0),   -- below the driver's capacity when it was taken
     since     timestamptz NOT NULL,
     UNIQUE (driver_id, slot)
+);
+
+-- Share links of orders: who knows the secret follows the order without an account. Only its SHA-256 is kept. The slots
+-- bound the links of an order. A link ends a while after its order (sql/shares.sql), and trim_expired() deletes it then.
+CREATE TABLE order_shares (
+    order_id   bigint NOT NULL,
+    slot       smallint NOT NULL CHECK (slot BETWEEN 1 AND 5),
+    digest     bytea NOT NULL UNIQUE CHECK (octet_length(digest) = 32),
+    created_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (order_id, slot)
 );
 
 -- What lists of orders go by and what never changes: a row for each pick-up, the first of which stands for the order.

@@ -17,6 +17,7 @@ token_forge.py       access tokens, valid and forged
 
 Users:
 test_stories.py    orders from the customer to the door, with one instance and with three
+test_shares.py     orders that are followed over share links, and what is not told over them
 test_catalogue.py  what shops show and sell, on two instances
 test_mails.py      mails and SMS of a server with its worker
 test_webhooks.py   events to receivers, while workers are killed

@@ -76,6 +76,10 @@ CELLS: Mapping[str, str] = {
     "orders.events":       "401 200 404 200 200 404 200 401 401 401",
     "orders.track":        "401 200 404 200 200 404 200 401 401 401",
     "orders.track_ticket": "401 201 404 201 201 404 201 401 401 401",
+    "orders.share":        "401 201 404 403 403 403 201 401 401 401",
+    "orders.unshare":      "401 204 404 403 403 403 204 401 401 401",
+    # It wants the secret of a link and no token.
+    "orders.shared":       "401 401 401 401 401 401 401 401 401 401",
     "orders.ready_time":   _ADMIN,
     "orders.accept":       "401 403 403 200 200 409 403 401 401 401",
     "orders.decline":      "401 403 403 409 200 409 403 401 401 401",
@@ -141,6 +145,8 @@ CELLS: Mapping[str, str] = {
     "docs.problems":       _OPEN,
     "docs.problem":        _OPEN,
     "docs.migration":      _OPEN,
+    "pages.track":         _OPEN,
+    "pages.track_itself":  _OPEN,
     "pages.console":       _OPEN,
     "pages.console_itself": _OPEN,
     # No file has the name of the table's ids.

@@ -10,6 +10,7 @@ test_hindsight.py    the bound of what trips could have saved, against the best 
 test_pooling_figures.py  what the trips of a day saved
 test_driver_feed.py  the driver's feed: each position once, whatever order things arrive in
 test_pickup_queue.py  the queue at the stores: who has a place, who is told of it, who is asked first
+test_order_sharing.py  what a share link shows: when the driver is shown, rounded places and times
 test_placed.py       an order that was just placed: its zone is told once
 test_webhook_policy.py  what follows from the answer of a receiver
 test_webhook_sender.py  the sender on a store in memory: order, failures, replays, lost answers
