@@ -10,6 +10,7 @@ install.py      installs what package.json names
 design/         colours, type and basic elements, for all pages
 client/         modules of all pages: session, requests, theme, language
 console/        the console of those who run the mall
+track/          an order for whoever has its share link: plain JavaScript, small, works without packages
 package.json, package-lock.json   what npm installs; .npmrc how
 node_modules/   what is installed; not in the repository
 """

@@ -85,7 +85,7 @@ def page_set() -> PageSet:
         for path, (place, text) in read.items()
     }
     modules = {path: text for path, (_, text) in read.items() if path.endswith(".js")}
-    pages = {page.name: _page_file(page, modules, installed=installed) for page in PAGES}
+    pages = {page.name: _page_file(page, modules, installed=installed or not page.packages) for page in PAGES}
     return PageSet(pages, files, installed)
 
 

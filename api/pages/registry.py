@@ -34,15 +34,20 @@ class WebPage:
         path: first part of its address.
         summary: one sentence for the table of operations.
         policy: its Content-Security-Policy.
+        packages: it imports packages, so it needs them installed.
     """
 
     name: str
     path: str
     summary: str
     policy: str = policy_of()
+    packages: bool = True
 
 
-PAGES: tuple[WebPage, ...] = (WebPage("console", "/console", "The console of those who run the mall"),)
+PAGES: tuple[WebPage, ...] = (
+    WebPage("console", "/console", "The console of those who run the mall"),
+    WebPage("track", "/t", "An order that is followed over a share link", packages=False),
+)
 # Folders whose files every page may load.
 SHARED = ("design", "client")
 # What modules import by name, and fonts: name, file of /pages/vendor, file in node_modules.

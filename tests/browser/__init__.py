@@ -5,5 +5,6 @@ Each test has a browser context of its own, and fails when its page logs an erro
 Map:
 chromium.py       the browser; a page whose errors are kept; axe
 conftest.py       the server of this room, the browser, pages of nobody and of the administrator
+test_track.py     an order that is followed over a share link, on a phone
 test_sign_in.py   signing in and out, sessions that several tabs share
 """

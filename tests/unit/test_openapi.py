@@ -122,7 +122,7 @@ def test_an_operation_says_what_it_is_and_who_may_call_it(route: Operation) -> N
     assert operation["summary"]
     assert operation["description"].startswith(operation["summary"])
     assert operation["tags"]
-    assert bool(operation["security"]) == (route.scope is not None)
+    assert bool(operation["security"]) == (route.scope is not None or route.shared)
     assert operation.get("x-scope") == route.scope
     if route.scope is not None:
         assert f"`{route.scope}`" in operation["description"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -24,7 +25,7 @@ FACTS = Facts(
 SEEN = DriverSeen(DRIVER, 1, "Max Mustermann", "online", 2, (5,), Place(52.51234, 13.41111), True, 9)
 
 
-def order(status: str = o.PICKED_UP, number: int = 5, **other: object) -> Order:
+def order(status: str = o.PICKED_UP, number: int = 5, **other: Any) -> Order:
     facts = replace(FACTS, id=number)
     return replace(Order(facts, status, 3, o.WAVES, (60_000,), 30, DRIVER), **other)
 
