@@ -1,6 +1,7 @@
 // A small map of store, door and driver on a canvas. There is no ground: the places and a scale are enough.
 const EARTH_M = 111_320;
-const MARGIN = 46, LEAST_SPAN_M = 400, DENSITY_MAX = 2;
+// Below there is room for names under their marks, and for the scale under them.
+const SIDE = 46, TOP = 44, BELOW = 64, LEAST_SPAN_M = 400, DENSITY_MAX = 2;
 
 const scaleOf = (lat) => Math.cos((lat * Math.PI) / 180);
 
@@ -24,8 +25,8 @@ function projection(places, width, height) {
   const east = scaleOf(middle.lat) * EARTH_M;
   const spanX = Math.max(LEAST_SPAN_M, (Math.max(...lons) - Math.min(...lons)) * east);
   const spanY = Math.max(LEAST_SPAN_M, (Math.max(...lats) - Math.min(...lats)) * EARTH_M);
-  const perM = Math.min((width - 2 * MARGIN) / spanX, (height - 2 * MARGIN) / spanY);
-  return { perM, at: ({ lat, lon }) => [width / 2 + (lon - middle.lon) * east * perM, height / 2 - (lat - middle.lat) * EARTH_M * perM] };
+  const perM = Math.min((width - 2 * SIDE) / spanX, (height - TOP - BELOW) / spanY);
+  return { perM, at: ({ lat, lon }) => [width / 2 + (lon - middle.lon) * east * perM, (height + TOP - BELOW) / 2 - (lat - middle.lat) * EARTH_M * perM] };
 }
 
 // The longest of 1, 2, 5, 10 … metres that takes at most a third of the width.
@@ -65,7 +66,7 @@ function ground(pen, colours, width, height, metres, perM) {
   pen.beginPath();
   pen.moveTo(left, low - 4); pen.lineTo(left, low); pen.lineTo(right, low); pen.lineTo(right, low - 4);
   pen.stroke();
-  text(pen, metres < 1000 ? `${metres} m` : `${metres / 1000} km`, left + 5, low - 5, "left", 500);
+  text(pen, metres < 1000 ? `${metres} m` : `${metres / 1000} km`, right + 7, low + 1, "left", 500);
 }
 
 function line(pen, [x1, y1], [x2, y2], colour, width = 1.5) {

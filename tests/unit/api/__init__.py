@@ -9,6 +9,7 @@ test_ops_hosts.py        host names of the ops port, and metrics of several inst
 test_jobs_page.py        the page of background work
 test_step_file.py        the file in which a worker leaves its last step
 test_status.py           the cluster's status, from answers that come or do not
+test_track_page.py       the page of a share link: its size, its words
 test_storable.py         whatever a request model accepts, a column can hold
 test_transport.py        the server protocol on a transport in memory
 test_transport_prompt.py  requests that are answered without a task
