@@ -83,6 +83,7 @@ def _site(context: RequestContext) -> str:
 )
 async def unshare(context: RequestContext) -> web.Response:
     order = await visible_order(context)
+    await context.no_body()
     await context.services.order_shares.revoke(order.id)
     return web.Response(status=204)
 

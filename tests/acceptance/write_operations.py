@@ -107,6 +107,8 @@ WRITES: Mapping[str, Operation] = {
         "PUT", "/api/v2/orders/{order}/ready-time", "admin", {"ready_at": SOON}
     ),
     "orders.track_ticket": Operation("POST", "/api/v2/orders/{order}/track/tickets", "customer"),
+    "orders.share": Operation("POST", "/api/v2/orders/{order}/share", "customer"),
+    "orders.unshare": Operation("DELETE", "/api/v2/orders/{order}/share", "customer"),
     "orders.accept": Operation(
         "POST", "/api/v2/orders/{order}/acceptance", "driver", {"offer_id": "ofr_1_1"}
     ),

@@ -77,7 +77,8 @@ class Day:
         path = re.sub("{.*?}", of, route.path.replace("{event}", self.event)) + query
         headers = {"If-Match": "*", "Idempotency-Key": next(_keys), "Content-Type": "application/json"}
         if name:
-            headers["Authorization"] = f"Bearer {self.server.tokens[name]}"
+            scheme = "Share" if route.shared else "Bearer"
+            headers["Authorization"] = f"{scheme} {self.server.tokens[name]}"
         data = None if body is None else orjson.dumps(body)
         url = self.server.process.url + path
         async with self.server.http.request(route.method, url, data=data, headers=headers) as response:
@@ -245,7 +246,11 @@ async def _orders(day: Day, product: str, driver: str) -> None:
     await day.do("admin", "drivers.take_offline", driver, {"status": "offline"})
     await day.do("driver-a", "drivers.availability", body={"status": "online"})
     cancelled = await day.order(product)
+    day.server.tokens["follower"] = (await day.do("customer", "orders.share", cancelled))["secret"]
+    await day.do("follower", "orders.shared")
     await day.do("customer", "orders.cancel", cancelled)
+    await day.do("follower", "orders.shared")
+    await day.do("customer", "orders.unshare", cancelled)
     await day.do("customer", "orders.track_ticket", done)
     for name in ("customer", "admin"):
         for order in (done, failed, cancelled):

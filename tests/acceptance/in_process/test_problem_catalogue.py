@@ -18,6 +18,7 @@ from jsonschema import Draft202012Validator
 from api.contract.problems import KINDS
 from api.docs.problem_pages import row_of
 from api.docs.response_schemas import components_of
+from dispatch.order_shares import SHARES_MAX
 from dispatch.service import CREATE_ROUTE
 from dispatch.webhooks.administration import Webhooks
 from tests.acceptance.in_process.in_process_server import FAULTS, InProcessServer, ordered
@@ -110,6 +111,13 @@ async def no_watchers(server: InProcessServer) -> Answer:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("dispatch.order_actor.WATCHERS_OF_USER_MAX", 0)
         return await server.ask("customer", "GET", f"/api/v2/orders/{order}/track")
+
+
+async def too_many_shares(server: InProcessServer) -> Answer:
+    order = await server.new_order("prd_1")
+    for _ in range(SHARES_MAX):
+        assert (await command(server, "customer", order, "share")).status == 201
+    return await command(server, "customer", order, "share")
 
 
 async def reused_key(server: InProcessServer) -> Answer:
@@ -452,6 +460,7 @@ HOW: Mapping[str, How] = {
     "not_offered": commanded("driver", "acceptance"),
     "order_closed": cancelled,
     "invalid_transition": commanded("admin", "release"),
+    "too_many_shares": too_many_shares,
     "too_many_watchers": no_watchers,
     "offer_expired": commanded("driver", "acceptance", {"offer_id": "ofr_1_1"}),
     "body_too_large": asked("admin", "POST", "/api/v2/zones", {"name": "x" * 70_000}),

@@ -272,7 +272,7 @@ async def test_no_role_does_what_its_scopes_do_not_name(server: RunningServer, r
 # -- owners -----------------------------------------------------------------------------------------------
 
 FOREIGN = {
-    "other": ("orders.get", "orders.events", "orders.track", "orders.cancel"),
+    "other": ("orders.get", "orders.events", "orders.track", "orders.cancel", "orders.share", "orders.unshare"),
     "driver": (
         "orders.get", "orders.events", "orders.track", "orders.pickup", "orders.delivery", "orders.failure",
         "orders.return",
