@@ -95,6 +95,7 @@ async def unshare(context: RequestContext) -> web.Response:
     scope=None,
     shared=True,
     limit=SHARES,
+    quiet=True,
     summary="The order of a share link",
     note="`Authorization: Share SECRET`; a secret never stands in an address. `door` and the driver's place are rounded"
     " to some fifty metres, and the driver is there only between pick-up and delivery, while this door is its next"

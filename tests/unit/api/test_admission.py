@@ -14,7 +14,7 @@ from structlog.testing import capture_logs
 
 from actors.clock import LoopClock
 from api.auth.access_tokens import Principal
-from api.auth.permissions import AUTH, COMMANDS, OPENINGS, ORDERS, READS, SILENT_OPENINGS
+from api.auth.permissions import AUTH, COMMANDS, OPENINGS, ORDERS, READS, SHARES, SILENT_OPENINGS
 from api.contract.problems import Problem
 from api.ratelimit.admission import BROWSE, READ, VITAL, WRITE, AdmissionControl, rank_of
 from api.ratelimit.headers import legacy_headers, mark, seconds
@@ -49,6 +49,7 @@ RANKS = {route.operation: rank_of(route.operation, route.access, streams=route.s
         ("docs.page", BROWSE),
         ("orders.get", READ),
         ("orders.track", READ),
+        ("orders.shared", READ),
         ("auth.me", READ),
         ("drivers.my_orders", READ),
         ("auth.login", WRITE),
@@ -96,6 +97,18 @@ async def test_feeds_that_nobody_has_named_are_counted_by_address(admission: Adm
         admission.admit_opening(caller("192.0.2.1"), None)
     assert refused.value.extra == {"violated-policies": ["silent-openings"]}
     admission.admit_opening(caller("192.0.2.2"), None)
+
+
+async def test_followers_of_shared_orders_are_counted_by_address(admission: AdmissionControl) -> None:
+    def follower(address: str) -> Any:
+        return SimpleNamespace(**vars(caller(address)), principal=None)
+
+    stranger = follower("192.0.2.9")
+    for _ in range(SHARES.limit):
+        await admission.admit(SHARES, stranger)
+    with pytest.raises(Problem, match="rate_limited"):
+        await admission.admit(SHARES, stranger)
+    await admission.admit(SHARES, follower("192.0.2.10"))
 
 
 async def test_commands_over_the_feed_count_with_those_over_rest_each_order_once(
