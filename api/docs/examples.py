@@ -140,6 +140,7 @@ _DAY = {
     "undeliverable": 1, "delivery_mean_s": 1630.5, "delivery_p90_s": 2410.0,
     "cancelled_by": {"customer": 2, "admin": 0, "system": 1},
     "amounts": [{"currency": "EUR", "revenue_minor": 61200, "refunded_minor": 900, "driver_pay_minor": 12600}],
+    "distance_alone_m": 151_200, "distance_saved_m": 61_400, "distance_saved_bound_m": 78_900,
     "updated_at": _AT,
 }  # fmt: skip
 _CASH = {

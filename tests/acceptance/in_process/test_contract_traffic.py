@@ -92,6 +92,7 @@ class Day:
         """A zone and a product in it."""
         area = [{"lat": 0, "lon": 0}, {"lat": 0, "lon": 5}, {"lat": 5, "lon": 5}]
         body = {"name": "Zone", "mode": mode, "wave_size": 2, "offer_ttl_s": 60, "area": area}
+        body["queue_radius_m"] = 500
         zone = (await self.do("admin", "zones.create", body=body))["id"]
         store = {"zone_id": zone, "name": "Store", "lat": 52.52, "lon": 13.4}
         store_id = (await self.do("admin", "stores.create", body=store))["id"]
@@ -447,6 +448,7 @@ async def _open_day(day: Day) -> None:
     await _driver(day, "driver-g", zone)
     async with day.riding("driver-f") as rider, day.riding("driver-g") as rival:
         await rider.say("loc", cseq=2, lat=52.52, lon=13.4, accuracy_m=5.0)
+        await rider.frame("state.queue")
         await rider.say("ping", id=5)
         await rider.frame("pong", id=5)
         orders = [await day.order(product) for _ in range(3)]
