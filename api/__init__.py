@@ -12,6 +12,7 @@ rest/               handlers of version 2, one module per resource
 operator/           commands of an operator: first run, users in bulk, key rotation, preflight
 work/               worker process: background jobs
 ops/                health, metrics, status of the instance and of the cluster
+live/               the operators' WebSocket: a zone as it is now
 feed/               the drivers' WebSocket: PROTOCOL.md, frames, session
 outbound/           mail, SMS and webhooks: senders, templates, guard of addresses
 payments/           payment gateway over HTTP, sandbox, worker

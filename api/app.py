@@ -16,6 +16,7 @@ from api.http.operation import TABLE, Operation, Route
 from api.http.pipeline import UNKNOWN_PATH, bind, expect, outside, unknown
 from api.http.services import INTERNAL, SERVICES, Services
 from api.ops import health, jobs_status
+from api.pages.page_files import page_set
 from api.routes import ROUTES, check_routes
 from api.transport.fast_path import PROMPTS, FastPath, Handler
 from api.v1 import mount
@@ -48,6 +49,7 @@ def make_app(services: Services, routes: tuple[Operation, ...] = ROUTES) -> web.
     app = web.Application(middlewares=foreign, client_max_size=BODY_BYTES_MAX)
     app[SERVICES] = services
     app[TABLE] = routes
+    page_set()  # a page that cannot be made ends the start, not a request
     bound = [(route, bind(route)) for known in routes for route in with_head(known)]
     addresses: list[version_routing.Address] = [
         (route.method, route.path.replace(REST, REST_PATTERN), handler) for route, handler in bound

@@ -9,6 +9,7 @@ from api.docs import asyncapi, browser_page, openapi, problem_pages, versions
 from api.feed import handshake
 from api.http import front_pages
 from api.http.operation import METHODS, Operation, Route
+from api.live import opening
 from api.ops import health
 from api.pages import serving
 from api.rest import (
@@ -53,6 +54,7 @@ _TABLES: tuple[Iterable[Operation], ...] = (
     decisions.operations,
     shares.operations,
     handshake.operations,
+    opening.operations,
     drivers.operations,
     webhooks.operations,
     events.operations,

@@ -12,6 +12,8 @@ driver_liveness.py  signs of life in its turns
 driver_actor.py     drivers as actors: availability, position, feed
 zone_state.py       state of a zone's actor
 zone_plan.py        what a zone keeps for its planner
+zone_live.py        what operators who look at a zone are told each second
+zone_watching.py     turns of a zone for operators who look at it
 zone_expiry.py      ends offers that cannot lead to anything, and searches that find no driver
 zone_ladder.py      where orders stand on the zone's offer ladder
 zone_predictions.py  when drivers will be free, and orders at the door

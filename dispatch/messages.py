@@ -263,6 +263,24 @@ class ShowBoard:
 
 
 @frozen
+class WatchZone:
+    """Operators of an instance look at the zone: for a while its ticks go to this address.
+
+    `whole`: what has changed is not enough for them, they need all of it.
+    """
+
+    to: str
+    whole: bool = False
+
+
+@frozen
+class UnwatchZone:
+    """Nobody behind this address looks any more."""
+
+    to: str
+
+
+@frozen
 class ZoneView:
     """Asks for counts for the status page."""
 

@@ -350,6 +350,15 @@ class Dispatch:
         """Ask a zone to send its board to all instances. Unread repetitions are merged."""
         self.runtime.tell(zone_ref(number), m.ShowBoard(), latest="board")
 
+    def watch_zone(self, number: int, address: str, *, whole: bool) -> None:
+        """Tell a zone that operators behind this address look at it. Unread repetitions are merged."""
+        kind = "whole" if whole else "lease"
+        self.runtime.tell(zone_ref(number), m.WatchZone(address, whole), latest=f"{kind}:{address}")
+
+    def unwatch_zone(self, number: int, address: str) -> None:
+        """Tell a zone that nobody behind this address looks any more."""
+        self.runtime.tell(zone_ref(number), m.UnwatchZone(address))
+
     def reconfigure_zone(self, number: int, trace: str) -> None:
         """Tell a zone that its settings have changed."""
         self.runtime.tell(zone_ref(number), m.Reconfigured(), trace=trace)

@@ -22,7 +22,7 @@ TRAVELLERS: tuple[type, ...] = (
     m.FeedGrew, m.Carries, m.FeedAt, m.Carrying, m.OfferDied, m.SetAvailability, m.SetDriver, m.Banned,
     m.PositionReported, m.Connect, m.Disconnect, m.DriverView, m.QueuePlaced,
     # to zones
-    m.OrderChanged, m.DriverChanged, m.Reconfigured, m.ShowBoard, m.ZoneView,
+    m.OrderChanged, m.DriverChanged, m.Reconfigured, m.ShowBoard, m.WatchZone, m.UnwatchZone, m.ZoneView,
     # answers
     m.Reply, m.Connected, m.DriverSeen, Order,
 )  # fmt: skip

@@ -17,7 +17,7 @@ from typing import Any
 from actors.behaviour import Done, Step, newest_wins
 from actors.dedup import ring_from
 from actors.messages import ActorId, Delivery, Emit, Query, QueryAnswer, QueryFailed, Tell, Turn, Wake
-from dispatch import feed_frames, zone_ladder, zone_planning
+from dispatch import feed_frames, zone_ladder, zone_planning, zone_watching
 from dispatch import messages as m
 from dispatch.domain.commands import MakeOffers, SetMode
 from dispatch.domain.geo import Place
@@ -112,7 +112,7 @@ class ZoneBehaviour:
                 return self._planned(state, message, turn)
             case QueryAnswer(query=Query(tag="drivers")):
                 return self._compare_drivers(state, message.result, turn)
-            case QueryAnswer():
+            case QueryAnswer(query=Query(tag="whole")):
                 return self._fill(state, message.result, turn)
             case m.ShowBoard():
                 state.board_dirty = True
@@ -120,7 +120,7 @@ class ZoneBehaviour:
             case m.ZoneView():
                 return Done(reply={"open_orders": len(state.orders), "online_drivers": len(state.drivers)})
             case _:
-                raise AssertionError(message)
+                return zone_watching.turn(state, message, turn.now_ms)
 
     # -- the picture --------------------------------------------------------------------------
 
@@ -161,6 +161,8 @@ class ZoneBehaviour:
         if state.plan is not None:
             state.plan.drop(order.id)
         state.schedule(order)
+        if state.live is not None:
+            state.live.order_vanished(order.id)
         return True
 
     def _open(self, state: ZoneState, order: Order, now_ms: int) -> tuple[Tell, ...]:
@@ -174,7 +176,9 @@ class ZoneBehaviour:
         return ()
 
     def _note(self, state: ZoneState, order: Order, now_ms: int) -> None:
-        """Tell the planner's memory of an order's change."""
+        """Tell the planner's memory, and who looks, of an order's change."""
+        if state.live is not None:
+            state.live.order_changed(order)
         plan = state.plan
         if plan is None:
             return
@@ -231,9 +235,10 @@ class ZoneBehaviour:
         state.met.clear()
         orders = Query("zone_orders", (state.id,), tag="orders")
         drivers = Query("zone_drivers", (state.id,), tag="drivers")
+        live = zone_watching.ask_again(state)
         if state.plan is None:
-            return orders, drivers
-        return orders, drivers, Query("zone_carried", (state.id,), tag="carried")
+            return orders, drivers, *live
+        return orders, drivers, *live, Query("zone_carried", (state.id,), tag="carried")
 
     def _compare_orders(self, state: ZoneState, rows: Sequence[Any], turn: Turn) -> Done:
         """Compare the picture with the rows of open orders, except orders with news since the query."""
@@ -242,6 +247,8 @@ class ZoneBehaviour:
         for number in [n for n in known if n not in there and n not in state.touched]:
             state.dismiss(number)
             state.board_dirty = True
+            if state.live is not None:
+                state.live.order_vanished(number)
         done = self._act(state, turn)
         return replace(done, queries=(*done.queries, *self._load_newer(state, there, known)))
 
@@ -339,6 +346,7 @@ class ZoneBehaviour:
     def _unanswered(state: ZoneState, query: Query) -> Done:
         """A query that failed: settings are asked for again, and a step is made again with the next second."""
         state.settings_due = state.settings_due or query.tag == "settings"
+        zone_watching.unanswered(state, query)
         if state.plan is not None and query.tag == zone_planning.STEP:
             state.plan.asked_ms = None
         return Done()
@@ -379,7 +387,8 @@ class ZoneBehaviour:
         tells = (
             *opened, *done.tells, *etas, *given_up(state, turn.now_ms), *self._queue_places(state, turn.now_ms),
         )  # fmt: skip
-        return Done(tells=tells, emits=done.emits, queries=queries, wake_s=TICK_S, wake=TICK)
+        emits = (*done.emits, *zone_watching.ticks(state, turn.now_ms))
+        return Done(tells=tells, emits=emits, queries=queries, wake_s=TICK_S, wake=TICK)
 
     @staticmethod
     def _queue_places(state: ZoneState, now_ms: int) -> list[Tell]:

@@ -15,6 +15,7 @@ from dispatch.domain.offer_ladder import NEAREST, OfferLadder, Rung, ladder_from
 from dispatch.domain.order import OPEN, WAVES, Order
 from dispatch.first_offers import FirstOffers
 from dispatch.pickup_queue import PickupQueue, fence_from
+from dispatch.zone_live import LiveView, Scene
 from dispatch.zone_plan import ZonePlan, plan_settings_from
 
 USUAL = OfferLadder((Rung(NEAREST),))
@@ -47,6 +48,7 @@ class ZoneState:
         shown: entries of the last board by order, with their versions; most are reused.
         plan: what the planner of the zone needs; None: the nearest drivers get offers.
         queue: free drivers at the stores, in the sequence of their arrival.
+        live: what operators who look at the zone are told; None: nobody looks.
         manned: True once the drivers were read after the activation: an unknown driver is not online.
     """
 
@@ -80,6 +82,7 @@ class ZoneState:
     board_dirty: bool = False
     shown: dict[int, tuple[int, dict[str, Any]]] = field(default_factory=dict)
     waking: bool = False
+    live: LiveView | None = None
 
     @property
     def recent(self) -> Ring:
@@ -187,6 +190,8 @@ class ZoneState:
         self.drivers[driver.driver_id] = driver
         self.queue.heard(driver, now_ms)
         self.place(driver)
+        if self.live is not None:
+            self.live.driver_seated(driver.driver_id)
 
     def place(self, driver: m.DriverChanged) -> None:
         """Set where offers look for a driver: all in the queue are at one place, so that their sequence decides."""
@@ -205,4 +210,11 @@ class ZoneState:
         self.fleet.drop(number)
         if self.plan is not None:
             self.plan.left(number)
+        if self.live is not None:
+            self.live.driver_left(number)
         self.suspects.add(number)
+
+    @property
+    def scene(self) -> Scene:
+        """What the live picture is made of."""
+        return Scene(self.orders, self.drivers)

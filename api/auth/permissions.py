@@ -58,6 +58,7 @@ _GRANTED: Mapping[str, frozenset[str]] = {
             "webhooks:manage", "events:read",
             "jobs:read", "jobs:manage",
             "reports:read",
+            "console:watch",
         }
     ),
 }  # fmt: skip

@@ -34,7 +34,7 @@ operations = Operations(Operation)
 _REF = "#/components/schemas/{model}"
 _TITLES = {
     "auth": "Accounts", "users": "Users", "zones": "Zones", "stores": "Stores", "products": "Products",
-    "orders": "Orders", "payments": "Payments", "drivers": "Drivers", "feed": "Feed",
+    "orders": "Orders", "payments": "Payments", "drivers": "Drivers", "feed": "Feed", "console": "Console",
     "webhooks": "Webhooks", "events": "Events", "jobs": "Jobs", "reports": "Reports", "health": "Health",
     "docs": "Documents",
 }  # fmt: skip
@@ -48,6 +48,7 @@ _ABOUT = {
     "Payments": "What orders cost, asked of a payment provider.",
     "Drivers": "A driver's own state, and the list that operators see.",
     "Feed": "The drivers' WebSocket.",
+    "Console": "The operators' live picture of a zone, a WebSocket (`api/live/PROTOCOL.md`).",
     "Webhooks": "Endpoints that get events, and what became of each request to them.",
     "Events": "The log of events, to be read.",
     "Jobs": "Background work, for operators: what waits, runs and has failed, and what to do about it.",
@@ -73,8 +74,8 @@ _PREFIXES = {
 
 
 def is_elsewhere(route: Operation) -> bool:
-    """True for operations outside of this document: documents, pages, and the feed, which has a document of its own."""
-    return route.resource in ("docs", "pages") or route.operation == "feed.open"
+    """True for operations outside of this document: documents, pages, and sockets, which are described elsewhere."""
+    return route.resource in ("docs", "pages") or route.operation in ("feed.open", "console.live")
 
 
 def make_document(routes: Iterable[Operation]) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Annotated, Any
 
@@ -60,6 +61,11 @@ class TicketAnswer(TypedDict):
 )
 async def ticket(context: RequestContext) -> web.Response:
     """Issue a one-use ticket for a browser, which sends it in `hello`."""
+    return await issue_ticket(context)
+
+
+async def issue_ticket(context: RequestContext) -> web.Response:
+    """A one-use ticket for a socket of the caller."""
     await context.no_body()
     who = context.who
     claims: dict[str, object] = {
@@ -73,7 +79,7 @@ async def ticket(context: RequestContext) -> web.Response:
     return json_response(shown, 201)
 
 
-def _check_upgrade(context: RequestContext) -> None:
+def check_upgrade(context: RequestContext, protocol: str) -> None:
     """Refuse a bad request before the upgrade, while it can still get an HTTP answer.
 
     Raises:
@@ -83,12 +89,12 @@ def _check_upgrade(context: RequestContext) -> None:
     if any(name.lower() in _TOKEN_NAMES for name in context.request.query):
         raise Problem("token_in_url", "Send the Authorization header, or a ticket in the first frame.")
     if context.request.query:
-        raise Problem("malformed_request", "The feed takes no query parameters.")
+        raise Problem("malformed_request", "A socket takes no query parameters.")
     if headers.get("Upgrade", "").lower() != "websocket" or headers.get("Sec-WebSocket-Version") != "13":
         raise Problem("upgrade_required", headers={"Upgrade": "websocket", "Sec-WebSocket-Version": "13"})
     offered = [part.strip() for part in headers.get("Sec-WebSocket-Protocol", "").split(",")]
-    if PROTOCOL not in offered:
-        raise Problem("unknown_subprotocol", f"Offer {PROTOCOL}.")
+    if protocol not in offered:
+        raise Problem("unknown_subprotocol", f"Offer {protocol}.")
     if not may_open(context.request, context.services.settings.cors_origins):
         raise Problem("forbidden_origin", REFUSED)
     if context.services.draining:
@@ -123,11 +129,22 @@ def _check_upgrade(context: RequestContext) -> None:
 )
 async def open_feed(context: RequestContext) -> web.StreamResponse:
     """Upgrade, authenticate the driver, and serve the socket until it ends."""
-    _check_upgrade(context)
-    principal = _admit(context)
+    check_upgrade(context, PROTOCOL)
+    return await admit_socket(context, PROTOCOL, SCOPE, "Only drivers have a feed.", _greeted)
+
+
+# Serves a socket whose user is known from now on.
+Serve = Callable[[RequestContext, FeedSocket, Principal, frames.HelloFrame], Awaitable[None]]
+
+
+async def admit_socket(
+    context: RequestContext, protocol: str, scope: str, others: str, serve: Serve
+) -> web.StreamResponse:
+    """Upgrade, authenticate, and serve the socket until it ends; `others` is said to users without the scope."""
+    principal = _admit(context, scope, others)
     # Deflate costs 90 KB a socket and saves nothing on small frames: it is never negotiated.
     ws = socket_class(fast=context.services.settings.fast_path == "on")(
-        protocols=(PROTOCOL,),
+        protocols=(protocol,),
         compress=False,
         max_msg_size=frames.FRAME_BYTES_MAX,
         autoping=False,
@@ -144,7 +161,7 @@ async def open_feed(context: RequestContext) -> web.StreamResponse:
     if principal is not None:
         hello = await _hello(ws, context.trace)
     else:
-        hello, principal = await _learn(context, ws)
+        hello, principal = await _learn(context, ws, scope)
     # Ten thousand sockets live for hours, so the sent headers are dropped.
     ws.headers.clear()
     if isinstance(hello, int):
@@ -153,14 +170,20 @@ async def open_feed(context: RequestContext) -> web.StreamResponse:
         await ws.close(code=close_codes.UNAUTHENTICATED, message=b"unauthenticated")
     else:
         context.principal = principal
-        resume, told = hello.resume, (hello.device, hello.app_version)
-        del hello
-        await _serve(context, ws, principal, resume, told)
+        await serve(context, ws, principal, hello)
     forget_frames(ws.exception())
     return ws
 
 
-def _admit(context: RequestContext) -> Principal | None:
+async def _greeted(
+    context: RequestContext, ws: FeedSocket, principal: Principal, hello: frames.HelloFrame
+) -> None:
+    resume, told = hello.resume, (hello.device, hello.app_version)
+    del hello
+    await _serve(context, ws, principal, resume, told)
+
+
+def _admit(context: RequestContext, scope: str, others: str) -> Principal | None:
     """Count an opening, by user with a valid token, by address without one; an invalid token is refused as in REST.
 
     Raises:
@@ -170,14 +193,16 @@ def _admit(context: RequestContext) -> Principal | None:
     if "Authorization" not in context.request.headers:
         admission.admit_opening(context, None)
         return None
-    identify(Access(SCOPE), context)
-    if not allows(context.who.role, SCOPE):
-        raise Problem("forbidden", "Only drivers have a feed.")
+    identify(Access(scope), context)
+    if not allows(context.who.role, scope):
+        raise Problem("forbidden", others)
     admission.admit_opening(context, context.who.number)
     return context.who
 
 
-async def _learn(context: RequestContext, ws: FeedSocket) -> tuple[frames.HelloFrame | int, Principal | None]:
+async def _learn(
+    context: RequestContext, ws: FeedSocket, scope: str
+) -> tuple[frames.HelloFrame | int, Principal | None]:
     """Read the first frame of an unauthenticated socket, and redeem its ticket."""
     anonymous, address = (
         context.services.hub.anonymous,
@@ -185,7 +210,7 @@ async def _learn(context: RequestContext, ws: FeedSocket) -> tuple[frames.HelloF
     )
     with anonymous.staying(address, lambda: ws.dismiss(close_codes.TOO_MANY)):
         hello = await _hello(ws, context.trace)
-    return hello, None if isinstance(hello, int) else await _redeem(context, hello)
+    return hello, None if isinstance(hello, int) else await _redeem(context, hello, scope)
 
 
 async def _hello(ws: web.WebSocketResponse, trace: str) -> frames.HelloFrame | int:
@@ -215,18 +240,18 @@ async def _say(ws: web.WebSocketResponse, frame: dict[str, Any]) -> None:
             await ws.send_str(orjson.dumps(frame).decode())
 
 
-async def _redeem(context: RequestContext, hello: frames.HelloFrame) -> Principal | None:
-    """The driver of the ticket; None when the ticket is not valid."""
+async def _redeem(context: RequestContext, hello: frames.HelloFrame, scope: str) -> Principal | None:
+    """The user of the ticket; None when the ticket is not valid, or not for this."""
     if hello.ticket is None:
         return None
     try:
         claims = await context.services.tickets.redeem(hello.ticket)
     except StorageError:
         return None
-    if claims is None or not allows(str(claims["role"]), SCOPE):
+    if claims is None or not allows(str(claims["role"]), scope):
         return None
     principal = Principal(
-        "driver",
+        str(claims["role"]),
         int(str(claims["number"])),
         str(claims["session"]),
         context.services.tokens.steady(float(str(claims["expires_at"]))),

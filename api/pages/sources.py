@@ -24,7 +24,7 @@ CONTENT_TYPES: Mapping[str, str] = {
 }
 # Where a page has its modules listed, so that the browser asks for all of them at once.
 MODULES_PLACE = "<!-- modules -->"
-_IMPORT = re.compile(r"""((?:\bfrom|\bimport)\s*)(["'])([^"'\n]+)\2""")
+_IMPORT = re.compile(r"""((?:\bfrom|\bimport)\s*)(["'])([@\w./-]+)\2""")
 _MAP_COMMENT = re.compile(r"^//# sourceMappingURL=.*$", re.MULTILINE)
 _ENTRY = re.compile(r'<script type="module" src="([^"]+)">')
 

@@ -226,6 +226,8 @@ async def working(services: Services) -> AsyncIterator[None]:
     runtime, dispatch, hub = services.dispatch.runtime, services.dispatch, services.hub
     resubscription = Resubscription(hub, dispatch)
     hub.bind_again, hub.is_far = resubscription.want, lambda shard: runtime.cells.owned[shard] is None
+    hub.live.watch = lambda zone, address, whole: dispatch.watch_zone(zone, address, whole=whole)
+    hub.live.unwatch = dispatch.unwatch_zone
     hub.want_board = lambda topic: dispatch.show_board(feed_frames.zone_of(topic))
     background = BackgroundTasks(
         dispatch,

@@ -20,6 +20,7 @@ from actors.messages import Delivery, Emit
 from actors.shards import shard_of
 from api.subscriptions import close_codes
 from api.subscriptions.anonymous_sockets import AnonymousSockets
+from api.subscriptions.live_zones import LiveZones
 from api.subscriptions.subscriber import Subscriber
 from api.subscriptions.timer_wheel import TimerWheel
 from config import metrics
@@ -89,6 +90,7 @@ class Hub:
         self.sessions: dict[str, Subscriber] = {}
         self.draining = False
         self.anonymous = AnonymousSockets()
+        self.live = LiveZones(clock, entropy, home)
         # Set in a cluster: where the actors are, and the resubscription of sessions. A single instance needs neither.
         self.is_far: Callable[[int], bool] = _is_here
         self.bind_again: Callable[[Any], None] = _leave_it
@@ -112,6 +114,7 @@ class Hub:
             loops = [
                 tasks.create_task(self._beat(), name="heartbeats"),
                 tasks.create_task(self._fan_out(), name="topics"),
+                tasks.create_task(self.live.run(), name="live zones"),
             ]
             try:
                 yield
@@ -186,6 +189,8 @@ class Hub:
         stream = self._streams.get(emit.to)
         if stream is not None:
             stream.put(emit.frame)
+        else:
+            self.live.emit(emit.to, emit.frame)
 
     async def _fan_out(self) -> None:
         while True:
@@ -218,6 +223,7 @@ class Hub:
         for stream in self._streams.values():
             if stream.shard in shards:
                 stream.put(MOVED)
+        self.live.owner_changed(shards)
         for topic in self._topics:
             if shard_of(zone_ref(feed_frames.zone_of(topic))) in shards:
                 self.want_board(topic)

@@ -6,6 +6,7 @@ Map:
 __main__.py     command line, Ctrl-C, exit code
 world.py        places in metres, driving, and how much faster than ours this world runs
 plan.py         everything that a seed decides: stores, users, the sequence of orders
+people.py       names of the people, and the outline of the town
 setup.py        builds what was planned: zone, stores, products, accounts with tokens
 run_clock.py    the phases of a run, and waits that end with them
 ledger.py       what the users of the demo have seen: orders by state, times, news

@@ -24,7 +24,7 @@ from loadtests.demo.run_clock import RunClock
 from loadtests.demo.screen import watch_screen
 from loadtests.demo.summary import watch_plain
 from loadtests.kit.report import LoadReport
-from loadtests.kit.server import server_at
+from loadtests.kit.server import ServerProcess, server_at
 from loadtests.kit.tool import FAILED, INTERRUPTED, make_parser, run_tool
 
 # What a terminal, a supervisor and a closed window send.
@@ -55,7 +55,14 @@ async def demo(options: argparse.Namespace) -> LoadReport:
         print("a server is started, and the mall is built ...", flush=True)
     # The server must outlive the Ctrl-C that is meant for the demo: the audit asks it.
     async with server_at(options.url, "demo", own_session=True) as server:
+        print(console_of(server, own=options.url is None), flush=True)
         return await run_demo(server, plan, options.minutes, clock, watch)
+
+
+def console_of(server: ServerProcess, *, own: bool) -> str:
+    """Where to watch it in a browser, and as whom."""
+    who = f" as admin@mall.example, {server.environ['MALL_ADMIN_PASSWORD']}" if own else ""
+    return f"watch it at {server.url}/console/{who}"
 
 
 def read_options(arguments: Sequence[str] | None) -> argparse.Namespace:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from api.auth.permissions import Access, allows
+from api.auth.permissions import PAGE_FILES, Access, allows
 from api.routes import OPERATIONS, ROUTES
 from api.v1.handlers import TRANSITION_ACCESS
 from api.v1.routes import TABLE, TRANSITION
@@ -25,7 +25,7 @@ SETTINGS = {
     **ONE_OF_EACH,
 }
 # Which have no number in the settings, and are counted by address: their own test is below.
-ROOMY = {"documents", "strangers"}
+ROOMY = {"documents", "page-files", "strangers"}
 IDS = {"orders": "ord_999999", "payments": "pay_999999", "stores": "sto_999999", "products": "prd_999999",
        "users": "usr_999999", "zones": "zon_999999", "webhooks": "whk_999999", "jobs": "job_999999"}  # fmt: skip
 
@@ -51,7 +51,7 @@ LIMITED = limited()
 
 def test_only_probes_and_the_handshake_have_no_limit() -> None:
     unlimited = {route.operation for route in ROUTES if route.limit is None}
-    assert unlimited == {"feed.open", "health.liveness", "health.readiness", "health.startup"}
+    assert unlimited == {"feed.open", "console.live", "health.liveness", "health.readiness", "health.startup"}
 
 
 class ServerWithLimitsOfOne:
@@ -161,3 +161,18 @@ async def test_searching_for_paths_that_are_not_there_is_limited_by_address(
             statuses.append(int(head.split()[1]))
     writer.close()
     assert statuses == [404] * 600 + [429]
+
+
+async def test_files_of_pages_are_limited_by_address_far_above_what_an_office_needs(
+    server: ServerWithLimitsOfOne,
+) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.process.port)
+    statuses = []
+    async with asyncio.timeout(100):
+        for _ in range(PAGE_FILES.limit + 1):
+            writer.write(request("GET", "/pages/nothing.js", ""))
+            head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
+            await reader.readexactly(int(head.split("content-length: ")[1].split("\r\n")[0]))
+            statuses.append(int(head.split()[1]))
+    writer.close()
+    assert statuses == [404] * PAGE_FILES.limit + [429]

@@ -181,6 +181,7 @@ WRITES: Mapping[str, Operation] = {
         "PATCH", "/api/v2/job-schedules/no_such_schedule", "admin", {"paused": True}
     ),
     "jobs.run_schedule": Operation("POST", "/api/v2/job-schedules/no_such_schedule/run", "admin"),
+    "console.ticket": Operation("POST", "/api/v2/console/tickets", "admin"),
     "feed.ticket": Operation("POST", "/api/v2/realtime/tickets", "driver"),
 }  # fmt: skip
 # They need an Idempotency-Key.

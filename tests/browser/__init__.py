@@ -5,6 +5,11 @@ Each test has a browser context of its own, and fails when its page logs an erro
 Map:
 chromium.py       the browser; a page whose errors are kept; axe
 conftest.py       the server of this room, the browser, pages of nobody and of the administrator
+story_pages.py    what several tests ask of the console's pages
+test_live_map.py  the map while drivers drive and customers order
+test_actions.py   every action of an operator, from its button to the order's history
+test_lists.py     orders and drivers: filters, paging, what is empty
+test_lost.py      a server that is killed under an open page
 test_track.py     an order that is followed over a share link, on a phone
 test_sign_in.py   signing in and out, sessions that several tabs share
 """

@@ -67,7 +67,7 @@ class WatchedPage:
     def assert_quiet(self) -> None:
         """Fail when the page has complained."""
         left = [text for text in self.messages if not any(part in text for part in self.allowed)]
-        assert left == []
+        assert left == [], left
 
     async def goto(self, path: str) -> None:
         """Open a path of the server."""

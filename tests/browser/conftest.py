@@ -8,15 +8,17 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
-from playwright.async_api import Browser, ViewportSize, async_playwright
+from playwright.async_api import Browser, ViewportSize, async_playwright, expect
 
 from loadtests.kit.client import Mall, open_http
 from loadtests.kit.server import EMBEDDED, ServerProcess, open_server
+from tests.acceptance.running_mall import RunningMall
 from tests.acceptance.sample_mall import PEOPLE
 from tests.browser.chromium import ARGUMENTS, PATIENCE_MS, WatchedPage, require_chromium
 from tests.support.program import login
 from tests.support.server_log import ServerLog
 
+expect.set_options(timeout=PATIENCE_MS)
 WINDOW: ViewportSize = {"width": 1280, "height": 800}
 
 
@@ -67,6 +69,17 @@ async def admin(server: ServerProcess) -> AsyncIterator[Mall]:
     """The administrator, over the API."""
     async with open_http() as http:
         yield await login(Mall(http, server.url), *PEOPLE["admin"])
+
+
+@pytest.fixture(scope="session")
+async def mall(server: ServerProcess) -> AsyncIterator[RunningMall]:
+    """The same server with its people, who make zones, order and drive."""
+    async with open_http() as http:
+        anybody = Mall(http, server.url)
+        admin = await login(anybody, *PEOPLE["admin"])
+        customer = await login(anybody, *PEOPLE["customer"])
+        tokens = {"admin": admin.token, "customer": customer.token, "other": customer.token}
+        yield RunningMall(server, http, tokens)
 
 
 class Visitors:

@@ -86,9 +86,12 @@ def test_the_router_knows_no_path_that_is_not_described() -> None:
     assert known == described_ | internal | {f"* {UNKNOWN_CANONICAL}"}
 
 
-def test_only_the_documents_the_pages_and_the_feed_are_described_elsewhere() -> None:
+def test_only_the_documents_the_pages_and_sockets_are_described_elsewhere() -> None:
     left_out = {r.operation for r in ROUTES if is_elsewhere(r)}
-    assert {name for name in left_out if not name.startswith(("docs.", "pages."))} == {"feed.open"}
+    assert {name for name in left_out if not name.startswith(("docs.", "pages."))} == {
+        "feed.open",
+        "console.live",
+    }
 
 
 def test_operations_have_names_of_their_own() -> None:

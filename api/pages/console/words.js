@@ -10,6 +10,14 @@ const dayTime = new Intl.DateTimeFormat(language, { day: "2-digit", month: "shor
 export const atTime = (when) => (when ? clockTime.format(new Date(when)) : "–");
 export const atDay = (when) => (when ? dayTime.format(new Date(when)) : "–");
 
+export const money = ({ amount_minor: minor, currency }) => {
+  const shown = new Intl.NumberFormat(language, { style: "currency", currency });
+  return shown.format(minor / 10 ** shown.resolvedOptions().maximumFractionDigits);
+};
+
+// A text for a name that the server may know and the page may not.
+export const translated = (name, otherwise) => { const text = t(name); return text === name ? otherwise : text; };
+
 // 12:07, or 3 h 05 min from an hour on.
 export function lasting(seconds) {
   const whole = Math.max(0, Math.round(seconds)), two = (n) => String(n).padStart(2, "0");

@@ -8,6 +8,7 @@ test_refresh.py        refresh tokens
 test_cut_off.py        sessions that end, on both instances
 test_accounts_care.py  lost passwords, changed roles, deletion
 test_tracing.py        one trace over five services, by real OTLP; spans of failures; whose a slow query is
+test_live.py           an operator's socket
 test_trace.py          one trace id from a request to its jobs, its mail and its webhook, with workers
 test_rotation.py       a new signing key
 matrix.py              the access matrix: the status of every operation for each caller

@@ -135,6 +135,8 @@ CELLS: Mapping[str, str] = {
     # Without a header a browser may still show a ticket in its first frame.
     "feed.open":           "101 403 403 101 101 101 403 401 401 401",
     "feed.ticket":         "401 403 403 201 201 201 403 401 401 401",
+    "console.live":        "101 403 403 403 403 403 101 401 401 401",
+    "console.ticket":      _ADMIN_201,
     "docs.openapi":        _OPEN,
     "docs.front":          _OPEN,
     "docs.page":           _OPEN,

@@ -17,7 +17,6 @@ from api.auth.permissions import allows
 from api.http.operation import Operation
 from api.routes import OPERATIONS
 from loadtests.kit.client import Mall
-from loadtests.kit.protocol import PROTOCOL
 from tests.acceptance.sample_mall import DROPOFF, SOON
 from tests.acceptance.token_forge import TokenForge
 from tests.acceptance.two_instances.cluster import PASSWORD, TwoInstances
@@ -35,6 +34,8 @@ _STATES = {
     "orders.assign": "waiting", "orders.delivery": "picked_up", "order.delivery": "picked_up",
     "orders.return": "returning", "order.return": "returning",
 }  # fmt: skip
+# Subprotocols of what is a WebSocket.
+SOCKETS = {"feed.open": "malldrive.v1", "console.live": "mallops.v1"}
 _BODIES: dict[str, Any] = {
     "auth.login": {"email": "owner-1@mint.example", "password": PASSWORD},
     "auth.password": {"old_password": PASSWORD, "new_password": PASSWORD},
@@ -266,8 +267,8 @@ class MatrixCalls:
         if route.operation == "payments.create":
             over = body["order_id"]
         try:
-            if route.operation == "feed.open":
-                return await _upgraded(http, url, headers)
+            if route.operation in SOCKETS:
+                return await _upgraded(http, url, headers, SOCKETS[route.operation])
             async with http.request(route.method, url, json=body, headers=headers) as response:
                 if route.operation == "orders.create" and response.status == 201:
                     over = (await response.json())["id"]
@@ -277,10 +278,10 @@ class MatrixCalls:
                 await self.clear(over)
 
 
-async def _upgraded(http: aiohttp.ClientSession, url: str, headers: dict[str, str]) -> int:
+async def _upgraded(http: aiohttp.ClientSession, url: str, headers: dict[str, str], protocol: str) -> int:
     """The status of a handshake."""
     try:
-        async with http.ws_connect(url, headers=headers, protocols=(PROTOCOL,), compress=0):
+        async with http.ws_connect(url, headers=headers, protocols=(protocol,), compress=0):
             return 101
     except aiohttp.WSServerHandshakeError as error:
         return error.status

@@ -10,7 +10,7 @@ from api.routes import OPERATIONS, ROUTES
 from loadtests.kit.client import Phone
 from tests.acceptance.two_instances.cluster import TwoInstances
 from tests.acceptance.two_instances.matrix import CALLERS, CELLS, FRAME_CELLS, OWN_FRAMES, statuses
-from tests.acceptance.two_instances.matrix_calls import MatrixCalls, set_up
+from tests.acceptance.two_instances.matrix_calls import SOCKETS, MatrixCalls, set_up
 
 
 @pytest.fixture(scope="module")
@@ -28,9 +28,8 @@ def test_every_operation_and_every_frame_has_its_cells() -> None:
 def test_cells_and_the_table_of_access_say_the_same() -> None:
     for operation in CELLS:
         nobody = {statuses(operation)[caller] for caller in ("expired", "foreign", "revoked")}
-        assert (nobody == {401}) == (
-            OPERATIONS[operation].scope is not None or operation in ("feed.open", "orders.shared")
-        )
+        needs_somebody = OPERATIONS[operation].scope is not None or operation in (*SOCKETS, "orders.shared")
+        assert (nobody == {401}) == needs_somebody
 
 
 @pytest.mark.parametrize("route", ROUTES, ids=lambda route: route.operation)

@@ -15,6 +15,9 @@ from api.pages.page_files import PageFile, page_set
 from api.pages.registry import INSTALLED, PAGES
 
 TEXT = b"export const many = 1;\n" * 100
+# Compressed, of everything that the console loads.
+JS_BYTES_MAX = 70_000
+SCRIPTS = ("console", "client", "vendor")
 HEADERS = {"Cache-Control": "no-cache", "Vary": "Accept-Encoding"}
 
 
@@ -55,6 +58,17 @@ def test_both_forms_have_tags_of_their_own_and_known_ones_are_not_sent_again() -
 def test_what_is_compressed_already_is_not_compressed_again() -> None:
     packed = PageFile(TEXT, "font/woff2", HEADERS, packed=True)
     assert "Content-Encoding" not in packed.answer(asked(Accept_Encoding="gzip")).headers
+
+
+def test_scripts_of_the_console_stay_within_their_budget() -> None:
+    """All modules, with one language; a page that grows beyond it asks for a reason, not for a greater number."""
+    found = page_set().files
+    parts = [name for name in found if name.endswith(".js") and name.split("/")[2] in SCRIPTS]
+    sizes = [
+        (found[name].smaller or found[name].plain).size_bytes for name in parts if "/words/de" not in name
+    ]
+    assert len(sizes) > 20
+    assert sum(sizes) <= JS_BYTES_MAX
 
 
 def test_server_without_what_npm_installs_says_so_on_the_page(monkeypatch: pytest.MonkeyPatch) -> None:

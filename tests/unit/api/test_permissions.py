@@ -45,7 +45,7 @@ def test_scopes_name_a_resource_an_action_and_perhaps_whose() -> None:
 OPEN = {
     "auth.register", "auth.login", "auth.reset", "auth.request_reset", "auth.refresh", "auth.jwks", "feed.open",
     "orders.shared",  # by the secret of a share link
-    "health.liveness", "health.readiness", "health.startup",
+    "console.live", "health.liveness", "health.readiness", "health.startup",
 }  # fmt: skip
 
 

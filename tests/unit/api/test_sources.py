@@ -27,6 +27,8 @@ PATHS = [path for path, _ in sources()]
             "const { words } = await import(`${folder}/de.js`);",
             "const { words } = await import(`${folder}/de.js`);",
         ),
+        ('const COLUMNS = ["from", "to"];', 'const COLUMNS = ["from", "to"];'),
+        ('if (q.get("from")) q.set("from", 1);', 'if (q.get("from")) q.set("from", 1);'),
         ("let a;\n//# sourceMappingURL=preact.js.map", "let a;\n"),
     ],
 )
