@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.async_api import Browser, ViewportSize, async_playwright
+from playwright.async_api import Browser, ViewportSize, async_playwright, expect
 
 from loadtests.kit.client import Mall, open_http
 from loadtests.kit.server import EMBEDDED, ServerProcess, open_server
@@ -19,6 +19,7 @@ from tests.support.program import login
 from tests.support.server_log import ServerLog
 
 WINDOW: ViewportSize = {"width": 1280, "height": 800}
+expect.set_options(timeout=PATIENCE_MS)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

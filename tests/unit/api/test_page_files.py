@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import re
 from typing import Any, cast
 
 import pytest
@@ -15,6 +16,8 @@ from api.pages.page_files import PageFile, page_set
 from api.pages.registry import INSTALLED, PAGES
 
 TEXT = b"export const many = 1;\n" * 100
+# What a phone loads, beside the font.
+DRIVE_BYTES_MAX = 40_000
 HEADERS = {"Cache-Control": "no-cache", "Vary": "Accept-Encoding"}
 
 
@@ -55,6 +58,17 @@ def test_both_forms_have_tags_of_their_own_and_known_ones_are_not_sent_again() -
 def test_what_is_compressed_already_is_not_compressed_again() -> None:
     packed = PageFile(TEXT, "font/woff2", HEADERS, packed=True)
     assert "Content-Encoding" not in packed.answer(asked(Accept_Encoding="gzip")).headers
+
+
+def test_app_of_drivers_is_small() -> None:
+    found = page_set()
+    if not found.installed:
+        pytest.skip("the pages are not installed")
+    text = body_of(found.pages["drive"].answer(asked())).decode()
+    named = {path for path in re.findall(r'(?:href|src)="(/pages/[^"]+)"', text) if ".woff2" not in path}
+    files = [found.files[path] for path in {*named, "/pages/drive/words/de.js"}]
+    sent = [file.answer(asked(Accept_Encoding="gzip")) for file in (*files, found.pages["drive"])]
+    assert sum(len(body_of(answer)) for answer in sent) <= DRIVE_BYTES_MAX
 
 
 def test_server_without_what_npm_installs_says_so_on_the_page(monkeypatch: pytest.MonkeyPatch) -> None:
