@@ -304,7 +304,7 @@ FIELDS: Mapping[str, Mapping[str, Mapping[str, str | None]]] = {
     "orders.ready_time": {"/ready_at": {**GONE, **_choice(*TIMES)}},
     "orders.accept": {"/offer_id": _choice("ofr_1", "ofr_0_1", "xxx_1_1", "ofr_1_1_1", "ofr_1_9999999999", "")},
     "orders.decline": {"/reason": {**_text(200), "null": "null"}, "/offer_id": {"a number": "1"}},
-    "orders.failure": {"/reason": {**GONE, **_text(200)}, "/returning": {"text": "yes", "number": "1"}},
+    "orders.failure": {"/reason": {**GONE, **_text(200)}, "/returning": {"text": '"yes"', "number": "1"}},
     "orders.delivery": {"/pin": {**_choice("041", "04170", "041a", " 417", ""), "a number": "417"}},
     "orders.cancel": {"/reason": {**_text(200), "null": "null"}},
     "orders.release": {"/reason": _text(200)},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import re
 from typing import Any, cast
 
 import pytest
@@ -18,6 +19,7 @@ TEXT = b"export const many = 1;\n" * 100
 # Compressed, of everything that the console loads.
 JS_BYTES_MAX = 70_000
 SCRIPTS = ("console", "client", "vendor")
+DRIVE_SCRIPT_BYTES_MAX = 40_000
 HEADERS = {"Cache-Control": "no-cache", "Vary": "Accept-Encoding"}
 
 
@@ -69,6 +71,17 @@ def test_scripts_of_the_console_stay_within_their_budget() -> None:
     ]
     assert len(sizes) > 20
     assert sum(sizes) <= JS_BYTES_MAX
+
+
+def test_scripts_of_a_drivers_shift_are_small() -> None:
+    found = page_set()
+    if not found.installed:
+        pytest.skip("the pages are not installed")
+    text = body_of(found.pages["drive"].answer(asked())).decode()
+    named = {*re.findall(r'(?:href|src)="(/pages/[^"]+\.js)"', text), "/pages/drive/words/de.js"}
+    sent = [found.files[path].answer(asked(Accept_Encoding="gzip")) for path in named]
+    assert "/pages/drive/malldrive.js" in named
+    assert sum(len(body_of(answer)) for answer in sent) <= DRIVE_SCRIPT_BYTES_MAX
 
 
 def test_server_without_what_npm_installs_says_so_on_the_page(monkeypatch: pytest.MonkeyPatch) -> None:
