@@ -11,6 +11,7 @@ design/         colours, type and basic elements, for all pages
 client/         modules of all pages: session, requests, theme, language
 console/        the console of those who run the mall
 track/          an order for whoever has its share link: plain JavaScript, small, works without packages
+drive/          the app of drivers; its malldrive.js is a client of the driver feed for any app
 package.json, package-lock.json   what npm installs; .npmrc how
 node_modules/   what is installed; not in the repository
 """

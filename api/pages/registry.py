@@ -47,6 +47,7 @@ class WebPage:
 PAGES: tuple[WebPage, ...] = (
     WebPage("console", "/console", "The console of those who run the mall"),
     WebPage("track", "/t", "An order that is followed over a share link", packages=False),
+    WebPage("drive", "/drive", "The app of drivers", policy_of("mall-worker")),
 )
 # Folders whose files every page may load.
 SHARED = ("design", "client")

@@ -151,6 +151,8 @@ CELLS: Mapping[str, str] = {
     "pages.track_itself":  _OPEN,
     "pages.console":       _OPEN,
     "pages.console_itself": _OPEN,
+    "pages.drive":         _OPEN,
+    "pages.drive_itself":  _OPEN,
     # No file has the name of the table's ids.
     "pages.file":          "404 404 404 404 404 404 404 404 404 404",
     "health.liveness":     _OPEN,

@@ -1,0 +1,23 @@
+// Notes: what has failed, what was refused.
+import { html } from "../client/html.js";
+import { forgive, refusals } from "./shift.js";
+import { t, wordsOf } from "./words.js";
+
+const textOf = (problem) => {
+  if (problem.status === 0) return [t("unreachable"), t("unreachable.why")];
+  if (problem.status === 429 || problem.status === 503) return [problem.title || t("failed"), t("busy")];
+  return [problem.title || t("failed"), problem.detail || problem.errors?.[0]?.detail || ""];
+};
+
+export function Failed({ problem, onAgain }) {
+  const [title, why] = textOf(problem);
+  return html`<div class="note bad" role="alert"><b>${title}</b>${why && html`<span>${why}</span>`}
+    ${problem.traceId && html`<span class="trace">${t("trace", { id: problem.traceId })}</span>`}
+    ${onAgain && html`<button class="button" onClick=${onAgain}>${t("again")}</button>`}</div>`;
+}
+
+// Why the last command about an order, or about the shift, had no effect.
+export const Refusal = ({ about }) => {
+  const code = refusals.value[about];
+  return code && html`<div class="note bad refusal" role="alert"><span>${wordsOf(code)}</span><button class="button" onClick=${() => forgive(about)}>${t("understood")}</button></div>`;
+};
