@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 from playwright.async_api import Browser, ViewportSize, async_playwright, expect
@@ -92,13 +93,12 @@ class Visitors:
         self.closing = AsyncExitStack()
 
     async def page(
-        self, scheme: str = "dark", locale: str = "en-GB", beside: WatchedPage | None = None
+        self, scheme: str = "dark", locale: str = "en-GB", beside: WatchedPage | None = None, **profile: Any
     ) -> WatchedPage:
-        """A page of a new browser profile, or another tab beside one."""
+        """A page of a new browser profile, or another tab beside one. `profile` is Playwright's, as for a phone."""
         if beside is None:
-            context = await self._browser.new_context(
-                viewport=WINDOW, color_scheme="dark" if scheme == "dark" else "light", locale=locale
-            )
+            look: dict[str, Any] = {"viewport": WINDOW, "color_scheme": scheme, "locale": locale}
+            context = await self._browser.new_context(**(look | profile))
             context.set_default_timeout(PATIENCE_MS)
             self.closing.push_async_callback(context.close)
         else:
