@@ -5,7 +5,7 @@ server/             HTTP servers, supervisor of several instances, background ch
 app.py              the public application and the operators' application
 version_routing.py  paths without a version
 v1/                 version 1 of the API, as a translation of version 2
-pages/              pages for browsers: the console
+pages/              pages for browsers: the console, the app of drivers
 docs/               OpenAPI, AsyncAPI, and the page that shows them
 routes.py           table of all operations of version 2
 rest/               handlers of version 2, one module per resource

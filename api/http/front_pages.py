@@ -22,6 +22,7 @@ _PAGE = """<!doctype html>
 """
 _PUBLIC = {
     "/console/": "the console of those who run the mall",
+    "/drive": "the app of drivers",
     "/docs": "the API: every operation, its fields, its answers",
     "/api/v2/openapi.json": "the same for programs (OpenAPI)",
     "/api/v2/asyncapi.json": "the drivers' feed for programs (AsyncAPI)",

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Awaitable, Callable
 from typing import Any
 
-from playwright.async_api import Geolocation, Locator, ViewportSize, expect
+from playwright.async_api import Geolocation, Locator, Page, ViewportSize, expect
 
 from loadtests.kit.client import Mall
 from loadtests.kit.server import ServerProcess
@@ -95,11 +96,14 @@ async def open_app(
     scheme: str = "dark",
     locale: str = "en-GB",
     path: str = "/drive",
+    prepare: Callable[[Page], Awaitable[None]] | None = None,
 ) -> DriverPage:
-    """The app, with the driver signed in and connected."""
+    """The app, with the driver signed in and connected. `prepare` is called before the page is opened."""
     watched = await visitors.page(
         scheme, locale, viewport=PHONE, geolocation=NEAR, permissions=["geolocation"], has_touch=True
     )
+    if prepare is not None:
+        await prepare(watched.page)
     await watched.goto(path)
     await sign_in(watched, account.email, PASSWORD)
     driver = DriverPage(watched, account)

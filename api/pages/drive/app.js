@@ -7,7 +7,7 @@ import { Carrying } from "./carrying.js";
 import { Login, NoRole, Unreachable } from "./login.js";
 import { OfferSheet } from "./offer_sheet.js";
 import { followShift } from "./positions.js";
-import { begin, carried, driver, offers, pause, rememberedDriver } from "./shift.js";
+import { begin, carried, clear, driver, offers, pause, rememberedDriver } from "./shift.js";
 import { tab } from "./tabs.js";
 import { Frame } from "./frame.js";
 import { Today } from "./today.js";
@@ -32,10 +32,10 @@ function App() {
 
 // A shift begins with a session, goes on without a network, and ends with the session.
 effect(() => {
-  const { state, user } = session.value, known = state === "unreachable" ? rememberedDriver() : null;
+  const { state, user, why } = session.value, known = state === "unreachable" ? rememberedDriver() : null;
   if (state === "in" && user.role === "driver" && driver.peek()?.id !== user.id) void begin(user);
   else if (known && driver.peek() === null) void begin(known);
-  else if (state === "out" && driver.peek() !== null) pause();
+  else if (state === "out" && driver.peek() !== null) (why === "ended" ? pause : clear)();
 });
 followShift();
 render(h(App), document.getElementById("app"));

@@ -18,7 +18,7 @@ const stageOf = (order) => (order.returning ? "returning" : order.status === "pi
 const Way = ({ to }) => html`<a class="button tall way" href=${`geo:${to.lat},${to.lon}?q=${to.lat},${to.lon}`}>${t("way")}</a>`;
 
 const Pickups = ({ order }) => html`<ul class="stores">${pickupsOf([order]).map(({ store, numbers, readyMs, items }) => html`<li key=${store.id}>
-  <div class="store"><b>${store.name}</b><span class="receipt num">${t("number", { n: numbers.join(", ") })}</span></div>
+  <div class="store"><b>${store.name}</b><span class="receipt num">${numbers.map((n) => t("number", { n })).join(" ")}</span></div>
   <span class="small num">${readyMs <= now.value ? t("ready") : t("ready.at", { time: atTime(readyMs) })}</span>
   <ul class="goods">${items.map((item, at) => html`<li key=${at} class="num">${item.quantity} × ${item.name}</li>`)}</ul></li>`)}</ul>`;
 
@@ -41,11 +41,11 @@ const ACTIONS = {
   returning: { name: "return", act: (order) => giveBack(order.order_id) },
 };
 
-function Actions({ order, stage }) {
+function Actions({ order, stage, first }) {
   const asked = commandOf(order.order_id), live = feedState.value.connection === "live";
   const ask = (kind) => { question.value = { kind, id: order.order_id }; };
-  return html`${asked && !live && html`<p class="small" role="status">${t("kept")}</p>`}
-    <button class="button primary tall" disabled=${Boolean(asked)} onClick=${() => ACTIONS[stage].act(order)}>${asked ? t(live ? "sending" : "waiting") : t(ACTIONS[stage].name)}</button>
+  // One button is the next thing to do; those of later stops are quieter.
+  return html`<button class=${`button tall ${first ? "primary" : ""}`} disabled=${Boolean(asked)} onClick=${() => ACTIONS[stage].act(order)}>${asked ? t(live ? "sending" : "waiting") : t(ACTIONS[stage].name)}</button>
     <div class="pair"><${Way} to=${stage === "door" ? order.dropoff : order.store} />
     ${stage === "returning" ? html`<button class="button tall" disabled=${Boolean(asked)} onClick=${() => ask("deliver")}>${t("deliver.after")}</button>`
       : html`<button class="button tall" disabled=${Boolean(asked)} onClick=${() => ask("fail")}>${t("problem")}</button>`}</div>`;
@@ -59,8 +59,8 @@ function Card({ order, first, at, many }) {
       <div class="card-end"><${When} order=${order} late=${late} />${total && html`<span class="small num">${money(total)}</span>`}</div></header>
     ${stage === "store" ? html`<${Pickups} order=${order} /><p class="to"><span class="small">${t("to")}</span> ${order.dropoff.address ?? t("address.none")}</p>`
       : stage === "door" ? html`<${Door} order=${order} />` : html`<p>${t("returning.why")}</p><${Pickups} order=${order} />`}
-    <${Refusal} about=${order.order_id} />
-    <${Actions} order=${order} stage=${stage} />
+    ${question.value === null && html`<${Refusal} about=${order.order_id} />`}
+    <${Actions} order=${order} stage=${stage} first=${first} />
   </article></li>`;
 }
 

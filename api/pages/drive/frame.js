@@ -2,7 +2,8 @@
 import { useState } from "preact/hooks";
 import { Icon } from "../client/icons.js";
 import { html } from "../client/html.js";
-import { driver, feedState, leave, reconnect } from "./shift.js";
+import { driver, feedState, reconnect } from "./shift.js";
+import { signOut } from "../client/session.js";
 import { position } from "./positions.js";
 import { Sheet } from "./sheet.js";
 import { pathOf, show, tab } from "./tabs.js";
@@ -39,7 +40,7 @@ function Menu({ onClose }) {
       <div><dt>${t("log")}</dt><dd class="num">${feedState.value.seq}</dd></div>
     </dl>
     <div class="menu-tools"><${Tools} /></div>
-    <button class="button tall" onClick=${leave}><${Icon} name="leave" />${t("signout")}</button>
+    <button class="button tall" onClick=${signOut}><${Icon} name="leave" />${t("signout")}</button>
     <p class="small">${t("signout.why")}</p>
   <//>`;
 }
@@ -51,7 +52,7 @@ export function Frame({ children }) {
   return html`<div class="frame">
     <a class="skip" href="#content">${t("skip")}</a>
     <header class="top"><img src="/pages/design/icon.svg" alt="" width="28" height="28" /><h1>${t(`tab.${tab.value}`)}</h1><${Connection} />
-      <button class="button icon-only menu" aria-label=${t("menu")} title=${t("menu")} aria-haspopup="dialog" onClick=${() => setMenu(true)}><${Icon} name="drivers" /></button></header>
+      <button class="button icon-only menu" aria-label=${t("menu")} title=${t("menu")} aria-haspopup="dialog" onClick=${() => setMenu(true)}><svg class="icon" viewBox="0 0 24 24" aria-hidden="true"><path d="M4 7h16M4 12h16M4 17h16" /></svg></button></header>
     <main id="content" class="content" tabindex="-1"><${Trouble} />${children}</main>
     <nav class="tabs" aria-label=${t("navigation")}><${Tab} name="shift" icon="map" /><${Tab} name="today" icon="orders" /></nav>
     ${menu && html`<${Menu} onClose=${() => setMenu(false)} />`}

@@ -12,6 +12,7 @@
 //   store     where position, orders and commands outlive the page.
 //   onChange  called with the new state, which is never changed in place. Its members are those of `emptyState`.
 //   onAnswer  called with a command's frame and its answer, also for commands of an earlier page.
+//   onEntry   called with each new entry of the log, and with the order as it was carried before.
 //
 // A command is kept in the store under its key before it is sent, and repeated with that key until it is answered: so it
 // has one effect, whatever happens to server, network and page. Position and orders are stored together, and only what
@@ -137,7 +138,7 @@ export class DriverFeed {
   #lost = () => this.#offline();
 
   constructor(options) {
-    this.#options = { onChange() {}, onAnswer() {}, ...options };
+    this.#options = { onChange() {}, onAnswer() {}, onEntry() {}, ...options };
     this.#store = options.store;
   }
 
@@ -184,6 +185,9 @@ export class DriverFeed {
     this.#seen.add(offerId);
     this.#send({ t: "offer.seen", offer_id: offerId });
   }
+
+  // A sign of life, for a driver who counts as unreachable.
+  alive() { this.#send({ t: "ping" }); }
 
   // Where the driver is. Only the newest place waits, and none is sent more often than dispatch needs.
   report(place) {
@@ -408,7 +412,9 @@ export class DriverFeed {
   #entry(frame) {
     if (frame.seq <= this.#state.seq) return;
     if (frame.seq > this.#state.seq + 1) return void this.#retry("resume"); // an entry was lost: the server repeats it
+    const carried = this.#state.orders[frame.data.order_id];
     this.#change(withEntry(this.#state, frame));
+    this.#options.onEntry(frame, carried);
     void this.#save();
   }
 

@@ -1,6 +1,6 @@
 // Notes: what has failed, what was refused.
 import { html } from "../client/html.js";
-import { forgive, refusals } from "./shift.js";
+import { forgive, losses, refusals, understood } from "./shift.js";
 import { t, wordsOf } from "./words.js";
 
 const textOf = (problem) => {
@@ -21,3 +21,7 @@ export const Refusal = ({ about }) => {
   const code = refusals.value[about];
   return code && html`<div class="note bad refusal" role="alert"><span>${wordsOf(code)}</span><button class="button" onClick=${() => forgive(about)}>${t("understood")}</button></div>`;
 };
+
+// Orders that the driver no longer has, and why.
+export const Losses = () => losses.value.map((loss) => html`<div key=${loss.order.order_id} class="note bad refusal" role="alert">
+  <span><b>${t(loss.type, { n: loss.order.number, store: loss.order.store.name })}</b>${loss.reason && html`<br />${loss.reason}`}</span><button class="button" onClick=${() => understood(loss)}>${t("understood")}</button></div>`);

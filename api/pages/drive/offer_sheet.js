@@ -5,7 +5,7 @@ import { html } from "../client/html.js";
 import { metresBetween, payOf, pickupsOf } from "./offers.js";
 import { position } from "./positions.js";
 import { Sheet } from "./sheet.js";
-import { accept, commandOfOffer, decline, feedState, now, offers, question, seen } from "./shift.js";
+import { accept, commandOfOffer, decline, feedState, inFront, now, offers, question, seen } from "./shift.js";
 import { atTime, distance, money, sum, t } from "./words.js";
 
 const REASONS = ["far", "pay", "vehicle", "break", "other"];
@@ -39,9 +39,9 @@ const readyText = (readyMs) => (readyMs <= now.value ? t("ready") : t("ready.at"
 function Stops({ orders }) {
   const { place } = position.value;
   return html`<ol class="stops">
-    ${pickupsOf(orders).map(({ store, numbers, readyMs }) => html`<li key=${store.id}><${Square} /><div><b>${store.name}</b><span class="num">${readyText(readyMs)} · ${t("number", { n: numbers.join(", ") })}${place && ` · ${t("from.you", { distance: distance(metresBetween(place, store)) })}`}</span></div></li>`)}
-    ${orders.map((order) => html`<li key=${order.order_id}><${Diamond} /><div><b>${order.dropoff.radius_m ? t("area", { distance: distance(order.dropoff.radius_m) }) : order.dropoff.address}</b>
-      <span class="num">${t("from.store", { distance: distance(order.distance_m) })} · ${t("items", { n: order.items })}${order.pin ? ` · ${t("pin.short")}` : ""}${order.promised_at_ms ? ` · ${t("promised", { time: atTime(order.promised_at_ms) })}` : ""}</span></div></li>`)}
+    ${pickupsOf(orders).map(({ store, numbers, readyMs }) => html`<li key=${store.id}><${Square} /><div><b>${store.name}</b><span class="num">${readyText(readyMs)} · ${numbers.map((n) => t("number", { n })).join(" ")}${place && ` · ${t("from.you", { distance: distance(metresBetween(place, store)) })}`}</span></div></li>`)}
+    ${orders.map((order, at) => html`<li key=${order.order_id}><${Diamond} /><div><b>${orders.length > 1 ? t("customer.of", { n: at + 1 }) : t("customer")}</b>
+      <span class="num">${t("about.from.store", { distance: distance(order.distance_m) })} · ${t("items", { n: order.items })}${order.pin ? ` · ${t("pin.short")}` : ""}${order.promised_at_ms ? ` · ${t("promised", { time: atTime(order.promised_at_ms) })}` : ""}</span></div></li>`)}
   </ol>`;
 }
 
@@ -52,7 +52,7 @@ function Countdown({ offer }) {
   return html`<div class=${`countdown ${left <= SOON_S ? "bad" : ""}`}><span class="num" role="timer" aria-label=${t("seconds.left", { n: left })}>${left} s</span><span class="bar" aria-hidden="true"><span style=${{ width: `${(100 * left) / whole}%` }}></span></span></div>`;
 }
 
-const Reasons = ({ onChoose, onBack }) => html`<p>${t("decline.why")}</p><div class="choices">${REASONS.map((reason, at) => html`<button key=${reason} class="button tall" data-first=${at === 0 ? "" : null} onClick=${() => onChoose(reason)}>${t(`decline.${reason}`)}</button>`)}
+const Reasons = ({ onChoose, onBack }) => html`<p>${t("decline.why")}</p><div class="why-not">${REASONS.map((reason, at) => html`<button key=${reason} class="button tall" data-first=${at === 0 ? "" : null} onClick=${() => onChoose(reason)}>${t(`decline.${reason}`)}</button>`)}
   <button class="button tall quiet" onClick=${onBack}>${t("back")}</button></div>`;
 
 function Answers({ offer, onDecline }) {
@@ -64,8 +64,8 @@ function Answers({ offer, onDecline }) {
 
 function Open({ offer }) {
   const [declining, setDeclining] = useState(false);
-  const live = feedState.value.connection === "live";
-  useEffect(() => { if (live) seen(offer); }, [offer.key, live]);
+  const looked = feedState.value.connection === "live" && inFront.value;
+  useEffect(() => { if (looked) seen(offer); }, [offer.key, looked]);
   useEffect(() => { if (navigator.userActivation?.hasBeenActive) navigator.vibrate?.([180, 80, 180]); }, [offer.key]);
   const { total, tips } = payOf(offer.orders), cash = sum(offer.orders.map((order) => order.collect));
   const title = offer.orders.length > 1 ? t("offer.trip", { n: offer.orders.length }) : t("offer");

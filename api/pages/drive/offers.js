@@ -12,7 +12,7 @@ export function grouped(state, now) {
     found.set(key, [...(found.get(key) ?? []), offer]);
   }
   const made = [...found].map(([key, orders]) => ({ key, tripId: orders[0].trip?.trip_id ?? null, orders: inSequence(orders), expiresMs: Math.min(...orders.map((order) => order.expires_at_ms)), open: false }));
-  const ready = made.filter(({ tripId, orders }) => tripId === null || orders.length >= orders[0].trip.orders.length || orders.some((order) => Date.now() - order.came_ms > TRIP_MS));
+  const ready = made.filter(({ tripId, orders }) => tripId === null || orders.length >= orders[0].trip.orders.length || orders.some((order) => Date.now() - (order.came_ms ?? 0) > TRIP_MS));
   const board = state.board.map((order) => ({ key: order.offer_id, tripId: null, orders: [order], expiresMs: null, open: true }));
   return [...ready.filter(({ expiresMs }) => expiresMs > now).sort((a, b) => a.expiresMs - b.expiresMs), ...board];
 }

@@ -22,7 +22,10 @@ export function Deliver({ order, onDone }) {
     if (order.pin && pin.length !== PIN_DIGITS) { input.current.focus(); return; }
     void deliver(order.order_id, order.pin ? pin : null);
   };
-  const digits = (event) => { setPin(event.currentTarget.value = event.currentTarget.value.replace(/\D/g, "").slice(0, PIN_DIGITS)); };
+  const digits = (event) => {
+    forgive(order.order_id);
+    setPin(event.currentTarget.value = event.currentTarget.value.replace(/\D/g, "").slice(0, PIN_DIGITS));
+  };
   return html`<${Sheet} title=${t("deliver.title")} onClose=${onDone}><form class="asking" onSubmit=${send} noValidate>
     <b class="address">${order.dropoff.address ?? t("address.none")}</b>
     ${order.collect && html`<span class="cash num">${t("cash", { amount: money(order.collect) })}</span>`}

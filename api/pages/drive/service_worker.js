@@ -23,7 +23,8 @@ async function keepShell() {
 async function newest(request, name) {
   const shell = await caches.open(SHELL);
   try {
-    const answer = await fetch(request, { signal: AbortSignal.timeout(PATIENCE_MS) });
+    // By its address: a navigation cannot be sent again with a deadline.
+    const answer = await fetch(request.url, { cache: "no-cache", signal: AbortSignal.timeout(PATIENCE_MS) });
     if (answer.status === 200) await shell.put(name, answer.clone());
     return answer;
   } catch (away) {

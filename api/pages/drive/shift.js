@@ -2,7 +2,7 @@
 import { computed, signal } from "@preact/signals";
 import { read, call } from "../client/requests.js";
 import { ApiProblem } from "../client/problem.js";
-import { accessToken, resume, session, signOut } from "../client/session.js";
+import { accessToken, resume, session } from "../client/session.js";
 import { remembered } from "../client/storage.js";
 import { DriverFeed, FeedStore, emptyState } from "./malldrive.js";
 import { grouped } from "./offers.js";
@@ -16,6 +16,10 @@ export const feedState = signal(emptyState());
 export const driver = signal(null);
 // Refusals to be shown: { [order id]: code }; the newest ones.
 export const refusals = signal({});
+// Orders that were taken from the driver: { order, type, reason }; until each is understood.
+export const losses = signal([]);
+// The page is on the screen, and not only open.
+export const inFront = signal(document.visibilityState === "visible");
 export const shiftEndsMs = signal(Number(remembered.get(ENDS)) || null);
 // What the driver is being asked about an order: { kind: "deliver" | "fail", id }.
 export const question = signal(null);
@@ -68,28 +72,35 @@ export async function begin(user) {
     device: navigator.userAgentData?.platform || "browser", appVersion: "drive 1",
     onChange: (state) => { feedState.value = state; },
     onAnswer: answered,
+    onEntry: taken,
   });
   await feed.start();
 }
 
 export const reconnect = () => feed.start();
 
-// The session has ended: what is kept stays, for whoever signs in as the same driver.
+// The session has ended by itself: what is kept stays, for the same driver's next one.
 export function pause() {
   feed?.stop();
-  feed = null;
-  driver.value = null;
+  feed = driver.value = null;
 }
 
-export async function leave() {
+// The driver has signed out, here or in another tab: nothing of the orders stays on the phone.
+export function clear() {
   pause();
   store?.forget();
   remembered.set(DRIVER, null);
   remembered.set(ENDS, null);
   shiftEndsMs.value = null;
   refusals.value = {};
-  await signOut();
+  losses.value = [];
 }
+
+// An order that is cancelled or given to somebody else must not just vanish.
+function taken({ type, data }, order) {
+  if (order && (type === "order.cancelled" || type === "order.released")) losses.value = [...losses.value, { order, type, reason: data.reason }].slice(-NOTES_MAX);
+}
+export const understood = (loss) => { losses.value = losses.value.filter((one) => one !== loss); };
 
 function refuse(id, code) {
   refusals.value = Object.fromEntries([...Object.entries(refusals.value).filter(([key]) => key !== id), [id, code]].slice(-NOTES_MAX));
@@ -130,5 +141,8 @@ export const deliver = (id, pin) => command({ t: "order.delivery", order_id: id,
 export const fail = (id, reason, returning) => command({ t: "order.failure", order_id: id, reason, ...(returning ? { returning: true } : {}) }, id);
 export const giveBack = (id) => command({ t: "order.return", order_id: id }, id);
 export const report = (place) => feed?.report(place);
+export const alive = () => feed?.alive();
+
+document.addEventListener("visibilitychange", () => { inFront.value = document.visibilityState === "visible"; });
 
 setInterval(() => { now.value = feed?.now() ?? Date.now(); }, 1000);

@@ -2,11 +2,11 @@
 import { useState } from "preact/hooks";
 import { html } from "../client/html.js";
 import { Icon } from "../client/icons.js";
-import { Refusal } from "./notes.js";
+import { Losses, Refusal } from "./notes.js";
 import { look } from "./offer_sheet.js";
 import { payOf, pickupsOf } from "./offers.js";
 import { position } from "./positions.js";
-import { availabilityAsked, carried, commandOfOffer, feedState, goOffline, goOnline, now, offers, shiftEndsMs } from "./shift.js";
+import { alive, availabilityAsked, carried, commandOfOffer, feedState, goOffline, goOnline, now, offers, shiftEndsMs } from "./shift.js";
 import { atTime, distance, money, t } from "./words.js";
 
 const HOURS = [2, 4, 6, 8];
@@ -39,15 +39,15 @@ function OnShift() {
   const { reach } = feedState.value, { state } = position.value;
   const free = carried.value.length === 0 && offers.value.length === 0;
   return html`${free && html`<section class="hero" aria-labelledby="on"><span class="beacon" aria-hidden="true"><${Icon} name="drivers" /></span><h2 id="on">${t("on")}</h2><p>${t(state === "denied" || state === "missing" ? "on.lost" : "on.why")}</p></section>`}
-    ${reach === "unreachable" && html`<div class="note bad" role="alert"><b>${t("unheard")}</b><span>${t("unheard.why")}</span></div>`}
+    ${reach === "unreachable" && html`<div class="note bad" role="alert"><b>${t("unheard")}</b><span>${t("unheard.why")}</span><button class="button" onClick=${alive}>${t("unheard.here")}</button></div>`}
     ${(state === "denied" || state === "missing") && html`<div class="note bad" role="alert"><b>${t(`position.${state}`)}</b><span>${t("position.why")}</span></div>`}
-    <section class="shift-end" aria-label=${t("tab.shift")}><span class="num"><span class="dot ok" aria-hidden="true"></span>${shiftEndsMs.value ? t("shift.until", { time: atTime(shiftEndsMs.value) }) : t("shift.open.on")}</span>
+    <section class="shift-end" aria-label=${t("tab.shift")}><div><span class="on num"><span class="dot" aria-hidden="true"></span>${shiftEndsMs.value ? t("shift.until.on", { time: atTime(shiftEndsMs.value) }) : t("shift.open.on")}</span><span class="small">${t("position.line", { state: t(`position.${state}`) })}</span></div>
       <button class="button tall" disabled=${asked} onClick=${goOffline}>${asked ? t("sending") : t("offline.go")}</button></section>`;
 }
 
 export function Waiting() {
   const online = feedState.value.status === "online";
-  return html`<${Refusal} about="shift" />
+  return html`<${Losses} /><${Refusal} about="shift" />
     ${offers.value.length > 0 && html`<section aria-labelledby="offers"><h2 id="offers" class="list-head">${t("offers", { n: offers.value.length })}</h2><ul class="rows">${offers.value.map((offer) => html`<${Offer} key=${offer.key} offer=${offer} />`)}</ul></section>`}
     ${online ? html`<${OnShift} />` : html`<${OffShift} />`}`;
 }
