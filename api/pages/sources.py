@@ -25,6 +25,8 @@ CONTENT_TYPES: Mapping[str, str] = {
 # Where a page has its modules listed, so that the browser asks for all of them at once.
 MODULES_PLACE = "<!-- modules -->"
 _IMPORT = re.compile(r"""((?:\bfrom|\bimport)\s*)(["'])([@\w./-]+)\2""")
+# Lines of comments alone; their breaks stay, so that browsers name the lines of the source.
+_COMMENT = re.compile(r"^[ \t]*//.*$", re.MULTILINE)
 _MAP_COMMENT = re.compile(r"^//# sourceMappingURL=.*$", re.MULTILINE)
 _ENTRY = re.compile(r'<script type="module" src="([^"]+)">')
 
@@ -59,10 +61,11 @@ def sources() -> Iterator[tuple[str, Path]]:
 
 
 def read_source(place: Path) -> bytes:
-    """A file as it is sent."""
+    """A file as it is sent. Comments of our own modules stay here: phones pay for each byte."""
     if place.suffix != ".js":
         return place.read_bytes()
-    return with_paths(place.read_text()).encode()
+    text = place.read_text()
+    return with_paths(text if INSTALLED in place.parents else _COMMENT.sub("", text)).encode()
 
 
 def page_text(page: WebPage, modules: Mapping[str, bytes]) -> bytes:

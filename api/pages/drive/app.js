@@ -1,6 +1,6 @@
 // The driver's app: who is signed in decides, then the tab that is chosen.
 import { h, render } from "preact";
-import { effect } from "@preact/signals";
+import { effect, signal } from "@preact/signals";
 import { html } from "../client/html.js";
 import { resume, session } from "../client/session.js";
 import { Carrying } from "./carrying.js";
@@ -8,15 +8,15 @@ import { Login, NoRole, Unreachable } from "./login.js";
 import { OfferSheet } from "./offer_sheet.js";
 import { followShift } from "./positions.js";
 import { begin, carried, clear, driver, offers, pause, rememberedDriver } from "./shift.js";
-import { tab } from "./tabs.js";
-import { Frame } from "./frame.js";
-import { Today } from "./today.js";
+import { Frame, tab } from "./frame.js";
 import { Waiting } from "./waiting.js";
-import { registerWorker } from "./worker.js";
 import { t } from "./words.js";
 
+// What a shift does not begin with comes when it is asked for.
+const Today = signal(null);
+
 function Shift() {
-  if (tab.value === "today") return html`<${Frame}><${Today} /><//>`;
+  if (tab.value === "today") return html`<${Frame}>${Today.value && html`<${Today.value} />`}<//>`;
   return html`<${Frame}>${carried.value.length > 0 && html`<${Carrying} />`}<${Waiting} /><${OfferSheet} /><//>`;
 }
 
@@ -37,6 +37,21 @@ effect(() => {
   else if (known && driver.peek() === null) void begin(known);
   else if (state === "out" && driver.peek() !== null) (why === "ended" ? pause : clear)();
 });
+effect(() => {
+  if (tab.value === "today" && Today.peek() === null) import("./today.js").then((found) => { Today.value = found.Today; }, () => {});
+});
+
+// The service worker's address is a script, so a policy of Trusted Types has to let it through.
+const WORKER = "/pages/drive/service_worker.js";
+
+async function registerWorker() {
+  if (!navigator.serviceWorker) return; // no https
+  const policy = globalThis.trustedTypes?.createPolicy("mall-worker", { createScriptURL: () => WORKER });
+  try {
+    await navigator.serviceWorker.register(policy?.createScriptURL("") ?? WORKER, { scope: "/drive" });
+  } catch { /* without it the app needs a network to open; all else works */ }
+}
+
 followShift();
 render(h(App), document.getElementById("app"));
 void resume();

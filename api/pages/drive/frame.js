@@ -1,16 +1,35 @@
 // Frame: the connection and the menu above, tabs below, a view between them.
+import { signal } from "@preact/signals";
 import { useState } from "preact/hooks";
 import { Icon } from "../client/icons.js";
+import { LANGUAGES, chooseLanguage, language } from "../client/language.js";
+import { flipTheme } from "../client/theme.js";
 import { html } from "../client/html.js";
 import { driver, feedState, reconnect } from "./shift.js";
 import { signOut } from "../client/session.js";
 import { position } from "./positions.js";
 import { Sheet } from "./sheet.js";
-import { pathOf, show, tab } from "./tabs.js";
-import { Tools } from "./tools.js";
 import { t, wordsOf } from "./words.js";
 
-// Connection, its colour, and whether it is trouble.
+// Tabs: the address holds which one is shown, so back works.
+const ROOT = "/drive";
+const present = () => (location.pathname.startsWith(`${ROOT}/today`) ? "today" : "shift");
+
+export const tab = signal(present());
+
+const pathOf = (name) => `${ROOT}${name === "today" ? "/today" : ""}${location.search}`;
+
+function show(event, name) {
+  event.preventDefault();
+  if (tab.value === name) return;
+  history.pushState(null, "", pathOf(name));
+  tab.value = name;
+  document.getElementById("content")?.focus({ preventScroll: true });
+}
+
+addEventListener("popstate", () => { tab.value = present(); });
+
+// Connections and their colours.
 const LOOKS = { live: "ok", connecting: "act", waiting: "act", offline: "off", stopped: "bad" };
 
 const Connection = () => {
@@ -28,6 +47,13 @@ function Trouble() {
   }
   return !durable && html`<div class="trouble note"><b>${t("trouble.volatile")}</b><span>${t("trouble.volatile.why")}</span></div>`;
 }
+
+// Theme and language.
+const NAMES = { en: "English", de: "Deutsch" };
+
+export const Tools = () => html`
+  <div class="languages" role="group" aria-label=${t("language")}>${LANGUAGES.map((name) => html`<button key=${name} type="button" class="chip" lang=${name} aria-pressed=${name === language} title=${NAMES[name]} onClick=${() => chooseLanguage(name)}>${name.toUpperCase()}</button>`)}</div>
+  <button type="button" class="button icon-only" title=${t("theme")} aria-label=${t("theme")} onClick=${flipTheme}><${Icon} name="theme" /></button>`;
 
 const LOCATED = { on: "ok", simulated: "go", asking: "act", denied: "bad", missing: "bad", off: "off" };
 

@@ -3,7 +3,7 @@ import { useRef, useState } from "preact/hooks";
 import { html } from "../client/html.js";
 import { session, signIn, signOut } from "../client/session.js";
 import { Failed } from "./notes.js";
-import { Tools } from "./tools.js";
+import { Tools } from "./frame.js";
 import { t } from "./words.js";
 
 const Alone = ({ title, lead, children }) => html`<main class="alone" id="content" tabindex="-1"><div class="alone-tools"><${Tools} /></div>

@@ -2,7 +2,6 @@
 // a browser gives no positions to a page that is not in front.
 import { effect, signal } from "@preact/signals";
 import { carried, feedState, report } from "./shift.js";
-import { startSimulation } from "./simulation.js";
 
 // state: off, asking, on, simulated, denied, missing. `place` is the newest one.
 export const position = signal({ state: "off", place: null });
@@ -31,6 +30,14 @@ function watchPhone() {
   return () => navigator.geolocation.clearWatch(watch);
 }
 
+function simulate() {
+  let stop = null, ended = false;
+  void import("./simulation.js").then(({ startSimulation }) => {
+    if (!ended) stop = startSimulation(Number(simulated) || undefined, (place) => take("simulated", place));
+  });
+  return () => { ended = true; stop?.(); };
+}
+
 async function keepAwake() {
   if (end === null || awake !== null || !navigator.wakeLock || document.visibilityState !== "visible") return;
   try {
@@ -48,7 +55,7 @@ export function followShift() {
       // The state that starts the watch must not start it anew with each position.
       queueMicrotask(() => {
         if (end !== null) return;
-        end = simulated === null ? watchPhone() : startSimulation(Number(simulated) || undefined, (place) => take("simulated", place));
+        end = simulated === null ? watchPhone() : simulate();
         void keepAwake();
       });
     } else if (!wanted && end !== null) {

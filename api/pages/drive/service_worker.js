@@ -5,7 +5,7 @@ const PAGE = "/drive";
 // A network that hangs must not keep a driver from the stored page.
 const PATIENCE_MS = 4000;
 // What the page asks for by itself, and no tag of its document names.
-const LATER = ["/pages/drive/words/en.js", "/pages/drive/words/de.js"];
+const LATER = ["words/en.js", "words/de.js", "today.js", "simulation.js"].map((name) => `/pages/drive/${name}`);
 
 const isPage = (request, url) => request.mode === "navigate" && (url.pathname === PAGE || url.pathname.startsWith(`${PAGE}/`));
 const isFile = (url) => url.pathname.startsWith("/pages/");

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 
 from api.pages.registry import PAGES, ROOM, WebPage, policy_of
-from api.pages.sources import MODULES_PLACE, modules_of, page_text, sources, with_paths
+from api.pages.sources import MODULES_PLACE, modules_of, page_text, read_source, sources, with_paths
 
 PATHS = [path for path, _ in sources()]
 
@@ -34,6 +35,12 @@ PATHS = [path for path, _ in sources()]
 )
 def test_names_of_packages_become_paths(said: str, sent: str) -> None:
     assert with_paths(said) == sent
+
+
+def test_comments_are_not_sent_and_lines_keep_their_numbers(tmp_path: Path) -> None:
+    place = tmp_path / "app.js"
+    place.write_text('// What it is.\nconst far = "https://x"; // why\n  // more\nlet a;\n')
+    assert read_source(place).decode() == '\nconst far = "https://x"; // why\n\nlet a;\n'
 
 
 def test_package_that_the_registry_does_not_know_is_refused() -> None:
