@@ -62,6 +62,7 @@ async def test_driver_goes_online_accepts_picks_up_and_delivers_with_the_pin(
     await driver.page.get_by_label("PIN").fill(f"{(int(pin) + 1) % 10_000:04d}")
     await driver.button("Paid and delivered").click()
     await expect(driver.sheet).to_contain_text("That is not the PIN")
+    await expect(driver.page.get_by_label("PIN")).to_be_focused()
     await driver.page.get_by_label("PIN").fill(pin)
     await driver.button("Paid and delivered").click()
     await expect(driver.page.get_by_text("Waiting for an order")).to_be_visible()

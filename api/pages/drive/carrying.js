@@ -75,7 +75,11 @@ function Deliver({ order, onDone }) {
   const asked = Boolean(commandOf(order.order_id));
   useEffect(() => () => { onDone(); }, []);
   // After a refusal the next PIN is typed at once.
-  useEffect(() => { if (!asked) input.current?.select(); }, [asked]);
+  useEffect(() => {
+    if (asked) return;
+    input.current?.focus();
+    input.current?.select();
+  }, [asked]);
   const send = (event) => {
     event.preventDefault();
     if (order.pin && pin.length !== PIN_DIGITS) { input.current.focus(); return; }

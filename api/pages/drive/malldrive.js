@@ -128,14 +128,14 @@ export const freshKey = () => Array.from(crypto.getRandomValues(new Uint8Array(1
 export class DriverFeed {
   #options; #store; #socket = null; #timer = null; #state = emptyState();
   #round = 0; // each attempt has a number; what belongs to an older one is ignored
-  #tries = 0; #began = 0; #heard = 0; #fresh = false; #drainAt = 0;
+  #tries = 0; #trying = false; #began = 0; #heard = 0; #fresh = false; #drainAt = 0;
   #acked = 0; #stored = 0; #saving = false; #unsaved = false;
   #frameId = 0; #asked = new Map(); #n = 0;
   #place = null; #placed = 0; #cseq = 0;
   #seen = new Set();
   #pingMs = 25_000;
   #wake = () => this.#awake();
-  #lost = () => this.#offline();
+  #lost = () => this.#retry("back off");
 
   constructor(options) {
     this.#options = { onChange() {}, onAnswer() {}, onEntry() {}, ...options };
@@ -155,8 +155,7 @@ export class DriverFeed {
     globalThis.addEventListener?.("online", this.#wake);
     globalThis.addEventListener?.("offline", this.#lost);
     globalThis.document?.addEventListener("visibilitychange", this.#wake);
-    if (this.#hasNetwork()) this.#connect();
-    else this.#offline();
+    void this.#connect();
   }
 
   stop() {
@@ -239,12 +238,14 @@ export class DriverFeed {
 
   // -- the connection -----------------------------------------------------------------------
 
-  #hasNetwork() { return globalThis.navigator?.onLine !== false; }
+  // A browser without a network says so, but a server on this very machine is there all the same: it is tried, too.
+  #named(connection) { return globalThis.navigator?.onLine === false ? "offline" : connection; }
 
   async #connect() {
     const round = this.#abandon();
     this.#began = Date.now();
-    this.#change({ connection: "connecting", retry_at_ms: null });
+    this.#trying = true;
+    this.#change({ connection: this.#named("connecting"), retry_at_ms: null });
     let ticket;
     try {
       ticket = await this.#options.ticket();
@@ -269,6 +270,7 @@ export class DriverFeed {
   #abandon() {
     this.#socket?.close(1000);
     this.#socket = null;
+    this.#trying = false;
     this.#asked.clear();
     return ++this.#round;
   }
@@ -295,21 +297,14 @@ export class DriverFeed {
     this.#tries += 1;
     const at = Math.max(Date.now(), this.#drainAt) + Math.random() * ceiling;
     this.#drainAt = 0;
-    this.#change({ connection: "waiting", retry_at_ms: at });
+    this.#change({ connection: this.#named("waiting"), retry_at_ms: at });
     const round = this.#round;
-    setTimeout(() => { if (round === this.#round && this.#hasNetwork()) this.#connect(); }, at - Date.now());
+    setTimeout(() => { if (round === this.#round) void this.#connect(); }, at - Date.now());
   }
 
   #awake() {
-    const { connection } = this.#state;
-    if (!this.#hasNetwork() || globalThis.document?.visibilityState === "hidden") return;
-    if (connection === "offline" || connection === "waiting") this.#connect();
-  }
-
-  #offline() {
-    this.#abandon();
-    this.#tries = 0;
-    this.#change({ connection: "offline", retry_at_ms: null });
+    if (this.#trying || this.#state.connection === "live" || globalThis.document?.visibilityState === "hidden") return;
+    void this.#connect();
   }
 
   // -- once a second ------------------------------------------------------------------------
@@ -319,7 +314,7 @@ export class DriverFeed {
     if (Object.values(offers).some((offer) => offer.expires_at_ms <= this.now())) {
       this.#change({ offers: Object.fromEntries(Object.entries(offers).filter(([, offer]) => offer.expires_at_ms > this.now())) });
     }
-    if (connection === "connecting" && now - this.#began > WELCOME_MS) return this.#retry("back off");
+    if (this.#trying && now - this.#began > WELCOME_MS) return this.#retry("back off");
     if (connection !== "live") return undefined;
     const silent = now - this.#heard, limit = this.#pingMs;
     if (silent > limit * 1.5 || (this.#drainAt && now > this.#drainAt + TICK_MS)) return this.#retry("resume");
@@ -383,6 +378,7 @@ export class DriverFeed {
 
   #welcomed({ epoch, seq, zone_id, resumed, snapshot, server_time_ms, ping_s }) {
     this.#pingMs = ping_s * 1000;
+    this.#trying = false;
     this.#began = Date.now();
     this.#cseq = this.#placed = 0;
     this.#seen.clear();

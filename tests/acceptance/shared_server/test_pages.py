@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from api.pages.registry import PAGES, WebPage
+from api.pages.registry import PAGES, WebPage, policy_of
 from tests.acceptance.raw_http import RunningServer, refusal
 
 COMPRESSED = [("Accept-Encoding", "gzip, br")]
@@ -55,6 +55,14 @@ async def test_file_that_the_browser_has_is_not_sent_again(server: RunningServer
 )  # fmt: skip
 async def test_nothing_else_of_the_server_can_be_reached(server: RunningServer, path: str) -> None:
     refusal(await server.send("GET", path), 404, "not_found")
+
+
+async def test_worker_of_the_drivers_app_may_serve_its_page_and_nothing_else(server: RunningServer) -> None:
+    answer = await server.send("GET", "/pages/drive/service_worker.js")
+    assert (answer.status, answer.headers["service-worker-allowed"]) == (200, "/drive")
+    assert answer.headers["content-security-policy"] == policy_of()
+    other = await server.send("GET", "/pages/drive/malldrive.js")
+    assert "service-worker-allowed" not in other.headers
 
 
 async def test_file_takes_no_query(server: RunningServer) -> None:

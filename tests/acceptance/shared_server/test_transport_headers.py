@@ -22,7 +22,7 @@ ALWAYS = {
 DOCS_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; frame-ancestors 'none'"
 )
-POLICIES = {"/docs": DOCS_POLICY, "/console/": policy_of()}
+POLICIES = {"/docs": DOCS_POLICY, "/console/": policy_of(), "/drive": policy_of("mall-worker")}
 BANNERS = re.compile(r"aiohttp|Python|uvloop|x-powered-by", re.IGNORECASE)
 
 
@@ -74,6 +74,7 @@ ANSWERS: dict[str, tuple[str, str, str, str, int, str, str | None]] = {
     "its script": ("GET", "/docs/page.js", "", "", 200, "text/javascript; charset=utf-8", None),
     "its style": ("GET", "/docs/page.css", "", "", 200, "text/css; charset=utf-8", None),
     "the console": ("GET", "/console/", "", "", 200, "text/html; charset=utf-8", "no-cache"),
+    "the app of drivers": ("GET", "/drive", "", "", 200, "text/html; charset=utf-8", "no-cache"),
     "a file of it": ("GET", "/pages/design/tokens.css", "", "", 200, "text/css; charset=utf-8", "no-cache"),
     "an order, live": ("GET", "/api/v2/orders/{order}/track", "customer", "", 200, "text/event-stream", "no-store"),
 }  # fmt: skip
