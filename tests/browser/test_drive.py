@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 import pytest
-from playwright.async_api import expect
+from playwright.async_api import Page, expect
 
 from loadtests.kit.client import Mall, open_http
 from loadtests.kit.server import ServerProcess
@@ -238,6 +238,15 @@ async def test_app_opens_without_a_network_and_shows_the_door(visitors: Visitors
     await driver.expect_connection("offline")
     await driver.page.context.set_offline(False)
     await driver.expect_connection("live")
+
+
+async def test_server_on_this_machine_is_reached_without_a_network(
+    visitors: Visitors, mall: RunningMall
+) -> None:
+    async def say_offline(page: Page) -> None:
+        await page.add_init_script("Object.defineProperty(navigator, 'onLine', { get: () => false })")
+
+    await open_app(visitors, await hire(mall, await mall.zone()), prepare=say_offline)
 
 
 async def test_second_phone_of_a_driver_stops_the_first_which_may_take_it_back(
