@@ -23,7 +23,6 @@ async function keepShell() {
 async function newest(request, name) {
   const shell = await caches.open(SHELL);
   try {
-    // By its address: a navigation cannot be sent again with a deadline.
     const answer = await fetch(request.url, { cache: "no-cache", signal: AbortSignal.timeout(PATIENCE_MS) });
     if (answer.status === 200) await shell.put(name, answer.clone());
     return answer;
