@@ -175,6 +175,15 @@ async def test_frames_of_later_versions_are_ignored(driver: DriverPage, feed: Sc
     await expect(driver.card("ord_1")).to_be_visible()
 
 
+async def test_driver_sees_the_place_among_those_who_wait(driver: DriverPage, feed: ScriptedFeed) -> None:
+    feed.say({"t": "state", "topic": "queue", "data": {"place": 2}})
+    await expect(driver.page.get_by_text("Place 2 at the stores")).to_be_visible()
+    feed.say({"t": "state", "topic": "queue", "data": {"place": 1}})
+    await expect(driver.page.get_by_text("You are next at the stores")).to_be_visible()
+    feed.say({"t": "state", "topic": "queue", "data": {"place": None}})
+    await expect(driver.page.get_by_text("at the stores")).to_be_hidden()
+
+
 async def test_server_that_leaves_is_come_back_to(driver: DriverPage, feed: ScriptedFeed) -> None:
     feed.say({"t": "drain", "reconnect_in_ms": 300, "deadline_ms": 1000})
     await feed.close(4200)

@@ -48,6 +48,7 @@ export const emptyState = () => ({
   orders: {}, // carried, by order id
   offers: {}, // by offer id
   board: [], // open orders of an open zone
+  queue: null, // place among those who wait at the stores, from 1
   log: [], // the last entries: { seq, type, at_ms, order_id }
   commands: [], // unanswered: { key, n, frame, made_ms, sent_ms }
 });
@@ -388,7 +389,7 @@ export class DriverFeed {
       log: newest([...this.#state.log, { seq, type: "snapshot", at_ms: server_time_ms }], LOG_MAX),
     };
     if (!resumed) this.#acked = 0;
-    this.#change({ ...found, connection: "live", closed: null, epoch, seq, zone_id, board: [], skew_ms: server_time_ms - Date.now() });
+    this.#change({ ...found, connection: "live", closed: null, epoch, seq, zone_id, board: [], queue: null, skew_ms: server_time_ms - Date.now() });
     void this.#save();
     for (const { key } of this.#state.commands) this.#put(key);
     this.#sendPlace();
@@ -416,6 +417,7 @@ export class DriverFeed {
 
   #told(topic, data) {
     if (topic === "board") this.#change({ board: data.orders });
+    if (topic === "queue") this.#change({ queue: data.place });
     if (topic === "zone") this.#change({ zone_id: data.zone_id, board: [] });
     if (topic === "availability") this.#change({ status: data.status, reach: data.state });
     if (topic !== "board") void this.#save();

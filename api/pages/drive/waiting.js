@@ -36,9 +36,9 @@ const Offer = ({ offer }) => {
 
 function OnShift() {
   const asked = availabilityAsked.value === "offline";
-  const { reach } = feedState.value, { state } = position.value;
+  const { reach, queue } = feedState.value, { state } = position.value;
   const free = carried.value.length === 0 && offers.value.length === 0;
-  return html`${free && html`<section class="hero" aria-labelledby="on"><span class="beacon" aria-hidden="true"><${Icon} name="drivers" /></span><h2 id="on">${t("on")}</h2><p>${t(state === "denied" || state === "missing" ? "on.lost" : "on.why")}</p></section>`}
+  return html`${free && html`<section class="hero" aria-labelledby="on"><span class="beacon" aria-hidden="true"><${Icon} name="drivers" /></span><h2 id="on">${t("on")}</h2><p>${t(state === "denied" || state === "missing" ? "on.lost" : "on.why")}</p>${queue && html`<span class="pill go" role="status">${t("queue", { n: queue })}</span>`}</section>`}
     ${reach === "unreachable" && html`<div class="note bad" role="alert"><b>${t("unheard")}</b><span>${t("unheard.why")}</span><button class="button" onClick=${alive}>${t("unheard.here")}</button></div>`}
     ${(state === "denied" || state === "missing") && html`<div class="note bad" role="alert"><b>${t(`position.${state}`)}</b><span>${t("position.why")}</span></div>`}
     <section class="shift-end" aria-label=${t("tab.shift")}><div><span class="on num"><span class="dot" aria-hidden="true"></span>${shiftEndsMs.value ? t("shift.until.on", { time: atTime(shiftEndsMs.value) }) : t("shift.open.on")}</span><span class="small">${t("position.line", { state: t(`position.${state}`) })}</span></div>

@@ -69,6 +69,7 @@ export const words = {
   "on": "Warten auf einen Auftrag",
   "on.why": "Lass diese Seite vorn: Das nächste Angebot öffnet sich von selbst.",
   "on.lost": "Die Disposition weiß nicht, wo du bist.",
+  "queue": ["Als Nächstes bist du dran", "Platz {n} an den Läden"],
   "unheard": "Die Disposition meint, dass du nicht hinsiehst",
   "unheard.why": "Zwei Angebote sind ungesehen abgelaufen, also werden andere gefragt.",
   "unheard.here": "Ich bin da",

@@ -69,6 +69,7 @@ export const words = {
   "on": "Waiting for an order",
   "on.why": "Keep this page in front: the next offer opens by itself.",
   "on.lost": "Dispatch does not know where you are.",
+  "queue": ["You are next at the stores", "Place {n} at the stores"],
   "unheard": "Dispatch thinks that you do not look",
   "unheard.why": "Two offers have ended unseen, so others are asked.",
   "unheard.here": "I am here",
