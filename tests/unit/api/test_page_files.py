@@ -16,6 +16,11 @@ from api.pages.page_files import PageFile, page_set
 from api.pages.registry import INSTALLED, PAGES
 
 TEXT = b"export const many = 1;\n" * 100
+# Compressed, of everything that the console loads.
+JS_BYTES_MAX = 70_000
+# The same of a driver's shift.
+DRIVE_JS_BYTES_MAX = 40_000
+SCRIPTS = ("console", "client", "vendor")
 DRIVE_SCRIPT_BYTES_MAX = 40_000
 HEADERS = {"Cache-Control": "no-cache", "Vary": "Accept-Encoding"}
 
@@ -59,6 +64,17 @@ def test_what_is_compressed_already_is_not_compressed_again() -> None:
     assert "Content-Encoding" not in packed.answer(asked(Accept_Encoding="gzip")).headers
 
 
+def test_scripts_of_the_console_stay_within_their_budget() -> None:
+    """All modules, with one language; a page that grows beyond it asks for a reason, not for a greater number."""
+    found = page_set().files
+    parts = [name for name in found if name.endswith(".js") and name.split("/")[2] in SCRIPTS]
+    sizes = [
+        (found[name].smaller or found[name].plain).size_bytes for name in parts if "/words/de" not in name
+    ]
+    assert len(sizes) > 20
+    assert sum(sizes) <= JS_BYTES_MAX
+
+
 def test_scripts_of_a_drivers_shift_are_small() -> None:
     found = page_set()
     if not found.installed:
@@ -68,6 +84,17 @@ def test_scripts_of_a_drivers_shift_are_small() -> None:
     sent = [found.files[path].answer(asked(Accept_Encoding="gzip")) for path in named]
     assert "/pages/drive/malldrive.js" in named
     assert sum(len(body_of(answer)) for answer in sent) <= DRIVE_SCRIPT_BYTES_MAX
+
+
+def test_scripts_of_a_drivers_shift_are_small() -> None:
+    found = page_set()
+    if not found.installed:
+        pytest.skip("the pages are not installed")
+    text = body_of(found.pages["drive"].answer(asked())).decode()
+    named = {*re.findall(r'(?:href|src)="(/pages/[^"]+\.js)"', text), "/pages/drive/words/de.js"}
+    sent = [found.files[path].answer(asked(Accept_Encoding="gzip")) for path in named]
+    assert "/pages/drive/malldrive.js" in named
+    assert sum(len(body_of(answer)) for answer in sent) <= DRIVE_JS_BYTES_MAX
 
 
 def test_server_without_what_npm_installs_says_so_on_the_page(monkeypatch: pytest.MonkeyPatch) -> None:
