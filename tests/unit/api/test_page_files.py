@@ -83,17 +83,6 @@ def test_scripts_of_a_drivers_shift_are_small() -> None:
     named = {*re.findall(r'(?:href|src)="(/pages/[^"]+\.js)"', text), "/pages/drive/words/de.js"}
     sent = [found.files[path].answer(asked(Accept_Encoding="gzip")) for path in named]
     assert "/pages/drive/malldrive.js" in named
-    assert sum(len(body_of(answer)) for answer in sent) <= DRIVE_SCRIPT_BYTES_MAX
-
-
-def test_scripts_of_a_drivers_shift_are_small() -> None:
-    found = page_set()
-    if not found.installed:
-        pytest.skip("the pages are not installed")
-    text = body_of(found.pages["drive"].answer(asked())).decode()
-    named = {*re.findall(r'(?:href|src)="(/pages/[^"]+\.js)"', text), "/pages/drive/words/de.js"}
-    sent = [found.files[path].answer(asked(Accept_Encoding="gzip")) for path in named]
-    assert "/pages/drive/malldrive.js" in named
     assert sum(len(body_of(answer)) for answer in sent) <= DRIVE_JS_BYTES_MAX
 
 
