@@ -47,7 +47,7 @@ export const words = {
   "metres": "{n} m",
   "minutes": "{n} min",
   "busy.short": "Einen Moment …",
-  "attention": "Braucht Aufmerksamkeit",
+  "attention": "Offene Aufträge",
   "attention.none": "Kein Auftrag wartet",
   "attention.none.why": "Offene Aufträge erscheinen hier, die dringendsten zuerst.",
   "attention.nodrivers": "Kein Fahrer ist frei",

@@ -47,7 +47,7 @@ export const words = {
   "metres": "{n} m",
   "minutes": "{n} min",
   "busy.short": "One moment …",
-  "attention": "Needs attention",
+  "attention": "Open orders",
   "attention.none": "No order waits",
   "attention.none.why": "Open orders appear here, the most urgent first.",
   "attention.nodrivers": "No driver is free",
