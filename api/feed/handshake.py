@@ -210,7 +210,13 @@ async def _learn(
     )
     with anonymous.staying(address, lambda: ws.dismiss(close_codes.TOO_MANY)):
         hello = await _hello(ws, context.trace)
-    return hello, None if isinstance(hello, int) else await _redeem(context, hello, scope)
+    if isinstance(hello, int):
+        return hello, None
+    try:
+        return hello, await _redeem(context, hello, scope)
+    except StorageError:
+        # The ticket may be good: an app that is told 4001 would not come again.
+        return close_codes.OVERLOADED, None
 
 
 async def _hello(ws: web.WebSocketResponse, trace: str) -> frames.HelloFrame | int:
@@ -241,13 +247,14 @@ async def _say(ws: web.WebSocketResponse, frame: dict[str, Any]) -> None:
 
 
 async def _redeem(context: RequestContext, hello: frames.HelloFrame, scope: str) -> Principal | None:
-    """The user of the ticket; None when the ticket is not valid, or not for this."""
+    """The user of the ticket; None when the ticket is not valid, or not for this.
+
+    Raises:
+        StorageError: tickets cannot be read.
+    """
     if hello.ticket is None:
         return None
-    try:
-        claims = await context.services.tickets.redeem(hello.ticket)
-    except StorageError:
-        return None
+    claims = await context.services.tickets.redeem(hello.ticket)
     if claims is None or not allows(str(claims["role"]), scope):
         return None
     principal = Principal(

@@ -9,6 +9,7 @@ from aiohttp import WSMsgType
 
 from api.feed import handshake
 from api.subscriptions.anonymous_sockets import AnonymousSockets
+from storage.errors import Unreachable
 from tests.acceptance.in_process.in_process_server import InProcessServer
 
 
@@ -34,3 +35,19 @@ async def test_silent_sockets_of_one_address_keep_no_driver_with_a_ticket_out(
         assert (message.type, message.data) == (WSMsgType.CLOSE, 4102)
         await driver.send_json({"t": "hello", "ticket": ticket})
         assert (await driver.receive_json(timeout=10))["t"] == "welcome"
+
+
+async def test_driver_whose_ticket_cannot_be_read_is_asked_to_come_again(
+    server: InProcessServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever is told 4001 stops for good, and the ticket may be a good one."""
+    ticket = (await server.good("driver", "POST", "/api/v2/realtime/tickets"))["ticket"]
+
+    async def away(_: str) -> None:
+        raise Unreachable("ConnectionError")
+
+    monkeypatch.setattr(server.services.tickets, "redeem", away)
+    async with server.feed("", hello=None) as driver:
+        await driver.send_json({"t": "hello", "ticket": ticket})
+        message = await driver.receive(timeout=10)
+        assert (message.type, message.data) == (WSMsgType.CLOSE, 4100)
