@@ -25,7 +25,7 @@ SETTINGS = {
     **ONE_OF_EACH,
 }
 # Which have no number in the settings, and are counted by address: their own test is below.
-ROOMY = {"documents", "page-files", "strangers"}
+ROOMY = {"documents", "page-files", "shares", "strangers"}
 IDS = {"orders": "ord_999999", "payments": "pay_999999", "stores": "sto_999999", "products": "prd_999999",
        "users": "usr_999999", "zones": "zon_999999", "webhooks": "whk_999999", "jobs": "job_999999"}  # fmt: skip
 

@@ -408,6 +408,7 @@ async def test_every_operation_answers_exactly_as_its_document_says(day: Day) ->
     await _reports(day)
     await day.do("admin", "drivers.list", query=f"?zone_id={zone}")
     await day.do("driver-a", "feed.ticket")
+    await day.do("admin", "console.ticket")
     store = (await day.do("customer", "products.get", product))["store_id"]
     await day.do("admin", "products.delete", product)
     await day.do("admin", "stores.delete", store)
