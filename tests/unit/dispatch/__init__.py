@@ -12,6 +12,7 @@ test_driver_feed.py  the driver's feed: each position once, whatever order thing
 test_pickup_queue.py  the queue at the stores: who has a place, who is told of it, who is asked first
 test_order_sharing.py  what a share link shows: when the driver is shown, rounded places and times
 test_placed.py       an order that was just placed: its zone is told once
+test_creation_locks.py   creations that another program's lock blocks
 test_webhook_policy.py  what follows from the answer of a receiver
 test_webhook_sender.py  the sender on a store in memory: order, failures, replays, lost answers
 test_steps.py        steps of jobs: the record that a worker leaves when it is killed
