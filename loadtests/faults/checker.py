@@ -58,6 +58,7 @@ MOVES: Mapping[str, tuple[frozenset[str], str | None]] = {
     "offer_withdrawn": (frozenset({"confirmed"}), None),
     "mode_set": (frozenset({"confirmed", "awaiting_payment"}), None),
     "ready_time_set": (frozenset({"awaiting_payment", "confirmed", "assigned"}), None),
+    "eta_changed": (frozenset({"assigned", "picked_up"}), None),
     "paid": (frozenset({"awaiting_payment"}), "confirmed"),
     "assigned": (frozenset({"confirmed"}), "assigned"),
     "released": (frozenset({"assigned"}), "confirmed"),
