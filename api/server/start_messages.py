@@ -37,6 +37,7 @@ def greet(
     text = [
         opened,
         f"  the API   http://{at[0]}:{at[1]}/docs",
+        f"  pages     http://{at[0]}:{at[1]}/console/  and  /drive",
         f"  operators http://{ops_at[0]}:{ops_at[1]}/status  and  /metrics",
         *lines,
     ]
